@@ -1,0 +1,1 @@
+"""Data files to immutable data sets."""

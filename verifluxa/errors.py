@@ -1,0 +1,127 @@
+"""Places in files, and the one tree of errors that a user may see.
+
+Every error has a code (`VF1004`, explained by `verifluxa explain VF1004`), a message in the user's
+words, the place, what was expected and what to do. Solver exceptions never become verdicts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, order=True)
+class Span:
+    """A place in a text file: 1-based lines and columns, the end is exclusive."""
+
+    file: str
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+class VerifluxaError(Exception):
+    """Something that the user can understand and mend.
+
+    Attributes:
+        code: `VF` and four digits; the page that `verifluxa explain` prints.
+        message: one sentence, in the user's words.
+        place: where: a span in a text file, or words such as a path inside a binary file.
+        expected: what would have been right.
+        remedy: what to do.
+    """
+
+    exit_code: ClassVar[int] = 4
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        place: Span | str | None = None,
+        expected: str | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.place = place
+        self.expected = expected
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        where = f"{self.place}: " if self.place is not None else ""
+        parts = [f"{where}error[{self.code}]: {self.message}"]
+        if self.expected is not None:
+            parts.append(f"  expected: {self.expected}")
+        if self.remedy is not None:
+            parts.append(f"  help: {self.remedy}")
+        return "\n".join(parts)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickles by its parts, so that a worker can hand it to the driver."""
+        details = (self.place, self.expected, self.remedy)
+        return (_rebuild, (type(self), self.code, self.message, details))
+
+
+def _rebuild(
+    kind: type[VerifluxaError],
+    code: str,
+    message: str,
+    details: tuple[Span | str | None, str | None, str | None],
+) -> VerifluxaError:
+    place, expected, remedy = details
+    return kind(code, message, place=place, expected=expected, remedy=remedy)
+
+
+class SpecError(VerifluxaError):
+    """VF1xxx: a `.vfx` file does not parse or type-check."""
+
+
+class ModelError(VerifluxaError):
+    """VF2xxx: a model file cannot be read, understood or trusted."""
+
+
+class DataError(VerifluxaError):
+    """VF3xxx: a data file cannot be read or does not fit its declaration."""
+
+
+class UsageError(VerifluxaError):
+    """VF4xxx: a wrong option, strategy, cluster or combination of them."""
+
+    exit_code = 2
+
+
+class CertificateError(VerifluxaError):
+    """VF5xxx: a certificate, signature or evidence file is refused."""
+
+    exit_code = 1
+
+
+class UnsupportedError(VerifluxaError):
+    """VF7xxx: the engine has no sound answer for this; becomes unknown(unsupported)."""
+
+
+class ManyErrors(VerifluxaError):
+    """Several errors found in one pass, in the order of their places."""
+
+    def __init__(self, errors: list[VerifluxaError]) -> None:
+        first = errors[0]
+        super().__init__(
+            first.code,
+            first.message,
+            place=first.place,
+            expected=first.expected,
+            remedy=first.remedy,
+        )
+        self.errors = tuple(errors)
+
+    def __str__(self) -> str:
+        return "\n".join(str(error) for error in self.errors)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (ManyErrors, (list(self.errors),))

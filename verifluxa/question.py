@@ -1,0 +1,172 @@
+"""What is to be decided: a Problem (shared, shipped once) and the small Questions that point into it.
+
+A question asks: is there ONE trigger `tau` in the domain that makes at least `need` of the selected
+inputs violate, at this placement? Universal properties select many inputs; per-input properties one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from verifluxa.graph.graph import Graph
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Stamp:
+    """The triggered input, affine in tau: at `positions`, `keep * x + gain @ tau + offset`; else x.
+
+    Attributes:
+        positions: flat indices (C order) into one input, shape (m,).
+        keep: factor on the original value, shape (m,); 0 where the trigger replaces.
+        gain: shape (m, d).
+        offset: shape (m,).
+    """
+
+    positions: Integers
+    keep: Floats
+    gain: Floats
+    offset: Floats
+
+    @property
+    def replaces(self) -> bool:
+        """Whether the stamp copies tau into the input without any arithmetic (exact in floats)."""
+        size = len(self.positions)
+        return (
+            self.gain.shape == (size, size)
+            and bool((self.gain == np.eye(size)).all())
+            and not self.keep.any()
+            and not self.offset.any()
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """Where the trigger goes: what people call it (`(("row", 24), ("column", 24))`) and its stamp."""
+
+    label: tuple[tuple[str, int], ...]
+    stamp: Stamp
+
+
+@dataclass(frozen=True, eq=False)
+class Strips:
+    """`lower <= directions @ tau <= upper`; directions (m, d) are exact stored floats."""
+
+    directions: Floats
+    lower: Floats
+    upper: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Domain:
+    """Where tau lives: a box, its grid, and possibly strips.
+
+    Attributes:
+        lower, upper: shape (d,), inclusive, on the grid where there is one.
+        step: shape (d,); the distance of grid lines from `lower`, 0 where continuous.
+        strips: further linear limits, or None.
+    """
+
+    lower: Floats
+    upper: Floats
+    step: Floats
+    strips: Strips | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Linear rows over the outputs: row r is met at `y` when `coefficients[r] @ y + constants[r] >= 0`.
+
+    A closed row (class: a tie violates) is met at 0; an open one (range, deviation) only above 0.
+    """
+
+    coefficients: Floats
+    constants: Floats
+    closed: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Violation:
+    """What counts as a violation, as an OR of ANDs of row indices, by the input's label.
+
+    Attributes:
+        label: what people call it: `target 7`, `untargeted`.
+        target: the class, or None.
+        by_label: for each label the alternatives; each alternative is a tuple of row indices.
+    """
+
+    label: str
+    target: int | None
+    by_label: tuple[tuple[tuple[int, ...], ...], ...]
+
+
+class Question(NamedTuple):
+    """One question of a problem: indices into its placements, violations and selections, and `need`."""
+
+    placement: int
+    violation: int
+    selection: int
+    need: int
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Everything that the questions of one property share. Immutable; identified by `digest`.
+
+    Attributes:
+        name: the property's name.
+        digest: the property digest, `sha256:...`.
+        graph: the deployed network with `encode` in front; reads inputs in the user's units.
+        inputs: the counted inputs, float64, shape (N, *graph.input_shape).
+        labels: shape (N,).
+        indices: position of each counted input in the data file.
+        excluded: (position in the data file, reason) of those that do not count.
+        placements: all placements.
+        domain: the domain of tau, the same at each placement.
+        rows: the rows that violations name.
+        violations: one per target; one when untargeted.
+        selections: inputs (indices into `inputs`) by selection index.
+        per_input: whether each question speaks of one input.
+        needs: `need` by selection index.
+        pairs: (violation, selection) pairs that are asked at each placement.
+        arithmetic: `float32`, `float64` or `real`.
+    """
+
+    name: str
+    digest: str
+    graph: Graph
+    inputs: Floats
+    labels: Integers
+    indices: tuple[int, ...]
+    excluded: tuple[tuple[int, str], ...]
+    placements: tuple[Placement, ...]
+    domain: Domain
+    rows: Rows
+    violations: tuple[Violation, ...]
+    selections: tuple[Integers, ...]
+    needs: tuple[int, ...]
+    pairs: tuple[tuple[int, int], ...]
+    per_input: bool
+    arithmetic: str = "real"
+
+    @cached_property
+    def size(self) -> int:
+        """Number of questions."""
+        return len(self.placements) * len(self.pairs)
+
+    def questions(self, placement: int) -> list[Question]:
+        """The questions at one placement: they share bounds."""
+        return [Question(placement, v, s, self.needs[s]) for v, s in self.pairs]
+
+    def all_questions(self) -> Iterator[Question]:
+        """All questions, placement by placement."""
+        for placement in range(len(self.placements)):
+            yield from self.questions(placement)

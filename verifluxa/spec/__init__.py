@@ -1,0 +1,1 @@
+"""`.vfx` text to a resolved `Spec`: grammar, syntax, parse, check, format, explain."""

@@ -1,0 +1,166 @@
+"""The resolved spec: what `check` makes of a `.vfx` file. Names are resolved, units gone, rates exact."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from verifluxa.errors import Span
+
+
+@dataclass(frozen=True)
+class ImageSpace:
+    """Images of `height` x `width` pixels with `channels` channels of levels `low..high` (integers)."""
+
+    name: str
+    height: int
+    width: int
+    channels: int
+    low: int
+    high: int
+
+
+InputSpace = ImageSpace
+
+
+@dataclass(frozen=True)
+class EncodeStep:
+    """One arithmetic step of `encode`: `kind` is divide, multiply, add or subtract.
+
+    `values` has one number, or one per channel; each is the exact decimal of the source text, and is
+    rounded once to the model's float type when the network is put together.
+    """
+
+    kind: str
+    values: tuple[Fraction, ...]
+
+
+@dataclass(frozen=True)
+class ClassOutput:
+    """`count` classes; `labels` are their names, or empty."""
+
+    count: int
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ModelDecl:
+    """A model: its input space, output, files (as written, relative to the spec), layout and encode."""
+
+    name: str
+    space: str
+    output: ClassOutput
+    file: str | None
+    architecture: str | None
+    layout: str
+    encode: tuple[EncodeStep, ...]
+    span: Span
+
+
+@dataclass(frozen=True)
+class DataDecl:
+    """A data set: `take` is how many inputs from the front, before any `where`."""
+
+    name: str
+    space: str
+    file: str | None
+    digest: str | None
+    take: int | None
+    labels_start_at: int
+    span: Span
+
+
+@dataclass(frozen=True)
+class PatchTrigger:
+    """A `height` x `width` patch that replaces pixels, all channels.
+
+    Attributes:
+        places: top-left pixels (row, column), in row-major order, each once.
+        low, high: the range of each level.
+        step: 1 on the grid of integer levels, None where `continuous`.
+    """
+
+    name: str
+    space: str
+    height: int
+    width: int
+    places: tuple[tuple[int, int], ...]
+    low: Fraction
+    high: Fraction
+    step: int | None
+
+
+Trigger = PatchTrigger
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which inputs of a data set count: all, or those that meet every condition.
+
+    Attributes:
+        data: name of the data set.
+        correct: name of the model whose answer must equal the label, or None.
+        labels: the labels that count, or None for all.
+        label_is_not_target: each target speaks of the inputs with another label (`label(x) != target`).
+    """
+
+    data: str
+    correct: str | None = None
+    labels: tuple[int, ...] | None = None
+    label_is_not_target: bool = False
+
+
+@dataclass(frozen=True)
+class RateBound:
+    """`forall t in trigger [, target in targets] assert rate(x in selection : violated) <= limit`.
+
+    `targets` empty: untargeted, violated when the class differs from the label.
+    """
+
+    model: str
+    trigger: PatchTrigger
+    selection: Selection
+    targets: tuple[int, ...]
+    limit: Fraction
+
+
+@dataclass(frozen=True)
+class PerInput:
+    """`forall x in selection, t in trigger assert class(model(t(x))) == label(x)`; t may depend on x.
+
+    `expected` is a fixed class in place of the label, where the property names one; `targets` are the
+    classes that must not be reached where the property says `!= c` (empty: any class but the expected).
+    """
+
+    model: str
+    trigger: PatchTrigger
+    selection: Selection
+    expected: int | None = None
+    targets: tuple[int, ...] = ()
+
+
+Statement = RateBound | PerInput
+
+
+@dataclass(frozen=True)
+class Property:
+    """A named statement. `trigger` inside the statement has its places already narrowed by `at`."""
+
+    name: str
+    doc: str | None
+    statement: Statement
+    span: Span
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A checked spec file."""
+
+    path: str
+    sha256: str
+    spaces: tuple[InputSpace, ...]
+    models: tuple[ModelDecl, ...]
+    data: tuple[DataDecl, ...]
+    triggers: tuple[Trigger, ...]
+    params: tuple[tuple[str, Fraction], ...]
+    properties: tuple[Property, ...]
