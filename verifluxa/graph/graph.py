@@ -15,6 +15,11 @@ from verifluxa.errors import ModelError
 from verifluxa.graph.ops import Input, Op, Shape
 from verifluxa.graph.shapes import SHAPE
 
+FLOAT_TYPES = ("float32", "float64")
+MOST_BRANCHES = 1024
+# How many steps an operation reads, where that is not one.
+READS = {"input": (0, 0), "add": (2, MOST_BRANCHES), "concat": (2, MOST_BRANCHES)}
+
 
 @dataclass(frozen=True, eq=False)
 class Node:
@@ -67,17 +72,41 @@ def build(steps: Iterable[tuple[Op, tuple[int, ...]]], dtype: str = "float32") -
         dtype: `float32` or `float64`.
 
     Raises:
-        ModelError: VF2101 when the shapes of a step do not fit.
+        ModelError: VF2101 when the shapes of a step do not fit, VF2103 for an unknown activation.
     """
+    if dtype not in FLOAT_TYPES:
+        raise ModelError("VF2101", f"a network cannot compute in {dtype}", expected=" or ".join(FLOAT_TYPES))
     nodes: list[Node] = []
     for index, (op, inputs) in enumerate(steps):
-        if any(not 0 <= source < index for source in inputs):
-            raise ModelError("VF2101", f"step {index} ({op.kind}) reads a step that does not come before it")
+        _check_reads(index, op, inputs)
         shape = SHAPE[op.kind](op, *(nodes[source].shape for source in inputs))
         nodes.append(Node(op, inputs, shape))
     if not nodes or not isinstance(nodes[0].op, Input):
         raise ModelError("VF2101", "a network needs an input as its first step")
     return Graph(tuple(nodes), dtype)
+
+
+def _check_reads(index: int, op: Op, inputs: tuple[int, ...]) -> None:
+    if any(not 0 <= source < index for source in inputs):
+        raise ModelError("VF2101", f"step {index} ({op.kind}) reads a step that does not come before it")
+    least, most = READS.get(op.kind, (1, 1))
+    if not least <= len(inputs) <= most:
+        raise ModelError("VF2101", f"step {index} ({op.kind}) reads {len(inputs)} steps", expected=f"{least} to {most}")
+
+
+def resized(graph: Graph, *shapes: Shape) -> Graph:
+    """The same operations on inputs of other shapes, as where an image size is known only from the spec.
+
+    Args:
+        graph: the network.
+        shapes: one shape per input step, without the sample axis.
+
+    Raises:
+        ModelError: VF2101 when the operations do not fit the shapes.
+    """
+    waiting = iter(shapes)
+    steps = ((Input(next(waiting)) if isinstance(n.op, Input) else n.op, n.inputs) for n in graph.nodes)
+    return build(steps, graph.dtype)
 
 
 def chain(shape: Shape, ops: Sequence[Op], dtype: str = "float32") -> Graph:
@@ -101,7 +130,11 @@ def canonical(graph: Graph) -> bytes:
 def _plain(value: object) -> object:
     if isinstance(value, np.ndarray):
         data = np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("<"))
-        return {"dtype": data.dtype.str, "shape": list(data.shape), "sha256": hashlib.sha256(data.tobytes()).hexdigest()}
+        return {
+            "dtype": data.dtype.str,
+            "shape": list(data.shape),
+            "sha256": hashlib.sha256(data.tobytes()).hexdigest(),
+        }
     if isinstance(value, float):
         return value.hex()
     if isinstance(value, tuple):

@@ -9,24 +9,26 @@ from typing import Any
 import numpy as np
 
 from verifluxa.errors import ModelError
+from verifluxa.graph.activations import check_activation
 from verifluxa.graph.ops import (
     Activation,
     Affine,
     Clip,
     Concat,
     Conv,
-    Divide,
     Input,
+    LogSoftmax,
     MaxPool,
     MeanPool,
     Reshape,
-    Scale,
     Shape,
-    Shift,
     Sizes,
     Softmax,
     Transpose,
 )
+
+MOST_SPATIAL_AXES = 3
+MATRIX_AXES = 2
 
 
 def _fail(op: str, found: object, expected: str) -> ModelError:
@@ -47,11 +49,26 @@ def window_output(sizes: Sizes, window: Sizes, stride: Sizes, pads: tuple[Sizes,
     )
 
 
+def _check_window(kind: str, window: Sizes, steps: tuple[Sizes, ...], pads: tuple[Sizes, Sizes]) -> None:
+    axes = len(window)
+    if not 1 <= axes <= MOST_SPATIAL_AXES:
+        raise _fail(kind, f"a window of {axes} axes", f"1 to {MOST_SPATIAL_AXES} spatial axes")
+    numbers = (window, *steps, *pads)
+    if any(len(sizes) != axes for sizes in numbers):
+        raise _fail(kind, f"window, stride, padding and dilation {numbers}", f"{axes} numbers in each")
+    if min(min(sizes) for sizes in (window, *steps)) < 1 or min(min(sizes) for sizes in pads) < 0:
+        raise _fail(kind, f"window, stride, padding and dilation {numbers}", "padding from 0, the others from 1")
+
+
 def _input(op: Input) -> Shape:
+    if any(size < 1 for size in op.shape):
+        raise _fail("input", f"the shape {op.shape}", "sizes from 1")
     return op.shape
 
 
 def _affine(op: Affine, shape: Shape) -> Shape:
+    if op.weight.ndim != MATRIX_AXES:
+        raise _fail("dense", f"a weight of shape {op.weight.shape}", "a matrix (outputs, inputs)")
     outputs, inputs = op.weight.shape
     if not shape or shape[-1] != inputs:
         raise _fail("dense", f"values of shape {shape}", f"a last axis of {inputs} features")
@@ -61,9 +78,15 @@ def _affine(op: Affine, shape: Shape) -> Shape:
 
 
 def _conv(op: Conv, shape: Shape) -> Shape:
+    if op.weight.ndim <= MATRIX_AXES or op.groups < 1:
+        raise _fail(
+            "convolution", f"a weight of shape {op.weight.shape} in {op.groups} groups", "(outputs, inputs, *window)"
+        )
     outputs, per_group, *window = op.weight.shape
+    _check_window("convolution", tuple(window), (op.stride, op.dilation), (op.pad_low, op.pad_high))
     if len(shape) != len(window) + 1 or shape[0] != per_group * op.groups or outputs % op.groups:
-        raise _fail("convolution", f"values of shape {shape}", f"{per_group * op.groups} channels and {len(window)} spatial axes")
+        expected = f"{per_group * op.groups} channels and {len(window)} spatial axes"
+        raise _fail("convolution", f"values of shape {shape}", expected)
     if op.bias is not None and op.bias.shape != (outputs,):
         raise _fail("convolution", f"a bias of shape {op.bias.shape}", f"({outputs},)")
     sizes = window_output(shape[1:], tuple(window), op.stride, (op.pad_low, op.pad_high), op.dilation)
@@ -73,6 +96,7 @@ def _conv(op: Conv, shape: Shape) -> Shape:
 
 
 def _pool(op: MaxPool | MeanPool, shape: Shape) -> Shape:
+    _check_window("pooling", op.window, (op.stride,), (op.pad_low, op.pad_high))
     if len(shape) != len(op.window) + 1:
         raise _fail("pooling", f"values of shape {shape}", f"channels and {len(op.window)} spatial axes")
     sizes = window_output(shape[1:], op.window, op.stride, (op.pad_low, op.pad_high), (1,) * len(op.window))
@@ -87,11 +111,15 @@ def _constant(constant: np.ndarray[Any, Any], kind: str, shape: Shape) -> Shape:
     except ValueError:
         result = ()
     if result != shape:
-        raise _fail(kind, f"values of shape {shape}", f"a shape that a constant of shape {constant.shape} broadcasts to")
+        raise _fail(
+            kind, f"values of shape {shape}", f"a shape that a constant of shape {constant.shape} broadcasts to"
+        )
     return shape
 
 
 def _reshape(op: Reshape, shape: Shape) -> Shape:
+    if any(size < 1 and size != -1 for size in op.shape):
+        raise _fail("reshape", f"the shape {op.shape}", "sizes from 1, at most one -1")
     fixed = math.prod(size for size in op.shape if size != -1)
     free = op.shape.count(-1)
     if free > 1 or (math.prod(shape) % fixed if free else math.prod(shape) != fixed):
@@ -105,13 +133,20 @@ def _transpose(op: Transpose, shape: Shape) -> Shape:
     return tuple(shape[axis] for axis in op.order)
 
 
-def _axis(op: Softmax, shape: Shape) -> Shape:
+def _axis(op: Softmax | LogSoftmax, shape: Shape) -> Shape:
     if not 0 <= op.axis < len(shape):
         raise _fail(op.kind, f"values of shape {shape}", f"more than {op.axis} axes")
     return shape
 
 
-def _same(op: Activation | Clip, shape: Shape) -> Shape:
+def _clip(op: Clip, shape: Shape) -> Shape:
+    if not op.low <= op.high:
+        raise _fail("clip", f"the range {op.low}..{op.high}", "a lower end that is not above the upper end")
+    return shape
+
+
+def _activation(op: Activation, shape: Shape) -> Shape:
+    check_activation(op.function, op.parameter)
     return shape
 
 
@@ -122,10 +157,11 @@ def _add(op: object, *shapes: Shape) -> Shape:
 
 
 def _concat(op: Concat, *shapes: Shape) -> Shape:
-    first = shapes[0]
-    if any(len(s) != len(first) or s[: op.axis] != first[: op.axis] or s[op.axis + 1 :] != first[op.axis + 1 :] for s in shapes):
-        raise _fail("concatenation", f"branches of shapes {shapes}", f"branches that differ only along axis {op.axis}")
-    return (*first[: op.axis], sum(s[op.axis] for s in shapes), *first[op.axis + 1 :])
+    first, axis = shapes[0], op.axis
+    others = {(*shape[:axis], *shape[axis + 1 :]) for shape in shapes}
+    if not 0 <= axis < len(first) or len(others) != 1 or len({len(shape) for shape in shapes}) != 1:
+        raise _fail("concatenation", f"branches of shapes {shapes}", f"branches that differ only along axis {axis}")
+    return (*first[:axis], sum(shape[axis] for shape in shapes), *first[axis + 1 :])
 
 
 SHAPE: dict[str, Callable[..., Shape]] = {
@@ -135,8 +171,8 @@ SHAPE: dict[str, Callable[..., Shape]] = {
     "shift": lambda op, shape: _constant(op.value, "shift", shape),
     "scale": lambda op, shape: _constant(op.factor, "scale", shape),
     "divide": lambda op, shape: _constant(op.divisor, "divide", shape),
-    "clip": _same,
-    "activation": _same,
+    "clip": _clip,
+    "activation": _activation,
     "maxpool": _pool,
     "meanpool": _pool,
     "reshape": _reshape,
