@@ -1,0 +1,1 @@
+"""Where questions are worked on: in this process, or by one process per core; one driver loop for all."""

@@ -1,0 +1,1 @@
+"""Flux model files to graphs: strict readers, the architecture text, the layers. Lazy: loads no torch."""
