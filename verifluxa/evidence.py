@@ -3,6 +3,9 @@
 A node of the tree stands for a domain (the root's is the question's). At each node some inputs fall
 away: for every alternative of their violation one row is below zero on the whole domain. What fell at a
 node stays away below it. A leaf is closed when fewer than `need` inputs remain.
+
+Alternatives may fall one by one on the path from the root: an input is gone once each of its alternatives
+has fallen, here or above.
 """
 
 from __future__ import annotations
@@ -17,14 +20,21 @@ from verifluxa.question import Question
 from verifluxa.verdict import Reason, Verdict
 
 
+OPEN = -1
+"""In `Dropped.rows`: this alternative does not fall here."""
+CONTRADICTED = -2
+"""In `Dropped.rows`: the clipped bounds of some neuron cross, so the alternative cannot be met."""
+
+
 class Dropped(NamedTuple):
-    """One input that cannot violate on the node's domain.
+    """Alternatives of one input that cannot be met on the node's domain.
 
     Attributes:
         input: index into the problem's inputs.
-        rows: for every alternative, in order, the row that is below zero.
+        rows: for every alternative, in order, the row that is below zero, or OPEN, or CONTRADICTED.
         planes: the rows that clipped the input's neurons, one per clipping round; empty when plain
-            bounds were enough.
+            bounds were enough. With planes, exactly one entry of `rows` is not OPEN (clipping speaks of one
+            alternative); an input may stand in several records.
     """
 
     input: int

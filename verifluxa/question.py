@@ -138,6 +138,8 @@ class Problem:
         needs: `need` by selection index.
         pairs: (violation, selection) pairs that are asked at each placement.
         arithmetic: `float32`, `float64` or `real`.
+        readout: index of the node whose values the rows speak of: the output, or the logits in front of a
+            last softmax (then `rows.constants` carry the gap below which softmax values may tie).
     """
 
     name: str
@@ -156,6 +158,7 @@ class Problem:
     pairs: tuple[tuple[int, int], ...]
     per_input: bool
     arithmetic: str = "real"
+    readout: int = -1
 
     @cached_property
     def size(self) -> int:

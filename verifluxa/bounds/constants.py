@@ -1,0 +1,138 @@
+"""The network on the untouched inputs: every node's value and its error radius, once per problem.
+
+What a trigger cannot reach is a constant of the input; all placements share these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from verifluxa.bounds.functions import FUNCTIONS, function_error, function_of
+from verifluxa.bounds.linear_map import LinearMap, linear_map, pool_windows
+from verifluxa.bounds.rounding import SAFETY, Rounding
+from verifluxa.errors import UnsupportedError
+from verifluxa.graph.graph import Graph, Node
+from verifluxa.graph.ops import MaxPool, Op, Shape
+
+Floats = NDArray[np.float64]
+
+
+class _Step(NamedTuple):
+    node: Node
+    linear: LinearMap | None
+    shape: Shape
+
+
+@dataclass(frozen=True, eq=False)
+class Constants:
+    """Values of all nodes on the untouched inputs, flat, and how far a deployed evaluation may be off.
+
+    Attributes:
+        values: per node, shape (N, size).
+        radii: per node, shape (N, size): |deployed - value| in every allowed evaluation.
+        maps: per node its linear map, or None.
+        rounding: the coefficients that were used.
+        unsafe: shape (N,): inputs on which some node may overflow or is not finite.
+    """
+
+    values: tuple[Floats, ...]
+    radii: tuple[Floats, ...]
+    maps: tuple[LinearMap | None, ...]
+    rounding: Rounding
+    unsafe: NDArray[np.bool_]
+
+
+def propagate(graph: Graph, inputs: Floats, arithmetic: str, readout: int) -> Constants:
+    """Evaluates nodes 0..readout in float64 with interval radii.
+
+    Args:
+        graph: the deployed network.
+        inputs: shape (N, *graph.input_shape), in the user's units.
+        arithmetic: `float32`, `float64` or `real`.
+        readout: index of the last node that is needed.
+
+    Raises:
+        UnsupportedError: VF7001 for an operation without bounds.
+    """
+    nodes = graph.nodes[: readout + 1]
+    maps = tuple(linear_map(n.op, nodes[n.inputs[0]].shape) if n.inputs else None for n in nodes)
+    width = max([int(np.prod(n.shape)) for n in nodes] + [m.matrix.shape[1] for m in maps if m is not None])
+    rounding = Rounding(arithmetic, width)
+    values: list[Floats] = []
+    radii: list[Floats] = []
+    unsafe = np.zeros(len(inputs), dtype=bool)
+    for number, (node, linear) in enumerate(zip(nodes, maps, strict=True)):
+        if number and node.inputs != (number - 1,):
+            raise not_provable(node.op)
+        shape = nodes[node.inputs[0]].shape if node.inputs else node.shape
+        value, radius = _node(_Step(node, linear, shape), *_operands(node, inputs, values, radii), rounding)
+        unsafe |= ~np.isfinite(value).all(1) | ~(radius < rounding.largest_radius).all(1)
+        values.append(value)
+        radii.append(radius)
+    return Constants(tuple(values), tuple(radii), maps, rounding, unsafe)
+
+
+def _operands(node: Node, inputs: Floats, values: list[Floats], radii: list[Floats]) -> tuple[Floats, Floats]:
+    if not node.inputs:
+        flat = np.ascontiguousarray(inputs.reshape(len(inputs), -1))
+        return flat, np.zeros_like(flat)
+    return values[node.inputs[0]], radii[node.inputs[0]]
+
+
+def _node(step: _Step, value: Floats, radius: Floats, rounding: Rounding) -> tuple[Floats, Floats]:
+    op = step.node.op
+    if op.kind == "input":
+        return value, radius
+    with np.errstate(all="ignore"):
+        if step.linear is not None:
+            return _linear(step.linear, value, radius, rounding)
+        if isinstance(op, MaxPool):
+            return _maxpool(op, step.shape, value, radius)
+        row = function_of(op)
+        if row is not None:
+            return _function(row, value, radius, rounding)
+    raise not_provable(op)
+
+
+def not_provable(op: Op) -> UnsupportedError:
+    """The error for an operation that has no bounds."""
+    name = getattr(op, "function", op.kind)
+    return UnsupportedError(
+        "VF7001",
+        f"there are no bounds for the operation {name!r}",
+        remedy="`verifluxa supports` lists what can be proved; the attack works on every model",
+    )
+
+
+def _linear(linear: LinearMap, value: Floats, radius: Floats, rounding: Rounding) -> tuple[Floats, Floats]:
+    result = (linear.matrix @ value.T).T + linear.bias
+    if linear.terms == 0:
+        return result, (linear.matrix @ radius.T).T
+    size = abs(linear.matrix)
+    inherited = (size @ radius.T).T
+    magnitude = (size @ (np.abs(value) + radius).T).T + np.abs(linear.bias)
+    fresh = rounding.coefficient(linear.terms) * magnitude + rounding.tiny(linear.terms)
+    return result, SAFETY * inherited + fresh
+
+
+def _function(
+    row: tuple[str, tuple[float, ...]], value: Floats, radius: Floats, rounding: Rounding
+) -> tuple[Floats, Floats]:
+    name, parameters = row
+    function = FUNCTIONS[name]
+    result = function.value(torch.from_numpy(value), parameters).numpy()
+    error = function_error(name, rounding.arithmetic) * np.maximum(1.0, np.abs(result)) + rounding.tiny(1)
+    return result, function.lipschitz(parameters) * radius + error
+
+
+def _maxpool(op: MaxPool, shape: Shape, value: Floats, radius: Floats) -> tuple[Floats, Floats]:
+    index, inside = pool_windows(op, shape)
+    index = np.where(inside, index, 0)
+    gathered = np.where(inside[None], value[:, index], -np.inf)
+    spread = np.where(inside[None], radius[:, index], 0.0)
+    return gathered.max(2), spread.max(2)

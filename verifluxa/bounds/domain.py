@@ -1,0 +1,162 @@
+"""Batches of trigger domains, and the largest value of a linear function over them.
+
+A domain is a box `lower <= tau <= upper`, cut by strips `low <= V tau <= high` along a few directions V
+shared by all domains of a question. For any multipliers beta (Lagrange, weak duality)
+
+    max a.t <= |a - beta V|.r + |beta|.w + beta.(strip center - V center),      t = tau - center,
+
+with r the half-widths of the box and w those of the strips. beta = 0 is the plain box; the ridge solution
+`beta = a S V' (V S V' + diag(w^2))^-1`, S = diag(.64 d r^2), is close to the best. Any beta is sound.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+REWEIGHTINGS = 5
+"""Reweighted least-squares steps for the few functions that all inputs share."""
+ROUNDING_SHARE = 2.0**-40
+"""Added to the half-width of a strip, relative to the size of its terms: covers the rounding of beta terms."""
+
+
+@dataclass(frozen=True, eq=False)
+class Domains:
+    """D domains in d dimensions with m strip directions.
+
+    Attributes:
+        lower, upper: shape (D, d).
+        directions: V, shape (m, d), exact stored floats, m may be 0.
+        low, high: strips, shape (D, m).
+    """
+
+    lower: Tensor
+    upper: Tensor
+    directions: Tensor
+    low: Tensor
+    high: Tensor
+
+    def __len__(self) -> int:
+        return len(self.lower)
+
+
+@dataclass(frozen=True, eq=False)
+class Geometry:
+    """What bounding needs of a batch of domains.
+
+    Attributes:
+        center, half: of the boxes, shape (D, d).
+        largest: the largest |tau|, shape (D, d).
+        directions: V, shape (m, d).
+        ridge: beta = ridge @ a, shape (D, m, d).
+        strip_half, strip_shift: half-widths of the strips, and strip center - V center, shape (D, m).
+        empty: shape (D,): the strips and the box surely do not meet.
+    """
+
+    center: Tensor
+    half: Tensor
+    largest: Tensor
+    directions: Tensor
+    ridge: Tensor
+    strip_half: Tensor
+    strip_shift: Tensor
+    empty: Tensor
+
+
+def geometry(domains: Domains) -> Geometry:
+    """Tightens the strips by the boxes and prepares the ridge solutions."""
+    plain = _geometry(domains, domains.low, domains.high)
+    if not len(domains.directions):
+        return plain
+    rows = domains.directions.expand(len(domains), -1, -1)
+    up, down = spread_shared(rows, plain)
+    middle = plain.center @ domains.directions.T
+    slack = 1e-9 * (1 + middle.abs() + up + down)
+    low = torch.maximum(domains.low, middle - down - slack)
+    high = torch.minimum(domains.high, middle + up + slack)
+    empty = (low > high + slack).any(1)
+    high = torch.maximum(low, high)
+    tight = _geometry(domains, low, high)
+    return Geometry(
+        tight.center,
+        tight.half,
+        tight.largest,
+        tight.directions,
+        tight.ridge,
+        tight.strip_half,
+        tight.strip_shift,
+        empty,
+    )
+
+
+def _geometry(domains: Domains, low: Tensor, high: Tensor) -> Geometry:
+    center = (domains.lower + domains.upper) / 2
+    # The computed center may be off by a rounding: the half-width is taken to the farther end.
+    half = torch.maximum(domains.upper - center, center - domains.lower) * (1 + 2.0**-50)
+    largest = torch.maximum(domains.lower.abs(), domains.upper.abs())
+    directions = domains.directions
+    size = half.shape[1]
+    strip_half = (high - low) / 2
+    shift = (high + low) / 2 - center @ directions.T
+    if len(directions):
+        weighted = directions * (0.64 * size * half**2)[:, None, :]
+        regular = torch.diag_embed(strip_half.clamp(min=1e-9) ** 2)
+        ridge = torch.linalg.solve(weighted @ directions.T + regular, weighted)
+    else:
+        ridge = center.new_zeros(len(center), 0, size)
+    # Whatever beta does to the sums below, their own rounding stays under this share of its terms.
+    reach = half @ directions.abs().T + center.abs() @ directions.abs().T + low.abs() + high.abs()
+    strip_half = strip_half + ROUNDING_SHARE * reach
+    empty = torch.zeros(len(center), dtype=torch.bool, device=center.device)
+    return Geometry(center, half, largest, directions, ridge, strip_half, shift, empty)
+
+
+def spread(rows: Tensor, domain: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor]:
+    """How far linear functions rise above and fall below their value at the center.
+
+    Args:
+        rows: shape (B, r, d).
+        domain: shape (B,), index of the domain of each.
+
+    Returns:
+        up, down: shape (B, r), nonnegative where the domain is not empty.
+    """
+    half = geometry.half[domain][:, :, None]
+    plain = (rows.abs() @ half)[..., 0]
+    if not len(geometry.directions):
+        return plain, plain
+    beta = rows @ geometry.ridge[domain].transpose(1, 2)
+    rest = ((rows - beta @ geometry.directions).abs() @ half)[..., 0]
+    rest = rest + (beta.abs() @ geometry.strip_half[domain][:, :, None])[..., 0]
+    shift = (beta @ geometry.strip_shift[domain][:, :, None])[..., 0]
+    return torch.minimum(plain, rest + shift), torch.minimum(plain, rest - shift)
+
+
+def spread_shared(rows: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor]:
+    """Like `spread` for rows that all inputs share, tighter: iteratively reweighted least squares on beta.
+
+    Args:
+        rows: shape (D, r, d), one set of rows per domain.
+    """
+    half = geometry.half[:, None, :]
+    up = (rows.abs() * half).sum(-1)
+    down = up.clone()
+    if not len(geometry.directions):
+        return up, down
+    directions, strip_half = geometry.directions, geometry.strip_half[:, None, :]
+    beta = rows @ geometry.ridge.transpose(1, 2)
+    for step in range(REWEIGHTINGS + 1):
+        rest = rows - beta @ directions
+        base = (rest.abs() * half).sum(-1) + (beta.abs() * strip_half).sum(-1)
+        shift = (beta * geometry.strip_shift[:, None, :]).sum(-1)
+        up, down = torch.minimum(up, base + shift), torch.minimum(down, base - shift)
+        if step == REWEIGHTINGS:
+            break
+        weight = half / (rest.abs() + 1e-3 * rows.abs().amax(-1, keepdim=True) + 1e-12)
+        penalty = strip_half / (beta.abs() + 1e-3 * beta.abs().amax(-1, keepdim=True) + 1e-12)
+        weighted = directions * weight[:, :, None, :]
+        matrix = weighted @ directions.T + torch.diag_embed(penalty + 1e-12)
+        beta = torch.linalg.solve(matrix, weighted @ rows[..., None])[..., 0]
+    return up, down

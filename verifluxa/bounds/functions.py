@@ -1,0 +1,178 @@
+"""Elementwise functions that have sound linear bounds: value, Lipschitz constant, relaxation, float error.
+
+One row per function in `FUNCTIONS`; a function without a row is not provable (unknown(unsupported)).
+Every relaxation is written so that NaN and infinite bounds come out as NaN, which never closes anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from verifluxa.bounds.rounding import FUNCTION_ERROR
+from verifluxa.graph.ops import Activation, Clip, Op
+
+Parameters = tuple[float, ...]
+
+RAMP = 64.0
+"""Steepness of the default lower slope of relu around its switch; see `_relu_like`."""
+SMOOTH_SLACK = 2.0**-44
+"""Added to the intercepts of sigmoid and tanh: far above the error of evaluating them in float64."""
+
+
+class Relaxation(NamedTuple):
+    """`lower_slope * z + lower_intercept <= f(z) <= upper_slope * z + upper_intercept` on [l, u], elementwise."""
+
+    lower_slope: Tensor
+    lower_intercept: Tensor
+    upper_slope: Tensor
+    upper_intercept: Tensor
+
+
+@dataclass(frozen=True)
+class Function:
+    """One row: `value(z, parameters)`, `lipschitz(parameters)`, `relax(l, u, parameters)`."""
+
+    value: Callable[[Tensor, Parameters], Tensor]
+    lipschitz: Callable[[Parameters], float]
+    relax: Callable[[Tensor, Tensor, Parameters], Relaxation]
+
+
+def function_of(op: Op) -> tuple[str, Parameters] | None:
+    """The row and parameters of an elementwise operation, or None where it has no bounds."""
+    if isinstance(op, Clip):
+        return "clip", (op.low, op.high)
+    if not isinstance(op, Activation):
+        return None
+    if op.function == "hardtanh":
+        return "clip", (-1.0, 1.0)
+    if op.function == "relu6":
+        return "clip", (0.0, 6.0)
+    if op.function not in FUNCTIONS:
+        return None
+    default = {"leakyrelu": (0.01,)}.get(op.function, ())
+    return op.function, default if op.parameter is None else (op.parameter,)
+
+
+def function_error(name: str, arithmetic: str) -> float:
+    """Error of the deployed function relative to max(1, |result|); the verifier's own is below 2^-48."""
+    if FUNCTION_ERROR[name] == 0.0:
+        return 0.0
+    return {"float32": FUNCTION_ERROR[name]}.get(arithmetic, 2.0**-48)
+
+
+def relax(name: str, lower: Tensor, upper: Tensor, parameters: Parameters) -> Relaxation:
+    """Linear bounds of a function on elementwise intervals.
+
+    Args:
+        name: a key of `FUNCTIONS`.
+        lower, upper: any shape; lower <= upper where they are numbers.
+        parameters: of the function, such as a leaky slope.
+    """
+    return FUNCTIONS[name].relax(lower, upper, parameters)
+
+
+def _relu_like(lower: Tensor, upper: Tensor, slope: float) -> Relaxation:
+    """max(z, slope * z): the chord above (Zhang et al. 2018, CROWN, eq. 6), an adaptive line below.
+
+    The lower slope is 1 or `slope`, whichever wastes less area, with a steep but continuous ramp between
+    the two: any value in [slope, 1] is sound, and a recomputation that differs in the last place then
+    gives nearly the same bound.
+    """
+    chord = (upper - slope * lower) / (upper - lower)
+    flat, one = torch.full_like(lower, slope), torch.ones_like(lower)
+    upper_slope = torch.where(upper <= 0, flat, torch.where(lower >= 0, one, chord))
+    crossing = (lower < 0) & (upper > 0)
+    intercept = torch.where(crossing, (slope - upper_slope) * lower, torch.zeros_like(lower))
+    ratio = (upper_slope - slope) / (1.0 - slope)
+    ramp = (0.5 + RAMP * (ratio - 0.5)).clamp(0.0, 1.0)
+    lower_slope = slope + (1.0 - slope) * ramp
+    return Relaxation(lower_slope, torch.zeros_like(lower), upper_slope, intercept)
+
+
+def _relu(lower: Tensor, upper: Tensor, parameters: Parameters) -> Relaxation:
+    return _relu_like(lower, upper, 0.0)
+
+
+def _leakyrelu(lower: Tensor, upper: Tensor, parameters: Parameters) -> Relaxation:
+    return _relu_like(lower, upper, parameters[0])
+
+
+def _clip_above(lower: Tensor, upper: Tensor, low: float, high: float) -> tuple[Tensor, Tensor]:
+    """The line above clip(z, low, high): through (min(u, high), itself), from (l, low) when l < low."""
+    top = upper.clamp(max=high)
+    zero, one = torch.zeros_like(lower), torch.ones_like(lower)
+    chord = (top - low) / (top - lower)
+    share = (high - lower) / (upper - lower)
+    capped = (0.5 + RAMP * (share - 0.5)).clamp(0.0, 1.0)
+    rising = torch.where(upper <= high, one, capped)
+    slope = torch.where(lower < low, chord, rising)
+    slope = torch.where(upper <= low, zero, torch.where(lower >= high, zero, slope))
+    at = torch.where(upper <= low, torch.full_like(lower, low), top)
+    value = at.clamp(low, high)
+    return slope, value - slope * at
+
+
+def _clip(lower: Tensor, upper: Tensor, parameters: Parameters) -> Relaxation:
+    low, high = parameters
+    upper_slope, upper_intercept = _clip_above(lower, upper, low, high)
+    lower_slope, mirrored = _clip_above(-upper, -lower, -high, -low)
+    return Relaxation(lower_slope, -mirrored, upper_slope, upper_intercept)
+
+
+def _tangent_above(lower: Tensor, upper: Tensor, f: Callable[[Tensor], Tensor], df: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    """A line above an S-shaped function (convex left of 0, concave right of it) on [l, u].
+
+    Chord where it lies above (its slope is at most f'(u)), else the tangent at the smallest point found by
+    bisection whose line is still above f(l); right of 0 every tangent lies above (Zhang et al. 2018, table 2).
+    """
+    chord = (f(upper) - f(lower)) / (upper - lower)
+    narrow = upper - lower < 1e-6
+    chord = torch.where(narrow, df(torch.maximum(lower.abs().minimum(upper.abs()), torch.zeros_like(lower))), chord)
+    near = torch.maximum(lower, torch.zeros_like(lower))
+    far = torch.maximum(upper, near)
+    for _ in range(30):
+        middle = (near + far) / 2
+        good = f(middle) + df(middle) * (lower - middle) >= f(lower)
+        far, near = torch.where(good, middle, far), torch.where(good, near, middle)
+    point = torch.where(lower >= 0, (lower + upper) / 2, far)
+    by_chord = (upper <= 0) | ((lower < 0) & (chord <= df(upper)))
+    slope = torch.where(by_chord, chord, df(point))
+    at = torch.where(by_chord, lower, point)
+    touching = f(at) - slope * at
+    at_upper = f(upper) - slope * upper
+    at_lower = f(lower) - slope * lower
+    intercept = torch.maximum(touching, torch.maximum(at_upper, at_lower)) + SMOOTH_SLACK * (1 + at.abs())
+    return slope, intercept + torch.where(narrow, (upper - lower), torch.zeros_like(lower))
+
+
+def _smooth(f: Callable[[Tensor], Tensor], df: Callable[[Tensor], Tensor], center: float) -> Callable[[Tensor, Tensor, Parameters], Relaxation]:
+    """Relaxation of f, where f(z) - center is odd: the line below is the mirrored line above."""
+
+    def bounds(lower: Tensor, upper: Tensor, parameters: Parameters) -> Relaxation:
+        upper_slope, upper_intercept = _tangent_above(lower, upper, f, df)
+        lower_slope, mirrored = _tangent_above(-upper, -lower, f, df)
+        return Relaxation(lower_slope, 2 * center - mirrored, upper_slope, upper_intercept)
+
+    return bounds
+
+
+def _tanh_slope(z: Tensor) -> Tensor:
+    return 1 - torch.tanh(z) ** 2
+
+
+def _sigmoid_slope(z: Tensor) -> Tensor:
+    return torch.sigmoid(z) * torch.sigmoid(-z)
+
+
+FUNCTIONS: dict[str, Function] = {
+    "relu": Function(lambda z, _: z.clamp(min=0), lambda _: 1.0, _relu),
+    "leakyrelu": Function(lambda z, p: torch.maximum(z, p[0] * z), lambda p: max(1.0, abs(p[0])), _leakyrelu),
+    "clip": Function(lambda z, p: z.clamp(p[0], p[1]), lambda _: 1.0, _clip),
+    "sigmoid": Function(lambda z, _: torch.sigmoid(z), lambda _: 0.25, _smooth(torch.sigmoid, _sigmoid_slope, 0.5)),
+    "tanh": Function(lambda z, _: torch.tanh(z), lambda _: 1.0, _smooth(torch.tanh, _tanh_slope, 0.0)),
+}

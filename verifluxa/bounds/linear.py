@@ -1,0 +1,307 @@
+"""CROWN in the trigger's variables: linear bounds of violation rows as functions of tau, batched.
+
+Everything here speaks of `pairs`: a (domain, input) each. Sources: Zhang et al. 2018 (CROWN), eq. 8-12, for
+the backward step; the float radii `slope_radius @ |h| + radius` of `chain.Layer` are added at every layer
+as `|B| rho`, accumulated backward. All functions of the table are nondecreasing, so slopes are never negative.
+
+Only upper bounds are computed; a lower bound is the upper bound of the negated row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from verifluxa.bounds.chain import Chain
+from verifluxa.bounds.domain import Geometry, spread, spread_shared
+from verifluxa.bounds.functions import FUNCTIONS, Parameters, Relaxation, relax
+
+
+@dataclass(frozen=True, eq=False)
+class NetLayer:
+    """A layer of a chain on the device: see `chain.Layer`; `positive`, `negative` are the parts of `weight`."""
+
+    weight: Tensor
+    positive: Tensor
+    negative: Tensor
+    offset: Tensor
+    slope_radius: Tensor
+    radius: Tensor
+    function: str | None
+    parameters: Parameters
+    linear: Tensor | None
+
+    def offset_of(self, inputs: Tensor) -> Tensor:
+        """Offsets of some inputs, shape (B, n) or (1, n)."""
+        return self.offset if len(self.offset) == 1 else self.offset[inputs]
+
+    def radius_of(self, inputs: Tensor, largest: Tensor) -> Tensor:
+        """Error radii where the state stays within `largest`, shape (B, n)."""
+        own = self.radius if len(self.radius) == 1 else self.radius[inputs]
+        return largest @ self.slope_radius.T + own
+
+    def apply(self, z: Tensor) -> Tensor:
+        """The function on pre-activations, shape (B, n)."""
+        if self.function is None:
+            return z
+        value = FUNCTIONS[self.function].value(z, self.parameters)
+        return value if self.linear is None else torch.where(self.linear, z, value)
+
+    def relax(self, lower: Tensor, upper: Tensor) -> Relaxation:
+        """Linear bounds of the function on [lower, upper]; exact where `linear`."""
+        assert self.function is not None
+        bounds = relax(self.function, lower, upper, self.parameters)
+        if self.linear is None:
+            return bounds
+        one, zero = torch.ones_like(lower), torch.zeros_like(lower)
+        exact = Relaxation(one, zero, one, zero)
+        return Relaxation(*(torch.where(self.linear, e, b) for e, b in zip(exact, bounds, strict=True)))
+
+    def undecided(self, lower: Tensor, upper: Tensor) -> Tensor:
+        """Neurons whose relaxation is not exact: tighter bounds of these help."""
+        open_ = (upper > lower) if self.function != "relu" else ((lower < 0) & (upper > 0))
+        return open_ if self.linear is None else open_ & ~self.linear
+
+
+@dataclass(frozen=True, eq=False)
+class Net:
+    """A chain on the device."""
+
+    layers: tuple[NetLayer, ...]
+    unsafe: Tensor
+    largest_radius: float
+
+    @property
+    def hidden(self) -> tuple[NetLayer, ...]:
+        """All layers but the last."""
+        return self.layers[:-1]
+
+
+def load(chain: Chain, device: str = "cpu") -> Net:
+    """Moves a chain to the device, in float64."""
+
+    def tensor(array: object) -> Tensor:
+        return torch.as_tensor(array, device=device)
+
+    layers = tuple(
+        NetLayer(
+            tensor(layer.weight),
+            tensor(layer.weight.clip(min=0)),
+            tensor(layer.weight.clip(max=0)),
+            tensor(layer.offset),
+            tensor(layer.slope_radius),
+            tensor(layer.radius),
+            layer.function,
+            layer.parameters,
+            None if layer.linear is None else tensor(layer.linear),
+        )
+        for layer in chain.layers
+    )
+    return Net(layers, tensor(chain.unsafe), chain.rounding.largest_radius)
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """B (domain, input) pairs: indices, shape (B,) each."""
+
+    domain: Tensor
+    input: Tensor
+
+    def take(self, index: Tensor) -> Pairs:
+        """Some of the pairs."""
+        return Pairs(self.domain[index], self.input[index])
+
+
+@dataclass(frozen=True, eq=False)
+class RowPlanes:
+    """Upper planes of U single neurons (or negated neurons): value at the center (U,) and slopes (U, d)."""
+
+    value: Tensor
+    slope: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class LayerBounds:
+    """Bounds of one layer's pre-activations for all pairs, deployed evaluations included.
+
+    Attributes:
+        lower, upper: shape (B, n).
+        radius: shape (B, n), already inside lower and upper.
+        pair, neuron: shape (U,): the neurons that have planes.
+        relaxed: linear bounds of the layer's function on [lower, upper]; None for the outputs.
+        planes: upper planes of the undecided neurons and of their negations; None after intervals alone.
+    """
+
+    lower: Tensor
+    upper: Tensor
+    radius: Tensor
+    pair: Tensor
+    neuron: Tensor
+    relaxed: Relaxation | None
+    planes: tuple[RowPlanes, RowPlanes] | None
+
+
+def first_layer(net: Net, geometry: Geometry, pairs: Pairs) -> LayerBounds:
+    """Exact rows of the first layer: `weight @ tau` is bounded once per domain for all inputs."""
+    layer = net.layers[0]
+    rows = layer.weight.expand(len(geometry.center), -1, -1)
+    up, down = spread_shared(rows, geometry)
+    middle = geometry.center @ layer.weight.T
+    offset = layer.offset_of(pairs.input)
+    radius = layer.radius_of(pairs.input, geometry.largest[pairs.domain])
+    at = middle[pairs.domain] + offset
+    lower, upper = at - down[pairs.domain] - radius, at + up[pairs.domain] + radius
+    if layer.function is None:
+        return _finished(layer, (lower, upper, radius), _none(lower), None)
+    pair, neuron = layer.undecided(lower, upper).nonzero(as_tuple=True)
+    slope, value, spare = layer.weight[neuron], at[pair, neuron], radius[pair, neuron]
+    planes = (RowPlanes(value + spare, slope), RowPlanes(spare - value, -slope))
+    return _finished(layer, (lower, upper, radius), (pair, neuron), planes)
+
+
+def _none(like: Tensor) -> tuple[Tensor, Tensor]:
+    empty = torch.zeros(0, dtype=torch.long, device=like.device)
+    return empty, empty
+
+
+def _finished(
+    layer: NetLayer,
+    bounds: tuple[Tensor, Tensor, Tensor],
+    rows: tuple[Tensor, Tensor],
+    planes: tuple[RowPlanes, RowPlanes] | None,
+) -> LayerBounds:
+    relaxed = None if layer.function is None else layer.relax(bounds[0], bounds[1])
+    return LayerBounds(*bounds, *rows, relaxed, planes)
+
+
+def next_layer(net: Net, below: list[LayerBounds], geometry: Geometry, pairs: Pairs, method: str) -> LayerBounds:
+    """Bounds of layer `len(below)`: intervals for all neurons, CROWN planes for the undecided ones."""
+    number = len(below)
+    layer, previous = net.layers[number], net.layers[number - 1]
+    low, high = previous.apply(below[-1].lower), previous.apply(below[-1].upper)
+    radius = layer.radius_of(pairs.input, torch.maximum(low.abs(), high.abs()))
+    offset = layer.offset_of(pairs.input)
+    upper = high @ layer.positive.T + low @ layer.negative.T + offset + radius
+    lower = low @ layer.positive.T + high @ layer.negative.T + offset - radius
+    if method == "interval" or layer.function is None:
+        return _finished(layer, (lower, upper, radius), _none(lower), None)
+    pair, neuron = layer.undecided(lower, upper).nonzero(as_tuple=True)
+    planes = neuron_planes(net, below, geometry, pairs.take(pair), (pair, neuron, radius))
+    domain = pairs.domain[pair]
+    up, down = (p.value + spread(p.slope[:, None], domain, geometry)[0][:, 0] for p in planes)
+    lower, upper = narrowed((lower, upper), (pair, neuron), (down, up))
+    return _finished(layer, (lower, upper, radius), (pair, neuron), planes)
+
+
+def narrowed(
+    bounds: tuple[Tensor, Tensor], rows: tuple[Tensor, Tensor], found: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Intersects (lower, upper) at some neurons with `-found[0]` and `found[1]`; NaN stays NaN."""
+    (lower, upper), (down, up) = bounds, found
+    upper = upper.index_put(rows, torch.minimum(upper[rows], up))
+    lower = lower.index_put(rows, torch.maximum(lower[rows], -down))
+    return lower, upper
+
+
+def neuron_planes(
+    net: Net, below: list[LayerBounds], geometry: Geometry, pairs: Pairs, rows: tuple[Tensor, Tensor, Tensor]
+) -> tuple[RowPlanes, RowPlanes]:
+    """Upper planes of single neurons of layer `len(below)` and of their negations.
+
+    Args:
+        pairs: of each row.
+        rows: (pair, neuron) indices, shape (U,), and the layer's radii, shape (B, n).
+    """
+    pair, neuron, radius = rows
+    layer = net.layers[len(below)]
+    offset = layer.offset_of(pairs.input)
+    offset = offset[0, neuron] if len(offset) == 1 else offset.gather(1, neuron[:, None])[:, 0]
+    spare = radius[pair, neuron]
+    weight = layer.weight[neuron][:, None]
+    above = backward(net, below, geometry, (pair, pairs), (weight, (offset + spare)[:, None]))
+    under = backward(net, below, geometry, (pair, pairs), (-weight, (spare - offset)[:, None]))
+    return RowPlanes(above[0][:, 0], above[1][:, 0]), RowPlanes(under[0][:, 0], under[1][:, 0])
+
+
+def backward(
+    net: Net,
+    below: list[LayerBounds],
+    geometry: Geometry,
+    of: tuple[Tensor, Pairs],
+    rows: tuple[Tensor, Tensor],
+) -> tuple[Tensor, Tensor]:
+    """Upper planes of linear rows over the state after layer `len(below) - 1`.
+
+    Args:
+        below: bounds of all layers under the rows.
+        of: index (C,) of each claim into the pairs of `below`, and the claims' own pairs.
+        rows: coefficients (C, r, n) and constants (C, r).
+
+    Returns:
+        value at the domain's center (C, r) and slopes (C, r, d): row <= value + slope . (tau - center).
+    """
+    index, pairs = of
+    rows_, constant = rows
+    for number in range(len(below) - 1, -1, -1):
+        layer, bounds = net.layers[number], below[number]
+        assert bounds.relaxed is not None
+        lower_slope, lower_at, upper_slope, upper_at = (part[index] for part in bounds.relaxed)
+        positive = rows_.clamp(min=0)
+        negative = rows_ - positive
+        constant = constant + _dot(positive, upper_at) + _dot(negative, lower_at)
+        rows_ = positive * upper_slope[:, None] + negative * lower_slope[:, None]
+        constant = constant + _dot(rows_.abs(), bounds.radius[index])
+        constant = constant + _product(rows_, layer.offset_of(pairs.input))
+        rows_ = rows_ @ layer.weight
+    return constant + _dot(rows_, geometry.center[pairs.domain]), rows_
+
+
+def _dot(rows: Tensor, vector: Tensor) -> Tensor:
+    """(C, r, n) with (C, n): (C, r)."""
+    return (rows @ vector[:, :, None])[..., 0]
+
+
+def _product(rows: Tensor, offset: Tensor) -> Tensor:
+    return rows @ offset[0] if len(offset) == 1 else _dot(rows, offset)
+
+
+def output_planes(
+    net: Net,
+    bounds: list[LayerBounds],
+    geometry: Geometry,
+    of: tuple[Tensor, Pairs],
+    rows: tuple[Tensor, Tensor],
+) -> tuple[Tensor, Tensor]:
+    """Upper planes of rows over the outputs.
+
+    Args:
+        bounds: of all layers, the output layer's last.
+        rows: coefficients (C, r, outputs) and constants (C, r).
+    """
+    index, pairs = of
+    coefficients, constants = rows
+    layer, last = net.layers[-1], bounds[-1]
+    constants = constants + _dot(coefficients.abs(), last.radius[index])
+    constants = constants + _product(coefficients, layer.offset_of(pairs.input))
+    weight = coefficients @ layer.weight
+    if len(bounds) == 1:
+        return constants + _dot(weight, geometry.center[pairs.domain]), weight
+    return backward(net, bounds[:-1], geometry, of, (weight, constants))
+
+
+def all_layers(net: Net, geometry: Geometry, pairs: Pairs, method: str = "crown") -> list[LayerBounds]:
+    """Bounds of every layer, bottom up."""
+    bounds = [first_layer(net, geometry, pairs)]
+    while len(bounds) < len(net.layers):
+        bounds.append(next_layer(net, bounds, geometry, pairs, method))
+    return bounds
+
+
+def evaluate(net: Net, trigger: Tensor, inputs: Tensor) -> Tensor:
+    """The center network's outputs for pairs of a trigger (B, d) and an input (B,)."""
+    state = trigger
+    for layer in net.layers:
+        state = layer.apply(state @ layer.weight.T + layer.offset_of(inputs))
+    return state

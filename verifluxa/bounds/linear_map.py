@@ -1,0 +1,154 @@
+"""Linear operations of a graph as sparse matrices over flat values: one row per operation.
+
+A convolution or a mean pool that is written out as a matrix lets the engine cut out exactly the part
+that a trigger can reach, whatever the stride, padding, dilation or groups.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csc_array, coo_array, diags_array, kron, eye_array
+
+from verifluxa.bounds.rounding import TERMS
+from verifluxa.graph.ops import Affine, Conv, Divide, MeanPool, Op, Reshape, Scale, Shape, Shift, Sizes, Transpose
+from verifluxa.graph.shapes import window_output
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class LinearMap:
+    """`matrix @ x + bias` on flat values.
+
+    Attributes:
+        matrix: shape (outputs, inputs), the stored weights exactly (Divide and MeanPool: rounded once).
+        bias: shape (outputs,).
+        terms: roundings on the longest path of the deployed operation; 0: values are only moved.
+    """
+
+    matrix: csc_array
+    bias: Floats
+    terms: int
+
+
+def linear_map(op: Op, shape: Shape) -> LinearMap | None:
+    """Writes a linear operation on inputs of `shape` as a matrix; None where the operation is not linear."""
+    build = BUILD.get(op.kind)
+    if build is None:
+        return None
+    matrix, bias = build(op, shape)
+    return LinearMap(csc_array(matrix), np.ascontiguousarray(bias, dtype=np.float64), TERMS[op.kind](op))
+
+
+def _affine(op: Affine, shape: Shape) -> tuple[object, Floats]:
+    repeat = math.prod(shape[:-1])
+    weight = csc_array(op.weight.astype(np.float64))
+    bias = np.zeros(op.weight.shape[0]) if op.bias is None else op.bias.astype(np.float64)
+    if repeat == 1:
+        return weight, bias
+    return kron(eye_array(repeat), weight), np.tile(bias, repeat)
+
+
+def _windows(sizes: Sizes, window: Sizes, stride: Sizes, pad_low: Sizes, steps: tuple[Sizes, Sizes]) -> tuple[Integers, NDArray[np.bool_]]:
+    """Flat spatial input index of each (output position, window element), and whether it lies inside."""
+    outputs, dilation = steps
+    axes = []
+    for axis, count in enumerate(outputs):
+        start = np.arange(count)[:, None] * stride[axis] - pad_low[axis]
+        axes.append(start + np.arange(window[axis])[None, :] * dilation[axis])
+    rank = len(sizes)
+    index = np.zeros((*outputs, *window), dtype=np.int64)
+    inside = np.ones((*outputs, *window), dtype=bool)
+    for axis, places in enumerate(axes):
+        form = [1] * (2 * rank)
+        form[axis], form[rank + axis] = places.shape
+        placed = places.reshape(form)
+        index = index * sizes[axis] + placed
+        inside &= (placed >= 0) & (placed < sizes[axis])
+    return index.reshape(math.prod(outputs), -1), inside.reshape(math.prod(outputs), -1)
+
+
+def _conv(op: Conv, shape: Shape) -> tuple[object, Floats]:
+    outputs, per_group, *window = op.weight.shape
+    sizes = shape[1:]
+    spatial = window_output(sizes, tuple(window), op.stride, (op.pad_low, op.pad_high), op.dilation)
+    index, inside = _windows(sizes, tuple(window), op.stride, op.pad_low, (spatial, op.dilation))
+    places, inputs = index.shape[0], math.prod(sizes)
+    position, element = np.nonzero(inside)
+    source = index[position, element]
+    weight = op.weight.astype(np.float64).reshape(outputs, per_group, -1)
+    rows, columns, values = [], [], []
+    for out in range(outputs):
+        first = out // (outputs // op.groups) * per_group
+        for channel in range(per_group):
+            rows.append(out * places + position)
+            columns.append((first + channel) * inputs + source)
+            values.append(weight[out, channel, element])
+    triple = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
+    bias = np.zeros(outputs) if op.bias is None else op.bias.astype(np.float64)
+    return coo_array(triple, shape=(outputs * places, math.prod(shape))), np.repeat(bias, places)
+
+
+def pool_windows(op: MeanPool | Op, shape: Shape) -> tuple[Integers, NDArray[np.bool_]]:
+    """Flat input index of each (output, window element) of a pool, all channels, and whether it lies inside."""
+    window, stride = op.window, op.stride  # type: ignore[union-attr]
+    low, high = op.pad_low, op.pad_high  # type: ignore[union-attr]
+    sizes = shape[1:]
+    ones = (1,) * len(sizes)
+    spatial = window_output(sizes, window, stride, (low, high), ones)
+    index, inside = _windows(sizes, window, stride, low, (spatial, ones))
+    offsets = np.arange(shape[0])[:, None, None] * math.prod(sizes)
+    full = (index[None] + offsets).reshape(-1, index.shape[1])
+    return full, np.tile(inside, (shape[0], 1))
+
+
+def _meanpool(op: MeanPool, shape: Shape) -> tuple[object, Floats]:
+    index, inside = pool_windows(op, shape)
+    row, element = np.nonzero(inside)
+    value = np.full(len(row), 1.0 / math.prod(op.window))
+    matrix = coo_array((value, (row, index[row, element])), shape=(len(index), math.prod(shape)))
+    return matrix, np.zeros(len(index))
+
+
+def _full(constant: NDArray[np.floating], shape: Shape) -> Floats:
+    return np.broadcast_to(constant, shape).astype(np.float64).ravel()
+
+
+def _shift(op: Shift, shape: Shape) -> tuple[object, Floats]:
+    return eye_array(math.prod(shape)), _full(op.value, shape)
+
+
+def _scale(op: Scale, shape: Shape) -> tuple[object, Floats]:
+    return diags_array(_full(op.factor, shape)), np.zeros(math.prod(shape))
+
+
+def _divide(op: Divide, shape: Shape) -> tuple[object, Floats]:
+    return diags_array(1.0 / _full(op.divisor, shape)), np.zeros(math.prod(shape))
+
+
+def _reshape(op: Reshape, shape: Shape) -> tuple[object, Floats]:
+    return eye_array(math.prod(shape)), np.zeros(math.prod(shape))
+
+
+def _transpose(op: Transpose, shape: Shape) -> tuple[object, Floats]:
+    size = math.prod(shape)
+    source = np.arange(size).reshape(shape).transpose(op.order).ravel()
+    return coo_array((np.ones(size), (np.arange(size), source)), shape=(size, size)), np.zeros(size)
+
+
+BUILD: dict[str, Callable[..., tuple[object, Floats]]] = {
+    "affine": _affine,
+    "conv": _conv,
+    "meanpool": _meanpool,
+    "shift": _shift,
+    "scale": _scale,
+    "divide": _divide,
+    "reshape": _reshape,
+    "transpose": _transpose,
+}

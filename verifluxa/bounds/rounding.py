@@ -1,0 +1,123 @@
+"""How far floating point can be from the real network: one row per operation.
+
+Deployed value = real value of the operation at the deployed operands, plus an error of at most
+`coefficient(terms) * (|W| |x| + |b|) + tiny(terms)` (Higham, Accuracy and Stability of Numerical Algorithms,
+section 3.1: `gamma_k = k u / (1 - k u)`, any order of summation, with or without fused multiply-add).
+The verifier's own float64 arithmetic is covered in the same place: every coefficient carries
+`gamma_k(2^-53)` with a `k` far above the number of operations that touch one value (see `Rounding.own`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from verifluxa.errors import UsageError
+from verifluxa.graph.ops import Affine, Conv, MeanPool, Op
+
+UNIT = {"float32": 2.0**-24, "float64": 2.0**-53, "real": 0.0}
+"""Unit roundoff of the deployed arithmetic."""
+SMALLEST = {"float32": 2.0**-126, "float64": 2.0**-1022, "real": 2.0**-1022}
+"""Subnormals may be flushed: at most this much is lost per operation."""
+LARGEST = {"float32": 2.0**127, "float64": 2.0**1023, "real": 2.0**1000}
+"""No intermediate sum may reach this (overflow on some path of evaluation)."""
+SAFETY = 1.0 + 2.0**-10
+"""Radii are computed in float64 and inflated by this, far above the error of computing them."""
+
+
+def gamma(terms: int, unit: float) -> float:
+    """`k u / (1 - k u)`, infinite where the formula says nothing."""
+    product = terms * unit
+    return product / (1.0 - product) if product < 0.5 else math.inf
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """Error coefficients of one deployed arithmetic, with the verifier's own rounding on top.
+
+    Attributes:
+        arithmetic: `float32`, `float64` or `real`.
+        width: the widest sum in the network; bounds the length of the verifier's own sums.
+    """
+
+    arithmetic: str
+    width: int
+
+    def __post_init__(self) -> None:
+        if self.arithmetic not in UNIT:
+            raise UsageError(
+                "VF4010",
+                f"there is no arithmetic {self.arithmetic!r}",
+                expected="float32, float64 or real",
+            )
+
+    @property
+    def own(self) -> float:
+        """The verifier's own relative error on a sum of products: forward, backward and constants."""
+        return gamma(8 * self.width + 512, 2.0**-53)
+
+    def coefficient(self, terms: int) -> float:
+        """Relative error of an operation of `terms` roundings on a path, as a factor on `|W||x| + |b|`."""
+        deployed = gamma(terms, UNIT[self.arithmetic]) if terms else 0.0
+        return SAFETY * (deployed + self.own)
+
+    def tiny(self, terms: int) -> float:
+        """Absolute error by flushed subnormals."""
+        return terms * SMALLEST[self.arithmetic]
+
+    @property
+    def largest_radius(self) -> float:
+        """A radius at or above this means that a sum may overflow: radius >= u * (|W||x| + |b|)."""
+        unit = UNIT[self.arithmetic]
+        return LARGEST[self.arithmetic] * (unit if unit else self.own)
+
+
+def _dot(count: int, biased: bool) -> int:
+    return count + (2 if biased else 1)
+
+
+def _affine(op: Affine) -> int:
+    return _dot(op.weight.shape[1], True)
+
+
+def _conv(op: Conv) -> int:
+    return _dot(math.prod(op.weight.shape[1:]), True)
+
+
+def _meanpool(op: MeanPool) -> int:
+    return math.prod(op.window) + 1
+
+
+def _exact(op: Op) -> int:
+    return 0
+
+
+def _one(op: Op) -> int:
+    return 1
+
+
+TERMS: dict[str, Callable[..., int]] = {
+    "affine": _affine,
+    "conv": _conv,
+    "shift": _one,
+    "scale": _one,
+    "divide": _one,
+    "meanpool": _meanpool,
+    "reshape": _exact,
+    "transpose": _exact,
+}
+"""Roundings on the longest path of a linear operation; 0: it only moves values."""
+
+FUNCTION_ERROR: dict[str, float] = {
+    "relu": 0.0,
+    "leakyrelu": 2.0**-23,
+    "clip": 0.0,
+    "hardtanh": 0.0,
+    "relu6": 0.0,
+    "sigmoid": 2.0**-20,
+    "tanh": 2.0**-20,
+}
+"""Error of an elementwise function in float32, relative to max(1, |result|) and beyond flushing; a
+function without a row is not provable. Exact: comparisons. sigmoid and tanh: NNlib's tanh_fast and
+sigmoid_fast stay within 2e-7 of the exact value (NNlib documentation; torch's are closer), 2^-20 leaves room."""
