@@ -1,0 +1,136 @@
+"""A tiny problem, and an engine that does at each placement what the test says. No torch."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from verifluxa.dispatch.slices import AttackSlice, ProofSlice
+from verifluxa.errors import DataError, UnsupportedError
+from verifluxa.evidence import Outcome, Witness
+from verifluxa.graph.graph import chain
+from verifluxa.graph.ops import Affine
+from verifluxa.question import Domain, Placement, Problem, Question, Rows, Stamp, Violation
+from verifluxa.verdict import Reason, Verdict
+
+INPUTS = 4
+
+
+def problem(placements: int = 6, per_input: bool = False) -> Problem:
+    """A 2-feature, 2-class network; the trigger sets feature 0. Two targets, or four inputs on their own."""
+    weight = np.array([[1.0, 0.0], [0.0, 1.0]], dtype=np.float32)
+    stamp = Stamp(np.array([0]), np.zeros(1), np.eye(1), np.zeros(1))
+    rows = Rows(np.array([[1.0, -1.0], [-1.0, 1.0]]), np.zeros(2), np.array([True, True]))
+    everyone = tuple(np.array([i]) for i in range(INPUTS)) if per_input else (np.arange(INPUTS),)
+    pairs = tuple((0, s) for s in range(INPUTS)) if per_input else ((0, 0), (1, 0))
+    return Problem(
+        name="tiny",
+        digest="sha256:" + "0" * 64,
+        graph=chain((2,), [Affine(weight)]),
+        inputs=np.zeros((INPUTS, 2)),
+        labels=np.zeros(INPUTS, dtype=np.int64),
+        indices=tuple(range(10, 10 + INPUTS)),
+        excluded=((3, "not correct"),),
+        placements=tuple(Placement((("row", p), ("column", 0)), stamp) for p in range(placements)),
+        domain=Domain(np.zeros(1), np.full(1, 255.0), np.ones(1)),
+        rows=rows,
+        violations=tuple(Violation(f"target {t}", t, (((t,),), ((t,),))) for t in range(2)),
+        selections=everyone,
+        needs=(1,) * INPUTS if per_input else (2,),
+        pairs=pairs,
+        per_input=per_input,
+    )
+
+
+class FakeAttacked(NamedTuple):
+    question: Question
+    found: int
+    witness: Witness | None
+
+
+def witness(inputs: int) -> Witness:
+    return Witness(np.array([255.0]), tuple(range(inputs)), (0.5,) * inputs, inputs)
+
+
+@dataclass(frozen=True)
+class FakeEngine:
+    """Certifies, but for the placements that `attacks` and `proofs` name.
+
+    Attributes:
+        attacks, proofs: what happens at a placement: `find`, `die`, `die once`, `memory`, `big`, `crash`,
+            `unsupported`, `data`, `interrupt`, `time`, `forget`.
+        folder: where `die once` remembers, and where each placement that was worked on leaves a mark.
+    """
+
+    attacks: Mapping[int, str] = field(default_factory=dict)
+    proofs: Mapping[int, str] = field(default_factory=dict)
+    folder: Path | None = None
+
+    def attack(self, problem: Problem, slice: AttackSlice) -> list[FakeAttacked]:
+        found = []
+        for placement in slice.placements:
+            self._mark("attack", placement)
+            deed = self.attacks.get(placement, "")
+            self._do(deed, len(slice.placements), f"attack{placement}")
+            for question in problem.questions(placement):
+                hit = deed == "find" and (not problem.per_input or question.selection == 0)
+                size = len(problem.selections[question.selection])
+                found.append(FakeAttacked(question, size if hit else 0, witness(size) if hit else None))
+        return found
+
+    def prove(self, problem: Problem, slice: ProofSlice) -> Iterator[Outcome]:
+        for placement in slice.placements:
+            self._mark("prove", placement)
+            deed = self.proofs.get(placement, "")
+            self._do(deed, len(slice.placements), f"prove{placement}")
+            if deed == "forget":
+                continue
+            for question in problem.questions(placement):
+                yield self._outcome(problem, question, deed)
+
+    def _outcome(self, problem: Problem, question: Question, deed: str) -> Outcome:
+        size = len(problem.selections[question.selection])
+        if deed == "time":
+            return Outcome(question, Verdict.UNKNOWN, Reason.TIME, 0, size, stage="branch")
+        if deed == "find":
+            return Outcome(question, Verdict.FALSIFIED, None, size, size, witness(size), "branch", 3, 0.5)
+        return Outcome(question, Verdict.CERTIFIED, None, 0, question.need - 1, stage="crown", boxes=1, seconds=0.25)
+
+    def _mark(self, kind: str, placement: int) -> None:
+        if self.folder is not None:
+            with (self.folder / kind).open("a") as file:
+                file.write(f"{placement}\n")
+
+    def _do(self, deed: str, together: int, name: str) -> None:
+        if deed == "die" or (deed == "die once" and self._first_time(name)):
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif deed == "memory" or (deed == "big" and together > 1):
+            raise MemoryError("no room")
+        elif deed == "crash":
+            raise ZeroDivisionError("a mistake of ours")
+        elif deed == "unsupported":
+            raise UnsupportedError("VF7001", "no sound answer for this")
+        elif deed == "data":
+            raise DataError("VF3001", "the data went away")
+        elif deed == "interrupt":
+            raise KeyboardInterrupt
+
+    def _first_time(self, name: str) -> bool:
+        assert self.folder is not None
+        try:
+            (self.folder / name).touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
+
+
+def marks(folder: Path, kind: str) -> list[int]:
+    """The placements that were worked on, in order."""
+    file = folder / kind
+    return [int(line) for line in file.read_text().split()] if file.exists() else []

@@ -1,0 +1,82 @@
+"""Worker processes: the same answers as in-process, and what happens when they die."""
+
+from collections import Counter
+
+import pytest
+from dispatch_fakes import FakeEngine, marks, problem
+
+from verifluxa.dispatch.driver import Answers, EngineCrash, Plan, drive
+from verifluxa.dispatch.in_process import InProcessPool
+from verifluxa.dispatch.processes import ProcessPool
+from verifluxa.errors import DataError
+
+PLAN = Plan(attack_slice=4, prove_slice=2)
+
+
+def run(asked, engine, workers: int = 2) -> Answers:
+    pool = ProcessPool(engine, workers)
+    try:
+        return drive(asked, pool, PLAN)
+    finally:
+        pool.close()
+
+
+def counts(answers: Answers) -> Counter[str]:
+    return Counter(str(outcome.reason or outcome.verdict) for outcome in answers.outcomes)
+
+
+def test_processes_and_in_process_agree():
+    engine = FakeEngine(proofs={3: "time"})
+    asked = problem(placements=6)
+    here = drive(asked, InProcessPool(engine), PLAN)
+    there = run(asked, engine)
+    assert [(o.question, o.verdict, o.reason, o.proved) for o in there.outcomes] == [
+        (o.question, o.verdict, o.reason, o.proved) for o in here.outcomes
+    ]
+
+
+def test_a_slice_whose_worker_died_once_is_tried_again(tmp_path):
+    answers = run(problem(placements=6), FakeEngine(proofs={2: "die once"}, folder=tmp_path))
+    assert counts(answers) == {"certified": 12}
+    assert marks(tmp_path, "prove").count(2) == 2
+
+
+def test_a_placement_that_kills_its_worker_twice_is_unknown_and_costs_only_itself(tmp_path):
+    answers = run(problem(placements=6), FakeEngine(proofs={3: "die"}, folder=tmp_path))
+    assert counts(answers) == {"certified": 10, "lost-worker": 2}
+    assert marks(tmp_path, "prove").count(3) == 2
+
+
+def test_workers_that_do_nothing_but_die_end_the_run():
+    dying = dict.fromkeys(range(40), "die")
+    answers = run(problem(placements=40), FakeEngine(attacks=dying, proofs=dying), workers=1)
+    assert counts(answers) == {"lost-worker": 80}
+
+
+@pytest.mark.parametrize(("deed", "error"), [("crash", EngineCrash), ("data", DataError)])
+def test_errors_come_back_as_records(deed, error):
+    with pytest.raises(error):
+        run(problem(), FakeEngine(proofs={0: deed}))
+
+
+def test_a_counterexample_ends_the_other_workers(tmp_path):
+    answers = run(problem(placements=6), FakeEngine(attacks={1: "find"}, folder=tmp_path))
+    assert counts(answers) == {"falsified": 2, "decided": 10}
+    assert marks(tmp_path, "prove") == []
+
+
+def test_one_pool_serves_several_problems():
+    pool = ProcessPool(FakeEngine(), 1)
+    try:
+        first = drive(problem(placements=2), pool, PLAN)
+        second = drive(problem(placements=3, per_input=True), pool, PLAN)
+    finally:
+        pool.close()
+    assert counts(first) == {"certified": 4}
+    assert counts(second) == {"certified": 12}
+
+
+def test_a_slice_needs_its_problem():
+    pool = ProcessPool(FakeEngine(), 1)
+    with pytest.raises(RuntimeError, match="before its problem"):
+        pool.submit(None)  # type: ignore[arg-type]

@@ -1,0 +1,139 @@
+"""Cluster files (`cluster/*.toml`): where to prove. A closed table of keys; no code, unknown keys are errors."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from verifluxa.dispatch.in_process import InProcessPool
+from verifluxa.dispatch.pool import Pool
+from verifluxa.dispatch.processes import ProcessPool
+from verifluxa.dispatch.slices import Engine
+from verifluxa.errors import UsageError
+from verifluxa.library import Shelf, resolve
+
+KINDS = ("in-process", "processes")
+DEVICES = ("cpu", "cuda")
+LIMITS = {
+    "workers": (0, 1024),
+    "threads": (0, 256),
+    "attack_slice": (1, 100_000),
+    "prove_slice": (1, 100_000),
+    "tries": (1, 10),
+}
+KEYS = ("schema", "name", "kind", "device", *LIMITS)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where to prove.
+
+    Attributes:
+        name: of the file, without its ending.
+        path: where the file was read.
+        kind: `in-process` or `processes`.
+        workers: how many slices are worked on at the same time.
+        threads: numerical threads of each worker process; in-process leaves them to torch (0).
+        device: `cpu` or `cuda`.
+        attack_slice, prove_slice: placements in one slice.
+        tries: how often the slice of a dead worker is tried in all.
+        given: the keys that the file states; the others are defaults.
+    """
+
+    name: str
+    path: str
+    kind: str
+    workers: int = 1
+    threads: int = 0
+    device: str = "cpu"
+    attack_slice: int = 64
+    prove_slice: int = 4
+    tries: int = 2
+    given: tuple[str, ...] = ()
+
+
+def load_cluster(name: str) -> Cluster:
+    """Reads a cluster by its name, or by the path of the user's own file.
+
+    Raises:
+        UsageError: VF4001 to VF4003 when there is none, VF4201 when it is not understood.
+    """
+    shelved = resolve(Shelf.CLUSTER, name)
+    return parse_cluster(shelved.name, shelved.text, str(shelved.path))
+
+
+def parse_cluster(name: str, text: str, path: str) -> Cluster:
+    """Reads the text of a cluster file.
+
+    Raises:
+        UsageError: VF4201 when it is not TOML, has an unknown key or a value outside its range.
+    """
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise _refuse(path, f"this cluster file is not TOML: {error}") from error
+    for key in table:
+        if key not in KEYS:
+            raise _refuse(path, f"there is no cluster setting `{key}`", _nearest(key))
+    _one_of(table, "schema", (1,), path)
+    kind = _one_of(table, "kind", KINDS, path)
+    device = _one_of(table, "device", DEVICES, path) if "device" in table else "cpu"
+    numbers = {key: _number(table[key], key, path) for key in LIMITS if key in table}
+    if kind == "in-process" and numbers.get("workers", 1) != 1:
+        raise _refuse(path, f"`workers` is {numbers['workers']}, but one process is one worker", 'kind = "processes"')
+    if kind == "processes":
+        numbers["workers"] = numbers.get("workers") or _cores()
+        numbers["threads"] = numbers.get("threads") or max(1, _cores() // numbers["workers"])
+    return Cluster(name, path, kind=kind, device=device, given=tuple(table), **numbers)
+
+
+def open_pool(cluster: Cluster, engine: Engine) -> Pool:
+    """The pool that a cluster describes; close it after use."""
+    if cluster.kind == "processes":
+        return ProcessPool(engine, cluster.workers, cluster.threads)
+    return InProcessPool(engine)
+
+
+def _one_of(table: Mapping[str, object], key: str, allowed: tuple[object, ...], path: str) -> str:
+    value = table.get(key)
+    if value not in allowed or isinstance(value, bool):
+        found = f"`{key}` is {_said(value)}" if key in table else f"`{key}` is missing"
+        raise _refuse(path, found, " or ".join(str(item) for item in allowed))
+    return str(value)
+
+
+def _number(value: object, key: str, path: str) -> int:
+    low, high = LIMITS[key]
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise _refuse(path, f"`{key}` is {_said(value)}", f"a whole number from {low} to {high}")
+    return value
+
+
+def _said(value: object) -> str:
+    """The value as a TOML file would say it."""
+    return json.dumps(value, default=str)
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _nearest(key: str) -> str:
+    close = difflib.get_close_matches(key, KEYS, n=1)
+    return f"did you mean `{close[0]}`?" if close else ", ".join(KEYS)
+
+
+def _refuse(path: str, message: str, expected: str | None = None) -> UsageError:
+    return UsageError(
+        "VF4201",
+        message,
+        place=path,
+        expected=expected,
+        remedy="cluster/README.md lists the settings; `laptop` and `local` come with the tool",
+    )

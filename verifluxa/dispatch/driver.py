@@ -1,0 +1,288 @@
+"""One loop for every pool: attack all placements first, then prove, and give every question an outcome."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from verifluxa.dispatch.observe import EvidenceSink, NoEvidence, Observer, Progress, Silent
+from verifluxa.dispatch.pool import Pool
+from verifluxa.dispatch.slices import (
+    AttackDone,
+    AttackSlice,
+    Crashed,
+    Decided,
+    Event,
+    Lost,
+    OutOfMemory,
+    ProofDone,
+    ProofSlice,
+    Refused,
+    Slice,
+)
+from verifluxa.dispatch.tally import Tally
+from verifluxa.errors import UnsupportedError
+from verifluxa.evidence import Outcome
+from verifluxa.question import Problem, Question
+from verifluxa.verdict import Reason
+
+Group = tuple[int, ...]
+"""Placements that travel together in one slice."""
+
+TICK_SECONDS = 0.5
+SHOW_SECONDS = 0.1
+
+
+class EngineCrash(RuntimeError):
+    """A mistake in the engine: an internal error, never a verdict."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the driver cuts and limits the work.
+
+    Attributes:
+        attack_slice, prove_slice: placements in one slice of each kind.
+        deadline: when the budget ends (`time.monotonic`), or None.
+        tries: how often the slice of a dead worker is tried in all.
+        grace: seconds past the deadline that workers have to come back by themselves.
+    """
+
+    attack_slice: int = 64
+    prove_slice: int = 4
+    deadline: float | None = None
+    tries: int = 2
+    grace: float = 10.0
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """The outcome of each question, in the order of the problem's questions, without the split trees."""
+
+    outcomes: tuple[Outcome, ...]
+    attack_seconds: float
+    seconds: float
+    interrupted: bool
+
+
+def drive(
+    problem: Problem,
+    pool: Pool,
+    plan: Plan,
+    observer: Observer | None = None,
+    evidence: EvidenceSink | None = None,
+) -> Answers:
+    """Answers every question of a problem.
+
+    The attack is finished over all placements before anything is proved, also where it has already found a
+    counterexample: it is short, and the strongest trigger says more than the first one.
+
+    Raises:
+        VerifluxaError: what the engine refuses for a reason that the user can mend.
+        EngineCrash: when the engine fails; no question gets a verdict from that.
+    """
+    return _Drive(problem, pool, plan, observer or Silent(), evidence or NoEvidence()).answers()
+
+
+def unasked(problem: Problem, reason: Reason, evidence: EvidenceSink | None = None) -> Answers:
+    """Gives every question of a problem the same unknown, without asking one."""
+    tally = Tally(problem, evidence or NoEvidence())
+    tally.evidence.begin(problem)
+    tally.give_up_rest(reason)
+    tally.evidence.end(problem)
+    return _answers(tally, 0.0, 0.0, reason is Reason.INTERRUPTED)
+
+
+def _answers(tally: Tally, attack_seconds: float, seconds: float, interrupted: bool) -> Answers:
+    outcomes = tuple(tally.outcomes[question] for question in tally.problem.all_questions())
+    return Answers(outcomes, attack_seconds, seconds, interrupted)
+
+
+class _Drive:
+    """The state of one drive; it ends with it."""
+
+    def __init__(self, problem: Problem, pool: Pool, plan: Plan, observer: Observer, evidence: EvidenceSink) -> None:
+        self.problem = problem
+        self.pool = pool
+        self.plan = plan
+        self.observer = observer
+        self.tally = Tally(problem, evidence)
+        self.started = time.monotonic()
+        self.shown = 0.0
+        self.stage = "attack"
+        self.placements_attacked = 0
+        self.attack_seconds = 0.0
+        self.losses: Counter[int] = Counter()
+        self.losses_in_a_row = 0
+
+    def answers(self) -> Answers:
+        """Runs the attack, then the proof, and closes what is left."""
+        interrupted = False
+        self.tally.evidence.begin(self.problem)
+        try:
+            self.pool.load(self.problem)
+            self._attack()
+            self._prove()
+            self.tally.give_up_rest(Reason.TIME)
+        except KeyboardInterrupt:
+            interrupted = True
+            self.tally.give_up_rest(Reason.INTERRUPTED)
+        finally:
+            self.pool.cancel()
+        self._show(at_once=True)
+        self.tally.evidence.end(self.problem)
+        return _answers(self.tally, self.attack_seconds, time.monotonic() - self.started, interrupted)
+
+    def _attack(self) -> None:
+        everywhere = range(len(self.problem.placements))
+        self._work(_groups(everywhere, self.plan.attack_slice), self._attack_slice)
+
+    def _prove(self) -> None:
+        self.stage = "prove"
+        groups = _groups(range(len(self.problem.placements)), self.plan.prove_slice)
+        # Where the attack came closest, a counterexample is likeliest and a proof takes longest: first.
+        groups.sort(key=self._closeness, reverse=True)
+        self._work(groups, self._proof_slice)
+
+    def _closeness(self, group: Group) -> float:
+        found = [
+            attacked.found / self.tally.population(question)
+            for question in self.tally.open_questions(group, None)
+            if (attacked := self.tally.attacked.get(question)) is not None
+        ]
+        return max(found, default=0.0)
+
+    def _attack_slice(self, group: Group) -> Slice | None:
+        return AttackSlice(group, self.plan.deadline)
+
+    def _proof_slice(self, group: Group) -> Slice | None:
+        pairs = self.tally.open_pairs()
+        asked = None if len(pairs) == len(self.problem.pairs) else pairs
+        questions = self.tally.open_questions(group, asked)
+        if not questions:
+            return None
+        known = {question: self.tally.attacked[question] for question in questions if question in self.tally.attacked}
+        return ProofSlice(group, asked, known, self.plan.deadline)
+
+    def _work(self, groups: Iterable[Group], make: Callable[[Group], Slice | None]) -> None:
+        """Keeps the pool fed until every group is done, time is up or nothing is left to decide."""
+        pending, flying = deque(groups), 0
+        while not (self.stage == "prove" and self.tally.is_decided):
+            if self._late(0.0):
+                pending.clear()
+            while pending and flying < self.pool.capacity:
+                slice = make(pending.popleft())
+                if slice is not None:
+                    self.pool.submit(slice)
+                    flying += 1
+            if not flying or self._late(self.plan.grace) or self._hopeless():
+                return
+            event = self.pool.next(TICK_SECONDS)
+            self._show()
+            if event is None:
+                continue
+            pending.extendleft(self._handle(event))
+            if not isinstance(event, Decided):
+                flying -= 1
+
+    def _handle(self, event: Event) -> list[Group]:
+        """Takes an event in; returns the groups that are to be tried (again)."""
+        if isinstance(event, Lost):
+            self.losses_in_a_row += 1
+            return self._after_loss(event.slice)
+        self.losses_in_a_row = 0
+        match event:
+            case AttackDone():
+                self._take_attack(event)
+            case Decided():
+                for outcome in event.outcomes:
+                    self.tally.record(outcome)
+            case ProofDone():
+                self._expect_nothing_open(event.slice)
+            case OutOfMemory():
+                return self._after_out_of_memory(event.slice)
+            case Refused():
+                self._refuse(event)
+            case Crashed():
+                raise EngineCrash(event.traceback)
+        return []
+
+    def _take_attack(self, event: AttackDone) -> None:
+        self.placements_attacked += len(event.slice.placements)
+        self.attack_seconds += event.seconds
+        for attacked in event.attacked:
+            self.tally.attack(attacked)
+
+    def _expect_nothing_open(self, slice: ProofSlice) -> None:
+        forgotten = self._open_of(slice)
+        if forgotten:
+            raise EngineCrash(f"the engine ended a slice without an answer to {forgotten[0]}")
+
+    def _open_of(self, slice: Slice) -> list[Question]:
+        """The questions of a slice that still need an outcome: none of an attack, which is only a help."""
+        if isinstance(slice, AttackSlice):
+            return []
+        return self.tally.open_questions(slice.placements, slice.pairs)
+
+    def _after_loss(self, slice: Slice) -> list[Group]:
+        """Tries the placements of a dead worker again one by one, so that one bad placement costs only itself."""
+        self.losses.update(slice.placements)
+        again: list[Group] = [
+            (placement,) for placement in slice.placements if self.losses[placement] < self.plan.tries
+        ]
+        for question in self._open_of(slice):
+            if self.losses[question.placement] >= self.plan.tries:
+                self.tally.give_up(question, Reason.LOST_WORKER)
+        return again
+
+    def _after_out_of_memory(self, slice: Slice) -> list[Group]:
+        if len(slice.placements) > 1:
+            return [(placement,) for placement in slice.placements]
+        for question in self._open_of(slice):
+            self.tally.give_up(question, Reason.MEMORY)
+        return []
+
+    def _refuse(self, event: Refused) -> None:
+        if not isinstance(event.error, UnsupportedError):
+            raise event.error
+        for question in self._open_of(event.slice):
+            self.tally.give_up(question, Reason.UNSUPPORTED)
+
+    def _late(self, grace: float) -> bool:
+        return self.plan.deadline is not None and time.monotonic() > self.plan.deadline + grace
+
+    def _hopeless(self) -> bool:
+        """Whether workers do nothing but die (an installation that is broken for them, a full machine)."""
+        if self.losses_in_a_row < self.plan.tries * (self.pool.capacity + 2):
+            return False
+        self.tally.give_up_rest(Reason.LOST_WORKER)
+        return True
+
+    def _show(self, at_once: bool = False) -> None:
+        now = time.monotonic()
+        if at_once or now - self.shown >= SHOW_SECONDS:
+            self.shown = now
+            self.observer.update(self._progress(now))
+
+    def _progress(self, now: float) -> Progress:
+        certified, falsified, unknown = self.tally.counts.values()
+        return Progress(
+            name=self.problem.name,
+            stage=self.stage,
+            total=self.problem.size,
+            attacked=self.placements_attacked,
+            placements=len(self.problem.placements),
+            certified=certified,
+            falsified=falsified,
+            unknown=unknown,
+            found=self.tally.best,
+            elapsed=now - self.started,
+            left=None if self.plan.deadline is None else max(0.0, self.plan.deadline - now),
+        )
+
+
+def _groups(placements: Iterable[int], size: int) -> list[Group]:
+    numbers = list(placements)
+    return [tuple(numbers[start : start + size]) for start in range(0, len(numbers), size)]

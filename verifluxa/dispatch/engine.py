@@ -1,0 +1,33 @@
+"""The real engine behind the pools: a strategy's stages, imported where the work is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from verifluxa.dispatch.slices import Attacked, AttackSlice, ProofSlice
+from verifluxa.evidence import Outcome
+from verifluxa.question import Problem
+
+if TYPE_CHECKING:
+    from verifluxa.strategy.load import Strategy
+
+
+@dataclass(frozen=True)
+class StrategyEngine:
+    """Works on slices as a strategy says. torch is loaded on the first slice, not before."""
+
+    strategy: Strategy
+
+    def attack(self, problem: Problem, slice: AttackSlice) -> Sequence[Attacked]:
+        """The best trigger that the strategy's attack finds for each question."""
+        from verifluxa.strategy.decide import attack_slice
+
+        return attack_slice(problem, slice.placements, self.strategy, slice.deadline)
+
+    def prove(self, problem: Problem, slice: ProofSlice) -> Iterable[Outcome]:
+        """One outcome for each question, as they are decided."""
+        from verifluxa.strategy.decide import prove_slice
+
+        return prove_slice(problem, slice.placements, slice.attacked, self.strategy, slice.deadline)

@@ -1,0 +1,77 @@
+"""Works on one slice and tells what happened as events. It never raises: errors come back as records."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from verifluxa.dispatch.slices import (
+    AttackDone,
+    AttackSlice,
+    Crashed,
+    Decided,
+    Engine,
+    Event,
+    OutOfMemory,
+    ProofDone,
+    ProofSlice,
+    Refused,
+    Slice,
+)
+from verifluxa.errors import VerifluxaError
+from verifluxa.evidence import Outcome
+from verifluxa.question import Problem
+
+PATIENCE = 0.1
+"""Seconds for which decided questions are gathered before they are sent: few messages, live progress."""
+
+
+def perform(engine: Engine, problem: Problem, slice: Slice) -> Iterator[Event]:
+    """Yields the events of one slice; the last one says how it ended."""
+    try:
+        if isinstance(slice, AttackSlice):
+            yield _attack(engine, problem, slice)
+        else:
+            yield from _prove(engine, problem, slice)
+    except VerifluxaError as error:
+        yield Refused(slice, error)
+    except Exception as error:  # noqa: BLE001 - nothing is hidden: the driver raises it with this traceback
+        if _is_memory(error):
+            yield OutOfMemory(slice, str(error))
+        else:
+            yield Crashed(slice, "".join(traceback.format_exception(error)))
+
+
+def _attack(engine: Engine, problem: Problem, slice: AttackSlice) -> AttackDone:
+    started = time.monotonic()
+    attacked = tuple(engine.attack(problem, slice))
+    return AttackDone(slice, attacked, time.monotonic() - started)
+
+
+def _prove(engine: Engine, problem: Problem, slice: ProofSlice) -> Iterator[Event]:
+    if slice.pairs is not None:
+        problem = replace(problem, pairs=slice.pairs)
+    for outcomes in _gathered(engine.prove(problem, slice)):
+        yield Decided(slice, outcomes)
+    yield ProofDone(slice)
+
+
+def _gathered(outcomes: Iterable[Outcome]) -> Iterator[tuple[Outcome, ...]]:
+    batch: list[Outcome] = []
+    sent = time.monotonic()
+    for outcome in outcomes:
+        batch.append(outcome)
+        if time.monotonic() - sent >= PATIENCE:
+            yield tuple(batch)
+            batch, sent = [], time.monotonic()
+    if batch:
+        yield tuple(batch)
+
+
+def _is_memory(error: Exception) -> bool:
+    """Python's own, and the two ways in which torch says it (by name: this room does not import torch)."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

@@ -1,0 +1,130 @@
+"""What goes between the driver and a pool: bounded slices of work out, events back. Plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from verifluxa.errors import VerifluxaError
+from verifluxa.evidence import Outcome, Witness
+from verifluxa.question import Problem, Question
+
+Pairs = tuple[tuple[int, int], ...]
+
+
+class Attacked(Protocol):
+    """What an attack found out about one question (`verifluxa.strategy.decide.Attacked`)."""
+
+    @property
+    def question(self) -> Question:
+        """The question."""
+        ...
+
+    @property
+    def found(self) -> int:
+        """Most inputs that one replayed trigger makes violate in every evaluation order."""
+        ...
+
+    @property
+    def witness(self) -> Witness | None:
+        """The trigger, where it refutes."""
+        ...
+
+
+@dataclass(frozen=True)
+class AttackSlice:
+    """Look for triggers at these placements; past `deadline` (`time.monotonic`) stop looking."""
+
+    placements: tuple[int, ...]
+    deadline: float | None
+
+
+@dataclass(frozen=True)
+class ProofSlice:
+    """Decide the questions of these placements.
+
+    Attributes:
+        placements: indices into the problem's placements.
+        pairs: the (violation, selection) pairs that are still open; None for all.
+        attacked: what the attack already knows about them.
+        deadline: on the clock of `time.monotonic`, which all processes of one machine share.
+    """
+
+    placements: tuple[int, ...]
+    pairs: Pairs | None
+    attacked: Mapping[Question, Attacked]
+    deadline: float | None
+
+
+Slice = AttackSlice | ProofSlice
+
+
+class Engine(Protocol):
+    """What works on a slice. It must be picklable, since worker processes get a copy."""
+
+    def attack(self, problem: Problem, slice: AttackSlice) -> Sequence[Attacked]:
+        """Returns the best trigger found for each question of the slice."""
+        ...
+
+    def prove(self, problem: Problem, slice: ProofSlice) -> Iterable[Outcome]:
+        """Yields one outcome for each question of the slice, as they are decided."""
+        ...
+
+
+@dataclass(frozen=True)
+class AttackDone:
+    """An attack slice is finished."""
+
+    slice: AttackSlice
+    attacked: tuple[Attacked, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Decided:
+    """Some questions of a proof slice are decided; the slice goes on."""
+
+    slice: ProofSlice
+    outcomes: tuple[Outcome, ...]
+
+
+@dataclass(frozen=True)
+class ProofDone:
+    """A proof slice is finished: each of its questions has had its outcome."""
+
+    slice: ProofSlice
+
+
+@dataclass(frozen=True)
+class OutOfMemory:
+    """The slice did not fit into memory."""
+
+    slice: Slice
+    message: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The engine said, in the user's words, why it cannot work on the slice."""
+
+    slice: Slice
+    error: VerifluxaError
+
+
+@dataclass(frozen=True)
+class Crashed:
+    """A mistake of ours: the worker's traceback. Never a verdict."""
+
+    slice: Slice
+    traceback: str
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The worker that had the slice has died."""
+
+    slice: Slice
+
+
+Event = AttackDone | Decided | ProofDone | OutOfMemory | Refused | Crashed | Lost
