@@ -1,0 +1,69 @@
+"""Signing and verifying DSSE envelopes: keys come from whoever verifies, never from the envelope."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from verifluxa.certificate.envelope import (
+    PAYLOAD_TYPE,
+    Envelope,
+    Signature,
+    duplicate_signature,
+    pre_authentication_encoding,
+)
+from verifluxa.certificate.keys import PrivateKey, PublicKey, key_id, sign_bytes, signature_holds
+from verifluxa.errors import CertificateError
+
+
+def sign_payload(payload: bytes, keys: Sequence[PrivateKey]) -> Envelope:
+    """Signs the payload's exact bytes with each key."""
+    encoded = pre_authentication_encoding(PAYLOAD_TYPE, payload)
+    signatures = tuple(Signature(key_id(key.public_key()), sign_bytes(key, encoded)) for key in keys)
+    return Envelope(PAYLOAD_TYPE, payload, signatures)
+
+
+def verify_envelope(
+    envelope: Envelope, keys: Sequence[PublicKey], threshold: int = 1, place: str = "envelope"
+) -> tuple[str, ...]:
+    """Verifies with the given keys only; a key id in the envelope merely says which key to try first.
+
+    Args:
+        envelope: as `parse_envelope` gave it.
+        keys: the keys that the caller trusts.
+        threshold: how many different keys must have signed.
+        place: what the envelope is called in messages.
+
+    Returns:
+        The ids of the trusted keys that signed, in the order of the signatures.
+
+    Raises:
+        CertificateError: VF5023 when one key signed twice, VF5024 when fewer than `threshold` of the
+            keys signed.
+    """
+    trusted = {key_id(key): key for key in keys}
+    encoded = pre_authentication_encoding(envelope.payload_type, envelope.payload)
+    signers: list[str] = []
+    for signature in envelope.signatures:
+        signer = _signer(signature, trusted, encoded)
+        if signer in signers:
+            raise duplicate_signature(place)
+        if signer is not None:
+            signers.append(signer)
+    if threshold < 1 or len(signers) < threshold:
+        raise CertificateError(
+            "VF5024",
+            f"{len(signers)} of the trusted keys signed this, {max(threshold, 1)} must",
+            place=place,
+            expected="valid signatures by trusted keys over exactly this payload",
+            remedy="check that the keys are the signers' and that the file was not changed after signing",
+        )
+    return tuple(signers)
+
+
+def _signer(signature: Signature, trusted: dict[str, PublicKey], encoded: bytes) -> str | None:
+    hinted = [name for name in trusted if name == signature.key_id]
+    others = [name for name in trusted if name != signature.key_id]
+    for name in hinted + others:
+        if signature_holds(trusted[name], signature.signature, encoded):
+            return name
+    return None

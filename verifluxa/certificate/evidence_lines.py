@@ -1,0 +1,262 @@
+"""The lines of an evidence file: a header, a record for each question, an end. Exact both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from verifluxa.certificate.document import Json
+from verifluxa.certificate.fields import SHA256, Fields, wrong
+from verifluxa.certificate.numbers import float_text, parse_float_text, parse_hex_float
+from verifluxa.certificate.tree_codec import count_leaves, decode_tree, encode_tree
+from verifluxa.evidence import Node, Outcome, Witness
+from verifluxa.question import Problem, Question
+from verifluxa.verdict import Reason, Verdict
+
+SCHEMA = "verifluxa/evidence/1"
+MOST_DIRECTIONS = 64
+QUESTION_PARTS = 4
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the records of one property speak of.
+
+    Attributes:
+        property: its name.
+        digest: its property digest.
+        graph: digest of the canonical graph.
+        data: digest of the data file.
+        arithmetic: `float32`, `float64` or `real`.
+        inputs: frozen positions of the counted inputs in the data file.
+        placements: label of each placement.
+        violations: label of each violation.
+        selections: for each selection the inputs (indices into `inputs`).
+        needs: `need` of each selection.
+        pairs: (violation, selection) pairs that are asked at each placement.
+    """
+
+    property: str
+    digest: str
+    graph: str
+    data: str
+    arithmetic: str
+    inputs: tuple[int, ...]
+    placements: tuple[tuple[tuple[str, int], ...], ...]
+    violations: tuple[str, ...]
+    selections: tuple[tuple[int, ...], ...]
+    needs: tuple[int, ...]
+    pairs: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """The answer to one question; `leaves` counts the tree's."""
+
+    question: Question
+    verdict: Verdict
+    reason: Reason | None
+    found: int
+    proved: int
+    tree: Node | None = None
+    directions: NDArray[np.float64] | None = None
+    witness: Witness | None = None
+
+    @property
+    def leaves(self) -> int:
+        """Leaves of the tree, 0 without one."""
+        return count_leaves(self.tree) if self.tree is not None else 0
+
+
+@dataclass(frozen=True)
+class End:
+    """Closes a property's records, so that a file that was cut short is noticed."""
+
+    questions: int
+    leaves: int
+
+
+def header_of(problem: Problem, data_digest: str) -> Header:
+    """The header of a problem; `data_digest` is that of the data file."""
+    return Header(
+        property=problem.name,
+        digest=problem.digest,
+        graph=problem.graph.digest,
+        data=data_digest,
+        arithmetic=problem.arithmetic,
+        inputs=tuple(int(index) for index in problem.indices),
+        placements=tuple(placement.label for placement in problem.placements),
+        violations=tuple(violation.label for violation in problem.violations),
+        selections=tuple(tuple(int(index) for index in selection) for selection in problem.selections),
+        needs=tuple(int(need) for need in problem.needs),
+        pairs=tuple((int(violation), int(selection)) for violation, selection in problem.pairs),
+    )
+
+
+def record_of(outcome: Outcome) -> Record:
+    """The record of an outcome."""
+    return Record(
+        question=outcome.question,
+        verdict=outcome.verdict,
+        reason=outcome.reason,
+        found=outcome.found,
+        proved=outcome.proved,
+        tree=outcome.tree,
+        directions=outcome.directions,
+        witness=outcome.witness,
+    )
+
+
+def encode_header(header: Header) -> dict[str, Json]:
+    """A header as a JSON object."""
+    return {
+        "schema": SCHEMA,
+        "property": header.property,
+        "digest": header.digest,
+        "graph": header.graph,
+        "data": header.data,
+        "arithmetic": header.arithmetic,
+        "inputs": list(header.inputs),
+        "placements": [[[name, value] for name, value in label] for label in header.placements],
+        "violations": list(header.violations),
+        "selections": [list(selection) for selection in header.selections],
+        "needs": list(header.needs),
+        "pairs": [list(pair) for pair in header.pairs],
+    }
+
+
+def decode_header(fields: Fields) -> Header:
+    """A header from its JSON object.
+
+    Raises:
+        CertificateError: VF5005 or VF5006.
+    """
+    fields.choice("schema", SCHEMA)
+    header = Header(
+        property=fields.text("property", limit=255),
+        digest=fields.text("digest", SHA256),
+        graph=fields.text("graph", SHA256),
+        data=fields.text("data", SHA256),
+        arithmetic=fields.choice("arithmetic", "float32", "float64", "real"),
+        inputs=fields.integers("inputs"),
+        placements=tuple(_label(item, fields.place) for item in fields.items("placements")),
+        violations=tuple(_text(item, fields.place) for item in fields.items("violations")),
+        selections=tuple(_integers(item, fields.place) for item in fields.items("selections")),
+        needs=fields.integers("needs"),
+        pairs=tuple(_pair(item, fields.place) for item in fields.items("pairs")),
+    )
+    fields.close()
+    return header
+
+
+def encode_record(record: Record) -> dict[str, Json]:
+    """A record as a JSON object; parts that are not there are left out."""
+    result: dict[str, Json] = {
+        "q": [int(part) for part in record.question],
+        "v": record.verdict.value,
+        "found": int(record.found),
+        "proved": int(record.proved),
+    }
+    if record.reason is not None:
+        result["r"] = record.reason.value
+    if record.tree is not None:
+        result["tree"] = encode_tree(record.tree)
+    if record.directions is not None:
+        result["directions"] = [[float(value).hex() for value in row] for row in record.directions]
+    if record.witness is not None:
+        result["witness"] = _encode_witness(record.witness)
+    return result
+
+
+def decode_record(fields: Fields) -> Record:
+    """A record from its JSON object.
+
+    Raises:
+        CertificateError: VF5005 or VF5006.
+    """
+    question = fields.integers("q")
+    if len(question) != QUESTION_PARTS:
+        fields.fail("q", "[placement, violation, selection, need]", list(question))
+    record = Record(
+        question=Question(*question),
+        verdict=Verdict(fields.choice("v", *Verdict)),
+        reason=Reason(fields.choice("r", *Reason)) if fields.has("r") else None,
+        found=fields.integer("found"),
+        proved=fields.integer("proved"),
+        tree=decode_tree(fields.raw("tree"), f"{fields.place}.tree") if fields.has("tree") else None,
+        directions=_directions(fields) if fields.has("directions") else None,
+        witness=_decode_witness(fields.child("witness")) if fields.has("witness") else None,
+    )
+    fields.close()
+    return record
+
+
+def _encode_witness(witness: Witness) -> dict[str, Json]:
+    return {
+        "trigger": [float_text(float(value)) for value in witness.trigger],
+        "inputs": [int(index) for index in witness.inputs],
+        "margins": [float_text(float(margin)) for margin in witness.margins],
+        "robust": int(witness.robust),
+    }
+
+
+def _decode_witness(fields: Fields) -> Witness:
+    witness = Witness(
+        trigger=np.array(_floats(fields, "trigger"), dtype=np.float64),
+        inputs=fields.integers("inputs"),
+        margins=_floats(fields, "margins"),
+        robust=fields.integer("robust"),
+    )
+    fields.close()
+    return witness
+
+
+def _floats(fields: Fields, key: str) -> tuple[float, ...]:
+    values = [parse_float_text(item) for item in fields.items(key)]
+    if any(value is None for value in values):
+        fields.fail(key, "numbers as shortest decimal strings", fields.raw(key))
+    return tuple(value for value in values if value is not None)
+
+
+def _directions(fields: Fields) -> NDArray[np.float64]:
+    rows = fields.items("directions", MOST_DIRECTIONS)
+    values = [[parse_hex_float(item) for item in row] for row in rows if isinstance(row, list)]
+    widths = {len(row) for row in values}
+    if len(values) != len(rows) or len(widths) != 1 or any(value is None for row in values for value in row):
+        fields.fail("directions", "rows of one length, numbers in hex", rows)
+    return np.array(values, dtype=np.float64)
+
+
+def _label(item: Json, place: str) -> tuple[tuple[str, int], ...]:
+    if not isinstance(item, list):
+        raise wrong(place, "a placement label: [[name, value], ...]", item)
+    label = []
+    for part in item:
+        match part:
+            case [str(name), int(value)] if type(value) is int:
+                label.append((name, value))
+            case _:
+                raise wrong(place, "a placement label: [[name, value], ...]", item)
+    return tuple(label)
+
+
+def _text(item: Json, place: str) -> str:
+    if not isinstance(item, str):
+        raise wrong(place, "text", item)
+    return item
+
+
+def _integers(item: Json, place: str) -> tuple[int, ...]:
+    if not isinstance(item, list) or not all(type(value) is int and value >= 0 for value in item):
+        raise wrong(place, "an array of indices", item)
+    return tuple(item)  # type: ignore[arg-type]
+
+
+def _pair(item: Json, place: str) -> tuple[int, int]:
+    values: Sequence[int] = _integers(item, place)
+    if len(values) != 2:
+        raise wrong(place, "[violation, selection]", item)
+    return values[0], values[1]

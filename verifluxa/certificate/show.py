@@ -1,0 +1,75 @@
+"""A certificate in words, for people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from verifluxa.certificate.fields import time_text
+from verifluxa.certificate.load import load_statement
+from verifluxa.certificate.statement import NONE, Counterexample, PropertyResult, Statement
+
+
+def show(path: Path) -> str:
+    """The text of `verifluxa cert show`; it verifies nothing, and says so.
+
+    Raises:
+        CertificateError: VF5001 to VF5023 when the file is no certificate.
+    """
+    statement, signed = load_statement(path)
+    note = "signed; the signature was NOT verified here" if signed else "NOT signed"
+    return show_statement(statement, note)
+
+
+def show_statement(statement: Statement, note: str) -> str:
+    """The statement as text, one line per fact."""
+    lines = [f"certificate: {statement.verdict} ({note})"]
+    lines += [f"  file       {subject.name}  {subject.sha256}" for subject in statement.subjects]
+    for model in statement.models:
+        lines.append(
+            f"  model      {model.name}: {model.format}, Flux {model.flux_version}, {model.dtype}, graph {model.graph}"
+        )
+    for data in statement.data:
+        counted = f"{data.counted} inputs ({data.selection}), {len(data.excluded)} excluded"
+        lines.append(f"  data       {data.name}: {counted}, {data.digest}")
+    lines += [f"  param      {name} = {value}" for name, value in statement.params]
+    versions = ", ".join(f"{name} {version}" for name, version in statement.verifier.versions)
+    lines.append(f"  verifier   {statement.verifier.id} ({versions})")
+    lines.append(f"  strategy   {statement.strategy[0]}  {statement.strategy[1]}")
+    lines.append(f"  verified   {time_text(statement.time_verified)}, expires {time_text(statement.expires)}")
+    lines.append(f"  promotion  {statement.resource_uri}; policy {statement.policy}")
+    lines += [f"  made from  {item.name}  {item.sha256}" for item in statement.materials]
+    for result in statement.properties:
+        lines += _property(result)
+    return "\n".join(lines) + "\n"
+
+
+def _property(result: PropertyResult) -> list[str]:
+    counts = result.coverage
+    answers = f"{counts.certified} certified, {counts.falsified} falsified, {counts.unknown} unknown"
+    domain = f"{counts.placements} placements, {counts.targets} targets"
+    reason = f" ({result.reason})" if result.reason else ""
+    lines = [
+        f"property {result.name}: {result.verdict}{reason}, arithmetic {result.arithmetic}",
+        f"  digest     {result.digest}",
+        f"  questions  {counts.questions}: {answers}",
+        f"  coverage   {counts.inputs} inputs, {domain}, {counts.leaves} leaves",
+        f"  method     {result.method}",
+        f"  evidence   {'none was written' if result.evidence == NONE else result.evidence}",
+    ]
+    if result.bound:
+        found, proved = (end.to_json() for end in result.bound)
+        lines.append(
+            f"  rate       found {found['exact']} ({found['decimal']}), proved {proved['exact']} ({proved['decimal']})"
+        )
+    if result.population:
+        known = result.population
+        share = f"at most {known.decimal} at confidence {known.confidence}"
+        lines.append(f"  population {share} (assumptions: in the certificate)")
+    return lines + (_counterexample(result.counterexample) if result.counterexample else [])
+
+
+def _counterexample(example: Counterexample) -> list[str]:
+    place = ", ".join(f"{name} {value}" for name, value in example.placement)
+    target = "untargeted" if example.target is None else f"target {example.target}"
+    rate = f", rate {example.rate}" if example.rate is not None else ""
+    return [f"  trigger    at {place}, {target}{rate}, margin {example.margin}, holds in {example.holds_in}"]

@@ -1,0 +1,150 @@
+"""Split trees as flat arrays in preorder, and back: compact, exact, and of bounded depth in JSON.
+
+A node is `[dropped]` (closed leaf), `[dropped, 0]` (open leaf) or `[dropped, split]`, followed in the list
+by its two subtrees. A split is `["b", coordinate, low_end, high_start]` or `["s", direction, cut]`, floats
+as shortest decimal strings. `dropped` groups the inputs that fell by equal rows:
+`[[rows, inputs], [rows, inputs, planes], ...]`. Inputs are sorted, so a tree has one encoding.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from verifluxa.certificate.document import Json
+from verifluxa.certificate.fields import wrong
+from verifluxa.certificate.numbers import float_text, parse_float_text
+from verifluxa.evidence import BoxSplit, Dropped, Node, Split, StripSplit
+
+LARGEST_INDEX = 2**31
+HALVES = 2
+
+
+def encode_tree(root: Node) -> list[Json]:
+    """The flat form of a tree.
+
+    Raises:
+        ValueError: for a split without two children, or a leaf with any: a mistake of the caller.
+    """
+    flat: list[Json] = []
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        if len(node.children) != (HALVES if node.split else 0) or (node.split and node.closed):
+            raise ValueError("a split has two halves and a leaf has none")
+        flat.append(_encode_node(node))
+        waiting.extend(reversed(node.children))
+    return flat
+
+
+def decode_tree(flat: Json, place: str) -> Node:
+    """The tree of a flat form.
+
+    Raises:
+        CertificateError: VF5005 for anything that `encode_tree` does not write.
+    """
+    if not isinstance(flat, list) or not flat:
+        raise wrong(place, "a tree: an array of nodes in preorder", flat)
+    root = _decode_node(flat[0], place)
+    unfilled = [root] if root.split else []
+    for item in flat[1:]:
+        if not unfilled:
+            raise wrong(place, "no node after the last leaf", item)
+        node = _decode_node(item, place)
+        unfilled[-1].children.append(node)
+        if len(unfilled[-1].children) == HALVES:
+            unfilled.pop()
+        if node.split:
+            unfilled.append(node)
+    if unfilled:
+        raise wrong(place, "two halves below every split", flat[-1])
+    return root
+
+
+def count_leaves(root: Node) -> int:
+    """Number of leaves below and at `root`."""
+    leaves, waiting = 0, [root]
+    while waiting:
+        node = waiting.pop()
+        leaves += not node.children
+        waiting.extend(node.children)
+    return leaves
+
+
+def _encode_node(node: Node) -> Json:
+    dropped = _encode_dropped(node.dropped)
+    if node.split is not None:
+        return [dropped, _encode_split(node.split)]
+    return [dropped] if node.closed else [dropped, 0]
+
+
+def _encode_split(split: Split) -> Json:
+    if isinstance(split, BoxSplit):
+        return ["b", int(split.coordinate), float_text(split.low_end), float_text(split.high_start)]
+    return ["s", int(split.direction), float_text(split.cut)]
+
+
+def _encode_dropped(dropped: list[Dropped]) -> Json:
+    groups: dict[tuple[tuple[int, ...], tuple[int, ...]], list[int]] = {}
+    for item in sorted(dropped):
+        rows, planes = tuple(map(int, item.rows)), tuple(map(int, item.planes))
+        groups.setdefault((rows, planes), []).append(int(item.input))
+    encoded: list[Json] = []
+    for (rows, planes), inputs in sorted(groups.items()):
+        group: list[Json] = [list(rows), list(inputs)]
+        encoded.append([*group, list(planes)] if planes else group)
+    return encoded
+
+
+def _decode_node(item: Json, place: str) -> Node:
+    if not isinstance(item, list) or len(item) not in {1, 2}:
+        raise wrong(place, "a node: [dropped], [dropped, 0] or [dropped, split]", item)
+    dropped = _decode_dropped(item[0], place)
+    if len(item) == 1:
+        return Node(dropped, closed=True)
+    if type(item[1]) is int and item[1] == 0:
+        return Node(dropped)
+    return Node(dropped, _decode_split(item[1], place))
+
+
+def _decode_split(item: Json, place: str) -> Split:
+    match item:
+        case ["b", int(coordinate), low, high] if _is_index(coordinate):
+            low_end, high_start = parse_float_text(low), parse_float_text(high)
+            if low_end is not None and high_start is not None:
+                return BoxSplit(coordinate, low_end, high_start)
+        case ["s", int(direction), cut_text] if _is_index(direction):
+            cut = parse_float_text(cut_text)
+            if cut is not None:
+                return StripSplit(direction, cut)
+        case _:
+            pass
+    raise wrong(place, 'a split: ["b", coordinate, low, high] or ["s", direction, cut], numbers as strings', item)
+
+
+def _decode_dropped(groups: Json, place: str) -> list[Dropped]:
+    if not isinstance(groups, list):
+        raise wrong(place, "groups of dropped inputs", groups)
+    dropped = [item for group in groups for item in _decode_group(group, place)]
+    dropped.sort()
+    if any(first.input == second.input for first, second in pairwise(dropped)):
+        raise wrong(place, "each dropped input once in a node", groups)
+    return dropped
+
+
+def _decode_group(group: Json, place: str) -> list[Dropped]:
+    if not isinstance(group, list) or len(group) not in {2, 3}:
+        raise wrong(place, "a group: [rows, inputs] or [rows, inputs, planes]", group)
+    rows, inputs, *more = [_indices(part, place) for part in group]
+    if not inputs or [] in group[2:]:
+        raise wrong(place, "inputs, and planes where there are any", group)
+    return [Dropped(number, rows, more[0] if more else ()) for number in inputs]
+
+
+def _indices(values: Json, place: str) -> tuple[int, ...]:
+    if not isinstance(values, list) or not all(_is_index(value) for value in values):
+        raise wrong(place, "an array of indices", values)
+    return tuple(values)  # type: ignore[arg-type]
+
+
+def _is_index(value: Json) -> bool:
+    return type(value) is int and 0 <= value < LARGEST_INDEX
