@@ -125,8 +125,10 @@ def _read(name: str, path: Path) -> Shelved:
     try:
         with path.open("rb") as file:
             data = file.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise UsageError("VF4003", f"cannot read the file: {error.strerror}", place=str(path)) from error
+    except (OSError, ValueError) as error:
+        # ValueError: a null byte in the path.
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError("VF4003", f"cannot read the file: {reason}", place=str(path)) from error
     if len(data) > MOST_BYTES:
         raise UsageError("VF4003", "the file is too large", place=str(path), expected=f"at most {MOST_BYTES} bytes")
     try:
