@@ -17,7 +17,12 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $(STAMP)
 
 demo: $(STAMP)
-	@$(BIN)/python examples/digits/demo.py --out $(DEMO)
+	rm -rf $(DEMO)
+	$(BIN)/verifluxa verify examples/digits/no_backdoor.vfx --out $(DEMO)/clean
+	$(BIN)/verifluxa verify examples/digits/no_backdoor.vfx --model digits=examples/digits/badnets.jld2 --out $(DEMO)/badnets || test $$? -eq 1
+	@echo "The clean model: $(DEMO)/clean/result.json"
+	@echo "The backdoored model: $(DEMO)/badnets/result.json; its trigger:"
+	@ls $(DEMO)/badnets/pictures/*.png
 
 test: lint types contracts
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
