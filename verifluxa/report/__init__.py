@@ -1,1 +1,1 @@
-"""Reports for people: terminal summary, pictures, HTML. Lazy: importing this loads nothing else."""
+"""What people look at: the summary in the terminal, and pictures of a trigger and what it does."""

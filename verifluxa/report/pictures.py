@@ -1,0 +1,214 @@
+"""Pictures of a counterexample (PNG): the trigger alone, and inputs before and after it is stamped on."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+Pixels = NDArray[np.float64]
+Colour = tuple[int, int, int]
+Look = tuple[int, Colour, str]
+"""Size, colour and anchor (as Pillow calls it) of a text."""
+
+PAPER: Colour = (255, 255, 255)
+INK: Colour = (27, 31, 36)
+FAINT: Colour = (101, 109, 118)
+FRAME: Colour = (208, 215, 222)
+ALARM: Colour = (207, 34, 46)
+
+MARGIN = 48
+CELL_SIDE = 132
+TILE_SIDE = 224
+MOST_CELLS = 32
+GAP = 28
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The range of pixel levels in the user's units: `low` is shown black, `high` white."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Corner:
+    """Top-left pixel of the trigger in the picture, 0-based."""
+
+    row: int
+    column: int
+
+
+@dataclass(frozen=True)
+class Caption:
+    """A headline and the smaller line below it."""
+
+    title: str
+    subtitle: str
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One input before and after; images in the user's units, shape (channels, height, width).
+
+    Attributes:
+        index: position in the data file.
+        before, after: the images.
+        class_before, class_after: what the network says, in words.
+    """
+
+    index: int
+    before: Pixels
+    after: Pixels
+    class_before: str
+    class_after: str
+
+
+def trigger_picture(trigger: Pixels, corner: Corner, levels: Levels, caption: Caption) -> Image.Image:
+    """Draws a trigger, enlarged, with its levels and the rows and columns where it sits.
+
+    Args:
+        trigger: levels, shape (channels, height, width).
+        corner: where its first pixel is.
+        levels: the range of levels.
+        caption: what stands above it.
+    """
+    _, height, width = trigger.shape
+    side = max(12, min(CELL_SIDE, CELL_SIDE * 6 // max(height, width)))
+    top, left = _below_caption(), MARGIN + 64
+    image = _canvas(caption, left + width * side + MARGIN, top + 44 + height * side + MARGIN)
+    draw = ImageDraw.Draw(image)
+    top += 44
+    shades = _shades(trigger, levels)
+    for row in range(height):
+        for column in range(width):
+            box = (left + column * side, top + row * side, left + (column + 1) * side - 1, top + (row + 1) * side - 1)
+            _cell(draw, box, shades[row, column], trigger[:, row, column], side)
+    draw.rectangle((left - 1, top - 1, left + width * side, top + height * side), outline=FRAME, width=2)
+    _rulers(draw, (left, top, side), corner, (height, width))
+    return image
+
+
+def before_after_picture(
+    examples: Sequence[Example], patch: tuple[int, int], corner: Corner, levels: Levels, caption: Caption
+) -> Image.Image:
+    """Draws inputs above, the same inputs with the trigger below, each with the class that the network gives.
+
+    Args:
+        examples: at most eight are legible.
+        patch: height and width of the trigger, for the outline around it.
+        corner: where its first pixel is.
+        levels: the range of levels.
+        caption: what stands above them.
+    """
+    _, height, width = examples[0].before.shape
+    scale = max(1, TILE_SIDE // max(height, width))
+    size = (width * scale, height * scale)
+    left, top, line = MARGIN + 96, _below_caption(), size[1] + 64
+    image = _canvas(caption, left + len(examples) * (size[0] + GAP) - GAP + MARGIN, top + 44 + 2 * line + 24)
+    draw = ImageDraw.Draw(image)
+    for number, example in enumerate(examples):
+        x = left + number * (size[0] + GAP)
+        _text(draw, (x + size[0] / 2, top + 18), f"input {example.index}", (22, FAINT, "mm"))
+        _tile(image, (x, top + 44), example.before, levels, scale)
+        _text(draw, (x + size[0] / 2, top + 44 + size[1] + 26), example.class_before, (30, INK, "mm"))
+        _tile(image, (x, top + 44 + line), example.after, levels, scale)
+        changed = example.class_after != example.class_before
+        _text(
+            draw,
+            (x + size[0] / 2, top + 44 + line + size[1] + 26),
+            example.class_after,
+            (30, ALARM if changed else INK, "mm"),
+        )
+        _outline(draw, (x, top + 44 + line), corner, patch, scale)
+    for word, y in (("before", top + 44), ("after", top + 44 + line)):
+        _text(draw, (MARGIN, y + size[1] / 2), word, (24, FAINT, "lm"))
+    return image
+
+
+def png(image: Image.Image) -> bytes:
+    """The bytes of a PNG file."""
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def _canvas(caption: Caption, width: int, height: int) -> Image.Image:
+    needed = MARGIN * 2 + int(max(_font(36).getlength(caption.title), _font(24).getlength(caption.subtitle)))
+    image = Image.new("RGB", (max(width, needed), height), PAPER)
+    draw = ImageDraw.Draw(image)
+    _text(draw, (MARGIN, MARGIN), caption.title, (36, INK, "la"))
+    _text(draw, (MARGIN, MARGIN + 52), caption.subtitle, (24, FAINT, "la"))
+    return image
+
+
+def _below_caption() -> int:
+    return MARGIN + 52 + 24 + 32
+
+
+def _shades(image: Pixels, levels: Levels) -> NDArray[np.uint8]:
+    """Shape (height, width, 3): grey for one channel, colours for three, the mean of any other number."""
+    span = max(levels.high - levels.low, 1e-12)
+    scaled = np.clip((image - levels.low) / span, 0.0, 1.0)
+    if len(scaled) not in (1, 3):
+        scaled = scaled.mean(axis=0, keepdims=True)
+    colours = np.repeat(scaled, 3, axis=0) if len(scaled) == 1 else scaled
+    return np.asarray(np.rint(colours * 255.0), dtype=np.uint8).transpose(1, 2, 0)
+
+
+def _cell(
+    draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], shade: NDArray[np.uint8], values: Pixels, side: int
+) -> None:
+    red, green, blue = (int(part) for part in shade)
+    draw.rectangle(box, fill=(red, green, blue), outline=FRAME)
+    if side < 40:
+        return
+    dark = 0.299 * red + 0.587 * green + 0.114 * blue < 140
+    words = "\n".join(f"{value:.4g}" for value in values)
+    centre = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+    size = min(32, side * 3 // (4 * max(2, len(values))))
+    draw.multiline_text(centre, words, PAPER if dark else INK, _font(size), anchor="mm", align="center", spacing=2)
+
+
+def _rulers(draw: ImageDraw.ImageDraw, frame: tuple[int, int, int], corner: Corner, size: tuple[int, int]) -> None:
+    """Numbers of the rows and columns; every one where they fit, else the first and the last."""
+    left, top, side = frame
+    for row in _labelled(size[0], side):
+        _text(draw, (left - 16, top + (row + 0.5) * side), str(corner.row + row), (24, FAINT, "rm"))
+    for column in _labelled(size[1], side):
+        _text(draw, (left + (column + 0.5) * side, top - 14), str(corner.column + column), (24, FAINT, "ms"))
+    _text(draw, (MARGIN - 8, top - 14), "row \\ col", (18, FAINT, "ls"))
+
+
+def _labelled(count: int, side: int) -> list[int]:
+    return list(range(count)) if side >= 40 else sorted({0, count - 1})
+
+
+def _tile(image: Image.Image, place: tuple[int, int], pixels: Pixels, levels: Levels, scale: int) -> None:
+    small = Image.fromarray(_shades(pixels, levels))
+    large = small.resize((small.width * scale, small.height * scale), Image.Resampling.NEAREST)
+    image.paste(large, place)
+    x, y = place
+    ImageDraw.Draw(image).rectangle((x - 1, y - 1, x + large.width, y + large.height), outline=FRAME)
+
+
+def _outline(
+    draw: ImageDraw.ImageDraw, place: tuple[int, int], corner: Corner, patch: tuple[int, int], scale: int
+) -> None:
+    x, y = place[0] + corner.column * scale, place[1] + corner.row * scale
+    box = (x - 3, y - 3, x + patch[1] * scale + 2, y + patch[0] * scale + 2)
+    draw.rectangle(box, outline=ALARM, width=3)
+
+
+def _text(draw: ImageDraw.ImageDraw, place: tuple[float, float], words: str, look: Look) -> None:
+    size, colour, anchor = look
+    draw.text(place, words, colour, _font(size), anchor=anchor)
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)

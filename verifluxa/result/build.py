@@ -1,0 +1,215 @@
+"""From the outcomes of a property's questions to its result."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from verifluxa.errors import Span
+from verifluxa.evidence import Outcome, Witness
+from verifluxa.question import Problem, Question
+from verifluxa.result.result import Counterexample, Counts, Place, PropertyResult, Share
+from verifluxa.result.trigger import trigger_grid
+from verifluxa.verdict import Reason, Verdict, combine
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the spec says of a property: its name, plain words, place, digest and the allowed rate (or None)."""
+
+    name: str
+    words: str
+    span: Span | None
+    digest: str
+    limit: Fraction | None
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Seconds: of the attack, and in all."""
+
+    attack: float
+    total: float
+
+
+def property_result(asked: Asked, problem: Problem, outcomes: Sequence[Outcome], spent: Spent) -> PropertyResult:
+    """Puts the result of a property together.
+
+    Args:
+        asked: what the spec says of it.
+        problem: its questions.
+        outcomes: one for each of them.
+        spent: the time that it took.
+    """
+    verdict = combine(outcome.verdict for outcome in outcomes)
+    found, proved = (None, None) if problem.per_input else _bound(problem, outcomes)
+    return PropertyResult(
+        name=asked.name,
+        words=asked.words,
+        span=asked.span,
+        verdict=verdict,
+        reason=_reason(outcomes) if verdict is Verdict.UNKNOWN else None,
+        digest=asked.digest,
+        limit=asked.limit,
+        found=found,
+        proved=proved,
+        counts=_counts(outcomes),
+        counted=len(problem.indices),
+        per_input=_per_input(problem, outcomes) if problem.per_input else (),
+        places=_places_by_input(problem, outcomes) if problem.per_input else _places(problem, outcomes),
+        unknown=_unknown(problem, outcomes),
+        counterexample=_strongest(problem, outcomes) if verdict is Verdict.FALSIFIED else None,
+        stages=_stages(outcomes, spent.attack),
+        seconds=spent.total,
+        problem=problem,
+    )
+
+
+def unsupported_result(asked: Asked, message: str) -> PropertyResult:
+    """The result of a property that the engine cannot even ask: one question, unknown(unsupported)."""
+    return PropertyResult(
+        name=asked.name,
+        words=asked.words,
+        span=asked.span,
+        verdict=Verdict.UNKNOWN,
+        reason=Reason.UNSUPPORTED,
+        digest=asked.digest,
+        limit=asked.limit,
+        found=None,
+        proved=None,
+        counts=Counts(1, 0, 0, 1, 0),
+        counted=0,
+        per_input=(),
+        places=(),
+        unknown=((asked.name, Reason.UNSUPPORTED),),
+        counterexample=None,
+        stages={},
+        seconds=0.0,
+        message=message,
+    )
+
+
+def words_of(problem: Problem, question: Question) -> str:
+    """A question in words: `row 3, column 5, target 7`; of one input: `input 17, row 3, column 5, untargeted`."""
+    parts = [f"{name} {value}" for name, value in problem.placements[question.placement].label]
+    parts.append(problem.violations[question.violation].label)
+    if problem.per_input:
+        parts.insert(0, f"input {problem.indices[int(problem.selections[question.selection][0])]}")
+    return ", ".join(parts)
+
+
+def _bound(problem: Problem, outcomes: Iterable[Outcome]) -> tuple[Share, Share]:
+    """The largest found and the largest proved rate over all questions."""
+    shares = [_shares(problem, outcome) for outcome in outcomes]
+    return max((found for found, _ in shares), key=_size), max((proved for _, proved in shares), key=_size)
+
+
+def _size(share: Share) -> tuple[Fraction, int]:
+    return share.rate, share.total
+
+
+def _shares(problem: Problem, outcome: Outcome) -> tuple[Share, Share]:
+    total = len(problem.selections[outcome.question.selection])
+    return Share(outcome.found, total), Share(outcome.proved, total)
+
+
+def _counts(outcomes: Sequence[Outcome]) -> Counts:
+    by_verdict = Counter(outcome.verdict for outcome in outcomes)
+    return Counts(
+        total=len(outcomes),
+        certified=by_verdict[Verdict.CERTIFIED],
+        falsified=by_verdict[Verdict.FALSIFIED],
+        unknown=by_verdict[Verdict.UNKNOWN],
+        skipped=sum(outcome.reason is Reason.DECIDED for outcome in outcomes),
+    )
+
+
+def _reason(outcomes: Iterable[Outcome]) -> Reason:
+    """Why the property is unknown: an interruption explains all that is open; else the commonest reason."""
+    reasons = Counter(outcome.reason for outcome in outcomes if outcome.reason not in (None, Reason.DECIDED))
+    if Reason.INTERRUPTED in reasons:
+        return Reason.INTERRUPTED
+    reason = max(reasons, key=lambda item: (reasons[item], str(item)))
+    assert reason is not None
+    return reason
+
+
+def _per_input(problem: Problem, outcomes: Iterable[Outcome]) -> tuple[tuple[int, Verdict], ...]:
+    """The verdict of each input: falsified by one counterexample, certified only where every question is."""
+    verdicts: dict[int, list[Verdict]] = defaultdict(list)
+    for outcome in outcomes:
+        verdicts[int(problem.selections[outcome.question.selection][0])].append(outcome.verdict)
+    return tuple((problem.indices[index], combine(verdicts[index])) for index in sorted(verdicts))
+
+
+def _places(problem: Problem, outcomes: Iterable[Outcome]) -> tuple[Place, ...]:
+    places = []
+    for outcome in outcomes:
+        found, proved = _shares(problem, outcome)
+        question = outcome.question
+        target = problem.violations[question.violation].target
+        places.append(Place(problem.placements[question.placement].label, target, found, proved))
+    return tuple(places)
+
+
+def _places_by_input(problem: Problem, outcomes: Iterable[Outcome]) -> tuple[Place, ...]:
+    """At each placement: how many inputs are known to be flipped, and how many are not proved safe."""
+    groups: dict[tuple[int, int | None], list[Outcome]] = defaultdict(list)
+    for outcome in outcomes:
+        target = problem.violations[outcome.question.violation].target
+        groups[outcome.question.placement, target].append(outcome)
+    places = []
+    for (placement, target), group in groups.items():
+        flipped = sum(outcome.verdict is Verdict.FALSIFIED for outcome in group)
+        unsafe = sum(outcome.verdict is not Verdict.CERTIFIED for outcome in group)
+        label = problem.placements[placement].label
+        places.append(Place(label, target, Share(flipped, len(group)), Share(unsafe, len(group))))
+    return tuple(places)
+
+
+def _unknown(problem: Problem, outcomes: Iterable[Outcome]) -> tuple[tuple[str, Reason], ...]:
+    return tuple(
+        (words_of(problem, outcome.question), outcome.reason)
+        for outcome in outcomes
+        if outcome.reason is not None and outcome.reason is not Reason.DECIDED
+    )
+
+
+def _stages(outcomes: Iterable[Outcome], attack: float) -> Mapping[str, float]:
+    stages: dict[str, float] = {"attack": attack} if attack else {}
+    for outcome in outcomes:
+        if outcome.stage and outcome.seconds:
+            stages[outcome.stage] = stages.get(outcome.stage, 0.0) + outcome.seconds
+    return stages
+
+
+def _strongest(problem: Problem, outcomes: Iterable[Outcome]) -> Counterexample:
+    """The counterexample with the largest rate; among equals the one that stands in more evaluation orders."""
+    refuted = [(outcome.question, outcome.witness) for outcome in outcomes if outcome.witness is not None]
+    question, witness = max(refuted, key=lambda pair: _strength(problem, *pair))
+    placement = problem.placements[question.placement]
+    share = Share(len(witness.inputs), len(problem.selections[question.selection]))
+    return Counterexample(
+        placement=placement.label,
+        placement_index=question.placement,
+        violation=question.violation,
+        selection=question.selection,
+        target=problem.violations[question.violation].target,
+        trigger=trigger_grid(problem, placement, witness.trigger),
+        inputs=tuple(problem.indices[index] for index in witness.inputs),
+        rate=None if problem.per_input else share,
+        margin=deciding_margin(witness.margins, question.need),
+        holds_in="every order" if witness.robust >= question.need else "this replay",
+    )
+
+
+def _strength(problem: Problem, question: Question, witness: Witness) -> tuple[Fraction, int, float]:
+    total = len(problem.selections[question.selection])
+    return Fraction(len(witness.inputs), total), witness.robust, deciding_margin(witness.margins, question.need)
+
+
+def deciding_margin(margins: Sequence[float], need: int) -> float:
+    """The margin that the verdict rests on: the `need`-th largest, since weaker ones could be left out."""
+    return sorted(margins, reverse=True)[min(need, len(margins)) - 1]

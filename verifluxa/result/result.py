@@ -1,0 +1,225 @@
+"""What a run says: plain values. `verifluxa.result.document` turns them into the result document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from verifluxa.errors import Span
+from verifluxa.question import Problem
+from verifluxa.verdict import Reason, Verdict, combine
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Grid = Sequence[float] | Sequence[Sequence[float]] | Sequence[Sequence[Sequence[float]]]
+"""A trigger as people see it: rows of levels; rows of pixels of levels where there are several channels."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """So many of so many inputs; written `2/97`, not reduced, since the second number says something."""
+
+    count: int
+    total: int
+
+    @property
+    def rate(self) -> Fraction:
+        """The exact rate."""
+        return Fraction(self.count, self.total)
+
+    def __str__(self) -> str:
+        return f"{self.count}/{self.total}"
+
+
+@dataclass(frozen=True)
+class FileUsed:
+    """A file that the result depends on: how the user called it, and the digest of its bytes."""
+
+    name: str
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ModelUsed:
+    """A model: its weights file, the digest of the lifted graph, and further files that define it."""
+
+    file: FileUsed
+    graph_sha256: str
+    format: str
+    flux_version: str
+    dtype: str
+    architecture: FileUsed | None = None
+
+
+@dataclass(frozen=True)
+class DataUsed:
+    """A data set.
+
+    Attributes:
+        file: the file.
+        counted: inputs that count in at least one property.
+        excluded: (position in the file, reason) of inputs that count in none.
+    """
+
+    file: FileUsed
+    counted: int
+    excluded: tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How the questions of a property were answered.
+
+    Attributes:
+        total: `certified + falsified + unknown`.
+        skipped: those of the unknown that were not asked, since a counterexample had decided.
+    """
+
+    total: int
+    certified: int
+    falsified: int
+    unknown: int
+    skipped: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """One point of the map: the bounds at a placement, for a target or untargeted (None)."""
+
+    placement: tuple[tuple[str, int], ...]
+    target: int | None
+    found: Share
+    proved: Share
+
+
+@dataclass(frozen=True)
+class Counterexample:
+    """A replayed trigger.
+
+    Attributes:
+        placement: where.
+        placement_index: the same, as an index into the problem's placements.
+        violation, selection: which question of the placement it refutes.
+        target: the class that it sends inputs to, or None.
+        trigger: its levels.
+        inputs: positions in the data file of the inputs that violate.
+        rate: the share of the counted inputs; None where the property speaks of one input.
+        margin: the least margin that the verdict rests on: the `need`-th largest.
+        holds_in: `every order` of evaluation, or `this replay` only.
+    """
+
+    placement: tuple[tuple[str, int], ...]
+    placement_index: int
+    violation: int
+    selection: int
+    target: int | None
+    trigger: Grid
+    inputs: tuple[int, ...]
+    rate: Share | None
+    margin: float
+    holds_in: str
+
+
+@dataclass(frozen=True)
+class PropertyResult:
+    """One property and its verdict.
+
+    Attributes:
+        name: in the spec.
+        words: the statement in plain words.
+        span: where it stands in the spec.
+        verdict, reason: the reason where unknown, else None.
+        message: why the engine had no answer, where it said so.
+        digest: the property digest.
+        limit: the rate that the property allows; None where it is not a rate.
+        found, proved: bounds of the largest rate; None where the property is not a rate.
+        counts: questions by answer.
+        counted: how many inputs the property speaks of.
+        per_input: (position in the data file, verdict) where the property speaks of single inputs.
+        places: the map.
+        unknown: (question, reason) of each open question, without the skipped ones.
+        population: what follows for other inputs, as (bound, confidence) in decimals, or None.
+        counterexample: where falsified.
+        stages: seconds by stage.
+        seconds: in all.
+        problem: what was decided; None where nothing could be asked.
+    """
+
+    name: str
+    words: str
+    span: Span | None
+    verdict: Verdict
+    reason: Reason | None
+    digest: str
+    limit: Fraction | None
+    found: Share | None
+    proved: Share | None
+    counts: Counts
+    counted: int
+    per_input: tuple[tuple[int, Verdict], ...]
+    places: tuple[Place, ...]
+    unknown: tuple[tuple[str, Reason], ...]
+    counterexample: Counterexample | None
+    stages: Mapping[str, float]
+    seconds: float
+    population: tuple[str, str] | None = None
+    message: str | None = None
+    problem: Problem | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where the work was done."""
+
+    cluster: str
+    workers: int
+    device: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """The result of a run.
+
+    Attributes:
+        version: of the tool.
+        spec: the spec file.
+        params: the spec's params after `--set`, exact.
+        models, data: the files.
+        strategy: name and digest of the strategy.
+        arithmetic: `float32`, `float64` or `real`.
+        properties: one entry for each property that was asked.
+        machine: where the work was done.
+        interrupted: whether the run was stopped before its end.
+    """
+
+    version: str
+    spec: FileUsed
+    params: tuple[tuple[str, Fraction], ...]
+    models: tuple[ModelUsed, ...]
+    data: tuple[DataUsed, ...]
+    strategy: tuple[str, str]
+    arithmetic: str
+    properties: tuple[PropertyResult, ...]
+    machine: Machine
+    interrupted: bool = False
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict over all properties."""
+        return combine(item.verdict for item in self.properties)
+
+    def document(self) -> dict[str, object]:
+        """The result document, schema `verifluxa/result/1`."""
+        from verifluxa.result.document import document
+
+        return document(self)
+
+    def write(self, folder: str | Path) -> Path:
+        """Writes `result.json` into a folder, whole or not at all; returns its path."""
+        from verifluxa.result.write import write_result
+
+        return write_result(self, folder)
