@@ -1,0 +1,277 @@
+"""The small parts of the syntax tree: names, numbers, expressions, places, and what variables range over.
+
+Every node is frozen and has the `Span` of its text. Spans do not take part in comparison, so two texts
+that say the same are equal trees.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from verifluxa.errors import Span
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node of the syntax tree, and where its text is."""
+
+    span: Span = field(compare=False, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Name(Node):
+    """A name where it is introduced or used."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Unit(Node):
+    """A unit behind a number: `px`, `%`, `eur/year`."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Number(Node):
+    """A number as written, its exact value (sign included, `%` not applied) and its unit."""
+
+    text: str
+    value: Fraction
+    unit: Unit | None
+
+
+@dataclass(frozen=True)
+class Text(Node):
+    """A string, escapes resolved."""
+
+    value: str
+
+
+@dataclass(frozen=True)
+class Digest(Node):
+    """`sha256:...`, not yet looked at."""
+
+    text: str
+
+
+# Expressions
+
+
+@dataclass(frozen=True)
+class Reference(Node):
+    """A name used as a value."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Call(Node):
+    """`name(arguments)`: a function of the language, a model, or a trigger."""
+
+    name: Name
+    arguments: tuple[Expression, ...]
+
+
+@dataclass(frozen=True)
+class ListOf(Node):
+    """`[1, 2, 3]`: one number per channel."""
+
+    items: tuple[Expression, ...]
+
+
+@dataclass(frozen=True)
+class Minus(Node):
+    """`-operand`."""
+
+    operand: Expression
+
+
+@dataclass(frozen=True)
+class Arithmetic(Node):
+    """`left operator right` with `+`, `-`, `*`, `/`."""
+
+    operator: str
+    left: Expression
+    right: Expression
+
+
+@dataclass(frozen=True)
+class Comparison(Node):
+    """`left operator right` with `<=`, `>=`, `==`, `!=`, `<`, `>`."""
+
+    operator: str
+    left: Expression
+    right: Expression
+
+
+@dataclass(frozen=True)
+class InRange(Node):
+    """`value in low..high`."""
+
+    value: Expression
+    low: Expression
+    high: Expression
+
+
+@dataclass(frozen=True)
+class InSet(Node):
+    """`value in {a, b}`."""
+
+    value: Expression
+    members: Members
+
+
+@dataclass(frozen=True)
+class Not(Node):
+    """`not operand`."""
+
+    operand: Expression
+
+
+@dataclass(frozen=True)
+class Both(Node):
+    """`a and b and c`."""
+
+    parts: tuple[Expression, ...]
+
+
+@dataclass(frozen=True)
+class Either(Node):
+    """`a or b or c`."""
+
+    parts: tuple[Expression, ...]
+
+
+@dataclass(frozen=True)
+class Rate(Node):
+    """`rate(x in inputs : condition)`: the share of inputs that meet the condition."""
+
+    binder: Binder
+    condition: Expression
+
+
+@dataclass(frozen=True)
+class Strongest(Node):
+    """`max rate(...)`: the rate of the strongest trigger."""
+
+    rate: Rate
+
+
+@dataclass(frozen=True)
+class StrongestOf(Node):
+    """`max rate of model`: used to compare two models."""
+
+    model: Name
+
+
+Expression = (
+    Number
+    | Text
+    | Reference
+    | Call
+    | ListOf
+    | Minus
+    | Arithmetic
+    | Comparison
+    | InRange
+    | InSet
+    | Not
+    | Both
+    | Either
+    | Rate
+    | Strongest
+    | StrongestOf
+)
+
+# Places of a trigger
+
+
+@dataclass(frozen=True)
+class Anywhere(Node):
+    """`at any`."""
+
+
+@dataclass(frozen=True)
+class Corners(Node):
+    """`at corners`."""
+
+
+@dataclass(frozen=True)
+class Point(Node):
+    """`(row, column)` of the top-left pixel."""
+
+    row: Number
+    column: Number
+
+
+@dataclass(frozen=True)
+class Points(Node):
+    """`at (0, 0), (24, 24)`."""
+
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class Steps(Node):
+    """`first..last step step`; a single number has neither last nor step."""
+
+    first: Number
+    last: Number | None
+    step: Number | None
+
+
+@dataclass(frozen=True)
+class GridPlaces(Node):
+    """`at rows a..b step s, columns c..d`."""
+
+    rows: Steps
+    columns: Steps
+
+
+Places = Anywhere | Corners | Points | GridPlaces
+
+# What a variable ranges over
+
+
+@dataclass(frozen=True)
+class Selection(Node):
+    """`data where condition`; also a trigger's bare name, which only the checker can tell apart."""
+
+    name: Name
+    condition: Expression | None
+
+
+@dataclass(frozen=True)
+class Around(Node):
+    """`around data within 2 level`."""
+
+    name: Name
+    radius: Number
+
+
+@dataclass(frozen=True)
+class TriggerAt(Node):
+    """`trigger at places`: the trigger narrowed to some of its places."""
+
+    name: Name
+    places: Places
+
+
+@dataclass(frozen=True)
+class Members(Node):
+    """`{3, 7}`."""
+
+    items: tuple[Expression, ...]
+
+
+Source = Selection | Around | TriggerAt | Members | Call
+
+
+@dataclass(frozen=True)
+class Binder(Node):
+    """`name in source`."""
+
+    name: Name
+    source: Source
