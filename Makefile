@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	rm -rf $(DEMO)
 	$(BIN)/verifluxa verify examples/digits/no_backdoor.vfx --out $(DEMO)/clean
-	$(BIN)/verifluxa verify examples/digits/no_backdoor.vfx --model digits=examples/digits/badnets.jld2 --out $(DEMO)/badnets || test $$? -eq 1
+	$(BIN)/verifluxa verify examples/digits/no_backdoor.vfx --model digits=examples/digits/badnets.jld2 --out $(DEMO)/badnets; test $$? -eq 1
 	@echo "The clean model: $(DEMO)/clean/result.json"
 	@echo "The backdoored model: $(DEMO)/badnets/result.json; its trigger:"
 	@ls $(DEMO)/badnets/pictures/*.png
