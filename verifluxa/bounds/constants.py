@@ -105,7 +105,7 @@ def not_provable(op: Op) -> UnsupportedError:
     return UnsupportedError(
         "VF7001",
         f"there are no bounds for the operation {name!r}",
-        remedy="`verifluxa supports` lists what can be proved; the attack works on every model",
+        remedy="`verifluxa supports` lists what can be proved",
     )
 
 

@@ -1,0 +1,224 @@
+"""Batched multi-start search for a trigger: gradient ascent on soft counts, then single coordinates.
+
+Proves nothing; finds most triggers before any proof work, and gives the lower end of every rate. The loss is
+the sum of `sigmoid(margin / T)` over the inputs, T falling from 2 to .15: a smooth count of violations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from verifluxa.bounds.linear import Net, evaluate
+from verifluxa.bounds.memory import rows_that_fit
+from verifluxa.question import Question
+from verifluxa.search.workspace import Claims, Workspace
+
+HOT, COLD = 2.0, 0.15
+
+
+@dataclass(frozen=True)
+class AttackSettings:
+    """How hard to try.
+
+    Attributes:
+        inputs: at most this many inputs per question (a seeded choice); 0: all.
+        starts: starting points per question; the first is the center, every other one a corner.
+        steps: gradient steps.
+        coordinate_rounds: rounds of single-coordinate search from the best point.
+        seed: of the starting points and the choice of inputs.
+    """
+
+    inputs: int
+    starts: int
+    steps: int
+    coordinate_rounds: int = 0
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """The best point of one question: how many of the inputs looked at it violates, and their smooth count."""
+
+    question: Question
+    trigger: Tensor
+    count: int
+    soft: float
+    looked_at: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """Candidates (K) of several questions of one placement, and their (candidate, claim) pairs.
+
+    Claims are grouped by (candidate, input): `group` says to which group each pair belongs.
+    """
+
+    candidate: Tensor
+    claims: Claims
+    group: Tensor
+    group_candidate: Tensor
+    size: int
+
+
+def attack(
+    work: Workspace, questions: Sequence[Question], settings: AttackSettings, start: Tensor | None = None
+) -> list[Candidate]:
+    """Searches all questions of one placement at once.
+
+    Args:
+        questions: of one placement.
+        start: further starting points, shape (questions, d), tried first.
+    """
+    generator = torch.Generator().manual_seed(settings.seed + questions[0].placement)
+    chosen = [_choose(work, question, settings, generator) for question in questions]
+    net = work.net(questions[0].placement)
+    found: list[Candidate] = []
+    share = max(1, rows_that_fit(sum(len(c) for c in chosen) * settings.starts // len(chosen) * _width(net)))
+    for first in range(0, len(questions), share):
+        part = slice(first, first + share)
+        given = None if start is None else start[part]
+        found += _attack_some(work, net, (questions[part], chosen[part]), settings, (given, generator))
+    return found
+
+
+def _width(net: Net) -> int:
+    return max(layer.weight.shape[0] for layer in net.layers)
+
+
+def _choose(work: Workspace, question: Question, settings: AttackSettings, generator: torch.Generator) -> Claims:
+    claims = work.claims(question.violation, question.selection)
+    inputs = torch.unique(claims.input)
+    if not settings.inputs or len(inputs) <= settings.inputs:
+        return claims
+    picked = inputs[torch.randperm(len(inputs), generator=generator)[: settings.inputs]]
+    return claims.take(torch.isin(claims.input, picked).nonzero()[:, 0])
+
+
+def _attack_some(
+    work: Workspace,
+    net: Net,
+    asked: tuple[Sequence[Question], list[Claims]],
+    settings: AttackSettings,
+    begin: tuple[Tensor | None, torch.Generator],
+) -> list[Candidate]:
+    questions, chosen = asked
+    points = _starting_points(work, len(questions), settings, begin)
+    starts = points.shape[1]
+    batch = _batch(chosen, starts, work)
+    trigger = points.reshape(len(questions) * starts, -1)
+    trigger, count, soft = _ascend(work, net, batch, trigger, settings)
+    found = []
+    for number, (question, claims) in enumerate(zip(questions, chosen, strict=True)):
+        own = slice(number * starts, (number + 1) * starts)
+        best = int((count[own] + soft[own] / (1 + soft[own].abs().max())).argmax()) + number * starts
+        inputs = len(torch.unique(claims.input))
+        found.append(Candidate(question, trigger[best], int(count[best]), float(soft[best]), inputs))
+    if settings.coordinate_rounds:
+        found = [_coordinates(work, net, c, claims, settings) for c, claims in zip(found, chosen, strict=True)]
+    return found
+
+
+def _starting_points(
+    work: Workspace, count: int, settings: AttackSettings, begin: tuple[Tensor | None, torch.Generator]
+) -> Tensor:
+    given, generator = begin
+    random = torch.rand(count, settings.starts, len(work.lower), generator=generator, dtype=torch.float64)
+    random[:, 1::2] = (random[:, 1::2] > 0.5).to(random)
+    random[:, 0] = 0.5
+    points = work.lower + random.to(work.lower.device) * (work.upper - work.lower)
+    return points if given is None else torch.cat([given[:, None], points], 1)
+
+
+def _batch(chosen: list[Claims], starts: int, work: Workspace) -> _Batch:
+    candidate, parts = [], []
+    for number, claims in enumerate(chosen):
+        for start in range(starts):
+            candidate.append(torch.full((len(claims),), number * starts + start, dtype=torch.long, device=work.device))
+            parts.append(claims)
+    candidates = torch.cat(candidate)
+    claims = Claims(*(torch.cat([getattr(c, name) for c in parts]) for name in ("input", "alternative", "position")))
+    keys, group = torch.unique(candidates * len(work.problem.inputs) + claims.input, return_inverse=True)
+    return _Batch(candidates, claims, group, keys // len(work.problem.inputs), len(chosen) * starts)
+
+
+def _margins(work: Workspace, net: Net, batch: _Batch, trigger: Tensor) -> Tensor:
+    """Violation margin of each (candidate, input) group: the best alternative's worst row."""
+    outputs = evaluate(net, trigger[batch.candidate], batch.claims.input)
+    worst = work.row_values(outputs, batch.claims.alternative).amin(1)
+    if len(batch.group_candidate) == len(worst):
+        return worst[torch.argsort(batch.group)]
+    groups = worst.new_full((len(batch.group_candidate),), -torch.inf)
+    return groups.scatter_reduce(0, batch.group, worst, "amax")
+
+
+def _counts(batch: _Batch, margins: Tensor) -> Tensor:
+    zeros = margins.new_zeros(batch.size)
+    return zeros.index_add(0, batch.group_candidate, (margins > 0).to(margins))
+
+
+def _ascend(
+    work: Workspace, net: Net, batch: _Batch, trigger: Tensor, settings: AttackSettings
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradient ascent with sign-like steps (Adam without bias correction) on the grid's box; keeps the best."""
+    width = work.upper - work.lower
+    momentum, square = torch.zeros_like(trigger), torch.zeros_like(trigger)
+    best = work.on_grid(trigger)
+    best_count = torch.full((batch.size,), -1.0, dtype=trigger.dtype, device=trigger.device)
+    best_soft = best_count.clone()
+    for step in range(settings.steps + 1):
+        cooling = step / max(1, settings.steps)
+        point = trigger.detach().requires_grad_(True)
+        margins = _margins(work, net, batch, point)
+        heat = HOT * (1 - cooling) + COLD
+        soft = margins.new_zeros(batch.size).index_add(0, batch.group_candidate, torch.sigmoid(margins / heat))
+        (gradient,) = torch.autograd.grad(soft.sum(), point)
+        with torch.no_grad():
+            if step == settings.steps or step % 4 == 0:
+                snapped = work.on_grid(point)
+                exact = _margins(work, net, batch, snapped)
+                count = _counts(batch, exact)
+                cold = margins.new_zeros(batch.size).index_add(0, batch.group_candidate, torch.sigmoid(exact / COLD))
+                better = (count > best_count) | ((count == best_count) & (cold > best_soft))
+                best = torch.where(better[:, None], snapped, best)
+                best_count, best_soft = torch.where(better, count, best_count), torch.where(better, cold, best_soft)
+            momentum = 0.8 * momentum + 0.2 * gradient
+            square = 0.95 * square + 0.05 * gradient**2
+            size = 0.3 * (1 - cooling) + 0.02
+            trigger = point.detach() + size * width * momentum / (square.sqrt() + 1e-12)
+            trigger = trigger.clamp(work.lower, work.upper)
+    return best, best_count, best_soft
+
+
+def _coordinates(
+    work: Workspace, net: Net, candidate: Candidate, claims: Claims, settings: AttackSettings
+) -> Candidate:
+    """Tries each coordinate at both ends and the middle, as long as the count grows."""
+    for _ in range(settings.coordinate_rounds):
+        size = len(candidate.trigger)
+        trials = candidate.trigger.repeat(3 * size, 1)
+        for number, share in enumerate((0.0, 0.5, 1.0)):
+            at = torch.arange(size, device=trials.device)
+            trials[number * size + at, at] = work.lower + share * (work.upper - work.lower)
+        trials = work.on_grid(trials)
+        batch = _batch([claims], len(trials), work)
+        margins = _margins(work, net, batch, trials)
+        count = _counts(batch, margins)
+        soft = margins.new_zeros(batch.size).index_add(0, batch.group_candidate, torch.sigmoid(margins / COLD))
+        best = int((count + soft / (1 + soft.max())).argmax())
+        if (int(count[best]), float(soft[best])) <= (candidate.count, candidate.soft):
+            break
+        candidate = replace(candidate, trigger=trials[best], count=int(count[best]), soft=float(soft[best]))
+    return candidate
+
+
+def count_violations(work: Workspace, net: Net, claims: Claims, triggers: Tensor) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """How many inputs each trigger (K, d) makes violate, by the center network, shape (K,)."""
+    batch = _batch([claims], len(triggers), work)
+    with torch.no_grad():
+        counts = _counts(batch, _margins(work, net, batch, triggers))
+    return counts.to(torch.long).cpu().numpy()

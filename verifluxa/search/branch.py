@@ -1,0 +1,305 @@
+"""Branch and bound over trigger domains: boxes cut by strips, the shrinking list of claims, counting.
+
+Depth first within a question; one batch takes open domains of several questions of a placement. A domain is
+closed when fewer than `need` inputs can still violate somewhere in it. Shrinking the shared box by one
+input's half-space would be unsound; clipping (bounds/clip.py) speaks of one claim and only counts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from verifluxa.bounds.domain import Domains, geometry
+from verifluxa.bounds.linear import Net, Pairs, all_layers
+from verifluxa.evidence import BoxSplit, Node, Outcome, StripSplit, Witness
+from verifluxa.question import Question
+from verifluxa.search.attack import count_violations
+from verifluxa.search.claims import Verdicts, decide_claims
+from verifluxa.search.directions import strip_directions
+from verifluxa.search.replay import witness
+from verifluxa.search.root import Rooted, drop_records
+from verifluxa.search.workspace import Claims, Workspace
+from verifluxa.verdict import Reason, Verdict
+
+
+@dataclass(frozen=True)
+class BranchSettings:
+    """Limits and choices of the search.
+
+    Attributes:
+        boxes: domains that may be bounded per question.
+        seconds: wall-clock limit per question, or None.
+        clip_rounds: rounds of self-clipping, 0: none.
+        strips: shared directions, 0: pixel splits alone.
+        batch: claims that one batch aims at.
+    """
+
+    boxes: int = 20000
+    seconds: float | None = None
+    clip_rounds: int = 2
+    strips: int = 3
+    batch: int = 512
+
+
+@dataclass
+class _Open:
+    """A domain that waits: its evidence node, box, strips and open claims."""
+
+    node: Node
+    lower: Tensor
+    upper: Tensor
+    low: Tensor
+    high: Tensor
+    claims: Claims
+
+
+@dataclass
+class _Search:
+    """One question's search: its stack, what was found, what was proved."""
+
+    question: Question
+    root: Node
+    stack: list[_Open]
+    started: float
+    limit: int
+    proved: int = 0
+    found: int = 0
+    boxes: int = 0
+    witness: Witness | None = None
+    stuck: Reason | None = None
+    finished: bool = False
+
+    def stop(self) -> None:
+        """Nothing more to do for this question."""
+        self.finished = True
+        self.stack.clear()
+
+
+def branch(
+    work: Workspace, rooted: Sequence[Rooted], settings: BranchSettings, deadline: float | None
+) -> list[Outcome]:
+    """Searches questions of one placement until each is decided or its budget is spent.
+
+    Args:
+        rooted: the questions that the first look left open.
+        deadline: on the clock of `time.monotonic`, or None.
+    """
+    net = work.net(rooted[0].question.placement)
+    directions = strip_directions(net, settings.strips)
+    searches = [_begin(work, one, directions) for one in rooted]
+    while True:
+        batch = _next_batch(searches, settings, deadline)
+        if not batch:
+            break
+        _process(work, net, directions, batch, settings)
+    return [_outcome(search, directions) for search in searches]
+
+
+def _begin(work: Workspace, rooted: Rooted, directions: Tensor) -> _Search:
+    node = Node(dropped=rooted.dropped())
+    # Strips start wider than the box reaches: they cut nothing until they are split.
+    middle = directions @ (work.lower + work.upper) / 2
+    reach = (directions.abs() @ (work.upper - work.lower)) / 2 * 1.01 + 1e-6
+    root = _Open(node, work.lower, work.upper, middle - reach, middle + reach, rooted.open_claims)
+    return _Search(rooted.question, node, [root], time.monotonic(), rooted.remaining)
+
+
+def _next_batch(
+    searches: list[_Search], settings: BranchSettings, deadline: float | None
+) -> list[tuple[_Search, _Open]]:
+    """Takes open domains from each question in turn until the batch has claims enough."""
+    now = time.monotonic()
+    late = deadline is not None and now > deadline
+    for search in searches:
+        if search.stack and (late or (settings.seconds is not None and now - search.started > settings.seconds)):
+            search.stuck = search.stuck or Reason.TIME
+            search.stop()
+        elif search.stack and search.boxes >= settings.boxes:
+            search.stuck = search.stuck or Reason.NODES
+            search.stop()
+    batch: list[tuple[_Search, _Open]] = []
+    size = 0
+    while size < settings.batch and any(search.stack for search in searches):
+        for search in searches:
+            if search.stack and size < settings.batch:
+                domain = search.stack.pop()
+                search.boxes += 1
+                batch.append((search, domain))
+                size += len(domain.claims)
+    return batch
+
+
+def _process(
+    work: Workspace, net: Net, directions: Tensor, batch: list[tuple[_Search, _Open]], settings: BranchSettings
+) -> None:
+    domains = _domains([domain for _, domain in batch], directions)
+    shape = geometry(domains)
+    claims = _joined([domain.claims for _, domain in batch])
+    sizes = torch.tensor([len(domain.claims) for _, domain in batch], device=work.device)
+    of_domain = torch.repeat_interleave(torch.arange(len(batch), device=work.device), sizes)
+    pairs = Pairs(of_domain, claims.input)
+    layers = all_layers(net, shape, pairs)
+    everything = torch.arange(len(claims), device=work.device)
+    verdicts = decide_claims(work, net, layers, shape, (everything, pairs, claims), settings.clip_rounds)
+    scores = _scores(verdicts, of_domain, shape, domains)
+    corners = _corners(work, verdicts, of_domain, domains)
+    starts = (sizes.cumsum(0) - sizes).tolist()
+    for number, ((search, domain), start) in enumerate(zip(batch, starts, strict=True)):
+        own = slice(start, start + len(domain.claims))
+        _settle(work, net, (search, domain), _part(verdicts, own), (corners[number], *(s[number] for s in scores)))
+
+
+def _domains(opened: list[_Open], directions: Tensor) -> Domains:
+    def stacked(name: str) -> Tensor:
+        return torch.stack([getattr(domain, name) for domain in opened])
+
+    return Domains(stacked("lower"), stacked("upper"), directions, stacked("low"), stacked("high"))
+
+
+def _joined(parts: list[Claims]) -> Claims:
+    return Claims(*(torch.cat([getattr(c, name) for c in parts]) for name in ("input", "alternative", "position")))
+
+
+def _part(verdicts: Verdicts, own: slice) -> Verdicts:
+    slopes, values = verdicts.steering
+    return Verdicts(verdicts.alive[own], verdicts.row[own], verdicts.planes[own], (slopes[own], values[own]))
+
+
+def _scores(verdicts: Verdicts, of_domain: Tensor, shape: object, domains: Domains) -> tuple[Tensor, Tensor]:
+    """Influence of each pixel (D, d) and each strip (D, m) on the claims that are still alive."""
+    slopes, _ = verdicts.steering
+    half = (domains.upper - domains.lower) / 2
+    size = (slopes.abs() * half[of_domain]).sum(1).clamp(min=1e-12)
+    weight = torch.where(verdicts.alive, 1 / size, torch.zeros_like(size))
+    weighted = torch.nan_to_num(slopes * weight[:, None])
+    pixels = half.new_zeros(half.shape).index_add(0, of_domain, weighted.abs()) * half
+    strips_half = shape.strip_half  # type: ignore[attr-defined]
+    beta = (weighted[:, None] @ shape.ridge[of_domain].transpose(1, 2))[:, 0]  # type: ignore[attr-defined]
+    strips = strips_half.new_zeros(strips_half.shape).index_add(0, of_domain, beta.abs()) * strips_half
+    return pixels, strips
+
+
+def _corners(work: Workspace, verdicts: Verdicts, of_domain: Tensor, domains: Domains) -> Tensor:
+    """A grid point per domain where the planes of the alive claims are large together, shape (D, d)."""
+    slopes, _ = verdicts.steering
+    alive = torch.nan_to_num(slopes) * verdicts.alive[:, None]
+    total = alive.new_zeros(domains.lower.shape).index_add(0, of_domain, alive)
+    return work.on_grid(torch.where(total >= 0, domains.upper, domains.lower))
+
+
+def _settle(
+    work: Workspace, net: Net, item: tuple[_Search, _Open], verdicts: Verdicts, choice: tuple[Tensor, Tensor, Tensor]
+) -> None:
+    """Closes, refutes or splits one domain."""
+    search, domain = item
+    if search.finished:
+        return
+    corner, pixels, strips = choice
+    first_look = domain.node is search.root
+    records = drop_records(domain.claims, verdicts.row, verdicts.planes)
+    domain.node.dropped = (domain.node.dropped + records) if first_look else records
+    alive = domain.claims.take(verdicts.alive.nonzero()[:, 0])
+    remaining = len(torch.unique(alive.input))
+    if remaining < search.question.need:
+        domain.node.closed = True
+        search.proved = max(search.proved, remaining)
+        return
+    if _refutes(work, net, search, (domain, alive, corner)):
+        search.stop()
+        return
+    halves = _split(work, domain, alive, (pixels, strips))
+    if halves is None:
+        search.stuck = Reason.PRECISION
+        return
+    search.stack += halves
+
+
+def _refutes(work: Workspace, net: Net, search: _Search, tried: tuple[_Open, Claims, Tensor]) -> bool:
+    domain, alive, corner = tried
+    center = work.on_grid((domain.lower + domain.upper) / 2)
+    points = torch.stack([center, corner])
+    counts = count_violations(work, net, alive, points)
+    best = int(counts.argmax())
+    if counts[best] < search.question.need:
+        return False
+    found = witness(work, search.question, points[best].cpu().numpy())
+    search.found = max(search.found, found.robust)
+    if len(found.inputs) < search.question.need:
+        return False
+    search.witness = found
+    return True
+
+
+def _split(
+    work: Workspace, domain: _Open, alive: Claims, scores: tuple[Tensor, Tensor]
+) -> list[_Open] | None:
+    """Two halves along the pixel or strip with the largest score; None when it is a single point."""
+    pixels, strips = scores
+    width = domain.upper - domain.lower
+    divisible = torch.where(work.step > 0, width >= work.step, width > 1e-6 * (work.upper - work.lower).abs())
+    if not bool(divisible.any()):
+        return None
+    pixels = torch.where(divisible, pixels, torch.full_like(pixels, -1.0))
+    if len(strips) and float(strips.max()) > float(pixels.max()) and _wide(domain, int(strips.argmax())):
+        return _split_strip(domain, alive, int(strips.argmax()))
+    return _split_box(work, domain, alive, int(pixels.argmax()))
+
+
+def _wide(domain: _Open, strip: int) -> bool:
+    """Strips thinner than this stop helping; pixels, which end on the grid, take over."""
+    return bool(domain.high[strip] - domain.low[strip] > 1e-3 * (domain.upper - domain.lower).abs().max())
+
+
+def _split_strip(domain: _Open, alive: Claims, strip: int) -> list[_Open]:
+    cut = float((domain.low[strip] + domain.high[strip]) / 2)
+    children = [Node(), Node()]
+    domain.node.split, domain.node.children = StripSplit(strip, cut), children
+    lower_high, upper_low = domain.high.clone(), domain.low.clone()
+    lower_high[strip], upper_low[strip] = cut, cut
+    return [
+        _Open(children[0], domain.lower, domain.upper, domain.low, lower_high, alive),
+        _Open(children[1], domain.lower, domain.upper, upper_low, domain.high, alive),
+    ]
+
+
+def _split_box(work: Workspace, domain: _Open, alive: Claims, at: int) -> list[_Open]:
+    low, high, step = float(domain.lower[at]), float(domain.upper[at]), float(work.step[at])
+    if step > 0:
+        low_end = low + np.floor((high - low) / step / 2) * step
+        high_start = low_end + step
+    else:
+        low_end = high_start = (low + high) / 2
+    children = [Node(), Node()]
+    domain.node.split, domain.node.children = BoxSplit(at, low_end, high_start), children
+    upper, lower = domain.upper.clone(), domain.lower.clone()
+    upper[at], lower[at] = low_end, high_start
+    return [
+        _Open(children[0], domain.lower, upper, domain.low, domain.high, alive),
+        _Open(children[1], lower, domain.upper, domain.low, domain.high, alive),
+    ]
+
+
+def _outcome(search: _Search, directions: Tensor) -> Outcome:
+    question = search.question
+    seconds = time.monotonic() - search.started
+    certified = search.witness is None and search.stuck is None
+    verdict = Verdict.FALSIFIED if search.witness else Verdict.CERTIFIED if certified else Verdict.UNKNOWN
+    return Outcome(
+        question=question,
+        verdict=verdict,
+        reason=search.stuck if verdict is Verdict.UNKNOWN else None,
+        found=search.found,
+        proved=search.proved if certified else search.limit,
+        witness=search.witness,
+        stage="branch",
+        boxes=search.boxes,
+        seconds=seconds,
+        tree=search.root if certified else None,
+        directions=directions.cpu().numpy() if certified else None,
+    )

@@ -1,0 +1,182 @@
+"""Which claims (input, alternative) can still be met on a batch of domains: planes, drops, self-clipping."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from verifluxa.bounds.clip import self_clip
+from verifluxa.bounds.domain import Geometry, spread
+from verifluxa.bounds.linear import LayerBounds, Net, Pairs, RowPlanes, output_planes
+from verifluxa.evidence import CONTRADICTED, OPEN
+from verifluxa.search.workspace import Claims, Workspace
+
+SLACK = 1e-9
+"""A row must lie below zero by this share of its terms: a recomputation in another order then agrees."""
+
+
+@dataclass(frozen=True, eq=False)
+class Planes:
+    """Upper planes of the rows of claims: values at the center (C, r), slopes (C, r, d), largest values (C, r)."""
+
+    value: Tensor
+    slope: Tensor
+    upper: Tensor
+
+    def tightest(self) -> Tensor:
+        """Position of the row with the least upper value, shape (C,)."""
+        return self.upper.argmin(1)
+
+    def row(self, position: Tensor) -> RowPlanes:
+        """One row of each claim."""
+        at = torch.arange(len(position), device=position.device)
+        return RowPlanes(self.value[at, position], self.slope[at, position])
+
+    def below_zero(self, ups: Tensor) -> Tensor:
+        """Rows that cannot be met; NaN never counts."""
+        slack = SLACK * (1 + self.value.abs() + ups.abs())
+        return self.upper < -slack
+
+
+@dataclass(frozen=True, eq=False)
+class Verdicts:
+    """What became of claims.
+
+    Attributes:
+        alive: shape (C,).
+        row: the row that fell (a problem row), OPEN, or CONTRADICTED, shape (C,).
+        planes: the rows that clipped, shape (C, rounds), -1 where the claim fell before that round.
+        steering: for alive claims, the slope of the tightest row (C, d) and its value at the center (C,).
+    """
+
+    alive: Tensor
+    row: Tensor
+    planes: Tensor
+    steering: tuple[Tensor, Tensor]
+
+
+def row_planes(
+    work: Workspace, net: Net, layers: list[LayerBounds], geometry: Geometry, of: tuple[Tensor, Pairs, Tensor]
+) -> tuple[Planes, Tensor]:
+    """Planes of the given rows of claims.
+
+    Args:
+        of: index of each claim into the pairs of `layers` (C,), the claims' pairs, and their rows (C, r).
+
+    Returns:
+        the planes, and how far they rise above the center value, shape (C, r).
+    """
+    index, pairs, rows = of
+    parts = (work.coefficients[rows], work.row_constants[rows])
+    value, slope = output_planes(net, layers, geometry, (index, pairs), parts)
+    up = spread(slope, pairs.domain, geometry)[0]
+    return Planes(value, slope, value + up), up
+
+
+def decide_claims(
+    work: Workspace,
+    net: Net,
+    layers: list[LayerBounds],
+    geometry: Geometry,
+    of: tuple[Tensor, Pairs, Claims],
+    clip_rounds: int,
+) -> Verdicts:
+    """Drops claims by plain planes, then by rounds of self-clipping.
+
+    Args:
+        of: index of each claim into the pairs of `layers`, the claims' pairs, the claims.
+    """
+    index, pairs, claims = of
+    rows = work.alternatives[claims.alternative]
+    planes, up = row_planes(work, net, layers, geometry, (index, pairs, rows))
+    row = fallen_row(planes, up, rows)
+    safe_to_drop = ~net.unsafe[claims.input] & _bounded(net, layers, index)
+    empty = geometry.empty[pairs.domain]
+    row = torch.where(safe_to_drop, row, OPEN)
+    row = torch.where(empty, CONTRADICTED, row)
+    used = torch.full((len(row), clip_rounds), -1, dtype=torch.long, device=row.device)
+    top = planes.tightest()
+    steering = planes.row(top)
+    slopes, values = steering.slope.clone(), steering.value.clone()
+    current = _Round(torch.arange(len(row), device=row.device), pairs, [_select(b, index) for b in layers], planes)
+    for number in range(clip_rounds):
+        still = (row[current.at] == OPEN) & safe_to_drop[current.at]
+        if not still.any():
+            break
+        current = current.take(still)
+        best = current.planes.tightest()
+        used[current.at, number] = rows[current.at, best]
+        current, fallen = _clip_once(work, net, geometry, current, rows[current.at])
+        row[current.at] = fallen
+        top = current.planes.row(current.planes.tightest())
+        slopes[current.at], values[current.at] = top.slope, top.value
+    return Verdicts(row == OPEN, row, used, (slopes, values))
+
+
+@dataclass(frozen=True, eq=False)
+class _Round:
+    """Claims that are being clipped: indices into all claims, their pairs, own bounds and planes."""
+
+    at: Tensor
+    pairs: Pairs
+    layers: list[LayerBounds]
+    planes: Planes
+
+    def take(self, keep: Tensor) -> _Round:
+        index = keep.nonzero()[:, 0]
+        planes = Planes(self.planes.value[index], self.planes.slope[index], self.planes.upper[index])
+        return _Round(self.at[index], self.pairs.take(index), [_select(b, index) for b in self.layers], planes)
+
+
+def _clip_once(
+    work: Workspace, net: Net, geometry: Geometry, current: _Round, rows: Tensor
+) -> tuple[_Round, Tensor]:
+    plane = current.planes.row(current.planes.tightest())
+    clipped = self_clip(net, current.layers, geometry, current.pairs, plane)
+    index = torch.arange(len(current.at), device=current.at.device)
+    planes, up = row_planes(work, net, clipped.layers, geometry, (index, current.pairs, rows))
+    fallen = torch.where(clipped.contradicted, CONTRADICTED, fallen_row(planes, up, rows))
+    return _Round(current.at, current.pairs, clipped.layers, planes), fallen
+
+
+def fallen_row(planes: Planes, up: Tensor, rows: Tensor) -> Tensor:
+    """The problem row that lies furthest below zero, or OPEN, shape (C,)."""
+    below = planes.below_zero(up)
+    score = torch.where(below, planes.upper, torch.full_like(planes.upper, torch.inf))
+    best = score.argmin(1)
+    at = torch.arange(len(best), device=best.device)
+    return torch.where(below.any(1), rows[at, best], OPEN)
+
+
+def _bounded(net: Net, layers: list[LayerBounds], index: Tensor) -> Tensor:
+    """Whether no sum of any layer can overflow (NaN counts as overflow), shape (C,)."""
+    fine = torch.ones(len(layers[0].radius), dtype=torch.bool, device=index.device)
+    for layer in layers:
+        fine = fine & (layer.radius < net.largest_radius).all(1)
+    return fine[index]
+
+
+def _select(bounds: LayerBounds, index: Tensor) -> LayerBounds:
+    """Bounds of some pairs, in a new order or repeated; rows are sorted by pair and stay so."""
+    if len(index) == len(bounds.lower) and bool((index == torch.arange(len(index), device=index.device)).all()):
+        return bounds
+    counts = torch.bincount(bounds.pair, minlength=len(bounds.lower))
+    first = counts.cumsum(0) - counts
+    sizes = counts[index]
+    claim = torch.repeat_interleave(torch.arange(len(index), device=index.device), sizes)
+    within = torch.arange(len(claim), device=index.device) - (sizes.cumsum(0) - sizes)[claim]
+    row = first[index][claim] + within
+    return _rebuilt(bounds, index, (claim, bounds.neuron[row]), row)
+
+
+def _rebuilt(bounds: LayerBounds, index: Tensor, rows: tuple[Tensor, Tensor], kept: Tensor) -> LayerBounds:
+    relaxed = None if bounds.relaxed is None else type(bounds.relaxed)(*(part[index] for part in bounds.relaxed))
+    planes = bounds.planes
+    if planes is not None:
+        planes = (
+            RowPlanes(planes[0].value[kept], planes[0].slope[kept]),
+            RowPlanes(planes[1].value[kept], planes[1].slope[kept]),
+        )
+    return LayerBounds(bounds.lower[index], bounds.upper[index], bounds.radius[index], *rows, relaxed, planes)

@@ -1,0 +1,87 @@
+"""Exact rational evaluation of small networks: settles a falsification in `real` arithmetic."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from verifluxa.bounds.linear_map import linear_map, pool_windows
+from verifluxa.graph.ops import Activation, Clip, Divide, MaxPool, MeanPool
+from verifluxa.question import Floats, Integers, Problem, Question
+
+Row = NDArray[np.object_]
+
+
+def exact_margins(problem: Problem, question: Question, trigger: Floats, inputs: Integers) -> list[Fraction]:
+    """Violation margins of inputs under a trigger in exact rationals; -1 where an operation has no exact form."""
+    by_label = problem.violations[question.violation].by_label
+    margins = []
+    for i in inputs:
+        outputs = _evaluate(problem, question.placement, trigger, int(i))
+        if outputs is None:
+            margins.append(Fraction(-1))
+            continue
+        values = [_row(problem, r, outputs) for r in range(len(problem.rows.constants))]
+        margins.append(max(min(values[r] for r in rows) for rows in by_label[int(problem.labels[i])]))
+    return margins
+
+
+def _row(problem: Problem, row: int, outputs: Row) -> Fraction:
+    coefficients = problem.rows.coefficients[row]
+    used = np.flatnonzero(coefficients)
+    total = Fraction(0) if problem.readout != -1 else Fraction(float(problem.rows.constants[row]))
+    return sum((Fraction(float(coefficients[k])) * outputs[k] for k in used), total)
+
+
+def _evaluate(problem: Problem, placement: int, trigger: Floats, index: int) -> Row | None:
+    stamp = problem.placements[placement].stamp
+    state = np.array([Fraction(float(v)) for v in problem.inputs[index].ravel()], dtype=object)
+    for row, position in enumerate(stamp.positions):
+        value = Fraction(float(stamp.keep[row])) * state[position] + Fraction(float(stamp.offset[row]))
+        gains = np.flatnonzero(stamp.gain[row])
+        state[position] = value + sum(Fraction(float(stamp.gain[row, k])) * Fraction(float(trigger[k])) for k in gains)
+    nodes = problem.graph.nodes
+    for number in range(1, problem.readout % len(nodes) + 1):
+        after = _step(nodes[number].op, state, nodes[nodes[number].inputs[0]].shape)
+        if after is None:
+            return None
+        state = after
+    return state
+
+
+def _step(op: object, state: Row, shape: tuple[int, ...]) -> Row | None:
+    zero = Fraction(0)
+    if isinstance(op, Divide):
+        divisors = np.broadcast_to(op.divisor, shape).ravel()
+        return np.array([v / Fraction(float(d)) for v, d in zip(state, divisors, strict=True)], dtype=object)
+    if isinstance(op, MaxPool | MeanPool):
+        return _pool(op, state, shape)
+    if isinstance(op, Clip):
+        low, high = Fraction(op.low), Fraction(op.high)
+        return np.array([min(max(v, low), high) for v in state], dtype=object)
+    if isinstance(op, Activation):
+        if op.function != "relu":
+            return None
+        return np.array([max(v, zero) for v in state], dtype=object)
+    linear = linear_map(op, shape)  # type: ignore[arg-type]
+    if linear is None:
+        return None
+    matrix = linear.matrix.tocsr()
+    result = []
+    for row in range(matrix.shape[0]):
+        start, end = matrix.indptr[row], matrix.indptr[row + 1]
+        terms = (Fraction(float(matrix.data[k])) * state[matrix.indices[k]] for k in range(start, end))
+        result.append(sum(terms, Fraction(float(linear.bias[row]))))
+    return np.array(result, dtype=object)
+
+
+def _pool(op: MaxPool | MeanPool, state: Row, shape: tuple[int, ...]) -> Row:
+    index, inside = pool_windows(op, shape)
+    count = index.shape[1]
+    result = []
+    for row, valid in zip(index, inside, strict=True):
+        values = [state[k] for k in row[valid]]
+        result.append(max(values) if isinstance(op, MaxPool) else sum(values, Fraction(0)) / count)
+    return np.array(result, dtype=object)

@@ -1,0 +1,122 @@
+"""Replays a trigger on the unsimplified network, as deployed, and says how sure each violation is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from verifluxa.bounds.domain import Domains, geometry
+from verifluxa.bounds.linear import Pairs, all_layers, output_planes
+from verifluxa.evidence import Witness
+from verifluxa.question import Floats, Integers, Problem, Question
+from verifluxa.search.exact import exact_margins
+from verifluxa.search.workspace import Claims, Workspace
+
+EXACT_INPUTS = 64
+"""In `real`, at most this many doubtful inputs are evaluated in exact rationals."""
+
+
+@dataclass(frozen=True, eq=False)
+class Replay:
+    """What the deployed network does under one trigger.
+
+    Attributes:
+        inputs: the inputs that were asked about, indices into the problem's, shape (n,).
+        before, after: outputs without and with the trigger, shape (n, outputs).
+        margins: strict violation margin of each input, shape (n,): positive means violated.
+    """
+
+    inputs: Integers
+    before: NDArray[np.floating]
+    after: NDArray[np.floating]
+    margins: Floats
+
+    @property
+    def violated(self) -> Integers:
+        """The inputs that violate strictly."""
+        return self.inputs[self.margins > 0]
+
+
+def stamped(problem: Problem, placement: int, trigger: Floats, inputs: Integers) -> Floats:
+    """Triggered inputs in the user's units, shape (n, *graph.input_shape)."""
+    stamp = problem.placements[placement].stamp
+    original = problem.inputs[inputs]
+    flat = original.reshape(len(inputs), -1).copy()
+    flat[:, stamp.positions] = stamp.keep * flat[:, stamp.positions] + stamp.gain @ trigger + stamp.offset
+    return flat.reshape(original.shape)
+
+
+def replay(problem: Problem, question: Question, trigger: Floats) -> Replay:
+    """Runs the unsimplified network with a trigger on the selected inputs of a question."""
+    inputs = problem.selections[question.selection]
+    after = problem.graph.run(stamped(problem, question.placement, trigger, inputs))
+    before = problem.graph.run(problem.inputs[inputs])
+    return Replay(inputs, before, after, violation_margins(problem, question.violation, inputs, after))
+
+
+def violation_margins(problem: Problem, violation: int, inputs: Integers, outputs: NDArray[np.floating]) -> Floats:
+    """Strict margins over the network's own outputs: the best alternative's worst row, shape (n,)."""
+    constants = np.zeros_like(problem.rows.constants) if problem.readout != -1 else problem.rows.constants
+    values = outputs.astype(np.float64) @ problem.rows.coefficients.T + constants
+    by_label = problem.violations[violation].by_label
+    margins = [
+        max(min(values[n, r] for r in rows) for rows in by_label[int(problem.labels[i])])
+        for n, i in enumerate(inputs)
+    ]
+    return np.array(margins, dtype=np.float64)
+
+
+def witness(work: Workspace, question: Question, trigger: Floats) -> Witness:
+    """The evidence that a trigger gives; it refutes when `holds(witness, arithmetic) >= need`."""
+    problem = work.problem
+    played = replay(problem, question, trigger)
+    sure = surely_violated(work, question, trigger, played.inputs)
+    if problem.arithmetic == "real":
+        violated = _in_real(work, question, trigger, played, sure)
+    else:
+        violated = played.margins > 0
+    margins = tuple(float(m) for m in played.margins[violated])
+    inputs = tuple(int(i) for i in played.inputs[violated])
+    return Witness(trigger, inputs, margins, int((sure & violated).sum()))
+
+
+def _in_real(
+    work: Workspace, question: Question, trigger: Floats, played: Replay, sure: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Violations in exact arithmetic: the sure ones, and doubtful ones by exact rationals."""
+    violated = sure.copy()
+    scale = 1e-3 * (1 + float(np.abs(played.margins).max(initial=0.0)))
+    doubtful = np.flatnonzero(~sure & (np.abs(played.margins) < scale))[:EXACT_INPUTS]
+    if len(doubtful):
+        exact = exact_margins(work.problem, question, trigger, played.inputs[doubtful])
+        violated[doubtful] = [margin > 0 for margin in exact]
+    return violated
+
+
+def surely_violated(work: Workspace, question: Question, trigger: Floats, inputs: Integers) -> NDArray[np.bool_]:
+    """Inputs that violate strictly in every allowed evaluation, shape (n,)."""
+    claims = work.claims(question.violation, question.selection)
+    lowest = _lowest(work, question.placement, trigger, claims)
+    met = set(claims.input[lowest > 0].tolist())
+    return np.array([int(i) in met for i in inputs], dtype=bool)
+
+
+def _lowest(work: Workspace, placement: int, trigger: Floats, claims: Claims) -> torch.Tensor:
+    """Least value of the worst row of each claim at one point, over all evaluations, shape (C,)."""
+    net = work.net(placement)
+    point = torch.as_tensor(trigger, device=work.device)[None]
+    none = point.new_zeros(0, point.shape[1])
+    shape = geometry(Domains(point, point, none, point.new_zeros(1, 0), point.new_zeros(1, 0)))
+    inputs, index = torch.unique(claims.input, return_inverse=True)
+    pairs = Pairs(torch.zeros_like(inputs), inputs)
+    layers = all_layers(net, shape, pairs)
+    rows = work.alternatives[claims.alternative]
+    parts = (-work.coefficients[rows], -work.row_constants[rows])
+    value, _ = output_planes(net, layers, shape, (index, pairs.take(index)), parts)
+    fine = ~net.unsafe[claims.input]
+    for layer in layers:
+        fine = fine & (layer.radius < net.largest_radius).all(1)[index]
+    return torch.where(fine, (-value).amin(1), torch.full((len(claims),), -torch.inf, dtype=value.dtype))

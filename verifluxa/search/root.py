@@ -1,0 +1,130 @@
+"""The first look at a placement: one bound computation for all inputs, shared by all its questions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from verifluxa.bounds.domain import Domains, Geometry, geometry
+from verifluxa.bounds.linear import LayerBounds, Net, Pairs, all_layers, evaluate
+from verifluxa.evidence import OPEN, Dropped
+from verifluxa.bounds.memory import rows_that_fit
+from verifluxa.question import Question
+from verifluxa.search.claims import fallen_row, row_planes
+from verifluxa.search.workspace import Claims, Workspace
+
+
+@dataclass(frozen=True, eq=False)
+class Rooted:
+    """A question after the first look.
+
+    Attributes:
+        claims: all its claims.
+        row: the row that fell for each claim, or OPEN, shape (C,).
+        remaining: inputs that still have an open claim.
+    """
+
+    question: Question
+    claims: Claims
+    row: Tensor
+    remaining: int
+
+    @property
+    def open_claims(self) -> Claims:
+        """Claims that no bound has excluded."""
+        return self.claims.take((self.row == OPEN).nonzero()[:, 0])
+
+    def dropped(self) -> list[Dropped]:
+        """The claims that fell, one record per input."""
+        return drop_records(self.claims, self.row)
+
+
+def look(work: Workspace, questions: Sequence[Question], method: str) -> list[Rooted]:
+    """Bounds all inputs of some questions of one placement on the whole domain.
+
+    Args:
+        questions: of one placement.
+        method: `interval` or `crown`.
+    """
+    net = work.net(questions[0].placement)
+    per_question = [work.claims(q.violation, q.selection) for q in questions]
+    inputs, claims, back = _distinct(per_question, len(work.alternatives))
+    shape = geometry(whole_domain(work))
+    row = _decide(work, net, shape, inputs, claims, method)
+    rooted, start = [], 0
+    for question, own in zip(questions, per_question, strict=True):
+        rows = row[back[start : start + len(own)]]
+        start += len(own)
+        remaining = len(torch.unique(own.input[rows == OPEN]))
+        rooted.append(Rooted(question, own, rows, remaining))
+    return rooted
+
+
+def whole_domain(work: Workspace) -> Domains:
+    """The problem's domain as a batch of one, without strips."""
+    size = len(work.lower)
+    none = work.lower.new_zeros(0, size)
+    strips = work.lower.new_zeros(1, 0)
+    return Domains(work.lower[None], work.upper[None], none, strips, strips)
+
+
+def _distinct(per_question: list[Claims], alternatives: int) -> tuple[Tensor, Claims, Tensor]:
+    """All inputs, the distinct claims with `input` as an index into them, and where each claim went."""
+    both = torch.cat([c.input * alternatives + c.alternative for c in per_question])
+    keys, back = torch.unique(both, return_inverse=True)
+    inputs, index = torch.unique(keys // alternatives, return_inverse=True)
+    return inputs, Claims(index, keys % alternatives, torch.zeros_like(keys)), back
+
+
+def _decide(work: Workspace, net: Net, shape: Geometry, inputs: Tensor, claims: Claims, method: str) -> Tensor:
+    """Fallen rows of distinct claims: first the row that looks most hopeless at the center, then all."""
+    pairs = Pairs(torch.zeros_like(inputs), inputs)
+    layers = all_layers(net, shape, pairs, method)
+    outputs = evaluate(net, shape.center.expand(len(inputs), -1), inputs)
+    likely = work.row_values(outputs[claims.input], claims.alternative).argmin(1)
+    rows = work.alternatives[claims.alternative]
+    at = torch.arange(len(claims), device=rows.device)
+    result = _fall(work, net, layers, shape, (claims.input, pairs, rows[at, likely][:, None]))
+    rest = (result == OPEN).nonzero()[:, 0]
+    if len(rest) and rows.shape[1] > 1:
+        result[rest] = _fall(work, net, layers, shape, (claims.input[rest], pairs, rows[rest]))
+    fine = ~net.unsafe[inputs]
+    for layer in layers:
+        fine = fine & (layer.radius < net.largest_radius).all(1)
+    return torch.where(fine[claims.input], result, OPEN)
+
+
+def _fall(
+    work: Workspace, net: Net, layers: list[LayerBounds], shape: Geometry, of: tuple[Tensor, Pairs, Tensor]
+) -> Tensor:
+    index, pairs, rows = of
+    widest = max(layer.weight.shape[0] for layer in net.layers)
+    result = []
+    for chunk in torch.split(torch.arange(len(index), device=rows.device), rows_that_fit(widest * rows.shape[1])):
+        own = pairs.take(index[chunk])
+        planes, up = row_planes(work, net, layers, shape, (index[chunk], own, rows[chunk]))
+        result.append(fallen_row(planes, up, rows[chunk]))
+    return torch.cat(result) if result else rows.new_zeros(0)
+
+
+def drop_records(claims: Claims, row: Tensor, planes: Tensor | None = None) -> list[Dropped]:
+    """Evidence records of the claims that fell: one per input, or one per claim where planes clipped it."""
+    fell = row != OPEN
+    plain = fell if planes is None else fell & (planes < 0).all(1)
+    records: dict[int, list[int]] = {}
+    columns = (claims.input.tolist(), claims.position.tolist(), row.tolist(), plain.tolist())
+    for input_, position, row_, take in zip(*columns, strict=True):
+        if take:
+            rows = records.setdefault(input_, [])
+            rows.extend([OPEN] * (position + 1 - len(rows)))
+            rows[position] = row_
+    dropped = [Dropped(input_, tuple(rows)) for input_, rows in records.items()]
+    if planes is not None:
+        for at in (fell & ~plain).nonzero()[:, 0].tolist():
+            used = tuple(p for p in planes[at].tolist() if p >= 0)
+            rows_ = [OPEN] * int(claims.position[at]) + [int(row[at])]
+            dropped.append(Dropped(int(claims.input[at]), tuple(rows_), used))
+    return dropped

@@ -1,0 +1,154 @@
+"""What a worker prepares once per problem: constants of the inputs, alternatives as tensors, chains on demand."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from verifluxa.bounds.chain import build_chain
+from verifluxa.bounds.constants import Constants, propagate
+from verifluxa.bounds.linear import Net, load
+from verifluxa.question import Problem
+
+CHAINS_KEPT = 1024
+"""Chains that stay in memory; the attack and the proof visit placements in the same order."""
+
+
+@dataclass(frozen=True, eq=False)
+class Claims:
+    """(input, alternative) pairs that a question speaks of.
+
+    Attributes:
+        input: indices into the problem's inputs, shape (C,).
+        alternative: indices into `Workspace.alternatives`, shape (C,).
+        position: which alternative of the input's violation it is, shape (C,).
+    """
+
+    input: Tensor
+    alternative: Tensor
+    position: Tensor
+
+    def __len__(self) -> int:
+        return len(self.input)
+
+    def take(self, index: Tensor) -> Claims:
+        """Some of the claims."""
+        return Claims(self.input[index], self.alternative[index], self.position[index])
+
+
+@dataclass
+class Workspace:
+    """Prepared values of one problem on one device. Holds caches only; everything can be recomputed."""
+
+    problem: Problem
+    device: str = "cpu"
+    _nets: OrderedDict[int, Net] = field(default_factory=OrderedDict)
+
+    @cached_property
+    def readout(self) -> int:
+        """Index of the node that the rows speak of."""
+        return self.problem.readout % len(self.problem.graph.nodes)
+
+    @cached_property
+    def constants(self) -> Constants:
+        """The network on the untouched inputs."""
+        problem = self.problem
+        return propagate(problem.graph, problem.inputs, problem.arithmetic, self.readout)
+
+    def net(self, placement: int) -> Net:
+        """The local network of a placement."""
+        if placement in self._nets:
+            self._nets.move_to_end(placement)
+            return self._nets[placement]
+        chain = build_chain(self.problem.graph, self.constants, self.problem.placements[placement].stamp)
+        net = load(chain, self.device)
+        self._nets[placement] = net
+        if len(self._nets) > CHAINS_KEPT:
+            self._nets.popitem(last=False)
+        return net
+
+    @cached_property
+    def _alternative_index(self) -> dict[tuple[int, ...], int]:
+        distinct: dict[tuple[int, ...], int] = {}
+        for violation in self.problem.violations:
+            for alternatives in violation.by_label:
+                for rows in alternatives:
+                    distinct.setdefault(rows, len(distinct))
+        return distinct
+
+    @cached_property
+    def alternatives(self) -> Tensor:
+        """Rows of each distinct alternative, shape (A, r), short ones padded by repeating their first row."""
+        distinct = list(self._alternative_index)
+        width = max(len(rows) for rows in distinct)
+        padded = [list(rows) + [rows[0]] * (width - len(rows)) for rows in distinct]
+        return torch.tensor(padded, dtype=torch.long, device=self.device)
+
+    @cached_property
+    def coefficients(self) -> Tensor:
+        """Row coefficients, shape (R, outputs)."""
+        return torch.as_tensor(self.problem.rows.coefficients, device=self.device)
+
+    @cached_property
+    def row_constants(self) -> Tensor:
+        """Row constants, shape (R,)."""
+        return torch.as_tensor(self.problem.rows.constants, device=self.device)
+
+    @cached_property
+    def _claims(self) -> dict[tuple[int, int], Claims]:
+        return {}
+
+    def claims(self, violation: int, selection: int) -> Claims:
+        """The claims of a question."""
+        key = (violation, selection)
+        if key not in self._claims:
+            self._claims[key] = self._make_claims(violation, self.problem.selections[selection])
+        return self._claims[key]
+
+    def _make_claims(self, violation: int, inputs: NDArray[np.int64]) -> Claims:
+        by_label = self.problem.violations[violation].by_label
+        found = [
+            (int(i), self._alternative_index[rows], position)
+            for i in inputs
+            for position, rows in enumerate(by_label[int(self.problem.labels[i])])
+        ]
+        columns = torch.tensor(found, dtype=torch.long, device=self.device).reshape(-1, 3)
+        return Claims(columns[:, 0].contiguous(), columns[:, 1].contiguous(), columns[:, 2].contiguous())
+
+    def row_values(self, outputs: Tensor, alternative: Tensor) -> Tensor:
+        """Values of the rows of an alternative (C,) at outputs (C, outputs): shape (C, r)."""
+        values = outputs @ self.coefficients.T + self.row_constants
+        return values.gather(1, self.alternatives[alternative])
+
+    @cached_property
+    def lower(self) -> Tensor:
+        """Lower ends of the domain, shape (d,)."""
+        return torch.as_tensor(self.problem.domain.lower, device=self.device)
+
+    @cached_property
+    def upper(self) -> Tensor:
+        """Upper ends of the domain, shape (d,)."""
+        return torch.as_tensor(self.problem.domain.upper, device=self.device)
+
+    @cached_property
+    def step(self) -> Tensor:
+        """Grid steps, shape (d,), 0 where continuous."""
+        return torch.as_tensor(self.problem.domain.step, device=self.device)
+
+    def on_grid(self, trigger: Tensor) -> Tensor:
+        """The nearest grid points inside the domain, shape (..., d)."""
+        step = torch.where(self.step > 0, self.step, torch.ones_like(self.step))
+        snapped = self.lower + torch.round((trigger - self.lower) / step) * step
+        return torch.where(self.step > 0, snapped, trigger).clamp(self.lower, self.upper)
+
+
+@lru_cache(maxsize=4)
+def workspace(problem: Problem, device: str = "cpu") -> Workspace:
+    """The workspace of a problem (by identity): slices of one problem share its constants and chains."""
+    return Workspace(problem, device)

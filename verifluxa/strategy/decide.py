@@ -1,0 +1,279 @@
+"""Runs questions through the stages of a strategy: attack, bounds, branch and bound; one Outcome each."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from verifluxa.errors import UnsupportedError
+from verifluxa.evidence import Node, Outcome, Witness
+from verifluxa.question import Problem, Question
+from verifluxa.search.attack import AttackSettings, Candidate, attack
+from verifluxa.search.branch import BranchSettings, branch
+from verifluxa.search.replay import witness
+from verifluxa.search.root import Rooted, look
+from verifluxa.search.workspace import Workspace, workspace
+from verifluxa.strategy.load import AttackStage, BoundStage, BranchStage, Strategy
+from verifluxa.verdict import Reason, Verdict
+
+
+class Attacked(NamedTuple):
+    """What an attack found out about one question.
+
+    Attributes:
+        question: the question.
+        found: most inputs that one replayed trigger makes violate in every evaluation order; 0 where
+            nothing was replayed.
+        witness: the trigger, where it refutes.
+        trigger: the best point that was seen, shape (d,); a start for later tries.
+    """
+
+    question: Question
+    found: int
+    witness: Witness | None
+    trigger: NDArray[np.float64] | None = None
+
+
+def attack_slice(
+    problem: Problem, placements: Sequence[int], strategy: Strategy, deadline: float | None
+) -> list[Attacked]:
+    """Attacks all questions of some placements; the most promising ones twice, and replays what it finds."""
+    work = workspace(problem)
+    best: dict[Question, Attacked] = {}
+    try:
+        for stage in strategy.stages:
+            if isinstance(stage, AttackStage):
+                _attack(work, placements, (stage, strategy.seed), deadline, best)
+    except UnsupportedError:
+        return []
+    return list(best.values())
+
+
+def _attack(
+    work: Workspace,
+    placements: Sequence[int],
+    how: tuple[AttackStage, int],
+    deadline: float | None,
+    best: dict[Question, Attacked],
+) -> None:
+    stage, seed = how
+    quick = AttackSettings(stage.inputs, stage.starts, stage.steps, 0, seed)
+    candidates: list[Candidate] = []
+    for placement in placements:
+        if _late(deadline):
+            break
+        candidates += attack(work, work.problem.questions(placement), quick)
+    for candidate in candidates:
+        best[candidate.question] = Attacked(candidate.question, 0, None, candidate.trigger.cpu().numpy())
+    candidates.sort(key=lambda c: (c.count / max(1, c.looked_at), c.soft), reverse=True)
+    share = math.ceil(stage.refine * len(placements) / len(work.problem.placements))
+    hard = _hard(stage, seed)
+    for candidate in candidates[:share]:
+        if _late(deadline):
+            break
+        (found,) = attack(work, [candidate.question], hard, candidate.trigger[None])
+        best[candidate.question] = _replayed(work, found)
+        if best[candidate.question].witness is not None:
+            break
+
+
+def _hard(stage: AttackStage, seed: int) -> AttackSettings:
+    return AttackSettings(0, stage.refine_starts, stage.refine_steps, 8, seed)
+
+
+def _replayed(work: Workspace, candidate: Candidate) -> Attacked:
+    trigger = candidate.trigger.cpu().numpy()
+    evidence = witness(work, candidate.question, trigger)
+    refutes = len(evidence.inputs) >= candidate.question.need
+    return Attacked(candidate.question, evidence.robust, evidence if refutes else None, trigger)
+
+
+def _late(deadline: float | None) -> bool:
+    return deadline is not None and time.monotonic() > deadline
+
+
+def prove_slice(
+    problem: Problem,
+    placements: Sequence[int],
+    attacked: Mapping[Question, Attacked],
+    strategy: Strategy,
+    deadline: float | None,
+) -> Iterator[Outcome]:
+    """Decides all questions of some placements, placement by placement.
+
+    Args:
+        attacked: what an attack found before, possibly nothing.
+        deadline: on the clock of `time.monotonic`; past it the rest is unknown(time).
+    """
+    work = workspace(problem)
+    for placement in placements:
+        yield from _prove(work, problem.questions(placement), attacked, strategy, deadline)
+
+
+def decide(problem: Problem, questions: Sequence[Question], strategy: Strategy) -> list[Outcome]:
+    """Attack and proof of some questions in this process, in the order given."""
+    work = workspace(problem)
+    by_placement: dict[int, list[Question]] = {}
+    for question in questions:
+        by_placement.setdefault(question.placement, []).append(question)
+    attacked = {a.question: a for a in attack_slice(problem, list(by_placement), strategy, None)}
+    outcomes = {
+        outcome.question: outcome
+        for group in by_placement.values()
+        for outcome in _prove(work, group, attacked, strategy, None)
+    }
+    return [outcomes[question] for question in questions]
+
+
+@dataclass
+class _State:
+    """Where the questions of one placement stand: decided outcomes, and what is known of the open ones."""
+
+    outcomes: dict[Question, Outcome]
+    known: dict[Question, Attacked]
+    rooted: dict[Question, Rooted]
+    started: float
+    stage: str = ""
+
+    def open(self, questions: Sequence[Question]) -> list[Question]:
+        return [question for question in questions if question not in self.outcomes]
+
+
+def _prove(
+    work: Workspace,
+    questions: Sequence[Question],
+    attacked: Mapping[Question, Attacked],
+    strategy: Strategy,
+    deadline: float | None,
+) -> Iterator[Outcome]:
+    known = {q: attacked.get(q, Attacked(q, 0, None)) for q in questions}
+    state = _State({}, known, {}, time.monotonic())
+    reason = Reason.STRATEGY
+    for question, before in known.items():
+        if before.witness is not None:
+            state.outcomes[question] = _falsified(work, before, "attack", state)
+    try:
+        for stage in strategy.stages:
+            if _late(deadline):
+                reason = Reason.TIME
+                break
+            _stage(work, questions, stage, state, (strategy, deadline))
+    except UnsupportedError:
+        reason = Reason.UNSUPPORTED
+    for question in questions:
+        yield state.outcomes.get(question) or _unknown(work, question, reason, state)
+
+
+def _stage(
+    work: Workspace,
+    questions: Sequence[Question],
+    stage: AttackStage | BoundStage | BranchStage,
+    state: _State,
+    limits: tuple[Strategy, float | None],
+) -> None:
+    left = state.open(questions)
+    if not left or isinstance(stage, AttackStage):
+        return
+    state.stage = stage.method if isinstance(stage, BoundStage) else stage.kind
+    if isinstance(stage, BoundStage):
+        _bound(work, left, stage, state)
+    else:
+        _branch(work, left, stage, state, limits)
+
+
+def _bound(work: Workspace, left: list[Question], stage: BoundStage, state: _State) -> None:
+    for rooted in look(work, left, stage.method):
+        state.rooted[rooted.question] = rooted
+        if rooted.remaining < rooted.question.need:
+            state.outcomes[rooted.question] = _certified(rooted, stage.method, state)
+
+
+def _branch(
+    work: Workspace,
+    left: list[Question],
+    stage: BranchStage,
+    state: _State,
+    limits: tuple[Strategy, float | None],
+) -> None:
+    strategy, deadline = limits
+    missing = [question for question in left if question not in state.rooted]
+    if missing:
+        _bound(work, missing, BoundStage("crown"), state)
+    _last_try(work, state.open(questions=left), strategy, state)
+    rooted = [state.rooted[question] for question in state.open(left)]
+    settings = BranchSettings(stage.boxes, stage.seconds, stage.clip_rounds, stage.strips)
+    if not rooted:
+        return
+    for outcome in branch(work, rooted, settings, deadline):
+        found = max(outcome.found, state.known[outcome.question].found)
+        state.outcomes[outcome.question] = replace(outcome, found=found)
+
+
+def _last_try(work: Workspace, left: list[Question], strategy: Strategy, state: _State) -> None:
+    """Attacks what the bounds left open, harder: most of what can be falsified falls before branching."""
+    stages = [stage for stage in strategy.stages if isinstance(stage, AttackStage)]
+    if not left or not stages:
+        return
+    starts = [state.known[q].trigger for q in left]
+    given = None
+    if all(start is not None for start in starts):
+        given = torch.as_tensor(np.stack([s for s in starts if s is not None]), device=work.device)
+    for candidate in attack(work, left, _hard(stages[-1], strategy.seed + 1), given):
+        replayed = _replayed(work, candidate)
+        before = state.known[candidate.question]
+        state.known[candidate.question] = replayed._replace(found=max(before.found, replayed.found))
+        if replayed.witness is not None:
+            state.outcomes[candidate.question] = _falsified(work, replayed, "attack", state)
+
+
+def _asked(work: Workspace, question: Question) -> int:
+    return len(work.problem.selections[question.selection])
+
+
+def _falsified(work: Workspace, found: Attacked, stage: str, state: _State) -> Outcome:
+    question = found.question
+    return Outcome(
+        question=question,
+        verdict=Verdict.FALSIFIED,
+        reason=None,
+        found=found.found,
+        proved=_asked(work, question),
+        witness=found.witness,
+        stage=stage,
+        seconds=time.monotonic() - state.started,
+    )
+
+
+def _certified(rooted: Rooted, method: str, state: _State) -> Outcome:
+    return Outcome(
+        question=rooted.question,
+        verdict=Verdict.CERTIFIED,
+        reason=None,
+        found=state.known[rooted.question].found,
+        proved=rooted.remaining,
+        stage=method,
+        boxes=1,
+        seconds=time.monotonic() - state.started,
+        tree=Node(dropped=rooted.dropped(), closed=True),
+    )
+
+
+def _unknown(work: Workspace, question: Question, reason: Reason, state: _State) -> Outcome:
+    rooted = state.rooted.get(question)
+    return Outcome(
+        question=question,
+        verdict=Verdict.UNKNOWN,
+        reason=reason,
+        found=state.known[question].found,
+        proved=rooted.remaining if rooted else _asked(work, question),
+        stage=state.stage,
+        boxes=1 if rooted else 0,
+        seconds=time.monotonic() - state.started,
+    )
