@@ -1,0 +1,234 @@
+"""The judge of split trees accepts a right one and refuses every way of spoiling it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.soundness.build import levels
+from tests.soundness.cases import aimed, diamond_problem, hat, one_pixel, square
+from tests.soundness.judge import Wrong, check_witness, judge, on_grid, sample
+from tests.soundness.table import table
+from tests.soundness.tree import BadTree, check_tree, leaves
+from tests.soundness.truth import Oracle, grid
+from verifluxa.evidence import CONTRADICTED, OPEN, BoxSplit, Dropped, Node, Outcome, StripSplit, Witness
+from verifluxa.question import Problem
+from verifluxa.verdict import Reason, Verdict
+
+TWO_HALVES = diamond_problem(square(1, 8), [[0.0, 2.5], [8.0, 2.5]], aimed(2))
+ROW = TWO_HALVES.violations[0].by_label[0][0][0]
+
+
+def closed(*dropped: Dropped) -> Node:
+    return Node(list(dropped), closed=True)
+
+
+def split(how: BoxSplit | StripSplit, low: Node, high: Node, *dropped: Dropped) -> Node:
+    return Node(list(dropped), how, [low, high])
+
+
+def certified(tree: Node | None, problem: Problem = TWO_HALVES) -> Outcome:
+    question = next(problem.all_questions())
+    return Outcome(question, Verdict.CERTIFIED, None, 1, 1, tree=tree, directions=np.array([[1.0]]))
+
+
+def check(outcome: Outcome, problem: Problem = TWO_HALVES) -> None:
+    check_tree(problem, outcome, list(grid(problem.domain)))
+
+
+def good() -> Node:
+    """Input 1 falls on 0..4, input 0 on 5..8; a strip split in the upper half changes nothing."""
+    upper = split(StripSplit(0, 6.5), closed(), closed(), Dropped(0, (ROW,)))
+    return split(BoxSplit(0, 4.0, 5.0), closed(Dropped(1, (ROW,))), upper)
+
+
+def test_a_right_tree_is_accepted() -> None:
+    check(certified(good()))
+    assert leaves(good()) == 3
+
+
+def _lost_leaf(tree: Node) -> None:
+    tree.children.pop()
+
+
+def _open_leaf(tree: Node) -> None:
+    tree.children[0].closed = False
+
+
+def _closed_split(tree: Node) -> None:
+    tree.closed = True
+
+
+def _no_drop(tree: Node) -> None:
+    tree.children[0].dropped.clear()
+
+
+def _wrong_input(tree: Node) -> None:
+    tree.children[0].dropped[:] = [Dropped(0, (ROW,))]
+
+
+def _too_early(tree: Node) -> None:
+    tree.dropped.append(tree.children[0].dropped.pop())
+
+
+def _gap(tree: Node) -> None:
+    tree.split = BoxSplit(0, 4.0, 6.0)
+
+
+def _overlap(tree: Node) -> None:
+    tree.split = BoxSplit(0, 4.0, 4.0)
+
+
+def _off_grid(tree: Node) -> None:
+    tree.split = BoxSplit(0, 3.5, 4.5)
+
+
+def _outside(tree: Node) -> None:
+    tree.split = BoxSplit(0, 9.0, 10.0)
+
+
+def _moved(tree: Node) -> None:
+    tree.split = BoxSplit(0, 6.0, 7.0)
+
+
+def _wrong_row(tree: Node) -> None:
+    tree.children[0].dropped[:] = [Dropped(1, (1 - ROW,))]
+
+
+def _open_row(tree: Node) -> None:
+    tree.children[0].dropped[:] = [Dropped(1, (OPEN,))]
+
+
+def _too_many_rows(tree: Node) -> None:
+    tree.children[0].dropped[:] = [Dropped(1, (ROW, ROW))]
+
+
+def _stranger(tree: Node) -> None:
+    tree.children[0].dropped.append(Dropped(2, (ROW,)))
+
+
+def _foreign_plane(tree: Node) -> None:
+    tree.children[0].dropped[:] = [Dropped(1, (ROW,), (1 - ROW,))]
+
+
+def _contradiction_without_reason(tree: Node) -> None:
+    tree.children[0].dropped[:] = [Dropped(1, (CONTRADICTED,))]
+
+
+def _children_at_a_leaf(tree: Node) -> None:
+    tree.children[0].children.append(closed())
+
+
+SPOILS = [
+    *(_lost_leaf, _open_leaf, _closed_split, _no_drop, _wrong_input, _too_early, _gap, _overlap, _off_grid, _outside),
+    *(_moved, _wrong_row, _open_row, _too_many_rows, _stranger, _foreign_plane, _contradiction_without_reason),
+    _children_at_a_leaf,
+]
+
+
+@pytest.mark.parametrize("spoil", SPOILS)
+def test_a_spoiled_tree_is_refused(spoil: Callable[[Node], None]) -> None:
+    tree = copy.deepcopy(good())
+    spoil(tree)
+    with pytest.raises(BadTree):
+        check(certified(tree))
+
+
+def test_no_tree_and_no_proof_are_refused() -> None:
+    with pytest.raises(BadTree, match="without a tree"):
+        check(certified(None))
+    with pytest.raises(BadTree, match="has no tree"):
+        check(replace(certified(good()), verdict=Verdict.UNKNOWN))
+
+
+def test_clipped_claims_hold_where_the_planes_are_met() -> None:
+    tree = good()
+    tree.children[0].dropped[:] = [Dropped(1, (ROW,), (ROW,))]
+    check(certified(tree))
+    tree.children[0].dropped[:] = [Dropped(1, (CONTRADICTED,), (ROW,))]
+    check(certified(tree))
+
+
+def test_alternatives_fall_one_by_one() -> None:
+    problem = table()["two inputs by opposite rows, never at once"].problem
+    drops = [Dropped(0, (OPEN, 1)), Dropped(1, (0,))]
+    low, high = closed(Dropped(0, (0,))), closed(Dropped(1, (OPEN, 1)))
+    check(certified(split(BoxSplit(0, 1.0, 2.0), low, high, *drops), problem), problem)
+    with pytest.raises(BadTree, match="inputs remain"):
+        check(certified(split(BoxSplit(0, 1.0, 2.0), low, high, drops[0]), problem), problem)
+
+
+def test_a_cut_strip_must_not_lose_points() -> None:
+    """Both halves of a strip are closed, so a point on the cut counts in both: input 0 still violates at 2."""
+    low, high = closed(Dropped(1, (ROW,))), closed(Dropped(0, (ROW,)))
+    check(certified(split(StripSplit(0, 4.0), low, high)))
+    with pytest.raises(BadTree, match="met on the node"):
+        check(certified(split(StripSplit(0, 2.0), low, high)))
+
+
+def test_continuous_halves_share_their_end() -> None:
+    problem = diamond_problem(levels(1, 0, 8, 0), [[0.0, 2.5], [8.0, 2.5]], aimed(2))
+    points = list(Oracle(problem).points(next(problem.all_questions())))
+    low, high = closed(Dropped(1, (ROW,))), closed(Dropped(0, (ROW,)))
+    check_tree(problem, certified(split(BoxSplit(0, 4.0, 4.0), low, high), problem), points)
+    with pytest.raises(BadTree, match="halves"):
+        check_tree(problem, certified(split(BoxSplit(0, 4.0, 5.0), low, high), problem), points)
+
+
+def falsified(trigger: float, inputs: tuple[int, ...] = (0,), margins: tuple[float, ...] = (0.5,)) -> Outcome:
+    question = next(ONE_HAT.all_questions())
+    return Outcome(question, Verdict.FALSIFIED, None, 1, 1, Witness(np.array([trigger]), inputs, margins, 1))
+
+
+ONE_HAT = one_pixel(hat(4, 3, 2.5), square(1, 8))
+
+
+def run_judge(outcome: Outcome, problem: Problem = ONE_HAT) -> None:
+    oracle = Oracle(problem)
+    judge(problem, outcome, oracle.truth(outcome.question), list(grid(problem.domain)), oracle)
+
+
+def test_a_right_witness_is_accepted() -> None:
+    run_judge(falsified(4.0))
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        falsified(3.0),
+        falsified(4.25),
+        falsified(12.0),
+        falsified(4.0, (0, 0), (0.5, 0.5)),
+        falsified(4.0, (0,), (0.25,)),
+        falsified(4.0, (0,), ()),
+        falsified(4.0, (), ()),
+        replace(falsified(4.0), witness=None),
+        replace(falsified(4.0), found=2),
+        replace(falsified(4.0), proved=0),
+        replace(falsified(4.0), reason=Reason.TIME),
+        replace(falsified(4.0), verdict=Verdict.UNKNOWN),
+        replace(certified(closed(), ONE_HAT), proved=0, found=0),
+    ],
+)
+def test_a_wrong_outcome_is_refused(outcome: Outcome) -> None:
+    with pytest.raises(Wrong):
+        run_judge(outcome)
+
+
+def test_a_tie_is_no_witness() -> None:
+    tie = one_pixel(hat(4, 3, 3.0), square(1, 8))
+    witness = Witness(np.array([4.0]), (0,), (0.0,), 0)
+    outcome = replace(falsified(4.0), question=next(tie.all_questions()), witness=witness)
+    with pytest.raises(Wrong):
+        check_witness(tie, outcome, Oracle(tie))
+
+
+def test_sampled_points_are_legal_triggers() -> None:
+    mixed = table()["one grid, one continuous coordinate, radius 0.75"].problem.domain
+    points = sample(mixed, 40, np.random.default_rng(0))
+    assert len(set(points)) > 10
+    assert all(on_grid(mixed, point) for point in points)

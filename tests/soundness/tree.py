@@ -1,0 +1,184 @@
+"""An independent judge of a split tree: its halves cover, its counts add up, and what it drops does not violate.
+
+The last point is checked at points of the domain (all of them where the domain is small), in exact rationals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.soundness.truth import Answers, Bools, Oracle, Point, dot
+from verifluxa.evidence import CONTRADICTED, OPEN, BoxSplit, Dropped, Node, Outcome, StripSplit
+from verifluxa.question import Domain, Problem, Question
+from verifluxa.verdict import Verdict
+
+Indices = NDArray[np.intp]
+
+
+class BadTree(AssertionError):
+    """The tree does not prove what the outcome claims."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Judge:
+    problem: Problem
+    question: Question
+    answers: Answers
+    directions: Sequence[Sequence[float]]
+
+    @property
+    def selected(self) -> list[int]:
+        return [int(i) for i in self.problem.selections[self.question.selection]]
+
+    def options(self, number: int) -> tuple[tuple[int, ...], ...]:
+        """The alternatives of one input."""
+        by_label = self.problem.violations[self.question.violation].by_label
+        return by_label[int(self.problem.labels[number])]
+
+
+Claims = frozenset[tuple[int, int]]
+"""(input, alternative) pairs."""
+
+
+@dataclass(frozen=True)
+class _Region:
+    """A node's domain: the box in exact numbers, the points that lie in it, the alternatives that have fallen."""
+
+    lower: Point
+    upper: Point
+    points: Indices
+    fallen: Claims
+
+
+def check_tree(problem: Problem, outcome: Outcome, points: Sequence[Point], oracle: Oracle | None = None) -> None:
+    """Checks a certified outcome's tree.
+
+    Args:
+        problem: what was asked.
+        outcome: a certified outcome.
+        points: triggers of the domain at which dropped inputs are evaluated exactly.
+        oracle: an evaluator of this problem, where there is one already.
+
+    Raises:
+        BadTree: when anything is wrong.
+    """
+    if outcome.verdict is not Verdict.CERTIFIED:
+        raise BadTree(f"{outcome.verdict} has no tree to check")
+    if outcome.tree is None:
+        raise BadTree("certified without a tree")
+    answers = (oracle or Oracle(problem)).answers(outcome.question, points)
+    directions = [] if outcome.directions is None else outcome.directions.tolist()
+    judge = _Judge(problem, outcome.question, answers, directions)
+    lower, upper = exact_ends(problem.domain)
+    root = _Region(lower, upper, np.arange(len(points)), frozenset())
+    stack = [(outcome.tree, root)]
+    while stack:
+        node, region = stack.pop()
+        stack += _check_node(judge, node, region)
+
+
+def exact_ends(domain: Domain) -> tuple[Point, Point]:
+    """Both corners of the box, exactly."""
+    return tuple(map(Fraction, domain.lower.tolist())), tuple(map(Fraction, domain.upper.tolist()))
+
+
+def leaves(node: Node) -> int:
+    """Number of leaves below a node."""
+    return sum(leaves(child) for child in node.children) if node.children else 1
+
+
+def _check_node(judge: _Judge, node: Node, region: _Region) -> list[tuple[Node, _Region]]:
+    for dropped in node.dropped:
+        _check_dropped(judge, dropped, region)
+    fell = {(d.input, a) for d in node.dropped for a, row in enumerate(d.rows) if row != OPEN}
+    region = replace(region, fallen=region.fallen | fell)
+    if node.split is None:
+        _check_leaf(judge, node, region)
+        return []
+    if node.closed or len(node.children) != 2:
+        raise BadTree("a split node is open and has two children")
+    if isinstance(node.split, BoxSplit):
+        halves = _box_halves(judge, node.split, region)
+    else:
+        halves = _strip_halves(judge, node.split, region)
+    if len(np.union1d(halves[0].points, halves[1].points)) != len(region.points):
+        raise BadTree(f"{node.split} loses points")
+    return list(zip(node.children, halves, strict=True))
+
+
+def _check_leaf(judge: _Judge, node: Node, region: _Region) -> None:
+    if node.children:
+        raise BadTree("children without a split")
+    if not node.closed:
+        raise BadTree("an open leaf")
+    remaining = [i for i in judge.selected if any((i, a) not in region.fallen for a in range(len(judge.options(i))))]
+    if len(remaining) >= judge.question.need:
+        raise BadTree(f"{len(remaining)} inputs remain at a closed leaf, need is {judge.question.need}")
+
+
+def _check_dropped(judge: _Judge, dropped: Dropped, region: _Region) -> None:
+    if dropped.input not in judge.selected:
+        raise BadTree(f"input {dropped.input} is dropped but not asked about")
+    options = judge.options(dropped.input)
+    claims = [(alternative, row) for alternative, row in enumerate(dropped.rows) if row != OPEN]
+    if len(dropped.rows) > len(options) or not claims or (dropped.planes and len(claims) != 1):
+        raise BadTree(f"{dropped} does not fit the alternatives {options}")
+    met = judge.answers.met(judge.problem.rows.closed)[region.points, judge.selected.index(dropped.input)]
+    for alternative, row in claims:
+        _check_claim(met, row, options[alternative], dropped)
+
+
+def _check_claim(met: Bools, row: int, option: tuple[int, ...], dropped: Dropped) -> None:
+    """The alternative is met nowhere; its row is below zero: everywhere, or where the clipping rows are met.
+
+    Contradicted: there is no point where the clipping rows are met (without any: no point at all).
+    """
+    if row not in (*option, CONTRADICTED):
+        raise BadTree(f"row {row} is not in the alternative {option}")
+    if not set(dropped.planes) <= set(option):
+        raise BadTree(f"the planes {dropped.planes} are not rows of the alternative {option}")
+    if met[:, list(option)].all(axis=1).any():
+        raise BadTree(f"the alternative {option} of input {dropped.input} fell and is met on the node's domain")
+    clipped = met[:, list(dropped.planes)].all(axis=1)
+    if (clipped if row == CONTRADICTED else clipped & met[:, row]).any():
+        raise BadTree(f"row {row} of input {dropped.input} is said to be below zero and is not")
+
+
+def _box_halves(judge: _Judge, split: BoxSplit, region: _Region) -> tuple[_Region, _Region]:
+    k = split.coordinate
+    end, start = Fraction(split.low_end), Fraction(split.high_start)
+    step = Fraction(float(judge.problem.domain.step[k]))
+    origin = Fraction(float(judge.problem.domain.lower[k]))
+    if start != end + step:
+        raise BadTree(f"the halves of coordinate {k} end at {end} and start at {start}, the grid's step is {step}")
+    if step and (end - origin) % step:
+        raise BadTree(f"{end} is not on the grid of coordinate {k}")
+    if not region.lower[k] <= end or not start <= region.upper[k]:
+        raise BadTree(f"{split} lies outside its box")
+    values = [judge.answers.points[p][k] for p in region.points]
+    low = _cut(region, upper=_put(region.upper, k, end), inside=[value <= end for value in values])
+    high = _cut(region, lower=_put(region.lower, k, start), inside=[value >= start for value in values])
+    return low, high
+
+
+def _strip_halves(judge: _Judge, split: StripSplit, region: _Region) -> tuple[_Region, _Region]:
+    direction = judge.directions[split.direction]
+    cut = Fraction(split.cut)
+    values = [dot(direction, judge.answers.points[p]) for p in region.points]
+    low = _cut(region, inside=[value <= cut for value in values])
+    high = _cut(region, inside=[value >= cut for value in values])
+    return low, high
+
+
+def _put(point: Point, k: int, value: Fraction) -> Point:
+    return (*point[:k], value, *point[k + 1 :])
+
+
+def _cut(region: _Region, *, inside: list[bool], lower: Point | None = None, upper: Point | None = None) -> _Region:
+    points = region.points[np.array(inside, dtype=bool)]
+    return replace(region, lower=lower or region.lower, upper=upper or region.upper, points=points)
