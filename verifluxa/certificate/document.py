@@ -106,14 +106,15 @@ def read_bytes(path: Path, limit: int = DEFAULT_LIMITS.size) -> bytes:
 
 
 def _check_depth(data: bytes, place: str, limit: int) -> None:
-    """Peels the innermost brackets `limit` times: what is left over is deeper (or is no JSON)."""
+    """Peels the innermost brackets `limit` times, which is fast; only if some are left is depth counted."""
     brackets = _STRING.sub(b"", data).translate(None, _NOT_BRACKETS)
+    left = brackets
     for _ in range(limit):
-        if not brackets:
+        if not left:
             return
-        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        left = left.replace(b"[]", b"").replace(b"{}", b"")
     depth = 0
-    for byte in brackets:
+    for byte in brackets if left else b"":
         depth += 1 if byte in b"[{" else -1
         if depth > limit:
             raise _too_much(place, f"is nested more than {limit} deep", f"a depth of at most {limit}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
 from typing import NoReturn
@@ -10,13 +11,26 @@ from typing import NoReturn
 from verifluxa.certificate.document import Json
 from verifluxa.errors import CertificateError
 
-SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
+
+@dataclass(frozen=True)
+class Form:
+    """What a string must look like: in words for people, and as a regular expression."""
+
+    words: str
+    pattern: str
+
+    def matches(self, text: str) -> bool:
+        """Whether the whole text has this form."""
+        return re.fullmatch(self.pattern, text) is not None
+
+
+SHA256 = Form("sha256: and 64 hex digits", r"sha256:[0-9a-f]{64}")
 EXTENSION_PREFIX = "x_"
 """Fields that begin so are other people's additions and are ignored; every other unknown field is refused."""
 
-_TEXT = re.compile(r"[^\x00-\x08\x0b-\x1f\x7f]*")
-_FRACTION = re.compile(r"(0|[1-9][0-9]{0,17})(/[1-9][0-9]{0,17})?")
-_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+_TEXT = Form("text without control characters", r"[^\x00-\x08\x0b-\x1f\x7f]*")
+_FRACTION = Form("an exact fraction such as 2/97", r"(0|[1-9][0-9]{0,17})(/[1-9][0-9]{0,17})?")
+_TIME = Form("a time in UTC such as 2026-01-31T12:00:00Z", r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 
 
 class Fields:
@@ -51,11 +65,11 @@ class Fields:
         self._asked.add(key)
         return self._value.get(key) is not None
 
-    def text(self, key: str, pattern: re.Pattern[str] = _TEXT, limit: int = 4096) -> str:
-        """A string of at most `limit` characters that matches `pattern` from end to end."""
+    def text(self, key: str, form: Form = _TEXT, limit: int = 4096) -> str:
+        """A string of at most `limit` characters that has the form."""
         value = self.raw(key)
-        if not isinstance(value, str) or len(value) > limit or not pattern.fullmatch(value):
-            self.fail(key, f"text (at most {limit} characters) like {pattern.pattern}", value)
+        if not isinstance(value, str) or len(value) > limit or not form.matches(value):
+            self.fail(key, f"{form.words}, at most {limit} characters", value)
         return value
 
     def choice(self, key: str, *allowed: str) -> str:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from fractions import Fraction
 
 from verifluxa.certificate.document import Json
-from verifluxa.certificate.fields import Fields
+from verifluxa.certificate.fields import Fields, Form
 
 DECIMAL_DIGITS = 6
-HEX_FLOAT = re.compile(r"-?0x[01](\.[0-9a-f]{1,13})?p[+-][0-9]{1,4}")
-DECIMAL_FLOAT = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-][0-9]+)?")
+HEX_FLOAT = Form("a double in hex such as 0x1.8p+1", r"-?0x[01](\.[0-9a-f]{1,13})?p[+-][0-9]{1,4}")
+DECIMAL_FLOAT = Form("a decimal number", r"-?[0-9]+(\.[0-9]+)?(e[+-][0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ def float_text(value: float) -> str:
 
 def parse_float_text(text: Json) -> float | None:
     """The double that `float_text` wrote, or None when the value is nothing that it writes."""
-    if not isinstance(text, str) or len(text) > 32 or not DECIMAL_FLOAT.fullmatch(text):
+    if not isinstance(text, str) or len(text) > 32 or not DECIMAL_FLOAT.matches(text):
         return None
     value = float(text)
     return value if math.isfinite(value) and float_text(value) == text else None
@@ -89,7 +88,7 @@ def parse_float_text(text: Json) -> float | None:
 
 def parse_hex_float(text: Json) -> float | None:
     """The double that `float.hex` wrote, or None when the value is nothing that it writes."""
-    if not isinstance(text, str) or len(text) > 32 or not HEX_FLOAT.fullmatch(text):
+    if not isinstance(text, str) or len(text) > 32 or not HEX_FLOAT.matches(text):
         return None
     try:
         value = float.fromhex(text)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from fractions import Fraction
 
 from verifluxa.certificate.document import Json, read_json
-from verifluxa.certificate.fields import SHA256, Fields, wrong
+from verifluxa.certificate.fields import SHA256, Fields, Form, wrong
 from verifluxa.certificate.numbers import DECIMAL_FLOAT, Exact, parse_exact, parse_float_text
 from verifluxa.certificate.population import ASSUMPTIONS, PopulationBound
 from verifluxa.certificate.statement import (
@@ -26,12 +25,12 @@ from verifluxa.certificate.statement import (
 from verifluxa.errors import CertificateError
 from verifluxa.verdict import Reason, Verdict, combine
 
-FILE_NAME = re.compile(r"[^/\\\x00-\x1f\x7f]{1,255}")
-DIGEST_OR_NONE = re.compile(r"sha256:[0-9a-f]{64}|none")
-_HEX = re.compile(r"[0-9a-f]{64}")
-_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,255}")
-_COUNT = re.compile(r"[1-9][0-9]*")
-_SHARE = re.compile(r"[01](\.[0-9]{1,6})?")
+FILE_NAME = Form("the name of a file without folders", r"[^/\\\x00-\x1f\x7f]{1,255}")
+DIGEST_OR_NONE = Form("sha256: and 64 hex digits, or none", r"sha256:[0-9a-f]{64}|none")
+_HEX = Form("64 hex digits", r"[0-9a-f]{64}")
+_NAME = Form("a name of one line", r"[^\x00-\x1f\x7f]{1,255}")
+_COUNT = Form("a count in decimal digits", r"[1-9][0-9]*")
+_SHARE = Form("a share between 0 and 1 with at most six decimals", r"[01](\.[0-9]{1,6})?")
 
 
 def parse_statement(data: bytes, place: str = "certificate") -> Statement:
