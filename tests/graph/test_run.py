@@ -136,6 +136,15 @@ def test_pools_are_the_maximum_or_the_mean_of_full_windows(case: tuple[MaxPool |
     np.testing.assert_allclose(_run_one(op, x), expected, rtol=1e-13, atol=1e-13)
 
 
+@pytest.mark.soak
+@settings(max_examples=3000, deadline=None, derandomize=True)
+@given(st.one_of(convolutions(), pools()))
+def test_many_windows_follow_their_definition(case: tuple[Conv | MaxPool | MeanPool, Floats]) -> None:
+    op, x = case
+    expected = _reference_conv(op, x) if isinstance(op, Conv) else _reference_pool(op, x)
+    np.testing.assert_allclose(_run_one(op, x), expected, rtol=1e-12, atol=1e-12)
+
+
 def _softmax(x: Floats, axis: int) -> Floats:
     powers = np.exp(x - x.max(axis=axis, keepdims=True))
     return powers / powers.sum(axis=axis, keepdims=True)

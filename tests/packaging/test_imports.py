@@ -26,16 +26,17 @@ def _requirement_names(lines: list[str]) -> set[str]:
     return found
 
 
-def _imports() -> set[str]:
-    """Distributions that the package imports, at any depth of its functions."""
+def _imports(folder: str) -> set[str]:
+    """Distributions that the files of a folder import, at any depth of their functions."""
+    own = {path.stem for path in (ROOT / folder).rglob("*.py")} | {"verifluxa", "tests"}
     modules = set()
-    for path in (ROOT / "verifluxa").rglob("*.py"):
+    for path in (ROOT / folder).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 modules |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 modules.add(node.module.split(".")[0])
-    outside = modules - set(sys.stdlib_module_names) - {"verifluxa"}
+    outside = modules - set(sys.stdlib_module_names) - own
     return {DISTRIBUTIONS.get(name, name).lower().replace("_", "-") for name in outside}
 
 
@@ -43,9 +44,15 @@ def test_dependencies_are_exactly_what_is_imported() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     core = _requirement_names(project["dependencies"])
     extras = {name for lines in project["optional-dependencies"].values() for name in _requirement_names(lines)}
-    imported = _imports() - BY_HAND
-    assert core <= imported
-    assert imported <= core | extras
+    imported = _imports("verifluxa") - BY_HAND
+    assert core - imported == set()
+    assert imported - core - extras == set()
+
+
+def test_what_the_tests_import_comes_with_the_test_extra() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    given = _requirement_names([*project["dependencies"], *project["optional-dependencies"]["test"]])
+    assert _imports("tests") - given == set()
 
 
 def test_every_requirement_is_pinned_once() -> None:
