@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from verifluxa.question import Question
 from verifluxa.verdict import Reason, Verdict
 
-
 OPEN = -1
 """In `Dropped.rows`: this alternative does not fall here."""
 CONTRADICTED = -2
@@ -68,7 +67,7 @@ class Node:
 
     dropped: list[Dropped] = field(default_factory=list)
     split: Split | None = None
-    children: list["Node"] = field(default_factory=list)
+    children: list[Node] = field(default_factory=list)
     closed: bool = False
 
 

@@ -1,1 +1,1 @@
-"""Bounds of violation rows in the trigger's variables: interval, CROWN, radii. Lazy: importing this loads nothing else."""
+"""Bounds of violation rows in the trigger's variables: interval, CROWN, radii. Lazy."""

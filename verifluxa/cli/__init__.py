@@ -1,1 +1,1 @@
-"""The command line: parse arguments, call one function, print, exit code. Lazy: importing this loads nothing else."""
+"""The command line: parse arguments, call one function, print, exit code. Lazy."""

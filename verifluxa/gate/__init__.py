@@ -1,1 +1,1 @@
-"""The release gate: decides one promotion, fail-closed. Lazy: importing this loads nothing else."""
+"""The release gate: decides one promotion, fail-closed. Lazy."""

@@ -1,1 +1,1 @@
-"""Other people's formats: ONNX, VNN-LIB. Lazy: importing this loads nothing else."""
+"""Other people's formats: ONNX, VNN-LIB. Lazy."""

@@ -1,1 +1,1 @@
-"""Search for triggers and proofs: attack, branch and bound, counting. Lazy: importing this loads nothing else."""
+"""Search for triggers and proofs: attack, branch and bound, counting. Lazy."""

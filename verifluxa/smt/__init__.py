@@ -1,1 +1,1 @@
-"""Exact decisions by SMT; the only room that may import z3. Lazy: importing this loads nothing else."""
+"""Exact decisions by SMT; the only room that may import z3. Lazy."""

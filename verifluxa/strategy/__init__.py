@@ -1,1 +1,1 @@
-"""How to prove: reads `solvers/*.toml` and runs one question through its stages. Lazy: importing this loads nothing else."""
+"""How to prove: reads `solvers/*.toml` and runs one question through its stages. Lazy."""

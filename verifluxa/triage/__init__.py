@@ -1,1 +1,1 @@
-"""Triage of suspect models, training code and running systems. Lazy: importing this loads nothing else."""
+"""Triage of suspect models, training code and running systems. Lazy."""

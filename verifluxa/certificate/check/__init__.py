@@ -1,1 +1,1 @@
-"""The independent checker of certificates: NumPy and the readers only. Lazy: importing this loads nothing else."""
+"""The independent checker of certificates: NumPy and the readers only. Lazy."""
