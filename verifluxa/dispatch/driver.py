@@ -89,9 +89,7 @@ def drive(
 def unasked(problem: Problem, reason: Reason, evidence: EvidenceSink | None = None) -> Answers:
     """Gives every question of a problem the same unknown, without asking one."""
     tally = Tally(problem, evidence or NoEvidence())
-    tally.evidence.begin(problem)
     tally.give_up_rest(reason)
-    tally.evidence.end(problem)
     return _answers(tally, 0.0, 0.0, reason is Reason.INTERRUPTED)
 
 
@@ -120,7 +118,6 @@ class _Drive:
     def answers(self) -> Answers:
         """Runs the attack, then the proof, and closes what is left."""
         interrupted = False
-        self.tally.evidence.begin(self.problem)
         try:
             self.pool.load(self.problem)
             self._attack()
@@ -132,7 +129,6 @@ class _Drive:
         finally:
             self.pool.cancel()
         self._show(at_once=True)
-        self.tally.evidence.end(self.problem)
         return _answers(self.tally, self.attack_seconds, time.monotonic() - self.started, interrupted)
 
     def _attack(self) -> None:

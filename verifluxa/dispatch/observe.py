@@ -62,8 +62,8 @@ class Silent:
 class EvidenceSink(Protocol):
     """Keeps what closed each question, as it comes, so that memory does not grow with the number of leaves."""
 
-    def begin(self, problem: Problem) -> None:
-        """The questions of this problem follow."""
+    def begin(self, problem: Problem, data: str) -> None:
+        """The questions of this problem follow; `data` is the digest of the data file."""
         ...
 
     def record(self, problem: Problem, outcome: Outcome) -> None:
@@ -78,7 +78,7 @@ class EvidenceSink(Protocol):
 class NoEvidence:
     """Keeps nothing."""
 
-    def begin(self, problem: Problem) -> None:
+    def begin(self, problem: Problem, data: str) -> None:
         """Does nothing."""
 
     def record(self, problem: Problem, outcome: Outcome) -> None:

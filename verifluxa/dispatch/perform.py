@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import lru_cache
 
 from verifluxa.dispatch.slices import (
     AttackDone,
@@ -15,6 +16,7 @@ from verifluxa.dispatch.slices import (
     Engine,
     Event,
     OutOfMemory,
+    Pairs,
     ProofDone,
     ProofSlice,
     Refused,
@@ -52,10 +54,16 @@ def _attack(engine: Engine, problem: Problem, slice: AttackSlice) -> AttackDone:
 
 def _prove(engine: Engine, problem: Problem, slice: ProofSlice) -> Iterator[Event]:
     if slice.pairs is not None:
-        problem = replace(problem, pairs=slice.pairs)
+        problem = _narrowed(problem, slice.pairs)
     for outcomes in _gathered(engine.prove(problem, slice)):
         yield Decided(slice, outcomes)
     yield ProofDone(slice)
+
+
+@lru_cache(maxsize=1)
+def _narrowed(problem: Problem, pairs: Pairs) -> Problem:
+    """The problem with fewer pairs; the same object for the same pairs, since engines keep things by identity."""
+    return replace(problem, pairs=pairs)
 
 
 def _gathered(outcomes: Iterable[Outcome]) -> Iterator[tuple[Outcome, ...]]:

@@ -17,13 +17,23 @@ from verifluxa.verdict import Reason, Verdict, combine
 
 @dataclass(frozen=True)
 class Asked:
-    """What the spec says of a property: its name, plain words, place, digest and the allowed rate (or None)."""
+    """What the spec says of a property.
+
+    Attributes:
+        name: in the spec.
+        words: the statement in plain words.
+        span: where it stands.
+        digest: the property digest.
+        limit: the allowed rate, or None.
+        classes: names of the model's classes, or empty.
+    """
 
     name: str
     words: str
     span: Span | None
     digest: str
     limit: Fraction | None
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,18 +73,19 @@ def property_result(asked: Asked, problem: Problem, outcomes: Sequence[Outcome],
         counterexample=_strongest(problem, outcomes) if verdict is Verdict.FALSIFIED else None,
         stages=_stages(outcomes, spent.attack),
         seconds=spent.total,
+        classes=asked.classes,
         problem=problem,
     )
 
 
-def unsupported_result(asked: Asked, message: str) -> PropertyResult:
-    """The result of a property that the engine cannot even ask: one question, unknown(unsupported)."""
+def unasked_result(asked: Asked, reason: Reason, message: str | None = None) -> PropertyResult:
+    """The result of a property whose questions could not even be put: it counts as one unknown question."""
     return PropertyResult(
         name=asked.name,
         words=asked.words,
         span=asked.span,
         verdict=Verdict.UNKNOWN,
-        reason=Reason.UNSUPPORTED,
+        reason=reason,
         digest=asked.digest,
         limit=asked.limit,
         found=None,
@@ -83,10 +94,11 @@ def unsupported_result(asked: Asked, message: str) -> PropertyResult:
         counted=0,
         per_input=(),
         places=(),
-        unknown=((asked.name, Reason.UNSUPPORTED),),
+        unknown=((asked.name, reason),),
         counterexample=None,
         stages={},
         seconds=0.0,
+        classes=asked.classes,
         message=message,
     )
 
@@ -178,10 +190,22 @@ def _unknown(problem: Problem, outcomes: Iterable[Outcome]) -> tuple[tuple[str, 
 
 
 def _stages(outcomes: Iterable[Outcome], attack: float) -> Mapping[str, float]:
-    stages: dict[str, float] = {"attack": attack} if attack else {}
+    """Seconds of work by stage.
+
+    The questions of a placement go through the stages together and each tells how long after the start it was
+    decided, so a stage took from the last answer of the one before it to its own last answer.
+    """
+    ends: dict[int, dict[str, float]] = defaultdict(dict)
     for outcome in outcomes:
         if outcome.stage and outcome.seconds:
-            stages[outcome.stage] = stages.get(outcome.stage, 0.0) + outcome.seconds
+            at_place = ends[outcome.question.placement]
+            at_place[outcome.stage] = max(at_place.get(outcome.stage, 0.0), outcome.seconds)
+    stages: dict[str, float] = {"attack": attack} if attack else {}
+    for at_place in ends.values():
+        before = 0.0
+        for stage, end in sorted(at_place.items(), key=lambda item: item[1]):
+            stages[stage] = stages.get(stage, 0.0) + end - before
+            before = end
     return stages
 
 

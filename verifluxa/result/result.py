@@ -133,7 +133,6 @@ class PropertyResult:
         words: the statement in plain words.
         span: where it stands in the spec.
         verdict, reason: the reason where unknown, else None.
-        message: why the engine had no answer, where it said so.
         digest: the property digest.
         limit: the rate that the property allows; None where it is not a rate.
         found, proved: bounds of the largest rate; None where the property is not a rate.
@@ -142,10 +141,12 @@ class PropertyResult:
         per_input: (position in the data file, verdict) where the property speaks of single inputs.
         places: the map.
         unknown: (question, reason) of each open question, without the skipped ones.
-        population: what follows for other inputs, as (bound, confidence) in decimals, or None.
         counterexample: where falsified.
         stages: seconds by stage.
         seconds: in all.
+        classes: names of the classes, or empty.
+        population: what follows for other inputs, as (bound, confidence) in decimals, or None.
+        message: why the engine had no answer, where it said so.
         problem: what was decided; None where nothing could be asked.
     """
 
@@ -166,6 +167,7 @@ class PropertyResult:
     counterexample: Counterexample | None
     stages: Mapping[str, float]
     seconds: float
+    classes: tuple[str, ...] = ()
     population: tuple[str, str] | None = None
     message: str | None = None
     problem: Problem | None = field(default=None, repr=False, compare=False)

@@ -17,7 +17,7 @@ def write_result(result: Result, folder: str | Path) -> Path:
     """Writes `result.json` into a folder (made if needed); returns its path.
 
     Raises:
-        UsageError: VF4106 when it cannot be written.
+        UsageError: VF4406 when it cannot be written.
     """
     path = Path(folder) / RESULT_FILE
     write_whole(path, dumps(document(result)).encode("utf-8"))
@@ -28,7 +28,7 @@ def write_whole(path: Path, data: bytes) -> None:
     """Writes a file so that a reader sees the old content or the new, never a part (temporary file, rename).
 
     Raises:
-        UsageError: VF4106 when it cannot be written.
+        UsageError: VF4406 when it cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +51,7 @@ def check_writable(folder: Path) -> None:
     """Says before a long run, not after it, that its results could not be written. Writes nothing.
 
     Raises:
-        UsageError: VF4106.
+        UsageError: VF4406.
     """
     existing = folder
     while not existing.exists() and existing != existing.parent:
@@ -65,7 +65,7 @@ def check_writable(folder: Path) -> None:
 def cannot_write(path: Path, error: OSError) -> UsageError:
     """The error for a place that cannot be written."""
     return UsageError(
-        "VF4106",
+        "VF4406",
         f"cannot write here: {error.strerror or error}",
         place=str(path),
         expected="a folder that can be made or written to",
