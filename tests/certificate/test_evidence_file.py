@@ -23,6 +23,7 @@ from verifluxa.certificate.evidence_lines import (
     End,
     Header,
     Record,
+    Row,
     decode_record,
     encode_header,
     encode_record,
@@ -50,6 +51,7 @@ HEADER = Header(
     selections=((0, 2), (1,)),
     needs=(1, 1),
     pairs=((0, 0), (1, 1)),
+    rows=(Row(((0, 1.0), (1, -1.0)), 0.0, True), Row(((1, 0.1),), -0.5, False)),
 )
 
 INDEX = st.integers(0, 40)
@@ -264,9 +266,10 @@ def test_header_of_a_problem() -> None:
         pairs=((0, 0),),
         per_input=False,
     )
-    header = header_of(problem, DIGEST)
+    header = header_of(problem, DIGEST, DIGEST)
     assert header.selections == ((1,),)
     assert header.placements == ((("row", 1),),)
+    assert header.rows == (Row(((0, 1.0), (1, -1.0)), 0.0, True),)
     assert json.loads(canonical_json(encode_header(header)))["inputs"] == [4, 9]
 
 
@@ -309,6 +312,9 @@ BAD_FILES: dict[str, tuple[str, list[bytes]]] = {
     "deep": ("VF5003", [HEAD, b"[" * 9 + b"]" * 9, LAST]),
     "not an object": ("VF5005", [HEAD, b"[]", LAST]),
     "unknown field": ("VF5006", [HEAD, BODY.replace(b'"found"', b'"trust_me":1,"found"'), LAST]),
+    "row without closed": ("VF5005", [HEAD.replace(b'"0",true]', b'"0"]'), BODY, LAST]),
+    "row with a zero": ("VF5005", [HEAD.replace(b'[1,"0.1"]', b'[1,"0"]'), BODY, LAST]),
+    "row not in order": ("VF5005", [HEAD.replace(b'[0,"1"]', b'[1,"1"]'), BODY, LAST]),
     "verdict": ("VF5005", [HEAD, BODY.replace(b"certified", b"fine"), LAST]),
     "question": ("VF5005", [HEAD, BODY.replace(b"[0,0,0,1]", b"[0,0,1]"), LAST]),
     "negative count": ("VF5005", [HEAD, BODY.replace(b'"found":0', b'"found":-1'), LAST]),

@@ -122,6 +122,10 @@ REFUSED: dict[str, tuple[str, Edit]] = {
     "count is true": ("VF5005", in_coverage(0, unknown=True)),
     "count is negative": ("VF5005", in_coverage(0, unknown=-1)),
     "certified with an unknown": ("VF5011", in_coverage(0, unknown=1)),
+    "certified for no input": (
+        "VF5011",
+        lambda v: (v["predicate"]["data"][0].update(counted=0), in_coverage(0, inputs=0)(v)),
+    ),
     "certified with nothing asked": ("VF5011", in_coverage(0, questions=0, certified=0)),
     "certified without evidence": ("VF5011", in_property(0, evidence="none")),
     "fewer leaves than questions": ("VF5011", in_coverage(0, leaves=3)),

@@ -6,6 +6,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import numpy as np
 
@@ -28,7 +29,6 @@ from verifluxa.certificate.statement import (
     Subject,
     Verifier,
 )
-from verifluxa.question import Problem
 from verifluxa.verdict import Reason, Verdict
 
 VALID_FOR = timedelta(days=365)
@@ -96,29 +96,7 @@ class Facts:
     versions: Mapping[str, str] = field(default_factory=dict)
 
 
-def property_facts(problem: Problem, data: str, selection: str, leaves: int = 0, evidence: str = NONE) -> PropertyFacts:
-    """The facts of a property, from its problem.
-
-    Args:
-        problem: what was decided.
-        data: name of the data set in the spec.
-        selection: the rule in the spec's words (`take 100; where correct(digits, x)`).
-        leaves: as the evidence writer counted them.
-        evidence: digest of the evidence file.
-    """
-    return PropertyFacts(
-        data=data,
-        selection=selection,
-        indices=problem.indices,
-        excluded=problem.excluded,
-        placements=len(problem.placements),
-        targets=len(problem.violations),
-        leaves=leaves,
-        evidence=evidence,
-    )
-
-
-def build_statement(result: Mapping[str, Json], facts: Facts) -> Statement:
+def build_statement(result: Mapping[str, object], facts: Facts) -> Statement:
     """Makes the unsigned statement.
 
     Args:
@@ -128,7 +106,7 @@ def build_statement(result: Mapping[str, Json], facts: Facts) -> Statement:
     Raises:
         CertificateError: VF5005 when the document lacks a field, VF5011 when it contradicts itself.
     """
-    document = Fields(dict(result), "result")
+    document = Fields(cast(Json, dict(result)), "result")
     document.choice("schema", "verifluxa/result/1")
     digests = {item.text("name"): item.text("sha256", SHA256) for item in document.objects("data")}
     data = _frozen(facts, digests)
@@ -201,7 +179,7 @@ def data_digest(data: tuple[FrozenData, ...], name: str) -> str:
 
 
 def _bound(item: Fields) -> tuple[Exact, Exact]:
-    return Exact(item.fraction("found"), up=False), Exact(item.fraction("proved"), up=True)
+    return Exact(item.fraction("found", lowest=False), up=False), Exact(item.fraction("proved", lowest=False), up=True)
 
 
 def _coverage(questions: Fields, known: PropertyFacts) -> Coverage:
@@ -224,7 +202,7 @@ def _counterexample(item: Fields) -> Counterexample:
         target=item.integer("target") if item.has("target") else None,
         trigger=_trigger(item.raw("trigger"), item),
         inputs=item.integers("inputs"),
-        rate=item.fraction("rate") if item.has("rate") else None,
+        rate=item.fraction("rate", lowest=False) if item.has("rate") else None,
         replayed=item.flag("replayed"),
         margin=item.text("margin", DECIMAL_FLOAT, 40),
         holds_in=item.choice("holds_in", "every order", "this replay"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +15,20 @@ from verifluxa.certificate.fields import SHA256, Fields, wrong
 from verifluxa.certificate.numbers import float_text, parse_float_text, parse_hex_float
 from verifluxa.certificate.tree_codec import count_leaves, decode_tree, encode_tree
 from verifluxa.evidence import Node, Outcome, Witness
-from verifluxa.question import Problem, Question
+from verifluxa.question import Problem, Question, Rows
 from verifluxa.verdict import Reason, Verdict
 
 SCHEMA = "verifluxa/evidence/1"
 MOST_DIRECTIONS = 64
 QUESTION_PARTS = 4
+
+
+class Row(NamedTuple):
+    """A linear row over the outputs: (output, coefficient) pairs, sorted; the constant; closed or open."""
+
+    coefficients: tuple[tuple[int, float], ...]
+    constant: float
+    closed: bool
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,8 @@ class Header:
         selections: for each selection the inputs (indices into `inputs`).
         needs: `need` of each selection.
         pairs: (violation, selection) pairs that are asked at each placement.
+        rows: the rows that trees name by number, each as its coefficients that are not zero,
+            its constant, and whether it is closed (met at 0).
     """
 
     property: str
@@ -50,6 +62,7 @@ class Header:
     selections: tuple[tuple[int, ...], ...]
     needs: tuple[int, ...]
     pairs: tuple[tuple[int, int], ...]
+    rows: tuple[Row, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,12 +92,19 @@ class End:
     leaves: int
 
 
-def header_of(problem: Problem, data_digest: str) -> Header:
-    """The header of a problem; `data_digest` is that of the data file."""
+def header_of(problem: Problem, graph_digest: str, data_digest: str) -> Header:
+    """The header of a problem.
+
+    Args:
+        problem: what is decided.
+        graph_digest: digest of the lifted graph, as it stands in results (without `encode`, which
+            the property digest covers).
+        data_digest: digest of the data file.
+    """
     return Header(
         property=problem.name,
         digest=problem.digest,
-        graph=problem.graph.digest,
+        graph=graph_digest,
         data=data_digest,
         arithmetic=problem.arithmetic,
         inputs=tuple(int(index) for index in problem.indices),
@@ -93,7 +113,16 @@ def header_of(problem: Problem, data_digest: str) -> Header:
         selections=tuple(tuple(int(index) for index in selection) for selection in problem.selections),
         needs=tuple(int(need) for need in problem.needs),
         pairs=tuple((int(violation), int(selection)) for violation, selection in problem.pairs),
+        rows=_rows_of(problem.rows),
     )
+
+
+def _rows_of(rows: Rows) -> tuple[Row, ...]:
+    sparse = []
+    for coefficients, constant, closed in zip(rows.coefficients, rows.constants, rows.closed, strict=True):
+        pairs = tuple((int(output), float(coefficients[output])) for output in np.flatnonzero(coefficients))
+        sparse.append(Row(pairs, float(constant), bool(closed)))
+    return tuple(sparse)
 
 
 def record_of(outcome: Outcome) -> Record:
@@ -125,6 +154,7 @@ def encode_header(header: Header) -> dict[str, Json]:
         "selections": [list(selection) for selection in header.selections],
         "needs": list(header.needs),
         "pairs": [list(pair) for pair in header.pairs],
+        "rows": [_encode_row(row) for row in header.rows],
     }
 
 
@@ -147,6 +177,7 @@ def decode_header(fields: Fields) -> Header:
         selections=tuple(_integers(item, fields.place) for item in fields.items("selections")),
         needs=fields.integers("needs"),
         pairs=tuple(_pair(item, fields.place) for item in fields.items("pairs")),
+        rows=tuple(_decode_row(item, fields.place) for item in fields.items("rows")),
     )
     fields.close()
     return header
@@ -228,6 +259,34 @@ def _directions(fields: Fields) -> NDArray[np.float64]:
     if len(values) != len(rows) or len(widths) != 1 or any(value is None for row in values for value in row):
         fields.fail("directions", "rows of one length, numbers in hex", rows)
     return np.array(values, dtype=np.float64)
+
+
+def _encode_row(row: Row) -> Json:
+    coefficients: list[Json] = [[output, float_text(value)] for output, value in row.coefficients]
+    return [coefficients, float_text(row.constant), row.closed]
+
+
+def _decode_row(item: Json, place: str) -> Row:
+    match item:
+        case [list(pairs), constant_text, bool(closed)]:
+            coefficients = [_coefficient(pair, place) for pair in pairs]
+            constant = parse_float_text(constant_text)
+            if constant is not None and all(first[0] < second[0] for first, second in pairwise(coefficients)):
+                return Row(tuple(coefficients), constant, closed)
+        case _:
+            pass
+    raise wrong(place, 'a row: [[[output, "coefficient"], ...], "constant", closed], outputs ascending', item)
+
+
+def _coefficient(pair: Json, place: str) -> tuple[int, float]:
+    match pair:
+        case [int(output), text] if type(output) is int and output >= 0:
+            value = parse_float_text(text)
+            if value:
+                return output, value
+        case _:
+            pass
+    raise wrong(place, '[output, "coefficient"], the coefficient not zero', pair)
 
 
 def _label(item: Json, place: str) -> tuple[tuple[str, int], ...]:

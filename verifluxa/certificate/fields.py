@@ -94,11 +94,11 @@ class Fields:
             self.fail(key, "true or false", value)
         return value
 
-    def fraction(self, key: str) -> Fraction:
-        """An exact fraction in lowest terms, `p` or `p/q`, not negative."""
+    def fraction(self, key: str, lowest: bool = True) -> Fraction:
+        """An exact fraction, `p` or `p/q`, not negative; in lowest terms unless said otherwise."""
         text = self.text(key, _FRACTION, 40)
         value = Fraction(text)
-        if str(value) != text:
+        if lowest and str(value) != text:
             self.fail(key, "a fraction in lowest terms", text)
         return value
 

@@ -109,6 +109,7 @@ def _contradictions(result: PropertyResult, statement: Statement) -> list[str]:
             "its verdict is not what its questions give",
         ),
         (result.verdict is not Verdict.CERTIFIED or result.evidence != NONE, "certified without evidence"),
+        (result.verdict is not Verdict.CERTIFIED or counts.inputs > 0, "certified for no input at all"),
         (result.verdict is not Verdict.CERTIFIED or counts.leaves >= counts.questions, "fewer leaves than questions"),
         (result.bound is None or result.bound[0].value <= result.bound[1].value <= 1, "its bounds are not in order"),
     ]
@@ -169,7 +170,7 @@ def _data(fields: Fields) -> FrozenData:
         digest=fields.text("digest", SHA256),
         selection=fields.text("selection"),
         indices=fields.text("indices", SHA256),
-        counted=fields.integer("counted", 1),
+        counted=fields.integer("counted"),
         excluded=tuple(_excluded(item) for item in fields.objects("excluded")),
     )
     fields.close()
