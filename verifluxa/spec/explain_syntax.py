@@ -101,8 +101,12 @@ def _unexpected(found: str, accepted: Collection[str], parser: Lark, place: Span
         f"`{shown}` cannot stand here" if found else "the file ends too early",
         place=place,
         expected=_expected(accepted, literal),
-        remedy=f"did you mean `{near[0]}`?" if near and near[0] != found else None,
+        remedy=f"did you mean `{near[0]}`?" if near and near[0] != found else _hint(accepted),
     )
+
+
+def _hint(accepted: Collection[str]) -> str | None:
+    return "settings are written with `=`, as in `file = ...`; `:` is for columns" if "BOOL" in accepted else None
 
 
 def _expected(accepted: Collection[str], literal: dict[str, str]) -> str | None:

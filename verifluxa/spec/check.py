@@ -1,0 +1,157 @@
+"""From text to a checked `Spec`: names, units, shapes, selections and statements, all errors in one pass."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from types import MappingProxyType
+from typing import TypeVar
+
+from verifluxa.errors import Span, SpecError
+from verifluxa.spec import syntax
+from verifluxa.spec.meaning import World
+from verifluxa.spec.models import check_data, check_model
+from verifluxa.spec.names import Table, declare, unused
+from verifluxa.spec.params import check_params
+from verifluxa.spec.parse import combined, parse
+from verifluxa.spec.problems import Problems, SpecWarning
+from verifluxa.spec.properties import check_property
+from verifluxa.spec.read import decode, read_bytes
+from verifluxa.spec.spaces import check_space
+from verifluxa.spec.spec import ImageSpace, Property, Spec
+from verifluxa.spec.triggers import check_trigger
+
+VERSION = 1
+"""The language version that `spec 1` names."""
+
+Item = TypeVar("Item", syntax.InputSyntax, syntax.ModelSyntax, syntax.DataSyntax, syntax.TriggerSyntax)
+Result = TypeVar("Result")
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A spec that may be proved, and what is odd about it."""
+
+    spec: Spec
+    warnings: tuple[SpecWarning, ...]
+
+
+def load_spec(path: str, settings: Mapping[str, str] = _NOTHING) -> Checked:
+    """Reads and checks a spec file.
+
+    Args:
+        path: the file; paths in it are relative to its folder.
+        settings: values of params from the command line (`--set name=value`), as text.
+
+    Raises:
+        SpecError: the one error that was found (VF10xx).
+        ManyErrors: several, in the order of the text.
+    """
+    content = read_bytes(path)
+    return _checked(parse(decode(content, path), path), content, path, settings)
+
+
+def parse_spec(text: str, path: str, settings: Mapping[str, str] = _NOTHING) -> Checked:
+    """Checks the text of a spec.
+
+    Args:
+        text: the whole text.
+        path: the name of the file, for places in messages.
+        settings: values of params from the command line (`--set name=value`), as text.
+
+    Raises:
+        SpecError: the one error that was found (VF10xx).
+        ManyErrors: several, in the order of the text.
+    """
+    return _checked(parse(text, path), text.encode("utf-8"), path, settings)
+
+
+def _checked(file: syntax.File, content: bytes, path: str, settings: Mapping[str, str]) -> Checked:
+    problems = Problems()
+    problems.attempt(partial(_version, file))
+    world = _world(file, declare(file, problems), settings, problems)
+    properties = _properties(file, world, problems)
+    if problems.errors:
+        raise combined(problems.errors)
+    unused(file, problems)
+    spec = Spec(
+        path=path,
+        sha256="sha256:" + hashlib.sha256(content).hexdigest(),
+        spaces=_present(world.spaces),
+        models=_present(world.models),
+        data=_present(world.data),
+        triggers=_present(world.triggers),
+        params=tuple((name, value) for name, value in world.params.items() if value is not None),
+        properties=properties,
+    )
+    return Checked(spec, tuple(sorted(problems.warnings, key=lambda warning: warning.place or file.span)))
+
+
+def _version(file: syntax.File) -> None:
+    if file.version is None:
+        raise SpecError(
+            "VF1010",
+            "the first line does not say which version of the language this is",
+            place=_first(file),
+            expected="`spec 1`",
+            remedy="write `spec 1` as the first line",
+        )
+    if file.version.value != VERSION:
+        raise SpecError(
+            "VF1011",
+            f"version {file.version.text} of the language is not known",
+            place=file.version.span,
+            expected=f"`spec {VERSION}`",
+            remedy="a newer verifluxa may know it",
+        )
+
+
+def _first(file: syntax.File) -> Span:
+    return replace(file.span, end_line=file.span.line, end_column=file.span.column + 1)
+
+
+def _world(file: syntax.File, table: Table, settings: Mapping[str, str], problems: Problems) -> World:
+    params = check_params(file, settings, problems)
+    spaces = _each(file, syntax.InputSyntax, lambda item: check_space(item, problems), problems)
+
+    def space(item: syntax.ModelSyntax | syntax.DataSyntax | syntax.TriggerSyntax) -> ImageSpace:
+        return table.find(item.space, "input space", spaces)
+
+    models = _each(file, syntax.ModelSyntax, lambda item: check_model(item, space(item), problems), problems)
+    data = _each(file, syntax.DataSyntax, lambda item: check_data(item, space(item), params, problems), problems)
+    triggers = _each(file, syntax.TriggerSyntax, lambda item: check_trigger(item, space(item), problems), problems)
+    return World(table, spaces, models, data, triggers, params)
+
+
+def _each(
+    file: syntax.File, kind: type[Item], check: Callable[[Item], Result], problems: Problems
+) -> dict[str, Result | None]:
+    """Checks every declaration of one kind; of two with one name, the first counts."""
+    found: dict[str, Result | None] = {}
+    for item in file.items:
+        if isinstance(item, kind):
+            result = problems.attempt(partial(check, item))
+            found.setdefault(item.name.text, result)
+    return found
+
+
+def _properties(file: syntax.File, world: World, problems: Problems) -> tuple[Property, ...]:
+    items = [item for item in file.items if isinstance(item, syntax.PropertySyntax)]
+    if not items:
+        problems.errors.append(
+            SpecError(
+                "VF1060",
+                "the spec has no property, so there is nothing to prove",
+                place=_first(file),
+                expected="at least one `property name { ... }`",
+            )
+        )
+    found = [problems.attempt(partial(check_property, item, world, problems)) for item in items]
+    return tuple(item for item in found if item is not None)
+
+
+def _present(values: Mapping[str, Result | None]) -> tuple[Result, ...]:
+    return tuple(value for value in values.values() if value is not None)

@@ -1,0 +1,107 @@
+"""`encode = (level / 255 - 0.1307) / 0.3081`: arithmetic from pixel levels to what the network sees, step by step.
+
+The steps are part of the verified network, in this order and in its float type. That is why a constant is
+one number and no formula: `2 / 255` would be rounded in a way that the spec cannot see.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from verifluxa.errors import Span, SpecError
+from verifluxa.spec.problems import unsupported
+from verifluxa.spec.spec import EncodeStep, ImageSpace
+from verifluxa.spec.syntax import LabelsStart, Setting, walk
+from verifluxa.spec.terms import Arithmetic, Expression, ListOf, Minus, Number, Reference, Text
+from verifluxa.spec.units import unitless
+
+LARGEST = Fraction(10) ** 30
+"""Constants stay well inside float32, and so do their inverses."""
+
+_KINDS = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide"}
+
+
+def check_encode(setting: Setting | LabelsStart, space: ImageSpace) -> tuple[EncodeStep, ...]:
+    """The steps, first to last; none for `encode = level`.
+
+    Raises:
+        SpecError: VF1047 when it is not a chain of `+ - * /` on `level`, VF1048 when a list does not have one
+            number per channel, VF1037 when it divides or multiplies by zero, VF1038 for constants out of
+            reach of float32, VF1014 for a file.
+    """
+    value = setting.value if isinstance(setting, Setting) else None
+    if isinstance(value, Text):
+        raise unsupported("an `encode` from a file", value.span)
+    if isinstance(value, Arithmetic | Minus | Reference):
+        return _steps(value, space)
+    raise _no_chain(setting.span if value is None else value.span)
+
+
+def _steps(expression: Expression, space: ImageSpace) -> tuple[EncodeStep, ...]:
+    match expression:
+        case Reference(name="level"):
+            return ()
+        case Minus(operand=operand):
+            return (*_steps(operand, space), EncodeStep("multiply", (Fraction(-1),)))
+        case Arithmetic(left=left, right=right, operator=operator):
+            if _has_level(left) and not _has_level(right):
+                return (*_steps(left, space), _step(_KINDS[operator], right, space))
+            if _has_level(right) and not _has_level(left) and operator != "/":
+                # c - level is computed as (-level) + c, which rounds the same: negation is exact.
+                negated = (EncodeStep("multiply", (Fraction(-1),)),) if operator == "-" else ()
+                kind = "multiply" if operator == "*" else "add"
+                return (*_steps(right, space), *negated, _step(kind, left, space))
+    raise _no_chain(expression.span)
+
+
+def _step(kind: str, expression: Expression, space: ImageSpace) -> EncodeStep:
+    items = expression.items if isinstance(expression, ListOf) else (expression,)
+    if isinstance(expression, ListOf) and len(items) != space.channels:
+        raise SpecError(
+            "VF1048",
+            f"a list of {len(items)} numbers for {space.channels} channel{'s' * (space.channels > 1)}",
+            place=expression.span,
+            expected=f"one number per channel ({space.channels}), or a single number for all",
+        )
+    values = tuple(_constant(item) for item in items)
+    for item, value in zip(items, values, strict=True):
+        _usable(kind, value, item)
+    return EncodeStep(kind, values)
+
+
+def _usable(kind: str, value: Fraction, item: Expression) -> None:
+    if value == 0 and kind in ("divide", "multiply"):
+        raise SpecError("VF1037", f"`encode` must not {kind} by zero", place=item.span)
+    if value != 0 and not 1 / LARGEST <= abs(value) <= LARGEST:
+        raise SpecError(
+            "VF1038", "this constant is out of reach of float32", place=item.span, expected="between 1e-30 and 1e30"
+        )
+
+
+def _constant(expression: Expression) -> Fraction:
+    match expression:
+        case Number():
+            return unitless(expression, "a constant of `encode`")
+        case Minus(operand=Number() as number):
+            return -unitless(number, "a constant of `encode`")
+    raise SpecError(
+        "VF1047",
+        "a constant of `encode` is one number",
+        place=expression.span,
+        expected="a number, or a list of one per channel such as `[0.485, 0.456, 0.406]`",
+        remedy="write out the value; a formula would be rounded in a way that the spec cannot see",
+    )
+
+
+def _has_level(expression: Expression) -> bool:
+    return any(isinstance(node, Reference) and node.name == "level" for node, _ in walk(expression))
+
+
+def _no_chain(place: Span) -> SpecError:
+    return SpecError(
+        "VF1047",
+        "`encode` is one chain of arithmetic on `level`",
+        place=place,
+        expected="`level / 255`, or `(level / 255 - 0.1307) / 0.3081`",
+        remedy="`level` stands in it exactly once, and never below a division line",
+    )

@@ -1,0 +1,141 @@
+"""Models and data sets: `model digits : digit -> class(10) { ... }`, `data eval : digit { ... }`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+
+from verifluxa.errors import SpecError
+from verifluxa.spec import blocks
+from verifluxa.spec.blocks import Known
+from verifluxa.spec.encode import check_encode
+from verifluxa.spec.names import did_you_mean
+from verifluxa.spec.problems import Problems, unsupported
+from verifluxa.spec.spec import ClassOutput, DataDecl, EncodeStep, ImageSpace, ModelDecl
+from verifluxa.spec.syntax import DataSyntax, LabelsStart, ModelSyntax, Setting
+from verifluxa.spec.terms import Digest, Number, Text
+from verifluxa.spec.units import constant, unitless, whole
+
+LAYOUTS = ("whcn", "hwcn")
+MAX_CLASSES = 65_536
+MAX_TAKE = 10**9
+
+_MODEL = Known("model", ("file", "architecture", "layout", "encode"), ("threshold",))
+_DATA = Known("data set", ("file", "digest", "take", blocks.LABELS_START), ("sample", "seed"))
+_CLASSES = '`class(10)`, or names such as `class("negative", "positive")`'
+
+
+def check_model(syntax: ModelSyntax, space: ImageSpace, problems: Problems) -> ModelDecl:
+    """The declaration of a model.
+
+    Raises:
+        SpecError: VF1026, VF1053, VF1014, VF1032 or VF1038 for its output. Wrong settings are reported to
+            `problems`: VF1023 to VF1025, VF1047, VF1048, VF1050, VF1051.
+    """
+    entries = blocks.settings(syntax.block, _MODEL, problems)
+    output = _output(syntax)
+    layout = (
+        problems.attempt(lambda: blocks.word(entries["layout"], LAYOUTS, "VF1050")) if "layout" in entries else None
+    )
+    return ModelDecl(
+        name=syntax.name.text,
+        space=space.name,
+        output=output,
+        file=_path(entries, "file", problems),
+        architecture=_path(entries, "architecture", problems),
+        layout=layout or LAYOUTS[0],
+        encode=_encode(syntax, entries, space, problems),
+        span=syntax.span,
+    )
+
+
+def check_data(
+    syntax: DataSyntax, space: ImageSpace, params: Mapping[str, Fraction | None], problems: Problems
+) -> DataDecl:
+    """The declaration of a data set. Wrong settings are reported: VF1023 to VF1025, VF1051, VF1052, VF1054, VF1055."""
+    entries = blocks.settings(syntax.block, _DATA, problems)
+    take = entries.get("take")
+    digest = entries.get("digest")
+    first = entries.get(blocks.LABELS_START)
+    return DataDecl(
+        name=syntax.name.text,
+        space=space.name,
+        file=_path(entries, "file", problems),
+        digest=None if digest is None else problems.attempt(lambda: blocks.digest(digest)),
+        take=None if take is None else problems.attempt(lambda: _take(take, params)),
+        labels_start_at=(first is not None and problems.attempt(lambda: _labels_start(first))) or 0,
+        span=syntax.span,
+    )
+
+
+def _output(syntax: ModelSyntax) -> ClassOutput:
+    kind = syntax.output
+    if kind.text in ("real", "binary"):
+        raise unsupported(f"the output `{kind.text}`", kind.span)
+    if kind.text != "class":
+        raise SpecError(
+            "VF1026",
+            f"there is no kind of output called `{kind.text}`",
+            place=kind.span,
+            expected=_CLASSES,
+            remedy=did_you_mean(kind.text, ("class", "real", "binary")),
+        )
+    arguments = syntax.arguments
+    if len(arguments) == 1 and isinstance(arguments[0], Number):
+        number = arguments[0]
+        value = unitless(number, "the number of classes")
+        return ClassOutput(whole(value, number.span, "the number of classes", 2, MAX_CLASSES))
+    labels = tuple(argument.value for argument in arguments if isinstance(argument, Text))
+    if len(labels) != len(arguments) or len(labels) < 2 or len(set(labels)) != len(labels):
+        raise SpecError(
+            "VF1053",
+            "classes are a number, or at least two different names",
+            place=kind.span if not arguments else arguments[0].span,
+            expected=_CLASSES,
+        )
+    return ClassOutput(len(labels), labels)
+
+
+def _path(entries: Mapping[str, Setting | LabelsStart], key: str, problems: Problems) -> str | None:
+    return problems.attempt(lambda: blocks.path(entries[key])) if key in entries else None
+
+
+def _encode(
+    syntax: ModelSyntax, entries: Mapping[str, Setting | LabelsStart], space: ImageSpace, problems: Problems
+) -> tuple[EncodeStep, ...]:
+    if "encode" in entries:
+        return problems.attempt(lambda: check_encode(entries["encode"], space)) or ()
+    problems.warn(
+        "VF1102",
+        f"the model `{syntax.name.text}` has no `encode`: it sees the levels {space.low}..{space.high} as they are",
+        syntax.name.span,
+        "write `encode = level / 255` or whatever the model was trained on; `encode = level` if that is meant",
+    )
+    return ()
+
+
+def _take(setting: Setting | LabelsStart, params: Mapping[str, Fraction | None]) -> int:
+    if not isinstance(setting, Setting) or isinstance(setting.value, Digest):
+        raise blocks.wrong_value(setting, "how many inputs count, from the front of the file, such as `100`")
+    value = constant(setting.value, params, "`take`")
+    if value == 0:
+        raise SpecError(
+            "VF1055",
+            "`take = 0` leaves no input, and a property of no inputs says nothing",
+            place=setting.value.span,
+            expected="at least 1; without `take` the whole file counts",
+        )
+    return whole(value, setting.value.span, "`take`", 1, MAX_TAKE)
+
+
+def _labels_start(entry: Setting | LabelsStart) -> int:
+    if not isinstance(entry, LabelsStart):
+        raise blocks.wrong_value(entry, "`labels start at 1`")
+    if entry.first.value not in (0, 1):
+        raise SpecError(
+            "VF1054",
+            f"labels cannot start at {entry.first.text}",
+            place=entry.first.span,
+            expected="`labels start at 0`, or `labels start at 1` as Julia counts",
+        )
+    return int(entry.first.value)

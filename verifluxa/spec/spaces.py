@@ -1,0 +1,93 @@
+"""Input spaces: `image(28 px, 28 px, 1 ch) of 0..255 level`."""
+
+from __future__ import annotations
+
+from verifluxa.errors import SpecError
+from verifluxa.spec.blocks import Known, settings
+from verifluxa.spec.names import did_you_mean
+from verifluxa.spec.problems import Problems, unsupported
+from verifluxa.spec.spec import ImageSpace
+from verifluxa.spec.syntax import InputSyntax
+from verifluxa.spec.terms import Number
+from verifluxa.spec.units import level_range, measured, whole
+
+MAX_SIDE = 16_384
+"""Pixels of one side."""
+MAX_VALUES = 2**24
+"""Values of one input: 16 million, a 2,360 x 2,360 colour image."""
+MAX_LEVEL = 2**24
+"""Up to here whole numbers are exact in float32."""
+
+_LATER = ("tokens", "table", "series")
+_EXAMPLE = "`image(28 px, 28 px, 1 ch) of 0..255 level`"
+
+
+def check_space(syntax: InputSyntax, problems: Problems) -> ImageSpace:
+    """The input space of a declaration.
+
+    Raises:
+        SpecError: VF1026 for an unknown kind, VF1014 for a later one, VF1040 when the shape is not height,
+            width and channels, VF1030 to VF1033 and VF1038 for its numbers, VF1044 when levels are not whole.
+    """
+    kind = syntax.kind.text
+    if kind in _LATER:
+        raise unsupported(f"the input space `{kind}`", syntax.kind.span)
+    if kind != "image":
+        raise SpecError(
+            "VF1026",
+            f"there is no kind of input called `{kind}`",
+            place=syntax.kind.span,
+            expected=_EXAMPLE,
+            remedy=did_you_mean(kind, ("image", *_LATER)),
+        )
+    settings(syntax.block, Known("image space", ()), problems)
+    height, width, channels = _shape(syntax)
+    low, high = _levels(syntax)
+    return ImageSpace(syntax.name.text, height, width, channels, low, high)
+
+
+def _shape(syntax: InputSyntax) -> tuple[int, int, int]:
+    numbers = [argument.value for argument in syntax.arguments if argument.key is None]
+    sizes = [number for number in numbers if isinstance(number, Number)]
+    if len(sizes) != 3 or len(syntax.arguments) != 3:
+        raise SpecError(
+            "VF1040",
+            "the shape of an image is its height, width and number of channels",
+            place=syntax.kind.span,
+            expected=_EXAMPLE,
+            remedy="a grey image has `1 ch`, a colour image `3 ch`",
+        )
+    units = (("px", "the height"), ("px", "the width"), ("ch", "the number of channels"))
+    height, width, channels = (
+        whole(measured(number, unit, what), number.span, what, 1, MAX_SIDE)
+        for number, (unit, what) in zip(sizes, units, strict=True)
+    )
+    if height * width * channels > MAX_VALUES:
+        raise SpecError(
+            "VF1038",
+            f"an image of {height * width * channels:,} values is too large",
+            place=syntax.kind.span,
+            expected=f"at most {MAX_VALUES:,} values",
+        )
+    return height, width, channels
+
+
+def _levels(syntax: InputSyntax) -> tuple[int, int]:
+    if syntax.levels is None:
+        raise SpecError(
+            "VF1040",
+            "the range of the pixel levels is missing",
+            place=syntax.span,
+            expected=_EXAMPLE,
+            remedy="say what the data file holds, before any scaling: usually `of 0..255 level`",
+        )
+    low, high = level_range(syntax.levels, "the range of levels")
+    if low.denominator != 1 or high.denominator != 1 or low == high or max(abs(low), abs(high)) > MAX_LEVEL:
+        raise SpecError(
+            "VF1044",
+            "pixel levels are whole numbers, at least two of them",
+            place=syntax.levels.span,
+            expected="`0..255 level`",
+            remedy="scaling such as `level / 255` belongs into the model's `encode`",
+        )
+    return int(low), int(high)

@@ -1,0 +1,140 @@
+"""Triggers: `trigger patch : digit { replace 3 px x 3 px at any with 0..255 level }`."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import NamedTuple, TypeVar
+
+from verifluxa.errors import SpecError
+from verifluxa.spec.placements import Room, places_of
+from verifluxa.spec.problems import Problems, unsupported
+from verifluxa.spec.spec import ImageSpace, PatchTrigger
+from verifluxa.spec.syntax import (
+    At,
+    Blend,
+    Clause,
+    FromList,
+    Insert,
+    Replace,
+    SetFeatures,
+    TriggerSyntax,
+    WithLevels,
+    WithPicture,
+)
+from verifluxa.spec.units import level_range, measured, whole
+
+Part = TypeVar("Part", Replace, At, WithLevels)
+
+_EXAMPLE = "`replace 3 px x 3 px`, `at any`, `with 0..255 level`"
+
+
+class Size(NamedTuple):
+    """Height and width of a patch in pixels."""
+
+    height: int
+    width: int
+
+
+def check_trigger(syntax: TriggerSyntax, space: ImageSpace, problems: Problems) -> PatchTrigger:
+    """The trigger family of a declaration.
+
+    Raises:
+        SpecError: VF1014 for a later kind, VF1045 when a part is missing, VF1024 when one is given twice,
+            VF1041 when the patch is larger than the image, VF1042 and VF1043 for its places, VF1044 when
+            its levels are not levels of the space, VF1030 to VF1033 for its numbers.
+    """
+    for clause in syntax.clauses:
+        _supported(clause)
+    size = _size(_only(syntax, Replace, "replace", "`replace 3 px x 3 px`"), space)
+    at = _only(syntax, At, "at", "`at any`, `at corners` or `at (24, 24)`")
+    levels = _only(syntax, WithLevels, "with", f"`with {space.low}..{space.high} level`")
+    low, high = _levels(levels, space)
+    return PatchTrigger(
+        name=syntax.name.text,
+        space=space.name,
+        height=size.height,
+        width=size.width,
+        places=places_of(at.places, room(size, space), problems),
+        low=low,
+        high=high,
+        step=None if levels.continuous else 1,
+    )
+
+
+def room(size: Size, space: ImageSpace) -> Room:
+    """Where a patch of this size is inside the image."""
+    return Room(space.height - size.height, space.width - size.width)
+
+
+def _supported(clause: Clause) -> None:
+    match clause:
+        case Insert(verb=verb):
+            raise unsupported(f"`{verb}` (words in a text)", clause.span)
+        case FromList():
+            raise unsupported("`from` (words in a text)", clause.span)
+        case SetFeatures():
+            raise unsupported("`set any ... of` (features of a table)", clause.span)
+        case Blend():
+            raise unsupported("`blend`", clause.span)
+        case WithPicture():
+            raise unsupported("`with` a picture", clause.span)
+        case Replace(height=height, width=None) if height.unit is not None and height.unit.text in ("token", "tokens"):
+            raise unsupported("`replace` of tokens (words in a text)", clause.span)
+
+
+def _only(syntax: TriggerSyntax, kind: type[Part], word: str, example: str) -> Part:
+    found = [clause for clause in syntax.clauses if isinstance(clause, kind)]
+    if not found:
+        raise SpecError(
+            "VF1045",
+            f"the trigger `{syntax.name.text}` has no `{word}`",
+            place=syntax.name.span,
+            expected=example,
+            remedy=f"a patch has three parts: {_EXAMPLE}",
+        )
+    if len(found) > 1:
+        raise SpecError("VF1024", "this part of the trigger is given twice", place=found[1].span)
+    return found[0]
+
+
+def _size(clause: Replace, space: ImageSpace) -> Size:
+    if clause.width is None:
+        raise SpecError(
+            "VF1045",
+            "the patch has a height and no width",
+            place=clause.span,
+            expected=f"`replace {clause.height.text} px x {clause.height.text} px`",
+        )
+    size = Size(
+        whole(measured(clause.height, "px", "the height of a patch"), clause.height.span, "the height of a patch"),
+        whole(measured(clause.width, "px", "the width of a patch"), clause.width.span, "the width of a patch"),
+    )
+    if size.height > space.height or size.width > space.width:
+        raise SpecError(
+            "VF1041",
+            f"a patch of {size.height} x {size.width} px is larger than the image",
+            place=clause.span,
+            expected=f"at most {space.height} x {space.width} px, the size of `{space.name}`",
+            remedy="the first number is the height, the second the width",
+        )
+    return size
+
+
+def _levels(clause: WithLevels, space: ImageSpace) -> tuple[Fraction, Fraction]:
+    low, high = level_range(clause.levels, "the range of a patch's levels")
+    if low < space.low or high > space.high:
+        raise SpecError(
+            "VF1044",
+            f"the levels {clause.levels.low.text}..{clause.levels.high.text} leave those of `{space.name}`",
+            place=clause.levels.span,
+            expected=f"within {space.low}..{space.high} level",
+            remedy="levels are those of the data file, before `encode`",
+        )
+    if not clause.continuous and (low.denominator != 1 or high.denominator != 1):
+        raise SpecError(
+            "VF1044",
+            "levels are whole numbers here",
+            place=clause.levels.span,
+            expected=f"whole numbers within {space.low}..{space.high}, or `continuous` behind the range",
+        )
+    return low, high
