@@ -266,7 +266,7 @@ def test_header_of_a_problem() -> None:
         pairs=((0, 0),),
         per_input=False,
     )
-    header = header_of(problem, DIGEST, DIGEST)
+    header = header_of(problem, DIGEST)
     assert header.selections == ((1,),)
     assert header.placements == ((("row", 1),),)
     assert header.rows == (Row(((0, 1.0), (1, -1.0)), 0.0, True),)

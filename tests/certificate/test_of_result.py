@@ -14,7 +14,7 @@ import pytest
 from verifluxa.certificate.encode import encode_statement, indices_digest
 from verifluxa.certificate.evidence_file import EvidenceSummary, read_evidence
 from verifluxa.certificate.evidence_lines import End, Header, Record
-from verifluxa.certificate.of_result import EvidenceFile, Source, certificate_of, selection_words
+from verifluxa.certificate.of_result import EvidenceFile, certificate_of, selection_words
 from verifluxa.certificate.parse import parse_statement
 from verifluxa.errors import CertificateError, Span
 from verifluxa.evidence import Dropped, Node, Outcome
@@ -31,13 +31,24 @@ from verifluxa.result.result import (
     Result,
     Share,
 )
-from verifluxa.spec.spec import DataDecl, Selection
+from verifluxa.spec.spec import DataDecl, PatchTrigger, Property, RateBound, Selection, Spec
 from verifluxa.verdict import Reason, Verdict
 
 DIGEST = "sha256:" + "d" * 64
 SPAN = Span("s.vfx", 1, 1, 1, 2)
 WHEN = datetime(2026, 1, 31, tzinfo=UTC)
-SOURCE = Source("eval", "sha256:" + "4" * 64, "sha256:" + "3" * 64, "take 3")
+DATA, GRAPH = "sha256:" + "4" * 64, "sha256:" + "3" * 64
+TRIGGER = PatchTrigger("patch", "digit", 1, 1, ((0, 0),), Fraction(0), Fraction(1), 1)
+SPEC = Spec(
+    path="s.vfx",
+    sha256=DIGEST,
+    spaces=(),
+    models=(),
+    data=(DataDecl("eval", "digit", None, None, 3, 0, SPAN),),
+    triggers=(TRIGGER,),
+    params=(),
+    properties=(Property("holds", None, RateBound("digits", TRIGGER, Selection("eval"), (0,), Fraction(1, 2)), SPAN),),
+)
 
 
 def problem() -> Problem:
@@ -87,7 +98,7 @@ def property_result(**changes: Any) -> PropertyResult:
 def result(*properties: PropertyResult) -> Result:
     model = ModelUsed(
         FileUsed("digits", "models/clean.jld2", "sha256:" + "2" * 64),
-        SOURCE.graph_digest,
+        GRAPH,
         "jld2",
         "0.16.7",
         "float32",
@@ -98,7 +109,7 @@ def result(*properties: PropertyResult) -> Result:
         spec=FileUsed("spec", "s.vfx", DIGEST),
         params=(("max_rate", Fraction(1, 2)),),
         models=(model,),
-        data=(DataUsed(FileUsed("eval", "eval.npz", SOURCE.data_digest), 2, ()),),
+        data=(DataUsed(FileUsed("eval", "eval.npz", DATA), 2, ()),),
         strategy=("balanced", DIGEST),
         arithmetic="real",
         properties=properties,
@@ -107,8 +118,8 @@ def result(*properties: PropertyResult) -> Result:
 
 
 def evidence(path: Path) -> EvidenceSummary:
-    sink = EvidenceFile(path, {"holds": SOURCE})
-    sink.begin(problem())
+    sink = EvidenceFile(path)
+    sink.begin(problem(), DATA)
     tree = Node([Dropped(0, (0,))], closed=True)
     sink.record(problem(), Outcome(Question(0, 0, 0, 2), Verdict.CERTIFIED, None, 0, 1, tree=tree))
     sink.end(problem())
@@ -120,13 +131,14 @@ def test_evidence_is_kept_and_the_certificate_names_it(tmp_path: Path) -> None:
     items = list(read_evidence(tmp_path / "evidence.jsonl"))
     assert [type(item) for item in items] == [Header, Record, End]
     assert isinstance(items[0], Header)
-    assert (items[0].graph, items[0].data) == (SOURCE.graph_digest, SOURCE.data_digest)
-    statement = certificate_of(result(property_result()), {"holds": SOURCE}, summary, WHEN)
+    assert (items[0].graph, items[0].data) == (problem().graph.digest, DATA)
+    statement = certificate_of(result(property_result()), SPEC, summary, WHEN)
     only = statement.properties[0]
     assert (only.evidence, only.coverage.leaves) == (summary.sha256, 1)
     assert only.bound is not None
     assert only.bound[1].value == Fraction(1, 2)
     assert statement.data[0].excluded == ((5, "not correct"),)
+    assert statement.data[0].selection == "take 3"
     assert statement.data[0].indices == indices_digest([4, 9])
     assert [item.name for item in statement.subjects] == ["clean.jld2", "architecture.txt"]
     assert statement.models[0].flux_version == "0.16.7"
@@ -135,7 +147,7 @@ def test_evidence_is_kept_and_the_certificate_names_it(tmp_path: Path) -> None:
 
 def test_certified_without_evidence_is_refused() -> None:
     with pytest.raises(CertificateError) as caught:
-        certificate_of(result(property_result()), {"holds": SOURCE}, None, WHEN)
+        certificate_of(result(property_result()), SPEC, None, WHEN)
     assert caught.value.code == "VF5011"
 
 
@@ -150,7 +162,7 @@ def test_a_property_that_could_not_be_asked() -> None:
         proved=None,
         stages={},
     )
-    statement = certificate_of(result(unasked), {"holds": SOURCE}, None, WHEN)
+    statement = certificate_of(result(unasked), SPEC, None, WHEN)
     assert statement.properties[0].reason is Reason.UNSUPPORTED
     assert statement.data[0].counted == 0
     assert parse_statement(encode_statement(statement)) == statement
@@ -160,7 +172,7 @@ def test_population_bound_of_single_inputs(tmp_path: Path) -> None:
     single = property_result(
         per_input=((4, Verdict.CERTIFIED), (9, Verdict.CERTIFIED)), population=("0.9", "0.95"), found=None, proved=None
     )
-    statement = certificate_of(result(single), {"holds": SOURCE}, evidence(tmp_path / "e.jsonl"), WHEN)
+    statement = certificate_of(result(single), SPEC, evidence(tmp_path / "e.jsonl"), WHEN)
     population = statement.properties[0].population
     assert population is not None
     assert (population.failures, population.total) == (1, 3)
@@ -174,7 +186,7 @@ def test_two_files_of_one_name(tmp_path: Path) -> None:
         architecture=base.models[0].architecture,
     )
     both = replace(base, models=(*base.models, second))
-    statement = certificate_of(both, {"holds": SOURCE}, evidence(tmp_path / "e.jsonl"), WHEN)
+    statement = certificate_of(both, SPEC, evidence(tmp_path / "e.jsonl"), WHEN)
     assert [item.name for item in statement.subjects] == ["digits.clean.jld2", "architecture.txt", "old.clean.jld2"]
 
 

@@ -163,7 +163,7 @@ def _property(item: Fields, document: Fields, facts: Facts, data: tuple[FrozenDa
         verdict=Verdict(item.choice("verdict", *Verdict)),
         reason=Reason(item.choice("reason", *Reason)) if item.has("reason") else None,
         arithmetic=document.choice("arithmetic", "float32", "float64", "real"),
-        method="+".join(item.child("stages").names()) if item.has("stages") else NONE,
+        method=("+".join(item.child("stages").names()) if item.has("stages") else "") or NONE,
         bound=_bound(item.child("bound")) if item.has("bound") else None,
         data=data.index(frozen),
         coverage=_coverage(item.child("questions"), known),

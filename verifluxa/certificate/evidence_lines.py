@@ -38,7 +38,7 @@ class Header:
     Attributes:
         property: its name.
         digest: its property digest.
-        graph: digest of the canonical graph.
+        graph: digest of the canonical graph that was bounded: `encode`, then the lifted network.
         data: digest of the data file.
         arithmetic: `float32`, `float64` or `real`.
         inputs: frozen positions of the counted inputs in the data file.
@@ -92,19 +92,12 @@ class End:
     leaves: int
 
 
-def header_of(problem: Problem, graph_digest: str, data_digest: str) -> Header:
-    """The header of a problem.
-
-    Args:
-        problem: what is decided.
-        graph_digest: digest of the lifted graph, as it stands in results (without `encode`, which
-            the property digest covers).
-        data_digest: digest of the data file.
-    """
+def header_of(problem: Problem, data_digest: str) -> Header:
+    """The header of a problem; `data_digest` is that of the data file."""
     return Header(
         property=problem.name,
         digest=problem.digest,
-        graph=graph_digest,
+        graph=problem.graph.digest,
         data=data_digest,
         arithmetic=problem.arithmetic,
         inputs=tuple(int(index) for index in problem.indices),

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path, PurePath
 
@@ -15,38 +14,19 @@ from verifluxa.certificate.statement import NONE, Statement, Subject
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem
 from verifluxa.result.result import FileUsed, ModelUsed, PropertyResult, Result
-from verifluxa.spec.spec import DataDecl, Selection
+from verifluxa.spec.spec import DataDecl, Property, Selection, Spec
 from verifluxa.verdict import Verdict
 
 
-@dataclass(frozen=True)
-class Source:
-    """What a property is about.
-
-    Attributes:
-        data: name of the data set.
-        data_digest: digest of its file.
-        graph_digest: digest of the lifted graph.
-        selection: the selection rule in words (`selection_words`).
-    """
-
-    data: str
-    data_digest: str
-    graph_digest: str
-    selection: str
-
-
 class EvidenceFile:
-    """Writes what closed each question to a file as it comes; `sources` by property name."""
+    """An evidence sink (`dispatch.observe.EvidenceSink`) that writes to a file as the outcomes come."""
 
-    def __init__(self, path: Path, sources: Mapping[str, Source]) -> None:
+    def __init__(self, path: Path) -> None:
         self._writer = EvidenceWriter(path)
-        self._sources = sources
 
-    def begin(self, problem: Problem) -> None:
-        """Starts the section of a property."""
-        source = self._sources[problem.name]
-        self._writer.begin(header_of(problem, source.graph_digest, source.data_digest))
+    def begin(self, problem: Problem, data: str) -> None:
+        """Starts the section of a property; `data` is the digest of the data file."""
+        self._writer.begin(header_of(problem, data))
 
     def record(self, problem: Problem, outcome: Outcome) -> None:
         """Appends one outcome."""
@@ -76,36 +56,47 @@ def selection_words(selection: Selection, data: DataDecl) -> str:
     return " ".join(parts)
 
 
-def certificate_of(
-    result: Result, sources: Mapping[str, Source], evidence: EvidenceSummary | None, time: datetime
-) -> Statement:
+def certificate_of(result: Result, spec: Spec, evidence: EvidenceSummary | None, time: datetime) -> Statement:
     """The unsigned certificate of a finished run; `encode_statement` gives the bytes of `certificate.json`.
 
     Args:
         result: the run's result.
-        sources: by property name, as they were given to the evidence.
+        spec: the checked spec that was verified.
         evidence: the finished evidence file, or None where none was kept.
         time: when the run ended.
 
     Raises:
         CertificateError: VF5011 when the result contradicts itself, or certifies without evidence.
     """
+    by_name = {item.name: item for item in spec.properties}
     facts = Facts(
         subjects=_subjects(result.models),
         models={item.file.name: ModelFacts(item.format, item.flux_version, item.dtype) for item in result.models},
-        properties={item.name: _facts(item, sources[item.name], evidence, result) for item in result.properties},
+        properties={
+            item.name: _property_facts(item, _selected(spec, by_name[item.name]), evidence, len(result.properties))
+            for item in result.properties
+        },
         time_verified=time,
     )
     return build_statement(result.document(), facts)
 
 
-def _facts(item: PropertyResult, source: Source, evidence: EvidenceSummary | None, result: Result) -> PropertyFacts:
-    problem = item.problem
+def _selected(spec: Spec, prop: Property) -> tuple[str, str]:
+    """The name of a property's data set, and its selection rule in words."""
+    selection = prop.statement.selection
+    data = next(item for item in spec.data if item.name == selection.data)
+    return data.name, selection_words(selection, data)
+
+
+def _property_facts(
+    item: PropertyResult, selected: tuple[str, str], evidence: EvidenceSummary | None, reported: int
+) -> PropertyFacts:
+    problem, (data, selection) = item.problem, selected
     if problem is None:
-        return PropertyFacts(source.data, source.selection, (), (), 0, 0)
+        return PropertyFacts(data, selection, (), (), 0, 0)
     facts = PropertyFacts(
-        data=source.data,
-        selection=source.selection,
+        data=data,
+        selection=selection,
         indices=problem.indices,
         excluded=problem.excluded,
         placements=len(problem.placements),
@@ -117,7 +108,7 @@ def _facts(item: PropertyResult, source: Source, evidence: EvidenceSummary | Non
         return facts
     certified = sum(verdict is Verdict.CERTIFIED for _, verdict in item.per_input)
     total = len(problem.indices) + len(problem.excluded)
-    return replace(facts, population=population_bound(total - certified, total, properties=len(result.properties)))
+    return replace(facts, population=population_bound(total - certified, total, properties=reported))
 
 
 def _subjects(models: tuple[ModelUsed, ...]) -> tuple[Subject, ...]:
