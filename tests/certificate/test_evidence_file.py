@@ -32,7 +32,7 @@ from verifluxa.certificate.evidence_lines import (
 from verifluxa.certificate.fields import Fields
 from verifluxa.certificate.tree_codec import count_leaves, decode_tree, encode_tree
 from verifluxa.errors import CertificateError
-from verifluxa.evidence import BoxSplit, Dropped, Node, Outcome, StripSplit, Witness
+from verifluxa.evidence import CONTRADICTED, BoxSplit, Dropped, Node, Outcome, StripSplit, Witness
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Affine
 from verifluxa.question import Domain, Placement, Problem, Question, Rows, Stamp, Violation
@@ -60,11 +60,11 @@ DROPPED = st.lists(
     st.builds(
         Dropped,
         INDEX,
-        st.lists(INDEX, max_size=3).map(tuple),
+        st.lists(st.integers(CONTRADICTED, 40), max_size=3).map(tuple),
         st.lists(INDEX, max_size=2).map(tuple),
     ),
     max_size=6,
-    unique_by=lambda item: item.input,
+    unique=True,
 ).map(sorted)
 SPLITS = st.builds(BoxSplit, INDEX, FINITE, FINITE) | st.builds(StripSplit, INDEX, FINITE)
 LEAVES = st.builds(lambda dropped, closed: Node(dropped, closed=closed), DROPPED, st.booleans())
@@ -130,7 +130,10 @@ def test_the_writer_refuses_malformed_trees(tree: Node) -> None:
         [[[[[0], []]]]],
         [[[[[0], [1], []]]]],
         [[[[[0], [1, 1]]]]],
-        [[[[[0], [1]], [[1], [1]]]]],
+        [[[[[0], [1]], [[0], [2, 1]]]]],
+        [[[[[-3], [1]]]]],
+        [[[[[0], [-1]]]]],
+        [[[[[0], [1], [-1]]]]],
         [[[[[0], [2**31]]]]],
         [[[[[0.5], [1]]]]],
         [[[[0, 1]]]],

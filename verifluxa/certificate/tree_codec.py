@@ -3,7 +3,8 @@
 A node is `[dropped]` (closed leaf), `[dropped, 0]` (open leaf) or `[dropped, split]`, followed in the list
 by its two subtrees. A split is `["b", coordinate, low_end, high_start]` or `["s", direction, cut]`, floats
 as shortest decimal strings. `dropped` groups the inputs that fell by equal rows:
-`[[rows, inputs], [rows, inputs, planes], ...]`. Inputs are sorted, so a tree has one encoding.
+`[[rows, inputs], [rows, inputs, planes], ...]`. Inputs are sorted, so a tree has one encoding. Rows may be
+-1 (this alternative stays open) or -2 (contradicted); see `verifluxa.evidence`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from itertools import pairwise
 from verifluxa.certificate.document import Json
 from verifluxa.certificate.fields import wrong
 from verifluxa.certificate.numbers import float_text, parse_float_text
-from verifluxa.evidence import BoxSplit, Dropped, Node, Split, StripSplit
+from verifluxa.evidence import CONTRADICTED, BoxSplit, Dropped, Node, Split, StripSplit
 
 LARGEST_INDEX = 2**31
 HALVES = 2
@@ -126,25 +127,26 @@ def _decode_dropped(groups: Json, place: str) -> list[Dropped]:
         raise wrong(place, "groups of dropped inputs", groups)
     dropped = [item for group in groups for item in _decode_group(group, place)]
     dropped.sort()
-    if any(first.input == second.input for first, second in pairwise(dropped)):
-        raise wrong(place, "each dropped input once in a node", groups)
+    if any(first == second for first, second in pairwise(dropped)):
+        raise wrong(place, "each record once in a node", groups)
     return dropped
 
 
 def _decode_group(group: Json, place: str) -> list[Dropped]:
     if not isinstance(group, list) or len(group) not in {2, 3}:
         raise wrong(place, "a group: [rows, inputs] or [rows, inputs, planes]", group)
-    rows, inputs, *more = [_indices(part, place) for part in group]
+    rows = _indices(group[0], place, low=CONTRADICTED)
+    inputs, *more = [_indices(part, place) for part in group[1:]]
     if not inputs or [] in group[2:]:
         raise wrong(place, "inputs, and planes where there are any", group)
     return [Dropped(number, rows, more[0] if more else ()) for number in inputs]
 
 
-def _indices(values: Json, place: str) -> tuple[int, ...]:
-    if not isinstance(values, list) or not all(_is_index(value) for value in values):
+def _indices(values: Json, place: str, low: int = 0) -> tuple[int, ...]:
+    if not isinstance(values, list) or not all(_is_index(value, low) for value in values):
         raise wrong(place, "an array of indices", values)
     return tuple(values)  # type: ignore[arg-type]
 
 
-def _is_index(value: Json) -> bool:
-    return type(value) is int and 0 <= value < LARGEST_INDEX
+def _is_index(value: Json, low: int = 0) -> bool:
+    return type(value) is int and low <= value < LARGEST_INDEX
