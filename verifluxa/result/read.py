@@ -124,7 +124,7 @@ def _counterexample(item: _Object) -> StoredCounterexample:
     return StoredCounterexample(
         placement=tuple((name, placement.integer(name)) for name in placement.values),
         target=item.integer("target") if item.has("target") else None,
-        trigger=item.list("trigger"),
+        trigger=item.items("trigger"),
         inputs=tuple(item.integers("inputs")),
     )
 
@@ -191,20 +191,20 @@ class _Object:
             self.refuse(key, "a whole number")
         return value
 
-    def list(self, key: str) -> list[object]:
+    def items(self, key: str) -> list[object]:
         value = self.values.get(key)
         if not isinstance(value, list):
             self.refuse(key, "a list")
         return value
 
     def integers(self, key: str) -> list[int]:
-        return [item if type(item) is int else self.refuse(key, "whole numbers") for item in self.list(key)]
+        return [item if type(item) is int else self.refuse(key, "whole numbers") for item in self.items(key)]
 
     def object(self, key: str) -> _Object:
         return _Object(self.values.get(key), self.path, f"{self.at}{key}.")
 
     def objects(self, key: str) -> list[_Object]:
-        return [_Object(item, self.path, f"{self.at}{key}[{n}].") for n, item in enumerate(self.list(key))]
+        return [_Object(item, self.path, f"{self.at}{key}[{n}].") for n, item in enumerate(self.items(key))]
 
     def refuse(self, key: str, expected: str) -> NoReturn:
         raise DataError(

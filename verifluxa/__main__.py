@@ -1,0 +1,6 @@
+"""`python -m verifluxa` is `verifluxa`."""
+
+from verifluxa.cli.main import entry
+
+if __name__ == "__main__":
+    entry()

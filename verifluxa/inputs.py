@@ -1,0 +1,179 @@
+"""What a run starts from: the checked spec, and the models and data sets that its properties name, loaded."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from verifluxa.data.dataset import Dataset
+from verifluxa.errors import UsageError
+from verifluxa.library import Shelf, resolve
+from verifluxa.spec.problems import SpecWarning
+from verifluxa.spec.spec import DataDecl, ImageSpace, ModelDecl, Property, Spec
+
+if TYPE_CHECKING:
+    from verifluxa.flux.load import Lifted
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the user chooses over a spec.
+
+    Attributes:
+        models, data: files by the name in the spec; they replace what the spec says.
+        params: values by name, as text (`1 %`).
+        properties: the properties to look at; empty for all.
+    """
+
+    models: Mapping[str, str] = field(default_factory=dict)
+    data: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    properties: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A model of the spec.
+
+    Attributes:
+        decl: what the spec says.
+        path: the weights file.
+        sha256: digest of that file's bytes.
+        architecture: the architecture file, or None.
+        lifted: what was read.
+    """
+
+    decl: ModelDecl
+    path: str
+    sha256: str
+    architecture: str | None
+    lifted: Lifted
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """Everything that the chosen properties need, and what the check of the spec had to remark."""
+
+    spec: Spec
+    warnings: tuple[SpecWarning, ...]
+    properties: tuple[Property, ...]
+    models: Mapping[str, LoadedModel]
+    data: Mapping[str, Dataset]
+
+
+def find_spec(name: str) -> str:
+    """The path of a spec: the user's own file (`.vfx`), or one of the shelf by its name.
+
+    Raises:
+        UsageError: VF4001 or VF4002 for a name that is not on the shelf.
+    """
+    if name.endswith(Shelf.SPECS.suffix) or "/" in name or Path(name).exists():
+        return name
+    return str(resolve(Shelf.SPECS, name).path)
+
+
+def load_inputs(spec: str, choice: Choice) -> Inputs:
+    """Loads a spec, and the models and data that the chosen properties name.
+
+    Raises:
+        SpecError: the spec does not parse or type-check.
+        UsageError: VF4402 a name that the spec does not declare, VF4408 a file that nobody gave.
+        ModelError, DataError: a file that cannot be read, understood or trusted.
+    """
+    from verifluxa.spec.check import load_spec
+
+    checked = load_spec(find_spec(spec), choice.params)
+    found = checked.spec
+    check_names("model", choice.models, [decl.name for decl in found.models])
+    check_names("data set", choice.data, [decl.name for decl in found.data])
+    properties = chosen(found, choice.properties)
+    model_names = {prop.statement.model for prop in properties}
+    model_names |= {name for prop in properties if (name := prop.statement.selection.correct) is not None}
+    data_names = {prop.statement.selection.data for prop in properties}
+    models = {decl.name: load_model_of(found, decl, choice) for decl in found.models if decl.name in model_names}
+    data = {decl.name: _data(found, decl, choice) for decl in found.data if decl.name in data_names}
+    return Inputs(found, tuple(checked.warnings), properties, models, data)
+
+
+def chosen(spec: Spec, names: Iterable[str]) -> tuple[Property, ...]:
+    """The properties of these names, in the order of the spec; all of them when no name is given.
+
+    Raises:
+        UsageError: VF4402 for a name that the spec does not have.
+    """
+    wanted = list(names)
+    check_names("property", wanted, [item.name for item in spec.properties])
+    return tuple(item for item in spec.properties if not wanted or item.name in wanted)
+
+
+def check_names(thing: str, given: Iterable[str], declared: list[str]) -> None:
+    """Refuses a name that the spec does not declare.
+
+    Raises:
+        UsageError: VF4402.
+    """
+    for name in given:
+        if name not in declared:
+            close = get_close_matches(name, declared, n=1)
+            raise UsageError(
+                "VF4402",
+                f"the spec declares no {thing} `{name}`",
+                expected="one of " + ", ".join(f"`{item}`" for item in declared) if declared else f"no {thing} at all",
+                remedy=f"did you mean `{close[0]}`?" if close else None,
+            )
+
+
+def load_model_of(spec: Spec, decl: ModelDecl, choice: Choice) -> LoadedModel:
+    """Lifts a model of the spec.
+
+    Raises:
+        UsageError: VF4408 when neither the spec nor the user names a file.
+        ModelError: the file cannot be read, understood or trusted.
+    """
+    from verifluxa.flux.load import lift
+
+    path = choice.models.get(decl.name) or _beside(spec, decl.file)
+    if path is None:
+        raise _nobody_gave("model", decl.name)
+    architecture = _beside(spec, decl.architecture)
+    space = next(item for item in spec.spaces if item.name == decl.space)
+    lifted = lift(path, architecture=architecture, input_shape=_shape(space))
+    return LoadedModel(decl, path, file_digest(path), architecture, lifted)
+
+
+def file_digest(path: str) -> str:
+    """`sha256:` and hex digits of a file that has just been read."""
+    with open(path, "rb") as file:
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _data(spec: Spec, decl: DataDecl, choice: Choice) -> Dataset:
+    from verifluxa.data.load import load_dataset
+
+    path = choice.data.get(decl.name) or _beside(spec, decl.file)
+    if path is None:
+        raise _nobody_gave("data", decl.name)
+    space = next(item for item in spec.spaces if item.name == decl.space)
+    return load_dataset(decl, space, path)
+
+
+def _shape(space: ImageSpace) -> tuple[int, int, int]:
+    return space.channels, space.height, space.width
+
+
+def _beside(spec: Spec, file: str | None) -> str | None:
+    """A file as the spec writes it, which is relative to the spec."""
+    return None if file is None else str(Path(spec.path).parent / file)
+
+
+def _nobody_gave(thing: str, name: str) -> UsageError:
+    return UsageError(
+        "VF4408",
+        f"no file is given for the {thing} `{name}`",
+        expected=f"a `file` in the spec, or --{thing} {name}=FILE",
+        remedy=f"add --{thing} {name}=FILE",
+    )

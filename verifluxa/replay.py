@@ -1,0 +1,158 @@
+"""Evaluates a stored counterexample again: the same files (by digest), the unsimplified network, from scratch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from verifluxa.errors import DataError
+from verifluxa.inputs import Choice, Inputs, load_inputs
+from verifluxa.question import Floats, Problem, Question
+from verifluxa.result.read import StoredCounterexample, StoredProperty, StoredResult, read_result
+from verifluxa.result.trigger import trigger_vector
+from verifluxa.verify import asked_of, problem_of
+
+if TYPE_CHECKING:
+    from verifluxa.search.replay import Replay
+
+
+@dataclass(frozen=True, eq=False)
+class Replayed:
+    """A counterexample, evaluated again.
+
+    Attributes:
+        name: the property.
+        stored: the counterexample as the result tells it.
+        problem, question: what it refutes.
+        trigger: tau, shape (d,).
+        replay: what the network does.
+        classes: names of the classes, or empty.
+    """
+
+    name: str
+    stored: StoredCounterexample
+    problem: Problem
+    question: Question
+    trigger: Floats
+    replay: Replay
+    classes: tuple[str, ...]
+
+    @property
+    def violated(self) -> int:
+        """How many inputs violate strictly."""
+        return len(self.replay.violated)
+
+    @property
+    def reproduced(self) -> bool:
+        """Whether the property is refuted again."""
+        return self.violated >= self.question.need
+
+
+def replay_result(path: Path, choice: Choice | None = None, spec: str | None = None) -> list[Replayed]:
+    """Replays every counterexample of a result.
+
+    Args:
+        path: `result.json`.
+        choice: other places of the models and data sets, by name; their digests must be the same.
+        spec: another place of the spec.
+
+    Raises:
+        DataError: VF3901 an unreadable result, VF3902 a file with another digest, VF3903 no counterexample,
+            VF3904 a counterexample that does not fit the property.
+        VerifluxaError: whatever is wrong with the spec, a model or the data.
+    """
+    stored = read_result(path)
+    falsified = [item for item in stored.properties if item.counterexample is not None]
+    if not falsified:
+        raise DataError(
+            "VF3903",
+            "this result holds no counterexample, so there is nothing to replay",
+            place=str(path),
+            expected="the result of a falsified property",
+        )
+    inputs = load_inputs(spec or str(stored.locate(stored.spec.path)), _choice(stored, falsified, choice or Choice()))
+    _check_digests(stored, inputs)
+    return [_replay(stored, item, inputs) for item in falsified]
+
+
+def _choice(stored: StoredResult, falsified: Iterable[StoredProperty], user: Choice) -> Choice:
+    models = {item.file.name: str(stored.locate(item.file.path)) for item in stored.models}
+    data = {item.name: str(stored.locate(item.path)) for item in stored.data}
+    return Choice(
+        models={**models, **user.models},
+        data={**data, **user.data},
+        params=dict(stored.params),
+        properties=tuple(item.name for item in falsified),
+    )
+
+
+def _check_digests(stored: StoredResult, inputs: Inputs) -> None:
+    _same(inputs.spec.path, inputs.spec.sha256, stored.spec.sha256)
+    for item in stored.models:
+        if item.file.name in inputs.models:
+            model = inputs.models[item.file.name]
+            _same(model.path, model.sha256, item.file.sha256)
+            _same(f"the lifted graph of {model.path}", model.lifted.graph.digest, item.graph_sha256)
+    for file in stored.data:
+        if file.name in inputs.data:
+            _same(inputs.data[file.name].path, inputs.data[file.name].sha256, file.sha256)
+
+
+def _same(place: str, found: str, expected: str) -> None:
+    if found != expected:
+        raise DataError(
+            "VF3902",
+            f"this is not what the result speaks of: its digest is {found}",
+            place=place,
+            expected=expected,
+            remedy="give the file that was verified (--model, --data, --spec), or verify this one anew",
+        )
+
+
+def _replay(stored: StoredResult, item: StoredProperty, inputs: Inputs) -> Replayed:
+    from verifluxa.search.replay import replay
+
+    assert item.counterexample is not None
+    prop = next(prop for prop in inputs.properties if prop.name == item.name)
+    asked = asked_of(inputs, prop)
+    _same(f"property {item.name}", asked.digest, item.digest)
+    problem = problem_of(inputs, prop, asked.digest, stored.arithmetic)
+    question, trigger = _locate(problem, item.counterexample, stored)
+    played = replay(problem, question, trigger)
+    return Replayed(item.name, item.counterexample, problem, question, trigger, played, asked.classes)
+
+
+def _locate(problem: Problem, found: StoredCounterexample, stored: StoredResult) -> tuple[Question, Floats]:
+    """The question that a counterexample answers, and its trigger as a vector."""
+    labels = [dict(placement.label) for placement in problem.placements]
+    if dict(found.placement) not in labels:
+        raise _does_not_fit(stored, f"there is no placement {dict(found.placement)}")
+    placement = labels.index(dict(found.placement))
+    trigger = trigger_vector(problem, problem.placements[placement], found.trigger)
+    if trigger is None or not _in_domain(problem, trigger):
+        raise _does_not_fit(stored, "its trigger is not one of the family")
+    for question in problem.questions(placement):
+        listed = {problem.indices[int(index)] for index in problem.selections[question.selection]}
+        if problem.violations[question.violation].target == found.target and set(found.inputs) <= listed:
+            return question, trigger
+    raise _does_not_fit(stored, "no question has its target and inputs")
+
+
+def _in_domain(problem: Problem, trigger: Floats) -> bool:
+    """Whether a trigger lies in the box and on the grid."""
+    domain = problem.domain
+    inside = (trigger >= domain.lower) & (trigger <= domain.upper)
+    steps = (trigger - domain.lower)[domain.step > 0] / domain.step[domain.step > 0]
+    return bool(inside.all()) and bool((steps == steps.round()).all())
+
+
+def _does_not_fit(stored: StoredResult, reason: str) -> DataError:
+    return DataError(
+        "VF3904",
+        f"the counterexample does not fit the property: {reason}",
+        place=str(stored.source),
+        expected="a counterexample that `verifluxa verify` wrote",
+        remedy="verify the model anew",
+    )

@@ -1,0 +1,66 @@
+"""What is drawn of a counterexample: a few of its inputs, replayed on the unsimplified network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from verifluxa.question import Floats, Problem, Question
+from verifluxa.report.evidence_pictures import Scene, choose
+from verifluxa.report.summary import effect_words
+from verifluxa.result.result import Counterexample, PropertyResult
+from verifluxa.result.trigger import trigger_vector
+from verifluxa.search.replay import Replay, replay, stamped
+
+
+def scene_of_result(item: PropertyResult, found: Counterexample) -> Scene:
+    """The scene of a counterexample that a run has just found."""
+    problem = item.problem
+    assert problem is not None
+    question = Question(found.placement_index, found.violation, found.selection, problem.needs[found.selection])
+    trigger = trigger_vector(problem, problem.placements[question.placement], found.trigger)
+    assert trigger is not None
+    played = replay(problem, question, trigger)
+    return scene(problem, question, (trigger, played), item.classes, effect_words(item, found))
+
+
+def scene(
+    problem: Problem, question: Question, played: tuple[Floats, Replay], classes: Sequence[str], effect: str
+) -> Scene:
+    """The scene of a replayed counterexample.
+
+    Args:
+        problem, question: what it refutes.
+        played: the trigger as a vector, and what the network does.
+        classes: names of the classes, or empty.
+        effect: what the trigger does, in words.
+    """
+    trigger, result = played
+    violated = np.flatnonzero(result.margins > 0)
+    before, after = result.before.argmax(axis=1), result.after.argmax(axis=1)
+    chosen = violated[choose([int(before[position]) for position in violated])]
+    shown = tuple(int(result.inputs[position]) for position in chosen)
+    return Scene(
+        problem=problem,
+        question=question,
+        trigger=_image(problem, question, trigger),
+        shown=shown,
+        after=stamped(problem, question.placement, trigger, np.array(shown, dtype=np.int64)),
+        classes=tuple((_name(classes, before[n]), _name(classes, after[n])) for n in chosen),
+        effect=effect,
+    )
+
+
+def _image(problem: Problem, question: Question, trigger: Floats) -> Floats:
+    """The levels of a patch, shape (channels, height, width), as it stands in a blank picture."""
+    positions = problem.placements[question.placement].stamp.positions
+    shape = problem.graph.input_shape
+    blank = np.zeros(shape)
+    blank.reshape(-1)[positions] = trigger
+    _, rows, columns = np.unravel_index(positions, shape)
+    return blank[:, rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+
+
+def _name(classes: Sequence[str], number: int) -> str:
+    return classes[number] if number < len(classes) else str(number)

@@ -1,0 +1,163 @@
+"""The summary in the terminal: what was proved or found, in words, and what to do next."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from verifluxa.report.blocks import blocks
+from verifluxa.result.result import Counterexample, PropertyResult, Result, Share
+from verifluxa.verdict import Reason, Verdict
+
+STYLES = {Verdict.CERTIFIED: "bold green", Verdict.FALSIFIED: "bold red", Verdict.UNKNOWN: "bold yellow"}
+
+HELP = {
+    Reason.TIME: "give more time: a larger --budget, or a strategy with larger limits",
+    Reason.NODES: "allow more domains per question: a strategy with a larger `boxes` limit",
+    Reason.MEMORY: "use a machine with more memory, or a smaller `prove_slice` in the cluster file",
+    Reason.PRECISION: "float32 rounding is too coarse here to tell; `--arithmetic real` shows the rest, labelled",
+    Reason.REPRESENTABILITY: "the bounds reach points that no legal input reaches; a longer search may close them",
+    Reason.UNSUPPORTED: "`verifluxa supports` lists what can be proved about",
+    Reason.INTERRUPTED: "run it again and let it finish",
+    Reason.LOST_WORKER: "look for what ends the workers (memory?); `--cluster laptop` works without them",
+    Reason.STRATEGY: "this strategy cannot prove it; `--strategy balanced` goes further",
+    Reason.DECIDED: "nothing: a counterexample had decided already",
+}
+
+
+class Line(NamedTuple):
+    """One line of the summary and how it looks (a rich style, or empty)."""
+
+    words: str = ""
+    style: str = ""
+
+
+def summary(result: Result, out: Path | None = None) -> list[Line]:
+    """The lines of the summary.
+
+    Args:
+        result: what a run says.
+        out: the folder that the result was written to, if any.
+    """
+    lines = [Line(f"{result.verdict.upper()}  {result.spec.path}", STYLES[result.verdict]), Line()]
+    for item in result.properties:
+        lines += [*_property(item), Line()]
+    lines += [*_files(result), Line()]
+    lines += [Line(words) for words in _next(result, out)]
+    return lines
+
+
+def in_words(share: Share) -> str:
+    """A share as people say it: `97 of 100 (97.0 %)`."""
+    return f"{share.count} of {share.total} ({percent(share)})"
+
+
+def percent(share: Share) -> str:
+    """The rate of a share with one decimal."""
+    return f"{float(100 * share.rate):.1f} %"
+
+
+def _property(item: PropertyResult) -> Iterator[Line]:
+    yield Line(f"{item.name}: {item.verdict}" + (f" ({item.reason})" if item.reason else ""), STYLES[item.verdict])
+    yield Line(f"  {item.words}")
+    if item.message is not None:
+        yield Line(f"  {item.message}")
+    if item.counterexample is not None:
+        yield from _trigger(item, item.counterexample)
+    yield from (Line(f"  {words}") for words in (*_numbers(item), *_open(item)))
+
+
+def _trigger(item: PropertyResult, found: Counterexample) -> Iterator[Line]:
+    yield Line()
+    yield Line(f"  trigger at {place_words(found)}: {effect_words(item, found)}", "bold")
+    yield from (Line(f"    {words}") for words in drawn(item, found))
+    orders = "in every order of evaluation" if found.holds_in == "every order" else "in this replay only"
+    yield Line(f"  replayed on the network; margin {found.margin:.4g}; it violates {orders}")
+    yield Line()
+
+
+def place_words(found: Counterexample) -> str:
+    """`row 24, column 24`."""
+    return ", ".join(f"{name} {value}" for name, value in found.placement)
+
+
+def effect_words(item: PropertyResult, found: Counterexample) -> str:
+    """What the trigger does: `100 of 100 (100.0 %) go to class 7, allowed are 50 %`."""
+    goes = "another class" if found.target is None else f"class {class_name(item, found.target)}"
+    if found.rate is None:
+        listed = ", ".join(str(index) for index in found.inputs)
+        return f"input {listed} goes to {goes}"
+    allowed = "" if item.limit is None else f", allowed are {float(100 * item.limit):g} %"
+    return f"{in_words(found.rate)} go to {goes}{allowed}"
+
+
+def class_name(item: PropertyResult, number: int) -> str:
+    """A class by its name where the spec gives one, else by its number."""
+    return item.classes[number] if number < len(item.classes) else str(number)
+
+
+def drawn(item: PropertyResult, found: Counterexample) -> list[str]:
+    """The trigger in block characters where it is a patch of pixels, else its values."""
+    levels = np.asarray(found.trigger, dtype=np.float64)
+    place = dict(found.placement)
+    if item.problem is None or levels.ndim < 2 or not {"row", "column"} <= set(place):
+        return [" ".join(f"{level:.6g}" for level in levels.reshape(-1))]
+    image = levels[None] if levels.ndim == 2 else levels.transpose(2, 0, 1)
+    domain = item.problem.domain
+    return blocks(image, (place["row"], place["column"]), (float(domain.lower.min()), float(domain.upper.max())))
+
+
+def _numbers(item: PropertyResult) -> Iterator[str]:
+    counts = item.counts
+    words = f"{counts.certified:,} of {counts.total:,} questions certified"
+    if counts.falsified:
+        words += f", {counts.falsified:,} falsified"
+    if counts.skipped:
+        words += f", {counts.skipped:,} not asked once a counterexample had decided"
+    yield words
+    if item.found is not None and item.proved is not None:
+        yield f"strongest trigger found: {in_words(item.found)}"
+        if item.verdict is not Verdict.FALSIFIED:
+            yield f"no trigger does more than: {in_words(item.proved)}"
+    if item.per_input:
+        tally = Counter(verdict for _, verdict in item.per_input)
+        parts = [f"{tally[verdict]:,} {verdict}" for verdict in Verdict if tally[verdict]]
+        yield f"of {len(item.per_input):,} inputs: {', '.join(parts)}"
+    if item.population is not None:
+        bound, confidence = item.population
+        yield f"at most {bound} of the population can be flipped (confidence {confidence}; assumptions in the docs)"
+    stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in item.stages.items())
+    yield f"{item.seconds:.1f} s" + (f" ({stages})" if stages else "")
+
+
+def _open(item: PropertyResult) -> Iterator[str]:
+    """Why questions are open, most frequent first, and what would help."""
+    for reason, count in Counter(reason for _, reason in item.unknown).most_common():
+        yield f"{count:,} unknown ({reason}): {HELP[reason]}"
+
+
+def _files(result: Result) -> Iterable[Line]:
+    for model in result.models:
+        yield Line(f"model {model.file.name}: {model.file.path} ({model.file.sha256[:19]}...)")
+    for data in result.data:
+        words = f"data {data.file.name}: {data.file.path}, {data.counted:,} inputs count"
+        reasons = Counter(reason for _, reason in data.excluded)
+        words += "".join(f", {count:,} do not ({reason})" for reason, count in reasons.most_common())
+        yield Line(words)
+    params = ", ".join(f"{name} = {value}" for name, value in result.params)
+    yield Line(f"strategy {result.strategy[0]}, arithmetic {result.arithmetic}" + (f", {params}" if params else ""))
+
+
+def _next(result: Result, out: Path | None) -> Iterator[str]:
+    if out is None:
+        if result.verdict is Verdict.FALSIFIED:
+            yield "next: run it with --out DIR to keep the trigger with its pictures"
+        return
+    yield f"written: {out / 'result.json'}"
+    if result.verdict is Verdict.FALSIFIED:
+        yield f"pictures: {out / 'pictures'}"
+        yield f"next: verifluxa replay {out / 'result.json'}"

@@ -1,0 +1,283 @@
+"""The whole road on one page: spec -> models and data -> questions -> outcomes -> result."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypedDict, Unpack
+
+from verifluxa import __version__
+from verifluxa.certificate.population import population_bound
+from verifluxa.dispatch.cluster import Cluster, load_cluster, open_pool
+from verifluxa.dispatch.driver import Answers, Plan, drive, unasked
+from verifluxa.dispatch.engine import StrategyEngine
+from verifluxa.dispatch.observe import EvidenceSink, NoEvidence, Observer, Silent
+from verifluxa.dispatch.pool import Pool
+from verifluxa.dispatch.slices import Engine
+from verifluxa.errors import UnsupportedError, UsageError
+from verifluxa.inputs import Choice, Inputs, LoadedModel, load_inputs
+from verifluxa.question import Problem
+from verifluxa.result.build import Asked, Spent, property_result, unasked_result
+from verifluxa.result.result import DataUsed, FileUsed, Machine, ModelUsed, PropertyResult, Result
+from verifluxa.spec.spec import Property, RateBound
+from verifluxa.strategy.load import Strategy, load_strategy
+from verifluxa.verdict import Reason, Verdict
+
+DEFAULT_ARITHMETIC = "real"
+ARITHMETICS = ("real",)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be verified, and how.
+
+    Attributes:
+        spec: path of the spec, or the name of one on the shelf.
+        choice: what the user chooses over the spec.
+        strategy, cluster: names on the shelf, or paths of `.toml` files.
+        budget: seconds for the whole run, or None.
+        arithmetic: which evaluations the proof covers.
+        seed: of every random choice; None for the strategy's own.
+    """
+
+    spec: str
+    choice: Choice = field(default_factory=Choice)
+    strategy: str = "balanced"
+    cluster: str = "laptop"
+    budget: float | None = None
+    arithmetic: str = DEFAULT_ARITHMETIC
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Company:
+    """Who takes part in a run beside the road itself.
+
+    Attributes:
+        observer: is told about progress.
+        evidence: keeps what closed each question.
+        engine: works on the slices; None for the strategy's stages.
+    """
+
+    observer: Observer = field(default_factory=Silent)
+    evidence: EvidenceSink = field(default_factory=NoEvidence)
+    engine: Engine | None = None
+
+
+class More(TypedDict, total=False):
+    """Further keywords of `verify`; see `Request` and `Choice`."""
+
+    params: Mapping[str, str]
+    properties: tuple[str, ...]
+    budget: float | None
+    arithmetic: str
+    seed: int | None
+
+
+def verify(
+    spec: str | Path,
+    models: Mapping[str, str] | None = None,
+    data: Mapping[str, str] | None = None,
+    strategy: str = "balanced",
+    cluster: str = "laptop",
+    **more: Unpack[More],
+) -> Result:
+    """Verifies the properties of a spec.
+
+    Args:
+        spec: path of the spec, or the name of one on the shelf.
+        models, data: files by the name in the spec; they replace what the spec says.
+        strategy: how to prove: a name on the shelf, or the path of a `.toml` file.
+        cluster: where to prove, likewise.
+        **more: `params` (values by name, as text), `properties` (names; all when left out), `budget`
+            (seconds for the whole run), `arithmetic`, `seed`.
+
+    Raises:
+        VerifluxaError: whatever the user can mend: the spec, a model or data file, a name or a value.
+    """
+    choice = Choice(models or {}, data or {}, more.get("params", {}), more.get("properties", ()))
+    arithmetic = more.get("arithmetic", DEFAULT_ARITHMETIC)
+    return run(Request(str(spec), choice, strategy, cluster, more.get("budget"), arithmetic, more.get("seed")))
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A property before the work: its questions, or why they cannot be put.
+
+    Attributes:
+        prop: what the spec says.
+        asked: the same in words and digests.
+        problem: its questions; None where they cannot be put.
+        reason, message: why not.
+    """
+
+    prop: Property
+    asked: Asked
+    problem: Problem | None
+    reason: Reason = Reason.UNSUPPORTED
+    message: str | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run before the work: everything is read, checked and put into questions."""
+
+    request: Request
+    strategy: Strategy
+    cluster: Cluster
+    inputs: Inputs
+    ready: tuple[Ready, ...]
+    deadline: float | None
+
+
+def run(request: Request, company: Company | None = None) -> Result:
+    """Walks the whole road. Ctrl-C ends it with a valid result: what was proved stays proved.
+
+    Raises:
+        VerifluxaError: whatever the user can mend.
+        EngineCrash: a mistake of ours; never a verdict.
+    """
+    return carry_out(prepare(request), company)
+
+
+def prepare(request: Request) -> Prepared:
+    """Reads and checks everything and puts all questions, so that every mistake shows before any work is done.
+
+    Raises:
+        VerifluxaError: whatever the user can mend.
+    """
+    if request.arithmetic not in ARITHMETICS:
+        raise UsageError("VF4404", f"there is no arithmetic `{request.arithmetic}`", expected=" or ".join(ARITHMETICS))
+    deadline = None if request.budget is None else time.monotonic() + request.budget
+    strategy = load_strategy(request.strategy)
+    if request.seed is not None:
+        strategy = replace(strategy, seed=request.seed)
+    cluster = load_cluster(request.cluster)
+    inputs = load_inputs(request.spec, request.choice)
+    ready = tuple(_make_ready(inputs, prop, request.arithmetic) for prop in inputs.properties)
+    return Prepared(request, strategy, cluster, inputs, ready, deadline)
+
+
+def carry_out(prepared: Prepared, company: Company | None = None) -> Result:
+    """Does the work.
+
+    Raises:
+        VerifluxaError: whatever the user can mend.
+        EngineCrash: a mistake of ours; never a verdict.
+    """
+    company = company or Company()
+    cluster = prepared.cluster
+    pool = open_pool(cluster, company.engine or StrategyEngine(prepared.strategy))
+    plan = Plan(cluster.attack_slice, cluster.prove_slice, prepared.deadline, cluster.tries)
+    try:
+        properties = _decide_all(prepared, pool, plan, company)
+    finally:
+        pool.close()
+    return _result(prepared, properties)
+
+
+def _make_ready(inputs: Inputs, prop: Property, arithmetic: str) -> Ready:
+    asked = asked_of(inputs, prop)
+    try:
+        return Ready(prop, asked, problem_of(inputs, prop, asked.digest, arithmetic))
+    except UnsupportedError as error:
+        return Ready(prop, asked, None, Reason.UNSUPPORTED, str(error))
+
+
+def _decide_all(prepared: Prepared, pool: Pool, plan: Plan, company: Company) -> tuple[PropertyResult, ...]:
+    """One property after the other; after Ctrl-C the rest is put down as unknown(interrupted)."""
+    results: list[PropertyResult] = []
+    interrupted = False
+    for item in prepared.ready:
+        if item.problem is None:
+            results.append(unasked_result(item.asked, item.reason, item.message))
+            continue
+        company.evidence.begin(item.problem, prepared.inputs.data[item.prop.statement.selection.data].sha256)
+        if interrupted:
+            answers = unasked(item.problem, Reason.INTERRUPTED, company.evidence)
+        else:
+            answers = drive(item.problem, pool, plan, company.observer, company.evidence)
+        company.evidence.end(item.problem)
+        interrupted = interrupted or answers.interrupted
+        results.append(_property(prepared.inputs, item.asked, item.problem, answers))
+    return tuple(results)
+
+
+def asked_of(inputs: Inputs, prop: Property) -> Asked:
+    """What the spec says of a property."""
+    from verifluxa.spec.digest import property_digest
+    from verifluxa.spec.words import plain_words
+
+    statement = prop.statement
+    model = inputs.models[statement.model].decl
+    digest = property_digest(inputs.spec, prop, {name: item.sha256 for name, item in inputs.data.items()})
+    limit = statement.limit if isinstance(statement, RateBound) else None
+    return Asked(prop.name, plain_words(inputs.spec, prop), prop.span, digest, limit, model.output.labels)
+
+
+def problem_of(inputs: Inputs, prop: Property, digest: str, arithmetic: str) -> Problem:
+    """The questions of a property.
+
+    Raises:
+        DataError: when nothing is left to prove.
+        UnsupportedError: when the engine has no sound answer for the network.
+    """
+    from verifluxa.lower import Given, lower
+
+    statement = prop.statement
+    graph = inputs.models[statement.model].lifted.graph
+    return lower(inputs.spec, prop, Given(graph, inputs.data[statement.selection.data], digest, arithmetic))
+
+
+def _property(inputs: Inputs, asked: Asked, problem: Problem, answers: Answers) -> PropertyResult:
+    result = property_result(asked, problem, answers.outcomes, Spent(answers.attack_seconds, answers.seconds))
+    if not problem.per_input:
+        return result
+    certified = sum(verdict is Verdict.CERTIFIED for _, verdict in result.per_input)
+    total = len(problem.indices) + len(problem.excluded)
+    bound = population_bound(total - certified, total, properties=len(inputs.properties))
+    return replace(result, population=(bound.decimal, str(float(bound.confidence))))
+
+
+def _result(prepared: Prepared, properties: tuple[PropertyResult, ...]) -> Result:
+    inputs, cluster = prepared.inputs, prepared.cluster
+    spec = inputs.spec
+    return Result(
+        version=__version__,
+        spec=FileUsed("spec", spec.path, spec.sha256),
+        params=spec.params,
+        models=tuple(_model_used(name, model) for name, model in inputs.models.items()),
+        data=tuple(_data_used(inputs, name, properties) for name in inputs.data),
+        strategy=(prepared.strategy.name, prepared.strategy.sha256),
+        arithmetic=prepared.request.arithmetic,
+        properties=properties,
+        machine=Machine(cluster.name, cluster.workers, cluster.device),
+        interrupted=any(item.reason is Reason.INTERRUPTED for item in properties),
+    )
+
+
+def _model_used(name: str, model: LoadedModel) -> ModelUsed:
+    lifted = model.lifted
+    return ModelUsed(
+        file=FileUsed(name, model.path, model.sha256),
+        graph_sha256=lifted.graph.digest,
+        format=lifted.format,
+        flux_version=lifted.flux_version,
+        dtype=lifted.graph.dtype,
+    )
+
+
+def _data_used(inputs: Inputs, name: str, properties: tuple[PropertyResult, ...]) -> DataUsed:
+    """Counted: in at least one property. Excluded: in none; with the reason of the first property."""
+    dataset = inputs.data[name]
+    counted: set[int] = set()
+    excluded: dict[int, str] = {}
+    for prop, result in zip(inputs.properties, properties, strict=True):
+        if prop.statement.selection.data == name and result.problem is not None:
+            counted.update(result.problem.indices)
+            for index, reason in result.problem.excluded:
+                excluded.setdefault(int(index), reason)
+    left_out = tuple((index, excluded[index]) for index in sorted(excluded.keys() - counted))
+    return DataUsed(FileUsed(name, dataset.path, dataset.sha256), len(counted), left_out)
