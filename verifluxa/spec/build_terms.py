@@ -64,7 +64,7 @@ class TermBuilder:
         return self.plain(token, None, unit)
 
     def _unit(self, span: Span, parts: Children) -> terms.Unit:
-        return terms.Unit("/".join(str(part) for part in parts if part is not None), span=span)
+        return terms.Unit(str(parts[0]), span=span)
 
     _long_unit = _unit
 

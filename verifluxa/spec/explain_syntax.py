@@ -34,6 +34,7 @@ _WORDS = {
     "STRING": 'a text in quotes, `"..."`',
     "LONG_STRING": 'a doc text in `"""`',
     "DIGEST": "a digest `sha256:...`",
+    "RATIO": "a unit such as `eur/year`",
     "COMPARE": "a comparison such as `<=`",
 }
 

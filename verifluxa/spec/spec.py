@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TypeVar
 
 from verifluxa.errors import Span
 
@@ -164,3 +166,18 @@ class Spec:
     triggers: tuple[Trigger, ...]
     params: tuple[tuple[str, Fraction], ...]
     properties: tuple[Property, ...]
+
+
+Declared = TypeVar("Declared", ImageSpace, ModelDecl, DataDecl, PatchTrigger, Property)
+
+
+def named(declarations: Iterable[Declared], name: str) -> Declared:
+    """The declaration of this name; a checked spec has exactly one.
+
+    Raises:
+        KeyError: there is none.
+    """
+    for declaration in declarations:
+        if declaration.name == name:
+            return declaration
+    raise KeyError(name)

@@ -1,0 +1,118 @@
+"""The property digest: what exactly was proved, whatever the files are called and however the spec is written.
+
+It is the sha256 of canonical JSON with the trigger family, the statement with params in place, the input
+space, encode, layout and classes of the models, the data's digest and which of its inputs count. Names,
+comments, doc texts and file names are left out, and so is the model's own digest: it stands beside this one, so
+that one policy serves every version of a model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from fractions import Fraction
+
+from verifluxa.spec.spec import (
+    DataDecl,
+    ImageSpace,
+    ModelDecl,
+    PatchTrigger,
+    PerInput,
+    Property,
+    RateBound,
+    Selection,
+    Spec,
+    Statement,
+    named,
+)
+
+SCHEMA = "verifluxa/property/1"
+
+Record = dict[str, object]
+
+
+def property_digest(spec: Spec, prop: Property, data_sha256: Mapping[str, str]) -> str:
+    """`sha256:` and the hex digest of a property.
+
+    Args:
+        spec: the checked spec that the property is part of; params are already in place in it.
+        prop: the property.
+        data_sha256: for each data set the digest of the file that was used, `sha256:...`.
+
+    Raises:
+        KeyError: `data_sha256` does not have the data set that the property speaks of.
+    """
+    return "sha256:" + hashlib.sha256(canonical(spec, prop, data_sha256)).hexdigest()
+
+
+def canonical(spec: Spec, prop: Property, data_sha256: Mapping[str, str]) -> bytes:
+    """The bytes that are digested: JSON with sorted keys, no spaces, fractions as `numerator/denominator`."""
+    claim = prop.statement
+    data = named(spec.data, claim.selection.data)
+    models = [named(spec.models, claim.model)]
+    if claim.selection.correct not in (None, claim.model):
+        models.append(named(spec.models, str(claim.selection.correct)))
+    record = {
+        "schema": SCHEMA,
+        "space": _space(named(spec.spaces, claim.trigger.space)),
+        "models": [_model(model) for model in models],
+        "trigger": _trigger(claim.trigger),
+        "data": _data(data, data_sha256[data.name]),
+        "selection": _selection(claim.selection, [model.name for model in models]),
+        "statement": _statement(claim),
+    }
+    return json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode("ascii")
+
+
+def _exact(value: Fraction) -> str:
+    return f"{value.numerator}/{value.denominator}"
+
+
+def _space(space: ImageSpace) -> Record:
+    return {
+        "kind": "image",
+        "height": space.height,
+        "width": space.width,
+        "channels": space.channels,
+        "levels": [space.low, space.high],
+    }
+
+
+def _model(model: ModelDecl) -> Record:
+    return {
+        "encode": [[step.kind, [_exact(value) for value in step.values]] for step in model.encode],
+        "layout": model.layout,
+        "classes": model.output.count,
+        "labels": list(model.output.labels),
+    }
+
+
+def _trigger(trigger: PatchTrigger) -> Record:
+    return {
+        "kind": "patch",
+        "size": [trigger.height, trigger.width],
+        "places": [list(place) for place in trigger.places],
+        "levels": [_exact(trigger.low), _exact(trigger.high)],
+        "step": trigger.step,
+    }
+
+
+def _data(data: DataDecl, sha256: str) -> Record:
+    return {"sha256": sha256, "take": data.take, "labels_start_at": data.labels_start_at}
+
+
+def _selection(selection: Selection, models: list[str]) -> Record:
+    return {
+        "correct": None if selection.correct is None else models.index(selection.correct),
+        "labels": None if selection.labels is None else list(selection.labels),
+        "label_is_not_target": selection.label_is_not_target,
+    }
+
+
+def _statement(claim: Statement) -> Record:
+    match claim:
+        case RateBound():
+            return {"kind": "rate", "targets": list(claim.targets), "limit": _exact(claim.limit)}
+        case PerInput():
+            return {"kind": "per-input", "expected": claim.expected, "targets": list(claim.targets)}
