@@ -116,7 +116,7 @@ def _rate_bound(rate: Rate, operator: str, limit: Expression, bound: Bound, prob
     picked = _selection(chosen, claim)
     targets = _rate_targets(claim, picked, bound)
     targets = _attackable(targets, picked, chosen, problems)
-    _own_label(targets, picked, rate, problems)
+    _own_label(targets, picked, rate.span, problems)
     return RateBound(claim.model.name, claim.trigger, picked, targets, _limit(limit, bound))
 
 
@@ -179,6 +179,8 @@ def _per_input(expression: Comparison, bound: Bound, problems: Problems) -> PerI
     claim = _claim(expression, bound.scope)
     chosen = bound.inputs[claim.variable]
     picked = _selection(chosen, claim)
+    if picked.label_is_not_target:
+        raise unsupported("`label(x) != target` without `rate`", chosen.span, "write `class(...) == label(x)`")
     expected: int | None = None
     targets: tuple[int, ...] = ()
     match claim.operator, claim.other:
@@ -189,7 +191,7 @@ def _per_input(expression: Comparison, bound: Bound, problems: Problems) -> PerI
         case "!=", Constant() as named:
             targets = (class_index(named, claim.model.output, claim.model.name),)
         case "!=", Target(name=name):
-            targets = _attackable(target_classes(bound.targets[name], claim.model), picked, chosen, problems)
+            targets = target_classes(bound.targets[name], claim.model)
         case _:
             raise SpecError(
                 "VF1069",
@@ -198,6 +200,7 @@ def _per_input(expression: Comparison, bound: Bound, problems: Problems) -> PerI
                 expected="`class(...) == label(x)`, or `class(...) != target`",
                 remedy="say what must hold whatever the trigger",
             )
+    _own_label(targets, picked, claim.span, problems)
     return PerInput(claim.model.name, claim.trigger, picked, expected, targets)
 
 
@@ -282,12 +285,12 @@ def _attackable(targets: tuple[int, ...], picked: Selection, chosen: Chosen, pro
     return kept
 
 
-def _own_label(targets: tuple[int, ...], picked: Selection, rate: Rate, problems: Problems) -> None:
+def _own_label(targets: tuple[int, ...], picked: Selection, place: Span, problems: Problems) -> None:
     own = [target for target in targets if picked.labels is None or target in picked.labels]
     if own and not picked.label_is_not_target:
         problems.warn(
             "VF1105",
-            f"inputs whose label is already the target ({own[0]}) count as successes of the trigger",
-            rate.span,
-            "leave them out: `where label(x) != target`",
+            f"inputs whose label is already the target ({own[0]}) count against the property",
+            place,
+            "leave them out, with `where label(x) != ...`",
         )

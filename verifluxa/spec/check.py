@@ -20,7 +20,7 @@ from verifluxa.spec.problems import Problems, SpecWarning
 from verifluxa.spec.properties import check_property
 from verifluxa.spec.read import decode, read_bytes
 from verifluxa.spec.spaces import check_space
-from verifluxa.spec.spec import ImageSpace, Property, Spec
+from verifluxa.spec.spec import DataDecl, ImageSpace, Property, Spec
 from verifluxa.spec.triggers import check_trigger
 
 VERSION = 1
@@ -120,8 +120,13 @@ def _world(file: syntax.File, table: Table, settings: Mapping[str, str], problem
     def space(item: syntax.ModelSyntax | syntax.DataSyntax | syntax.TriggerSyntax) -> ImageSpace:
         return table.find(item.space, "input space", spaces)
 
+    def check_data_of(item: syntax.DataSyntax) -> DataDecl:
+        found = check_data(item, models.values(), params, problems)
+        space(item)
+        return found
+
     models = _each(file, syntax.ModelSyntax, lambda item: check_model(item, space(item), problems), problems)
-    data = _each(file, syntax.DataSyntax, lambda item: check_data(item, space(item), params, problems), problems)
+    data = _each(file, syntax.DataSyntax, check_data_of, problems)
     triggers = _each(file, syntax.TriggerSyntax, lambda item: check_trigger(item, space(item), problems), problems)
     return World(table, spaces, models, data, triggers, params)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 
 from verifluxa.errors import SpecError
@@ -50,21 +50,23 @@ def check_model(syntax: ModelSyntax, space: ImageSpace, problems: Problems) -> M
 
 
 def check_data(
-    syntax: DataSyntax, space: ImageSpace, params: Mapping[str, Fraction | None], problems: Problems
+    syntax: DataSyntax, models: Iterable[ModelDecl | None], params: Mapping[str, Fraction | None], problems: Problems
 ) -> DataDecl:
     """The declaration of a data set. Wrong settings are reported: VF1023 to VF1025, VF1051, VF1052, VF1054, VF1055."""
+    counts = [model.output.count for model in models if model is not None and model.space == syntax.space.text]
     entries = blocks.settings(syntax.block, _DATA, problems)
     take = entries.get("take")
     digest = entries.get("digest")
     first = entries.get(blocks.LABELS_START)
     return DataDecl(
         name=syntax.name.text,
-        space=space.name,
+        space=syntax.space.text,
         file=_path(entries, "file", problems),
         digest=None if digest is None else problems.attempt(lambda: blocks.digest(digest)),
         take=None if take is None else problems.attempt(lambda: _take(take, params)),
         labels_start_at=(first is not None and problems.attempt(lambda: _labels_start(first))) or 0,
         span=syntax.span,
+        classes=max(counts, default=None),
     )
 
 

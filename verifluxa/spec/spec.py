@@ -61,7 +61,10 @@ class ModelDecl:
 
 @dataclass(frozen=True)
 class DataDecl:
-    """A data set: `take` is how many inputs from the front, before any `where`."""
+    """A data set: `take` is how many inputs from the front, before any `where`.
+
+    `classes` is the largest number of classes that a model of its input space has; None without a model.
+    """
 
     name: str
     space: str
@@ -70,6 +73,7 @@ class DataDecl:
     take: int | None
     labels_start_at: int
     span: Span
+    classes: int | None = None
 
 
 @dataclass(frozen=True)
