@@ -21,15 +21,18 @@ from verifluxa.spec.spec import (
     PatchTrigger,
     PerInput,
     Property,
-    RateBound,
     Spec,
     Statement,
 )
 
-SOFTMAX_GAP = {("softmax", "float32"): 2.0**-20, ("logsoftmax", "float32"): 2.0**-19}
+SOFTMAX_GAP = {
+    ("softmax", "float32"): 2.0**-20,
+    ("logsoftmax", "float32"): 2.0**-19,
+    ("softmax", "float64"): 2.0**-49,
+    ("logsoftmax", "float64"): 2.0**-48,
+}
 """Logit gaps at or below this may tie after a float32 softmax: one unit in the last place of a probability
 near 1 is 2^-24, exp and the division are within a few; logsoftmax rounds at the size of log(sum)."""
-SOFTMAX_GAP_64 = {"softmax": 2.0**-49, "logsoftmax": 2.0**-48}
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,16 +45,30 @@ class _Asked:
     pairs: tuple[tuple[int, int], ...]
 
 
-def lower(spec: Spec, prop: Property, graph: Graph, data: Dataset, digest: str, arithmetic: str) -> Problem:
+@dataclass(frozen=True, eq=False)
+class Given:
+    """What a property is asked of.
+
+    Attributes:
+        graph: the lifted network, which reads encoded inputs.
+        data: the data set that the property speaks of.
+        digest: the property digest.
+        arithmetic: `float32`, `float64` or `real`.
+    """
+
+    graph: Graph
+    data: Dataset
+    digest: str
+    arithmetic: str
+
+
+def lower(spec: Spec, prop: Property, given: Given) -> Problem:
     """Puts one property's question together.
 
     Args:
         spec: the checked spec.
         prop: one of its properties.
-        graph: the lifted network, which reads encoded inputs.
-        data: the data set that the property speaks of.
-        digest: the property digest.
-        arithmetic: `float32`, `float64` or `real`.
+        given: the network, the data, the digest and the arithmetic.
 
     Raises:
         ModelError: VF2201 when the network's outputs are not the declared classes.
@@ -61,8 +78,9 @@ def lower(spec: Spec, prop: Property, graph: Graph, data: Dataset, digest: str, 
     statement = prop.statement
     model = next(m for m in spec.models if m.name == statement.model)
     space = next(s for s in spec.spaces if s.name == model.space)
-    _fits(arithmetic, graph.dtype)
-    deployed = deploy(graph, model, space)
+    data, arithmetic = given.data, given.arithmetic
+    _fits(arithmetic, given.graph.dtype)
+    deployed = deploy(given.graph, model, space)
     classes = model.output.count
     if deployed.output_shape != (classes,):
         raise ModelError(
@@ -78,7 +96,7 @@ def lower(spec: Spec, prop: Property, graph: Graph, data: Dataset, digest: str, 
     trigger = statement.trigger
     return Problem(
         name=prop.name,
-        digest=digest,
+        digest=given.digest,
         graph=deployed,
         inputs=np.ascontiguousarray(data.inputs[positions]),
         labels=labels,
@@ -154,11 +172,7 @@ def _readout(graph: Graph, arithmetic: str) -> tuple[int, float]:
     last = graph.nodes[-1]
     if not isinstance(last.op, Softmax | LogSoftmax):
         return -1, 0.0
-    if arithmetic == "float64":
-        gap = SOFTMAX_GAP_64[last.op.kind]
-    else:
-        gap = SOFTMAX_GAP.get((last.op.kind, arithmetic), 0.0)
-    return last.inputs[0], gap
+    return last.inputs[0], SOFTMAX_GAP.get((last.op.kind, arithmetic), 0.0)
 
 
 def _rows(classes: int, gap: float) -> Rows:

@@ -21,12 +21,13 @@ from verifluxa.inputs import Choice, Inputs, LoadedModel, load_inputs
 from verifluxa.question import Problem
 from verifluxa.result.build import Asked, Spent, property_result, unasked_result
 from verifluxa.result.result import DataUsed, FileUsed, Machine, ModelUsed, PropertyResult, Result
+from verifluxa.spec.digest import property_digest
+from verifluxa.spec.plain import explain_property
 from verifluxa.spec.spec import Property, RateBound
 from verifluxa.strategy.load import Strategy, load_strategy
 from verifluxa.verdict import Reason, Verdict
 
-DEFAULT_ARITHMETIC = "real"
-ARITHMETICS = ("real",)
+ARITHMETICS = ("float32", "float64", "real")
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Request:
         choice: what the user chooses over the spec.
         strategy, cluster: names on the shelf, or paths of `.toml` files.
         budget: seconds for the whole run, or None.
-        arithmetic: which evaluations the proof covers.
+        arithmetic: which evaluations the proof covers: `float32`, `float64`, `real`; None for the model's own.
         seed: of every random choice; None for the strategy's own.
     """
 
@@ -47,7 +48,7 @@ class Request:
     strategy: str = "balanced"
     cluster: str = "laptop"
     budget: float | None = None
-    arithmetic: str = DEFAULT_ARITHMETIC
+    arithmetic: str | None = None
     seed: int | None = None
 
 
@@ -72,7 +73,7 @@ class More(TypedDict, total=False):
     params: Mapping[str, str]
     properties: tuple[str, ...]
     budget: float | None
-    arithmetic: str
+    arithmetic: str | None
     seed: int | None
 
 
@@ -98,8 +99,8 @@ def verify(
         VerifluxaError: whatever the user can mend: the spec, a model or data file, a name or a value.
     """
     choice = Choice(models or {}, data or {}, more.get("params", {}), more.get("properties", ()))
-    arithmetic = more.get("arithmetic", DEFAULT_ARITHMETIC)
-    return run(Request(str(spec), choice, strategy, cluster, more.get("budget"), arithmetic, more.get("seed")))
+    limits = (more.get("budget"), more.get("arithmetic"), more.get("seed"))
+    return run(Request(str(spec), choice, strategy, cluster, *limits))
 
 
 @dataclass(frozen=True)
@@ -124,11 +125,11 @@ class Ready:
 class Prepared:
     """A run before the work: everything is read, checked and put into questions."""
 
-    request: Request
     strategy: Strategy
     cluster: Cluster
     inputs: Inputs
     ready: tuple[Ready, ...]
+    arithmetic: str
     deadline: float | None
 
 
@@ -148,16 +149,34 @@ def prepare(request: Request) -> Prepared:
     Raises:
         VerifluxaError: whatever the user can mend.
     """
-    if request.arithmetic not in ARITHMETICS:
-        raise UsageError("VF4404", f"there is no arithmetic `{request.arithmetic}`", expected=" or ".join(ARITHMETICS))
     deadline = None if request.budget is None else time.monotonic() + request.budget
     strategy = load_strategy(request.strategy)
     if request.seed is not None:
         strategy = replace(strategy, seed=request.seed)
     cluster = load_cluster(request.cluster)
+    _known(request.arithmetic)
     inputs = load_inputs(request.spec, request.choice)
-    ready = tuple(_make_ready(inputs, prop, request.arithmetic) for prop in inputs.properties)
-    return Prepared(request, strategy, cluster, inputs, ready, deadline)
+    arithmetic = request.arithmetic or _deployed(inputs)
+    ready = tuple(_make_ready(inputs, prop, arithmetic) for prop in inputs.properties)
+    return Prepared(strategy, cluster, inputs, ready, arithmetic, deadline)
+
+
+def _known(arithmetic: str | None) -> None:
+    if arithmetic is not None and arithmetic not in ARITHMETICS:
+        raise UsageError("VF4010", f"there is no arithmetic `{arithmetic}`", expected=" or ".join(ARITHMETICS))
+
+
+def _deployed(inputs: Inputs) -> str:
+    """The arithmetic in which the models compute."""
+    types = {inputs.models[prop.statement.model].lifted.graph.dtype for prop in inputs.properties}
+    if len(types) > 1:
+        raise UsageError(
+            "VF4404",
+            f"the models of this spec compute in different types: {', '.join(sorted(types))}",
+            expected="properties of one type in a run",
+            remedy="verify them one by one with --property NAME, or all with --arithmetic real",
+        )
+    return types.pop()
 
 
 def carry_out(prepared: Prepared, company: Company | None = None) -> Result:
@@ -207,21 +226,19 @@ def _decide_all(prepared: Prepared, pool: Pool, plan: Plan, company: Company) ->
 
 def asked_of(inputs: Inputs, prop: Property) -> Asked:
     """What the spec says of a property."""
-    from verifluxa.spec.digest import property_digest
-    from verifluxa.spec.words import plain_words
-
     statement = prop.statement
     model = inputs.models[statement.model].decl
     digest = property_digest(inputs.spec, prop, {name: item.sha256 for name, item in inputs.data.items()})
     limit = statement.limit if isinstance(statement, RateBound) else None
-    return Asked(prop.name, plain_words(inputs.spec, prop), prop.span, digest, limit, model.output.labels)
+    words = explain_property(inputs.spec, prop).words
+    return Asked(prop.name, words, prop.span, digest, limit, model.output.labels)
 
 
 def problem_of(inputs: Inputs, prop: Property, digest: str, arithmetic: str) -> Problem:
     """The questions of a property.
 
     Raises:
-        DataError: when nothing is left to prove.
+        DataError: when no input is left to prove anything about.
         UnsupportedError: when the engine has no sound answer for the network.
     """
     from verifluxa.lower import Given, lower
@@ -251,7 +268,7 @@ def _result(prepared: Prepared, properties: tuple[PropertyResult, ...]) -> Resul
         models=tuple(_model_used(name, model) for name, model in inputs.models.items()),
         data=tuple(_data_used(inputs, name, properties) for name in inputs.data),
         strategy=(prepared.strategy.name, prepared.strategy.sha256),
-        arithmetic=prepared.request.arithmetic,
+        arithmetic=prepared.arithmetic,
         properties=properties,
         machine=Machine(cluster.name, cluster.workers, cluster.device),
         interrupted=any(item.reason is Reason.INTERRUPTED for item in properties),

@@ -225,7 +225,9 @@ def _round(
         weight[row, kept_at] = 1.0
         if pair_at is not None:
             weight[row, len(keep) + pair_at] = 1.0
-    form = Layer(weight, np.zeros((1, len(winners))), own * np.abs(weight), np.full((1, len(winners)), rounding.tiny(1)))
+    form = Layer(
+        weight, np.zeros((1, len(winners))), own * np.abs(weight), np.full((1, len(winners)), rounding.tiny(1))
+    )
     return form, _next_players(players)
 
 

@@ -48,9 +48,7 @@ class ClippedBounds:
     contradicted: Tensor
 
 
-def self_clip(
-    net: Net, layers: list[LayerBounds], geometry: Geometry, pairs: Pairs, plane: RowPlanes
-) -> ClippedBounds:
+def self_clip(net: Net, layers: list[LayerBounds], geometry: Geometry, pairs: Pairs, plane: RowPlanes) -> ClippedBounds:
     """One round: clips every hidden layer by one plane per claim, bottom up.
 
     Args:

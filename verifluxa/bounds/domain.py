@@ -102,8 +102,7 @@ def _geometry(domains: Domains, low: Tensor, high: Tensor) -> Geometry:
     shift = (high + low) / 2 - center @ directions.T
     if len(directions):
         weighted = directions * (0.64 * size * half**2)[:, None, :]
-        regular = torch.diag_embed(strip_half.clamp(min=1e-9) ** 2)
-        ridge = torch.linalg.solve(weighted @ directions.T + regular, weighted)
+        ridge = torch.linalg.solve(_regular(weighted @ directions.T, strip_half**2), weighted)
     else:
         ridge = center.new_zeros(len(center), 0, size)
     # Whatever beta does to the sums below, their own rounding stays under this share of its terms.
@@ -111,6 +110,12 @@ def _geometry(domains: Domains, low: Tensor, high: Tensor) -> Geometry:
     strip_half = strip_half + ROUNDING_SHARE * reach
     empty = torch.zeros(len(center), dtype=torch.bool, device=center.device)
     return Geometry(center, half, largest, directions, ridge, strip_half, shift, empty)
+
+
+def _regular(matrix: Tensor, diagonal: Tensor) -> Tensor:
+    """`matrix + diag(diagonal)`, kept away from singular: any beta is sound, so a little more changes nothing."""
+    trace = matrix.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True)
+    return matrix + torch.diag_embed(diagonal + 1e-9 * trace + 1e-9)
 
 
 def spread(rows: Tensor, domain: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor]:
@@ -157,6 +162,6 @@ def spread_shared(rows: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor]:
         weight = half / (rest.abs() + 1e-3 * rows.abs().amax(-1, keepdim=True) + 1e-12)
         penalty = strip_half / (beta.abs() + 1e-3 * beta.abs().amax(-1, keepdim=True) + 1e-12)
         weighted = directions * weight[:, :, None, :]
-        matrix = weighted @ directions.T + torch.diag_embed(penalty + 1e-12)
+        matrix = _regular(weighted @ directions.T, penalty)
         beta = torch.linalg.solve(matrix, weighted @ rows[..., None])[..., 0]
     return up, down

@@ -124,7 +124,9 @@ def _clip(lower: Tensor, upper: Tensor, parameters: Parameters) -> Relaxation:
     return Relaxation(lower_slope, -mirrored, upper_slope, upper_intercept)
 
 
-def _tangent_above(lower: Tensor, upper: Tensor, f: Callable[[Tensor], Tensor], df: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+def _tangent_above(
+    lower: Tensor, upper: Tensor, f: Callable[[Tensor], Tensor], df: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor]:
     """A line above an S-shaped function (convex left of 0, concave right of it) on [l, u].
 
     Chord where it lies above (its slope is at most f'(u)), else the tangent at the smallest point found by
@@ -150,7 +152,9 @@ def _tangent_above(lower: Tensor, upper: Tensor, f: Callable[[Tensor], Tensor], 
     return slope, intercept + torch.where(narrow, (upper - lower), torch.zeros_like(lower))
 
 
-def _smooth(f: Callable[[Tensor], Tensor], df: Callable[[Tensor], Tensor], center: float) -> Callable[[Tensor, Tensor, Parameters], Relaxation]:
+def _smooth(
+    f: Callable[[Tensor], Tensor], df: Callable[[Tensor], Tensor], center: float
+) -> Callable[[Tensor, Tensor, Parameters], Relaxation]:
     """Relaxation of f, where f(z) - center is odd: the line below is the mirrored line above."""
 
     def bounds(lower: Tensor, upper: Tensor, parameters: Parameters) -> Relaxation:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csc_array, coo_array, diags_array, kron, eye_array
+from scipy.sparse import coo_array, csc_array, diags_array, eye_array, kron
 
 from verifluxa.bounds.rounding import TERMS
 from verifluxa.graph.ops import Affine, Conv, Divide, MeanPool, Op, Reshape, Scale, Shape, Shift, Sizes, Transpose
@@ -55,7 +55,9 @@ def _affine(op: Affine, shape: Shape) -> tuple[object, Floats]:
     return kron(eye_array(repeat), weight), np.tile(bias, repeat)
 
 
-def _windows(sizes: Sizes, window: Sizes, stride: Sizes, pad_low: Sizes, steps: tuple[Sizes, Sizes]) -> tuple[Integers, NDArray[np.bool_]]:
+def _windows(
+    sizes: Sizes, window: Sizes, stride: Sizes, pad_low: Sizes, steps: tuple[Sizes, Sizes]
+) -> tuple[Integers, NDArray[np.bool_]]:
     """Flat spatial input index of each (output position, window element), and whether it lies inside."""
     outputs, dilation = steps
     axes = []

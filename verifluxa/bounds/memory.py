@@ -1,24 +1,64 @@
-"""How much may be worked on at once: batches are sized from free memory, never from a constant."""
+"""How much may be worked on at once: batches are sized from free memory; out-of-memory halves them and goes on."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+Result = TypeVar("Result")
 
 SHARE = 0.02
-"""Share of free memory that one batch of float64 rows may fill: a few dozen temporaries live at a time."""
-CACHE_ROWS = 4_000_000
-"""No more numbers per temporary than this: larger ones leave the processor's caches and gain nothing."""
+"""Share of free memory that one temporary may fill: a few dozen of them live at a time."""
+CACHE_NUMBERS = 4_000_000
+"""No more float64 numbers per temporary than this on a CPU: larger ones leave the caches and gain nothing."""
 
 
-def free_bytes() -> int:
-    """Free memory of the machine, in bytes."""
+def free_bytes(device: str = "cpu") -> int:
+    """Free memory of the machine or of the GPU, in bytes."""
+    if device.startswith("cuda"):
+        return int(torch.cuda.mem_get_info(device)[0])
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError):
         return 1 << 30
 
 
-def rows_that_fit(width: int) -> int:
+def rows_that_fit(width: int, device: str = "cpu") -> int:
     """How many rows of `width` float64 numbers make a good batch."""
-    numbers = min(free_bytes() * SHARE / 8, CACHE_ROWS)
+    numbers = free_bytes(device) * SHARE / 8
+    if device == "cpu":
+        numbers = min(numbers, CACHE_NUMBERS)
     return max(1, int(numbers // max(1, width)))
+
+
+def in_chunks(count: int, size: int, work: Callable[[int, int], Result]) -> list[Result]:
+    """Calls `work(start, end)` on consecutive ranges of 0..count, of at most `size`; halves when memory runs out.
+
+    Raises:
+        MemoryError: when even one item does not fit.
+    """
+    results: list[Result] = []
+    start = 0
+    while start < count:
+        end = min(count, start + size)
+        try:
+            results.append(work(start, end))
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if end - start == 1:
+                raise MemoryError("one item alone does not fit into memory") from error
+            size = (end - start) // 2
+            continue
+        start = end
+    return results
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Python's own error, and the two ways in which torch says it."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

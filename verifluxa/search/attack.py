@@ -216,7 +216,9 @@ def _coordinates(
     return candidate
 
 
-def count_violations(work: Workspace, net: Net, claims: Claims, triggers: Tensor) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def count_violations(
+    work: Workspace, net: Net, claims: Claims, triggers: Tensor
+) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """How many inputs each trigger (K, d) makes violate, by the center network, shape (K,)."""
     batch = _batch([claims], len(triggers), work)
     with torch.no_grad():

@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.domain import Domains, geometry
+from verifluxa.bounds.domain import Domains, Geometry, geometry
 from verifluxa.bounds.linear import Net, Pairs, all_layers
 from verifluxa.evidence import BoxSplit, Node, Outcome, StripSplit, Witness
 from verifluxa.question import Question
 from verifluxa.search.attack import count_violations
-from verifluxa.search.claims import Verdicts, decide_claims
+from verifluxa.search.claims import Scene, Verdicts, decide_claims
 from verifluxa.search.directions import strip_directions
 from verifluxa.search.replay import witness
 from verifluxa.search.root import Rooted, drop_records
@@ -145,14 +145,14 @@ def _process(
     of_domain = torch.repeat_interleave(torch.arange(len(batch), device=work.device), sizes)
     pairs = Pairs(of_domain, claims.input)
     layers = all_layers(net, shape, pairs)
-    everything = torch.arange(len(claims), device=work.device)
-    verdicts = decide_claims(work, net, layers, shape, (everything, pairs, claims), settings.clip_rounds)
-    scores = _scores(verdicts, of_domain, shape, domains)
+    verdicts = decide_claims(Scene(work, net, shape), layers, pairs, claims, settings.clip_rounds)
+    pixels, strips = _scores(verdicts, of_domain, shape, domains)
     corners = _corners(work, verdicts, of_domain, domains)
     starts = (sizes.cumsum(0) - sizes).tolist()
     for number, ((search, domain), start) in enumerate(zip(batch, starts, strict=True)):
         own = slice(start, start + len(domain.claims))
-        _settle(work, net, (search, domain), _part(verdicts, own), (corners[number], *(s[number] for s in scores)))
+        choice = (corners[number], pixels[number], strips[number])
+        _settle(work, net, (search, domain), _part(verdicts, own), choice)
 
 
 def _domains(opened: list[_Open], directions: Tensor) -> Domains:
@@ -171,7 +171,7 @@ def _part(verdicts: Verdicts, own: slice) -> Verdicts:
     return Verdicts(verdicts.alive[own], verdicts.row[own], verdicts.planes[own], (slopes[own], values[own]))
 
 
-def _scores(verdicts: Verdicts, of_domain: Tensor, shape: object, domains: Domains) -> tuple[Tensor, Tensor]:
+def _scores(verdicts: Verdicts, of_domain: Tensor, shape: Geometry, domains: Domains) -> tuple[Tensor, Tensor]:
     """Influence of each pixel (D, d) and each strip (D, m) on the claims that are still alive."""
     slopes, _ = verdicts.steering
     half = (domains.upper - domains.lower) / 2
@@ -179,8 +179,8 @@ def _scores(verdicts: Verdicts, of_domain: Tensor, shape: object, domains: Domai
     weight = torch.where(verdicts.alive, 1 / size, torch.zeros_like(size))
     weighted = torch.nan_to_num(slopes * weight[:, None])
     pixels = half.new_zeros(half.shape).index_add(0, of_domain, weighted.abs()) * half
-    strips_half = shape.strip_half  # type: ignore[attr-defined]
-    beta = (weighted[:, None] @ shape.ridge[of_domain].transpose(1, 2))[:, 0]  # type: ignore[attr-defined]
+    strips_half = shape.strip_half
+    beta = (weighted[:, None] @ shape.ridge[of_domain].transpose(1, 2))[:, 0]
     strips = strips_half.new_zeros(strips_half.shape).index_add(0, of_domain, beta.abs()) * strips_half
     return pixels, strips
 
@@ -236,9 +236,7 @@ def _refutes(work: Workspace, net: Net, search: _Search, tried: tuple[_Open, Cla
     return True
 
 
-def _split(
-    work: Workspace, domain: _Open, alive: Claims, scores: tuple[Tensor, Tensor]
-) -> list[_Open] | None:
+def _split(work: Workspace, domain: _Open, alive: Claims, scores: tuple[Tensor, Tensor]) -> list[_Open] | None:
     """Two halves along the pixel or strip with the largest score; None when it is a single point."""
     pixels, strips = scores
     width = domain.upper - domain.lower

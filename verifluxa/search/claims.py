@@ -18,6 +18,22 @@ SLACK = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
+class Scene:
+    """Where claims are decided: the problem's tables, a placement's network, a batch of domains."""
+
+    work: Workspace
+    net: Net
+    geometry: Geometry
+
+    def bounded(self, layers: list[LayerBounds], inputs: Tensor) -> Tensor:
+        """Pairs on which no sum of any layer can overflow; NaN counts as overflow, shape (B,)."""
+        fine = ~self.net.unsafe[inputs]
+        for layer in layers:
+            fine = fine & (layer.radius < self.net.largest_radius).all(1)
+        return fine
+
+
+@dataclass(frozen=True, eq=False)
 class Planes:
     """Upper planes of the rows of claims: values at the center (C, r), slopes (C, r, d), largest values (C, r)."""
 
@@ -57,9 +73,7 @@ class Verdicts:
     steering: tuple[Tensor, Tensor]
 
 
-def row_planes(
-    work: Workspace, net: Net, layers: list[LayerBounds], geometry: Geometry, of: tuple[Tensor, Pairs, Tensor]
-) -> tuple[Planes, Tensor]:
+def row_planes(scene: Scene, layers: list[LayerBounds], of: tuple[Tensor, Pairs, Tensor]) -> tuple[Planes, Tensor]:
     """Planes of the given rows of claims.
 
     Args:
@@ -69,49 +83,39 @@ def row_planes(
         the planes, and how far they rise above the center value, shape (C, r).
     """
     index, pairs, rows = of
-    parts = (work.coefficients[rows], work.row_constants[rows])
-    value, slope = output_planes(net, layers, geometry, (index, pairs), parts)
-    up = spread(slope, pairs.domain, geometry)[0]
+    parts = (scene.work.coefficients[rows], scene.work.row_constants[rows])
+    value, slope = output_planes(scene.net, layers, scene.geometry, (index, pairs), parts)
+    up = spread(slope, pairs.domain, scene.geometry)[0]
     return Planes(value, slope, value + up), up
 
 
-def decide_claims(
-    work: Workspace,
-    net: Net,
-    layers: list[LayerBounds],
-    geometry: Geometry,
-    of: tuple[Tensor, Pairs, Claims],
-    clip_rounds: int,
-) -> Verdicts:
+def decide_claims(scene: Scene, layers: list[LayerBounds], pairs: Pairs, claims: Claims, clip_rounds: int) -> Verdicts:
     """Drops claims by plain planes, then by rounds of self-clipping.
 
     Args:
-        of: index of each claim into the pairs of `layers`, the claims' pairs, the claims.
+        layers: bounds of the pairs.
+        pairs: one per claim.
+        claims: whose `input` is that of the pair.
     """
-    index, pairs, claims = of
-    rows = work.alternatives[claims.alternative]
-    planes, up = row_planes(work, net, layers, geometry, (index, pairs, rows))
-    row = fallen_row(planes, up, rows)
-    safe_to_drop = ~net.unsafe[claims.input] & _bounded(net, layers, index)
-    empty = geometry.empty[pairs.domain]
-    row = torch.where(safe_to_drop, row, OPEN)
-    row = torch.where(empty, CONTRADICTED, row)
+    rows = scene.work.alternatives[claims.alternative]
+    everything = torch.arange(len(claims), device=rows.device)
+    planes, up = row_planes(scene, layers, (everything, pairs, rows))
+    safe_to_drop = scene.bounded(layers, claims.input)
+    row = torch.where(safe_to_drop, fallen_row(planes, up, rows), OPEN)
+    row = torch.where(scene.geometry.empty[pairs.domain], CONTRADICTED, row)
     used = torch.full((len(row), clip_rounds), -1, dtype=torch.long, device=row.device)
-    top = planes.tightest()
-    steering = planes.row(top)
+    steering = planes.row(planes.tightest())
     slopes, values = steering.slope.clone(), steering.value.clone()
-    current = _Round(torch.arange(len(row), device=row.device), pairs, [_select(b, index) for b in layers], planes)
+    current = _Round(everything, pairs, layers, planes)
     for number in range(clip_rounds):
         still = (row[current.at] == OPEN) & safe_to_drop[current.at]
         if not still.any():
             break
         current = current.take(still)
-        best = current.planes.tightest()
-        used[current.at, number] = rows[current.at, best]
-        current, fallen = _clip_once(work, net, geometry, current, rows[current.at])
-        row[current.at] = fallen
-        top = current.planes.row(current.planes.tightest())
-        slopes[current.at], values[current.at] = top.slope, top.value
+        used[current.at, number] = rows[current.at, current.planes.tightest()]
+        current, row[current.at] = _clip_once(scene, current, rows[current.at])
+        steering = current.planes.row(current.planes.tightest())
+        slopes[current.at], values[current.at] = steering.slope, steering.value
     return Verdicts(row == OPEN, row, used, (slopes, values))
 
 
@@ -130,13 +134,11 @@ class _Round:
         return _Round(self.at[index], self.pairs.take(index), [_select(b, index) for b in self.layers], planes)
 
 
-def _clip_once(
-    work: Workspace, net: Net, geometry: Geometry, current: _Round, rows: Tensor
-) -> tuple[_Round, Tensor]:
+def _clip_once(scene: Scene, current: _Round, rows: Tensor) -> tuple[_Round, Tensor]:
     plane = current.planes.row(current.planes.tightest())
-    clipped = self_clip(net, current.layers, geometry, current.pairs, plane)
+    clipped = self_clip(scene.net, current.layers, scene.geometry, current.pairs, plane)
     index = torch.arange(len(current.at), device=current.at.device)
-    planes, up = row_planes(work, net, clipped.layers, geometry, (index, current.pairs, rows))
+    planes, up = row_planes(scene, clipped.layers, (index, current.pairs, rows))
     fallen = torch.where(clipped.contradicted, CONTRADICTED, fallen_row(planes, up, rows))
     return _Round(current.at, current.pairs, clipped.layers, planes), fallen
 
@@ -148,14 +150,6 @@ def fallen_row(planes: Planes, up: Tensor, rows: Tensor) -> Tensor:
     best = score.argmin(1)
     at = torch.arange(len(best), device=best.device)
     return torch.where(below.any(1), rows[at, best], OPEN)
-
-
-def _bounded(net: Net, layers: list[LayerBounds], index: Tensor) -> Tensor:
-    """Whether no sum of any layer can overflow (NaN counts as overflow), shape (C,)."""
-    fine = torch.ones(len(layers[0].radius), dtype=torch.bool, device=index.device)
-    for layer in layers:
-        fine = fine & (layer.radius < net.largest_radius).all(1)
-    return fine[index]
 
 
 def _select(bounds: LayerBounds, index: Tensor) -> LayerBounds:

@@ -18,4 +18,5 @@ def strip_directions(net: Net, count: int) -> Tensor:
     if count == 0 or min(weight.shape) < 2 or not bool(weight.any()):
         return weight.new_zeros(0, weight.shape[1])
     _, _, directions = torch.linalg.svd(weight, full_matrices=False)
-    return directions[: min(count, weight.shape[1] - 1)].contiguous()
+    leading: Tensor = directions[: min(count, weight.shape[1] - 1)].contiguous()
+    return leading

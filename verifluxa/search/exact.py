@@ -7,8 +7,8 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from verifluxa.bounds.linear_map import linear_map, pool_windows
-from verifluxa.graph.ops import Activation, Clip, Divide, MaxPool, MeanPool
+from verifluxa.bounds.linear_map import LinearMap, linear_map, pool_windows
+from verifluxa.graph.ops import Activation, Clip, Divide, MaxPool, MeanPool, Op
 from verifluxa.question import Floats, Integers, Problem, Question
 
 Row = NDArray[np.object_]
@@ -51,8 +51,7 @@ def _evaluate(problem: Problem, placement: int, trigger: Floats, index: int) -> 
     return state
 
 
-def _step(op: object, state: Row, shape: tuple[int, ...]) -> Row | None:
-    zero = Fraction(0)
+def _step(op: Op, state: Row, shape: tuple[int, ...]) -> Row | None:
     if isinstance(op, Divide):
         divisors = np.broadcast_to(op.divisor, shape).ravel()
         return np.array([v / Fraction(float(d)) for v, d in zip(state, divisors, strict=True)], dtype=object)
@@ -61,13 +60,13 @@ def _step(op: object, state: Row, shape: tuple[int, ...]) -> Row | None:
     if isinstance(op, Clip):
         low, high = Fraction(op.low), Fraction(op.high)
         return np.array([min(max(v, low), high) for v in state], dtype=object)
-    if isinstance(op, Activation):
-        if op.function != "relu":
-            return None
-        return np.array([max(v, zero) for v in state], dtype=object)
-    linear = linear_map(op, shape)  # type: ignore[arg-type]
-    if linear is None:
-        return None
+    if isinstance(op, Activation) and op.function == "relu":
+        return np.array([max(v, Fraction(0)) for v in state], dtype=object)
+    linear = linear_map(op, shape)
+    return None if linear is None else _affine(linear, state)
+
+
+def _affine(linear: LinearMap, state: Row) -> Row:
     matrix = linear.matrix.tocsr()
     result = []
     for row in range(matrix.shape[0]):

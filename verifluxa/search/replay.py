@@ -12,6 +12,7 @@ from verifluxa.bounds.domain import Domains, geometry
 from verifluxa.bounds.linear import Pairs, all_layers, output_planes
 from verifluxa.evidence import Witness
 from verifluxa.question import Floats, Integers, Problem, Question
+from verifluxa.search.claims import Scene
 from verifluxa.search.exact import exact_margins
 from verifluxa.search.workspace import Claims, Workspace
 
@@ -63,21 +64,18 @@ def violation_margins(problem: Problem, violation: int, inputs: Integers, output
     values = outputs.astype(np.float64) @ problem.rows.coefficients.T + constants
     by_label = problem.violations[violation].by_label
     margins = [
-        max(min(values[n, r] for r in rows) for rows in by_label[int(problem.labels[i])])
-        for n, i in enumerate(inputs)
+        max(min(values[n, r] for r in rows) for rows in by_label[int(problem.labels[i])]) for n, i in enumerate(inputs)
     ]
     return np.array(margins, dtype=np.float64)
 
 
 def witness(work: Workspace, question: Question, trigger: Floats) -> Witness:
-    """The evidence that a trigger gives; it refutes when `holds(witness, arithmetic) >= need`."""
+    """The evidence that a trigger gives; it refutes when `need` inputs violate."""
     problem = work.problem
     played = replay(problem, question, trigger)
     sure = surely_violated(work, question, trigger, played.inputs)
-    if problem.arithmetic == "real":
-        violated = _in_real(work, question, trigger, played, sure)
-    else:
-        violated = played.margins > 0
+    real = problem.arithmetic == "real"
+    violated = _in_real(work, question, trigger, played, sure) if real else played.margins > 0
     margins = tuple(float(m) for m in played.margins[violated])
     inputs = tuple(int(i) for i in played.inputs[violated])
     return Witness(trigger, inputs, margins, int((sure & violated).sum()))
@@ -116,7 +114,5 @@ def _lowest(work: Workspace, placement: int, trigger: Floats, claims: Claims) ->
     rows = work.alternatives[claims.alternative]
     parts = (-work.coefficients[rows], -work.row_constants[rows])
     value, _ = output_planes(net, layers, shape, (index, pairs.take(index)), parts)
-    fine = ~net.unsafe[claims.input]
-    for layer in layers:
-        fine = fine & (layer.radius < net.largest_radius).all(1)[index]
+    fine = Scene(work, net, shape).bounded(layers, inputs)[index]
     return torch.where(fine, (-value).amin(1), torch.full((len(claims),), -torch.inf, dtype=value.dtype))

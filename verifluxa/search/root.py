@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.domain import Domains, Geometry, geometry
-from verifluxa.bounds.linear import LayerBounds, Net, Pairs, all_layers, evaluate
+from verifluxa.bounds.domain import Domains, geometry
+from verifluxa.bounds.linear import LayerBounds, Pairs, all_layers, evaluate
+from verifluxa.bounds.memory import in_chunks, rows_that_fit
 from verifluxa.evidence import OPEN, Dropped
-from verifluxa.bounds.memory import rows_that_fit
 from verifluxa.question import Question
-from verifluxa.search.claims import fallen_row, row_planes
+from verifluxa.search.claims import Scene, fallen_row, row_planes
 from verifluxa.search.workspace import Claims, Workspace
 
 
@@ -49,11 +49,10 @@ def look(work: Workspace, questions: Sequence[Question], method: str) -> list[Ro
         questions: of one placement.
         method: `interval` or `crown`.
     """
-    net = work.net(questions[0].placement)
     per_question = [work.claims(q.violation, q.selection) for q in questions]
     inputs, claims, back = _distinct(per_question, len(work.alternatives))
-    shape = geometry(whole_domain(work))
-    row = _decide(work, net, shape, inputs, claims, method)
+    scene = Scene(work, work.net(questions[0].placement), geometry(whole_domain(work)))
+    row = _decide(scene, inputs, claims, method)
     rooted, start = [], 0
     for question, own in zip(questions, per_question, strict=True):
         rows = row[back[start : start + len(own)]]
@@ -79,35 +78,46 @@ def _distinct(per_question: list[Claims], alternatives: int) -> tuple[Tensor, Cl
     return inputs, Claims(index, keys % alternatives, torch.zeros_like(keys)), back
 
 
-def _decide(work: Workspace, net: Net, shape: Geometry, inputs: Tensor, claims: Claims, method: str) -> Tensor:
-    """Fallen rows of distinct claims: first the row that looks most hopeless at the center, then all."""
+def _decide(scene: Scene, inputs: Tensor, claims: Claims, method: str) -> Tensor:
+    """Fallen rows of distinct claims (sorted by input), in batches of inputs that fit into memory."""
+    across = sum(layer.weight.shape[0] * layer.weight.shape[1] for layer in scene.net.layers)
+
+    def some(start: int, end: int) -> Tensor:
+        first, last = torch.searchsorted(claims.input, torch.tensor([start, end], device=inputs.device)).tolist()
+        own = claims.take(torch.arange(first, last, device=inputs.device))
+        local = Claims(own.input - start, own.alternative, own.position)
+        return _decide_some(scene, inputs[start:end], local, method)
+
+    return torch.cat(in_chunks(len(inputs), max(8, 4 * rows_that_fit(across, scene.work.device)), some))
+
+
+def _decide_some(scene: Scene, inputs: Tensor, claims: Claims, method: str) -> Tensor:
+    """First the row that looks most hopeless at the center, then all rows of what is left."""
+    work, net, shape = scene.work, scene.net, scene.geometry
     pairs = Pairs(torch.zeros_like(inputs), inputs)
     layers = all_layers(net, shape, pairs, method)
     outputs = evaluate(net, shape.center.expand(len(inputs), -1), inputs)
     likely = work.row_values(outputs[claims.input], claims.alternative).argmin(1)
     rows = work.alternatives[claims.alternative]
     at = torch.arange(len(claims), device=rows.device)
-    result = _fall(work, net, layers, shape, (claims.input, pairs, rows[at, likely][:, None]))
+    result = _fall(scene, layers, (claims.input, pairs, rows[at, likely][:, None]))
     rest = (result == OPEN).nonzero()[:, 0]
     if len(rest) and rows.shape[1] > 1:
-        result[rest] = _fall(work, net, layers, shape, (claims.input[rest], pairs, rows[rest]))
-    fine = ~net.unsafe[inputs]
-    for layer in layers:
-        fine = fine & (layer.radius < net.largest_radius).all(1)
-    return torch.where(fine[claims.input], result, OPEN)
+        result[rest] = _fall(scene, layers, (claims.input[rest], pairs, rows[rest]))
+    return torch.where(scene.bounded(layers, inputs)[claims.input], result, OPEN)
 
 
-def _fall(
-    work: Workspace, net: Net, layers: list[LayerBounds], shape: Geometry, of: tuple[Tensor, Pairs, Tensor]
-) -> Tensor:
+def _fall(scene: Scene, layers: list[LayerBounds], of: tuple[Tensor, Pairs, Tensor]) -> Tensor:
     index, pairs, rows = of
-    widest = max(layer.weight.shape[0] for layer in net.layers)
-    result = []
-    for chunk in torch.split(torch.arange(len(index), device=rows.device), rows_that_fit(widest * rows.shape[1])):
-        own = pairs.take(index[chunk])
-        planes, up = row_planes(work, net, layers, shape, (index[chunk], own, rows[chunk]))
-        result.append(fallen_row(planes, up, rows[chunk]))
-    return torch.cat(result) if result else rows.new_zeros(0)
+    widest = max(layer.weight.shape[0] for layer in scene.net.layers)
+
+    def some(start: int, end: int) -> Tensor:
+        own = (index[start:end], pairs.take(index[start:end]), rows[start:end])
+        planes, up = row_planes(scene, layers, own)
+        return fallen_row(planes, up, rows[start:end])
+
+    results = in_chunks(len(index), rows_that_fit(widest * rows.shape[1], scene.work.device), some)
+    return torch.cat(results) if results else rows.new_zeros(0)
 
 
 def drop_records(claims: Claims, row: Tensor, planes: Tensor | None = None) -> list[Dropped]:
