@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from verifluxa.spec.spec import (
-    Property,
-    RateBound,
-    Spec,
-    named,
-)
+from verifluxa.spec.spec import Property, RateBound, Spec, named
+from verifluxa.spec.words import plain_words
 
 
 @dataclass(frozen=True)
