@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -10,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from verifluxa.data.dataset import Dataset
-from verifluxa.errors import UsageError
+from verifluxa.errors import DataError, UsageError
 from verifluxa.library import Shelf, resolve
+from verifluxa.spec.paths import beside
 from verifluxa.spec.problems import SpecWarning
 from verifluxa.spec.spec import DataDecl, ImageSpace, ModelDecl, Property, Spec
 
@@ -146,19 +148,41 @@ def load_model_of(spec: Spec, decl: ModelDecl, choice: Choice) -> LoadedModel:
 
 
 def file_digest(path: str) -> str:
-    """`sha256:` and hex digits of a file that has just been read."""
-    with open(path, "rb") as file:
-        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+    """`sha256:` and hex digits of a file's bytes, read in pieces.
+
+    Raises:
+        DataError: VF3905 when it is no file or cannot be read.
+    """
+    try:
+        if not stat.S_ISREG(Path(path).stat().st_mode):
+            raise _unreadable(path, "it is not a file")
+        with open(path, "rb") as file:
+            return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise _unreadable(path, error.strerror or str(error)) from error
+
+
+def _unreadable(path: str, reason: str) -> DataError:
+    return DataError("VF3905", f"the file cannot be read: {reason}", place=path, remedy="check the path")
+
+
+def data_path(spec: Spec, decl: DataDecl, chosen: Mapping[str, str]) -> str:
+    """Where a data set is: what the user chose, else what the spec says.
+
+    Raises:
+        UsageError: VF4408 when neither names a file.
+    """
+    path = chosen.get(decl.name) or _beside(spec, decl.file)
+    if path is None:
+        raise _nobody_gave("data", decl.name)
+    return path
 
 
 def _data(spec: Spec, decl: DataDecl, choice: Choice) -> Dataset:
     from verifluxa.data.load import load_dataset
 
-    path = choice.data.get(decl.name) or _beside(spec, decl.file)
-    if path is None:
-        raise _nobody_gave("data", decl.name)
     space = next(item for item in spec.spaces if item.name == decl.space)
-    return load_dataset(decl, space, path)
+    return load_dataset(decl, space, data_path(spec, decl, choice.data))
 
 
 def _shape(space: ImageSpace) -> tuple[int, int, int]:
@@ -167,7 +191,7 @@ def _shape(space: ImageSpace) -> tuple[int, int, int]:
 
 def _beside(spec: Spec, file: str | None) -> str | None:
     """A file as the spec writes it, which is relative to the spec."""
-    return None if file is None else str(Path(spec.path).parent / file)
+    return None if file is None else str(beside(spec.path, file))
 
 
 def _nobody_gave(thing: str, name: str) -> UsageError:

@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from result_fakes import per_input_outcomes
 
 from verifluxa.evidence import Outcome, Witness
 from verifluxa.question import Question
@@ -73,17 +74,6 @@ def test_stages_share_the_time_of_a_placement(problem, open_outcomes):
 @pytest.mark.parametrize(("need", "margin"), [(1, 0.9), (2, 0.5), (3, 0.1), (4, 0.1)])
 def test_the_deciding_margin_is_the_need_th_largest(need, margin):
     assert deciding_margin((0.5, 0.9, 0.1), need) == margin
-
-
-def per_input_outcomes(problem) -> list[Outcome]:
-    """Input 4 safe everywhere, input 7 flipped at one place, input 9 open at one place."""
-    witness = Witness(np.zeros(6), (1,), (0.5,), 1)
-    special = {(1, 1): (Verdict.FALSIFIED, None, witness), (0, 2): (Verdict.UNKNOWN, Reason.NODES, None)}
-    outcomes = []
-    for question in problem.all_questions():
-        verdict, reason, found = special.get((question.placement, question.selection), (Verdict.CERTIFIED, None, None))
-        outcomes.append(Outcome(question, verdict, reason, int(found is not None), 1, found, "crown", 1, 0.1))
-    return outcomes
 
 
 def test_a_per_input_property_tells_the_verdict_of_each_input(per_input_problem):

@@ -3,47 +3,24 @@
 import json
 import stat
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from result_fakes import DIGESTS, result_of
 
 from verifluxa.errors import DataError, UsageError
-from verifluxa.result.build import Asked, Spent, property_result
 from verifluxa.result.document import document, dumps
 from verifluxa.result.read import read_result
-from verifluxa.result.result import DataUsed, FileUsed, Machine, ModelUsed, Result
+from verifluxa.result.result import Result
 from verifluxa.result.write import check_writable, write_result, write_whole
 from verifluxa.verdict import Verdict
-
-DIGESTS = ["sha256:" + digit * 64 for digit in "23456789"]
 
 
 @pytest.fixture
 def result(problem, falsified) -> Result:
-    asked = Asked("no_trigger", "No patch does it.", None, DIGESTS[0], Fraction(1, 2), ("zero", "one"))
-    return Result(
-        version="0.1.0",
-        spec=FileUsed("spec", "a/spec.vfx", DIGESTS[1]),
-        params=(("max_rate", Fraction(1, 2)),),
-        models=(
-            ModelUsed(
-                FileUsed("digits", "a/m.jld2", DIGESTS[2]),
-                DIGESTS[3],
-                "jld2",
-                "0.16",
-                "float32",
-                FileUsed("digits", "a/architecture.txt", DIGESTS[4]),
-            ),
-        ),
-        data=(DataUsed(FileUsed("eval", "a/d.npz", DIGESTS[5]), 3, ((5, "not correct"), (6, "label is 3"))),),
-        strategy=("balanced", DIGESTS[6]),
-        arithmetic="real",
-        properties=(property_result(asked, problem, falsified, Spent(0.25, 1.0)),),
-        machine=Machine("laptop", 1, "cpu"),
-    )
+    return result_of(problem, falsified)
 
 
 def test_the_document_is_the_documented_one(result, snapshot):

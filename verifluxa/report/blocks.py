@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-SHADES = " ░▒▓█"
+SHADES = "·░▒▓█"
 MOST_COLUMNS = 32
 MOST_NUMBERS = 10
 
@@ -18,7 +18,7 @@ def blocks(trigger: NDArray[np.float64], corner: tuple[int, int], levels: tuple[
     Args:
         trigger: levels, shape (channels, height, width).
         corner: row and column of its first pixel.
-        levels: the levels that are shown empty and full.
+        levels: the levels that are shown as dots and as full blocks.
     """
     _, height, width = trigger.shape
     if width > MOST_COLUMNS or height > MOST_COLUMNS:

@@ -14,6 +14,7 @@ from verifluxa.result.result import Counterexample, PropertyResult, Result, Shar
 from verifluxa.verdict import Reason, Verdict
 
 STYLES = {Verdict.CERTIFIED: "bold green", Verdict.FALSIFIED: "bold red", Verdict.UNKNOWN: "bold yellow"}
+CLAIM = {Verdict.CERTIFIED: "proved", Verdict.FALSIFIED: "refuted", Verdict.UNKNOWN: "neither proved nor refuted"}
 
 HELP = {
     Reason.TIME: "give more time: a larger --budget, or a strategy with larger limits",
@@ -46,9 +47,9 @@ def summary(result: Result, out: Path | None = None) -> list[Line]:
     lines = [Line(f"{result.verdict.upper()}  {result.spec.path}", STYLES[result.verdict]), Line()]
     for item in result.properties:
         lines += [*_property(item), Line()]
-    lines += [*_files(result), Line()]
-    lines += [Line(words) for words in _next(result, out)]
-    return lines
+    lines += _files(result)
+    following = [Line(words) for words in _next(result, out)]
+    return [*lines, Line(), *following] if following else lines
 
 
 def in_words(share: Share) -> str:
@@ -63,7 +64,7 @@ def percent(share: Share) -> str:
 
 def _property(item: PropertyResult) -> Iterator[Line]:
     yield Line(f"{item.name}: {item.verdict}" + (f" ({item.reason})" if item.reason else ""), STYLES[item.verdict])
-    yield Line(f"  {item.words}")
+    yield Line(f"  {CLAIM[item.verdict]}: {item.words}")
     if item.message is not None:
         yield Line(f"  {item.message}")
     if item.counterexample is not None:

@@ -68,8 +68,8 @@ def cannot_write(path: Path, error: OSError) -> UsageError:
         "VF4406",
         f"cannot write here: {error.strerror or error}",
         place=str(path),
-        expected="a folder that can be made or written to",
-        remedy="give another folder with --out",
+        expected="a place that can be made or written to",
+        remedy="give another place, or make this one writable",
     )
 
 
