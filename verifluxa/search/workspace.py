@@ -148,7 +148,29 @@ class Workspace:
         return torch.where(self.step > 0, snapped, trigger).clamp(self.lower, self.upper)
 
 
+@dataclass(frozen=True, eq=False)
+class _Same:
+    """A problem up to the pairs that are asked: equal when everything else is the same object."""
+
+    problem: Problem
+
+    def _parts(self) -> tuple[int, ...]:
+        problem = self.problem
+        shared = (problem.graph, problem.inputs, problem.placements, problem.violations, problem.selections)
+        return (*map(id, shared), id(problem.domain), id(problem.rows))
+
+    def __hash__(self) -> int:
+        return hash(self._parts())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self._parts() == other._parts()
+
+
 @lru_cache(maxsize=4)
+def _workspace(same: _Same, device: str) -> Workspace:
+    return Workspace(same.problem, device)
+
+
 def workspace(problem: Problem, device: str = "cpu") -> Workspace:
-    """The workspace of a problem (by identity): slices of one problem share its constants and chains."""
-    return Workspace(problem, device)
+    """The workspace of a problem: slices of one problem share its constants and chains, whichever pairs they ask."""
+    return _workspace(_Same(problem), device)

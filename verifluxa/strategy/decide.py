@@ -50,7 +50,8 @@ def attack_slice(
     try:
         for stage in strategy.stages:
             if isinstance(stage, AttackStage):
-                _attack(work, placements, (stage, strategy.seed), deadline, best)
+                asked = [problem.questions(placement) for placement in placements]
+                _attack(work, asked, (stage, strategy.seed), deadline, best)
     except UnsupportedError:
         return []
     return list(best.values())
@@ -58,7 +59,7 @@ def attack_slice(
 
 def _attack(
     work: Workspace,
-    placements: Sequence[int],
+    asked: list[list[Question]],
     how: tuple[AttackStage, int],
     deadline: float | None,
     best: dict[Question, Attacked],
@@ -66,14 +67,14 @@ def _attack(
     stage, seed = how
     quick = AttackSettings(stage.inputs, stage.starts, stage.steps, 0, seed)
     candidates: list[Candidate] = []
-    for placement in placements:
+    for questions in asked:
         if _late(deadline):
             break
-        candidates += attack(work, work.problem.questions(placement), quick)
+        candidates += attack(work, questions, quick)
     for candidate in candidates:
         best[candidate.question] = Attacked(candidate.question, 0, None, candidate.trigger.cpu().numpy())
     candidates.sort(key=lambda c: (c.count / max(1, c.looked_at), c.soft), reverse=True)
-    share = math.ceil(stage.refine * len(placements) / len(work.problem.placements))
+    share = math.ceil(stage.refine * len(asked) / len(work.problem.placements))
     hard = _hard(stage, seed)
     for candidate in candidates[:share]:
         if _late(deadline):
