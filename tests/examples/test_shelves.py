@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,12 @@ def test_strategies_are_understood_and_have_the_stages_that_their_readme_gives()
     for name in names(Shelf.SOLVERS):
         stages = [getattr(stage, "method", stage.kind) for stage in load_strategy(name).stages]
         assert f"| `{name}` | {', '.join(stages)} |" in readme
+
+
+@pytest.mark.parametrize("document", ["specs/README.md", "solvers/README.md", "cluster/README.md", "CONTRIBUTING.md"])
+def test_modules_that_the_documents_name_exist(document: str) -> None:
+    named = re.findall(r"`(verifluxa/[\w/]+(?:\.py)?)`?", (ROOT / document).read_text())
+    assert [name for name in named if not (ROOT / name).exists()] == []
 
 
 def test_clusters_are_understood() -> None:
