@@ -19,15 +19,16 @@ class StrategyEngine:
     """Works on slices as a strategy says. torch is loaded on the first slice, not before."""
 
     strategy: Strategy
+    device: str = "cpu"
 
     def attack(self, problem: Problem, slice: AttackSlice) -> Sequence[Attacked]:
         """The best trigger that the strategy's attack finds for each question."""
-        from verifluxa.strategy.decide import attack_slice
+        from verifluxa.strategy.decide import Run, attack_slice
 
-        return attack_slice(problem, slice.placements, self.strategy, slice.deadline)
+        return attack_slice(problem, slice.placements, Run(self.strategy, slice.deadline, self.device))
 
     def prove(self, problem: Problem, slice: ProofSlice) -> Iterable[Outcome]:
         """One outcome for each question, as they are decided."""
-        from verifluxa.strategy.decide import prove_slice
+        from verifluxa.strategy.decide import Run, prove_slice
 
-        return prove_slice(problem, slice.placements, slice.attacked, self.strategy, slice.deadline)
+        return prove_slice(problem, slice.placements, slice.attacked, Run(self.strategy, slice.deadline, self.device))

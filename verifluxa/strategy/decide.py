@@ -24,6 +24,26 @@ from verifluxa.strategy.load import AttackStage, BoundStage, BranchStage, Strate
 from verifluxa.verdict import Reason, Verdict
 
 
+@dataclass(frozen=True)
+class Run:
+    """How one run works on its questions.
+
+    Attributes:
+        strategy: the stages.
+        deadline: on the clock of `time.monotonic`; past it the rest is unknown(time). None: no limit.
+        device: `cpu`, or a torch device such as `cuda`.
+    """
+
+    strategy: Strategy
+    deadline: float | None = None
+    device: str = "cpu"
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the deadline has passed."""
+        return self.deadline is not None and time.monotonic() > self.deadline
+
+
 class Attacked(NamedTuple):
     """What an attack found out about one question.
 
@@ -41,17 +61,15 @@ class Attacked(NamedTuple):
     trigger: NDArray[np.float64] | None = None
 
 
-def attack_slice(
-    problem: Problem, placements: Sequence[int], strategy: Strategy, deadline: float | None
-) -> list[Attacked]:
+def attack_slice(problem: Problem, placements: Sequence[int], run: Run) -> list[Attacked]:
     """Attacks all questions of some placements; the most promising ones twice, and replays what it finds."""
-    work = workspace(problem)
+    work = workspace(problem, run.device)
     best: dict[Question, Attacked] = {}
     try:
-        for stage in strategy.stages:
+        for stage in run.strategy.stages:
             if isinstance(stage, AttackStage):
                 asked = [problem.questions(placement) for placement in placements]
-                _attack(work, asked, (stage, strategy.seed), deadline, best)
+                _attack(work, asked, stage, run, best)
     except UnsupportedError:
         return []
     return list(best.values())
@@ -60,15 +78,15 @@ def attack_slice(
 def _attack(
     work: Workspace,
     asked: list[list[Question]],
-    how: tuple[AttackStage, int],
-    deadline: float | None,
+    stage: AttackStage,
+    run: Run,
     best: dict[Question, Attacked],
 ) -> None:
-    stage, seed = how
+    seed = run.strategy.seed
     quick = AttackSettings(stage.inputs, stage.starts, stage.steps, 0, seed)
     candidates: list[Candidate] = []
     for questions in asked:
-        if _late(deadline):
+        if run.is_late:
             break
         candidates += attack(work, questions, quick)
     for candidate in candidates:
@@ -77,7 +95,7 @@ def _attack(
     share = math.ceil(stage.refine * len(asked) / len(work.problem.placements))
     hard = _hard(stage, seed)
     for candidate in candidates[:share]:
-        if _late(deadline):
+        if run.is_late:
             break
         (found,) = attack(work, [candidate.question], hard, candidate.trigger[None])
         best[candidate.question] = _replayed(work, found)
@@ -96,39 +114,35 @@ def _replayed(work: Workspace, candidate: Candidate) -> Attacked:
     return Attacked(candidate.question, evidence.robust, evidence if refutes else None, trigger)
 
 
-def _late(deadline: float | None) -> bool:
-    return deadline is not None and time.monotonic() > deadline
-
-
 def prove_slice(
     problem: Problem,
     placements: Sequence[int],
     attacked: Mapping[Question, Attacked],
-    strategy: Strategy,
-    deadline: float | None,
+    run: Run,
 ) -> Iterator[Outcome]:
     """Decides all questions of some placements, placement by placement.
 
     Args:
+        problem: whose questions are asked.
+        placements: indices into its placements.
         attacked: what an attack found before, possibly nothing.
-        deadline: on the clock of `time.monotonic`; past it the rest is unknown(time).
+        run: strategy, deadline and device.
     """
-    work = workspace(problem)
+    work = workspace(problem, run.device)
     for placement in placements:
-        yield from _prove(work, problem.questions(placement), attacked, strategy, deadline)
+        yield from _prove(work, problem.questions(placement), attacked, run)
 
 
 def decide(problem: Problem, questions: Sequence[Question], strategy: Strategy) -> list[Outcome]:
     """Attack and proof of some questions in this process, in the order given."""
+    run = Run(strategy)
     work = workspace(problem)
     by_placement: dict[int, list[Question]] = {}
     for question in questions:
         by_placement.setdefault(question.placement, []).append(question)
-    attacked = {a.question: a for a in attack_slice(problem, list(by_placement), strategy, None)}
+    attacked = {a.question: a for a in attack_slice(problem, list(by_placement), run)}
     outcomes = {
-        outcome.question: outcome
-        for group in by_placement.values()
-        for outcome in _prove(work, group, attacked, strategy, None)
+        outcome.question: outcome for group in by_placement.values() for outcome in _prove(work, group, attacked, run)
     }
     return [outcomes[question] for question in questions]
 
@@ -151,8 +165,7 @@ def _prove(
     work: Workspace,
     questions: Sequence[Question],
     attacked: Mapping[Question, Attacked],
-    strategy: Strategy,
-    deadline: float | None,
+    run: Run,
 ) -> Iterator[Outcome]:
     known = {q: attacked.get(q, Attacked(q, 0, None)) for q in questions}
     state = _State({}, known, {}, time.monotonic())
@@ -161,11 +174,11 @@ def _prove(
         if before.witness is not None:
             state.outcomes[question] = _falsified(work, before, "attack", state)
     try:
-        for stage in strategy.stages:
-            if _late(deadline):
+        for stage in run.strategy.stages:
+            if run.is_late:
                 reason = Reason.TIME
                 break
-            _stage(work, questions, stage, state, (strategy, deadline))
+            _stage(work, state.open(questions), stage, state, run)
     except UnsupportedError:
         reason = Reason.UNSUPPORTED
     for question in questions:
@@ -174,19 +187,18 @@ def _prove(
 
 def _stage(
     work: Workspace,
-    questions: Sequence[Question],
+    left: list[Question],
     stage: AttackStage | BoundStage | BranchStage,
     state: _State,
-    limits: tuple[Strategy, float | None],
+    run: Run,
 ) -> None:
-    left = state.open(questions)
     if not left or isinstance(stage, AttackStage):
         return
     state.stage = stage.method if isinstance(stage, BoundStage) else stage.kind
     if isinstance(stage, BoundStage):
         _bound(work, left, stage, state)
     else:
-        _branch(work, left, stage, state, limits)
+        _branch(work, left, stage, state, run)
 
 
 def _bound(work: Workspace, left: list[Question], stage: BoundStage, state: _State) -> None:
@@ -201,18 +213,17 @@ def _branch(
     left: list[Question],
     stage: BranchStage,
     state: _State,
-    limits: tuple[Strategy, float | None],
+    run: Run,
 ) -> None:
-    strategy, deadline = limits
     missing = [question for question in left if question not in state.rooted]
     if missing:
         _bound(work, missing, BoundStage("crown"), state)
-    _last_try(work, state.open(questions=left), strategy, state)
+    _last_try(work, state.open(left), run.strategy, state)
     rooted = [state.rooted[question] for question in state.open(left)]
     settings = BranchSettings(stage.boxes, stage.seconds, stage.clip_rounds, stage.strips)
     if not rooted:
         return
-    for outcome in branch(work, rooted, settings, deadline):
+    for outcome in branch(work, rooted, settings, run.deadline):
         found = max(outcome.found, state.known[outcome.question].found)
         state.outcomes[outcome.question] = replace(outcome, found=found)
 
