@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from verifluxa.dispatch.slices import Attacked, AttackSlice, ProofSlice
+from verifluxa.dispatch.slices import AttackSlice, ProofSlice
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem
+from verifluxa.strategy.attacked import Attacked
 
 if TYPE_CHECKING:
     from verifluxa.strategy.load import Strategy

@@ -7,29 +7,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from verifluxa.errors import VerifluxaError
-from verifluxa.evidence import Outcome, Witness
+from verifluxa.evidence import Outcome
 from verifluxa.question import Problem, Question
+from verifluxa.strategy.attacked import Attacked
 
 Pairs = tuple[tuple[int, int], ...]
-
-
-class Attacked(Protocol):
-    """What an attack found out about one question (`verifluxa.strategy.decide.Attacked`)."""
-
-    @property
-    def question(self) -> Question:
-        """The question."""
-        ...
-
-    @property
-    def found(self) -> int:
-        """Most inputs that one replayed trigger makes violate in every evaluation order."""
-        ...
-
-    @property
-    def witness(self) -> Witness | None:
-        """The trigger, where it refutes."""
-        ...
 
 
 @dataclass(frozen=True)

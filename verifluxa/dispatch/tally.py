@@ -7,9 +7,10 @@ from fractions import Fraction
 
 from verifluxa.dispatch.interrupts import interrupts_blocked
 from verifluxa.dispatch.observe import EvidenceSink
-from verifluxa.dispatch.slices import Attacked, Pairs
+from verifluxa.dispatch.slices import Pairs
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem, Question
+from verifluxa.strategy.attacked import Attacked
 from verifluxa.verdict import Reason, Verdict
 
 

@@ -6,20 +6,19 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from verifluxa.errors import UnsupportedError
-from verifluxa.evidence import Node, Outcome, Witness
+from verifluxa.evidence import Node, Outcome
 from verifluxa.question import Problem, Question
 from verifluxa.search.attack import AttackSettings, Candidate, attack
 from verifluxa.search.branch import BranchSettings, branch
 from verifluxa.search.replay import witness
 from verifluxa.search.root import Rooted, look
 from verifluxa.search.workspace import Workspace, workspace
+from verifluxa.strategy.attacked import Attacked
 from verifluxa.strategy.load import AttackStage, BoundStage, BranchStage, Strategy
 from verifluxa.verdict import Reason, Verdict
 
@@ -42,23 +41,6 @@ class Run:
     def is_late(self) -> bool:
         """Whether the deadline has passed."""
         return self.deadline is not None and time.monotonic() > self.deadline
-
-
-class Attacked(NamedTuple):
-    """What an attack found out about one question.
-
-    Attributes:
-        question: the question.
-        found: most inputs that one replayed trigger makes violate in every evaluation order; 0 where
-            nothing was replayed.
-        witness: the trigger, where it refutes.
-        trigger: the best point that was seen, shape (d,); a start for later tries.
-    """
-
-    question: Question
-    found: int
-    witness: Witness | None
-    trigger: NDArray[np.float64] | None = None
 
 
 def attack_slice(problem: Problem, placements: Sequence[int], run: Run) -> list[Attacked]:
