@@ -172,6 +172,11 @@ def assemble(graph: Graph, inputs: ArrayLike, labels: Integers, family: Family, 
         per_input=statement.ask.per_input,
         arithmetic=statement.ask.arithmetic,
     )
+    return digested(problem)
+
+
+def digested(problem: Problem) -> Problem:
+    """The problem under the digest of its present content (the engine may keep things by digest)."""
     return replace(problem, digest=_digest(problem))
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 
 from tests.soundness.exact import Exact
-from tests.soundness.floats import evaluate, stamped
-from tests.soundness.tree import BadTree, check_tree
-from tests.soundness.truth import Oracle, Point, Truth, grid, inside
+from tests.soundness.tree import check_tree
+from tests.soundness.truth import Oracle, Point, Truth, inside
 from verifluxa.evidence import Outcome
 from verifluxa.question import Domain, Problem, Question
 from verifluxa.verdict import Verdict
@@ -114,30 +112,3 @@ def _place(low: float, high: float, step: float, where: float) -> Fraction:
     if not step:
         return Fraction(float(low)) + width * Fraction(float(where))
     return Fraction(float(low)) + round(width / Fraction(float(step)) * Fraction(float(where))) * Fraction(float(step))
-
-
-def float_violations(problem: Problem, question: Question, random: np.random.Generator, orders: int = 6) -> int:
-    """The most selected inputs seen violating (ties count) at one grid point in some float32 evaluation each."""
-    stamp = problem.placements[question.placement].stamp
-    chosen = problem.selections[question.selection]
-    most = 0
-    for point in grid(problem.domain):
-        inputs = stamped(stamp, problem.inputs[chosen], np.array(point, np.float64))
-        seen = np.zeros(len(chosen), dtype=bool)
-        for _ in range(orders):
-            seen |= loose_violations(problem, question, evaluate(problem.graph, inputs, random))
-        most = max(most, int(seen.sum()))
-    return most
-
-
-def loose_violations(problem: Problem, question: Question, outputs: Any) -> Any:
-    """Which selected inputs violate at given float outputs, ties counted for closed rows."""
-    rows = outputs.reshape(len(outputs), -1).astype(np.float64) @ problem.rows.coefficients.T + problem.rows.constants
-    met = np.where(problem.rows.closed, rows >= 0, rows > 0)
-    by_label = problem.violations[question.violation].by_label
-    chosen = problem.selections[question.selection]
-    options = [by_label[int(label)] for label in problem.labels[chosen]]
-    return np.array([any(met[i, list(rows)].all() for rows in option) for i, option in enumerate(options)])
-
-
-__all__ = ["BadTree", "Wrong", "check_shape", "check_witness", "float_violations", "judge", "on_grid", "sample"]

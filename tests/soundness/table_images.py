@@ -36,7 +36,17 @@ Step = tuple[Op, tuple[int, ...]]
 
 def cases() -> list[Case]:
     """All cases on images."""
-    return [*_patterns(), *_detectors(), *_convolutions(), *_pools(), *_steps(), *_branches(), *_stamps(), *_windows()]
+    return [
+        *_patterns(),
+        *_detectors(),
+        *_convolutions(),
+        *_pools(),
+        *_steps(),
+        *_branches(),
+        *_stamps(),
+        *_windows(),
+        *_unread(),
+    ]
 
 
 def pattern_detector(shape: Shape, pattern: ArrayLike, place: tuple[int, int], threshold: float) -> Graph:
@@ -258,3 +268,16 @@ def _windows() -> list[Case]:
     found = [c for number in range(2) for c in around_count(f"images at placement {number}", problem, number)]
     constant = make_problem(chain(shape, ops), np.full((4, *shape), 2.0), [2] * 4, family, Ask(targets=(0,)))
     return found + around_count("constant images", constant)
+
+
+def _unread() -> list[Case]:
+    """A patch on pixels that no window reads, in the first step or in the second."""
+    shape, corner = (1, 3, 3), patch((1, 3, 3), (1, 1), (2, 2))
+    pools: list[Op] = [pool((2, 2), (2, 2), (0, 0), (0, 0)) for pool in (MaxPool, MeanPool)]
+    found: list[Case] = []
+    for pool in pools:
+        found += _peaked(f"patch that the {pool.kind} leaves out", shape, [pool, relu(), *_head(91, 1)], corner)
+        inner = [conv(93, (1, 1, 1, 1)), pool, relu(), *_head(95, 1)]
+        found += _peaked(f"patch that the {pool.kind} after a convolution leaves out", shape, inner, corner)
+    strided = [conv(97, (2, 1, 1, 1), stride=3), relu(), *_head(99, 2)]
+    return found + _peaked("patch that a strided convolution leaves out", shape, strided, corner)

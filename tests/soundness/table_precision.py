@@ -59,7 +59,10 @@ def _encoded() -> list[Case]:
             graph = chain((1, 1, 1), [*ops, dense([[0.0], [factor]])])
             domain = levels(1, *(ends if verdict is CERTIFIED else (level, level)))
             problem = one_pixel(graph, domain)
-            found.append(only_in_real(case(f"encode on level {level}, {verdict}", problem, verdict)))
+            # The lead at level 254 is 2e-10, less than the slack of an engine that computes in float64 may be.
+            found.append(
+                only_in_real(case(f"encode on level {level}, {verdict}", problem, verdict, decidable=level < 254))
+            )
         graph = chain((1, 1, 1), [*ops, dense([[0.0], [sign]])])
         short = (0, level - 1) if exactly_above else (level + 1, 255)
         found.append(case(f"encode beside level {level}", one_pixel(graph, levels(1, *short)), CERTIFIED))

@@ -96,7 +96,7 @@ class Oracle:
         met = np.where(self.problem.rows.closed, (values.numerators >= 0).astype(bool), above)
         by_label = self.problem.violations[question.violation].by_label
         alternatives = [by_label[int(label)] for label in self.problem.labels[chosen]]
-        return Answers(points, values, _any_alternative(met, alternatives), _any_alternative(above, alternatives))
+        return Answers(points, values, any_alternative(met, alternatives), any_alternative(above, alternatives))
 
     def truth(self, question: Question, batch: int = 1024) -> Truth:
         """The exact counts over the problem's domain.
@@ -169,7 +169,7 @@ def _peak(violations: Bools, points: Sequence[Point]) -> tuple[int, Point]:
     return int(counts[best]), points[best]
 
 
-def _any_alternative(met: Bools, alternatives: Sequence[tuple[tuple[int, ...], ...]]) -> Bools:
+def any_alternative(met: Bools, alternatives: Sequence[tuple[tuple[int, ...], ...]]) -> Bools:
     """OR over alternatives of AND over rows, input by input: (T, S, R) to (T, S)."""
     columns = [
         np.any([met[:, place, list(rows)].all(axis=1) for rows in options], axis=0)

@@ -1,0 +1,45 @@
+"""The engine under test: its strategies, with and without attack, and small budgets where a tie stays open."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+from verifluxa.evidence import Outcome
+from verifluxa.question import Problem, Question
+from verifluxa.strategy.decide import decide
+from verifluxa.strategy.load import BranchStage, Strategy, load_strategy
+
+STRATEGIES = ("balanced", "balanced without attack", "quick", "quick without attack", "attack-only")
+TRICKS = ("pixels alone", "strips alone", "clipping alone")
+
+
+@cache
+def strategy(name: str, boxes: int | None = None) -> Strategy:
+    """A strategy of the shelf, or a variant of it.
+
+    Args:
+        name: of the shelf, with or without ` without attack`; or one of `TRICKS`, which are `balanced`
+            without attack and first bounds, with branching that has some of its tricks switched off.
+        boxes: a smaller budget for branching.
+    """
+    if name in TRICKS:
+        found = load_strategy("balanced").without("attack").without("bound")
+        found = _branching(found, clip_rounds=2 if name == "clipping alone" else 0)
+        found = _branching(found, strips=3 if name == "strips alone" else 0)
+    else:
+        plain = name.removesuffix(" without attack")
+        found = load_strategy(plain)
+        found = found.without("attack") if plain != name else found
+    return found if boxes is None else _branching(found, boxes=boxes)
+
+
+def _branching(found: Strategy, **limits: int) -> Strategy:
+    stages = tuple(replace(stage, **limits) if isinstance(stage, BranchStage) else stage for stage in found.stages)  # type: ignore[arg-type]
+    return replace(found, stages=stages)
+
+
+def answer(problem: Problem, question: Question, name: str, boxes: int | None = None) -> Outcome:
+    """The outcome of one question."""
+    (outcome,) = decide(problem, [question], strategy(name, boxes))
+    return outcome

@@ -1,0 +1,157 @@
+"""Small random problems: hypothesis chooses the structure, a seed the numbers; the domain can be enumerated.
+
+Weights are halves, so that ties happen. Thresholds are put at the peak of one of the inputs, and needs at
+the exact count, where every question is hardest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from tests.soundness.build import Ask, Family, digested, make_problem, patch, range_problem
+from tests.soundness.truth import Oracle, Truth
+from verifluxa.graph.graph import chain
+from verifluxa.graph.ops import Activation, Affine, Clip, Conv, Divide, MaxPool, MeanPool, Op, Reshape, Shape, Shift
+from verifluxa.graph.shapes import SHAPE
+from verifluxa.question import Domain, Placement, Problem, Question, Rows
+
+LEVELS = {1: 8, 2: 5, 3: 3, 4: 2}
+"""The highest level by the number of pixels: at most 81 points."""
+SHAPES = [(1, 1, 2), (1, 2, 2), (1, 2, 3), (2, 2, 2), (1, 3, 3), (2, 1, 3)]
+OTHERS: list[Op] = [Activation("leakyrelu", 0.25), Clip(-1.0, 2.0)]
+
+
+@dataclass(frozen=True, eq=False)
+class Numbers:
+    """Where weights and pixels come from."""
+
+    random: np.random.Generator
+
+    def halves(self, *shape: int) -> NDArray[np.float32]:
+        """Halves from -2 to 2."""
+        return np.array(self.random.integers(-4, 5, shape) / 2, np.float32)
+
+    def images(self, count: int, shape: Shape) -> NDArray[np.float64]:
+        """Levels from 0 to 4."""
+        return self.random.integers(0, 5, (count, *shape)).astype(np.float64)
+
+    def labels(self, count: int, classes: int) -> list[int]:
+        """Classes."""
+        return [int(label) for label in self.random.integers(0, classes, count)]
+
+
+NUMBERS = st.integers(0, 2**32 - 1).map(lambda seed: Numbers(np.random.default_rng(seed)))
+
+
+@st.composite
+def convolutions(draw: st.DrawFn, channels: int, numbers: Numbers) -> Conv:
+    """A convolution with stride, uneven padding, and perhaps no bias."""
+    outputs, window = draw(st.integers(1, 2)), (draw(st.integers(1, 2)), draw(st.integers(1, 3)))
+    low = draw(st.tuples(st.integers(0, 1), st.integers(0, 1)))
+    bias = numbers.halves(outputs) if draw(st.booleans()) else None
+    stride = (draw(st.integers(1, 2)), draw(st.integers(1, 2)))
+    return Conv(numbers.halves(outputs, channels, *window), bias, stride, low, (1, 1), (1, 1))
+
+
+@st.composite
+def bodies(draw: st.DrawFn, shape: Shape, classes: int, numbers: Numbers) -> list[Op]:
+    """Perhaps encode, a convolution, a pool; up to three hidden dense layers; the outputs."""
+    activation = st.sampled_from([*[Activation("relu")] * 5, *OTHERS])
+    ops: list[Op] = []
+    if draw(st.booleans()):
+        ops += [Divide(np.array(4.0, np.float32)), Shift(numbers.halves())]
+    if draw(st.booleans()):
+        ops += [draw(convolutions(shape[0], numbers)), draw(activation)]
+        shape = SHAPE["conv"](ops[-2], shape)
+    if min(shape[1:]) >= 2 and draw(st.booleans()):
+        pool = draw(st.sampled_from([MaxPool, MeanPool]))
+        ops.append(pool((2, 2), (1, draw(st.integers(1, 2))), (0, 0), (0, 0)))
+        shape = SHAPE["maxpool"](ops[-1], shape)
+    ops.append(Reshape((-1,)))
+    width = int(np.prod(shape))
+    for _ in range(draw(st.integers(0, 3))):
+        size = draw(st.integers(2, 5))
+        ops += [Affine(numbers.halves(size, width), numbers.halves(size)), draw(activation)]
+        width = size
+    return [*ops, Affine(numbers.halves(classes, width), numbers.halves(classes))]
+
+
+@st.composite
+def places(draw: st.DrawFn, shape: Shape) -> Placement:
+    """A patch of one to four values."""
+    sizes = [(2, 2), (1, 3), (1, 2), (2, 1), (1, 1)]
+    fitting = [(r, c) for r, c in sizes if r <= shape[1] and c <= shape[2] and r * c * shape[0] <= max(LEVELS)]
+    rows, columns = draw(st.sampled_from(fitting))
+    place = (draw(st.integers(0, shape[1] - rows)), draw(st.integers(0, shape[2] - columns)))
+    return patch(shape, (rows, columns), place)
+
+
+@st.composite
+def domains(draw: st.DrawFn, size: int) -> Domain:
+    """Integer levels; sometimes one coordinate is continuous, sometimes one has no width."""
+    high = LEVELS[size]
+    lower, upper, step = np.zeros(size), np.full(size, float(high)), np.ones(size)
+    if draw(st.integers(0, 3)) == 3:
+        step[draw(st.integers(0, size - 1))] = 0.0
+    if draw(st.integers(0, 3)) == 3:
+        lower[draw(st.integers(0, size - 1))] = float(high)
+    return Domain(lower, upper, step)
+
+
+def spread(classes: int, limit: float, closed: bool) -> Rows:
+    """The first output lies outside -limit..limit."""
+    coefficients = np.zeros((2, classes))
+    coefficients[:, 0] = 1.0, -1.0
+    return Rows(coefficients, np.array([-limit, -limit]), np.array([closed, closed]))
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> Problem:
+    """A network, its inputs and a statement, targeted, untargeted or about a range."""
+    numbers = draw(NUMBERS)
+    shape, classes = draw(st.sampled_from(SHAPES)), draw(st.integers(2, 3))
+    ops = draw(bodies(shape, classes, numbers))
+    place = draw(places(shape))
+    family = Family((place,), draw(domains(len(place.stamp.positions))))
+    images = numbers.images(draw(st.integers(2, 6)), shape)
+    kind = draw(st.sampled_from(["targeted", "targeted", "untargeted", "range"]))
+    above = Fraction(draw(st.integers(-1, 1)), 8)
+    if kind == "untargeted":
+        return make_problem(chain(shape, ops), images, numbers.labels(len(images), classes), family, Ask())
+    if kind == "range":
+        closed = draw(st.booleans())
+        problem = range_problem(chain(shape, ops), images, family, spread(classes, 0.0, closed), Ask())
+        return digested(replace(problem, rows=spread(classes, float(max(threshold(problem) + above, 0)), closed)))
+    labels = [0, *(label % classes for label in numbers.labels(len(images) - 1, classes))]
+    problem = make_problem(chain(shape, ops), images, labels, family, Ask(targets=(1,)))
+    lowered = np.zeros(classes, np.float32)
+    lowered[1] = -float(threshold(problem) + above)
+    return digested(replace(problem, graph=chain(shape, [*ops, Shift(lowered)])))
+
+
+def threshold(problem: Problem) -> Fraction:
+    """The middle one of the inputs' peaks: the most that the best alternative's least row reaches anywhere."""
+    (question,) = problem.all_questions()
+    oracle = Oracle(problem)
+    values = oracle.answers(question, list(oracle.points(question))).values
+    chosen = problem.selections[question.selection]
+    peaks = []
+    for place, label in enumerate(problem.labels[chosen]):
+        options = problem.violations[0].by_label[int(label)]
+        rows = values.numerators[:, place]
+        peaks.append(max(int(rows[:, list(option)].min(axis=1).max()) for option in options))
+    return Fraction(sorted(peaks)[len(peaks) // 2], values.denominator)
+
+
+def hardest(problem: Problem, shift: int) -> tuple[Question, Truth]:
+    """The question whose need lies `shift` above the exact count (0 to refute, 1 to certify), and its truth."""
+    (question,) = problem.all_questions()
+    truth = Oracle(problem).truth(question)
+    inputs = len(problem.selections[question.selection])
+    need = min(max(truth.most + shift, 1), inputs + 1)
+    return question._replace(need=need), replace(truth, need=need)

@@ -1,0 +1,98 @@
+"""Every case of the ground-truth table through every strategy: no wrong verdict, count, witness or tree."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.soundness.build import digested
+from tests.soundness.cases import Case
+from tests.soundness.engine import STRATEGIES, TRICKS, answer, strategy
+from tests.soundness.judge import judge
+from tests.soundness.judge_floats import judge_float32
+from tests.soundness.table import table
+from tests.soundness.truth import Oracle, grid
+from verifluxa.strategy.decide import decide
+from verifluxa.verdict import Verdict
+
+NAMES = list(table())
+FEW = 200
+"""Boxes that a question may cost where no budget helps."""
+
+
+def check(case: Case, name: str) -> Verdict:
+    """Runs one case and judges all that comes back."""
+    hopeless = case.verdict is Verdict.UNKNOWN or not case.decidable
+    outcome = answer(case.problem, case.question, name, FEW if hopeless else None)
+    oracle = Oracle(case.problem)
+    points = list(oracle.points(case.question))
+    judge(case.problem, outcome, oracle.truth(case.question), points, oracle)
+    assert outcome.verdict in (case.verdict, Verdict.UNKNOWN)
+    return outcome.verdict
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_balanced_decides_rightly(name: str) -> None:
+    case = table()[name]
+    assert check(case, "balanced") == case.verdict or not case.decidable
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_balanced_decides_rightly_with_the_attack_off(name: str) -> None:
+    case = table()[name]
+    assert check(case, "balanced without attack") == case.verdict or not case.decidable
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_first_bounds_alone_are_never_wrong(name: str) -> None:
+    assert check(table()[name], "quick without attack") is not Verdict.FALSIFIED
+
+
+@pytest.mark.parametrize("name", NAMES[::3])
+@pytest.mark.parametrize("how", ["quick", "attack-only", *TRICKS])
+def test_other_strategies_are_never_wrong(name: str, how: str) -> None:
+    verdict = check(table()[name], how)
+    assert how != "attack-only" or verdict is not Verdict.CERTIFIED
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("how", [*STRATEGIES, *TRICKS])
+def test_all_strategies_are_never_wrong(name: str, how: str) -> None:
+    verdict = check(table()[name], how)
+    assert how != "attack-only" or verdict is not Verdict.CERTIFIED
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES[::2] if "continuous" not in name])
+def test_float32_answers_are_never_wrong(name: str) -> None:
+    """With `arithmetic` float32: only verdicts that the table allows, and trees that hold in real arithmetic too."""
+    case = table()[name]
+    if case.problem.graph.dtype != "float32" or not case.problem.placements[0].stamp.replaces:
+        pytest.skip("not a float32 network under a trigger without arithmetic")
+    problem = digested(replace(case.problem, arithmetic="float32"))
+    outcome = answer(problem, case.question, "balanced", FEW)
+    assert outcome.verdict in case.float32
+    judge_float32(problem, outcome, list(grid(problem.domain)), Oracle(problem), np.random.default_rng(0))
+
+
+def test_many_questions_at_once_get_their_own_answers() -> None:
+    """All questions of a problem with several placements and targets, in any order asked."""
+    groups: dict[int, list[Case]] = {}
+    for case in table().values():
+        if case.decidable and case.problem.size > 1 and case.question in case.problem.all_questions():
+            groups.setdefault(id(case.problem), []).append(case)
+    assert len(groups) >= 3
+    for cases in groups.values():
+        order = np.random.default_rng(len(cases)).permutation(len(cases))
+        asked = [cases[k] for k in order]
+        outcomes = decide(cases[0].problem, [case.question for case in asked], strategy("balanced"))
+        assert [outcome.question for outcome in outcomes] == [case.question for case in asked]
+        assert [outcome.verdict for outcome in outcomes] == [case.verdict for case in asked]
+
+
+def test_answers_do_not_depend_on_what_was_asked_before() -> None:
+    """Two problems in one process must not share caches by anything less than their whole content."""
+    names = ["hat of 3 over 2.5, targeted", "hat of 3 over 3.5, targeted"] * 2
+    assert [check(table()[name], "balanced") for name in names] == [table()[name].verdict for name in names]
