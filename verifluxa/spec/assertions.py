@@ -63,7 +63,7 @@ def statement(expression: Expression, bound: Bound, problems: Problems) -> State
             VF1034 and VF1061 for the limit of a rate, VF1069 for the wrong direction, VF1070 and VF1072 for
             variables, and whatever its parts raise.
     """
-    _supported(expression)
+    supported(expression)
     if isinstance(expression, Comparison):
         for side, other, operator in (
             (expression.left, expression.right, expression.operator),
@@ -80,7 +80,12 @@ def statement(expression: Expression, bound: Bound, problems: Problems) -> State
     )
 
 
-def _supported(expression: Expression) -> None:
+def supported(expression: Expression) -> None:
+    """Checks that an assertion has a form that is supported.
+
+    Raises:
+        SpecError: VF1014 when it is one of the later ones.
+    """
     match expression:
         case Both():
             raise unsupported("several claims in one `assert`", expression.span, "write one property for each")
@@ -206,7 +211,7 @@ def _per_input(expression: Comparison, bound: Bound, problems: Problems) -> PerI
 
 def _claim(expression: Expression, scope: Scope) -> Claim:
     if not isinstance(expression, Comparison):
-        _supported(expression)
+        supported(expression)
         raise SpecError(
             "VF1067", "this is not a claim about a class", place=expression.span, expected="`class(...) == target`"
         )

@@ -23,10 +23,12 @@ _VALUES = frozenset({"NUMBER", "NAME", "STRING", "LPAR", "MINUS", "LSQB", "NOT",
 _OPERATORS = frozenset({"COMPARE", "PLUS", "MINUS", "TIMES", "DIVIDE", "AND", "OR", "IN"})
 _DECLARATIONS = frozenset({"INPUT", "MODEL", "DATA", "TRIGGER", "PARAM", "PROPERTY"})
 _GROUPS = (
-    (_DECLARATIONS, "a declaration (`input`, `model`, `data`, `trigger`, `param`, `property`)"),
-    (_VALUES, "a value"),
-    (_OPERATORS, "an operator"),
+    (_DECLARATIONS, _DECLARATIONS, "a declaration (`input`, `model`, `data`, `trigger`, `param`, `property`)"),
+    (frozenset({"PLUS"}), _OPERATORS, "an operator"),
+    (frozenset({"NAME", "NUMBER", "MINUS"}), _VALUES, "a value"),
+    (frozenset({"NUMBER", "MINUS"}), frozenset({"NUMBER", "MINUS"}), "a number"),
 )
+"""When all of the first can stand here, the second are called by one word."""
 _WORDS = {
     "NAME": "a name",
     "KEY": "a setting such as `file = ...`",
@@ -112,8 +114,8 @@ def _hint(accepted: Collection[str]) -> str | None:
 
 def _expected(accepted: Collection[str], literal: dict[str, str]) -> str | None:
     left, words = set(accepted) - {"$END"}, []
-    for group, word in _GROUPS:
-        if len(group & left) >= len(group) - 1:
+    for sign, group, word in _GROUPS:
+        if sign <= left:
             words.append(word)
             left -= group
     words += [f"`{literal[name]}`" if name in literal else _WORDS.get(name, name) for name in sorted(left)]

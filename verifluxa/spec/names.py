@@ -61,7 +61,7 @@ class Table:
             f"there is no {kind} called `{name.text}`",
             place=name.span,
             expected=_choices(kind, values),
-            remedy=did_you_mean(name.text, [*values, *also, *self.kinds]) or _declare(kind),
+            remedy=did_you_mean(name.text, [*values, *also]) or _declare(kind),
         )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 from itertools import islice
 
 from lark import Lark, Token, Tree, UnexpectedInput
+from lark.lark import PostLex
 
 from verifluxa.errors import ManyErrors, Span, SpecError, VerifluxaError
 from verifluxa.spec.build import build
@@ -53,7 +54,18 @@ def parse(text: str, path: str) -> File:
 def grammar() -> Lark:
     """The parser; made once, in less than a tenth of a second."""
     text = files("verifluxa.spec").joinpath("grammar.lark").read_text(encoding="utf-8")
-    return Lark(text, parser="lalr", lexer="contextual", propagate_positions=True, maybe_placeholders=True)
+    options = {"parser": "lalr", "lexer": "contextual", "propagate_positions": True, "maybe_placeholders": True}
+    return Lark(text, postlex=WholeWords(), **options)
+
+
+class WholeWords(PostLex):
+    """Lets the lexer see a name everywhere, so that `anywhere` is one word and not the keyword `any` and a rest."""
+
+    always_accept = ("NAME",)
+
+    def process(self, stream: Iterator[Token]) -> Iterator[Token]:
+        """The tokens as they are."""
+        return stream
 
 
 def combined(errors: Sequence[SpecError]) -> VerifluxaError:

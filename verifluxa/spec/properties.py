@@ -5,7 +5,7 @@ from __future__ import annotations
 from textwrap import dedent
 
 from verifluxa.errors import SpecError
-from verifluxa.spec.assertions import statement
+from verifluxa.spec.assertions import statement, supported
 from verifluxa.spec.meaning import Scope, World
 from verifluxa.spec.names import uses
 from verifluxa.spec.problems import Problems, unsupported
@@ -49,6 +49,7 @@ def _assertion(syntax: PropertySyntax) -> Assertion:
         )
     if len(found) > 1:
         raise unsupported("several assertions in one property", found[1].span, "write one property for each")
+    supported(found[0].condition)
     if found[0].over:
         raise unsupported("`over` behind `assert`", found[0].span, "write `forall t in ...` before it")
     return found[0]

@@ -67,7 +67,7 @@ def whole(value: Fraction, place: Span, what: str, least: int = 1, most: int | N
             expected=f"a whole number from {least}" + ("" if most is None else f" to {most:,}"),
         )
     if most is not None and value > most:
-        raise SpecError("VF1038", f"{what} is too large: {show(value)}", place=place, expected=f"at most {most:,}")
+        raise SpecError("VF1038", f"{what} is too large: {int(value):,}", place=place, expected=f"at most {most:,}")
     return int(value)
 
 
@@ -93,7 +93,8 @@ def constant(expression: Expression, params: Mapping[str, Fraction | None], what
     """The exact value of a constant: numbers, `%`, params, `+ - * /`.
 
     Raises:
-        SpecError: VF1025 when it is not a constant, VF1030 for a unit, VF1037 for a division by zero.
+        SpecError: VF1025 when it is not a constant, VF1020 for an unknown param, VF1030 for a unit, VF1037 when it
+            divides by zero.
         FollowUpError: it names a param that is wrong itself.
     """
     match expression:
@@ -110,12 +111,19 @@ def constant(expression: Expression, params: Mapping[str, Fraction | None], what
             if known is None:
                 raise FollowUpError
             return known
+        case Reference(name=name):
+            raise SpecError(
+                "VF1020",
+                f"there is no param called `{name}`",
+                place=expression.span,
+                expected=f"{what} is a number, a rate such as `5 %`, or the name of a param",
+                remedy=did_you_mean(name, params) or "declare one: `param max_rate : fraction = 5 %`",
+            )
     raise SpecError(
         "VF1025",
         f"{what} must be a number",
         place=expression.span,
         expected="a number, a rate such as `5 %`, or the name of a param",
-        remedy=did_you_mean(expression.name, params) if isinstance(expression, Reference) else None,
     )
 
 
