@@ -61,14 +61,62 @@ class StripSplit:
 Split = BoxSplit | StripSplit
 
 
+class Weighted(NamedTuple):
+    """One plane in a joint closing.
+
+    Attributes:
+        input: index into the problem's inputs.
+        position: which alternative of the input.
+        row: the problem row.
+        tangent: whether the lower relu slopes are 1 where the pre-activation at the closing's point is
+            positive, else 0 (in place of the default rule).
+        weight: the multiplier, nonnegative.
+    """
+
+    input: int
+    position: int
+    row: int
+    tangent: bool
+    weight: float
+
+
+@dataclass(frozen=True)
+class Joint:
+    """A joint closing: an upper bound below `need` on how many inputs can violate together in the domain.
+
+    With `z_i <= 1 + g_ij / M_ij` for each plane g_ij >= 0 where the claim is met and `M_ij >= -min g_ij`, any
+    nonnegative weights give a bound by weak duality (see `search/joint.py`). A node either carries weights,
+    or branches on one input: children[0] where it does not violate, children[1] where it does.
+
+    Attributes:
+        weights: of the planes; empty at a branching.
+        beta: multipliers of the strips, shape (m,).
+        branch_on: the input, or -1.
+        children: two, or none.
+    """
+
+    weights: tuple[Weighted, ...] = ()
+    beta: tuple[float, ...] = ()
+    branch_on: int = -1
+    children: tuple[Joint, ...] = ()
+
+
 @dataclass
 class Node:
-    """A domain of the tree. `split` None: a leaf, closed by counting when `closed`, else open."""
+    """A domain of the tree. `split` None: a leaf, closed when `closed`, else open.
+
+    A closed leaf is closed by counting, or by `joint` where that is given: then `clips` holds, per claim that
+    is still open, (input, position, clipping rows), from which the planes of the weights come, and `point` is
+    where tangents touch.
+    """
 
     dropped: list[Dropped] = field(default_factory=list)
     split: Split | None = None
     children: list[Node] = field(default_factory=list)
     closed: bool = False
+    joint: Joint | None = None
+    clips: tuple[tuple[int, int, tuple[int, ...]], ...] = ()
+    point: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from verifluxa.search.claims import Scene, Verdicts, decide_claims
 from verifluxa.search.directions import strip_directions
 from verifluxa.search.replay import witness
 from verifluxa.search.root import Rooted, drop_records
+from verifluxa.search.together import Together, attempt
 from verifluxa.search.workspace import Claims, Workspace
 from verifluxa.verdict import Reason, Verdict
 
@@ -37,6 +38,8 @@ class BranchSettings:
         seconds: wall-clock limit per question, or None.
         clip_rounds: rounds of self-clipping, 0: none.
         strips: shared directions, 0: pixel splits alone.
+        joint: whether the joint step is taken.
+        gate: branch on inputs (0/1 program) when the linear program is within this of `need`.
         batch: claims that one batch aims at.
     """
 
@@ -44,6 +47,8 @@ class BranchSettings:
     seconds: float | None = None
     clip_rounds: int = 2
     strips: int = 3
+    joint: bool = True
+    gate: float = 3.0
     batch: int = 512
 
 
@@ -57,6 +62,19 @@ class _Open:
     low: Tensor
     high: Tensor
     claims: Claims
+    hope: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class _Bounded:
+    """A domain after bounding: its scene, verdicts of its own claims, scores of pixels and strips."""
+
+    scene: Scene
+    verdicts: Verdicts
+    corner: Tensor
+    pixels: Tensor
+    strips: Tensor
+    settings: BranchSettings
 
 
 @dataclass
@@ -145,14 +163,14 @@ def _process(
     of_domain = torch.repeat_interleave(torch.arange(len(batch), device=work.device), sizes)
     pairs = Pairs(of_domain, claims.input)
     layers = all_layers(net, shape, pairs)
-    verdicts = decide_claims(Scene(work, net, shape), layers, pairs, claims, settings.clip_rounds)
+    scene = Scene(work, net, shape)
+    verdicts = decide_claims(scene, layers, pairs, claims, settings.clip_rounds)
     pixels, strips = _scores(verdicts, of_domain, shape, domains)
     corners = _corners(work, verdicts, of_domain, domains)
     starts = (sizes.cumsum(0) - sizes).tolist()
     for number, ((search, domain), start) in enumerate(zip(batch, starts, strict=True)):
-        own = slice(start, start + len(domain.claims))
-        choice = (corners[number], pixels[number], strips[number])
-        _settle(work, net, (search, domain), _part(verdicts, own), choice)
+        own = _part(verdicts, start, start + len(domain.claims))
+        _settle(search, domain, _Bounded(scene, own, corners[number], pixels[number], strips[number], settings))
 
 
 def _domains(opened: list[_Open], directions: Tensor) -> Domains:
@@ -166,9 +184,12 @@ def _joined(parts: list[Claims]) -> Claims:
     return Claims(*(torch.cat([getattr(c, name) for c in parts]) for name in ("input", "alternative", "position")))
 
 
-def _part(verdicts: Verdicts, own: slice) -> Verdicts:
+def _part(verdicts: Verdicts, start: int, end: int) -> Verdicts:
+    own = slice(start, end)
     slopes, values = verdicts.steering
-    return Verdicts(verdicts.alive[own], verdicts.row[own], verdicts.planes[own], (slopes[own], values[own]))
+    last = verdicts.last.take((verdicts.last.at >= start) & (verdicts.last.at < end))
+    last = replace(last, at=last.at - start)
+    return Verdicts(verdicts.alive[own], verdicts.row[own], verdicts.planes[own], (slopes[own], values[own]), last)
 
 
 def _scores(verdicts: Verdicts, of_domain: Tensor, shape: Geometry, domains: Domains) -> tuple[Tensor, Tensor]:
@@ -193,42 +214,65 @@ def _corners(work: Workspace, verdicts: Verdicts, of_domain: Tensor, domains: Do
     return work.on_grid(torch.where(total >= 0, domains.upper, domains.lower))
 
 
-def _settle(
-    work: Workspace, net: Net, item: tuple[_Search, _Open], verdicts: Verdicts, choice: tuple[Tensor, Tensor, Tensor]
-) -> None:
+def _settle(search: _Search, domain: _Open, bounded: _Bounded) -> None:
     """Closes, refutes or splits one domain."""
-    search, domain = item
     if search.finished:
         return
-    corner, pixels, strips = choice
-    first_look = domain.node is search.root
+    verdicts, work = bounded.verdicts, bounded.scene.work
     records = drop_records(domain.claims, verdicts.row, verdicts.planes)
-    domain.node.dropped = (domain.node.dropped + records) if first_look else records
+    domain.node.dropped = (domain.node.dropped + records) if domain.node is search.root else records
     alive = domain.claims.take(verdicts.alive.nonzero()[:, 0])
     remaining = len(torch.unique(alive.input))
     if remaining < search.question.need:
         domain.node.closed = True
         search.proved = max(search.proved, remaining)
         return
-    if _refutes(work, net, search, (domain, alive, corner)):
+    points = [work.on_grid((domain.lower + domain.upper) / 2), bounded.corner]
+    together = _together(search, domain, bounded)
+    if together is not None:
+        if together.closing is not None:
+            _close_jointly(search, domain, bounded, together)
+            return
+        domain.hope = together.value
+        points += [work.on_grid(point) for point in together.points]
+    if _refutes(bounded.scene, search, alive, torch.stack(points)):
         search.stop()
         return
-    halves = _split(work, domain, alive, (pixels, strips))
+    halves = _split(work, domain, alive, (bounded.pixels, bounded.strips))
     if halves is None:
         search.stuck = Reason.PRECISION
         return
     search.stack += halves
 
 
-def _refutes(work: Workspace, net: Net, search: _Search, tried: tuple[_Open, Claims, Tensor]) -> bool:
-    domain, alive, corner = tried
-    center = work.on_grid((domain.lower + domain.upper) / 2)
-    points = torch.stack([center, corner])
-    counts = count_violations(work, net, alive, points)
+def _together(search: _Search, domain: _Open, bounded: _Bounded) -> Together | None:
+    """The joint step, where it is wanted, promising, and every open claim has bounds."""
+    need, last = search.question.need, bounded.verdicts.last
+    hopeless = domain.hope > 1.5 * need + 5
+    if not bounded.settings.joint or need == 1 or hopeless or len(last.at) != int(bounded.verdicts.alive.sum()):
+        return None
+    return attempt(bounded.scene, last, domain.claims.take(last.at), need, bounded.settings.gate)
+
+
+def _close_jointly(search: _Search, domain: _Open, bounded: _Bounded, together: Together) -> None:
+    """Keeps what a joint closing rests on: the planes' clipping rows and the point where tangents touch."""
+    claims, planes = domain.claims, bounded.verdicts.planes
+    domain.node.clips = tuple(
+        (int(claims.input[at]), int(claims.position[at]), tuple(p for p in planes[at].tolist() if p >= 0))
+        for at in bounded.verdicts.last.at.tolist()
+    )
+    domain.node.closed, domain.node.joint = True, together.closing
+    domain.node.point = tuple(together.tangent_at.tolist())
+    search.proved = max(search.proved, search.question.need - 1)
+
+
+def _refutes(scene: Scene, search: _Search, alive: Claims, points: Tensor) -> bool:
+    """Tries grid points as triggers; a hit is replayed on the unsimplified network."""
+    counts = count_violations(scene.work, scene.net, alive, points)
     best = int(counts.argmax())
     if counts[best] < search.question.need:
         return False
-    found = witness(work, search.question, points[best].cpu().numpy())
+    found = witness(scene.work, search.question, points[best].cpu().numpy())
     search.found = max(search.found, found.robust)
     if len(found.inputs) < search.question.need:
         return False
@@ -261,8 +305,8 @@ def _split_strip(domain: _Open, alive: Claims, strip: int) -> list[_Open]:
     lower_high, upper_low = domain.high.clone(), domain.low.clone()
     lower_high[strip], upper_low[strip] = cut, cut
     return [
-        _Open(children[0], domain.lower, domain.upper, domain.low, lower_high, alive),
-        _Open(children[1], domain.lower, domain.upper, upper_low, domain.high, alive),
+        _Open(children[0], domain.lower, domain.upper, domain.low, lower_high, alive, domain.hope),
+        _Open(children[1], domain.lower, domain.upper, upper_low, domain.high, alive, domain.hope),
     ]
 
 
@@ -278,8 +322,8 @@ def _split_box(work: Workspace, domain: _Open, alive: Claims, at: int) -> list[_
     upper, lower = domain.upper.clone(), domain.lower.clone()
     upper[at], lower[at] = low_end, high_start
     return [
-        _Open(children[0], domain.lower, upper, domain.low, domain.high, alive),
-        _Open(children[1], lower, domain.upper, domain.low, domain.high, alive),
+        _Open(children[0], domain.lower, upper, domain.low, domain.high, alive, domain.hope),
+        _Open(children[1], lower, domain.upper, domain.low, domain.high, alive, domain.hope),
     ]
 
 

@@ -57,6 +57,22 @@ class Planes:
 
 
 @dataclass(frozen=True, eq=False)
+class ClaimBounds:
+    """Claims with bounds of their own: indices into all claims (ascending), pairs, bounds, planes."""
+
+    at: Tensor
+    pairs: Pairs
+    layers: list[LayerBounds]
+    planes: Planes
+
+    def take(self, keep: Tensor) -> ClaimBounds:
+        """Those for which `keep` holds."""
+        index = keep.nonzero()[:, 0]
+        planes = Planes(self.planes.value[index], self.planes.slope[index], self.planes.upper[index])
+        return ClaimBounds(self.at[index], self.pairs.take(index), [_select(b, index) for b in self.layers], planes)
+
+
+@dataclass(frozen=True, eq=False)
 class Verdicts:
     """What became of claims.
 
@@ -65,12 +81,14 @@ class Verdicts:
         row: the row that fell (a problem row), OPEN, or CONTRADICTED, shape (C,).
         planes: the rows that clipped, shape (C, rounds), -1 where the claim fell before that round.
         steering: for alive claims, the slope of the tightest row (C, d) and its value at the center (C,).
+        last: the alive claims with their (clipped) bounds and planes; those that may overflow are left out.
     """
 
     alive: Tensor
     row: Tensor
     planes: Tensor
     steering: tuple[Tensor, Tensor]
+    last: ClaimBounds
 
 
 def row_planes(scene: Scene, layers: list[LayerBounds], of: tuple[Tensor, Pairs, Tensor]) -> tuple[Planes, Tensor]:
@@ -106,7 +124,7 @@ def decide_claims(scene: Scene, layers: list[LayerBounds], pairs: Pairs, claims:
     used = torch.full((len(row), clip_rounds), -1, dtype=torch.long, device=row.device)
     steering = planes.row(planes.tightest())
     slopes, values = steering.slope.clone(), steering.value.clone()
-    current = _Round(everything, pairs, layers, planes)
+    current = ClaimBounds(everything, pairs, layers, planes)
     for number in range(clip_rounds):
         still = (row[current.at] == OPEN) & safe_to_drop[current.at]
         if not still.any():
@@ -116,31 +134,17 @@ def decide_claims(scene: Scene, layers: list[LayerBounds], pairs: Pairs, claims:
         current, row[current.at] = _clip_once(scene, current, rows[current.at])
         steering = current.planes.row(current.planes.tightest())
         slopes[current.at], values[current.at] = steering.slope, steering.value
-    return Verdicts(row == OPEN, row, used, (slopes, values))
+    current = current.take((row[current.at] == OPEN) & safe_to_drop[current.at])
+    return Verdicts(row == OPEN, row, used, (slopes, values), current)
 
 
-@dataclass(frozen=True, eq=False)
-class _Round:
-    """Claims that are being clipped: indices into all claims, their pairs, own bounds and planes."""
-
-    at: Tensor
-    pairs: Pairs
-    layers: list[LayerBounds]
-    planes: Planes
-
-    def take(self, keep: Tensor) -> _Round:
-        index = keep.nonzero()[:, 0]
-        planes = Planes(self.planes.value[index], self.planes.slope[index], self.planes.upper[index])
-        return _Round(self.at[index], self.pairs.take(index), [_select(b, index) for b in self.layers], planes)
-
-
-def _clip_once(scene: Scene, current: _Round, rows: Tensor) -> tuple[_Round, Tensor]:
+def _clip_once(scene: Scene, current: ClaimBounds, rows: Tensor) -> tuple[ClaimBounds, Tensor]:
     plane = current.planes.row(current.planes.tightest())
     clipped = self_clip(scene.net, current.layers, scene.geometry, current.pairs, plane)
     index = torch.arange(len(current.at), device=current.at.device)
     planes, up = row_planes(scene, clipped.layers, (index, current.pairs, rows))
     fallen = torch.where(clipped.contradicted, CONTRADICTED, fallen_row(planes, up, rows))
-    return _Round(current.at, current.pairs, clipped.layers, planes), fallen
+    return ClaimBounds(current.at, current.pairs, clipped.layers, planes), fallen
 
 
 def fallen_row(planes: Planes, up: Tensor, rows: Tensor) -> Tensor:

@@ -202,7 +202,7 @@ def _branch(
         _bound(work, missing, BoundStage("crown"), state)
     _last_try(work, state.open(left), run.strategy, state)
     rooted = [state.rooted[question] for question in state.open(left)]
-    settings = BranchSettings(stage.boxes, stage.seconds, stage.clip_rounds, stage.strips)
+    settings = BranchSettings(stage.boxes, stage.seconds, stage.clip_rounds, stage.strips, stage.joint, stage.gate)
     if not rooted:
         return
     for outcome in branch(work, rooted, settings, run.deadline):

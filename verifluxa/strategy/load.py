@@ -49,6 +49,8 @@ class BranchStage:
     seconds: float = 60.0
     clip_rounds: int = 2
     strips: int = 3
+    joint: bool = False
+    gate: float = 3.0
 
 
 Stage = AttackStage | BoundStage | BranchStage
@@ -140,7 +142,7 @@ def _stage(shelved: Shelved, table: Any) -> Stage:
 
 
 def _value(shelved: Shelved, key: str, value: Any, kind: str) -> Any:
-    if kind == "str" and isinstance(value, str):
+    if (kind == "str" and isinstance(value, str)) or (kind == "bool" and isinstance(value, bool)):
         return value
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if number and kind == "float" and 0 < value < 1e9:
