@@ -6,6 +6,7 @@ import re
 
 from verifluxa.errors import ManyErrors, VerifluxaError
 from verifluxa.spec.check import Checked, parse_spec
+from verifluxa.spec.spec import Statement
 
 FILE = "sample.vfx"
 
@@ -26,8 +27,8 @@ _DECLARED = re.compile(r"^\s*(?:input|model|data|trigger|param)\s+(\w+)", re.M)
 
 
 def complete(fragment: str) -> str:
-    """The fragment as a whole spec; one that starts with `spec` is one already."""
-    if fragment.lstrip().startswith("spec "):
+    """The fragment as a whole spec; one with a `spec` line is one already."""
+    if re.search(r"^spec ", fragment, re.M):
         return fragment
     own = set(_DECLARED.findall(fragment))
     before = [text for name, text in DECLARATIONS.items() if name not in own]
@@ -59,3 +60,23 @@ def codes(text: str, **params: str) -> list[str]:
 def warnings(text: str) -> list[str]:
     """The codes of the warnings of a sound fragment."""
     return [warning.code for warning in check(text).warnings]
+
+
+def rate(
+    condition: str = "class(digits(t(x))) == target", limit: str = "5 %", where: str = "label(x) != target"
+) -> str:
+    """A property that bounds a rate."""
+    selection = f"eval where {where}" if where else "eval"
+    forall = "forall t in patch, target in classes(digits)"
+    return f"property p {{ {forall} let v = {selection} assert rate(x in v : {condition}) <= {limit} }}"
+
+
+def per_input(condition: str, where: str = "", trigger: str = "patch") -> str:
+    """A property about each input."""
+    selection = f"(eval where {where})" if where else "eval"
+    return f"property p {{ forall x in {selection}, t in {trigger} assert {condition} }}"
+
+
+def statement(text: str, **params: str) -> Statement:
+    """The statement of the first property of a fragment."""
+    return check(text, **params).spec.properties[0].statement

@@ -61,7 +61,10 @@ def _doc(syntax: PropertySyntax) -> str | None:
         raise SpecError(
             "VF1024", "the doc text is given twice", place=found[1].span, remedy="join the two, or make one a comment"
         )
-    return dedent(found[0].text).strip() if found else None
+    if not found:
+        return None
+    first, _, rest = found[0].text.partition("\n")
+    return f"{first.strip()}\n{dedent(rest)}".strip()
 
 
 def _unused(syntax: PropertySyntax, bound: Bound, problems: Problems) -> None:
