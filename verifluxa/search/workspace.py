@@ -150,14 +150,15 @@ class Workspace:
 
 @dataclass(frozen=True, eq=False)
 class _Same:
-    """A problem up to the pairs that are asked: equal when everything else is the same object."""
+    """A problem up to the pairs that are asked: equal when all that a workspace is made of is the same."""
 
     problem: Problem
 
-    def _parts(self) -> tuple[int, ...]:
+    def _parts(self) -> tuple[object, ...]:
         problem = self.problem
-        shared = (problem.graph, problem.inputs, problem.placements, problem.violations, problem.selections)
-        return (*map(id, shared), id(problem.domain), id(problem.rows))
+        shared = (problem.graph, problem.inputs, problem.labels, problem.placements, problem.domain, problem.rows)
+        objects = (*shared, problem.violations, problem.selections)
+        return (*map(id, objects), problem.arithmetic, problem.readout)
 
     def __hash__(self) -> int:
         return hash(self._parts())
