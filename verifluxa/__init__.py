@@ -1,3 +1,31 @@
-"""Verifluxa: prove that a Flux.jl model carries no backdoor of a stated kind, or show the trigger."""
+"""Verifluxa: prove that a Flux.jl model carries no backdoor of a stated kind, or show the trigger.
+
+Three functions are public: `verify`, `load_model`, `check_certificate`. They are loaded when they are first
+used, so that `import verifluxa` stays light.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from verifluxa.flux.load import load_model as load_model
+    from verifluxa.verify import verify as verify
 
 __version__ = "0.1.0"
+
+_PUBLIC = {"verify": "verifluxa.verify", "load_model": "verifluxa.flux.load"}
+
+
+def __getattr__(name: str) -> object:
+    """Loads a public function."""
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'verifluxa' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return ["__version__", *_PUBLIC]

@@ -44,15 +44,15 @@ class LoadedModel:
     Attributes:
         decl: what the spec says.
         path: the weights file.
-        sha256: digest of that file's bytes.
-        architecture: the architecture file, or None.
+        sha256: digest of that file's bytes, as they were read.
+        architecture: path and digest of the architecture file, or None.
         lifted: what was read.
     """
 
     decl: ModelDecl
     path: str
     sha256: str
-    architecture: str | None
+    architecture: tuple[str, str] | None
     lifted: Lifted
 
 
@@ -143,8 +143,11 @@ def load_model_of(spec: Spec, decl: ModelDecl, choice: Choice) -> LoadedModel:
         raise _nobody_gave("model", decl.name)
     architecture = _beside(spec, decl.architecture)
     space = next(item for item in spec.spaces if item.name == decl.space)
-    lifted = lift(path, architecture=architecture, input_shape=_shape(space))
-    return LoadedModel(decl, path, file_digest(path), architecture, lifted)
+    text = None if architecture is None else Path(architecture)
+    lifted = lift(path, architecture=text, input_shape=_shape(space))
+    digests = ["sha256:" + digest for _, digest in lifted.sources]
+    beside = None if architecture is None else (architecture, digests[1])
+    return LoadedModel(decl, path, digests[0], beside, lifted)
 
 
 def file_digest(path: str) -> str:

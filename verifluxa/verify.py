@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypedDict, Unpack
+from types import ModuleType
+from typing import Any, TypedDict, Unpack
 
 from verifluxa import __version__
 from verifluxa.certificate.population import population_bound
@@ -277,12 +279,14 @@ def _result(prepared: Prepared, properties: tuple[PropertyResult, ...]) -> Resul
 
 def _model_used(name: str, model: LoadedModel) -> ModelUsed:
     lifted = model.lifted
+    architecture = None if model.architecture is None else FileUsed(name, *model.architecture)
     return ModelUsed(
         file=FileUsed(name, model.path, model.sha256),
         graph_sha256=lifted.graph.digest,
         format=lifted.format,
-        flux_version=lifted.flux_version,
+        flux_version=lifted.flux_version or "unknown",
         dtype=lifted.graph.dtype,
+        architecture=architecture,
     )
 
 
@@ -298,3 +302,13 @@ def _data_used(inputs: Inputs, name: str, properties: tuple[PropertyResult, ...]
                 excluded.setdefault(int(index), reason)
     left_out = tuple((index, excluded[index]) for index in sorted(excluded.keys() - counted))
     return DataUsed(FileUsed(name, dataset.path, dataset.sha256), len(counted), left_out)
+
+
+class _Callable(ModuleType):
+    """Importing a submodule puts the module at `verifluxa.verify`, where the function must stay callable."""
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Result:
+        return verify(*arguments, **keywords)
+
+
+sys.modules[__name__].__class__ = _Callable

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from result_fakes import certified_outcomes, image_problem, per_input_outcomes, result_of
+from result_fakes import certified_outcomes, per_input_outcomes, result_of
 
 from verifluxa.report.blocks import blocks
 from verifluxa.report.summary import HELP, summary
@@ -54,6 +54,5 @@ def test_blocks_of_colours_and_of_large_patches(snapshot):
     assert blocks(np.zeros((1, 40, 40)), (0, 0), (0.0, 1.0)) == ["(40 x 40 pixels; see the pictures)"]
 
 
-def test_a_continuous_trigger_with_one_level_is_still_drawn():
-    assert image_problem().domain.step.all()
-    assert blocks(np.full((1, 1, 1), 7.0), (0, 0), (7.0, 7.0))[1].split() == ["0", "7"]
+def test_a_trigger_whose_levels_are_all_fixed_is_still_drawn():
+    assert blocks(np.full((1, 1, 1), 7.0), (0, 0), (7.0, 7.0))[1].split() == ["0", "██", "7"]

@@ -35,7 +35,9 @@ def blocks(trigger: NDArray[np.float64], corner: tuple[int, int], levels: tuple[
 
 
 def _shade(level: float, levels: tuple[float, float]) -> str:
-    share = (level - levels[0]) / max(levels[1] - levels[0], 1e-12)
+    if levels[1] <= levels[0]:
+        return SHADES[-1]
+    share = (level - levels[0]) / (levels[1] - levels[0])
     return SHADES[min(len(SHADES) - 1, max(0, round(share * (len(SHADES) - 1))))]
 
 

@@ -122,7 +122,7 @@ def _numbers(item: PropertyResult) -> Iterator[str]:
     yield words
     if item.found is not None and item.proved is not None:
         yield f"strongest trigger found: {in_words(item.found)}"
-        if item.verdict is not Verdict.FALSIFIED:
+        if item.proved.count < item.proved.total:
             yield f"no trigger does more than: {in_words(item.proved)}"
     if item.per_input:
         tally = Counter(verdict for _, verdict in item.per_input)

@@ -1,0 +1,146 @@
+"""The entry point: usage errors, codes, nothing is ever a traceback."""
+
+import subprocess
+import sys
+
+import pytest
+
+from verifluxa import __version__
+from verifluxa.cli.explain_command import codes, page
+from verifluxa.errors import ManyErrors, SpecError
+
+
+def test_the_version_needs_no_heavy_import():
+    script = (
+        "import sys; from verifluxa.cli.main import run; code = run(['--version']);"
+        "heavy = {'torch', 'numpy', 'typer', 'rich', 'lark'} & set(sys.modules);"
+        "sys.exit(code or len(heavy))"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (0, f"verifluxa {__version__}\n")
+
+
+def test_python_dash_m_is_the_same_command():
+    ran = subprocess.run([sys.executable, "-m", "verifluxa", "--version"], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (0, f"verifluxa {__version__}\n")
+
+
+def test_checking_a_spec_loads_no_torch(digits):
+    script = (
+        "import sys; from verifluxa.cli.main import run;"
+        "code = run(['check', sys.argv[1]]); sys.exit(code or 7 * ('torch' in sys.modules))"
+    )
+    path = str(digits / "no_backdoor.vfx")
+    ran = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_help_without_arguments(verifluxa):
+    ran = verifluxa()
+    assert ran.code == 0
+    assert "verify" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["verfy"], "verify"),
+        (["verify"], "SPEC"),
+        (["verify", "a.vfx", "--modle", "x=y"], "--model"),
+        (["verify", "a.vfx", "--format", "xml"], "'junit'"),
+        (["verify", "a.vfx", "--seed", "-1"], "--seed"),
+        (["verify", "a.vfx", "--strategy", "ballanced"], "did you mean `balanced`?"),
+        (["verify", "a.vfx", "--cluster", "desktop"], "laptop"),
+        (["replay"], "RESULT"),
+    ],
+    ids=str,
+)
+def test_wrong_usage_is_code_2_and_says_what_would_be_right(verifluxa, here, arguments, words):
+    ran = verifluxa(*arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert words in ran.err
+    assert "Traceback" not in ran.err
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["verify", "a.vfx", "--model", "x.jld2"],
+        ["verify", "a.vfx", "--model", "m=x", "--model", "m=y"],
+        ["verify", "a.vfx", "--set", "=1"],
+        ["verify", "a.vfx", "--budget", "soon"],
+        ["verify", "a.vfx", "--budget", "0"],
+        ["verify", "a.vfx", "--arithmetic", "float16"],
+        ["explain", "VF9999"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_values_are_one_clear_message_and_code_2(verifluxa, here, arguments, snapshot):
+    ran = verifluxa(*arguments)
+    assert (ran.code, ran.out, ran.err) == (2, "", snapshot)
+    assert list(here.iterdir()) == []
+
+
+def failing(error):
+    def build():
+        raise error
+
+    return build
+
+
+def test_a_mistake_of_ours_is_code_5_and_asks_for_a_report(verifluxa, monkeypatch, snapshot):
+    monkeypatch.setattr("verifluxa.cli.app.build_app", failing(ZeroDivisionError("division by zero")))
+    ran = verifluxa("check", "x.vfx")
+    assert (ran.code, ran.out, ran.err) == (5, "", snapshot)
+    monkeypatch.setenv("VERIFLUXA_DEBUG", "1")
+    assert "Traceback" in verifluxa("check", "x.vfx").err
+
+
+def test_the_traceback_of_a_worker_is_not_shown(verifluxa, monkeypatch):
+    trace = "Traceback (most recent call last):\n  File x\nValueError: bad"
+    monkeypatch.setattr("verifluxa.cli.app.build_app", failing(RuntimeError(trace)))
+    ran = verifluxa("check", "x.vfx")
+    assert "RuntimeError: ValueError: bad\n" in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_ctrl_c_is_code_3(verifluxa, monkeypatch):
+    monkeypatch.setattr("verifluxa.cli.app.build_app", failing(KeyboardInterrupt()))
+    ran = verifluxa("check", "x.vfx")
+    assert (ran.code, ran.err) == (3, "interrupted\n")
+
+
+def test_many_errors_are_cut_short(verifluxa, monkeypatch):
+    errors = ManyErrors([SpecError("VF1001", f"error {n}") for n in range(30)])
+    monkeypatch.setattr("verifluxa.cli.app.build_app", failing(errors))
+    ran = verifluxa("check", "x.vfx")
+    assert ran.code == 4
+    assert ran.err.count("error[VF1001]") == 20
+    assert "and 10 more errors" in ran.err
+
+
+def test_what_a_file_says_cannot_act_on_the_terminal(verifluxa, monkeypatch):
+    monkeypatch.setattr("verifluxa.cli.app.build_app", failing(SpecError("VF1001", "red \x1b[31m", place="a\x07")))
+    ran = verifluxa("check", "x.vfx")
+    assert "\x1b" not in ran.err
+    assert "\x07" not in ran.err
+
+
+def test_a_gone_reader_does_not_change_the_exit_code(digits):
+    command = [sys.executable, "-m", "verifluxa", "explain", "VF4401"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        error = process.stderr.read()
+        code = process.wait()
+    assert (code, error) == (0, b"")
+
+
+def test_every_code_has_a_page_with_an_example(verifluxa):
+    for code in codes():
+        words = page(code)
+        assert words.startswith(f"# {code}: ")
+    assert verifluxa("explain", codes()[0].lower()).out == page(codes()[0])
+    assert verifluxa("explain", f"[{codes()[0]}]").code == 0

@@ -1,0 +1,43 @@
+"""The commands, put together. Each module holds one group; what a command needs is imported when it runs."""
+
+from __future__ import annotations
+
+import typer
+
+from verifluxa.cli import cert_commands, model_commands, spec_commands
+from verifluxa.cli.explain_command import explain
+from verifluxa.cli.replay_command import replay
+from verifluxa.cli.verify_command import verify
+
+HELP = "Proves that a Flux.jl model carries no backdoor of a stated kind, or shows the trigger."
+SETTINGS = {"help_option_names": ["-h", "--help"]}
+
+
+def build_app() -> typer.Typer:
+    """The whole command line."""
+    app = typer.Typer(help=HELP, add_completion=False, pretty_exceptions_enable=False, context_settings=SETTINGS)
+    app.callback(invoke_without_command=True)(_root)
+    app.command()(verify)
+    app.command()(spec_commands.check)
+    app.command()(spec_commands.fmt)
+    app.command()(spec_commands.explain_spec)
+    app.command()(spec_commands.pin)
+    app.command()(model_commands.inspect)
+    app.command()(model_commands.lift)
+    app.command()(model_commands.supports)
+    app.command()(replay)
+    app.command()(explain)
+    app.add_typer(cert_commands.group(), name="cert")
+    return app
+
+
+def _root(context: typer.Context, version: bool = typer.Option(False, "--version", help="Print the version.")) -> None:
+    """Proves that a Flux.jl model carries no backdoor of a stated kind, or shows the trigger."""
+    if version:
+        from verifluxa import __version__
+
+        print(f"verifluxa {__version__}")
+        raise typer.Exit(0)
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit(0)

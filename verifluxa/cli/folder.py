@@ -1,0 +1,105 @@
+"""`--out DIR`: evidence while proving; at the end the certificate, the pictures, and last of all the result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from verifluxa.certificate.encode import encode_statement
+from verifluxa.certificate.of_result import EvidenceFile, certificate_of
+from verifluxa.errors import CertificateError
+from verifluxa.report.evidence_pictures import pictures
+from verifluxa.report.scenes import scene_of_result
+from verifluxa.result.result import Result
+from verifluxa.result.write import cannot_write, write_result, write_whole
+from verifluxa.spec.spec import Spec
+
+EVIDENCE = "evidence.jsonl.gz"
+CERTIFICATE = "certificate.json"
+PICTURES = "pictures"
+
+
+class OutFolder:
+    """The folder of a run. A run that fails leaves nothing of its own in it."""
+
+    def __init__(self, path: Path, spec: Spec) -> None:
+        self.path = path
+        self._spec = spec
+        self._part = path / f".{EVIDENCE}.part.gz"
+        self.evidence = EvidenceFile(self._part)
+
+    def finish(self, result: Result) -> None:
+        """Writes everything; `result.json` comes last, so that where it stands the rest is complete.
+
+        Raises:
+            UsageError: VF4406 when something cannot be written.
+            RuntimeError: when the certificate would contradict itself: a mistake of ours.
+        """
+        summary = self.evidence.close()
+        try:
+            statement = certificate_of(result, self._spec, summary, datetime.now(UTC))
+        except CertificateError as error:
+            raise RuntimeError(f"the certificate does not agree with the result: {error}") from error
+        try:
+            self._part.replace(self.path / EVIDENCE)
+            write_whole(self.path / CERTIFICATE, encode_statement(statement))
+            write_pictures(self.path / PICTURES, pictures_of(result))
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+        write_result(result, self.path)
+
+    def abandon(self) -> None:
+        """Removes what a failed run has written."""
+        with suppress(OSError):
+            self.evidence.close()
+        self._part.unlink(missing_ok=True)
+
+
+@contextmanager
+def out_folder(path: Path, spec: Spec) -> Iterator[OutFolder]:
+    """Opens the folder of a run; when the run fails, what it wrote goes away again.
+
+    Raises:
+        UsageError: VF4406 when the folder cannot be made or written to.
+    """
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        folder = OutFolder(path, spec)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    try:
+        yield folder
+    except BaseException:
+        folder.abandon()
+        for empty in made:
+            with suppress(OSError):  # somebody else may have put something there
+                empty.rmdir()
+        raise
+
+
+def pictures_of(result: Result) -> dict[str, bytes]:
+    """The pictures of all counterexamples, by file name."""
+    files: dict[str, bytes] = {}
+    for item in result.properties:
+        if item.counterexample is not None:
+            drawn = pictures(scene_of_result(item, item.counterexample))
+            files |= {f"{item.name}-{name}": data for name, data in drawn.items()}
+    return files
+
+
+def write_pictures(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Puts these pictures, and no older ones, into a folder; without any the folder goes.
+
+    Raises:
+        UsageError: VF4406.
+    """
+    for old in folder.glob("*.png"):
+        old.unlink()
+    for name, data in files.items():
+        write_whole(folder / name, data)
+    if not files:
+        with suppress(OSError):  # there is none, or it holds something that is not ours
+            folder.rmdir()

@@ -1,0 +1,52 @@
+"""Values of options: NAME=FILE pairs, budgets. Wrong ones are refused with what would have been right."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+
+from verifluxa.errors import UsageError
+
+UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_BUDGET = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
+
+
+def pairs(option: str, given: Iterable[str] | None, value: str = "FILE") -> dict[str, str]:
+    """Reads repeated `NAME=VALUE` options.
+
+    Args:
+        option: as the user typed it, `--model`.
+        given: the values.
+        value: what stands after the `=`, for the message.
+
+    Raises:
+        UsageError: VF4401 when there is no `=`, a side is empty, or a name comes twice.
+    """
+    result: dict[str, str] = {}
+    for text in given or ():
+        name, equals, rest = text.partition("=")
+        name, rest = name.strip(), rest.strip()
+        if not equals or not name or not rest:
+            raise UsageError("VF4401", f"{option} {text} names no {value}", expected=f"{option} NAME={value}")
+        if name in result:
+            raise UsageError("VF4401", f"{option} gives `{name}` twice", expected="each name once")
+        result[name] = rest
+    return result
+
+
+def seconds(budget: str | None) -> float | None:
+    """Reads a budget: `90`, `90s`, `5m`, `1.5h`.
+
+    Raises:
+        UsageError: VF4403 for anything else, and for a budget of nothing.
+    """
+    if budget is None:
+        return None
+    match = _BUDGET.fullmatch(budget.strip().lower())
+    amount = float(match[1]) * UNITS.get(match[2], math.nan) if match else math.nan
+    if not 0 < amount < 1e9:
+        raise UsageError(
+            "VF4403", f"--budget {budget} is no length of time", expected="a number with s, m or h: 90s, 5m, 1.5h"
+        )
+    return amount

@@ -1,0 +1,56 @@
+"""Printing: the machine format on stdout, words for people on stdout or, beside a machine format, on stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+from verifluxa.cli.formats import Format, rendered
+from verifluxa.report.summary import Line, summary
+from verifluxa.result.result import Result
+from verifluxa.spec.render import visible
+
+
+def present(result: Result, chosen: Format, out: Path | None) -> None:
+    """Prints a result."""
+    machine = chosen is not Format.TEXT
+    print_lines(summary(result, out), sys.stderr if machine else sys.stdout)
+    if machine:
+        emit(rendered(result, chosen))
+
+
+def print_lines(lines: Iterable[Line], stream: TextIO) -> None:
+    """Prints styled lines; plain ones where the stream is no terminal or NO_COLOR is set."""
+    console = Console(file=stream, highlight=False, soft_wrap=True, markup=False, emoji=False)
+    with _reader_may_leave():
+        for line in lines:
+            console.print(Text(visible(line.words), style=line.style))
+        stream.flush()
+
+
+def print_words(lines: Iterable[str]) -> None:
+    """Prints plain lines on stdout; what could act on a terminal is spelt out."""
+    print_lines((Line(words) for words in lines), sys.stdout)
+
+
+def emit(text: str) -> None:
+    """Writes text to stdout as it is."""
+    with _reader_may_leave():
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        sys.stdout.flush()
+
+
+@contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    """Goes on when the reader of our output has gone (`| head`): the verdict and its exit code stay what they are."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

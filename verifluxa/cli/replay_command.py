@@ -1,0 +1,79 @@
+"""`verifluxa replay`: evaluate a stored counterexample again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from verifluxa.cli.options import pairs
+
+if TYPE_CHECKING:
+    from verifluxa.replay import Replayed
+    from verifluxa.report.evidence_pictures import Scene
+
+MOST_ROWS = 12
+
+
+def replay(
+    result: Annotated[Path, typer.Argument(metavar="RESULT", help="The result.json of a falsified property.")],
+    model: Annotated[list[str] | None, typer.Option("--model", metavar="NAME=FILE", help="Where it is now.")] = None,
+    data: Annotated[list[str] | None, typer.Option("--data", metavar="NAME=FILE", help="Where it is now.")] = None,
+    spec: Annotated[str | None, typer.Option("--spec", metavar="FILE", help="Where the spec is now.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder for the pictures.")] = None,
+) -> int:
+    """Evaluates the counterexample of a result on the model again, and draws it.
+
+    Exit codes: 0 reproduced, 1 not reproduced. Files with other digests than the result's are refused.
+    """
+    from verifluxa.cli.folder import PICTURES, write_pictures
+    from verifluxa.cli.output import print_words
+    from verifluxa.inputs import Choice
+    from verifluxa.replay import replay_result
+    from verifluxa.report.evidence_pictures import pictures
+
+    choice = Choice(pairs("--model", model), pairs("--data", data))
+    replayed = replay_result(result, choice, spec)
+    files: dict[str, bytes] = {}
+    for item in replayed:
+        print_words(_words(item))
+        if item.violated:
+            files |= {f"{item.name}-{name}": data for name, data in pictures(_scene(item)).items()}
+    folder = (out or result.parent) / PICTURES
+    if files:
+        write_pictures(folder, files)
+        print_words([f"pictures: {folder / name}" for name in files])
+    return 0 if all(item.reproduced for item in replayed) else 1
+
+
+def _scene(item: Replayed) -> Scene:
+    from verifluxa.report.scenes import scene
+
+    return scene(item.problem, item.question, (item.trigger, item.replay), item.classes, _effect(item))
+
+
+def _words(item: Replayed) -> Iterator[str]:
+    place = ", ".join(f"{name} {value}" for name, value in item.stored.placement)
+    yield f"{item.name}: {'reproduced' if item.reproduced else 'NOT reproduced'}"
+    yield f"  trigger at {place}: {_effect(item)}; {item.question.need} refute the property"
+    before, after = item.replay.before.argmax(axis=1), item.replay.after.argmax(axis=1)
+    yield f"  {'input':>8}  {'before':>8}  {'after':>8}  {'margin':>10}"
+    order = (-item.replay.margins).argsort(kind="stable")
+    for number in order[:MOST_ROWS]:
+        index = item.problem.indices[int(item.replay.inputs[number])]
+        classes = (_name(item, int(before[number])), _name(item, int(after[number])))
+        yield f"  {index:>8}  {classes[0]:>8}  {classes[1]:>8}  {item.replay.margins[number]:>10.4g}"
+    if len(order) > MOST_ROWS:
+        yield f"  ... and {len(order) - MOST_ROWS} more; a margin above 0 violates"
+
+
+def _effect(item: Replayed) -> str:
+    target = item.stored.target
+    goes = "another class" if target is None else f"class {_name(item, target)}"
+    return f"{item.violated} of {len(item.replay.inputs)} go to {goes}"
+
+
+def _name(item: Replayed, number: int) -> str:
+    return item.classes[number] if number < len(item.classes) else str(number)

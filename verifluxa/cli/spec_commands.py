@@ -1,0 +1,117 @@
+"""`verifluxa check`, `fmt`, `explain-spec` and `pin`: everything about a spec before any work is done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from verifluxa.cli.options import pairs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from verifluxa.spec.check import Checked
+    from verifluxa.spec.spec import Spec
+
+Spec_ = Annotated[str, typer.Argument(metavar="SPEC", help="A `.vfx` file, or the name of one on the shelf.")]
+Params = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Another value for a param.")]
+
+
+def check(spec: Spec_, set_: Params = None) -> int:
+    """Parses and type-checks a spec. Exit 0 fine, 4 not. Files that are not there are only noted."""
+    from verifluxa.cli.messages import show_warnings
+    from verifluxa.cli.output import print_words
+
+    checked = _load(spec, set_)
+    show_warnings(checked.warnings)
+    print_words([*_notes(checked.spec), f"{checked.spec.path}: fine, {_counted(len(checked.spec.properties))}"])
+    return 0
+
+
+def fmt(
+    spec: Annotated[list[str], typer.Argument(metavar="SPEC...", help="`.vfx` files.")],
+    check_only: Annotated[bool, typer.Option("--check", help="Only say whether they are formatted.")] = False,
+) -> int:
+    """Formats specs in place; comments stay. With --check: exit 0 formatted, 1 not; nothing is written."""
+    from verifluxa.cli.output import print_words
+    from verifluxa.result.write import write_whole
+    from verifluxa.spec.format import format_spec
+    from verifluxa.spec.read import decode, read_bytes
+
+    changed = 0
+    for path in spec:
+        text = decode(read_bytes(path), path)
+        formatted = format_spec(text, path)
+        if formatted != text:
+            changed += 1
+            print_words([f"{path}: {'not formatted' if check_only else 'formatted'}"])
+            if not check_only:
+                write_whole(Path(path), formatted.encode("utf-8"))
+    return 1 if check_only and changed else 0
+
+
+def explain_spec(spec: Spec_, set_: Params = None) -> int:
+    """Says in plain words what a spec asks, and how much work that is, before any is done."""
+    from verifluxa.cli.messages import show_warnings
+    from verifluxa.cli.output import print_words
+    from verifluxa.spec.plain import explain_property
+
+    checked = _load(spec, set_)
+    show_warnings(checked.warnings)
+    for prop in checked.spec.properties:
+        print_words([*str(explain_property(checked.spec, prop)).splitlines(), ""])
+    return 0
+
+
+def pin(
+    spec: Annotated[str, typer.Argument(metavar="SPEC", help="A `.vfx` file; it is changed.")],
+    data: Annotated[list[str] | None, typer.Option("--data", metavar="NAME=FILE", help="Another file.")] = None,
+) -> int:
+    """Writes the digests of the data files into a spec, so that no other data can take their place unnoticed."""
+    from verifluxa.cli.output import print_words
+    from verifluxa.inputs import check_names, data_path, file_digest
+    from verifluxa.result.write import write_whole
+    from verifluxa.spec.check import load_spec
+    from verifluxa.spec.pin import pin_spec
+    from verifluxa.spec.read import decode, read_bytes
+
+    chosen = pairs("--data", data)
+    found = load_spec(spec).spec
+    check_names("data set", chosen, [decl.name for decl in found.data])
+    digests = {decl.name: file_digest(data_path(found, decl, chosen)) for decl in found.data}
+    text = decode(read_bytes(spec), spec)
+    pinned = pin_spec(text, digests, spec)
+    if pinned != text:
+        write_whole(Path(spec), pinned.encode("utf-8"))
+    print_words(f"{name}: {digest}" for name, digest in digests.items())
+    return 0
+
+
+def _load(spec: str, set_: list[str] | None) -> Checked:
+    from verifluxa.inputs import find_spec
+    from verifluxa.spec.check import load_spec
+
+    return load_spec(find_spec(spec), pairs("--set", set_, "VALUE"))
+
+
+def _notes(spec: Spec) -> Iterator[str]:
+    """Files that the spec names and that are not there: `verify` will need them, or --model and --data."""
+    from verifluxa.spec.paths import beside
+
+    named = [("model", decl.name, file) for decl in spec.models for file in (decl.file, decl.architecture)]
+    named += [("data", decl.name, decl.file) for decl in spec.data]
+    for kind, name, file in named:
+        if file is not None and not beside(spec.path, file).exists():
+            yield f"note: {kind} {name}: {beside(spec.path, file)} is not there"
+    for kind, names in (
+        ("model", [decl.name for decl in spec.models if decl.file is None]),
+        ("data", [decl.name for decl in spec.data if decl.file is None]),
+    ):
+        for name in names:
+            yield f"note: {kind} {name} names no file; to verify, give --{kind} {name}=FILE"
+
+
+def _counted(count: int) -> str:
+    return f"{count} propert{'y' if count == 1 else 'ies'}"

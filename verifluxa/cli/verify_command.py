@@ -1,0 +1,136 @@
+"""`verifluxa verify`."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from verifluxa.cli.formats import Format
+from verifluxa.cli.options import pairs, seconds
+from verifluxa.verdict import Verdict
+
+if TYPE_CHECKING:
+    from verifluxa.dispatch.slices import Engine
+    from verifluxa.result.result import Result
+    from verifluxa.verify import Prepared, Request
+
+EXIT_CODES = {Verdict.CERTIFIED: 0, Verdict.FALSIFIED: 1, Verdict.UNKNOWN: 3}
+
+Models = Annotated[list[str] | None, typer.Option("--model", metavar="NAME=FILE", help="Another file for a model.")]
+Data = Annotated[list[str] | None, typer.Option("--data", metavar="NAME=FILE", help="Another file for a data set.")]
+Params = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Another value for a param.")]
+Properties = Annotated[list[str] | None, typer.Option("--property", metavar="NAME", help="Only this property.")]
+
+
+def verify(  # noqa: PLR0913, PLR0917 - typer reads the options from the signature
+    spec: Annotated[str, typer.Argument(metavar="SPEC", help="A `.vfx` file, or the name of one on the shelf.")],
+    model: Models = None,
+    data: Data = None,
+    set_: Params = None,
+    property_: Properties = None,
+    strategy: Annotated[str, typer.Option(help="How to prove: a name on the shelf or a `.toml` file.")] = "balanced",
+    cluster: Annotated[str, typer.Option(help="Where to prove: a name on the shelf or a `.toml` file.")] = "laptop",
+    budget: Annotated[str | None, typer.Option(metavar="T", help="Time for the whole run: 90s, 5m, 1.5h.")] = None,
+    arithmetic: Annotated[
+        str | None, typer.Option(metavar="A", help="float32, float64 or real; the model's own.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**31 - 1, help="Seed of every random choice.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for result.json and pictures.")] = None,
+    format_: Annotated[Format, typer.Option("--format", help="What stands on stdout.")] = Format.TEXT,
+    show_config: Annotated[bool, typer.Option("--show-config", help="Print every setting and its origin.")] = False,
+    job_exit: Annotated[bool, typer.Option("--job-exit", help="Exit 0 on any final verdict (cluster jobs).")] = False,
+) -> int:
+    """Proves the properties of a spec, or shows the trigger that breaks one.
+
+    Exit codes: 0 certified, 1 falsified, 2 usage, 3 unknown, 4 bad input, 5 internal error.
+    """
+    from verifluxa.inputs import Choice
+    from verifluxa.verify import Request
+
+    choice = Choice(
+        pairs("--model", model), pairs("--data", data), pairs("--set", set_, "VALUE"), tuple(property_ or ())
+    )
+    request = Request(spec, choice, strategy, cluster, seconds(budget), arithmetic, seed)
+    if show_config:
+        from verifluxa.cli.config import config_lines
+        from verifluxa.cli.output import emit
+
+        emit("\n".join(config_lines(request)))
+        return 0
+    return execute(request, Presentation(format_, out, job_exit))
+
+
+@dataclass(frozen=True)
+class Presentation:
+    """What becomes of a result: the format on stdout, the folder, whether any final verdict exits 0."""
+
+    format: Format = Format.TEXT
+    out: Path | None = None
+    job_exit: bool = False
+
+
+def execute(request: Request, presentation: Presentation, engine: Engine | None = None) -> int:
+    """Prepares, so that every mistake shows before anything is written; works; prints; returns the exit code.
+
+    Args:
+        request: what is to be verified, and how.
+        presentation: what becomes of the result.
+        engine: in place of the strategy's stages.
+
+    Raises:
+        VerifluxaError: whatever the user can mend.
+    """
+    from verifluxa.cli.messages import show_warnings
+    from verifluxa.cli.output import present
+    from verifluxa.result.write import check_writable
+    from verifluxa.verify import prepare
+
+    if presentation.out is not None:
+        check_writable(presentation.out)
+    with _stop_is_an_interrupt():
+        prepared = prepare(request)
+        show_warnings(prepared.inputs.warnings)
+        result = _work(prepared, presentation.out, engine)
+    present(result, presentation.format, presentation.out)
+    return exit_code(result, presentation.job_exit)
+
+
+def exit_code(result: Result, job_exit: bool) -> int:
+    """The exit code of a result; with `job_exit` 0 for any final verdict, which an interrupted run does not have."""
+    return 0 if job_exit and not result.interrupted else EXIT_CODES[result.verdict]
+
+
+def _work(prepared: Prepared, out: Path | None, engine: Engine | None) -> Result:
+    from verifluxa.cli.progress import progress
+    from verifluxa.verify import Company, carry_out
+
+    if out is None:
+        with progress() as observer:
+            return carry_out(prepared, Company(observer, engine=engine))
+    from verifluxa.cli.folder import out_folder
+
+    with out_folder(out, prepared.inputs.spec) as folder:
+        with progress() as observer:
+            result = carry_out(prepared, Company(observer, folder.evidence, engine))
+        folder.finish(result)
+    return result
+
+
+@contextmanager
+def _stop_is_an_interrupt() -> Iterator[None]:
+    """A polite end from outside (SIGTERM, as cluster managers send it) is treated like Ctrl-C: a valid result."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
