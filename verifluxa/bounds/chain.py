@@ -174,9 +174,9 @@ def _maxpool(
     form = _with_constants(entries, reached, constants, source)
     place = {entry: position for position, entry in enumerate(entries)}
     players = [[place[i] for i in group] for group in groups]
-    while max(len(group) for group in players) > 1:
+    while max((len(group) for group in players), default=1) > 1:
         form, players = _round(form, players, constants.rounding, layers)
-    order = np.array([group[0] for group in players])
+    order = np.array([group[0] for group in players], dtype=np.int64)
     return _Reached(rows, _rows(form, order))
 
 

@@ -114,5 +114,6 @@ def lagrange(row: RowPlanes, cut: RowPlanes, domain: Tensor, geometry: Geometry)
     slopes = row.slope[:, None] + multiplier[..., None] * cut.slope[:, None]
     up = spread(slopes, domain, geometry)[0]
     scaled = multiplier * cut.value[:, None]
-    own = OWN * (row.value.abs()[:, None] + scaled.abs() + up.abs())
+    terms = size_row[:, None] * (1 + factors)
+    own = OWN * (row.value.abs()[:, None] + scaled.abs() + up.abs() + terms)
     return (row.value[:, None] + scaled + up + own).amin(1)

@@ -5,6 +5,8 @@ What a trigger cannot reach is a constant of the input; all placements share the
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -61,8 +63,7 @@ def propagate(graph: Graph, inputs: Floats, arithmetic: str, readout: int) -> Co
     """
     nodes = graph.nodes[: readout + 1]
     maps = tuple(linear_map(n.op, nodes[n.inputs[0]].shape) if n.inputs else None for n in nodes)
-    width = max([int(np.prod(n.shape)) for n in nodes] + [m.matrix.shape[1] for m in maps if m is not None])
-    rounding = Rounding(arithmetic, width)
+    rounding = Rounding(arithmetic, _width(nodes, maps))
     values: list[Floats] = []
     radii: list[Floats] = []
     unsafe = np.zeros(len(inputs), dtype=bool)
@@ -75,6 +76,13 @@ def propagate(graph: Graph, inputs: Floats, arithmetic: str, readout: int) -> Co
         values.append(value)
         radii.append(radius)
     return Constants(tuple(values), tuple(radii), maps, rounding, unsafe)
+
+
+def _width(nodes: Sequence[Node], maps: Sequence[LinearMap | None]) -> int:
+    """The longest sum of the verifier's own: values of a node, columns of a map, players of a max pool's windows."""
+    sizes = [int(np.prod(node.shape)) for node in nodes]
+    players = [s * math.prod(n.op.window) for n, s in zip(nodes, sizes, strict=True) if isinstance(n.op, MaxPool)]
+    return max(sizes + players + [m.matrix.shape[1] for m in maps if m is not None])
 
 
 def _operands(node: Node, inputs: Floats, values: list[Floats], radii: list[Floats]) -> tuple[Floats, Floats]:
@@ -92,7 +100,7 @@ def _node(step: _Step, value: Floats, radius: Floats, rounding: Rounding) -> tup
         if step.linear is not None:
             return _linear(step.linear, value, radius, rounding)
         if isinstance(op, MaxPool):
-            return _maxpool(op, step.shape, value, radius)
+            return _maxpool(op, step.shape, (value, radius), rounding)
         row = function_of(op)
         if row is not None:
             return _function(row, value, radius, rounding)
@@ -113,7 +121,8 @@ def _linear(linear: LinearMap, value: Floats, radius: Floats, rounding: Rounding
     result = (linear.matrix @ value.T).T + linear.bias
     if linear.terms == 0:
         return result, (linear.matrix @ radius.T).T
-    size = abs(linear.matrix)
+    size = linear.matrix.copy()
+    size.data = rounding.magnitude(size.data, linear.terms)
     inherited = (size @ radius.T).T
     magnitude = (size @ (np.abs(value) + radius).T).T + np.abs(linear.bias)
     fresh = rounding.coefficient(linear.terms) * magnitude + rounding.tiny(linear.terms)
@@ -126,13 +135,15 @@ def _function(
     name, parameters = row
     function = FUNCTIONS[name]
     result = function.value(torch.from_numpy(value), parameters).numpy()
-    error = function_error(name, rounding.arithmetic) * np.maximum(1.0, np.abs(result)) + rounding.tiny(1)
-    return result, function.lipschitz(parameters) * radius + error
+    moved = SAFETY * function.lipschitz(parameters) * radius
+    error = function_error(name, rounding.arithmetic) * np.maximum(1.0, np.abs(result) + moved) + rounding.tiny(1)
+    return result, moved + error
 
 
-def _maxpool(op: MaxPool, shape: Shape, value: Floats, radius: Floats) -> tuple[Floats, Floats]:
+def _maxpool(op: MaxPool, shape: Shape, at: tuple[Floats, Floats], rounding: Rounding) -> tuple[Floats, Floats]:
+    value, radius = at
     index, inside = pool_windows(op, shape)
     index = np.where(inside, index, 0)
     gathered = np.where(inside[None], value[:, index], -np.inf)
     spread = np.where(inside[None], radius[:, index], 0.0)
-    return gathered.max(2), spread.max(2)
+    return gathered.max(2), spread.max(2) + rounding.tiny(1)

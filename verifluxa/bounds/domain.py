@@ -73,7 +73,7 @@ def geometry(domains: Domains) -> Geometry:
     rows = domains.directions.expand(len(domains), -1, -1)
     up, down = spread_shared(rows, plain)
     middle = plain.center @ domains.directions.T
-    slack = 1e-9 * (1 + middle.abs() + up + down)
+    slack = 1e-9 * (1 + middle.abs() + up + down) + ROUNDING_SHARE * (plain.center.abs() @ domains.directions.abs().T)
     low = torch.maximum(domains.low, middle - down - slack)
     high = torch.minimum(domains.high, middle + up + slack)
     empty = (low > high + slack).any(1)

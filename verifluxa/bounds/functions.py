@@ -1,7 +1,7 @@
 """Elementwise functions that have sound linear bounds: value, Lipschitz constant, relaxation, float error.
 
 One row per function in `FUNCTIONS`; a function without a row is not provable (unknown(unsupported)).
-Every relaxation is written so that NaN and infinite bounds come out as NaN, which never closes anything.
+Bounds that are NaN or infinite come out as NaN everywhere, which never closes anything.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -43,9 +44,13 @@ class Function:
 
 
 def function_of(op: Op) -> tuple[str, Parameters] | None:
-    """The row and parameters of an elementwise operation, or None where it has no bounds."""
+    """The row and parameters of an elementwise operation, or None where it has no bounds.
+
+    A clip at an end that float32 rounds is not exact, and a leaky slope outside [0, 1) makes another function
+    of it than max(z, slope z): neither has bounds here.
+    """
     if isinstance(op, Clip):
-        return "clip", (op.low, op.high)
+        return ("clip", (op.low, op.high)) if all(float(np.float32(end)) == end for end in (op.low, op.high)) else None
     if not isinstance(op, Activation):
         return None
     if op.function == "hardtanh":
@@ -54,8 +59,10 @@ def function_of(op: Op) -> tuple[str, Parameters] | None:
         return "clip", (0.0, 6.0)
     if op.function not in FUNCTIONS:
         return None
-    default = {"leakyrelu": (0.01,)}.get(op.function, ())
-    return op.function, default if op.parameter is None else (op.parameter,)
+    if op.function != "leakyrelu":
+        return op.function, ()
+    slope = 0.01 if op.parameter is None else op.parameter
+    return (op.function, (slope,)) if 0 <= slope < 1 else None
 
 
 def function_error(name: str, arithmetic: str) -> float:
@@ -73,7 +80,9 @@ def relax(name: str, lower: Tensor, upper: Tensor, parameters: Parameters) -> Re
         lower, upper: any shape; lower <= upper where they are numbers.
         parameters: of the function, such as a leaky slope.
     """
-    return FUNCTIONS[name].relax(lower, upper, parameters)
+    nothing = (upper - lower) * 0.0
+    lines = FUNCTIONS[name].relax(lower, upper, parameters)
+    return Relaxation(*(part + nothing for part in lines))
 
 
 def _relu_like(lower: Tensor, upper: Tensor, slope: float) -> Relaxation:

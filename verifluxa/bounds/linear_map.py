@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array, csc_array, diags_array, eye_array, kron
+from scipy.sparse import coo_array, csc_array
 
 from verifluxa.bounds.rounding import TERMS
 from verifluxa.graph.ops import Affine, Conv, Divide, MeanPool, Op, Reshape, Scale, Shape, Shift, Sizes, Transpose
@@ -47,12 +47,15 @@ def linear_map(op: Op, shape: Shape) -> LinearMap | None:
 
 
 def _affine(op: Affine, shape: Shape) -> tuple[object, Floats]:
+    """Zero weights are stored too: what they multiply is read, and infinity times zero is not zero."""
     repeat = math.prod(shape[:-1])
-    weight = csc_array(op.weight.astype(np.float64))
-    bias = np.zeros(op.weight.shape[0]) if op.bias is None else op.bias.astype(np.float64)
-    if repeat == 1:
-        return weight, bias
-    return kron(eye_array(repeat), weight), np.tile(bias, repeat)
+    outputs, inputs = op.weight.shape
+    bias = np.zeros(outputs) if op.bias is None else op.bias.astype(np.float64)
+    values = np.tile(op.weight.astype(np.float64).T.ravel(), repeat)
+    block = np.broadcast_to(np.arange(outputs), (repeat, inputs, outputs))
+    rows = (block + outputs * np.arange(repeat)[:, None, None]).ravel()
+    starts = outputs * np.arange(repeat * inputs + 1)
+    return csc_array((values, rows, starts), shape=(repeat * outputs, repeat * inputs)), np.tile(bias, repeat)
 
 
 def _windows(
@@ -122,20 +125,31 @@ def _full(constant: NDArray[np.floating], shape: Shape) -> Floats:
     return np.broadcast_to(constant, shape).astype(np.float64).ravel()
 
 
+def _diagonal(values: Floats) -> csc_array:
+    """A diagonal matrix, zeros stored too."""
+    size = len(values)
+    return csc_array((values, np.arange(size), np.arange(size + 1)), shape=(size, size))
+
+
 def _shift(op: Shift, shape: Shape) -> tuple[object, Floats]:
-    return eye_array(math.prod(shape)), _full(op.value, shape)
+    size = math.prod(shape)
+    return _diagonal(np.ones(size)), _full(op.value, shape)
 
 
 def _scale(op: Scale, shape: Shape) -> tuple[object, Floats]:
-    return diags_array(_full(op.factor, shape)), np.zeros(math.prod(shape))
+    return _diagonal(_full(op.factor, shape)), np.zeros(math.prod(shape))
 
 
 def _divide(op: Divide, shape: Shape) -> tuple[object, Floats]:
-    return diags_array(1.0 / _full(op.divisor, shape)), np.zeros(math.prod(shape))
+    """A subnormal divisor may be flushed to zero: the quotient is then infinite, and so is the matrix here."""
+    divisor = _full(op.divisor, shape)
+    usable = np.abs(divisor) >= np.finfo(op.divisor.dtype).tiny
+    return _diagonal(np.divide(1.0, divisor, out=np.full(len(divisor), np.inf), where=usable)), np.zeros(len(divisor))
 
 
 def _reshape(op: Reshape, shape: Shape) -> tuple[object, Floats]:
-    return eye_array(math.prod(shape)), np.zeros(math.prod(shape))
+    size = math.prod(shape)
+    return _diagonal(np.ones(size)), np.zeros(size)
 
 
 def _transpose(op: Transpose, shape: Shape) -> tuple[object, Floats]:

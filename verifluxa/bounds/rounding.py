@@ -13,6 +13,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from verifluxa.errors import UsageError
 from verifluxa.graph.ops import Affine, Conv, MeanPool, Op
 
@@ -63,8 +66,18 @@ class Rounding:
         return SAFETY * (deployed + self.own)
 
     def tiny(self, terms: int) -> float:
-        """Absolute error by flushed subnormals."""
-        return terms * SMALLEST[self.arithmetic]
+        """Absolute error by flushed subnormals: of products, partial sums, constants, and of a result when it is read."""
+        return 4 * terms * SMALLEST[self.arithmetic]
+
+    def magnitude(self, weight: NDArray[np.float64], terms: int) -> NDArray[np.float64]:
+        """`|weight|` for radii of an operation of `terms` roundings.
+
+        A subnormal weight may be flushed, and then loses all of itself rather than a rounding: it counts as
+        `|weight| / coefficient`.
+        """
+        size: NDArray[np.float64] = np.abs(weight)
+        flushed = (size > 0) & (size < SMALLEST[self.arithmetic])
+        return np.where(flushed, size / self.coefficient(terms), size) if flushed.any() else size
 
     @property
     def largest_radius(self) -> float:
@@ -119,5 +132,6 @@ FUNCTION_ERROR: dict[str, float] = {
     "tanh": 2.0**-20,
 }
 """Error of an elementwise function in float32, relative to max(1, |result|) and beyond flushing; a
-function without a row is not provable. Exact: comparisons. sigmoid and tanh: NNlib's tanh_fast and
-sigmoid_fast stay within 2e-7 of the exact value (NNlib documentation; torch's are closer), 2^-20 leaves room."""
+function without a row is not provable. Exact: comparisons. leakyrelu: the slope and the product are rounded.
+sigmoid and tanh: NNlib documents 2 eps for sigmoid_fast and 5 eps for tanh_fast, the largest of its own and
+of torch's: 5 * 2^-23 < 2^-20."""

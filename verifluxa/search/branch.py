@@ -23,7 +23,7 @@ from verifluxa.search.attack import count_violations
 from verifluxa.search.claims import Scene, Verdicts, decide_claims
 from verifluxa.search.directions import strip_directions
 from verifluxa.search.replay import witness
-from verifluxa.search.root import Rooted, drop_records
+from verifluxa.search.root import Rooted, drop_records, whole_domain
 from verifluxa.search.together import Together, attempt
 from verifluxa.search.workspace import Claims, Workspace
 from verifluxa.verdict import Reason, Verdict
@@ -109,7 +109,8 @@ def branch(
         deadline: on the clock of `time.monotonic`, or None.
     """
     net = work.net(rooted[0].question.placement)
-    directions = strip_directions(net, settings.strips)
+    whole = whole_domain(work)
+    directions = torch.cat([whole.directions, strip_directions(net, settings.strips)])
     searches = [_begin(work, one, directions) for one in rooted]
     while True:
         batch = _next_batch(searches, settings, deadline)
@@ -124,7 +125,10 @@ def _begin(work: Workspace, rooted: Rooted, directions: Tensor) -> _Search:
     # Strips start wider than the box reaches: they cut nothing until they are split.
     middle = directions @ (work.lower + work.upper) / 2
     reach = (directions.abs() @ (work.upper - work.lower)) / 2 * 1.01 + 1e-6
-    root = _Open(node, work.lower, work.upper, middle - reach, middle + reach, rooted.open_claims)
+    low, high = middle - reach, middle + reach
+    given = whole_domain(work)
+    low[: len(given.directions)], high[: len(given.directions)] = given.low[0], given.high[0]
+    root = _Open(node, work.lower, work.upper, low, high, rooted.open_claims)
     return _Search(rooted.question, node, [root], time.monotonic(), rooted.remaining)
 
 

@@ -75,23 +75,20 @@ def witness(work: Workspace, question: Question, trigger: Floats) -> Witness:
     played = replay(problem, question, trigger)
     sure = surely_violated(work, question, trigger, played.inputs)
     real = problem.arithmetic == "real"
-    violated = _in_real(work, question, trigger, played, sure) if real else played.margins > 0
-    margins = tuple(float(m) for m in played.margins[violated])
+    margins = _in_real(work, question, trigger, played, sure) if real else played.margins
+    violated = (margins > 0) & work.contains(trigger)
     inputs = tuple(int(i) for i in played.inputs[violated])
-    return Witness(trigger, inputs, margins, int((sure & violated).sum()))
+    return Witness(trigger, inputs, tuple(float(m) for m in margins[violated]), int((sure & violated).sum()))
 
 
-def _in_real(
-    work: Workspace, question: Question, trigger: Floats, played: Replay, sure: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
-    """Violations in exact arithmetic: the sure ones, and doubtful ones by exact rationals."""
-    violated = sure.copy()
+def _in_real(work: Workspace, question: Question, trigger: Floats, played: Replay, sure: NDArray[np.bool_]) -> Floats:
+    """Margins in exact arithmetic: the replay's where they are sure, exact rationals where they are doubtful."""
+    margins = np.where(sure, np.maximum(played.margins, np.finfo(np.float64).tiny), -np.inf)
     scale = 1e-3 * (1 + float(np.abs(played.margins).max(initial=0.0)))
-    doubtful = np.flatnonzero(~sure & (np.abs(played.margins) < scale))[:EXACT_INPUTS]
+    doubtful = np.flatnonzero((np.abs(played.margins) < scale) & ~(sure & (played.margins > 0)))[:EXACT_INPUTS]
     if len(doubtful):
-        exact = exact_margins(work.problem, question, trigger, played.inputs[doubtful])
-        violated[doubtful] = [margin > 0 for margin in exact]
-    return violated
+        margins[doubtful] = [float(m) for m in exact_margins(work.problem, question, trigger, played.inputs[doubtful])]
+    return margins
 
 
 def surely_violated(work: Workspace, question: Question, trigger: Floats, inputs: Integers) -> NDArray[np.bool_]:

@@ -63,11 +63,15 @@ def look(work: Workspace, questions: Sequence[Question], method: str) -> list[Ro
 
 
 def whole_domain(work: Workspace) -> Domains:
-    """The problem's domain as a batch of one, without strips."""
-    size = len(work.lower)
-    none = work.lower.new_zeros(0, size)
-    strips = work.lower.new_zeros(1, 0)
-    return Domains(work.lower[None], work.upper[None], none, strips, strips)
+    """The problem's domain as a batch of one, with the strips that it came with."""
+    strips = work.problem.domain.strips
+    if strips is None:
+        none = work.lower.new_zeros(0, len(work.lower))
+        return Domains(work.lower[None], work.upper[None], none, work.lower.new_zeros(1, 0), work.lower.new_zeros(1, 0))
+    directions, low, high = (
+        torch.as_tensor(part, device=work.device) for part in (strips.directions, strips.lower, strips.upper)
+    )
+    return Domains(work.lower[None], work.upper[None], directions, low[None], high[None])
 
 
 def _distinct(per_question: list[Claims], alternatives: int) -> tuple[Tensor, Claims, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -140,6 +141,22 @@ class Workspace:
     def step(self) -> Tensor:
         """Grid steps, shape (d,), 0 where continuous."""
         return torch.as_tensor(self.problem.domain.step, device=self.device)
+
+    def contains(self, trigger: NDArray[np.float64]) -> bool:
+        """Whether a point lies in the problem's domain; strips are tested in exact rationals."""
+        domain = self.problem.domain
+        if not bool(((domain.lower <= trigger) & (trigger <= domain.upper)).all()):
+            return False
+        if domain.strips is None:
+            return True
+        point = [Fraction(float(value)) for value in trigger]
+        limits = zip(domain.strips.directions, domain.strips.lower, domain.strips.upper, strict=True)
+        return all(
+            Fraction(float(low))
+            <= sum(Fraction(float(v)) * p for v, p in zip(row, point, strict=True))
+            <= Fraction(float(high))
+            for row, low, high in limits
+        )
 
     def on_grid(self, trigger: Tensor) -> Tensor:
         """The nearest grid points inside the domain, shape (..., d)."""
