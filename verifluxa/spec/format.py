@@ -92,7 +92,7 @@ def _inline(found: list[Piece]) -> set[int]:
 
 
 def _breaks(last: Piece, piece: Piece, inline: bool) -> bool:
-    if last.role is Role.COMMENT or inline:
+    if last.role is Role.COMMENT or inline or (last.kind == "KEY" and piece.role is not Role.COMMENT):
         return last.role is Role.COMMENT
     if piece.role is Role.COMMENT:
         return piece.lines_before > 0
@@ -111,8 +111,8 @@ def _add(line: Line, piece: Piece, last: Piece | None) -> None:
     if piece.role is Role.COMMENT:
         line.comment = piece.text
         return
-    if not line.text and piece.kind == "KEY":
-        line.key = piece.text
+    if last is not None and last.kind == "KEY" and line.text == last.text:
+        line.key = last.text
     line.text += (" " if line.text and last is not None and _space(last, piece) else "") + piece.text
 
 
