@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from verifluxa.errors import ModelError
 from verifluxa.flux.cursor import damaged, foreign
 from verifluxa.flux.juliatypes import ELEMENTS, check_declared, function_of, is_function_type, named_tuple_types
 from verifluxa.flux.limits import DEPTH, Budget, refuse_deep
@@ -58,6 +59,11 @@ def type_path(raw: Raw, place: str) -> str:
     return ".".join(parts)
 
 
+def _unknown_tag(tag: Raw, place: str) -> ModelError:
+    shown = tag[:40] if isinstance(tag, str) else type(tag).__name__
+    return foreign(f"a value with the tag `{shown}`", place, "one that BSON.jl writes for data")
+
+
 class Values:
     """Builds the values of one file; shared ones are built once."""
 
@@ -78,8 +84,20 @@ class Values:
         kind = raw.get("type")
         if tag == "struct" and isinstance(kind, dict) and "name" in kind:
             return type_path(kind["name"], "the type of a variable")
-        names = {"array": "Core.Array", "tuple": "Core.Tuple"}
-        return names.get(tag, "value") if isinstance(tag, str) else "Base.Dict"
+        if tag == "backref":
+            return self.kind_of(self.value(raw, "a variable"))
+        if tag is None:
+            return "Base.Dict"
+        if not isinstance(tag, str) or tag not in _KEYS:
+            raise _unknown_tag(tag, "a variable")
+        return {"array": "Core.Array", "tuple": "Core.Tuple"}.get(tag, "scalar")
+
+    def kind_of(self, value: Value) -> str:
+        """The name of a built value's type."""
+        if isinstance(value, Struct | Opaque):
+            return value.type.name
+        kinds = {np.ndarray: "Core.Array", List: "List", Tuple: "Core.Tuple", NamedTuple: "Core.NamedTuple"}
+        return next((name for kind, name in kinds.items() if isinstance(value, kind)), "scalar")
 
     def value(self, raw: Raw, place: str) -> Value:
         """Builds a value.
@@ -120,7 +138,7 @@ class Values:
             return Dictionary(keys, tuple(self.value(item, f"{place}.{key}") for key, item in raw.items()))
         tag = raw["tag"]
         if not isinstance(tag, str) or tag not in _KEYS:
-            raise foreign(f"a value with the tag {tag!r:.60}", place, "one that BSON.jl writes for data")
+            raise _unknown_tag(tag, place)
         if set(raw) != _KEYS[tag]:
             raise damaged(f"a value with the tag `{tag}` has the keys {', '.join(sorted(raw))}"[:200], place)
         if tag == "array":

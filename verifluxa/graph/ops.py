@@ -167,6 +167,34 @@ class Concat(Op):
     axis: int
 
 
+@dataclass(frozen=True, eq=False)
+class Multiply(Op):
+    """Product of two values of one shape, one rounding."""
+
+    kind: ClassVar[str] = "multiply"
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding(Op):
+    """A row of `weight` (words, features) for each word; words are whole numbers from 0."""
+
+    kind: ClassVar[str] = "embedding"
+    weight: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Normalise(Op):
+    """`(x - mean) / sqrt(variance + epsilon)` over the last `axes` axes, or `/ (deviation + epsilon)`.
+
+    Mean and (population) variance are those of the one sample; `by_deviation` says which of the two.
+    """
+
+    kind: ClassVar[str] = "normalise"
+    axes: int
+    epsilon: float
+    by_deviation: bool = False
+
+
 OPS: tuple[type[Op], ...] = (
     Input,
     Affine,
@@ -184,4 +212,7 @@ OPS: tuple[type[Op], ...] = (
     LogSoftmax,
     Add,
     Concat,
+    Multiply,
+    Embedding,
+    Normalise,
 )

@@ -28,10 +28,12 @@ from verifluxa.graph.ops import (
     Concat,
     Conv,
     Divide,
+    Embedding,
     Input,
     LogSoftmax,
     MaxPool,
     MeanPool,
+    Normalise,
     Reshape,
     Scale,
     Shift,
@@ -206,6 +208,26 @@ def _concat(op: Concat, *branches: Tensor) -> Tensor:
     return torch.cat(branches, op.axis + 1)
 
 
+def _multiply(_: object, first: Tensor, second: Tensor) -> Tensor:
+    return first * second
+
+
+def _embedding(op: Embedding, x: Tensor) -> Tensor:
+    words = op.weight.shape[0]
+    if bool(((x != x.round()) | (x < 0) | (x >= words)).any()):
+        raise ModelError(
+            "VF2102", "a word has no row in the embedding", expected=f"whole numbers from 0 to {words - 1}"
+        )
+    return _like(op.weight, x)[x.long()]
+
+
+def _normalise(op: Normalise, x: Tensor) -> Tensor:
+    axes = tuple(range(x.ndim - op.axes, x.ndim))
+    shifted = x - x.mean(axes, keepdim=True)
+    variance = (shifted * shifted).mean(axes, keepdim=True)
+    return shifted / (variance.sqrt() + op.epsilon if op.by_deviation else (variance + op.epsilon).sqrt())
+
+
 RUN: dict[str, Callable[..., Tensor]] = {
     "affine": _affine,
     "conv": _conv,
@@ -222,4 +244,7 @@ RUN: dict[str, Callable[..., Tensor]] = {
     "logsoftmax": _logsoftmax,
     "add": _add,
     "concat": _concat,
+    "multiply": _multiply,
+    "embedding": _embedding,
+    "normalise": _normalise,
 }

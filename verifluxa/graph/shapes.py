@@ -16,10 +16,12 @@ from verifluxa.graph.ops import (
     Clip,
     Concat,
     Conv,
+    Embedding,
     Input,
     LogSoftmax,
     MaxPool,
     MeanPool,
+    Normalise,
     Reshape,
     Shape,
     Sizes,
@@ -164,6 +166,24 @@ def _concat(op: Concat, *shapes: Shape) -> Shape:
     return (*first[:axis], sum(shape[axis] for shape in shapes), *first[axis + 1 :])
 
 
+def _multiply(op: object, first: Shape, second: Shape) -> Shape:
+    if first != second:
+        raise _fail("product", f"factors of shapes {first} and {second}", "factors of one shape")
+    return first
+
+
+def _embedding(op: Embedding, shape: Shape) -> Shape:
+    if op.weight.ndim != MATRIX_AXES:
+        raise _fail("embedding", f"a weight of shape {op.weight.shape}", "a matrix (words, features)")
+    return (*shape, op.weight.shape[1])
+
+
+def _normalise(op: Normalise, shape: Shape) -> Shape:
+    if not 1 <= op.axes <= len(shape) or not 0 <= op.epsilon < math.inf:
+        raise _fail("normalisation", f"values of shape {shape}", f"{op.axes} axes or more, and an epsilon from 0")
+    return shape
+
+
 SHAPE: dict[str, Callable[..., Shape]] = {
     "input": _input,
     "affine": _affine,
@@ -181,4 +201,7 @@ SHAPE: dict[str, Callable[..., Shape]] = {
     "logsoftmax": _axis,
     "add": _add,
     "concat": _concat,
+    "multiply": _multiply,
+    "embedding": _embedding,
+    "normalise": _normalise,
 }

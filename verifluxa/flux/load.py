@@ -1,0 +1,205 @@
+"""From a model file to a graph: read, choose, put together with the architecture text, check, lift."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from verifluxa.errors import ModelError
+from verifluxa.flux.agree import check
+from verifluxa.flux.architecture import Call, Name, parse_architecture
+from verifluxa.flux.builder import Builder, LayerRow
+from verifluxa.flux.choose import choose
+from verifluxa.flux.contents import Contents
+from verifluxa.flux.dress import dress, fill
+from verifluxa.flux.files import read_model_file, read_text_file
+from verifluxa.flux.infer import candidates, wanted
+from verifluxa.flux.layer import Layer
+from verifluxa.flux.layers import LayerReader, emit
+from verifluxa.flux.version import Version, parse_version
+from verifluxa.graph.graph import Graph
+from verifluxa.graph.ops import Shape
+
+InputShape = Shape | tuple[Shape, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Lifted:
+    """A model file, understood.
+
+    Attributes:
+        graph: the network in its deployed operation order.
+        layers: one row for each layer, in order.
+        sources: names and sha256 (hex) of the files that make up the function; a text that was given as
+            such is listed as `architecture`.
+        format: of the model file, `JLD2 0.2.0` or `BSON`.
+        flux_version: as given, or None.
+        notes: what is not covered by any proof, and what was left out.
+    """
+
+    graph: Graph
+    layers: tuple[LayerRow, ...]
+    sources: tuple[tuple[str, str], ...]
+    format: str
+    flux_version: str | None
+    notes: tuple[str, ...]
+
+
+def load_model(
+    path: str | Path,
+    architecture: str | Path | None = None,
+    flux_version: str | None = None,
+    input_shape: InputShape | None = None,
+) -> Graph:
+    """Lifts a Flux model file to a graph.
+
+    Args:
+        path: a `.jld2` or `.bson` file: a whole model, a `Flux.state`, or a list of its arrays; a `.npz` or
+            `.safetensors` file with the names of a flattened `Flux.state`.
+        architecture: path of the architecture text, or the text itself; needed where the file holds no
+            layer types, compared with the file where it does.
+        flux_version: of the Flux that the model runs under, `0.16.7`; some layers need it.
+        input_shape: of one input without the sample axis, (channels, height, width) or (features,); for
+            several inputs a tuple of such. Inferred where the layers tell it.
+
+    Raises:
+        ModelError: VF20xx for a file that cannot be read, understood or trusted; VF2101 for layers that do
+            not fit together.
+    """
+    return lift(path, architecture, flux_version, input_shape).graph
+
+
+def lift(
+    path: str | Path,
+    architecture: str | Path | None = None,
+    flux_version: str | None = None,
+    input_shape: InputShape | None = None,
+) -> Lifted:
+    """Lifts a Flux model file and tells all about it; arguments and errors as for `load_model`."""
+    version = None if flux_version is None else parse_version(flux_version)
+    file = Path(path)
+    data, contents = read_model_file(file)
+    sources = [(file.name, hashlib.sha256(data).hexdigest())]
+    text = None
+    if architecture is not None:
+        name, source = _text(architecture)
+        text = parse_architecture(source, name)
+        sources.append((name, hashlib.sha256(source.encode()).hexdigest()))
+    size = len(data)
+    # The bytes may be as large as the arrays that are made from them: let go of them before the lifting.
+    del data
+    layer, notes = _layers(contents, text, version, size)
+    name, julia = contents.format, contents.julia_version
+    del contents
+    built = _build(layer, version, input_shape)
+    written = () if julia is None else (f"written by Julia {julia}",)
+    return Lifted(
+        graph=built.graph(),
+        layers=tuple(built.rows),
+        sources=tuple(sources),
+        format=name,
+        flux_version=flux_version,
+        notes=(*notes, *built.notes, *written),
+    )
+
+
+def _text(architecture: str | Path) -> tuple[str, str]:
+    """Name and text of an architecture: a path, or the text itself, which has brackets."""
+    if isinstance(architecture, str) and "(" in architecture:
+        return "architecture", architecture
+    path = Path(architecture)
+    return path.name, read_text_file(path)
+
+
+def _layers(
+    contents: Contents, text: Call | Name | None, version: Version | None, size: int
+) -> tuple[Layer, tuple[str, ...]]:
+    chosen = choose(contents)
+    value = chosen.value
+    if not chosen.whole:
+        if text is None:
+            raise ModelError(
+                "VF2012",
+                f"the file ({contents.format}) holds arrays, but not which layers and activations they belong to",
+                place=chosen.name or None,
+                expected="the architecture beside it, as Julia prints the model",
+                remedy='in Julia: `write("architecture.txt", sprint(show, MIME("text/plain"), model))`',
+            )
+        value = fill(text, chosen.arrays, version) if chosen.arrays is not None else dress(text, value, chosen.name)
+    layer = LayerReader(size).read(value, chosen.name or "model")
+    if text is not None:
+        check(layer, text, version)
+    return layer, chosen.notes
+
+
+def _build(layer: Layer, version: Version | None, input_shape: InputShape | None) -> Builder:
+    dtype = _float_type(layer)
+    if input_shape is not None:
+        return _emitted(layer, _shapes(input_shape), dtype, version)
+    found = wanted(layer)
+    if found is None:
+        raise _no_shape("the layers do not tell the shape of the input", None)
+    failure: ModelError | None = None
+    for shapes in candidates(found):
+        try:
+            return _emitted(layer, shapes, dtype, version)
+        except ModelError as error:
+            # Only a shape that does not fit is a reason to try a smaller image.
+            if error.code not in ("VF2101", "VF2008", "VF2010") or found.shapes:
+                raise
+            failure = failure or error
+    raise _no_shape("no square image up to 512 x 512 fits the layers", failure)
+
+
+def _no_shape(message: str, cause: ModelError | None) -> ModelError:
+    why = "" if cause is None else f"; the largest fails: {cause.message}"
+    return ModelError(
+        "VF2013",
+        message + why,
+        place=None if cause is None else cause.place,
+        expected="the shape of one input, (channels, height, width) for an image",
+        remedy="give it, as in `input_shape = (3, 32, 32)`",
+    )
+
+
+def _shapes(given: InputShape) -> tuple[Shape, ...]:
+    parts = tuple(given)
+    nested = tuple(part for part in parts if isinstance(part, tuple))
+    if nested and len(nested) == len(parts):
+        return nested
+    numbers = tuple(part for part in parts if isinstance(part, int) and 1 <= part < 2**31)
+    if nested or len(numbers) != len(parts):
+        raise ModelError("VF2013", f"{given} is no shape of an input", expected="whole numbers from 1")
+    return (numbers,)
+
+
+def _emitted(layer: Layer, shapes: tuple[Shape, ...], dtype: str, version: Version | None) -> Builder:
+    builder = Builder(shapes, dtype, version)
+    nodes = emit(layer, builder, builder.inputs)
+    if len(nodes) != 1:
+        raise ModelError("VF2010", f"the model gives {len(nodes)} outputs", place=layer.place, expected="one")
+    builder.finish(layer, nodes[0])
+    return builder
+
+
+def _float_type(layer: Layer) -> str:
+    """The one float type of all arrays; a model without arrays computes in Float32."""
+    found: dict[np.dtype[np.floating], str] = {}
+    pending = [layer]
+    while pending:
+        current = pending.pop()
+        pending.extend(child for _, child in reversed(current.children))
+        for name, array in current.arrays.items():
+            found.setdefault(array.dtype.newbyteorder("="), f"{current.place}.{name}")
+    if len(found) > 1:
+        places = " and ".join(f"{dtype} at {place}" for dtype, place in found.items())
+        raise ModelError(
+            "VF2008",
+            f"the model mixes float types: {places}",
+            expected="Float32 or Float64 throughout",
+            remedy="convert the model with `f32(model)` or `f64(model)` in Julia",
+        )
+    return next(iter(found)).name if found else "float32"
