@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem, Question
@@ -11,7 +12,15 @@ from verifluxa.strategy.decide import decide
 from verifluxa.strategy.load import BranchStage, Strategy, load_strategy
 
 STRATEGIES = ("balanced", "balanced without attack", "quick", "quick without attack", "attack-only")
-TRICKS = ("pixels alone", "strips alone", "clipping alone")
+PLAIN = {"clip_rounds": 0, "strips": 0, "joint": False}
+TRICKS: dict[str, dict[str, Any]] = {
+    "pixels alone": PLAIN,
+    "strips alone": PLAIN | {"strips": 3},
+    "clipping alone": PLAIN | {"clip_rounds": 2},
+    "joint step alone": PLAIN | {"joint": True},
+    "every trick": {"clip_rounds": 2, "strips": 3, "joint": True},
+}
+"""Ways to branch, without attack and first bounds."""
 
 
 @cache
@@ -19,14 +28,12 @@ def strategy(name: str, boxes: int | None = None) -> Strategy:
     """A strategy of the shelf, or a variant of it.
 
     Args:
-        name: of the shelf, with or without ` without attack`; or one of `TRICKS`, which are `balanced`
-            without attack and first bounds, with branching that has some of its tricks switched off.
+        name: of the shelf, with or without ` without attack`; or one of `TRICKS`.
         boxes: a smaller budget for branching.
     """
     if name in TRICKS:
         found = load_strategy("balanced").without("attack").without("bound")
-        found = _branching(found, clip_rounds=2 if name == "clipping alone" else 0)
-        found = _branching(found, strips=3 if name == "strips alone" else 0)
+        found = _branching(found, **TRICKS[name])
     else:
         plain = name.removesuffix(" without attack")
         found = load_strategy(plain)
@@ -34,8 +41,8 @@ def strategy(name: str, boxes: int | None = None) -> Strategy:
     return found if boxes is None else _branching(found, boxes=boxes)
 
 
-def _branching(found: Strategy, **limits: int) -> Strategy:
-    stages = tuple(replace(stage, **limits) if isinstance(stage, BranchStage) else stage for stage in found.stages)  # type: ignore[arg-type]
+def _branching(found: Strategy, **limits: Any) -> Strategy:
+    stages = tuple(replace(stage, **limits) if isinstance(stage, BranchStage) else stage for stage in found.stages)
     return replace(found, stages=stages)
 
 

@@ -126,7 +126,8 @@ def problems(draw: st.DrawFn) -> Problem:
     if kind == "range":
         closed = draw(st.booleans())
         problem = range_problem(chain(shape, ops), images, family, spread(classes, 0.0, closed), Ask())
-        return digested(replace(problem, rows=spread(classes, float(max(threshold(problem) + above, 0)), closed)))
+        limit = float(threshold(problem) + above)
+        return digested(replace(problem, rows=spread(classes, max(limit, 0.0), closed)))
     labels = [0, *(label % classes for label in numbers.labels(len(images) - 1, classes))]
     problem = make_problem(chain(shape, ops), images, labels, family, Ask(targets=(1,)))
     lowered = np.zeros(classes, np.float32)
@@ -140,7 +141,7 @@ def threshold(problem: Problem) -> Fraction:
     oracle = Oracle(problem)
     values = oracle.answers(question, list(oracle.points(question))).values
     chosen = problem.selections[question.selection]
-    peaks = []
+    peaks: list[int] = []
     for place, label in enumerate(problem.labels[chosen]):
         options = problem.violations[0].by_label[int(label)]
         rows = values.numerators[:, place]

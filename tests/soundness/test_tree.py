@@ -15,7 +15,18 @@ from tests.soundness.judge import Wrong, check_witness, judge, on_grid, sample
 from tests.soundness.table import table
 from tests.soundness.tree import BadTree, check_tree, leaves
 from tests.soundness.truth import Oracle, grid
-from verifluxa.evidence import CONTRADICTED, OPEN, BoxSplit, Dropped, Node, Outcome, StripSplit, Witness
+from verifluxa.evidence import (
+    CONTRADICTED,
+    OPEN,
+    BoxSplit,
+    Dropped,
+    Joint,
+    Node,
+    Outcome,
+    StripSplit,
+    Weighted,
+    Witness,
+)
 from verifluxa.question import Problem
 from verifluxa.verdict import Reason, Verdict
 
@@ -160,6 +171,49 @@ def test_alternatives_fall_one_by_one() -> None:
     check(certified(split(BoxSplit(0, 1.0, 2.0), low, high, *drops), problem), problem)
     with pytest.raises(BadTree, match="inputs remain"):
         check(certified(split(BoxSplit(0, 1.0, 2.0), low, high, drops[0]), problem), problem)
+
+
+def jointly(*parts: Joint, need_one: bool = False) -> Outcome:
+    """Both inputs open at the root, closed together; true for need 2, false for need 1."""
+    clips = ((0, 0, (ROW,)), (1, 0, ()))
+    outcome = certified(Node(closed=True, joint=parts[0], clips=clips, point=(4.0,)))
+    return replace(outcome, question=outcome.question._replace(need=1)) if need_one else outcome
+
+
+DUAL = Joint((Weighted(0, 0, ROW, False, 0.5), Weighted(1, 0, ROW, True, 0.5)), (0.0,))
+
+
+def test_a_joint_closing_is_accepted_where_it_is_true() -> None:
+    check(jointly(DUAL))
+    check(jointly(Joint(branch_on=1, children=(DUAL, DUAL))))
+    with pytest.raises(BadTree, match="enough inputs violate"):
+        check(jointly(DUAL, need_one=True))
+
+
+@pytest.mark.parametrize(
+    "joint",
+    [
+        Joint((Weighted(2, 0, ROW, False, 0.5),)),
+        Joint((Weighted(0, 1, ROW, False, 0.5),)),
+        Joint((Weighted(0, 0, 1 - ROW, False, 0.5),)),
+        Joint((Weighted(0, 0, ROW, False, -0.5),)),
+        Joint((Weighted(0, 0, ROW, False, float("nan")),)),
+        Joint(children=(DUAL, DUAL)),
+        Joint(branch_on=1, children=(DUAL,)),
+        Joint(branch_on=2, children=(DUAL, DUAL)),
+        Joint(branch_on=1, children=(DUAL, Joint(branch_on=1, children=(DUAL, DUAL)))),
+        Joint(DUAL.weights, branch_on=1, children=(DUAL, DUAL)),
+    ],
+)
+def test_a_malformed_joint_closing_is_refused(joint: Joint) -> None:
+    with pytest.raises(BadTree):
+        check(jointly(joint))
+
+
+@pytest.mark.parametrize("clips", [((0, 0, ()),), ((0, 0, ()), (1, 0, (1 - ROW,))), ((0, 0, ()), (0, 0, ()))])
+def test_clips_name_each_open_claim_once(clips: tuple[tuple[int, int, tuple[int, ...]], ...]) -> None:
+    with pytest.raises(BadTree):
+        check(certified(Node(closed=True, joint=DUAL, clips=clips, point=(4.0,))))
 
 
 def test_a_cut_strip_must_not_lose_points() -> None:

@@ -5,6 +5,7 @@ The last point is checked at points of the domain (all of them where the domain 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.soundness.truth import Answers, Bools, Oracle, Point, dot
-from verifluxa.evidence import CONTRADICTED, OPEN, BoxSplit, Dropped, Node, Outcome, StripSplit
+from verifluxa.evidence import CONTRADICTED, OPEN, BoxSplit, Dropped, Joint, Node, Outcome, StripSplit, Weighted
 from verifluxa.question import Domain, Problem, Question
 from verifluxa.verdict import Verdict
 
@@ -116,9 +117,49 @@ def _check_leaf(judge: _Judge, node: Node, region: _Region) -> None:
         raise BadTree("children without a split")
     if not node.closed:
         raise BadTree("an open leaf")
-    remaining = [i for i in judge.selected if any((i, a) not in region.fallen for a in range(len(judge.options(i))))]
-    if len(remaining) >= judge.question.need:
-        raise BadTree(f"{len(remaining)} inputs remain at a closed leaf, need is {judge.question.need}")
+    open_claims = {(i, a) for i in judge.selected for a in range(len(judge.options(i)))} - region.fallen
+    remaining = len({i for i, _ in open_claims})
+    if node.joint is not None:
+        _check_joint(judge, node, open_claims)
+    elif remaining >= judge.question.need:
+        raise BadTree(f"{remaining} inputs remain at a closed leaf, need is {judge.question.need}")
+    if judge.answers.loose[region.points].sum(axis=1, initial=0).max(initial=0) >= judge.question.need:
+        raise BadTree("a leaf is closed and a trigger in it makes enough inputs violate")
+
+
+def _check_joint(judge: _Judge, node: Node, open_claims: set[tuple[int, int]]) -> None:
+    """The form of a joint closing: it speaks of open claims and their rows, and branches on their inputs."""
+    assert node.joint is not None
+    clipped = {(i, a) for i, a, _ in node.clips}
+    if len(clipped) != len(node.clips) or clipped != open_claims:
+        raise BadTree(f"clips speak of {sorted(clipped)}, open are {sorted(open_claims)}")
+    for i, a, rows in node.clips:
+        if not set(rows) <= set(judge.options(i)[a]):
+            raise BadTree(f"the planes {rows} are not rows of the alternative {judge.options(i)[a]}")
+    stack: list[tuple[Joint, frozenset[int]]] = [(node.joint, frozenset())]
+    while stack:
+        joint, fixed = stack.pop()
+        for weighted in joint.weights:
+            _check_weighted(judge, weighted, (node, open_claims))
+        if joint.branch_on < 0 and joint.children:
+            raise BadTree("children of a joint closing that does not branch")
+        if joint.branch_on >= 0:
+            if joint.weights or len(joint.children) != 2 or joint.branch_on in fixed:
+                raise BadTree("a joint closing branches on an input once, into two, and carries no weights then")
+            if joint.branch_on not in {i for i, _ in open_claims}:
+                raise BadTree(f"a joint closing branches on input {joint.branch_on}, which is not open")
+            stack += [(child, fixed | {joint.branch_on}) for child in joint.children]
+
+
+def _check_weighted(judge: _Judge, weighted: Weighted, at: tuple[Node, set[tuple[int, int]]]) -> None:
+    node, open_claims = at
+    claim = (weighted.input, weighted.position)
+    if claim not in open_claims or weighted.row not in judge.options(weighted.input)[weighted.position]:
+        raise BadTree(f"{weighted} is not about an open claim's row")
+    if not 0 <= weighted.weight < math.inf:
+        raise BadTree(f"the weight {weighted.weight} is not a nonnegative number")
+    if weighted.tangent and len(node.point) != len(judge.problem.domain.lower):
+        raise BadTree("a tangent without the point where it touches")
 
 
 def _check_dropped(judge: _Judge, dropped: Dropped, region: _Region) -> None:
