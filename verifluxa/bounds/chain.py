@@ -41,6 +41,8 @@ class Layer:
         function: a row of `functions.FUNCTIONS`, or None: the outputs.
         parameters: of the function.
         linear: shape (n,): neurons that the function leaves alone, or None.
+        overflow: shapes (s,) and (N,) or (1,): no sum on the way from the state to z can overflow where
+            `overflow[0] @ |h| + overflow[1][input] < 1`; None where nothing is summed.
     """
 
     weight: Floats
@@ -50,6 +52,7 @@ class Layer:
     function: str | None = None
     parameters: Parameters = ()
     linear: NDArray[np.bool_] | None = None
+    overflow: tuple[Floats, Floats] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,13 +81,16 @@ def build_chain(graph: Graph, constants: Constants, stamp: Stamp) -> Chain:
     inputs = constants.values[0]
     reached = _stamped(stamp, inputs, constants.rounding)
     layers: list[Layer] = []
+    sums = [reached.form]
     for number in range(1, len(constants.values)):
+        before = len(layers)
         node = graph.nodes[number]
         source = node.inputs[0]
         linear = constants.maps[number]
         row = function_of(node.op)
         if linear is not None:
             reached = _linear(linear, reached, constants, source, number)
+            sums.append(reached.form)
         elif isinstance(node.op, MaxPool):
             reached = _maxpool(node.op, graph.nodes[source].shape, reached, constants, (source, layers))
         elif row is not None:
@@ -92,8 +98,25 @@ def build_chain(graph: Graph, constants: Constants, stamp: Stamp) -> Chain:
             reached = _Reached(reached.index, _identity(len(reached.index), row[0], constants.rounding))
         else:
             raise not_provable(node.op)
-    layers.append(_outputs(reached, constants))
+        if len(layers) > before:
+            layers[before] = replace(layers[before], overflow=_overflow(sums, constants.rounding))
+            sums = []
+    layers.append(replace(_outputs(reached, constants), overflow=_overflow(sums, constants.rounding)))
     return Chain(tuple(layers), constants.unsafe, constants.rounding)
+
+
+def _overflow(sums: list[Layer], rounding: Rounding) -> tuple[Floats, Floats] | None:
+    """`Layer.overflow` of the operations since the last function: a huge value may shrink again before z.
+
+    The radius of an operation is at least u * (|W||x| + |b|), see `Rounding.largest_radius`; maxima over
+    its outputs make one number of each.
+    """
+    if not sums:
+        return None
+    slope = np.max([form.slope_radius.max(axis=0, initial=0.0) for form in sums], axis=0)
+    tops = [form.radius.max(axis=1, initial=0.0) for form in sums]
+    radius = np.max(np.broadcast_arrays(*tops), axis=0)
+    return slope / rounding.largest_radius, radius / rounding.largest_radius
 
 
 def _stamped(stamp: Stamp, inputs: Floats, rounding: Rounding) -> _Reached:
@@ -131,7 +154,7 @@ def _linear(linear: LinearMap, reached: _Reached, constants: Constants, source: 
     if linear.terms == 0:
         moved = Layer(weight, form.offset @ local.T, local @ form.slope_radius, form.radius @ local.T)
         return _Reached(rows, moved)
-    size = np.abs(local)
+    size = constants.rounding.magnitude(local, linear.terms)
     scale = constants.rounding.coefficient(linear.terms)
     slope_radius = SAFETY * (size @ form.slope_radius) + scale * (size @ (np.abs(form.weight) + form.slope_radius))
     inner = SAFETY * form.radius + scale * (np.abs(form.offset) + form.radius)

@@ -82,7 +82,7 @@ def _width(nodes: Sequence[Node], maps: Sequence[LinearMap | None]) -> int:
     """The longest sum of the verifier's own: values of a node, columns of a map, players of a max pool's windows."""
     sizes = [int(np.prod(node.shape)) for node in nodes]
     players = [s * math.prod(n.op.window) for n, s in zip(nodes, sizes, strict=True) if isinstance(n.op, MaxPool)]
-    return max(sizes + players + [m.matrix.shape[1] for m in maps if m is not None])
+    return max(sizes + players + [int(m.matrix.shape[1]) for m in maps if m is not None])
 
 
 def _operands(node: Node, inputs: Floats, values: list[Floats], radii: list[Floats]) -> tuple[Floats, Floats]:

@@ -21,6 +21,8 @@ Parameters = tuple[float, ...]
 
 RAMP = 64.0
 """Steepness of the default lower slope of relu around its switch; see `_relu_like`."""
+CLIPS: dict[str, Parameters] = {"hardtanh": (-1.0, 1.0), "relu6": (0.0, 6.0)}
+"""Activations that are a clip."""
 SMOOTH_SLACK = 2.0**-44
 """Added to the intercepts of sigmoid and tanh: far above the error of evaluating them in float64."""
 
@@ -53,16 +55,12 @@ def function_of(op: Op) -> tuple[str, Parameters] | None:
         return ("clip", (op.low, op.high)) if all(float(np.float32(end)) == end for end in (op.low, op.high)) else None
     if not isinstance(op, Activation):
         return None
-    if op.function == "hardtanh":
-        return "clip", (-1.0, 1.0)
-    if op.function == "relu6":
-        return "clip", (0.0, 6.0)
-    if op.function not in FUNCTIONS:
-        return None
-    if op.function != "leakyrelu":
-        return op.function, ()
-    slope = 0.01 if op.parameter is None else op.parameter
-    return (op.function, (slope,)) if 0 <= slope < 1 else None
+    if op.function in CLIPS:
+        return "clip", CLIPS[op.function]
+    if op.function == "leakyrelu":
+        slope = 0.01 if op.parameter is None else op.parameter
+        return (op.function, (slope,)) if 0 <= slope < 1 else None
+    return (op.function, ()) if op.function in FUNCTIONS else None
 
 
 def function_error(name: str, arithmetic: str) -> float:

@@ -32,15 +32,21 @@ class NetLayer:
     function: str | None
     parameters: Parameters
     linear: Tensor | None
+    overflow: tuple[Tensor, Tensor] | None
 
     def offset_of(self, inputs: Tensor) -> Tensor:
         """Offsets of some inputs, shape (B, n) or (1, n)."""
         return self.offset if len(self.offset) == 1 else self.offset[inputs]
 
     def radius_of(self, inputs: Tensor, largest: Tensor) -> Tensor:
-        """Error radii where the state stays within `largest`, shape (B, n)."""
+        """Error radii where the state stays within `largest`, infinite where a sum may overflow, shape (B, n)."""
         own = self.radius if len(self.radius) == 1 else self.radius[inputs]
-        return largest @ self.slope_radius.T + own
+        radius = largest @ self.slope_radius.T + own
+        if self.overflow is None:
+            return radius
+        slope, more = self.overflow
+        fits = largest @ slope + (more if len(more) == 1 else more[inputs]) < 1
+        return radius.masked_fill(~fits[:, None], torch.inf)
 
     def apply(self, z: Tensor) -> Tensor:
         """The function on pre-activations, shape (B, n)."""
@@ -96,6 +102,7 @@ def load(chain: Chain, device: str = "cpu") -> Net:
             layer.function,
             layer.parameters,
             None if layer.linear is None else tensor(layer.linear),
+            None if layer.overflow is None else (tensor(layer.overflow[0]), tensor(layer.overflow[1])),
         )
         for layer in chain.layers
     )

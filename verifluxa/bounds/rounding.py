@@ -66,7 +66,7 @@ class Rounding:
         return SAFETY * (deployed + self.own)
 
     def tiny(self, terms: int) -> float:
-        """Absolute error by flushed subnormals: of products, partial sums, constants, and of a result when it is read."""
+        """Absolute error by flushed subnormals: products, partial sums, constants, and results when they are read."""
         return 4 * terms * SMALLEST[self.arithmetic]
 
     def magnitude(self, weight: NDArray[np.float64], terms: int) -> NDArray[np.float64]:
