@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import stat
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from verifluxa.data.dataset import Dataset
-from verifluxa.errors import DataError, UsageError
+from verifluxa.errors import DataError, ModelError, Span, UsageError
 from verifluxa.library import Shelf, resolve
 from verifluxa.spec.paths import beside
 from verifluxa.spec.problems import SpecWarning
@@ -136,18 +136,46 @@ def load_model_of(spec: Spec, decl: ModelDecl, choice: Choice) -> LoadedModel:
         UsageError: VF4408 when neither the spec nor the user names a file.
         ModelError: the file cannot be read, understood or trusted.
     """
-    from verifluxa.flux.load import lift
-
     path = choice.models.get(decl.name) or _beside(spec, decl.file)
     if path is None:
         raise _nobody_gave("model", decl.name)
     architecture = _beside(spec, decl.architecture)
     space = next(item for item in spec.spaces if item.name == decl.space)
-    text = None if architecture is None else Path(architecture)
-    lifted = lift(path, architecture=text, input_shape=_shape(space))
+    lifted = lift_files(path, architecture, input_shape=_shape(space))
     digests = ["sha256:" + digest for _, digest in lifted.sources]
     beside = None if architecture is None else (architecture, digests[1])
     return LoadedModel(decl, path, digests[0], beside, lifted)
+
+
+def lift_files(
+    path: str,
+    architecture: str | None,
+    flux_version: str | None = None,
+    input_shape: tuple[int, ...] | None = None,
+) -> Lifted:
+    """Lifts a model file; errors name the file as the user did, beside the place inside it.
+
+    Raises:
+        ModelError: the file cannot be read, understood or trusted.
+    """
+    from verifluxa.flux.load import lift
+
+    try:
+        return lift(path, None if architecture is None else Path(architecture), flux_version, input_shape)
+    except ModelError as error:
+        place = _whole_place(error.place, path, architecture)
+        raise ModelError(
+            error.code, error.message, place=place, expected=error.expected, remedy=error.remedy
+        ) from error
+
+
+def _whole_place(place: Span | str | None, path: str, architecture: str | None) -> Span | str:
+    """Readers know a place inside a file (`byte 540`, `model_state.layers[2]`) and a file's name; people its path."""
+    if isinstance(place, Span):
+        return replace(place, file=architecture) if architecture and place.file == Path(architecture).name else place
+    if place is None or place == path:
+        return path
+    return f"{architecture if architecture and place.startswith(Path(architecture).name) else path}: {place}"
 
 
 def file_digest(path: str) -> str:

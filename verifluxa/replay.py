@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ class Replayed:
         trigger: tau, shape (d,).
         replay: what the network does.
         classes: names of the classes, or empty.
+        limit: the rate that the property allows; None where it speaks of single inputs.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Replayed:
     trigger: Floats
     replay: Replay
     classes: tuple[str, ...]
+    limit: Fraction | None
 
     @property
     def violated(self) -> int:
@@ -121,7 +124,7 @@ def _replay(stored: StoredResult, item: StoredProperty, inputs: Inputs) -> Repla
     problem = problem_of(inputs, prop, asked.digest, stored.arithmetic)
     question, trigger = _locate(problem, item.counterexample, stored)
     played = replay(problem, question, trigger)
-    return Replayed(item.name, item.counterexample, problem, question, trigger, played, asked.classes)
+    return Replayed(item.name, item.counterexample, problem, question, trigger, played, asked.classes, asked.limit)
 
 
 def _locate(problem: Problem, found: StoredCounterexample, stored: StoredResult) -> tuple[Question, Floats]:

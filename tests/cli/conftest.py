@@ -46,3 +46,49 @@ def digits(here) -> Path:
     for file in DIGITS.iterdir():
         (folder / file.name).symlink_to(file)
     return Path("digits")
+
+
+SMALL = """spec 1
+
+input digit : image(28 px, 28 px, 1 ch) of 0..255 level
+
+model digits : digit -> class(10) {
+  file         = "clean.jld2"
+  architecture = "architecture.txt"
+  layout       = whcn
+  encode       = level / 255
+}
+
+data eval : digit {
+  file = "mnist_eval.npz"
+  take = 12
+}
+
+trigger patch : digit {
+  replace 3 px x 3 px
+  at (24, 24), (0, 0)
+  with 0..255 level
+}
+
+param max_rate : fraction = 50 %
+
+property universal {
+  forall t in patch, target in {5, 7}
+  let victims = eval where correct(digits, x) and label(x) != target
+  assert rate(x in victims : class(digits(t(x))) == target) <= max_rate
+}
+
+property each {
+  let clean = eval where correct(digits, x)
+  forall x in clean, t in patch at (0, 0)
+  assert class(digits(t(x))) == label(x)
+}
+"""
+
+
+@pytest.fixture
+def small(digits) -> Path:
+    """A spec with two properties that take a moment: 2 places x 2 targets, and 12 inputs at one place."""
+    path = digits / "small.vfx"
+    path.write_text(SMALL)
+    return path

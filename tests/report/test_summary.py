@@ -34,7 +34,7 @@ def test_unknown(problem, open_outcomes, snapshot):
 
 def test_per_input(per_input_problem, snapshot):
     result = result_of(per_input_problem, per_input_outcomes(per_input_problem), ())
-    with_bound = replace(result.properties[0], population=("0.9874", "0.95"))
+    with_bound = replace(result.properties[0], population=("0.98741", "0.95"))
     assert text(replace(result, properties=(with_bound,))) == snapshot
 
 

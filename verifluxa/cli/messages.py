@@ -30,7 +30,7 @@ def show_error(error: VerifluxaError) -> None:
     """Prints an error, or several, with the lines that they are about."""
     errors = error.errors if isinstance(error, ManyErrors) else (error,)
     for item in errors[:MOST_SHOWN]:
-        _print(render(item, _source(item.place)))
+        _print(_rendered(item))
     if len(errors) > MOST_SHOWN:
         _print(f"... and {len(errors) - MOST_SHOWN} more errors")
     codes = list(dict.fromkeys(item.code for item in errors))
@@ -40,7 +40,7 @@ def show_error(error: VerifluxaError) -> None:
 def show_warnings(warnings: Iterable[SpecWarning]) -> None:
     """Prints remarks; they stop nothing."""
     for warning in warnings:
-        _print(render(warning, _source(warning.place)))
+        _print(_rendered(warning))
 
 
 def show_usage(error: TyperException) -> None:
@@ -50,15 +50,24 @@ def show_usage(error: TyperException) -> None:
     _print(f"usage error: {visible(error.format_message()).replace('Value error, ', '')}\n = help: {command} --help")
 
 
-def _source(place: Span | str | None) -> str:
-    """The text of the file that an error is about, as it is now; empty when it is gone."""
-    if not isinstance(place, Span):
-        return ""
+def _rendered(item: VerifluxaError | SpecWarning) -> str:
+    """The message, with the line that it is about where the file still has it."""
+    source = _source(item.place.file) if isinstance(item.place, Span) else None
+    if isinstance(item, VerifluxaError) and source is None and item.place is not None:
+        return render(
+            VerifluxaError(item.code, item.message, place=str(item.place), expected=item.expected, remedy=item.remedy),
+            "",
+        )
+    return render(item, source or "")
+
+
+def _source(file: str) -> str | None:
+    """The text of the file that an error is about, as it is now; None when it is gone or not a file at all."""
     try:
-        with Path(place.file).open("rb") as file:
-            return file.read(MOST_SOURCE_BYTES).decode("utf-8", errors="replace")
+        with Path(file).open("rb") as stream:
+            return stream.read(MOST_SOURCE_BYTES).decode("utf-8", errors="replace")
     except (OSError, ValueError):
-        return ""
+        return None
 
 
 def _print(words: str) -> None:

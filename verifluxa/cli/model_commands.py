@@ -66,12 +66,9 @@ def supports() -> int:
 
 
 def _lift(model: str, architecture: str | None, flux_version: str | None, input_shape: str | None) -> Lifted:
-    from pathlib import Path
+    from verifluxa.inputs import lift_files
 
-    from verifluxa.flux.load import lift
-
-    text = None if architecture is None else Path(architecture)
-    return lift(model, text, flux_version, _shape(input_shape))
+    return lift_files(model, architecture, flux_version, _shape(input_shape))
 
 
 def _shape(text: str | None) -> tuple[int, ...] | None:

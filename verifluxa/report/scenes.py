@@ -8,7 +8,7 @@ import numpy as np
 
 from verifluxa.question import Floats, Problem, Question
 from verifluxa.report.evidence_pictures import Scene, choose
-from verifluxa.report.summary import effect_words
+from verifluxa.report.summary import class_name, effect_words
 from verifluxa.result.result import Counterexample, PropertyResult
 from verifluxa.result.trigger import trigger_vector
 from verifluxa.search.replay import Replay, replay, stamped
@@ -47,7 +47,7 @@ def scene(
         trigger=_image(problem, question, trigger),
         shown=shown,
         after=stamped(problem, question.placement, trigger, np.array(shown, dtype=np.int64)),
-        classes=tuple((_name(classes, before[n]), _name(classes, after[n])) for n in chosen),
+        classes=tuple((class_name(classes, int(before[n])), class_name(classes, int(after[n]))) for n in chosen),
         effect=effect,
     )
 
@@ -60,7 +60,3 @@ def _image(problem: Problem, question: Question, trigger: Floats) -> Floats:
     blank.reshape(-1)[positions] = trigger
     _, rows, columns = np.unravel_index(positions, shape)
     return blank[:, rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-
-
-def _name(classes: Sequence[str], number: int) -> str:
-    return classes[number] if number < len(classes) else str(number)

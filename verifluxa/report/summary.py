@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import textwrap
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +18,8 @@ from verifluxa.verdict import Reason, Verdict
 
 STYLES = {Verdict.CERTIFIED: "bold green", Verdict.FALSIFIED: "bold red", Verdict.UNKNOWN: "bold yellow"}
 CLAIM = {Verdict.CERTIFIED: "proved", Verdict.FALSIFIED: "refuted", Verdict.UNKNOWN: "neither proved nor refuted"}
+
+WIDTH = 100
 
 HELP = {
     Reason.TIME: "give more time: a larger --budget, or a strategy with larger limits",
@@ -64,9 +69,9 @@ def percent(share: Share) -> str:
 
 def _property(item: PropertyResult) -> Iterator[Line]:
     yield Line(f"{item.name}: {item.verdict}" + (f" ({item.reason})" if item.reason else ""), STYLES[item.verdict])
-    yield Line(f"  {CLAIM[item.verdict]}: {item.words}")
+    yield from _wrapped(f"{CLAIM[item.verdict]}: {item.words}")
     if item.message is not None:
-        yield Line(f"  {item.message}")
+        yield from _wrapped(item.message)
     if item.counterexample is not None:
         yield from _trigger(item, item.counterexample)
     yield from (Line(f"  {words}") for words in (*_numbers(item), *_open(item)))
@@ -88,17 +93,21 @@ def place_words(found: Counterexample) -> str:
 
 def effect_words(item: PropertyResult, found: Counterexample) -> str:
     """What the trigger does: `100 of 100 (100.0 %) go to class 7, allowed are 50 %`."""
-    goes = "another class" if found.target is None else f"class {class_name(item, found.target)}"
-    if found.rate is None:
-        listed = ", ".join(str(index) for index in found.inputs)
-        return f"input {listed} goes to {goes}"
-    allowed = "" if item.limit is None else f", allowed are {float(100 * item.limit):g} %"
-    return f"{in_words(found.rate)} go to {goes}{allowed}"
+    goes = "another class" if found.target is None else f"class {class_name(item.classes, found.target)}"
+    return effect(found.rate, found.inputs, goes, item.limit)
 
 
-def class_name(item: PropertyResult, number: int) -> str:
+def effect(rate: Share | None, inputs: Sequence[int], goes: str, limit: Fraction | None) -> str:
+    """The same from its parts: the share, or None where the property speaks of single inputs."""
+    if rate is None:
+        return f"input {', '.join(str(index) for index in inputs)} goes to {goes}"
+    allowed = "" if limit is None else f", allowed are {float(100 * limit):g} %"
+    return f"{in_words(rate)} go to {goes}{allowed}"
+
+
+def class_name(classes: Sequence[str], number: int) -> str:
     """A class by its name where the spec gives one, else by its number."""
-    return item.classes[number] if number < len(item.classes) else str(number)
+    return classes[number] if number < len(classes) else str(number)
 
 
 def drawn(item: PropertyResult, found: Counterexample) -> list[str]:
@@ -129,10 +138,21 @@ def _numbers(item: PropertyResult) -> Iterator[str]:
         parts = [f"{tally[verdict]:,} {verdict}" for verdict in Verdict if tally[verdict]]
         yield f"of {len(item.per_input):,} inputs: {', '.join(parts)}"
     if item.population is not None:
-        bound, confidence = item.population
-        yield f"at most {bound} of the population can be flipped (confidence {confidence}; assumptions in the docs)"
+        yield from _population(*item.population)
     stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in item.stages.items())
     yield f"{item.seconds:.1f} s" + (f" ({stages})" if stages else "")
+
+
+def _population(bound: str, confidence: str) -> Iterator[str]:
+    """What follows for inputs that were not in the data; rounded up, and never without its assumptions."""
+    share = math.ceil(Fraction(bound) * 1000) / 10
+    yield f"at most {share:g} % of the population can be flipped ({float(100 * Fraction(confidence)):g} % confidence),"
+    yield "  if the inputs were drawn independently, and used neither for training nor for choosing the model"
+
+
+def _wrapped(words: str) -> Iterator[Line]:
+    for line in textwrap.wrap(words, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False):
+        yield Line(line)
 
 
 def _open(item: PropertyResult) -> Iterator[str]:

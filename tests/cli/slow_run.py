@@ -1,0 +1,40 @@
+"""A run for the tests of interruption: proves one placement, then waits until it is stopped."""
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from verifluxa.cli.formats import Format
+from verifluxa.cli.verify_command import Presentation, execute
+from verifluxa.dispatch.slices import AttackSlice, ProofSlice
+from verifluxa.evidence import Node, Outcome
+from verifluxa.question import Problem
+from verifluxa.verdict import Verdict
+from verifluxa.verify import Request
+
+
+@dataclass(frozen=True)
+class SlowEngine:
+    """Certifies the first placement; at the second it leaves a mark and waits."""
+
+    mark: str
+
+    def attack(self, problem: Problem, slice: AttackSlice) -> list[object]:
+        return []
+
+    def prove(self, problem: Problem, slice: ProofSlice) -> Iterator[Outcome]:
+        for placement in slice.placements:
+            if placement > 0:
+                Path(self.mark).touch()
+                time.sleep(120)
+            for question in problem.questions(placement):
+                dropped = Node(closed=True)
+                yield Outcome(question, Verdict.CERTIFIED, None, 0, 0, stage="crown", boxes=1, tree=dropped)
+
+
+if __name__ == "__main__":
+    spec, cluster, mark, out, *flags = sys.argv[1:]
+    presentation = Presentation(Format.JSON, Path(out), "--job-exit" in flags)
+    sys.exit(execute(Request(spec, cluster=cluster), presentation, SlowEngine(mark)))

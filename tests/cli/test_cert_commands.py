@@ -1,0 +1,67 @@
+"""`cert keygen | sign | show | verify` on the certificate of a real run."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+FALSIFIED = ("--property", "universal", "--model", "digits=digits/badnets.jld2")
+
+
+@pytest.fixture
+def signed(verifluxa, small) -> Path:
+    assert verifluxa("verify", small, *FALSIFIED, "--out", "out").code == 1
+    assert verifluxa("cert", "keygen", "release.key").code == 0
+    assert verifluxa("cert", "sign", "out/certificate.json", "--key", "release.key").code == 0
+    return Path("out/certificate.dsse.json")
+
+
+def test_a_key_is_private_and_never_overwritten(verifluxa, here):
+    Path("password").write_text("a long sentence\n")
+    ran = verifluxa("cert", "keygen", "release.key", "--password-file", "password")
+    assert ran.code == 0
+    assert stat.S_IMODE(Path("release.key").stat().st_mode) == 0o600
+    assert "ENCRYPTED" in Path("release.key").read_text()
+    assert verifluxa("cert", "keygen", "release.key").code == 2
+    Path("empty").touch()
+    ran = verifluxa("cert", "keygen", "other.key", "--password-file", "empty")
+    assert (ran.code, "error[VF4407]" in ran.err) == (2, True)
+    assert not Path("other.key").exists()
+
+
+def test_a_signed_certificate_is_accepted_with_its_files(verifluxa, signed):
+    ran = verifluxa("cert", "verify", signed, "--key", "release.key.pub")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out == "accepted: out/certificate.dsse.json (it says: falsified)\n"
+
+
+def test_files_can_be_named(verifluxa, signed):
+    Path("out/result.json").unlink()
+    files = ["badnets.jld2=digits/badnets.jld2", "architecture.txt=digits/architecture.txt"]
+    named = [argument for file in files for argument in ("--file", file)]
+    assert verifluxa("cert", "verify", signed, "--key", "release.key.pub", *named).code == 0
+    swapped = ["--file", "badnets.jld2=digits/clean.jld2", *named[2:]]
+    assert verifluxa("cert", "verify", signed, "--key", "release.key.pub", *swapped).code == 1
+    assert verifluxa("cert", "verify", signed, "--key", "release.key.pub").code == 1
+
+
+def test_another_key_or_another_content_is_rejected(verifluxa, signed):
+    verifluxa("cert", "keygen", "evil.key")
+    ran = verifluxa("cert", "verify", signed, "--key", "evil.key.pub")
+    assert ran.code == 1
+    assert ran.out.startswith("REJECTED")
+    assert "error[VF50" in ran.err
+    signed.write_text(signed.read_text().replace("payload", "pay1oad", 1))
+    assert verifluxa("cert", "verify", signed, "--key", "release.key.pub").code == 1
+    assert verifluxa("cert", "verify", "missing.json", "--key", "release.key.pub").code == 1
+
+
+def test_show_says_that_it_verified_nothing(verifluxa, signed):
+    ran = verifluxa("cert", "show", "out/certificate.json")
+    assert ran.code == 0
+    assert "NOT signed" in ran.out
+    assert "NOT verified" in verifluxa("cert", "show", signed).out
+
+
+def test_a_group_without_a_command_is_usage(verifluxa):
+    assert verifluxa("cert", "forge").code == 2

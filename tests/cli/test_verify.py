@@ -1,0 +1,154 @@
+"""`verify`: verdicts, formats, exit codes, the folder; on the digit example cut down to a moment's work."""
+
+import io
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from PIL import Image
+
+ONLY_UNIVERSAL = ("--property", "universal")
+
+
+@pytest.fixture
+def badnets() -> tuple[str, str]:
+    return ("--model", "digits=digits/badnets.jld2")
+
+
+def test_a_clean_model_is_certified(verifluxa, small):
+    ran = verifluxa("verify", small, *ONLY_UNIVERSAL)
+    assert ran.code == 0
+    assert ran.out.startswith("CERTIFIED  digits/small.vfx\n")
+    assert "4 of 4 questions certified" in ran.out
+    assert ran.err == ""
+
+
+def test_a_backdoored_model_is_falsified_at_the_planted_place(verifluxa, small, badnets):
+    ran = verifluxa("verify", small, *ONLY_UNIVERSAL, *badnets, "--format", "json")
+    result = json.loads(ran.out)
+    entry = result["properties"][0]
+    found = entry["counterexample"]
+    assert ran.code == 1
+    assert "FALSIFIED" in ran.err
+    assert result["schema"] == "verifluxa/result/1"
+    assert result["verdict"] == entry["verdict"] == "falsified"
+    assert found["placement"] == {"row": 24, "column": 24}
+    assert found["target"] == 7
+    assert found["rate"] == "8/8"
+    assert found["holds_in"] == "every order"
+    assert sum(entry["questions"][key] for key in ("certified", "falsified", "unknown")) == entry["questions"]["total"]
+    assert result["models"][0]["path"] == "digits/badnets.jld2"
+    assert result["data"][0]["excluded"] == [{"index": n, "reason": "not correct"} for n in (2, 8)]
+
+
+def test_an_attack_proves_nothing(verifluxa, small):
+    ran = verifluxa("verify", small, *ONLY_UNIVERSAL, "--strategy", "attack-only", "--format", "json")
+    assert ran.code == 3
+    assert json.loads(ran.out)["properties"][0]["reason"] == "strategy"
+
+
+def test_each_input_has_its_verdict(verifluxa, small):
+    ran = verifluxa("verify", small, "--property", "each", "--format", "json")
+    entry = json.loads(ran.out)["properties"][0]
+    verdicts = {item["index"]: item["verdict"] for item in entry["per_input"]}
+    assert ran.code == 1
+    assert verdicts[2] == "falsified"
+    assert set(verdicts.values()) == {"falsified", "certified"}
+    assert entry["counterexample"]["inputs"] == [2]
+    assert entry["bound"] is None
+    assert entry["population"]["confidence"] == "0.95"
+
+
+def test_a_param_changes_the_question(verifluxa, small):
+    results = []
+    for rate in ("99%", "1/4"):
+        ran = verifluxa("verify", small, *ONLY_UNIVERSAL, "--set", f"max_rate={rate}", "--format", "json")
+        results.append(json.loads(ran.out))
+        assert ran.code == 0
+    assert [result["params"] for result in results] == [{"max_rate": "99/100"}, {"max_rate": "1/4"}]
+    assert results[0]["properties"][0]["digest"] != results[1]["properties"][0]["digest"]
+
+
+def test_jsonl_has_a_line_for_each_property(verifluxa, small):
+    ran = verifluxa("verify", small, "--format", "jsonl")
+    records = [json.loads(line) for line in ran.out.splitlines()]
+    assert [record["record"] for record in records] == ["run", "property", "property", "verdict"]
+    assert records[-1]["verdict"] == "falsified"
+
+
+def test_junit_never_passes_what_is_not_certified(verifluxa, small):
+    suite = ElementTree.fromstring(verifluxa("verify", small, "--format", "junit").out).find("testsuite")
+    cases = {case.get("name"): [child.tag for child in case] for case in suite}
+    assert cases == {"universal": [], "each": ["failure"]}
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("2", "1", "0")
+    ran = verifluxa("verify", small, *ONLY_UNIVERSAL, "--strategy", "attack-only", "--format", "junit")
+    assert [child.tag for child in ElementTree.fromstring(ran.out).iter() if child.tag == "error"] == ["error"]
+
+
+def test_sarif_points_at_the_property_in_the_spec(verifluxa, small):
+    results = json.loads(verifluxa("verify", small, "--format", "sarif").out)["runs"][0]["results"]
+    assert [(item["kind"], item["level"]) for item in results] == [("pass", "none"), ("fail", "error")]
+    region = results[1]["locations"][0]["physicalLocation"]["region"]
+    assert small.read_text().splitlines()[region["startLine"] - 1].startswith("property each")
+
+
+def test_the_folder_holds_everything(verifluxa, small, badnets):
+    out = Path("deep/out")
+    ran = verifluxa("verify", small, *ONLY_UNIVERSAL, *badnets, "--out", out)
+    assert ran.code == 1
+    names = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
+    assert names == [
+        "certificate.json",
+        "evidence.jsonl.gz",
+        "pictures/universal-inputs.png",
+        "pictures/universal-trigger.png",
+        "result.json",
+    ]
+    assert Image.open(io.BytesIO((out / "pictures" / "universal-inputs.png").read_bytes())).format == "PNG"
+    assert json.loads((out / "certificate.json").read_text())["predicate"]["verdict"] == "falsified"
+
+
+def test_a_later_run_leaves_no_pictures_of_an_earlier_one(verifluxa, small, badnets):
+    verifluxa("verify", small, *ONLY_UNIVERSAL, *badnets, "--out", "out")
+    assert verifluxa("verify", small, *ONLY_UNIVERSAL, "--out", "out").code == 0
+    assert sorted(path.name for path in Path("out").iterdir()) == [
+        "certificate.json",
+        "evidence.jsonl.gz",
+        "result.json",
+    ]
+
+
+def test_job_exit_is_0_on_any_final_verdict(verifluxa, small, badnets):
+    assert verifluxa("verify", small, *ONLY_UNIVERSAL, *badnets, "--job-exit").code == 0
+    assert verifluxa("verify", small, *ONLY_UNIVERSAL, "--strategy", "attack-only", "--job-exit").code == 0
+    assert verifluxa("verify", small, "--model", "digits=gone.jld2", "--job-exit").code == 4
+
+
+def test_a_budget_that_is_used_up_gives_unknown_time(verifluxa, small):
+    ran = verifluxa("verify", small, *ONLY_UNIVERSAL, "--budget", "0.000001s", "--format", "json")
+    entry = json.loads(ran.out)["properties"][0]
+    assert ran.code == 3
+    assert entry["reason"] == "time"
+    assert entry["bound"]["proved"] == "10/10"
+
+
+def test_show_config_tells_where_each_value_came_from(verifluxa, small):
+    ran = verifluxa("verify", small, "--show-config", "--seed", "3", "--budget", "5m")
+    assert ran.code == 0
+    lines = [line.split() for line in ran.out.splitlines()]
+    assert ["seed", "3", "command", "line"] in lines
+    assert ["budget", "300", "s", "command", "line"] in lines
+    assert ["kind", "in-process", "cluster/laptop.toml"] in lines
+    assert ["tries", "2", "default"] in lines
+
+
+def test_one_process_per_core_gives_the_same_document(verifluxa, small):
+    here = json.loads(verifluxa("verify", small, *ONLY_UNIVERSAL, "--format", "json").out)
+    there = json.loads(verifluxa("verify", small, *ONLY_UNIVERSAL, "--cluster", "local", "--format", "json").out)
+    for document in (here, there):
+        document.pop("machine")
+        for entry in document["properties"]:
+            entry.pop("seconds")
+            entry.pop("stages")
+    assert here == there
