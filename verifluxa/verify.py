@@ -190,7 +190,7 @@ def carry_out(prepared: Prepared, company: Company | None = None) -> Result:
     """
     company = company or Company()
     cluster = prepared.cluster
-    pool = open_pool(cluster, company.engine or StrategyEngine(prepared.strategy, cluster.device))
+    pool = open_pool(cluster, company.engine or StrategyEngine(prepared.strategy, cluster.device, cluster.threads))
     plan = Plan(cluster.attack_slice, cluster.prove_slice, prepared.deadline, cluster.tries)
     try:
         properties = _decide_all(prepared, pool, plan, company)

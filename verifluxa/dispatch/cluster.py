@@ -37,7 +37,7 @@ class Cluster:
         path: where the file was read.
         kind: `in-process` or `processes`.
         workers: how many slices are worked on at the same time.
-        threads: numerical threads of each worker process; in-process leaves them to torch (0).
+        threads: numerical threads of each worker process; in-process, 0 leaves them to torch.
         device: `cpu`.
         attack_slice, prove_slice: placements in one slice.
         tries: how often the slice of a dead worker is tried in all.

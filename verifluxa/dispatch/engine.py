@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,19 +18,43 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StrategyEngine:
-    """Works on slices as a strategy says. torch is loaded on the first slice, not before."""
+    """Works on slices as a strategy says. torch is loaded on the first slice, not before.
+
+    Attributes:
+        strategy: the stages.
+        device: where bounds are computed.
+        threads: of torch while it works here; 0 leaves them alone. The tensors are small: on a busy machine
+            threads that wait for each other cost many times what they bring.
+    """
 
     strategy: Strategy
     device: str = "cpu"
+    threads: int = 0
 
     def attack(self, problem: Problem, slice: AttackSlice) -> Sequence[Attacked]:
         """The best trigger that the strategy's attack finds for each question."""
         from verifluxa.strategy.decide import Run, attack_slice
 
-        return attack_slice(problem, slice.placements, Run(self.strategy, slice.deadline, self.device))
+        with _threads(self.threads):
+            return attack_slice(problem, slice.placements, Run(self.strategy, slice.deadline, self.device))
 
     def prove(self, problem: Problem, slice: ProofSlice) -> Iterable[Outcome]:
         """One outcome for each question, as they are decided."""
         from verifluxa.strategy.decide import Run, prove_slice
 
-        return prove_slice(problem, slice.placements, slice.attacked, Run(self.strategy, slice.deadline, self.device))
+        with _threads(self.threads):
+            run = Run(self.strategy, slice.deadline, self.device)
+            yield from prove_slice(problem, slice.placements, slice.attacked, run)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Limits torch's threads and gives them back: this process may be somebody else's."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -135,7 +135,8 @@ def _branch(planes: PlaneTable, box: Box, at: tuple[Solved, Integers, int], budg
 
 def solve(planes: PlaneTable, box: Box, fixed: Integers) -> Solved | None:
     """Solves the relaxation with some z fixed (0, 1; -1: free); None when the solver gives no optimum."""
-    solver = highspy.Highs()  # type: ignore[no-untyped-call]
+    # The public class prints a banner when it is made, whatever its options say; this is what it wraps.
+    solver = highspy._core._Highs()
     for option, value in (("output_flag", False), ("threads", 1), ("presolve", "off")):
         solver.setOptionValue(option, value)
     solver.passModel(_model(planes, box, fixed))

@@ -59,14 +59,14 @@ def replay(problem: Problem, question: Question, trigger: Floats) -> Replay:
 
 
 def violation_margins(problem: Problem, violation: int, inputs: Integers, outputs: NDArray[np.floating]) -> Floats:
-    """Strict margins over the network's own outputs: the best alternative's worst row, shape (n,)."""
+    """Strict margins over the network's own outputs: the best alternative's worst row, NaN at NaN, shape (n,)."""
     constants = np.zeros_like(problem.rows.constants) if problem.readout != -1 else problem.rows.constants
     values = outputs.astype(np.float64) @ problem.rows.coefficients.T + constants
     by_label = problem.violations[violation].by_label
     margins = [
         max(min(values[n, r] for r in rows) for rows in by_label[int(problem.labels[i])]) for n, i in enumerate(inputs)
     ]
-    return np.array(margins, dtype=np.float64)
+    return np.where(np.isnan(outputs).any(1), np.nan, np.array(margins, dtype=np.float64))
 
 
 def witness(work: Workspace, question: Question, trigger: Floats) -> Witness:
@@ -78,7 +78,9 @@ def witness(work: Workspace, question: Question, trigger: Floats) -> Witness:
     margins = _in_real(work, question, trigger, played, sure) if real else played.margins
     violated = (margins > 0) & work.contains(trigger)
     inputs = tuple(int(i) for i in played.inputs[violated])
-    return Witness(trigger, inputs, tuple(float(m) for m in margins[violated]), int((sure & violated).sum()))
+    # A margin may be infinite where the deployed network overflows; a document holds numbers alone.
+    finite = np.minimum(margins[violated], np.finfo(np.float64).max)
+    return Witness(trigger, inputs, tuple(float(m) for m in finite), int((sure & violated).sum()))
 
 
 def _in_real(work: Workspace, question: Question, trigger: Floats, played: Replay, sure: NDArray[np.bool_]) -> Floats:
@@ -109,7 +111,9 @@ def _lowest(work: Workspace, placement: int, trigger: Floats, claims: Claims) ->
     pairs = Pairs(torch.zeros_like(inputs), inputs)
     layers = all_layers(net, shape, pairs)
     rows = work.alternatives[claims.alternative]
-    parts = (-work.coefficients[rows], -work.row_constants[rows])
+    # In front of a softmax the constants are the gap below which its values may tie: a witness must exceed it.
+    constants = work.row_constants[rows]
+    parts = (-work.coefficients[rows], constants if work.problem.readout != -1 else -constants)
     value, _ = output_planes(net, layers, shape, (index, pairs.take(index)), parts)
     fine = Scene(work, net, shape).bounded(layers, inputs)[index]
     return torch.where(fine, (-value).amin(1), torch.full((len(claims),), -torch.inf, dtype=value.dtype))

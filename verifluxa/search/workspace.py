@@ -159,10 +159,25 @@ class Workspace:
         )
 
     def on_grid(self, trigger: Tensor) -> Tensor:
-        """The nearest grid points inside the domain, shape (..., d)."""
+        """The nearest grid points inside the domain, shape (..., d).
+
+        Where a coordinate is continuous, a float32 network reads float32 numbers: only they are triggers.
+        """
         step = torch.where(self.step > 0, self.step, torch.ones_like(self.step))
         snapped = self.lower + torch.round((trigger - self.lower) / step) * step
+        if self.problem.arithmetic == "float32":
+            low, high = self._singles
+            trigger = torch.where(low <= high, trigger.float().double().clamp(low, high), trigger)
         return torch.where(self.step > 0, snapped, trigger).clamp(self.lower, self.upper)
+
+    @cached_property
+    def _singles(self) -> tuple[Tensor, Tensor]:
+        """The least and the largest float32 number in each coordinate's range, as float64, shape (d,) each."""
+        low, high = self.lower.float(), self.upper.float()
+        infinity = torch.full_like(low, torch.inf)
+        low = torch.where(low.double() < self.lower, torch.nextafter(low, infinity), low)
+        high = torch.where(high.double() > self.upper, torch.nextafter(high, -infinity), high)
+        return low.double(), high.double()
 
 
 @dataclass(frozen=True, eq=False)
