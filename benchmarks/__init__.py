@@ -1,0 +1,1 @@
+"""Side-by-side measurements: `make bench`, or `make bench ONLY=bounds`. See docs/benchmarks.md."""

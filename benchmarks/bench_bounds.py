@@ -1,0 +1,127 @@
+"""CROWN bounds: the native engine against auto-LiRPA on the same rows; throughput and tightness."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.bounds_case import BoundsCase, Floats
+from benchmarks.nets import trained
+from benchmarks.peers.client import LirpaPeer, PeerFailed
+from benchmarks.peers.environment import ROOT, NotInstalled
+from benchmarks.questions import Setting, digits, problem
+from benchmarks.records import Record, interleaved, machine
+from verifluxa.graph.graph import Graph
+
+NAME = "bounds"
+PEER = "auto-LiRPA 0.3"
+FORMS = ("box", "stamp", "folded")
+CLASSES = tuple(range(10))
+PLACE = "({at}, {at})"
+REPEATS = 5
+SPEED = "inputs bounded per CPU second (all rows)"
+TIGHT = "rows bounded less tightly than by the other side, in %"
+LOOSER = 1e-6
+"""A row counts as looser when its upper bound exceeds the peer's by more than this share of its size."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A network and what is asked of it: one place in a batch of 256 items, or many places."""
+
+    net: str
+    side: int
+    targets: tuple[int, ...] = (7,)
+    places: int = 1
+
+    @property
+    def label(self) -> str:
+        """How the table calls it."""
+        rows = "" if len(self.targets) == 1 else f", {len(self.targets)} targets"
+        many = "" if self.places == 1 else f", {self.places} places"
+        return f"{self.net} {self.side}x{self.side}{rows}{many}"
+
+
+NETS = ("mlp-784-64-32-10", "mlp-784-256x3-10", "cnn-8-16-32-10")
+KINDS = (
+    *(Kind(net, side) for net in NETS for side in (3, 5)),
+    Kind(NETS[0], 3, CLASSES),
+    *(Kind(net, 3, places=8) for net in NETS),
+)
+SMALL = (Kind(NETS[0], 3), Kind(NETS[2], 3, places=2))
+
+
+def run(small: bool = False) -> list[Record]:
+    """All cases; without the peer where it cannot be installed."""
+    with ExitStack() as stack:
+        try:
+            peer: LirpaPeer | str = stack.enter_context(LirpaPeer())
+        except NotInstalled as reason:
+            peer = f"{PEER}: peer not installed ({reason})"
+        kinds, repeats = (SMALL, 1) if small else (KINDS, REPEATS)
+        return [record for kind in kinds for record in _measure(kind, peer, repeats)]
+
+
+def case(kind: Kind) -> BoundsCase:
+    """The case of a kind: 128 digits at both halves of the box at one place, or 100 digits at many."""
+    corners = [25 * i // max(1, kind.places - 1) for i in range(kind.places)] if kind.places > 1 else [12]
+    places = ", ".join(PLACE.format(at=min(at, 28 - kind.side)) for at in corners)
+    setting = Setting("clean_cnn" if kind.net.startswith("cnn") else "clean", kind.side, places, inputs=150)
+    asked = problem(setting, _wide() if kind.net == NETS[1] else None)
+    images = np.arange(128 if kind.places == 1 else 100)
+    return BoundsCase(asked, images, 2 if kind.places == 1 else 1, kind.targets, fresh=kind.places > 1)
+
+
+def _wide() -> Graph:
+    data = digits(200)
+    return trained((256, 256, 256), data.inputs / 255, data.labels)
+
+
+def _measure(kind: Kind, peer: LirpaPeer | str, repeats: int) -> list[Record]:
+    native = case(kind)
+    blank = Record(NAME, kind.label, SPEED, None, repeats=repeats, machine=machine())
+    if isinstance(peer, str):
+        (own,) = interleaved([native.native_seconds], repeats)
+        return [replace(blank, ours=native.items / own, peer=peer)]
+    path = ROOT / "build" / "bench" / "case.npz"
+    native.save(path)
+    records = [_speed(replace(blank, peer=f"{PEER}, {form}"), native, peer, (path, form)) for form in FORMS]
+    return records + _tightness(kind, native, peer, path)
+
+
+def _speed(blank: Record, native: BoundsCase, peer: LirpaPeer, of: tuple[Path, str]) -> Record:
+    """In the peer's own float32: that is how it is used, and faster than its float64."""
+    path, form = of
+    try:
+        peer.load(path, form, "float32")
+        own, their = interleaved([native.native_seconds, peer.seconds], blank.repeats)
+    except PeerFailed as reason:
+        return replace(blank, peer=f"{blank.peer}: {reason}")
+    return replace(blank, ours=native.items / own, theirs=native.items / their, ratio=their / own)
+
+
+def _tightness(kind: Kind, native: BoundsCase, peer: LirpaPeer, path: Path) -> list[Record]:
+    """Both sides in float64, row by row, against the peer's tightest form."""
+    own = native.native_upper()
+    uppers = []
+    try:
+        for form in FORMS:
+            peer.load(path, form, "float64")
+            uppers.append(peer.upper(path.with_name("upper.npz")))
+    except PeerFailed as reason:
+        return [Record(NAME, kind.label, TIGHT, None, f"{PEER}: {reason}", machine=machine())]
+    return list(_compare(kind, own, np.minimum.reduce(uppers)))
+
+
+def _compare(kind: Kind, own: Floats, theirs: Floats) -> tuple[Record, Record]:
+    make = partial(Record, NAME, kind.label, peer=f"{PEER}, tightest of the forms", machine=machine())
+    slack = LOOSER * (1 + np.abs(theirs))
+    looser, tighter = 100 * float((own > theirs + slack).mean()), 100 * float((own < theirs - slack).mean())
+    return (
+        make(TIGHT, ours=looser, theirs=tighter),
+        make("mean upper bound of a row (lower is tighter)", ours=float(own.mean()), theirs=float(theirs.mean())),
+    )

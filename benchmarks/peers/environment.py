@@ -1,0 +1,61 @@
+"""Makes the environment of a peer under `build/peers/`, once; says why where that is not possible."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PLACE = ROOT / "build" / "peers"
+LIRPA = "auto-LiRPA==0.3"
+LIRPA_NEEDS = (
+    "torch==2.13.0",
+    "numpy",
+    "appdirs==1.4.4",
+    "ninja==1.13.2",
+    "packaging",
+    "setuptools",
+    "sortedcontainers",
+    "tqdm",
+)
+INSTALL_SECONDS = 1200
+
+
+class NotInstalled(Exception):
+    """The peer cannot be had here; the message says why."""
+
+
+def lirpa_python() -> Path:
+    """The interpreter of auto-LiRPA's environment, which is made on the first call.
+
+    Raises:
+        NotInstalled: where the package index cannot be reached or does not have the packages.
+    """
+    folder = PLACE / "lirpa"
+    python = folder / "bin" / "python"
+    done = folder / ".installed"
+    if done.exists():
+        return python
+    print(f"making the environment of auto-LiRPA in {folder.relative_to(ROOT)} ...", file=sys.stderr)
+    _call([sys.executable, "-m", "venv", "--clear", str(folder)])
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    _call([*pip, "-c", str(ROOT / "constraints.txt"), *LIRPA_NEEDS])
+    # Its metadata ask for torch < 1.13; what it really needs stands in lirpa_adaptations.py.
+    _call([*pip, "--no-deps", LIRPA])
+    done.touch()
+    return python
+
+
+def _call(command: list[str]) -> None:
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=INSTALL_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        raise NotInstalled(f"the installation took longer than {INSTALL_SECONDS} s") from error
+    except subprocess.CalledProcessError as error:
+        raise NotInstalled(_reason(error.stderr or error.stdout or "")) from error
+
+
+def _reason(output: str) -> str:
+    errors = [line for line in output.splitlines() if line.startswith("ERROR")]
+    return (errors or output.strip().splitlines() or ["the command failed"])[-1]
