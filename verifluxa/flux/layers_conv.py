@@ -14,7 +14,7 @@ import numpy as np
 from verifluxa.flux.architecture import Call, Expression, Pair, Sequence, refuse
 from verifluxa.flux.builder import Builder
 from verifluxa.flux.layer import Facts, Floats, Layer, unsupported
-from verifluxa.flux.row import Missing, Row, printed_activation, printed_sizes
+from verifluxa.flux.row import Missing, Row, printed_activation, printed_pad, printed_sizes
 from verifluxa.flux.stored import Stored, unfit
 from verifluxa.flux.values import Tuple, Value
 from verifluxa.flux.written import Arguments, Written, integer, integers, spread
@@ -230,7 +230,7 @@ def _show(layer: Layer) -> str:
     for name, plain in (("pad", 0), ("stride", 1), ("dilation", 1)):
         sizes = facts[name]
         if isinstance(sizes, tuple) and any(size != plain for size in sizes):
-            text += f", {name}={printed_sizes(sizes)}"
+            text += f", {name}={printed_pad(sizes) if name == 'pad' else printed_sizes(sizes)}"
     text += f", groups={facts['groups']}" if facts["groups"] != 1 else ""
     text += "" if facts["bias"] else ", bias=false"
     outpad = facts.get("outpad")

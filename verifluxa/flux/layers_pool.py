@@ -8,7 +8,7 @@ from verifluxa.flux.architecture import Literal, refuse
 from verifluxa.flux.builder import Builder
 from verifluxa.flux.layer import Fact, Facts, Layer, unsupported
 from verifluxa.flux.layers_conv import MOST_AXES, low_high, pads, read_steps, same_pad, turned, write_pad
-from verifluxa.flux.row import Missing, Row, printed_sizes
+from verifluxa.flux.row import Missing, Row, printed_pad, printed_sizes
 from verifluxa.flux.stored import Stored, unfit, whole
 from verifluxa.flux.values import Symbol, Tuple, Value
 from verifluxa.flux.written import Arguments, Written, integer, integers
@@ -60,7 +60,7 @@ def _pool_defaults(facts: Facts) -> Facts:
 
 def _show_pool(layer: Layer) -> str:
     facts = layer.facts
-    pad = f", pad={printed_sizes(facts['pad'])}" if any(_tuple(facts["pad"])) else ""
+    pad = f", pad={printed_pad(facts['pad'])}" if any(_tuple(facts["pad"])) else ""
     stride = "" if facts["stride"] == facts["window"] else f", stride={printed_sizes(facts['stride'])}"
     return f"{layer.kind}({facts['window']}{pad}{stride})"
 

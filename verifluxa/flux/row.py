@@ -68,10 +68,16 @@ def printed_activation(facts: Facts) -> str:
         return ""
     name = {"sigmoid": "σ", "hardsigmoid": "hardσ", "logsigmoid": "logσ", "gelu": "gelu_tanh"}.get(name, name)
     parameter = facts.get("parameter")
-    return f", {name}" if parameter is None else f", Fix2({name}, {parameter})"
+    return f", {name}" if not isinstance(parameter, float) else f", Fix2({name}, {parameter:g})"
 
 
 def printed_sizes(sizes: object) -> str:
     """A tuple as Julia prints it, or its one number where all are equal."""
     assert isinstance(sizes, tuple)  # facts of this kind are tuples
     return str(sizes[0]) if len(set(sizes)) == 1 else str(sizes)
+
+
+def printed_pad(pad: object) -> str:
+    """Padding as Flux prints it: one number for each axis where both sides are alike."""
+    assert isinstance(pad, tuple)  # facts of this kind are tuples
+    return printed_sizes(pad[0::2] if pad[0::2] == pad[1::2] else pad)
