@@ -50,3 +50,8 @@ def test_an_unknown_data_set() -> None:
     with pytest.raises(SpecError) as raised:
         pin_spec(complete(""), {"evl": DIGEST}, FILE)
     assert (raised.value.code, raised.value.remedy) == ("VF1020", "did you mean `eval`?")
+
+
+def test_windows_line_ends_and_a_byte_order_mark_are_kept() -> None:
+    text = "\ufeff" + complete('data eval : digit {\n  file = "a"\n}').replace("\n", "\r\n")
+    assert pin_spec(text, {"eval": DIGEST}, FILE) == text.replace('"a"\r\n', f'"a"\r\n  digest = {DIGEST}\r\n')

@@ -23,6 +23,7 @@ def pin_spec(text: str, digests: Mapping[str, str], path: str = "spec.vfx") -> s
     Raises:
         SpecError: the text does not parse, or VF1020: it declares no such data set.
     """
+    mark, line_end = text[: text.startswith("\ufeff")], "\r\n" if "\r\n" in text else "\n"
     text = clean(text, path)
     declared = {item.name.text: item for item in parse(text, path).items if isinstance(item, DataSyntax)}
     for name in digests:
@@ -37,7 +38,7 @@ def pin_spec(text: str, digests: Mapping[str, str], path: str = "spec.vfx") -> s
     changes = [_change(text, declared[name], digest) for name, digest in digests.items()]
     for first, last, new in sorted(changes, reverse=True):
         text = text[:first] + new + text[last:]
-    return text
+    return mark + text.replace("\n", line_end)
 
 
 def _change(text: str, item: DataSyntax, digest: str) -> tuple[int, int, str]:
