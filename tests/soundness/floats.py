@@ -51,6 +51,11 @@ class Order:
 
 def evaluate(graph: Graph, inputs: NDArray[Any], random: Generator) -> Floats:
     """The outputs of one allowed evaluation, shape (S, *output_shape); inputs (S, *input_shape)."""
+    return trace(graph, inputs, random)[-1]
+
+
+def trace(graph: Graph, inputs: NDArray[Any], random: Generator) -> list[Floats]:
+    """The values of all nodes in one allowed evaluation, samples first."""
     order = Order(random, bool(random.integers(2)))
     start = np.asarray(inputs, np.float32).reshape(-1, *graph.input_shape)
     values = [start]
@@ -58,7 +63,7 @@ def evaluate(graph: Graph, inputs: NDArray[Any], random: Generator) -> Floats:
         for node in graph.nodes[1:]:
             row = _ROWS[node.op.kind]
             values.append(order.settle(row(node, order, *(values[source] for source in node.inputs))))
-    return values[-1]
+    return values
 
 
 def stamped(stamp: Stamp, inputs: NDArray[Any], trigger: NDArray[Any]) -> Floats:
