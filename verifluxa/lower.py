@@ -54,12 +54,14 @@ class Given:
         data: the data set that the property speaks of.
         digest: the property digest.
         arithmetic: `float32`, `float64` or `real`.
+        judge: the lifted network of the model that `correct` names, where that is another one.
     """
 
     graph: Graph
     data: Dataset
     digest: str
     arithmetic: str
+    judge: Graph | None = None
 
 
 def lower(spec: Spec, prop: Property, given: Given) -> Problem:
@@ -89,7 +91,8 @@ def lower(spec: Spec, prop: Property, given: Given) -> Problem:
             place=model.span,
             remedy="write the number of classes that the network's last layer has",
         )
-    positions, excluded = _counted(statement, deployed, data)
+    judge = deployed if given.judge is None else _judge(spec, statement.selection, given.judge)
+    positions, excluded = _counted(statement, judge, data)
     readout, gap = _readout(deployed, arithmetic)
     labels = data.labels[positions]
     asked = _ask(statement, labels, classes, prop.name)
@@ -113,6 +116,12 @@ def lower(spec: Spec, prop: Property, given: Given) -> Problem:
         arithmetic=arithmetic,
         readout=readout,
     )
+
+
+def _judge(spec: Spec, selection: Selection, graph: Graph) -> Graph:
+    """The deployed form of the model that says which inputs are correct."""
+    model = next(m for m in spec.models if m.name == selection.correct)
+    return deploy(graph, model, next(s for s in spec.spaces if s.name == model.space))
 
 
 def _fits(arithmetic: str, dtype: str) -> None:
@@ -161,8 +170,8 @@ def predictions(graph: Graph, inputs: NDArray[np.float64]) -> Integers:
     return np.where(unique & np.isfinite(best), top, -1).astype(np.int64)
 
 
-def _counted(statement: Statement, deployed: Graph, data: Dataset) -> tuple[Integers, tuple[tuple[int, str], ...]]:
-    predicted = predictions(deployed, data.inputs) if statement.selection.correct is not None else None
+def _counted(statement: Statement, judge: Graph, data: Dataset) -> tuple[Integers, tuple[tuple[int, str], ...]]:
+    predicted = predictions(judge, data.inputs) if statement.selection.correct is not None else None
     positions, excluded = select(data, statement.selection, predicted, None)
     return np.asarray(positions, dtype=np.int64), tuple(excluded)
 

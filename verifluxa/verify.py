@@ -247,7 +247,9 @@ def problem_of(inputs: Inputs, prop: Property, digest: str, arithmetic: str) -> 
 
     statement = prop.statement
     graph = inputs.models[statement.model].lifted.graph
-    return lower(inputs.spec, prop, Given(graph, inputs.data[statement.selection.data], digest, arithmetic))
+    correct = statement.selection.correct
+    judge = None if correct in (None, statement.model) else inputs.models[correct].lifted.graph
+    return lower(inputs.spec, prop, Given(graph, inputs.data[statement.selection.data], digest, arithmetic, judge))
 
 
 def _property(inputs: Inputs, asked: Asked, problem: Problem, answers: Answers) -> PropertyResult:
