@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from verifluxa.spec.spec import (
     PatchTrigger,
     PerInput,
     Property,
+    Selection,
     Spec,
     Statement,
 )
@@ -95,6 +97,7 @@ def lower(spec: Spec, prop: Property, given: Given) -> Problem:
     positions, excluded = _counted(statement, judge, data)
     readout, gap = _readout(deployed, arithmetic)
     labels = data.labels[positions]
+    _are_classes(labels, positions, classes, data)
     asked = _ask(statement, labels, classes, prop.name)
     trigger = statement.trigger
     return Problem(
@@ -152,13 +155,26 @@ def deploy(graph: Graph, model: ModelDecl, space: ImageSpace) -> Graph:
 
 
 def _encode(step: EncodeStep, dtype: str) -> Op:
-    values = np.array([float(value) for value in step.values], dtype=np.float64).astype(dtype)
+    values = np.array([_rounded(value, dtype) for value in step.values], dtype=dtype)
     constant = values.reshape(()) if len(values) == 1 else values.reshape(-1, 1, 1)
     if step.kind == "divide":
         return Divide(constant)
     if step.kind == "multiply":
         return Scale(constant)
     return Shift(constant if step.kind == "add" else -constant)
+
+
+def _rounded(value: Fraction, dtype: str) -> np.floating:
+    """The nearest number of a float type, ties to even: by way of float64 a tie could be met that is none."""
+    near = np.dtype(dtype).type(float(value))
+    around = (near, np.nextafter(near, near.dtype.type(-np.inf)), np.nextafter(near, near.dtype.type(np.inf)))
+    closest: np.floating = min(around, key=lambda v: (abs(Fraction(float(v)) - value), _is_odd(v)))
+    return closest
+
+
+def _is_odd(value: np.floating) -> bool:
+    """Whether the last place of the significand is 1."""
+    return bool(int(value.view(f"u{value.itemsize}")) & 1)
 
 
 def predictions(graph: Graph, inputs: NDArray[np.float64]) -> Integers:
@@ -174,6 +190,19 @@ def _counted(statement: Statement, judge: Graph, data: Dataset) -> tuple[Integer
     predicted = predictions(judge, data.inputs) if statement.selection.correct is not None else None
     positions, excluded = select(data, statement.selection, predicted, None)
     return np.asarray(positions, dtype=np.int64), tuple(excluded)
+
+
+def _are_classes(labels: Integers, positions: Integers, classes: int, data: Dataset) -> None:
+    """Data may be checked against another model of its space, which has more classes."""
+    wrong = np.flatnonzero(labels >= classes)
+    if len(wrong):
+        raise DataError(
+            "VF3017",
+            f"label {positions[wrong[0]]} is {labels[wrong[0]]}, which is no class of the model",
+            place=data.path,
+            expected=f"classes 0..{classes - 1}, counted from 0",
+            remedy="`where label(x) in ...` or `where correct(model, x)` leaves such inputs out",
+        )
 
 
 def _readout(graph: Graph, arithmetic: str) -> tuple[int, float]:
@@ -265,4 +294,8 @@ def _placement(trigger: PatchTrigger, place: tuple[int, int], space: ImageSpace)
 def _domain(trigger: PatchTrigger, space: ImageSpace) -> Domain:
     size = space.channels * trigger.height * trigger.width
     step = 0.0 if trigger.step is None else float(trigger.step)
-    return Domain(np.full(size, float(trigger.low)), np.full(size, float(trigger.high)), np.full(size, step))
+    low, high = float(trigger.low), float(trigger.high)
+    # The ends of a continuous range may lie between floats: outward, so that nothing of it is left out.
+    low = math.nextafter(low, -math.inf) if Fraction(low) > trigger.low else low
+    high = math.nextafter(high, math.inf) if Fraction(high) < trigger.high else high
+    return Domain(np.full(size, low), np.full(size, high), np.full(size, step))
