@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from verifluxa.dispatch.observe import Observer, Silent
 from verifluxa.dispatch.observe import Progress as Standing
+
+STAGES = {"attack": "attack", "prove": "prove "}
 
 
 @contextmanager
@@ -22,12 +24,10 @@ def progress() -> Iterator[Observer]:
         return
     with Progress(
         TextColumn("{task.description}"),
-        BarColumn(bar_width=30),
+        BarColumn(bar_width=12),
         TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
-        TextColumn("{task.fields[words]}"),
-        TimeElapsedColumn(),
-        TextColumn("left:"),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[words]}"),
         console=console,
         transient=True,
         refresh_per_second=5,
@@ -36,7 +36,7 @@ def progress() -> Iterator[Observer]:
 
 
 class _Bars:
-    """One bar for each stage of each property."""
+    """The name of each property once, and below it the bar of its current stage."""
 
     def __init__(self, bars: Progress) -> None:
         self._bars = bars
@@ -47,17 +47,24 @@ class _Bars:
         key = (progress.name, progress.stage)
         attack = progress.stage == "attack"
         if key not in self._tasks:
-            total = progress.placements if attack else progress.total
-            self._tasks[key] = self._bars.add_task(f"{progress.name}: {progress.stage}", total=total, words="")
+            self._start(progress, progress.placements if attack else progress.total)
         done = progress.attacked if attack else progress.done
         self._bars.update(self._tasks[key], completed=done, words=words(progress))
 
+    def _start(self, progress: Standing, total: int) -> None:
+        if progress.name not in {name for name, _ in self._tasks}:
+            self._bars.console.print(progress.name, style="bold", highlight=False, markup=False)
+        for earlier in self._tasks.values():
+            self._bars.update(earlier, visible=False)
+        self._tasks[progress.name, progress.stage] = self._bars.add_task(STAGES[progress.stage], total=total, words="")
+
 
 def words(progress: Standing) -> str:
-    """What stands beside the bar: `512 certified, found 13.5 %, 40 s of the budget left`."""
+    """What stands beside the count: `certified, found 13.5 %, budget 40 s`."""
     parts = []
     if progress.stage == "prove":
-        parts.append(f"{progress.certified:,} certified")
+        everything = progress.certified == progress.done
+        parts.append("certified" if everything else f"{progress.certified:,} certified")
     if progress.falsified:
         parts.append(f"{progress.falsified:,} falsified")
     if progress.unknown:
@@ -65,5 +72,5 @@ def words(progress: Standing) -> str:
     if progress.found:
         parts.append(f"found {float(100 * progress.found):.1f} %")
     if progress.left is not None:
-        parts.append(f"{progress.left:.0f} s of the budget left")
+        parts.append(f"budget {progress.left:.0f} s")
     return ", ".join(parts)

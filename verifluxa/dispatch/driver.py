@@ -134,6 +134,7 @@ class _Drive:
     def _attack(self) -> None:
         everywhere = range(len(self.problem.placements))
         self._work(_groups(everywhere, self.plan.attack_slice), self._attack_slice)
+        self._show(at_once=True)
 
     def _prove(self) -> None:
         self.stage = "prove"
