@@ -1,0 +1,54 @@
+"""Tables: numbers as people read them, the page renewed between its marks."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.records import Record, growth
+from benchmarks.table import BEGIN, END, PAGE, markdown, number, renew, text
+
+RECORDS = [
+    Record("bounds", "mlp 3x3", "bounds per second", 25800.4, "auto-LiRPA 0.3", 2400.0, 10.75, 5, "a machine"),
+    Record("bounds", "cnn 3x3", "bounds per second", 185.0, "auto-LiRPA 0.3: peer not installed (no network)"),
+    growth("growth", "inputs", "seconds", [(25, 0.25), (400, 4.0)], 3),
+]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(None, "-"), (0.0, "0"), (0.012345, "0.0123"), (99.96, "100"), (25800.4, "25,800")]
+)
+def test_numbers_have_three_digits(value: float | None, shown: str) -> None:
+    assert number(value) == shown
+
+
+def test_a_terminal_sees_one_table_for_each_benchmark() -> None:
+    lines = text(RECORDS).splitlines()
+    assert lines[0] == "bounds"
+    assert " ".join(lines[3].split()) == "mlp 3x3 bounds per second 25,800 2,400 auto-LiRPA 0.3 10.8 5"
+    assert "peer not installed (no network)" in lines[4]
+    assert " ".join(lines[-1].split()) == "inputs seconds 25: 0.25, 400: 4 1 3"
+
+
+def test_the_page_names_the_machine_once() -> None:
+    page = markdown(RECORDS[:1] * 2)
+    assert page.count("a machine") == 1
+    assert page.count("| mlp 3x3 | bounds per second | 25,800 | 2,400 | auto-LiRPA 0.3 | 10.8 | 5 |") == 2
+
+
+def test_only_what_stands_between_the_marks_is_renewed() -> None:
+    page = f"before\n{BEGIN}\nold\n{END}\nafter\n"
+    new = renew(page, RECORDS)
+    assert new.startswith(f"before\n{BEGIN}\n")
+    assert new.endswith(f"{END}\nafter\n")
+    assert "old" not in new
+    assert renew(new, RECORDS) == new
+
+
+def test_a_page_without_marks_is_refused() -> None:
+    with pytest.raises(ValueError, match="marks"):
+        renew("nothing here", RECORDS)
+
+
+def test_the_page_of_this_repository_has_its_marks() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert page.index(BEGIN) < page.index(END)
