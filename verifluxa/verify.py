@@ -14,7 +14,7 @@ from verifluxa import __version__
 from verifluxa.certificate.population import population_bound
 from verifluxa.dispatch.cluster import Cluster, load_cluster, open_pool
 from verifluxa.dispatch.driver import Answers, Plan, drive, unasked
-from verifluxa.dispatch.engine import StrategyEngine
+from verifluxa.dispatch.engine import StrategyEngine, check_device
 from verifluxa.dispatch.observe import EvidenceSink, NoEvidence, Observer, Silent
 from verifluxa.dispatch.pool import Pool
 from verifluxa.dispatch.slices import Engine
@@ -156,6 +156,7 @@ def prepare(request: Request) -> Prepared:
     if request.seed is not None:
         strategy = replace(strategy, seed=request.seed)
     cluster = load_cluster(request.cluster)
+    check_device(cluster.device)
     _known(request.arithmetic)
     inputs = load_inputs(request.spec, request.choice)
     arithmetic = request.arithmetic or _deployed(inputs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,7 +65,7 @@ class FakeEngine:
 
     Attributes:
         attacks, proofs: what happens at a placement: `find`, `die`, `die once`, `memory`, `big`, `crash`,
-            `unsupported`, `data`, `interrupt`, `time`, `forget`.
+            `unsupported`, `data`, `interrupt`, `time`, `forget`, `hang`.
         folder: where `die once` remembers, and where each placement that was worked on leaves a mark.
     """
 
@@ -120,6 +121,8 @@ class FakeEngine:
             raise DataError("VF3001", "the data went away")
         elif deed == "interrupt":
             raise KeyboardInterrupt
+        elif deed == "hang":
+            time.sleep(600)
 
     def _first_time(self, name: str) -> bool:
         assert self.folder is not None

@@ -3,6 +3,7 @@
 import pytest
 
 from verifluxa.dispatch.cluster import load_cluster, open_pool, parse_cluster
+from verifluxa.dispatch.engine import check_device
 from verifluxa.dispatch.in_process import InProcessPool
 from verifluxa.dispatch.processes import ProcessPool
 from verifluxa.errors import UsageError
@@ -56,3 +57,11 @@ def test_what_is_not_understood_is_refused(text, snapshot):
 def test_an_unknown_cluster_is_named():
     with pytest.raises(UsageError, match="laptpo"):
         load_cluster("laptpo")
+
+
+def test_a_device_that_is_not_there_is_said_before_the_work(monkeypatch):
+    check_device("cpu")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(UsageError) as caught:
+        check_device("cuda")
+    assert caught.value.code == "VF4202"

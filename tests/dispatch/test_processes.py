@@ -1,5 +1,6 @@
 """Worker processes: the same answers as in-process, and what happens when they die."""
 
+import time
 from collections import Counter
 
 import pytest
@@ -63,6 +64,17 @@ def test_a_counterexample_ends_the_other_workers(tmp_path):
     answers = run(problem(placements=6), FakeEngine(attacks={1: "find"}, folder=tmp_path))
     assert counts(answers) == {"falsified": 2, "decided": 10}
     assert marks(tmp_path, "prove") == []
+
+
+def test_a_worker_that_does_not_come_back_after_the_deadline_is_ended():
+    pool = ProcessPool(FakeEngine(proofs={5: "hang"}), 1)
+    plan = Plan(attack_slice=6, prove_slice=1, deadline=time.monotonic() + 4.0, grace=0.5)
+    try:
+        answers = drive(problem(placements=6), pool, plan)
+    finally:
+        pool.close()
+    assert counts(answers)["time"] >= 2
+    assert counts(answers)["certified"] + counts(answers)["time"] == 12
 
 
 def test_one_pool_serves_several_problems():

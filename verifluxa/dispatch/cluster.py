@@ -17,7 +17,7 @@ from verifluxa.errors import UsageError
 from verifluxa.library import Shelf, resolve
 
 KINDS = ("in-process", "processes")
-DEVICES = ("cpu",)
+DEVICES = ("cpu", "cuda")
 LIMITS = {
     "workers": (0, 1024),
     "threads": (0, 256),
@@ -38,7 +38,7 @@ class Cluster:
         kind: `in-process` or `processes`.
         workers: how many slices are worked on at the same time.
         threads: numerical threads of each worker process; in-process, 0 leaves them to torch.
-        device: `cpu`.
+        device: `cpu` or `cuda`; in each process the first one.
         attack_slice, prove_slice: placements in one slice.
         tries: how often the slice of a dead worker is tried in all.
         given: the keys that the file states; the others are defaults.

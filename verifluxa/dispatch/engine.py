@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from verifluxa.dispatch.slices import AttackSlice, ProofSlice
+from verifluxa.errors import UsageError
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem
 from verifluxa.strategy.attacked import Attacked
@@ -45,6 +46,25 @@ class StrategyEngine:
         with _threads(self.threads):
             run = Run(self.strategy, slice.deadline, self.device)
             yield from prove_slice(problem, slice.placements, slice.attacked, run)
+
+
+def check_device(device: str) -> None:
+    """Says before the work that a device is not there.
+
+    Raises:
+        UsageError: VF4202.
+    """
+    if device == "cpu":
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        raise UsageError(
+            "VF4202",
+            f"torch finds no `{device}` device on this machine",
+            expected="an NVIDIA GPU with its driver, and a torch build with CUDA",
+            remedy='use a cluster with `device = "cpu"`, such as `laptop`',
+        )
 
 
 @contextmanager
