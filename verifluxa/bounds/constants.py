@@ -15,11 +15,11 @@ import torch
 from numpy.typing import NDArray
 
 from verifluxa.bounds.functions import FUNCTIONS, function_error, function_of
-from verifluxa.bounds.linear_map import LinearMap, linear_map, pool_windows
+from verifluxa.bounds.linear_map import LinearMap, concat_places, linear_map, pool_windows
 from verifluxa.bounds.rounding import SAFETY, Rounding
 from verifluxa.errors import UnsupportedError
 from verifluxa.graph.graph import Graph, Node
-from verifluxa.graph.ops import MaxPool, Op, Shape
+from verifluxa.graph.ops import Add, Concat, MaxPool, Op, Shape
 
 Floats = NDArray[np.float64]
 
@@ -27,7 +27,7 @@ Floats = NDArray[np.float64]
 class _Step(NamedTuple):
     node: Node
     linear: LinearMap | None
-    shape: Shape
+    shapes: list[Shape]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,16 +62,14 @@ def propagate(graph: Graph, inputs: Floats, arithmetic: str, readout: int) -> Co
         UnsupportedError: VF7001 for an operation without bounds.
     """
     nodes = graph.nodes[: readout + 1]
-    maps = tuple(linear_map(n.op, nodes[n.inputs[0]].shape) if n.inputs else None for n in nodes)
+    maps = tuple(linear_map(n.op, nodes[n.inputs[0]].shape) if len(n.inputs) == 1 else None for n in nodes)
     rounding = Rounding(arithmetic, _width(nodes, maps))
     values: list[Floats] = []
     radii: list[Floats] = []
     unsafe = np.zeros(len(inputs), dtype=bool)
-    for number, (node, linear) in enumerate(zip(nodes, maps, strict=True)):
-        if number and node.inputs != (number - 1,):
-            raise not_provable(node.op)
-        shape = nodes[node.inputs[0]].shape if node.inputs else node.shape
-        value, radius = _node(_Step(node, linear, shape), *_operands(node, inputs, values, radii), rounding)
+    for node, linear in zip(nodes, maps, strict=True):
+        step = _Step(node, linear, [nodes[source].shape for source in node.inputs])
+        value, radius = _node(step, _operands(node, inputs, values, radii), rounding)
         unsafe |= ~np.isfinite(value).all(1) | ~(radius < rounding.largest_radius).all(1)
         values.append(value)
         radii.append(radius)
@@ -85,26 +83,47 @@ def _width(nodes: Sequence[Node], maps: Sequence[LinearMap | None]) -> int:
     return max(sizes + players + [int(m.matrix.shape[1]) for m in maps if m is not None])
 
 
-def _operands(node: Node, inputs: Floats, values: list[Floats], radii: list[Floats]) -> tuple[Floats, Floats]:
+def _operands(node: Node, inputs: Floats, values: list[Floats], radii: list[Floats]) -> list[tuple[Floats, Floats]]:
     if not node.inputs:
         flat = np.ascontiguousarray(inputs.reshape(len(inputs), -1))
-        return flat, np.zeros_like(flat)
-    return values[node.inputs[0]], radii[node.inputs[0]]
+        return [(flat, np.zeros_like(flat))]
+    return [(values[source], radii[source]) for source in node.inputs]
 
 
-def _node(step: _Step, value: Floats, radius: Floats, rounding: Rounding) -> tuple[Floats, Floats]:
+def _node(step: _Step, operands: list[tuple[Floats, Floats]], rounding: Rounding) -> tuple[Floats, Floats]:
     op = step.node.op
+    value, radius = operands[0]
     if op.kind == "input":
         return value, radius
     with np.errstate(all="ignore"):
         if step.linear is not None:
             return _linear(step.linear, value, radius, rounding)
         if isinstance(op, MaxPool):
-            return _maxpool(op, step.shape, (value, radius), rounding)
+            return _maxpool(op, step.shapes[0], (value, radius), rounding)
+        if isinstance(op, Add):
+            return _sum(operands, rounding)
+        if isinstance(op, Concat):
+            return _concat(op, step.shapes, operands)
         row = function_of(op)
         if row is not None:
             return _function(row, value, radius, rounding)
     raise not_provable(op)
+
+
+def _sum(operands: list[tuple[Floats, Floats]], rounding: Rounding) -> tuple[Floats, Floats]:
+    scale = rounding.coefficient(len(operands) - 1)
+    value = np.sum([v for v, _ in operands], axis=0)
+    radius = np.sum([SAFETY * e + scale * (np.abs(v) + e) for v, e in operands], axis=0)
+    return value, radius + rounding.tiny(len(operands))
+
+
+def _concat(op: Concat, shapes: list[Shape], operands: list[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
+    places = concat_places(op, shapes)
+    size = sum(len(place) for place in places)
+    value, radius = np.empty((len(operands[0][0]), size)), np.empty((len(operands[0][0]), size))
+    for place, (v, e) in zip(places, operands, strict=True):
+        value[:, place], radius[:, place] = v, e
+    return value, radius
 
 
 def not_provable(op: Op) -> UnsupportedError:

@@ -15,7 +15,20 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array, csc_array
 
 from verifluxa.bounds.rounding import TERMS
-from verifluxa.graph.ops import Affine, Conv, Divide, MeanPool, Op, Reshape, Scale, Shape, Shift, Sizes, Transpose
+from verifluxa.graph.ops import (
+    Affine,
+    Concat,
+    Conv,
+    Divide,
+    MeanPool,
+    Op,
+    Reshape,
+    Scale,
+    Shape,
+    Shift,
+    Sizes,
+    Transpose,
+)
 from verifluxa.graph.shapes import window_output
 
 Floats = NDArray[np.float64]
@@ -111,6 +124,15 @@ def pool_windows(op: MeanPool | Op, shape: Shape) -> tuple[Integers, NDArray[np.
     offsets = np.arange(shape[0])[:, None, None] * math.prod(sizes)
     full = (index[None] + offsets).reshape(-1, index.shape[1])
     return full, np.tile(inside, (shape[0], 1))
+
+
+def concat_places(op: Concat, shapes: list[Shape]) -> list[Integers]:
+    """Where the flat elements of each branch lie in the concatenation."""
+    total = sum(shape[op.axis] for shape in shapes)
+    whole = (*shapes[0][: op.axis], total, *shapes[0][op.axis + 1 :])
+    order = np.arange(math.prod(whole)).reshape(whole)
+    ends = np.cumsum([shape[op.axis] for shape in shapes])[:-1]
+    return [part.ravel() for part in np.split(order, ends, axis=op.axis)]
 
 
 def _meanpool(op: MeanPool, shape: Shape) -> tuple[object, Floats]:

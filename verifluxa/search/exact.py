@@ -7,8 +7,8 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from verifluxa.bounds.linear_map import LinearMap, linear_map, pool_windows
-from verifluxa.graph.ops import Activation, Clip, Divide, MaxPool, MeanPool, Op
+from verifluxa.bounds.linear_map import LinearMap, concat_places, linear_map, pool_windows
+from verifluxa.graph.ops import Activation, Add, Clip, Concat, Divide, MaxPool, MeanPool, Op, Shape
 from verifluxa.question import Floats, Integers, Problem, Question
 
 Row = NDArray[np.object_]
@@ -43,15 +43,28 @@ def _evaluate(problem: Problem, placement: int, trigger: Floats, index: int) -> 
         gains = np.flatnonzero(stamp.gain[row])
         state[position] = value + sum(Fraction(float(stamp.gain[row, k])) * Fraction(float(trigger[k])) for k in gains)
     nodes = problem.graph.nodes
-    for number in range(1, problem.readout % len(nodes) + 1):
-        after = _step(nodes[number].op, state, nodes[nodes[number].inputs[0]].shape)
+    states = [state]
+    for node in nodes[1 : problem.readout % len(nodes) + 1]:
+        after = _step(node.op, [states[source] for source in node.inputs], [nodes[s].shape for s in node.inputs])
         if after is None:
             return None
-        state = after
-    return state
+        states.append(after)
+    return states[-1]
 
 
-def _step(op: Op, state: Row, shape: tuple[int, ...]) -> Row | None:
+def _step(op: Op, states: list[Row], shapes: list[Shape]) -> Row | None:
+    if isinstance(op, Add):
+        return sum(states[1:], states[0])
+    if isinstance(op, Concat):
+        places = concat_places(op, shapes)
+        result = np.empty(sum(map(len, places)), dtype=object)
+        for place, state in zip(places, states, strict=True):
+            result[place] = state
+        return result
+    return _unary(op, states[0], shapes[0])
+
+
+def _unary(op: Op, state: Row, shape: Shape) -> Row | None:
     if isinstance(op, Divide):
         divisors = np.broadcast_to(op.divisor, shape).ravel()
         return np.array([v / Fraction(float(d)) for v, d in zip(state, divisors, strict=True)], dtype=object)

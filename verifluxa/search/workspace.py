@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from verifluxa.bounds.chain import build_chain
+from verifluxa.bounds.build import build_chain
 from verifluxa.bounds.constants import Constants, propagate
 from verifluxa.bounds.linear import Net, load
 from verifluxa.question import Problem
