@@ -1,5 +1,6 @@
 """`verify`: verdicts, formats, exit codes, the folder; on the digit example cut down to a moment's work."""
 
+import errno
 import io
 import json
 from pathlib import Path
@@ -7,6 +8,11 @@ from xml.etree import ElementTree
 
 import pytest
 from PIL import Image
+
+from verifluxa.cli.verify_command import Presentation, execute
+from verifluxa.dispatch.driver import EngineCrash
+from verifluxa.errors import UsageError
+from verifluxa.verify import Request
 
 ONLY_UNIVERSAL = ("--property", "universal")
 
@@ -152,3 +158,40 @@ def test_one_process_per_core_gives_the_same_document(verifluxa, small):
             entry.pop("seconds")
             entry.pop("stages")
     assert here == there
+
+
+class Broken:
+    """Fails at the second piece of work."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        self.calls = 0
+
+    def attack(self, problem, slice):
+        return []
+
+    def prove(self, problem, slice):
+        self.calls += 1
+        raise self.error
+
+
+@pytest.mark.parametrize("existing", [False, True])
+def test_a_run_that_fails_leaves_nothing_of_its_own(small, here, existing):
+    if existing:
+        Path("deep").mkdir()
+        Path("deep/kept.txt").touch()
+    with pytest.raises(EngineCrash, match="ZeroDivisionError"):
+        execute(Request(str(small)), Presentation(out=Path("deep/out")), Broken(ZeroDivisionError("ours")))
+    assert [path.name for path in here.glob("deep/**/*")] == (["kept.txt"] if existing else [])
+    assert Path("deep").exists() == existing
+
+
+def test_a_full_disk_while_proving_is_said_and_leaves_nothing(small, here, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("verifluxa.certificate.of_result.EvidenceFile.record", full)
+    with pytest.raises(UsageError, match="No space left") as caught:
+        execute(Request(str(small)), Presentation(out=Path("out")))
+    assert caught.value.code == "VF4406"
+    assert not Path("out").exists()

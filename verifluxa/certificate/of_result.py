@@ -40,6 +40,10 @@ class EvidenceFile:
         """Finishes the file; its summary goes into the certificate."""
         return self._writer.close()
 
+    def abandon(self) -> None:
+        """Closes a file that was not finished; what it holds is no evidence."""
+        self._writer.__exit__(None, None, None)
+
 
 def selection_words(selection: Selection, data: DataDecl) -> str:
     """The selection rule in the spec's words: `take 100 where correct(digits, x) and label(x) != target`."""

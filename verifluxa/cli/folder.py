@@ -10,10 +10,12 @@ from pathlib import Path
 from verifluxa.certificate.encode import encode_statement
 from verifluxa.certificate.of_result import EvidenceFile, certificate_of
 from verifluxa.errors import CertificateError
+from verifluxa.evidence import Outcome
+from verifluxa.question import Problem
 from verifluxa.report.evidence_pictures import pictures
 from verifluxa.report.scenes import scene_of_result
 from verifluxa.result.result import Result
-from verifluxa.result.write import cannot_write, write_result, write_whole
+from verifluxa.result.write import RESULT_FILE, cannot_write, write_result, write_whole
 from verifluxa.spec.spec import Spec
 
 EVIDENCE = "evidence.jsonl.gz"
@@ -28,7 +30,8 @@ class OutFolder:
         self.path = path
         self._spec = spec
         self._part = path / f".{EVIDENCE}.part.gz"
-        self.evidence = EvidenceFile(self._part)
+        self._file = EvidenceFile(self._part)
+        self.evidence = _Watched(self._file, path)
 
     def finish(self, result: Result) -> None:
         """Writes everything; `result.json` comes last, so that where it stands the rest is complete.
@@ -37,24 +40,52 @@ class OutFolder:
             UsageError: VF4406 when something cannot be written.
             RuntimeError: when the certificate would contradict itself: a mistake of ours.
         """
-        summary = self.evidence.close()
+        with _written(self.path):
+            summary = self._file.close()
         try:
             statement = certificate_of(result, self._spec, summary, datetime.now(UTC))
         except CertificateError as error:
             raise RuntimeError(f"the certificate does not agree with the result: {error}") from error
-        try:
+        with _written(self.path):
+            (self.path / RESULT_FILE).unlink(missing_ok=True)
             self._part.replace(self.path / EVIDENCE)
             write_whole(self.path / CERTIFICATE, encode_statement(statement))
             write_pictures(self.path / PICTURES, pictures_of(result))
-        except OSError as error:
-            raise cannot_write(self.path, error) from error
         write_result(result, self.path)
 
     def abandon(self) -> None:
         """Removes what a failed run has written."""
-        with suppress(OSError):
-            self.evidence.close()
+        with suppress(OSError):  # closing writes what is left, and the disk may be full
+            self._file.abandon()
         self._part.unlink(missing_ok=True)
+
+
+class _Watched:
+    """The evidence file; a full disk while proving is told like any other place that cannot be written."""
+
+    def __init__(self, file: EvidenceFile, path: Path) -> None:
+        self._file = file
+        self._path = path
+
+    def begin(self, problem: Problem, data: str) -> None:
+        with _written(self._path):
+            self._file.begin(problem, data)
+
+    def record(self, problem: Problem, outcome: Outcome) -> None:
+        with _written(self._path):
+            self._file.record(problem, outcome)
+
+    def end(self, problem: Problem) -> None:
+        with _written(self._path):
+            self._file.end(problem)
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 @contextmanager
@@ -65,11 +96,9 @@ def out_folder(path: Path, spec: Spec) -> Iterator[OutFolder]:
         UsageError: VF4406 when the folder cannot be made or written to.
     """
     made = [folder for folder in (path, *path.parents) if not folder.exists()]
-    try:
+    with _written(path):
         path.mkdir(parents=True, exist_ok=True)
         folder = OutFolder(path, spec)
-    except OSError as error:
-        raise cannot_write(path, error) from error
     try:
         yield folder
     except BaseException:
