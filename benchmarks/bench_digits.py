@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import statistics
 import time
 from fractions import Fraction
 from itertools import chain
 
 from benchmarks.asking import Asked, ask
-from benchmarks.questions import DIGITS, Setting, problem
+from benchmarks.questions import DIGITS, ROOT, Setting, problem
 from benchmarks.records import Record, machine
+from verifluxa.certificate.of_result import EvidenceFile
 from verifluxa.dispatch.cluster import load_cluster
 from verifluxa.dispatch.observe import Progress
 from verifluxa.inputs import Choice
+from verifluxa.question import Problem
 from verifluxa.strategy.load import load_strategy
 from verifluxa.verdict import Verdict
 from verifluxa.verify import Company, Request, carry_out, prepare
@@ -45,7 +48,8 @@ def _rate(setting: Setting, small: bool) -> list[Record]:
             runs[name].append(ask(asked, strategy, load_cluster(name), BUDGET))
         if runs["laptop"][-1].seconds > REPEATED_UNDER:
             break
-    return [_seconds(setting, runs), *_counts(setting, runs["local"][-1])]
+    last = runs["local"][-1]
+    return [_seconds(setting, runs), *_counts(setting, last), *_evidence(setting, asked, last)]
 
 
 def _seconds(setting: Setting, runs: dict[str, list[Asked]]) -> Record:
@@ -69,6 +73,26 @@ def _counts(setting: Setting, asked: Asked) -> list[Record]:
         record("falsified, in %", asked.share(Verdict.FALSIFIED)),
         record("boxes per question", asked.boxes / asked.total),
         record("seconds of these for the attack", asked.attack_seconds),
+    ]
+
+
+def _evidence(setting: Setting, asked: Problem, answers: Asked) -> list[Record]:
+    """What closed the questions, written as a certificate's evidence is: its size, and what the writing costs."""
+    path = ROOT / "build" / "bench" / "evidence.jsonl.gz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    started = time.process_time()
+    sink = EvidenceFile(path)
+    sink.begin(asked, "sha256:" + hashlib.sha256(b"").hexdigest())
+    for outcome in answers.outcomes:
+        sink.record(asked, outcome)
+    sink.end(asked)
+    sink.close()
+    seconds = time.process_time() - started
+    label = _label(setting)
+    return [
+        Record(NAME, label, "evidence, MB on disk", path.stat().st_size / 1e6, machine=machine()),
+        Record(NAME, label, "evidence, CPU seconds to write", seconds, machine=machine()),
     ]
 
 
