@@ -60,9 +60,9 @@ def write(text: Call) -> tuple[Row, Written]:
     """
     row = TABLE.get(last_name(text.name))
     if row is None and f"Flux.{last_name(text.name)}" in STRUCTS:
-        raise unsupported(text.name, str(text.span), "this kind of layer is not supported")
+        raise unsupported(text.name, text.span, "this kind of layer is not supported")
     if row is None:
-        raise unknown_name(text.name, text.span)
+        raise unknown_name(text.name, text.span, TABLE)
     arguments = Arguments(text)
     written = row.write(arguments)
     arguments.finish()
@@ -281,7 +281,7 @@ def _check_options(text: Call | Name, version: Version | None) -> None:
     if "window" in written.facts and "in" in written.facts and old and not written.facts.keys() >= _OPTIONS:
         raise needs_version(
             f"`{text.name}` without stride, pad and dilation",
-            str(text.span),
+            text.span,
             "up to 0.12.4 Flux prints none of them, and a list of weights does not hold them",
         )
 
@@ -290,7 +290,7 @@ def _fill(text: Call | Name, arrays: ArrayList | ArrayNames, path: str) -> Value
     if isinstance(text, Name) or is_function(text):
         kind, facts = write_function(text)
         if isinstance(text, Call):
-            raise unsupported(text.name, str(text.span), "arrays alone do not hold it")
+            raise unsupported(text.name, text.span, "arrays alone do not hold it")
         return function_value(kind, facts)
     row, written = write(text)
     facts = complete(row, written.facts)
@@ -337,7 +337,7 @@ def _from_text_alone(row: Row, text: Call, facts: Facts) -> Value:
 
 def _blank(row: Row, facts: Facts, span: Span, taker: _Taker | None) -> Struct:
     if row.blank is None:
-        raise unsupported(row.name, str(span), "its running statistics or constants are in no list of weights")
+        raise unsupported(row.name, span, "its running statistics or constants are in no list of weights")
     blank = row.blank(facts)
     name = row.stored[0]
     fields = next(fields for fields in STRUCTS[name] if set(blank) | set(row.functions) == set(fields.names))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from verifluxa.errors import ModelError
+from verifluxa.errors import ModelError, Span
 
 Floats = NDArray[np.floating]
 Fact = bool | int | float | str | tuple[int, ...] | None
@@ -38,7 +38,7 @@ class Layer:
     silent: frozenset[str] = frozenset()
 
 
-def unsupported(what: str, place: str, why: str, remedy: str | None = None) -> ModelError:
+def unsupported(what: str, place: Span | str, why: str, remedy: str | None = None) -> ModelError:
     """The error for a layer or option of Flux that cannot be lifted."""
     return ModelError(
         "VF2010",

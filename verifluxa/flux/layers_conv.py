@@ -179,6 +179,8 @@ def _written_pads(value: Expression, axes: int) -> Sizes:
     numbers = integers(value)
     if isinstance(value, Sequence) and len(numbers) == 2 * axes:
         return numbers
+    if len(numbers) not in (1, axes):
+        raise refuse(value.span, f"{len(numbers)} numbers stand here", f"1, {axes} or {2 * axes} of them")
     return tuple(number for number in spread(numbers, axes, value.span) for _ in range(2))
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from verifluxa.errors import ModelError
 from verifluxa.flux.values import JuliaType, Parameter
 
-NOTHING = JuliaType("Core.Nothing")
+_FIXED = {"Nothing": JuliaType("Core.Nothing"), "Symbol": JuliaType("Core.Symbol")}
 
 
 @dataclass(frozen=True)
@@ -22,32 +22,33 @@ class Fields:
     Attributes:
         names: in order.
         parameters: the index of the type parameter that is the field's type, or None.
-        nothing: fields that are always `nothing`.
+        fixed: the types of fields that always have the same one.
         count: how many type parameters this version has, or None for any number.
     """
 
     names: tuple[str, ...]
     parameters: tuple[int | None, ...]
-    nothing: frozenset[str]
+    fixed: tuple[JuliaType | None, ...]
     count: int | None
 
     def declared(self, kind: JuliaType, index: int) -> Parameter | None:
         """The type that a field is declared with, where the struct's type says it."""
-        if self.names[index] in self.nothing:
-            return NOTHING
+        fixed = self.fixed[index]
+        if fixed is not None:
+            return fixed
         parameter = self.parameters[index]
         return None if parameter is None or parameter >= len(kind.parameters) else kind.parameters[parameter]
 
 
 def _fields(text: str, count: int | None = None) -> Fields:
-    names, parameters, nothing = [], [], set()
+    names, parameters, fixed = [], [], []
     for word in text.split():
-        name, _, parameter = word.removesuffix("=Nothing").partition(":")
+        name, _, kind = word.partition("=")
+        name, _, parameter = name.partition(":")
         names.append(name)
         parameters.append(int(parameter) if parameter else None)
-        if word.endswith("=Nothing"):
-            nothing.add(name)
-    return Fields(tuple(names), tuple(parameters), frozenset(nothing), count)
+        fixed.append(_FIXED[kind] if kind else None)
+    return Fields(tuple(names), tuple(parameters), tuple(fixed), count)
 
 
 _CONV = "σ:2 weight:3 bias:4 stride pad dilation"
@@ -99,7 +100,7 @@ STRUCTS: dict[str, tuple[Fields, ...]] = {
     "Flux.Bilinear": (_fields("weight:1 bias:2 σ:0"),),
     "Flux.Upsample": (_fields("scale:1 size:2"),),
     "Flux.PixelShuffle": (_fields("r"),),
-    "Flux.WeightNorm": (_fields("layer:0 g:1 which dims:2"),),
+    "Flux.WeightNorm": (_fields("layer:0 g:1 which=Symbol dims:2"),),
     "Flux.MultiHeadAttention": (_fields("nheads q_proj:0 k_proj:0 v_proj:0 attn_drop:1 out_proj:2"),),
     # The wrapper with a state up to 0.14; without one since 0.15, return_state among the parameters since 0.16.
     "Flux.Recur": (_fields("cell:0 state:1"),),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from verifluxa.errors import ModelError
+from verifluxa.errors import ModelError, Span
 
 Version = tuple[int, ...]
 _FORM = re.compile(r"v?([0-9]{1,3})\.([0-9]{1,3})(?:\.([0-9]{1,3}))?")
@@ -27,7 +27,7 @@ def parse_version(text: str) -> Version:
     return tuple(int(part or 0) for part in found.groups())
 
 
-def needs_version(layer: str, place: str, why: str) -> ModelError:
+def needs_version(layer: str, place: Span | str, why: str) -> ModelError:
     """The error for a layer whose meaning depends on a version that is not known."""
     return ModelError(
         "VF2011",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 
 from verifluxa.errors import ModelError, Span
 from verifluxa.flux.architecture import Call, Expression, Keyword, Literal, Name, Pair, Sequence, refuse
 from verifluxa.flux.layer import Fact, Facts
-from verifluxa.flux.names import ACTIVATIONS, written_function
+from verifluxa.flux.names import ACTIVATIONS, FUNCTIONS, written_function
 
 _SHOWN = 60
 
@@ -201,19 +203,30 @@ def activation(value: Expression) -> Facts:
     if not isinstance(value, Name):
         raise refuse(value.span, "an activation belongs here", "a name such as relu")
     known = written_function(value.name)
-    if known is None or known.name not in ACTIVATIONS:
-        raise unknown_name(value.name, value.span)
+    if known is None:
+        raise unknown_name(value.name, value.span, ACTIVATIONS)
+    if known.name not in ACTIVATIONS:
+        remedy = f"write `{known.name}` as a layer of its own in the Chain"
+        raise refuse(value.span, f"`{known.name}` is no activation, it takes all numbers at once", remedy=remedy)
     return {"activation": ACTIVATIONS[known.name], "parameter": parameter}
 
 
-def unknown_name(name: str, span: Span) -> ModelError:
-    """The error for a function or layer that is not known."""
+def unknown_name(name: str, span: Span, known: Iterable[str] = FUNCTIONS) -> ModelError:
+    """The error for a function or layer that is not known.
+
+    Args:
+        name: what the text says.
+        span: where.
+        known: names that it could have been.
+    """
+    near = get_close_matches(name[:_SHOWN].rpartition(".")[2], list(known), 1)
+    remedy = f"did you mean `{near[0]}`? " if near else ""
     return ModelError(
         "VF2005",
         f"`{name[:_SHOWN]}` is not a layer or function that can be read",
         place=span,
         expected="layers and activations of Flux itself",
-        remedy="`verifluxa supports` lists them; write that part with Flux layers",
+        remedy=f"{remedy}`verifluxa supports` lists them; write that part with Flux layers",
     )
 
 
