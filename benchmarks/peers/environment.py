@@ -58,4 +58,4 @@ def _call(command: list[str]) -> None:
 
 def _reason(output: str) -> str:
     errors = [line for line in output.splitlines() if line.startswith("ERROR")]
-    return (errors or output.strip().splitlines() or ["the command failed"])[-1]
+    return (errors or output.strip().splitlines()[-1:] or ["the command failed"])[0]
