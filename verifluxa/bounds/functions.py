@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds.rounding import FUNCTION_ERROR
+from verifluxa.bounds.smooth import SMOOTH, Smooth, lines, value_range
+from verifluxa.graph.activations import ACTIVATIONS
 from verifluxa.graph.ops import Activation, Clip, Op
 
 Parameters = tuple[float, ...]
@@ -38,11 +40,15 @@ class Relaxation(NamedTuple):
 
 @dataclass(frozen=True)
 class Function:
-    """One row: `value(z, parameters)`, `lipschitz(parameters)`, `relax(l, u, parameters)`."""
+    """One row: `value(z, parameters)`, `lipschitz(parameters)`, `relax(l, u, parameters)`.
+
+    `span(l, u)` gives the least and largest value on an interval; None: nondecreasing, the values at the ends.
+    """
 
     value: Callable[[Tensor, Parameters], Tensor]
     lipschitz: Callable[[Parameters], float]
     relax: Callable[[Tensor, Tensor, Parameters], Relaxation]
+    span: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
 
 
 def function_of(op: Op) -> tuple[str, Parameters] | None:
@@ -57,6 +63,8 @@ def function_of(op: Op) -> tuple[str, Parameters] | None:
         return None
     if op.function in CLIPS:
         return "clip", CLIPS[op.function]
+    if op.function in SMOOTH and op.parameter not in (None, ACTIVATIONS[op.function].parameter):
+        return None
     if op.function == "leakyrelu":
         slope = 0.01 if op.parameter is None else op.parameter
         return (op.function, (slope,)) if 0 <= slope < 1 else None
@@ -180,6 +188,15 @@ def _sigmoid_slope(z: Tensor) -> Tensor:
     return torch.sigmoid(z) * torch.sigmoid(-z)
 
 
+def _sampled(row: Smooth) -> Function:
+    return Function(
+        lambda z, _: row.value(z),
+        lambda _: row.steepness,
+        lambda lower, upper, _: Relaxation(*lines(row, lower, upper)),
+        lambda lower, upper: value_range(row, lower, upper),
+    )
+
+
 FUNCTIONS: dict[str, Function] = {
     "relu": Function(lambda z, _: z.clamp(min=0), lambda _: 1.0, _relu),
     "leakyrelu": Function(lambda z, p: torch.maximum(z, p[0] * z), lambda p: max(1.0, abs(p[0])), _leakyrelu),
@@ -187,3 +204,5 @@ FUNCTIONS: dict[str, Function] = {
     "sigmoid": Function(lambda z, _: torch.sigmoid(z), lambda _: 0.25, _smooth(torch.sigmoid, _sigmoid_slope, 0.5)),
     "tanh": Function(lambda z, _: torch.tanh(z), lambda _: 1.0, _smooth(torch.tanh, _tanh_slope, 0.0)),
 }
+FUNCTIONS |= {"tanh_fast": FUNCTIONS["tanh"], "sigmoid_fast": FUNCTIONS["sigmoid"]}
+FUNCTIONS |= {name: _sampled(row) for name, row in SMOOTH.items()}

@@ -2,7 +2,7 @@
 
 Everything here speaks of `pairs`: a (domain, input) each. Sources: Zhang et al. 2018 (CROWN), eq. 8-12, for
 the backward step; the float radii `slope_radius @ |h| + radius` of `chain.Layer` are added at every layer
-as `|B| rho`, accumulated backward. All functions of the table are nondecreasing, so slopes are never negative.
+as `|B| rho`, accumulated backward. Slopes may have any sign.
 
 Only upper bounds are computed; a lower bound is the upper bound of the negated row.
 """
@@ -54,6 +54,16 @@ class NetLayer:
             return z
         value = FUNCTIONS[self.function].value(z, self.parameters)
         return value if self.linear is None else torch.where(self.linear, z, value)
+
+    def span(self, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
+        """Least and largest value of the function on [lower, upper]."""
+        row = None if self.function is None else FUNCTIONS[self.function].span
+        if row is None:
+            return self.apply(lower), self.apply(upper)
+        low, high = row(lower, upper)
+        if self.linear is None:
+            return low, high
+        return torch.where(self.linear, lower, low), torch.where(self.linear, upper, high)
 
     def relax(self, lower: Tensor, upper: Tensor) -> Relaxation:
         """Linear bounds of the function on [lower, upper]; exact where `linear`."""
@@ -187,7 +197,7 @@ def next_layer(net: Net, below: list[LayerBounds], geometry: Geometry, pairs: Pa
     """Bounds of layer `len(below)`: intervals for all neurons, CROWN planes for the undecided ones."""
     number = len(below)
     layer, previous = net.layers[number], net.layers[number - 1]
-    low, high = previous.apply(below[-1].lower), previous.apply(below[-1].upper)
+    low, high = previous.span(below[-1].lower, below[-1].upper)
     radius = layer.radius_of(pairs.input, torch.maximum(low.abs(), high.abs()))
     offset = layer.offset_of(pairs.input)
     upper = high @ layer.positive.T + low @ layer.negative.T + offset + radius

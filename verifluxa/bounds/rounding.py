@@ -130,8 +130,26 @@ FUNCTION_ERROR: dict[str, float] = {
     "relu6": 0.0,
     "sigmoid": 2.0**-20,
     "tanh": 2.0**-20,
+    "sigmoid_fast": 2.0**-20,
+    "tanh_fast": 2.0**-20,
+    "elu": 2.0**-20,
+    "celu": 2.0**-20,
+    "selu": 2.0**-19,
+    "softplus": 2.0**-20,
+    "logsigmoid": 2.0**-20,
+    "softsign": 2.0**-21,
+    "tanhshrink": 2.0**-18,
+    "logcosh": 2.0**-18,
+    "gelu": 2.0**-18,
+    "swish": 2.0**-18,
+    "mish": 2.0**-18,
+    "lisht": 2.0**-18,
+    "hardsigmoid": 2.0**-21,
+    "hardswish": 2.0**-20,
+    "softshrink": 2.0**-22,
 }
 """Error of an elementwise function in float32, relative to max(1, |result|) and beyond flushing; a
 function without a row is not provable. Exact: comparisons. leakyrelu: the slope and the product are rounded.
 sigmoid and tanh: NNlib documents 2 eps for sigmoid_fast and 5 eps for tanh_fast, the largest of its own and
-of torch's: 5 * 2^-23 < 2^-20."""
+of torch's: 5 * 2^-23 < 2^-20. The functions built on them multiply that by at most the argument at which tanh
+and exp saturate (|z| < 10) or lose digits of 1; a test compares them with float64."""
