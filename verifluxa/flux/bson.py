@@ -33,7 +33,7 @@ class _Open:
     cursor: Cursor
 
 
-def read_bson(data: bytes) -> Contents:
+def read_bson(data: bytes | memoryview) -> Contents:
     """Reads a BSON file; a variable's value is built when asked for.
 
     Args:

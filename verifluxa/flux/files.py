@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from io import FileIO
 from pathlib import Path
+
+import numpy as np
 
 from verifluxa.errors import ModelError
 from verifluxa.flux.contents import Contents
@@ -11,7 +15,7 @@ from verifluxa.flux.limits import FILE_BYTES, TEXT_BYTES
 _SUFFIXES = (".jld2", ".bson", ".npz", ".safetensors")
 
 
-def read_model_file(path: Path) -> tuple[bytes, Contents]:
+def read_model_file(path: Path) -> tuple[memoryview, Contents]:
     """The bytes of a model file and what they hold, by the file's extension.
 
     Raises:
@@ -30,7 +34,7 @@ def read_model_file(path: Path) -> tuple[bytes, Contents]:
     return data, _contents(data, suffix)
 
 
-def _contents(data: bytes, suffix: str) -> Contents:
+def _contents(data: memoryview, suffix: str) -> Contents:
     if suffix == ".jld2":
         from verifluxa.flux.jld2 import read_jld2
 
@@ -44,21 +48,24 @@ def _contents(data: bytes, suffix: str) -> Contents:
     return read_npz(data) if suffix == ".npz" else read_safetensors(data)
 
 
-def read_bytes(path: Path, most: int) -> bytes:
+def read_bytes(path: Path, most: int) -> memoryview:
     """A file's bytes.
 
     Raises:
         ModelError: VF2001 when it cannot be read, VF2004 when it is too large.
     """
     try:
-        size = path.stat().st_size
-        if size > most:
-            raise ModelError("VF2004", f"the file has {size} bytes", place=str(path), expected=f"at most {most}")
         if not path.is_file():
+            path.stat()
             raise ModelError("VF2001", f"`{path.name}` is not a file", place=str(path))
-        with path.open("rb") as file:
-            # One byte more than allowed is asked for: the file may have grown since.
-            data = file.read(most + 1) if size > most // 2 else file.read(size + 1)
+        with path.open("rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > most:
+                raise ModelError("VF2004", f"the file has {size} bytes", place=str(path), expected=f"at most {most}")
+            # Room that is not first filled with zeros: half the time for a large file.
+            data = np.empty(size, np.uint8).data
+            found = _read_into(file, data)
+            complete = found == size and not file.read(1)
     except OSError as error:
         raise ModelError(
             "VF2001",
@@ -66,9 +73,16 @@ def read_bytes(path: Path, most: int) -> bytes:
             place=str(path),
             remedy="check the path and its permissions",
         ) from None
-    if len(data) > size:
-        raise ModelError("VF2001", "the file grew while it was read", place=str(path), remedy="try again")
+    if not complete:
+        raise ModelError("VF2001", "the file changed while it was read", place=str(path), remedy="try again")
     return data
+
+
+def _read_into(file: FileIO, data: memoryview) -> int:
+    found = 0
+    while found < len(data) and (count := file.readinto(data[found:])):
+        found += count
+    return found
 
 
 def read_text_file(path: Path) -> str:
@@ -79,7 +93,7 @@ def read_text_file(path: Path) -> str:
     """
     data = read_bytes(path, TEXT_BYTES)
     try:
-        return data.decode("utf-8")
+        return bytes(data).decode("utf-8")
     except UnicodeDecodeError as error:
         raise ModelError(
             "VF2007",

@@ -20,14 +20,16 @@ from verifluxa.flux.limits import Budget
 from verifluxa.flux.values import Array
 
 _DTYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
-_NPY_TYPES = frozenset({"<f2", "<f4", "<f8"})
+_FLOATS = frozenset({"<f2", "<f4", "<f8"})
+NUMBERS = _FLOATS | {"|u1", "|i1", "<i2", "<i4", "<i8", "<u2", "<u4", "<u8"}
+"""Element types of recorded inputs and outputs."""
 _NPY_MAGIC = b"\x93NUMPY"
 _MOST_HEADER = 16 << 20
 _MOST_ARRAYS = 100_000
 _MOST_RANK = 16
 
 
-def read_safetensors(data: bytes) -> Contents:
+def read_safetensors(data: bytes | memoryview) -> Contents:
     """Reads a safetensors file: 8 bytes of length, a JSON header, the arrays.
 
     Raises:
@@ -105,8 +107,12 @@ def _check_spans(spans: list[tuple[int, int]], length: int) -> None:
         raise damaged(f"{length - end} bytes are left over after the arrays", f"byte {end}")
 
 
-def read_npz(data: bytes) -> Contents:
+def read_npz(data: bytes | memoryview, types: frozenset[str] = _FLOATS) -> Contents:
     """Reads an NPZ file: a zip of NPY files, stored or deflated.
+
+    Args:
+        data: the whole file.
+        types: the element types that may occur, as NumPy writes them.
 
     Raises:
         ModelError: VF2002 for damage, VF2003 for arrays of other types, VF2004 past the limits.
@@ -124,13 +130,13 @@ def read_npz(data: bytes) -> Contents:
                 budget.inflate(entry.file_size, name)
                 with archive.open(entry) as file:
                     content = file.read(entry.file_size + 1)
-                variables.append(Variable(name, "Core.Array", partial(_give, _npy(content, name))))
+                variables.append(Variable(name, "Core.Array", partial(_give, _npy(content, name, types))))
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
         raise damaged(f"the file is not a zip of arrays: {str(error)[:80]}", "the zip directory") from None
     return Contents("NPZ", tuple(variables))
 
 
-def _npy(content: bytes, name: str) -> Array:
+def _npy(content: bytes, name: str, types: frozenset[str]) -> Array:
     """One array (NumPy's format, versions 1 to 3); the header is a literal and read as nothing else."""
     cursor = Cursor(memoryview(content), 0, len(content), f"the array `{name}`")
     cursor.expect(_NPY_MAGIC, "the NumPy signature")
@@ -139,8 +145,8 @@ def _npy(content: bytes, name: str) -> Array:
         raise foreign(f"NumPy format {major}", name)
     text = bytes(cursor.take(cursor.uint(2 if major == 1 else 4)))
     descr, fortran, shape = _npy_header(text, name)
-    if descr not in _NPY_TYPES:
-        raise foreign(f"the array holds `{descr[:40]}`", name, "little-endian floats")
+    if descr not in types:
+        raise foreign(f"the array holds `{descr[:40]}`", name, "one of " + ", ".join(sorted(types)))
     size = math.prod(shape) * np.dtype(descr).itemsize
     if cursor.left != size:
         raise damaged(f"the sizes {shape} ask for {size} bytes", name, f"{cursor.left}")

@@ -17,7 +17,7 @@ TYPES = "_types"
 SIGNATURE = b"HDF5-based Julia Data Format"
 
 
-def read_jld2(data: bytes) -> Contents:
+def read_jld2(data: bytes | memoryview) -> Contents:
     """Reads the structure of a JLD2 file; a variable is read when asked for.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,28 +83,32 @@ def lift(
     version = None if flux_version is None else parse_version(flux_version)
     file = Path(path)
     data, contents = read_model_file(file)
-    sources = [(file.name, hashlib.sha256(data).hexdigest())]
-    text = None
-    if architecture is not None:
-        name, source = _text(architecture)
-        text = parse_architecture(source, name)
-        sources.append((name, hashlib.sha256(source.encode()).hexdigest()))
-    size = len(data)
-    # The bytes may be as large as the arrays that are made from them: let go of them before the lifting.
-    del data
-    layer, notes = _layers(contents, text, version, size)
-    name, julia = contents.format, contents.julia_version
-    del contents
+    name, source = (None, "") if architecture is None else _text(architecture)
+    text = None if name is None else parse_architecture(source, name)
+    # Hashing lets go of the interpreter's lock: large files are hashed while their arrays are read.
+    with ThreadPoolExecutor(1) as pool:
+        digest = pool.submit(_sha256, data)
+        layer, notes = _layers(contents, text, version, len(data))
+        sources = [(file.name, digest.result())]
+    if name is not None:
+        sources.append((name, _sha256(source.encode())))
+    form, julia = contents.format, contents.julia_version
+    # The bytes may be as large as the arrays that were made from them: let go of them before the lifting.
+    del data, contents, digest
     built = _build(layer, version, input_shape)
     written = () if julia is None else (f"written by Julia {julia}",)
     return Lifted(
         graph=built.graph(),
         layers=tuple(built.rows),
         sources=tuple(sources),
-        format=name,
+        format=form,
         flux_version=flux_version,
         notes=(*notes, *built.notes, *written),
     )
+
+
+def _sha256(data: bytes | memoryview) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _text(architecture: str | Path) -> tuple[str, str]:

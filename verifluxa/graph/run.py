@@ -72,7 +72,8 @@ def run(graph: Graph, *inputs: NDArray[np.generic]) -> NDArray[np.floating]:
         ModelError: VF2101 when the shape of the inputs does not fit the operations, VF2102 when the
             number of arrays or of samples is wrong.
     """
-    arrays = [np.asarray(array, dtype=graph.dtype) for array in inputs]
+    # In C order: torch keeps the strides of what it copies, and sums in another order along others.
+    arrays = [np.asarray(array, dtype=graph.dtype, order="C") for array in inputs]
     fitted = _fitted(graph, arrays)
     # A copy in memory that torch aligns: the order of sums must not depend on where NumPy put the data.
     tensors = [torch.tensor(array) for array in arrays]
