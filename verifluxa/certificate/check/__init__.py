@@ -1,1 +1,9 @@
-"""The independent checker of certificates: NumPy and the readers only. Lazy."""
+"""The independent checker: recomputes every bound of a proof from the model, the spec, the data and the evidence.
+
+It shares with the prover the file readers, the spec parser and the plain data types, and nothing else: its own
+lowering, its own forward pass, its own bounds, in NumPy alone. `python -m verifluxa.certificate.check` runs it.
+
+Reading order: `lower` (what is claimed), `rounding`, `linear` and `constants` (the network on untouched
+inputs), `chain` (the network as a function of the trigger), `region`, `functions`, `bounds`, `clip` (one
+domain), `tree` (one question), `section` (one property), `run` (files to report).
+"""
