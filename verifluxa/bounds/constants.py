@@ -77,10 +77,18 @@ def propagate(graph: Graph, inputs: Floats, arithmetic: str, readout: int) -> Co
 
 
 def _width(nodes: Sequence[Node], maps: Sequence[LinearMap | None]) -> int:
-    """The longest sum of the verifier's own: values of a node, columns of a map, players of a max pool's windows."""
+    """The longest sum of the verifier's own: columns of a map, or the state of a layer.
+
+    A state holds a node's values, or the players of a max pool's windows, and the branches carried past them.
+    """
     sizes = [int(np.prod(node.shape)) for node in nodes]
-    players = [s * math.prod(n.op.window) for n, s in zip(nodes, sizes, strict=True) if isinstance(n.op, MaxPool)]
-    return max(sizes + players + [int(m.matrix.shape[1]) for m in maps if m is not None])
+    last_use = {source: number for number, node in enumerate(nodes) for source in node.inputs}
+    widest = [int(m.matrix.shape[1]) for m in maps if m is not None]
+    for number, node in enumerate(nodes):
+        carried = sum(sizes[n] for n in range(number) if last_use.get(n, 0) > number)
+        players = math.prod(node.op.window) if isinstance(node.op, MaxPool) else 1
+        widest.append(carried + players * sizes[number])
+    return max(widest)
 
 
 def _operands(node: Node, inputs: Floats, values: list[Floats], radii: list[Floats]) -> list[tuple[Floats, Floats]]:
