@@ -64,5 +64,5 @@ def test_supports_tells_apart_what_lifts_and_what_is_provable(verifluxa):
     assert ran.code == 0
     provable, lifting = ran.out.split("activations with bounds:")[1].split("activations that lift")[:2]
     assert "relu" in provable
-    assert "gelu" in lifting
+    assert "trelu" in lifting
     assert "Dense" in ran.out

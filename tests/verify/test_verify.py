@@ -174,7 +174,7 @@ def test_models_of_two_types_cannot_share_a_result(spec):
 
 
 def test_a_network_without_bounds_is_unknown_and_never_certified(spec):
-    (Path(spec).parent / "architecture.txt").write_text("Chain(Flux.flatten, Dense(9 => 2, gelu))")
+    (Path(spec).parent / "architecture.txt").write_text("Chain(Flux.flatten, Dense(9 => 2, trelu))")
     result = verifluxa.verify(spec, properties=("none",))
     assert result.verdict is Verdict.UNKNOWN
     assert result.properties[0].reason is Reason.UNSUPPORTED

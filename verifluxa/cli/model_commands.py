@@ -173,7 +173,9 @@ def _split(activations: list[str]) -> tuple[list[str], list[str]]:
 def _provable_operations(kinds: list[str]) -> list[str]:
     from verifluxa.bounds.linear_map import BUILD
 
-    return [kind for kind in kinds if kind in {*BUILD, "input", "clip", "maxpool", "activation"}]
+    others = {"input", "clip", "maxpool", "activation", "add", "concat"}
+    at_the_end = [f"{kind} (as the last step)" for kind in kinds if kind in {"softmax", "logsoftmax"}]
+    return [kind for kind in kinds if kind in {*BUILD, *others}] + at_the_end
 
 
 def _listed(title: str, items: list[str]) -> Iterator[str]:
