@@ -28,7 +28,9 @@ def build_chain(graph: Graph, constants: Constants, stamp: Stamp) -> Chain:
         UnsupportedError: VF7001 for an operation without bounds.
     """
     builder = _Builder(graph, constants, _stamped(stamp, constants.values[0], constants.rounding))
-    return builder.chain()
+    # A divisor that may be flushed counts as infinite: Inf and NaN go on into the bounds, where they close nothing.
+    with np.errstate(all="ignore"):
+        return builder.chain()
 
 
 class _Builder:
