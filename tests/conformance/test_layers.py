@@ -26,10 +26,6 @@ REFUSED = {
     "rnncell": "VF2010",
     "lstmcell": "VF2010",
     "grucell": "VF2010",
-    "rnn": "VF2010",
-    "lstm": "VF2010",
-    "gru": "VF2010",
-    "gruv3": "VF2010",
     "attention": "VF2010",
 }
 UNTRUSTED = {"batchnorm_notrack": "VF2016"}

@@ -98,7 +98,7 @@ WRONG = {
     "unknown layer": "Chain(Dense(5 => 4), Densee(4 => 3))",
     "unknown activation": "Dense(5 => 4, relu7)",
     "softmax as activation": "Dense(5 => 4, softmax)",
-    "layer that is not lifted": "Chain(RNN(3 => 4), Dense(4 => 2))",
+    "layer that is not lifted": "Chain(Recur(RNNCell(3 => 4)), Dense(4 => 2))",
     "anonymous function": "Chain(Dense(5 => 4), x -> relu.(x))",
     "printed closure": "Chain(Dense(5 => 4), #11, Dense(4 => 3))",
     "printed closure as a layer": 'Chain(Dense(5 => 4), var"#11#12"(), Dense(4 => 3))',

@@ -95,6 +95,7 @@ def test_the_same_model_in_four_forms_is_the_same_graph() -> None:
         ("batchnorm_chain", None),
         ("cnn_small", (1, 13, 13)),
         ("maxpool", None),
+        ("gru", None),
         ("embedding", None),
         ("globalmeanpool", None),
     ],
@@ -112,6 +113,23 @@ def test_the_largest_image_that_fits_the_later_layers_is_taken() -> None:
     # Trained on 28 pixels; with strides of 2, up to 30 give the same 576 features.
     assert graph.input_shape == (1, 30, 30)
     assert graph.output_shape == (10,)
+    assert any(
+        "30 x 30 is the largest that fits" in note for note in lift(ROOT / "mnist" / "clean_cnn" / "model.bson").notes
+    )
+
+
+def test_a_recurrent_layer_does_not_pass_for_the_dense_behind_it(tmp_path: Path) -> None:
+    weights = doc(tag=text("tuple"), data=arr(_recurrent(), _dense(2, 4)))
+    path = _file(tmp_path, model=value(kind("Flux", "Chain"), weights))
+    assert _refusal(path).code == "VF2013"
+    assert load_model(path, input_shape=(6, 3)).output_shape == (6, 2)
+
+
+def _recurrent() -> tuple[int, bytes]:
+    cell = value(
+        kind("Flux", "LSTMCell", params=arr(*[kind("Core", "Any")] * 3)), _array(16, 3), _array(16, 4), _array(16)
+    )
+    return value(kind("Flux", "LSTM", params=arr((8, b"\0"), kind("Core", "Any"))), cell)
 
 
 def test_two_inputs_are_inferred_and_given() -> None:

@@ -11,6 +11,11 @@ from verifluxa.graph.ops import Shape
 LARGEST_IMAGE = 512
 _FIRST_ONLY = frozenset({"SkipConnection", "Maxout"})
 _CHANNELS_FIRST = frozenset({"BatchNorm", "InstanceNorm", "GroupNorm"})
+_POOLS = frozenset(f"{form}{kind}Pool" for form in ("", "Global", "Adaptive") for kind in ("Max", "Mean"))
+# Layers that leave the number of channels or features to the next one.
+_PASSING = (
+    _CHANNELS_FIRST | _POOLS | {"flatten", "activation", "softmax", "logsoftmax", "Dropout", "AlphaDropout", "Upsample"}
+)
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ def _first(layers: Iterable[Layer]) -> Wanted | None:
         channels = layer.facts.get("channels")
         if layer.kind in _CHANNELS_FIRST and isinstance(channels, int) and fallback is None:
             fallback = Wanted(((channels,),))
-        if layer.kind in ("Embedding", "EmbeddingBag", "permutedims"):
+        if layer.kind not in _PASSING:
             return fallback
     return fallback
 

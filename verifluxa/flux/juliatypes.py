@@ -145,6 +145,8 @@ def check_declared(value: Value, declared: Parameter | None, place: str) -> None
 
 
 def _fits(value: Value, declared: JuliaType) -> bool:
+    if declared.name == "Core.Any":
+        return True
     if declared.name == "Core.Array":
         return _fits_array(value, declared)
     if isinstance(value, np.ndarray | List):

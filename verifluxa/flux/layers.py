@@ -11,12 +11,13 @@ from verifluxa.flux.layers_dense import DENSE_ROWS
 from verifluxa.flux.layers_function import FIXED, emit_function, read_function, show_function
 from verifluxa.flux.layers_norm import NORM_ROWS
 from verifluxa.flux.layers_pool import POOL_ROWS
+from verifluxa.flux.layers_recurrent import RECURRENT_ROWS
 from verifluxa.flux.limits import DEPTH, INFLATE_FLOOR, INFLATE_RATIO, refuse_deep
 from verifluxa.flux.row import Row
 from verifluxa.flux.stored import Stored
 from verifluxa.flux.values import Struct, Value
 
-ROWS: tuple[Row, ...] = (*DENSE_ROWS, *CONTAINER_ROWS, *CONV_ROWS, *POOL_ROWS, *NORM_ROWS)
+ROWS: tuple[Row, ...] = (*DENSE_ROWS, *CONTAINER_ROWS, *CONV_ROWS, *POOL_ROWS, *NORM_ROWS, *RECURRENT_ROWS)
 TABLE: dict[str, Row] = {row.name: row for row in ROWS} | {"Diagonal": next(r for r in ROWS if r.name == "Scale")}
 # The first row that names a struct reads it: Conv reads what DepthwiseConv only writes.
 STORED: dict[str, Row] = {name: row for row in reversed(ROWS) for name in row.stored}

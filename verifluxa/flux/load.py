@@ -150,7 +150,11 @@ def _build(layer: Layer, version: Version | None, input_shape: InputShape | None
     failure: ModelError | None = None
     for shapes in candidates(found):
         try:
-            return _emitted(layer, shapes, dtype, version)
+            built = _emitted(layer, shapes, dtype, version)
+            if not found.shapes:
+                sizes = " x ".join(str(size) for size in shapes[0][1:])
+                built.note(f"no input shape was given: {sizes} is the largest that fits, not that of the training data")
+            return built
         except ModelError as error:
             # Only a shape that does not fit is a reason to try a smaller image.
             if error.code not in ("VF2101", "VF2008", "VF2010") or found.shapes:
