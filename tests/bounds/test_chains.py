@@ -1,0 +1,328 @@
+"""The local network of a placement is the whole network: at random triggers both give the same outputs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from tests.bounds.operations import numbers
+from tests.soundness import floats
+from tests.soundness.build import patch, replacing
+from verifluxa.bounds.build import build_chain
+from verifluxa.bounds.chain import Chain
+from verifluxa.bounds.constants import Constants, propagate
+from verifluxa.bounds.domain import Domains, geometry
+from verifluxa.bounds.linear import Pairs, all_layers, load
+from verifluxa.bounds.linear import evaluate as run_chain
+from verifluxa.errors import UnsupportedError
+from verifluxa.graph.graph import Graph, build, chain
+from verifluxa.graph.ops import (
+    Activation,
+    Affine,
+    Clip,
+    Concat,
+    Conv,
+    Divide,
+    Input,
+    MaxPool,
+    MeanPool,
+    Multiply,
+    Op,
+    Reshape,
+    Scale,
+    Shape,
+    Shift,
+    Softmax,
+    Transpose,
+)
+from verifluxa.question import Stamp
+
+Floats = NDArray[np.float64]
+IMAGE = (2, 7, 6)
+RELU = Activation("relu")
+
+
+def conv(channels: int, outputs: int, window: int = 3, stride: int = 1, pad: tuple[int, int] = (1, 1)) -> Conv:
+    random = np.random.default_rng(channels * 100 + outputs)
+    weight = numbers(random, outputs, channels, window, window) / 4
+    low, high = (pad[0],) * 2, (pad[1],) * 2
+    return Conv(weight, numbers(random, outputs), (stride, stride), low, high, (1, 1))
+
+
+def pool(kind: type[MaxPool] | type[MeanPool], window: int, stride: int, low: int = 0, high: int = 0) -> Op:
+    return kind((window, window), (stride, stride), (low, low), (high, high))
+
+
+def network(*ops: Op, shape: Shape = IMAGE, outputs: int = 3, dtype: str = "float64") -> Graph:
+    """Operations, then a dense layer to the outputs; weights in the given float type."""
+    flat = chain(shape, [*ops, Reshape((-1,))], "float64").output_shape[0]
+    random = np.random.default_rng(flat)
+    whole = [*ops, Reshape((-1,)), Affine(numbers(random, outputs, flat) / 8, numbers(random, outputs))]
+    return chain(shape, [cast(op, dtype) for op in whole], dtype)
+
+
+def cast(op: Op, dtype: str) -> Op:
+    """The operation with its arrays in another float type (its numbers fit both)."""
+    arrays = {name: array.astype(dtype) for name, array in vars(op).items() if isinstance(array, np.ndarray)}
+    return replace(op, **arrays)
+
+
+BODIES: dict[str, tuple[Op, ...]] = {
+    "linear": (),
+    "mlp": (Reshape((-1,)), Affine(numbers(np.random.default_rng(3), 9, 84) / 4), RELU),
+    "encode": (Divide(np.array(16.0)), Shift(np.array([[[0.5]], [[-1.0]]])), Scale(np.array([[[2.0]], [[4.0]]]))),
+    "layout": (Transpose((0, 2, 1)), conv(2, 3), RELU),
+    "stride and padding": (conv(2, 3, 3, 2, (1, 0)), RELU, conv(3, 2, 2, 1, (0, 2)), RELU),
+    "stride that skips": (conv(2, 2, 1, 3, (0, 0)), RELU),
+    "max pool": (conv(2, 3), RELU, pool(MaxPool, 2, 2)),
+    "overlapping odd max pool": (conv(2, 2), pool(MaxPool, 3, 2, 1, 0)),
+    "max pool of pixels": (pool(MaxPool, 3, 1, 1, 1),),
+    "max pool of one": (pool(MaxPool, 1, 2),),
+    "two max pools": (pool(MaxPool, 2, 1), conv(2, 2), RELU, pool(MaxPool, 3, 3, 1, 1)),
+    "mean pool": (conv(2, 3), Activation("leakyrelu", 0.25), pool(MeanPool, 3, 2, 1, 1)),
+    "mean pool of pixels": (pool(MeanPool, 2, 2), RELU),
+    "functions": (
+        Shift(np.array(-4.0)),
+        Clip(-3.0, 3.0),
+        Activation("relu6"),
+        conv(2, 2),
+        Activation("tanh"),
+        Activation("sigmoid"),
+    ),
+    "function at once": (RELU, Activation("hardtanh"), conv(2, 2), RELU),
+}
+PLACES = {
+    "corner": patch(IMAGE, (2, 2), (0, 0)),
+    "far corner": patch(IMAGE, (2, 3), (5, 3)),
+    "middle": patch(IMAGE, (3, 1), (2, 3)),
+    "everything": patch(IMAGE, (7, 6), (0, 0)),
+    "one pixel": replacing([59]),
+    "mixed order": replacing([70, 3, 44]),
+}
+
+
+def setting(body: str, dtype: str = "float64", arithmetic: str = "real") -> tuple[Graph, Floats, Constants]:
+    graph = network(*BODIES[body], dtype=dtype)
+    inputs = numbers(np.random.default_rng(5), 4, *IMAGE)
+    return graph, inputs, propagate(graph, inputs, arithmetic, len(graph.nodes) - 1)
+
+
+def stamped(stamp: Stamp, inputs: Floats, trigger: Floats) -> Floats:
+    """The images under a trigger."""
+    return floats.stamped(stamp, inputs, trigger).astype(np.float64).reshape(inputs.shape)
+
+
+def deployed(graph: Graph, images: Floats, random: np.random.Generator) -> Floats:
+    """One of the float32 evaluations that are allowed; torch's own where no other is known."""
+    names = {node.op.function for node in graph.nodes if isinstance(node.op, Activation)}
+    known = names <= {"relu", "leakyrelu", "tanh", "sigmoid"}
+    outputs = floats.evaluate(graph, images, random) if known else graph.run(images)
+    return outputs.astype(np.float64)
+
+
+def triggers(size: int, count: int = 5) -> Floats:
+    return numbers(np.random.default_rng(size), count, size)
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("body", BODIES)
+def test_the_chain_gives_the_outputs_of_the_graph(body: str, place: str) -> None:
+    graph, inputs, constants = setting(body)
+    stamp = PLACES[place].stamp
+    built = build_chain(graph, constants, stamp)
+    check_form(built, len(stamp.positions), len(inputs))
+    net = load(built)
+    for trigger in triggers(len(stamp.positions)):
+        wanted = graph.run(stamped(stamp, inputs, trigger))
+        got = run_chain(net, torch.as_tensor(trigger).expand(len(inputs), -1), torch.arange(len(inputs)))
+        np.testing.assert_allclose(got.numpy(), wanted, rtol=1e-11, atol=1e-11)
+
+
+def check_form(built: Chain, size: int, count: int) -> None:
+    """Shapes fit from layer to layer, radii are nonnegative, only the last layer has no function."""
+    states = size
+    for layer in built.layers:
+        assert layer.weight.shape == layer.slope_radius.shape == (layer.weight.shape[0], states)
+        assert layer.offset.shape[1] == layer.radius.shape[1] == layer.weight.shape[0]
+        assert {len(layer.offset), len(layer.radius)} <= {1, count}
+        assert (layer.slope_radius >= 0).all()
+        assert (layer.radius >= 0).all()
+        states = layer.weight.shape[0]
+    assert [layer.function is None for layer in built.layers] == [False] * (len(built.layers) - 1) + [True]
+
+
+@pytest.mark.parametrize("place", ["corner", "middle", "everything", "mixed order"])
+@pytest.mark.parametrize("body", BODIES)
+def test_every_float32_evaluation_stays_within_the_radii(body: str, place: str) -> None:
+    graph, inputs, constants = setting(body, "float32", "float32")
+    stamp = PLACES[place].stamp
+    net = load(build_chain(graph, constants, stamp))
+    random = np.random.default_rng(0)
+    everyone = torch.arange(len(inputs))
+    for trigger in triggers(len(stamp.positions), 2):
+        point = torch.as_tensor(trigger)[None]
+        shape = geometry(Domains(point, point, point.new_zeros(0, len(trigger)), point[:, :0], point[:, :0]))
+        last = all_layers(net, shape, Pairs(torch.zeros_like(everyone), everyone), "interval")[-1]
+        for _ in range(2):
+            got = deployed(graph, stamped(stamp, inputs, trigger), random)
+            assert (last.lower.numpy() <= got).all()
+            assert (got <= last.upper.numpy()).all()
+        assert (last.radius.numpy() < 1e-2).all()
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_constants_are_the_untouched_network(body: str) -> None:
+    graph, inputs, constants = setting(body)
+    assert not constants.unsafe.any()
+    np.testing.assert_allclose(constants.values[-1], graph.run(inputs), rtol=1e-12, atol=1e-12)
+    single, _, singles = setting(body, "float32", "float32")
+    random = np.random.default_rng(1)
+    for _ in range(3):
+        assert (np.abs(deployed(single, inputs, random) - singles.values[-1]) <= singles.radii[-1]).all()
+
+
+def test_only_what_a_patch_reaches_is_in_the_chain() -> None:
+    graph, _, constants = setting("stride and padding")
+    small = build_chain(graph, constants, PLACES["corner"].stamp).layers[0]
+    whole = build_chain(graph, constants, PLACES["everything"].stamp).layers[0]
+    assert len(small.weight) < len(whole.weight) == len(constants.values[1][0])
+
+
+@pytest.mark.parametrize("tail", [(), (RELU,), (pool(MaxPool, 2, 1), RELU)])
+def test_a_patch_that_reaches_nothing_leaves_constants(tail: tuple[Op, ...]) -> None:
+    """A stride steps over the pixel; what follows has no reached element."""
+    graph = network(conv(2, 2, 1, 2, (0, 0)), RELU, *tail)
+    inputs = numbers(np.random.default_rng(5), 4, *IMAGE)
+    constants = propagate(graph, inputs, "float32", len(graph.nodes) - 1)
+    net = load(build_chain(graph, constants, patch(IMAGE, (1, 1), (1, 1)).stamp))
+    assert net.layers[0].weight.shape[0] == 0
+    point = torch.full((1, 2), 3.0, dtype=torch.float64)
+    got = run_chain(net, point.expand(4, -1), torch.arange(4))
+    np.testing.assert_allclose(got.numpy(), graph.run(inputs), rtol=1e-12, atol=1e-12)
+    shape = geometry(Domains(point - 9, point + 9, point.new_zeros(0, 2), point[:, :0], point[:, :0]))
+    last = all_layers(net, shape, Pairs(torch.zeros(4, dtype=torch.long), torch.arange(4)))[-1]
+    assert (last.upper - last.lower).max() < 1e-2
+
+
+def test_outputs_that_are_not_reached_keep_their_constants() -> None:
+    graph = chain((4,), [Scale(np.array([1.0, 2.0, 3.0, 4.0])), Shift(np.ones(4))], "float64")
+    inputs = numbers(np.random.default_rng(2), 3, 4)
+    constants = propagate(graph, inputs, "float64", 2)
+    (layer,) = build_chain(graph, constants, replacing([2]).stamp).layers
+    assert layer.weight.tolist() == [[0.0], [0.0], [3.0], [0.0]]
+    wanted = graph.run(inputs)
+    wanted[:, 2] = 1.0
+    np.testing.assert_allclose(layer.offset, wanted)
+    assert (layer.slope_radius[[0, 1, 3]] == 0).all()
+    assert (layer.radius[:, [0, 1, 3]] == constants.radii[-1][:, [0, 1, 3]]).all()
+
+
+def test_a_stamp_with_arithmetic_has_radii_of_its_own() -> None:
+    """`keep * x + gain @ tau + offset`, as a blend would be."""
+    graph = network(conv(2, 2), RELU, dtype="float32")
+    inputs = numbers(np.random.default_rng(5), 4, *IMAGE)
+    stamp = Stamp(np.array([50, 7]), np.array([0.75, 0.5]), np.array([[0.25, 0.0], [0.1, 0.5]]), np.array([0.0, 1 / 3]))
+    constants = propagate(graph, inputs, "float32", len(graph.nodes) - 1)
+    built = build_chain(graph, constants, stamp)
+    net = load(built)
+    for trigger in triggers(2):
+        point = torch.as_tensor(trigger)[None]
+        shape = geometry(Domains(point, point, point.new_zeros(0, 2), point[:, :0], point[:, :0]))
+        last = all_layers(net, shape, Pairs(torch.zeros(4, dtype=torch.long), torch.arange(4)), "interval")[-1]
+        images = inputs.reshape(4, -1).copy()
+        images[:, stamp.positions] = stamp.keep * images[:, stamp.positions] + stamp.gain @ trigger + stamp.offset
+        got = graph.run(images.reshape(inputs.shape)).astype(np.float64)
+        assert (last.lower.numpy() <= got).all()
+        assert (got <= last.upper.numpy()).all()
+
+
+def test_operations_without_bounds_are_named() -> None:
+    for op, name in (
+        (Activation("trelu"), "trelu"),
+        (Softmax(0), "softmax"),
+        (Activation("leakyrelu", 3.0), "leakyrelu"),
+    ):
+        graph = chain((2,), [op, Affine(np.ones((1, 2), np.float32))])
+        with pytest.raises(UnsupportedError, match=f"there are no bounds for the operation '{name}'") as caught:
+            propagate(graph, np.zeros((1, 2)), "float32", 2)
+        assert caught.value.code == "VF7001"
+
+
+def test_products_of_branches_are_not_provable() -> None:
+    graph = build([(Input((2,)), ()), (RELU, (0,)), (Multiply(), (0, 1))])
+    with pytest.raises(UnsupportedError, match="'multiply'"):
+        propagate(graph, np.zeros((1, 2)), "float32", 2)
+
+
+def test_the_verifiers_own_sums_are_counted_at_their_widest() -> None:
+    """Players of overlapping windows, and branches that are carried past them, are more than any node has values."""
+    pooled = chain((1, 8), [MaxPool((3,), (1,), (1,), (1,))])
+    assert propagate(pooled, np.zeros((1, 1, 8)), "real", 1).rounding.width == 24
+    skip = build([(Input((4,)), ()), (Affine(np.ones((6, 4))), (0,)), (RELU, (1,)), (Concat(0), (1, 2))], "float64")
+    assert propagate(skip, np.zeros((1, 4)), "real", 3).rounding.width == 12
+
+
+def unsafe(*ops: Op, arithmetic: str = "float32", inputs: Floats | None = None) -> list[bool]:
+    values = np.array([[1.0, 0.0]]) if inputs is None else inputs
+    graph = chain((2,), list(ops))
+    found: list[bool] = propagate(graph, values, arithmetic, len(ops)).unsafe.tolist()
+    return found
+
+
+def test_inputs_that_may_overflow_are_unsafe() -> None:
+    big = Scale(np.array([2.0**126, 1.0], np.float32))
+    twice = Affine(np.array([[2.0, 0.0]], np.float32))
+    both = np.array([[1.0, 0.0], [2.0**-9, 0.0]])
+    assert unsafe(big, twice, inputs=both) == [True, False]
+    assert unsafe(big, twice, inputs=both, arithmetic="real") == [False, False]
+    assert unsafe(big, twice, Scale(np.array([0.0], np.float32))) == [True], "an intermediate sum counts"
+
+
+def test_numbers_that_are_none_are_unsafe() -> None:
+    assert unsafe(Scale(np.array([np.nan, 1.0], np.float32))) == [True]
+    assert unsafe(Affine(np.array([[1.0, np.inf]], np.float32))) == [True], "infinity times zero"
+    assert unsafe(Divide(np.array([2.0**-130, 1.0], np.float32)), inputs=np.zeros((1, 2))) == [True]
+
+
+def test_a_window_without_elements_is_unsafe() -> None:
+    graph = chain((1, 2), [MaxPool((1,), (1,), (1,), (0,))])
+    assert propagate(graph, np.zeros((1, 1, 2)), "float32", 1).unsafe.tolist() == [True]
+
+
+HUGE, SMALL = np.array([2.0**121, 1.0], np.float32), np.array([2.0**-121, 1.0], np.float32)
+
+
+@pytest.mark.parametrize(
+    "ops",
+    [
+        (Scale(HUGE), Scale(SMALL)),
+        (Scale(HUGE), RELU, Scale(SMALL)),
+        (RELU, Scale(HUGE), Shift(np.ones(2, np.float32)), Scale(SMALL), RELU),
+        (Affine(np.diag(HUGE)), Affine(np.diag(SMALL))),
+        (Reshape((1, 2)), Conv(np.full((1, 1, 1), 2.0**121, np.float32), None, (1,), (0,), (0,), (1,)), Scale(SMALL)),
+        (Divide(SMALL), MaxPool((2,), (1,), (1,), (0,)), Scale(SMALL)),
+        (Scale(HUGE), Scale(np.zeros(2, np.float32))),
+    ],
+)
+def test_an_overflow_under_the_trigger_alone_is_seen(ops: tuple[Op, ...]) -> None:
+    """Nothing overflows on the untouched input; with the trigger a value does, and shrinks again before any layer."""
+    whole = [Reshape((1, 2)), *ops] if isinstance(ops[1], MaxPool) else list(ops)
+    graph = chain((2,), [*whole, Reshape((-1,))])
+    constants = propagate(graph, np.zeros((1, 2)), "float32", len(graph.nodes) - 1)
+    assert not constants.unsafe.any()
+    net = load(build_chain(graph, constants, replacing([0]).stamp))
+
+    def radius(top: float) -> torch.Tensor:
+        high = torch.full((1, 1), top, dtype=torch.float64)
+        shape = geometry(Domains(high * 0, high, high.new_zeros(0, 1), high[:, :0], high[:, :0]))
+        pair = Pairs(torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.long))
+        return torch.stack([bounds.radius.amax() for bounds in all_layers(net, shape, pair)])
+
+    assert not np.isfinite(graph.run(np.array([[255.0, 0.0]]))).all()
+    assert not (radius(255.0) < net.largest_radius).all()
+    assert np.isfinite(graph.run(np.array([[1.0, 0.0]]))).all()
+    assert (radius(1.0) < net.largest_radius).all()
