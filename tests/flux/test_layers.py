@@ -266,3 +266,90 @@ def test_shared_arrays_are_not_copied_without_end() -> None:
 def test_named_layers_have_their_names_as_places() -> None:
     chain = struct("Chain", NamedTuple(("body", "head"), (dense(numbers(3, 2)), dense(numbers(2, 3)))))
     assert [child.place for _, child in read(chain).children] == ["model.layers[body]", "model.layers[head]"]
+
+
+def _plain_norm(diag: Value, function: str = "relu", affine: bool = False) -> Struct:
+    return struct("LayerNorm", Function(function), diag, np.float64(0), sizes(5), affine)
+
+
+def test_a_layer_norm_without_scale_holds_its_activation() -> None:
+    x = numbers(3, 5, seed=22)
+    scaled = (x - x.mean(1, keepdims=True)) / x.std(1, keepdims=True)
+    fix = Struct(JuliaType("Base.Fix1"), ("f", "x"), (Function("broadcast"), Function("relu")))
+    for diag in (fix, None, Function("relu")):
+        np.testing.assert_allclose(run(_plain_norm(diag), x), np.maximum(scaled, 0), atol=EXACT)
+    scale = struct("Scale", numbers(5), numbers(5), Function("tanh"))
+    short = struct("Scale", numbers(4), numbers(4), Function("relu"))
+    for wrong in (_plain_norm(Function("tanh")), _plain_norm(scale, affine=True), _plain_norm(short, affine=True)):
+        assert _code(wrong, x) == "VF2008"
+    assert _code(_plain_norm(fix, affine=True), x) == "VF2008"
+    assert _code(_plain_norm(fix), numbers(3, 4)) == "VF2008"
+
+
+def test_normalisation_needs_spatial_axes() -> None:
+    plain = norm("InstanceNorm", 3, track_stats=False, μ=None, **{"σ²": None})
+    assert _code(plain, numbers(2, 3)) == "VF2010"
+    items = (
+        2,
+        Function("identity"),
+        numbers(3),
+        numbers(3),
+        None,
+        None,
+        np.float32(0),
+        np.float32(0),
+        True,
+        False,
+        None,
+        3,
+    )
+    assert _code(struct("GroupNorm", *items), numbers(2, 3, 4)) == "VF2008"
+
+
+@pytest.mark.parametrize("function", ["tanh", "permutedims"])
+def test_functions_that_are_no_layers_by_themselves(function: str) -> None:
+    assert _code(Function(function), numbers(2, 3)) == "VF2010"
+
+
+def test_convolutions_that_do_not_fit_their_numbers_are_refused() -> None:
+    def conv(weight: Array, groups: int = 1, axes: int = 2, bias: Value = False) -> Struct:
+        ones, zeros = sizes(*(1,) * axes), sizes(*(0,) * axes)
+        return struct("Conv", Function("identity"), weight, bias, ones, zeros, ones, groups)
+
+    x = numbers(2, 2, 4, 4)
+    assert run(conv(numbers(3, 3, 2, 5)), x).shape == (2, 5, 2, 2)
+    for wrong in (
+        conv(numbers(3, 3)),
+        conv(numbers(3, 3, 1, 5), 2),
+        conv(numbers(3, 3, 2, 5), axes=1),
+        conv(numbers(3, 3, 2, 5), bias=numbers(4)),
+        conv(numbers(2, 2, 2, 2, 2, 2), axes=4),
+    ):
+        assert _code(wrong, x) == "VF2008"
+    assert _code(conv(numbers(3, 3, 3, 5)), x) == "VF2101"
+
+
+def test_recurrent_layers_that_are_not_one_function_are_refused() -> None:
+    cell = struct("RNNCell", Function("tanh"), numbers(4, 3), numbers(4, 4), numbers(4))
+    x = numbers(2, 6, 3)
+    assert run(struct("RNN", cell), x).shape == (2, 6, 4)
+    assert run(struct("RNN", cell), x[:, :1]).shape == (2, 1, 4)
+    assert _code(struct("RNN", cell), numbers(2, 6, 2)) == "VF2008"
+    assert _code(struct("LSTM", cell), x) == "VF2008"
+    assert _code(struct("RNN", cell), numbers(1, 513, 3)) == "VF2010"
+    states = Struct(JuliaType("Flux.RNN", (True, JuliaType("Core.Any"))), ("cell",), (cell,))
+    assert _code(states, x) == "VF2010"
+    odd = struct("GRUCell", numbers(7, 3), numbers(7, 2), False)
+    assert _code(struct("GRU", odd), x) == "VF2008"
+
+
+@pytest.mark.parametrize("name", ["Upsample", "PixelShuffle", "AdaptiveMaxPool", "GlobalMaxPool", "EmbeddingBag"])
+def test_values_that_are_no_images_are_refused(name: str) -> None:
+    value = {
+        "Upsample": struct("Upsample", 2, None, parameters=(Symbol("nearest"),)),
+        "PixelShuffle": struct("PixelShuffle", 2),
+        "AdaptiveMaxPool": struct("AdaptiveMaxPool", sizes(2, 2)),
+        "GlobalMaxPool": struct("GlobalMaxPool"),
+        "EmbeddingBag": struct("EmbeddingBag", numbers(3, 4), Function("mean")),
+    }[name]
+    assert _code(value, np.zeros((2, 3, 2, 2, 2, 2))) == "VF2010"

@@ -286,3 +286,36 @@ def test_paths_that_cannot_be_read(tmp_path: Path, snapshot: SnapshotAssertion) 
     }
     shown = {name: str(error).replace(str(tmp_path) + os.sep, "") for name, error in found.items()}
     assert shown == snapshot
+
+
+def test_two_branches_with_inputs_of_their_own_are_inferred() -> None:
+    graph = load_model(LAYERS / "parallel_two_inputs" / "model.bson")
+    assert [node.shape for node in graph.nodes[:2]] == [(5,), (4,)]
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("chain_named", "Chain(Dense(5 => 4, relu), Dense(4 => 3))"),
+        ("chain_named", "Chain(hidden = Dense(5 => 4, relu), last = Dense(4 => 3))"),
+        ("chain_vector", "Chain(Dense(5 => 4, relu), Dense(4 => 4, relu), Dense(4 => 4, relu))"),
+        ("chain_flat", "Chain([Dense(5 => 4, relu), Dense(4 => 3)])"),
+        ("chain_flat", "Chain(a = Dense(5 => 4, relu), b = Dense(4 => 3))"),
+        ("chain_flat", "Chain(GlobalMaxPool(), Dense(4 => 3))"),
+        ("chain_flat", "Chain(flatten, Dense(4 => 3))"),
+        ("chain_softmax", "Chain(Dense(5 => 4, relu), Dense(4 => 3), Dense(3 => 3))"),
+        ("chain_softmax", "Chain(Dense(5 => 4, relu), Dense(4 => 3), Chain(softmax))"),
+        ("chain_bare_relu", "Chain(Dense(5 => 4), relu, Dense(4 => 3))"),
+        ("flatten", "Chain(Fix2(permutedims, (2, 1, 3)), Dense(12 => 3))"),
+        ("dense_fix2_activation", "Dense(5 => 4, Fix2(leakyrelu, 0.3))"),
+        ("dense_relu", "Dense(5 => 4, Fix2(leakyrelu, 0.2))"),
+    ],
+)
+def test_the_shape_of_a_state_is_compared_with_the_text(name: str, wrong: str) -> None:
+    assert _refusal(LAYERS / name / "state.bson", wrong).code == "VF2009"
+
+
+def test_an_activation_with_a_parameter_is_lifted_from_a_state_too() -> None:
+    folder = LAYERS / "dense_fix2_activation"
+    whole = load_model(folder / "model.jld2")
+    assert load_model(folder / "state.jld2", folder / "architecture_repr.txt").digest == whole.digest

@@ -6,7 +6,6 @@ the tree is code: functions and types are names.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -218,12 +217,3 @@ def julia_name(dtype: np.dtype[np.generic]) -> str:
 def is_empty(value: Value) -> bool:
     """Whether a value is `()`, which is what `Flux.state` stores for a function."""
     return isinstance(value, Tuple) and not value.items
-
-
-def children(value: Value) -> Iterator[Value]:
-    """The values right below a value."""
-    if isinstance(value, Struct | Tuple | NamedTuple | List):
-        yield from value.items
-    elif isinstance(value, Dictionary):
-        yield from value.keys
-        yield from value.items

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from verifluxa.errors import ModelError
 from verifluxa.flux.cursor import Cursor, damaged, foreign
 from verifluxa.flux.limits import DEPTH, refuse_deep
 
@@ -167,8 +166,3 @@ def _check_members(members: tuple[Member, ...], size: int, place: str) -> None:
         end = member.offset + member.datatype.size
     if end > size:
         raise damaged("a member of a compound reaches past its end", place, f"{size} bytes")
-
-
-def unsupported(datatype: Datatype, place: str) -> ModelError:
-    """The error for a datatype that stands where it has no meaning."""
-    return damaged(f"a {type(datatype).__name__.lower()} stands where it means nothing", place)
