@@ -1,0 +1,263 @@
+"""Branch and bound against enumeration, its budgets, and what must not change an answer."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.search.small import counts, most, random_problem, with_need
+from tests.soundness.build import Ask, Family, digested, levels, make_problem, mlp, replacing
+from tests.soundness.judge import judge
+from tests.soundness.truth import Oracle
+from verifluxa.evidence import BoxSplit, Node, Outcome, StripSplit
+from verifluxa.question import Domain, Problem, Question
+from verifluxa.search.branch import BranchSettings, branch
+from verifluxa.search.root import look
+from verifluxa.search.workspace import workspace
+from verifluxa.verdict import Reason, Verdict
+
+LITTLE = settings(max_examples=15, deadline=None, derandomize=True)
+WAYS = [
+    BranchSettings(clip_rounds=0, strips=0, joint=False),
+    BranchSettings(clip_rounds=2, strips=0, joint=False),
+    BranchSettings(clip_rounds=0, strips=2, joint=False),
+    BranchSettings(clip_rounds=3, strips=1, joint=False),
+    BranchSettings(),
+    BranchSettings(batch=1),
+    BranchSettings(batch=7, clip_rounds=1),
+    BranchSettings(batch=5000, gate=0.0),
+]
+
+
+def run(
+    problem: Problem, questions: list[Question], how: BranchSettings, deadline: float | None = None
+) -> list[Outcome]:
+    work = workspace(problem)
+    return branch(work, look(work, questions, "crown"), how, deadline)
+
+
+def check(problem: Problem, outcome: Outcome) -> None:
+    """The soundness judge: verdict, counts, witness, and the tree at every trigger."""
+    oracle = Oracle(problem)
+    judge(problem, outcome, oracle.truth(outcome.question), list(oracle.points(outcome.question)), oracle)
+
+
+@pytest.mark.parametrize("how", WAYS, ids=str)
+@LITTLE
+@given(st.integers(0, 10_000), st.sampled_from([Ask(), Ask(targets=(1,))]), st.integers(0, 1))
+def test_every_way_agrees_with_enumeration(how: BranchSettings, seed: int, ask: Ask, shift: int) -> None:
+    """Asked at the exact count, where it must be refuted, and one above, where it must be proved."""
+    problem = random_problem(seed, ask)
+    question = problem.questions(0)[0]
+    if not len(problem.selections[question.selection]):
+        return
+    strict, loose = most(problem, question, strict=True), most(problem, question)
+    need = max(1, strict + shift)
+    (outcome,) = run(problem, [question._replace(need=need)], how)
+    wanted = Verdict.FALSIFIED if strict >= need else Verdict.CERTIFIED if loose < need else Verdict.UNKNOWN
+    assert outcome.verdict is wanted
+    check(problem, outcome)
+
+
+def peak(height: float = 3.0) -> Problem:
+    """Four inputs; at tau = 10 input i is ahead by height - i, elsewhere less: relu(tau - 10), relu(10 - tau)."""
+    graph = mlp(
+        (1, 1, 2),
+        ([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]], [-10.0, 10.0, 0.0]),
+        ([[-1.0, -1.0, -1.0], [0.0, 0.0, 0.0]], [height, 0.0]),
+    )
+    family = Family((replacing([0]),), levels(1, 0, 20))
+    return make_problem(graph, [[0.0, float(i)] for i in range(4)], [1] * 4, family, Ask(targets=(0,)))
+
+
+@pytest.mark.parametrize(
+    ("need", "verdict"),
+    [(1, Verdict.FALSIFIED), (3, Verdict.FALSIFIED), (4, Verdict.UNKNOWN), (5, Verdict.CERTIFIED)],
+)
+def test_needs_from_one_to_more_than_all(need: int, verdict: Verdict) -> None:
+    """At the peak three inputs are ahead and the fourth ties, which decides nothing."""
+    (outcome,) = run(peak(), [with_need(peak(), need)], BranchSettings(boxes=300))
+    assert outcome.verdict is verdict
+    assert outcome.reason is (Reason.PRECISION if verdict is Verdict.UNKNOWN else None)
+    check(peak(), outcome)
+
+
+@pytest.mark.parametrize("step", [1.0, 0.0])
+def test_a_tie_at_a_single_point_ends_as_precision(step: float) -> None:
+    problem = replace(peak(), domain=levels(1, 10, 10, step))
+    (outcome,) = run(problem, [with_need(problem, 4)], BranchSettings())
+    assert (outcome.verdict, outcome.reason) == (Verdict.UNKNOWN, Reason.PRECISION)
+    assert outcome.tree is None
+    assert outcome.proved == 4
+    (outcome,) = run(problem, [with_need(problem, 3)], BranchSettings())
+    assert outcome.verdict is Verdict.FALSIFIED
+
+
+def test_a_tie_does_not_hide_a_witness_elsewhere() -> None:
+    """A box that can only be left open must not end the search of the others."""
+    graph = mlp(
+        (1, 1, 1), ([[1.0], [-1.0], [1.0]], [0.0, 0.0, -18.5]), ([[-1.0, -1.0, 40.0], [0.0, 0.0, 0.0]], [0.0, 0.0])
+    )
+    family = Family((replacing([0]),), levels(1, 0, 20))
+    problem = make_problem(graph, [[3.0]], [1], family, Ask(targets=(0,)))
+    (outcome,) = run(problem, [problem.questions(0)[0]], BranchSettings())
+    assert outcome.verdict is Verdict.FALSIFIED
+    check(problem, outcome)
+
+
+@pytest.mark.parametrize(("height", "verdict"), [(0.5, Verdict.FALSIFIED), (-0.01, Verdict.CERTIFIED)])
+def test_continuous_domains(height: float, verdict: Verdict) -> None:
+    problem = replace(peak(height), domain=levels(1, 0.25, 20.5, 0.0))
+    (outcome,) = run(problem, [with_need(problem, 1)], BranchSettings())
+    assert outcome.verdict is verdict
+    check(problem, outcome)
+    for node in nodes(outcome.tree):
+        if isinstance(node.split, BoxSplit):
+            assert node.split.low_end == node.split.high_start
+
+
+def test_a_continuous_tie_ends() -> None:
+    """At the peak the only input ties: boxes get smaller until they are not worth splitting."""
+    problem = replace(peak(0.0), domain=levels(1, 0.0, 21.0, 0.0))
+    (outcome,) = run(problem, [with_need(problem, 1)], BranchSettings(boxes=2000))
+    assert (outcome.verdict, outcome.reason) == (Verdict.UNKNOWN, Reason.PRECISION)
+
+
+def nodes(tree: Node | None) -> list[Node]:
+    if tree is None:
+        return []
+    return [tree, *(node for child in tree.children for node in nodes(child))]
+
+
+def leaves_cover(node: Node, domain: Domain, box: list[tuple[float, float]]) -> list[list[tuple[float, float]]]:
+    """The boxes of a tree's leaves; splits must cut the box into adjacent grid lines."""
+    if node.split is None:
+        assert node.closed
+        assert not node.children
+        return [box]
+    first, second = node.children
+    if isinstance(node.split, StripSplit):
+        leaves_cover(first, domain, box)
+        return leaves_cover(second, domain, box)
+    k, split = node.split.coordinate, node.split
+    assert split.high_start - split.low_end == domain.step[k]
+    assert (split.low_end - domain.lower[k]) % domain.step[k] == 0
+    assert box[k][0] <= split.low_end < split.high_start <= box[k][1]
+    low, high = [*box], [*box]
+    low[k], high[k] = (box[k][0], split.low_end), (split.high_start, box[k][1])
+    return leaves_cover(first, domain, low) + leaves_cover(second, domain, high)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "step"), [(0.0, 20.0, 1.0), (0.5, 19.5, 1.0), (-3.0, 18.0, 3.0), (0.0, 20.0, 2.5), (1.0, 20.5, 1.0)]
+)
+def test_splits_stay_on_the_grid_and_cover_it(low: float, high: float, step: float) -> None:
+    """Also where the range does not start at a multiple of the step, or does not end on the grid."""
+    problem = replace(peak(0.4), domain=levels(1, low, high, step))
+    grid = low + step * np.arange(int((high - low) // step) + 1, dtype=np.float64)
+    strict = int(counts(problem, with_need(problem, 1), grid[:, None], strict=True).max())
+    (outcome,) = run(problem, [with_need(problem, strict + 1)], BranchSettings(strips=0, joint=False, clip_rounds=0))
+    assert outcome.verdict is Verdict.CERTIFIED
+    assert outcome.tree is not None
+    boxes = leaves_cover(outcome.tree, problem.domain, [(low, high)])
+    covered = [point for point in grid if any(start <= point <= end for ((start, end),) in boxes)]
+    assert covered == grid.tolist()
+    check(problem, outcome)
+
+
+def test_strips_are_used_and_off_when_asked() -> None:
+    used = dict.fromkeys((0, 2), 0)
+    for seed in (5, 29):
+        problem, question = deep(seed)
+        for strips in used:
+            how = BranchSettings(strips=strips, joint=False, clip_rounds=0)
+            (outcome,) = run(problem, [question], how)
+            assert outcome.verdict is Verdict.CERTIFIED
+            check(problem, outcome)
+            used[strips] += sum(isinstance(node.split, StripSplit) for node in nodes(outcome.tree))
+    assert used[0] == 0 < used[2]
+
+
+def deep(seed: int) -> tuple[Problem, Question]:
+    """A question that is true and takes many boxes: three values, one more input than any trigger reaches."""
+    problem = random_problem(seed, positions=(0, 1, 2))
+    return problem, with_need(problem, most(problem, problem.questions(0)[0]) + 1)
+
+
+def test_boxes_run_out() -> None:
+    problem, question = deep(26)
+    how = BranchSettings(clip_rounds=0, strips=0, joint=False)
+    (whole,) = run(problem, [question], how)
+    assert whole.verdict is Verdict.CERTIFIED
+    assert whole.boxes > 20
+    for boxes in (1, 7):
+        (outcome,) = run(problem, [question], replace(how, boxes=boxes, batch=1))
+        assert (outcome.verdict, outcome.reason, outcome.boxes) == (Verdict.UNKNOWN, Reason.NODES, boxes)
+        assert outcome.tree is None
+        assert outcome.proved == look(workspace(problem), [question], "crown")[0].remaining >= question.need
+    (again,) = run(problem, [question], replace(how, boxes=whole.boxes))
+    assert again.verdict is Verdict.CERTIFIED
+
+
+@pytest.mark.parametrize(("seconds", "late"), [(-1.0, False), (None, True), (1e9, True)])
+def test_time_runs_out(seconds: float | None, late: bool) -> None:
+    problem = peak(-0.01)
+    deadline = time.monotonic() - 1 if late else None
+    (outcome,) = run(problem, [with_need(problem, 1)], BranchSettings(seconds=seconds), deadline)
+    assert (outcome.verdict, outcome.reason, outcome.boxes) == (Verdict.UNKNOWN, Reason.TIME, 0)
+
+
+def test_a_budget_that_is_not_reached_changes_nothing() -> None:
+    problem = peak(-0.01)
+    far = time.monotonic() + 1e6
+    (outcome,) = run(problem, [with_need(problem, 1)], BranchSettings(seconds=1e6), far)
+    assert outcome.verdict is Verdict.CERTIFIED
+
+
+@pytest.mark.parametrize("batch", [1, 3, 64, 4096])
+def test_the_batch_size_does_not_change_verdicts(batch: int) -> None:
+    problem = random_problem(6, Ask(targets=(0, 1, 2)))
+    questions = [
+        question._replace(need=need)
+        for question in problem.questions(0)
+        for need in range(1, len(problem.selections[question.selection]) + 1)
+    ]
+    wanted = [outcome.verdict for outcome in run(problem, questions, BranchSettings())]
+    assert len(set(wanted)) > 1
+    assert [outcome.verdict for outcome in run(problem, questions, BranchSettings(batch=batch))] == wanted
+
+
+def test_the_same_question_gives_the_same_tree_again() -> None:
+    problem, question = deep(26)
+    first, second = (run(problem, [question], BranchSettings())[0] for _ in range(2))
+    assert first.boxes > 20
+    assert (first.verdict, first.boxes, first.proved, first.found) == (
+        second.verdict,
+        second.boxes,
+        second.proved,
+        second.found,
+    )
+    assert first.tree == second.tree
+
+
+def test_directions_come_with_the_tree() -> None:
+    problem = peak(-0.01)
+    (outcome,) = run(problem, [with_need(problem, 1)], BranchSettings())
+    assert outcome.directions is not None
+    assert outcome.directions.shape[1] == 1
+    wide = random_problem(1, positions=(0, 1, 2))
+    (outcome,) = run(wide, [with_need(wide, 6 + 1)], BranchSettings(strips=2))
+    assert outcome.verdict is Verdict.CERTIFIED
+    assert outcome.directions is not None
+    assert outcome.directions.shape == (2, 3)
+
+
+def test_float32_never_certifies_what_one_order_breaks() -> None:
+    problem = digested(replace(peak(0.0), arithmetic="float32", domain=levels(1, 10, 10)))
+    (outcome,) = run(problem, [with_need(problem, 1)], BranchSettings())
+    assert outcome.verdict is Verdict.UNKNOWN
