@@ -29,7 +29,7 @@ from verifluxa.bounds.linear import (
 
 MULTIPLIERS = (0.0, 0.4, 1.0, 2.5)
 """Lambdas, in units of |c|.r / |a|.r."""
-CROSSING = 1e-9
+CROSSING = 1e-8
 """A neuron whose clipped bounds cross by more than this (relative) shows that the claim cannot be met."""
 OWN = 2.0**-40
 """Share of the terms that is added for the verifier's own rounding of the multiplied sums."""

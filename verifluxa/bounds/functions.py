@@ -21,7 +21,7 @@ from verifluxa.graph.ops import Activation, Clip, Op
 
 Parameters = tuple[float, ...]
 
-RAMP = 64.0
+RAMP = 8192.0
 """Steepness of the default lower slope of relu around its switch; see `_relu_like`."""
 CLIPS: dict[str, Parameters] = {"hardtanh": (-1.0, 1.0), "relu6": (0.0, 6.0)}
 """Activations that are a clip."""

@@ -12,7 +12,7 @@ Result = TypeVar("Result")
 
 SHARE = 0.02
 """Share of free memory that one temporary may fill: a few dozen of them live at a time."""
-CACHE_NUMBERS = 4_000_000
+CACHE_NUMBERS = 65_536
 """No more float64 numbers per temporary than this on a CPU: larger ones leave the caches and gain nothing."""
 
 

@@ -49,7 +49,7 @@ class BranchSettings:
     strips: int = 3
     joint: bool = True
     gate: float = 3.0
-    batch: int = 512
+    batch: int = 256
 
 
 @dataclass

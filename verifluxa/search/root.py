@@ -92,7 +92,7 @@ def _decide(scene: Scene, inputs: Tensor, claims: Claims, method: str) -> Tensor
         local = Claims(own.input - start, own.alternative, own.position)
         return _decide_some(scene, inputs[start:end], local, method)
 
-    return torch.cat(in_chunks(len(inputs), max(8, 4 * rows_that_fit(across, scene.work.device)), some))
+    return torch.cat(in_chunks(len(inputs), max(4, 4 * rows_that_fit(across, scene.work.device)), some))
 
 
 def _decide_some(scene: Scene, inputs: Tensor, claims: Claims, method: str) -> Tensor:
