@@ -119,8 +119,7 @@ def test_every_place_has_its_bounds(spec):
     assert str(places[COLUMN, ROW].found) == "0/3"
 
 
-@pytest.mark.parametrize("strategy", ["quick", "balanced"])
-@pytest.mark.parametrize("cluster", ["laptop", "local"])
+@pytest.mark.parametrize(("strategy", "cluster"), [("quick", "laptop"), ("balanced", "laptop"), ("balanced", "local")])
 def test_strategies_and_clusters_agree(spec, strategy, cluster):
     result = verifluxa.verify(spec, strategy=strategy, cluster=cluster)
     assert [item.verdict for item in result.properties] == [Verdict.FALSIFIED, Verdict.CERTIFIED]
