@@ -161,7 +161,8 @@ def _encode(step: EncodeStep, dtype: str) -> Op:
         return Divide(constant)
     if step.kind == "multiply":
         return Scale(constant)
-    return Shift(constant if step.kind == "add" else -constant)
+    # The negative of an array without axes is a NumPy scalar, which has no canonical form.
+    return Shift(constant if step.kind == "add" else np.asarray(-constant))
 
 
 def _rounded(value: Fraction, dtype: str) -> np.floating:
