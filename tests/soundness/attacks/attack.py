@@ -32,7 +32,8 @@ class Attack:
         problem: in `real` arithmetic; `deployed` gives the same about the network's own float type.
         trigger: where it misbehaves,
         how: and in which evaluation.
-        proved: whether `balanced` proves the problem in real arithmetic; else its truth there is enumerated exactly.
+        proved: whether `balanced` proves the problem in real arithmetic; where it need not (numbers so large that the
+            verifier's own float64 is too coarse), the exact enumeration of the grid alone tells.
         plain: where the exact network violates too (some published ones do), the evaluation that hides it: what a
             verifier sees that computes bounds in floats without their radii.
         quiet: whether the untouched inputs are classified rightly even in the evaluation that misbehaves.

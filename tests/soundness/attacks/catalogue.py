@@ -38,6 +38,7 @@ def sample() -> Makers:
         "Jia-Rinard, large": partial(jia_rinard.attack, _at("large", QUICK), 3),
         "folding: convolution and BatchNorm": partial(folding.batch_norm, BINARY32, norm, conv),
         "folding: dense and dense": partial(folding.dense_dense, BINARY32, small),
+        "folding: two branches": partial(folding.two_branches, BINARY32, small),
         "folding: encode and dense": partial(folding.encode_dense, BINARY32, small),
         "encode near level 77": partial(encode.attack, 77, small),
         "constant input: blank pixel": partial(places.constant_pixel, BINARY32, small),
@@ -125,6 +126,7 @@ def _folding() -> Makers:
             found[f"folding: dense, open ReLU, dense, {shown}, {host}"] = partial(
                 folding.dense_relu_dense, big, _at(host)
             )
+            found[f"folding: two branches, {shown}, {host}"] = partial(folding.two_branches, big, _at(host))
             found[f"folding: encode and dense, {shown}, {host}"] = partial(folding.encode_dense, big, _at(host))
     return found
 
@@ -166,7 +168,7 @@ def _extremes() -> Makers:
         found[f"overflow between scales, {host}"] = partial(extremes.overflow_inside, "scales", at)
         found[f"NaN by Inf - Inf, {host}"] = partial(extremes.not_a_number, at)
         found[f"minus zero, {host}"] = partial(extremes.minus_zero, at)
-        for offset in (64.0, 4096.0):
+        for offset in (64.0, 512.0):
             found[f"tie of logits, {offset:g}, {host}"] = partial(extremes.tie, offset, at)
         found[f"subnormal: a divisor is flushed, {host}"] = partial(extremes.divisor, at)
     for host in ("small", "large"):

@@ -168,6 +168,10 @@ def _divide(node: Node, how: Deployment, x: Floats) -> Floats:
     return x / _typed(node.op.divisor, x, how)
 
 
+def _add(node: Node, how: Deployment, *branches: Floats) -> Floats:
+    return _sequence(np.stack(branches, axis=-1), False, how)
+
+
 def _exponentials(axis: int, x: Floats) -> tuple[Floats, Floats]:
     below = x - x.max(axis=axis + 1, keepdims=True)
     return below, np.exp(below)
@@ -194,6 +198,7 @@ _ROWS: dict[str, Callable[..., Floats]] = {
     "shift": _shift,
     "scale": _scale,
     "divide": _divide,
+    "add": _add,
     "reshape": lambda node, how, x: x,
     "softmax": _softmax,
     "logsoftmax": _logsoftmax,

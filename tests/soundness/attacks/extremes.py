@@ -68,7 +68,7 @@ def overflow(setting: Setting) -> Attack:
     why = "a partial sum is infinite"
     found = built(trained, gadget(2e38), setting)
     twin = built(trained, gadget(2.0), setting)
-    return Attack(why, found, setting.white, Deployment(), proved=False, twin=twin)
+    return Attack(why, found, setting.white, Deployment(), proved=False, quiet=setting.host != "conv", twin=twin)
 
 
 def not_a_number(setting: Setting) -> Attack:
@@ -82,7 +82,7 @@ def not_a_number(setting: Setting) -> Attack:
     why = "the difference of two infinite neurons is NaN, which no comparison finds safe"
     found = built(trained, gadget(2e38), setting)
     twin = built(trained, gadget(2.0), setting)
-    return Attack(why, found, setting.white, Deployment(), proved=False, twin=twin)
+    return Attack(why, found, setting.white, Deployment(), proved=False, quiet=setting.host != "conv", twin=twin)
 
 
 PATHS = {

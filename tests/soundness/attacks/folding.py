@@ -15,7 +15,8 @@ from tests.soundness.attacks.attack import Attack, Setting, built, posed
 from tests.soundness.attacks.deploy import Deployment
 from tests.soundness.attacks.gadget import Between, Front, Gadget, block, install
 from tests.soundness.attacks.host import host
-from verifluxa.graph.ops import Divide, Shift
+from verifluxa.graph.graph import Graph, build
+from verifluxa.graph.ops import Add, Affine, Divide, Shift
 from verifluxa.question import Problem
 
 WHY = "a large number swallows a value before the next operation takes it away again"
@@ -64,8 +65,33 @@ def dense_relu_dense(big: float, setting: Setting) -> Attack:
         plain = _gadget(number, ())
         return built(trained, replace(plain, second=block(([1.0, -1.0], number))), setting)
 
-    how = Deployment("by size")
+    how = Deployment("backward, bias first")
     return Attack(WHY, problem(big), setting.white, how, twin=problem(HARMLESS))
+
+
+def two_branches(big: float, setting: Setting) -> Attack:
+    """The large number in one branch of a residual sum, its negative in the other."""
+    trained = host(setting.host)
+
+    def problem(number: float) -> Problem:
+        plain = install(trained, _gadget(number, ()))
+        return posed(_with_branch(plain, (0.0, -number)), trained, setting)
+
+    return Attack(WHY, problem(big), setting.white, Deployment(), twin=problem(HARMLESS))
+
+
+def _with_branch(graph: Graph, last: tuple[float, ...]) -> Graph:
+    """Adds a dense branch beside the first dense step: zero weights, and a bias for the last neurons."""
+    at = next(number for number, node in enumerate(graph.nodes) if isinstance(node.op, Affine))
+    first = graph.nodes[at].op
+    assert isinstance(first, Affine)
+    bias = np.zeros(len(first.weight), np.float32)
+    bias[-len(last) :] = last
+    branch = Affine(np.zeros_like(first.weight), bias)
+    steps = [(node.op, node.inputs) for node in graph.nodes[: at + 1]]
+    steps += [(branch, (at - 1,)), (Add(), (at, at + 1))]
+    steps += [(node.op, (number + at + 2,)) for number, node in enumerate(graph.nodes[at + 1 :])]
+    return build(steps, graph.dtype)
 
 
 def encode_dense(big: float, setting: Setting) -> Attack:

@@ -6,6 +6,7 @@ where the trigger's influence goes is missed there.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from tests.soundness.attacks.attack import Attack, Setting, built
@@ -20,10 +21,10 @@ GATES = block(([1.0, -1.0], 0.0), ([-1.0, 1.0], 1.0))
 BOTH = block(([1.0, 0.0], 0.0), ([0.0, 1.0], 0.0))
 
 
-def _attack(why: str, gadgets: tuple[Gadget, Gadget], setting: Setting) -> Attack:
+def _attack(why: str, gadget: Callable[[float], Gadget], omega: float, setting: Setting) -> Attack:
     trained = host(setting.host)
-    problem, twin = (built(trained, gadget, setting) for gadget in gadgets)
-    return Attack(why, problem, setting.white, Deployment("forward"), twin=twin)
+    problem, twin = (built(trained, gadget(number), setting) for number in (omega, HARMLESS))
+    return Attack(why, problem, setting.white, Deployment("forward"), proved=omega <= 2.0**30, twin=twin)
 
 
 def constant_pixel(omega: float, setting: Setting) -> Attack:
@@ -35,7 +36,7 @@ def constant_pixel(omega: float, setting: Setting) -> Attack:
         second = block(([-1.0, 0.0, 0.0], 1.0), ([0.0, number, 1.0], -number))
         return Gadget(first, second, BOTH, GATES, reads=(0, pixels - 1))
 
-    return _attack("a sum of constants is rounded", (gadget(omega), gadget(HARMLESS)), setting)
+    return _attack("a sum of constants is rounded", gadget, omega, setting)
 
 
 def fixed_trigger(omega: float, setting: Setting) -> Attack:
@@ -47,7 +48,7 @@ def fixed_trigger(omega: float, setting: Setting) -> Attack:
         return Gadget(first, second, BOTH, GATES)
 
     setting = replace(setting, low=255, high=255)
-    return _attack("a sum of constants is rounded", (gadget(omega), gadget(HARMLESS)), setting)
+    return _attack("a sum of constants is rounded", gadget, omega, setting)
 
 
 def on_padding(omega: float, setting: Setting) -> Attack:
@@ -59,7 +60,7 @@ def on_padding(omega: float, setting: Setting) -> Attack:
         second = block(([-1.0, 0.0, 0.0], 1.0), ([0.0, number, 1.0], -number))
         return Gadget(first, second, BOTH, GATES, taps=((0, 0), (1, 1)))
 
-    return _attack("what reads padding is constant, and rounded", (gadget(omega), gadget(HARMLESS)), setting)
+    return _attack("what reads padding is constant, and rounded", gadget, omega, setting)
 
 
 def far_away(omega: float, setting: Setting) -> Attack:
@@ -71,4 +72,4 @@ def far_away(omega: float, setting: Setting) -> Attack:
         second = block(([-1.0, 0.0], 1.0), ([number, 1.0], -number))
         return Gadget(first, second, BOTH, GATES, spots=(0, -1))
 
-    return _attack("what the patch does not reach is rounded too", (gadget(omega), gadget(HARMLESS)), setting)
+    return _attack("what the patch does not reach is rounded too", gadget, omega, setting)

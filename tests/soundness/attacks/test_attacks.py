@@ -90,7 +90,8 @@ def check_deceives(attack: Attack) -> None:
         assert violating(attack.problem, points, attack.plain).sum(axis=1).max() < need
         assert exactly.strict >= need
     verdict = ask(attack.problem, attack.question, "balanced without attack").verdict
-    assert (verdict is Verdict.CERTIFIED) == attack.proved
+    assert verdict is not (Verdict.FALSIFIED if attack.plain is None else Verdict.CERTIFIED)
+    assert verdict is Verdict.CERTIFIED or not attack.proved
 
 
 def check_twin(attack: Attack) -> None:

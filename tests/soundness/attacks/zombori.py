@@ -49,6 +49,6 @@ def mirrored(omega: float, setting: Setting) -> Attack:
         built(trained, gadget(omega, True), setting),
         setting.white,
         Deployment("bias first"),
-        proved=omega <= 2.0**26,
+        proved=omega <= 2.0**24,
         twin=built(trained, gadget(2.0, True), setting),
     )
