@@ -9,12 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from verifluxa.certificate.check.run import check_certificate as check_certificate
     from verifluxa.flux.load import load_model as load_model
     from verifluxa.verify import verify as verify
 
 __version__ = "0.1.0"
 
-_PUBLIC = {"verify": "verifluxa.verify", "load_model": "verifluxa.flux.load"}
+_PUBLIC = {
+    "verify": "verifluxa.verify",
+    "load_model": "verifluxa.flux.load",
+    "check_certificate": "verifluxa.certificate.check.run",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -1,5 +1,6 @@
 """`cert keygen | sign | show | verify` on the certificate of a real run."""
 
+import gzip
 import stat
 from pathlib import Path
 
@@ -65,3 +66,31 @@ def test_show_says_that_it_verified_nothing(verifluxa, signed):
 
 def test_a_group_without_a_command_is_usage(verifluxa):
     assert verifluxa("cert", "forge").code == 2
+
+
+def test_a_certificate_is_recomputed_from_the_files_of_its_result(verifluxa, small):
+    assert verifluxa("verify", small, "--property", "universal", "--out", "out").code == 0
+    ran = verifluxa("cert", "check", "out/certificate.json")
+    assert ran.code == 0, ran.err
+    assert ran.out.startswith("accepted (it says: certified)\n")
+    assert "4 questions, 4 leaves recomputed" in ran.out
+    assert "not signed" in ran.out
+
+
+def test_a_certificate_of_another_model_is_rejected(verifluxa, small):
+    verifluxa("verify", small, "--property", "universal", "--out", "out")
+    ran = verifluxa("cert", "check", "out/certificate.json", "--model", "digits=digits/badnets.jld2")
+    assert ran.code == 1
+    assert ran.out.startswith("REJECTED")
+    assert "error[VF5050]" in ran.err
+    assert verifluxa("cert", "check", "missing.json").code == 1
+    assert verifluxa("cert", "check", "out/certificate.json", "--model", "digits").code == 2
+
+
+def test_tampered_evidence_is_rejected(verifluxa, small):
+    verifluxa("verify", small, "--property", "universal", "--out", "out")
+    path = Path("out/evidence.jsonl.gz")
+    lines = gzip.decompress(path.read_bytes()).splitlines(keepends=True)
+    path.write_bytes(gzip.compress(b"".join(lines[:2] + lines[3:])))
+    ran = verifluxa("cert", "check", "out/certificate.json")
+    assert (ran.code, ran.out.splitlines()[0]) == (1, "REJECTED (it says: certified)")

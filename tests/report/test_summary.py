@@ -20,6 +20,11 @@ def test_certified(problem, snapshot):
     assert text(result_of(problem, certified_outcomes())) == snapshot
 
 
+def test_certified_with_a_folder_says_how_to_check_it(problem):
+    lines = text(result_of(problem, certified_outcomes()), Path("out")).splitlines()
+    assert lines[-1] == "next: verifluxa cert check out/certificate.json"
+
+
 def test_falsified(problem, falsified, snapshot):
     assert text(result_of(problem, falsified)) == snapshot
 

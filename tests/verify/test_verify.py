@@ -229,6 +229,7 @@ def test_the_package_stays_callable_and_light():
 
     assert callable(verifluxa.verify)
     assert callable(verifluxa.load_model)
-    assert {"verify", "load_model"} <= set(dir(verifluxa))
+    assert callable(verifluxa.check_certificate)
+    assert {"verify", "load_model", "check_certificate"} <= set(dir(verifluxa))
     with pytest.raises(AttributeError):
         _ = verifluxa.nothing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -28,7 +29,7 @@ def group() -> typer.Typer:
         no_args_is_help=True,
         pretty_exceptions_enable=False,
     )
-    for command in (keygen, sign, show, verify):
+    for command in (keygen, sign, show, verify, check):
         app.command()(command)
     return app
 
@@ -98,6 +99,30 @@ def verify(
     verdict = f" (it says: {report.statement.verdict})" if report.statement is not None else ""
     print_words([f"{'accepted' if report.accepted else 'REJECTED'}: {certificate}{verdict}"])
     return 0 if report.accepted else 1
+
+
+def check(
+    certificate: Certificate,
+    spec: Annotated[str | None, typer.Option("--spec", metavar="FILE", help="The spec.")] = None,
+    model: Annotated[list[str] | None, typer.Option("--model", metavar="NAME=FILE", help="A model.")] = None,
+    data: Annotated[list[str] | None, typer.Option("--data", metavar="NAME=FILE", help="A data set.")] = None,
+    evidence: Annotated[Path | None, typer.Option("--evidence", metavar="FILE", help="The evidence.")] = None,
+) -> int:
+    """Recomputes every bound of a certificate with a small program of its own. Signatures are not looked at.
+
+    Exit 0 accepted, 1 rejected, 3 when leaves stay unrechecked. The files default to those that `result.json`
+    beside the certificate names.
+    """
+    from verifluxa.certificate.check.run import check_certificate
+    from verifluxa.cli.messages import show_error
+    from verifluxa.cli.output import print_words
+
+    models, datasets = pairs("--model", model), pairs("--data", data)
+    report = check_certificate(certificate, models, datasets, spec, evidence)
+    for reason in report.reasons:
+        show_error(reason)
+    print_words(replace(report, reasons=()).text().splitlines())
+    return report.exit_code
 
 
 def _release(resource: str | None, policy: Path | None, days: int | None) -> Release:

@@ -182,3 +182,5 @@ def _next(result: Result, out: Path | None) -> Iterator[str]:
     if result.verdict is Verdict.FALSIFIED:
         yield f"pictures: {out / 'pictures'}"
         yield f"next: verifluxa replay {out / 'result.json'}"
+    elif result.verdict is Verdict.CERTIFIED:
+        yield f"next: verifluxa cert check {out / 'certificate.json'}"
