@@ -14,8 +14,9 @@ import pytest
 from verifluxa.certificate.encode import encode_statement, indices_digest
 from verifluxa.certificate.evidence_file import EvidenceSummary, read_evidence
 from verifluxa.certificate.evidence_lines import End, Header, Record
-from verifluxa.certificate.of_result import EvidenceFile, certificate_of, selection_words
+from verifluxa.certificate.of_result import EvidenceFile, certificate_of
 from verifluxa.certificate.parse import parse_statement
+from verifluxa.certificate.selection import selection_words
 from verifluxa.errors import CertificateError, Span
 from verifluxa.evidence import Dropped, Node, Outcome
 from verifluxa.graph.graph import chain

@@ -10,11 +10,12 @@ from verifluxa.certificate.build import Facts, ModelFacts, PropertyFacts, build_
 from verifluxa.certificate.evidence_file import EvidenceSummary, EvidenceWriter
 from verifluxa.certificate.evidence_lines import header_of
 from verifluxa.certificate.population import population_bound
+from verifluxa.certificate.selection import selection_words
 from verifluxa.certificate.statement import NONE, Statement, Subject
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem
 from verifluxa.result.result import FileUsed, ModelUsed, PropertyResult, Result
-from verifluxa.spec.spec import DataDecl, Property, Selection, Spec
+from verifluxa.spec.spec import Property, Spec
 from verifluxa.verdict import Verdict
 
 
@@ -43,21 +44,6 @@ class EvidenceFile:
     def abandon(self) -> None:
         """Closes a file that was not finished; what it holds is no evidence."""
         self._writer.__exit__(None, None, None)
-
-
-def selection_words(selection: Selection, data: DataDecl) -> str:
-    """The selection rule in the spec's words: `take 100 where correct(digits, x) and label(x) != target`."""
-    conditions = []
-    if selection.correct is not None:
-        conditions.append(f"correct({selection.correct}, x)")
-    if selection.labels is not None:
-        conditions.append("label(x) in {" + ", ".join(str(label) for label in selection.labels) + "}")
-    if selection.label_is_not_target:
-        conditions.append("label(x) != target")
-    parts = ["all" if data.take is None else f"take {data.take}"]
-    if conditions:
-        parts.append("where " + " and ".join(conditions))
-    return " ".join(parts)
 
 
 def certificate_of(result: Result, spec: Spec, evidence: EvidenceSummary | None, time: datetime) -> Statement:

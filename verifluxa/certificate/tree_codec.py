@@ -1,10 +1,11 @@
 """Split trees as flat arrays in preorder, and back: compact, exact, and of bounded depth in JSON.
 
-A node is `[dropped]` (closed leaf), `[dropped, 0]` (open leaf) or `[dropped, split]`, followed in the list
-by its two subtrees. A split is `["b", coordinate, low_end, high_start]` or `["s", direction, cut]`, floats
-as shortest decimal strings. `dropped` groups the inputs that fell by equal rows:
-`[[rows, inputs], [rows, inputs, planes], ...]`. Inputs are sorted, so a tree has one encoding. Rows may be
--1 (this alternative stays open) or -2 (contradicted); see `verifluxa.evidence`.
+A node is `[dropped]` (leaf closed by counting), `[dropped, 0]` (open leaf), `[dropped, ["j", joint, clips,
+point]]` (leaf closed jointly, see `joint_codec`) or `[dropped, split]`, followed in the list by its subtrees.
+A split is `["b", coordinate, low_end, high_start]` or `["s", direction, cut]`, floats as shortest decimal
+strings. `dropped` groups the inputs that fell by equal rows: `[[rows, inputs], [rows, inputs, planes], ...]`.
+Inputs are sorted, so a tree has one encoding. Rows may be -1 (this alternative stays open) or -2
+(contradicted); see `verifluxa.evidence`.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from itertools import pairwise
 
 from verifluxa.certificate.document import Json
 from verifluxa.certificate.fields import wrong
+from verifluxa.certificate.joint_codec import decode_joint_leaf, encode_joint_leaf, indices, is_index
 from verifluxa.certificate.numbers import float_text, parse_float_text
 from verifluxa.evidence import CONTRADICTED, BoxSplit, Dropped, Node, Split, StripSplit
 
-LARGEST_INDEX = 2**31
 HALVES = 2
 
 
@@ -30,7 +31,8 @@ def encode_tree(root: Node) -> list[Json]:
     waiting = [root]
     while waiting:
         node = waiting.pop()
-        if len(node.children) != (HALVES if node.split else 0) or (node.split and node.closed):
+        closed_twice = node.split and (node.closed or node.joint)
+        if len(node.children) != (HALVES if node.split else 0) or closed_twice or (node.joint and not node.closed):
             raise ValueError("a split has two halves and a leaf has none")
         flat.append(_encode_node(node))
         waiting.extend(reversed(node.children))
@@ -75,6 +77,8 @@ def _encode_node(node: Node) -> Json:
     dropped = _encode_dropped(node.dropped)
     if node.split is not None:
         return [dropped, _encode_split(node.split)]
+    if node.joint is not None:
+        return [dropped, encode_joint_leaf(node)]
     return [dropped] if node.closed else [dropped, 0]
 
 
@@ -104,16 +108,18 @@ def _decode_node(item: Json, place: str) -> Node:
         return Node(dropped, closed=True)
     if type(item[1]) is int and item[1] == 0:
         return Node(dropped)
+    if isinstance(item[1], list) and item[1][:1] == ["j"]:
+        return decode_joint_leaf(dropped, item[1], place)
     return Node(dropped, _decode_split(item[1], place))
 
 
 def _decode_split(item: Json, place: str) -> Split:
     match item:
-        case ["b", int(coordinate), low, high] if _is_index(coordinate):
+        case ["b", int(coordinate), low, high] if is_index(coordinate):
             low_end, high_start = parse_float_text(low), parse_float_text(high)
             if low_end is not None and high_start is not None:
                 return BoxSplit(coordinate, low_end, high_start)
-        case ["s", int(direction), cut_text] if _is_index(direction):
+        case ["s", int(direction), cut_text] if is_index(direction):
             cut = parse_float_text(cut_text)
             if cut is not None:
                 return StripSplit(direction, cut)
@@ -135,18 +141,8 @@ def _decode_dropped(groups: Json, place: str) -> list[Dropped]:
 def _decode_group(group: Json, place: str) -> list[Dropped]:
     if not isinstance(group, list) or len(group) not in {2, 3}:
         raise wrong(place, "a group: [rows, inputs] or [rows, inputs, planes]", group)
-    rows = _indices(group[0], place, low=CONTRADICTED)
-    inputs, *more = [_indices(part, place) for part in group[1:]]
+    rows = indices(group[0], place, low=CONTRADICTED)
+    inputs, *more = [indices(part, place) for part in group[1:]]
     if not inputs or [] in group[2:]:
         raise wrong(place, "inputs, and planes where there are any", group)
     return [Dropped(number, rows, more[0] if more else ()) for number in inputs]
-
-
-def _indices(values: Json, place: str, low: int = 0) -> tuple[int, ...]:
-    if not isinstance(values, list) or not all(_is_index(value, low) for value in values):
-        raise wrong(place, "an array of indices", values)
-    return tuple(values)  # type: ignore[arg-type]
-
-
-def _is_index(value: Json, low: int = 0) -> bool:
-    return type(value) is int and low <= value < LARGEST_INDEX

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from verifluxa.certificate.check.chain import Layer
 from verifluxa.certificate.check.functions import Lines
@@ -40,16 +39,18 @@ class State:
         inputs: which input each entry of the batch is, shape (batch,).
         layers: bounds by layer.
         output_radius: shape (batch, outputs).
+        worst: the largest radius of any operation, shape (batch,).
     """
 
     inputs: Integers
     layers: list[LayerBounds]
     output_radius: Floats
+    worst: Floats
 
     def take(self, index: Integers) -> State:
         """Some entries, copied."""
         layers = [LayerBounds(b.radius[index], b.lower[index], b.upper[index]) for b in self.layers]
-        return State(self.inputs[index], layers, self.output_radius[index])
+        return State(self.inputs[index], layers, self.output_radius[index], self.worst[index])
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,17 +73,25 @@ class Bounder:
 
     def state(self, inputs: Integers) -> State:
         """Bounds every layer, first to last."""
-        state = State(inputs, [], np.zeros((len(inputs), 0)))
+        state = State(inputs, [], np.zeros((len(inputs), 0)), np.zeros(len(inputs)))
         size = np.broadcast_to(self.largest, (len(inputs), len(self.largest)))
         for index, layer in enumerate(self.chain[:-1]):
+            self._watch(layer, state, size)
             bounds = self._first(layer, inputs) if index == 0 else self._interval(index, state, size)
             state.layers.append(bounds)
             if index:
                 self._tighten(state, index)
             bounds.lines = layer.lines(bounds.lower, bounds.upper)
             size = self.size(index, state)
+        self._watch(self.chain[-1], state, size)
         state.output_radius = self.radius(len(self.chain) - 1, inputs, size)
         return state
+
+    def _watch(self, layer: Layer, state: State, size: Floats) -> None:
+        """Notes how large the radii get, also of the operations that a layer's form has swallowed."""
+        for relative, absolute in (*layer.watched, (layer.form.relative, layer.form.absolute)):
+            radius = size @ relative.T + absolute[state.inputs]
+            state.worst = np.maximum(state.worst, radius.max(axis=1, initial=0.0))
 
     def size(self, index: int, state: State) -> Floats:
         """The largest magnitudes of the state after a layer."""
@@ -108,10 +117,10 @@ class Bounder:
         most = most + (rows * form.offset[state.inputs[entries]]).sum(axis=1)
         weight = rows @ form.weight
         if not state.layers:
-            return most + weight @ self.reach.center + np.abs(weight) @ self.reach.half
+            return np.asarray(most + weight @ self.reach.center + np.abs(weight) @ self.reach.half)
         last, bounds = self.chain[-2], state.layers[-1]
         low, high = last.value(bounds.lower[entries]), last.value(bounds.upper[entries])
-        return most + (np.maximum(weight, 0.0) * high + np.minimum(weight, 0.0) * low).sum(axis=1)
+        return np.asarray(most + (np.maximum(weight, 0.0) * high + np.minimum(weight, 0.0) * low).sum(axis=1))
 
     def neuron_planes(self, state: State, index: int, entries: Integers, neurons: Integers, sign: float) -> Planes:
         """Upper planes of `sign * z` of neurons of a layer behind the first, errors included."""
@@ -170,11 +179,3 @@ class Bounder:
             most = planes.value + self.reach.spread(planes.slope)
             known = sign * ends[entries, neurons]
             ends[entries, neurons] = sign * np.minimum(known, most)
-
-
-def overflows(state: State, largest: float) -> NDArray[np.bool_]:
-    """Entries for which some value might overflow (or is no number at all): nothing is proved for them."""
-    fine = np.all(state.output_radius < largest, axis=1)
-    for bounds in state.layers:
-        fine &= np.all(bounds.radius < largest, axis=1)
-    return np.asarray(~fine)

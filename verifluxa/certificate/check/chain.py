@@ -45,11 +45,16 @@ class Form:
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """A form, and the function after it; None for the outputs. The first `linear` values stay as they are."""
+    """A form, and the function after it; None for the outputs. The first `linear` values stay as they are.
+
+    `watched` keeps (relative, absolute) errors of the operations before the last one that make up the form,
+    since a value may overflow in the middle and look harmless at the end.
+    """
 
     form: Form
     function: Function | None
     linear: int = 0
+    watched: tuple[tuple[Floats, Floats], ...] = ()
 
     def value(self, z: Floats) -> Floats:
         """The state after the function; the last axis counts values."""
@@ -80,7 +85,7 @@ def chain_of(constants: Constants, positions: Integers) -> tuple[Layer, ...]:
     walk = _Walk(constants, positions, Form(np.eye(size), nothing, np.zeros((size, size)), nothing))
     for index, step in enumerate(constants.steps):
         walk.take(index, step)
-    return (*walk.layers, Layer(walk.outputs(), None))
+    return (*walk.layers, Layer(walk.outputs(), None, 0, tuple(walk.watched)))
 
 
 class _Walk:
@@ -92,11 +97,13 @@ class _Walk:
         self.reached = reached
         self.form = form
         self.layers: list[Layer] = []
+        self.watched: list[tuple[Floats, Floats]] = []
 
     def take(self, index: int, step: Step) -> None:
         """Goes on over step `index`, which reads values `index` and gives values `index + 1`."""
         if step.taps is not None:
-            self.reached, self.form = self._linear(index, step.taps)
+            self.reached, self.form = self._linear(index, step.taps, step.small)
+            self.watched.append((self.form.relative, self.form.absolute))
         elif step.function is not None:
             self._bend(step.function, self.form, 0, step.function.error[self.rounding.arithmetic])
         elif step.pool is not None:
@@ -106,7 +113,7 @@ class _Walk:
         """All values of the last step; those that are not reached do not depend on the state."""
         return self._all_of(len(self.constants.steps), np.arange(self.constants.values[-1].shape[1]))
 
-    def _linear(self, index: int, taps: Taps) -> tuple[Integers, Form]:
+    def _linear(self, index: int, taps: Taps, small: Taps | None) -> tuple[Integers, Form]:
         value, radius = self.constants.values[index], self.constants.radii[index + 1]
         everything = len(self.reached) == taps.inputs
         rows, local = taps.local(self.reached)
@@ -116,6 +123,12 @@ class _Walk:
         weight, relative = local @ form.weight, safety * size @ form.relative
         relative += coefficient * (size @ (np.abs(form.weight) + form.relative))
         absolute = (safety * form.absolute + coefficient * (np.abs(form.offset) + form.absolute)) @ size.T
+        if taps.terms:
+            absolute += SAFETY * self.rounding.tiny() * size.sum(axis=1)
+        if small is not None:
+            flushed = SAFETY * np.abs(small.local(self.reached)[1])
+            relative += flushed @ (np.abs(form.weight) + form.relative)
+            absolute += (np.abs(form.offset) + form.absolute) @ flushed.T
         if everything:
             offset = form.offset @ local.T + taps.bias[rows]
             absolute += coefficient * np.abs(taps.bias[rows]) + self.rounding.tiny(taps.terms)
@@ -127,7 +140,8 @@ class _Walk:
 
     def _bend(self, function: Function, form: Form, linear: int, error: float) -> None:
         """Puts a layer down; the values are now its state, with the function's own error."""
-        self.layers.append(Layer(form, function, linear))
+        self.layers.append(Layer(form, function, linear, tuple(self.watched)))
+        self.watched = []
         size = len(form.weight)
         count = len(form.offset)
         absolute = np.full((count, size), error + self.rounding.tiny())

@@ -33,7 +33,9 @@ def clip(bounder: Bounder, state: State, planes: Planes) -> NDArray[np.bool_]:
         bounds = state.layers[index]
         if index:
             bounds.radius = bounder.radius(index, state.inputs, bounder.size(index - 1, state))
-        entries, neurons = np.nonzero(layer.undecided(bounds.lower, bounds.upper, linear=True))
+        # The first layer's planes cost nothing, so all of its values are clipped.
+        mask = layer.undecided(bounds.lower, bounds.upper, linear=True) if index else bounds.lower < bounds.upper
+        entries, neurons = np.nonzero(mask)
         for sign, ends in ((1.0, bounds.upper), (-1.0, bounds.lower)):
             inner = _neuron(bounder, state, index, (entries, neurons), sign)
             most = _most(bounder, inner, Planes(planes.value[entries], planes.slope[entries]))

@@ -9,7 +9,7 @@ import numpy as np
 
 from verifluxa.certificate.check.functions import Function, function_of
 from verifluxa.certificate.check.linear import Floats, Integers, Taps, pool_index, taps_of
-from verifluxa.certificate.check.rounding import SAFETY, Rounding, rounding_of
+from verifluxa.certificate.check.rounding import SAFETY, TINY, Rounding, rounding_of
 from verifluxa.errors import CertificateError
 from verifluxa.graph import ops
 from verifluxa.graph.graph import Graph
@@ -17,9 +17,13 @@ from verifluxa.graph.graph import Graph
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One operation of the chain; exactly one of `taps`, `function`, `pool` is there."""
+    """One operation of the chain; exactly one of `taps`, `function`, `pool` is there.
+
+    `small` has those of the weights that a deployment may flush to zero, where there are any.
+    """
 
     taps: Taps | None = None
+    small: Taps | None = None
     function: Function | None = None
     pool: Integers | None = None
 
@@ -55,7 +59,7 @@ def steps_of(graph: Graph) -> tuple[Step, ...]:
         nodes = nodes[:-1]
     steps = []
     for index, node in enumerate(nodes):
-        step = _step(node.op, graph.nodes[index].shape)
+        step = _step(node.op, graph.nodes[index].shape, graph.dtype)
         if step is None:
             raise _unknown(index, node.op)
         steps.append(step)
@@ -71,10 +75,14 @@ def _unknown(index: int, op: ops.Op) -> CertificateError:
     )
 
 
-def _step(op: ops.Op, shape: ops.Shape) -> Step | None:
+def _step(op: ops.Op, shape: ops.Shape, dtype: str) -> Step | None:
     taps, function = taps_of(op, shape), function_of(op)
+    if taps is not None and not (np.isfinite(taps.weight).all() and np.isfinite(taps.bias).all()):
+        return None
+    if isinstance(op, ops.Divide) and np.abs(op.divisor).min() < TINY[dtype]:
+        return None  # a deployment may flush it to zero
     if taps is not None:
-        return Step(taps=taps)
+        return Step(taps, taps.subnormal(TINY[dtype]) if taps.terms else None)
     if function is not None:
         return Step(function=function)
     return Step(pool=pool_index(op, shape)) if isinstance(op, ops.MaxPool) else None
@@ -104,7 +112,7 @@ def constants_of(graph: Graph, inputs: Floats, arithmetic: str) -> Constants:
 
 def _walk(step: Step, value: Floats, radius: Floats, rounding: Rounding) -> tuple[Floats, Floats]:
     if step.taps is not None:
-        return _linear(step.taps, value, radius, rounding)
+        return _linear(step.taps, step.small, (value, radius), rounding)
     if step.function is not None:
         result = step.function.value(value)
         error = step.function.error[rounding.arithmetic] * np.maximum(1.0, np.abs(result))
@@ -115,11 +123,14 @@ def _walk(step: Step, value: Floats, radius: Floats, rounding: Rounding) -> tupl
     return filled[:, step.pool].max(axis=2), spread[:, step.pool].max(axis=2)
 
 
-def _linear(taps: Taps, value: Floats, radius: Floats, rounding: Rounding) -> tuple[Floats, Floats]:
+def _linear(taps: Taps, small: Taps | None, known: tuple[Floats, Floats], rounding: Rounding) -> tuple[Floats, Floats]:
+    value, radius = known
     result = taps.apply(value) + taps.bias
     if taps.terms == 0:
         return result, taps.apply(radius, absolute=True)
-    coefficient = rounding.coefficient(taps.terms)
-    magnitude = taps.apply(np.abs(value) + radius, absolute=True) + np.abs(taps.bias)
-    grown = SAFETY * taps.apply(radius, absolute=True)
-    return result, grown + coefficient * magnitude + rounding.tiny(taps.terms)
+    size = np.abs(value) + radius
+    magnitude = taps.apply(size, absolute=True) + np.abs(taps.bias)
+    grown = SAFETY * taps.apply(radius, absolute=True) + rounding.coefficient(taps.terms) * magnitude
+    if small is not None:
+        grown = grown + SAFETY * small.apply(size, absolute=True)
+    return result, grown + rounding.tiny(taps.terms) + SAFETY * rounding.tiny() * taps.reach

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -62,9 +62,14 @@ class Taps:
         return rows, local
 
     @cached_property
-    def whole(self) -> tuple[Integers, Floats]:
-        """`local` for all inputs."""
-        return self.local(np.arange(self.inputs))
+    def reach(self) -> Floats:
+        """The sum of |W| of each output: how far operands that are flushed to zero move it, per unit."""
+        return np.asarray(np.where(self.index >= 0, np.abs(self.weight), 0.0).sum(axis=1))
+
+    def subnormal(self, least: float) -> Taps | None:
+        """The weights below `least`, which a deployment may flush to zero; None where there are none."""
+        small = (self.weight != 0) & (np.abs(self.weight) < least)
+        return replace(self, weight=np.where(small, self.weight, 0.0)) if small.any() else None
 
 
 def windows(sizes: Sizes, window: Sizes, stride: Sizes, pads: tuple[Sizes, Sizes], dilation: Sizes) -> Integers:

@@ -31,11 +31,13 @@ class Claim:
 
     Attributes:
         indices: positions of the counted inputs in the data file.
+        excluded: the other positions.
         doubtful: those for which `correct` lies within the error of evaluation; either answer is allowed.
         inputs, labels: the counted inputs, shape (N, *input shape), and their labels.
         places: (row, column) of each placement.
         positions: for each placement the flat input values that the trigger replaces, shape (P, d).
         lower, upper: ends of each trigger value; `step` 1 on the grid of levels, 0 where continuous.
+        targets: the class of each violation, None where there is no single one.
         violations: for each violation and label the alternatives.
         selections: inputs (indices into `inputs`) of each selection.
         needs: how many of a selection must violate together.
@@ -45,6 +47,7 @@ class Claim:
     """
 
     indices: tuple[int, ...]
+    excluded: tuple[int, ...]
     doubtful: tuple[int, ...]
     inputs: Floats
     labels: Integers
@@ -53,6 +56,7 @@ class Claim:
     lower: float
     upper: float
     step: int
+    targets: tuple[int | None, ...]
     violations: tuple[tuple[tuple[Alternative, ...], ...], ...]
     selections: tuple[tuple[int, ...], ...]
     needs: tuple[int, ...]
@@ -118,6 +122,7 @@ def claim_of(statement: Statement, sources: Sources, frozen: tuple[int, ...]) ->
     universal = isinstance(statement, RateBound)
     return Claim(
         indices=indices,
+        excluded=tuple(index for index in range(len(sources.data.labels)) if index not in set(indices)),
         doubtful=doubtful,
         inputs=sources.data.inputs[list(indices)],
         labels=labels,
@@ -126,6 +131,7 @@ def claim_of(statement: Statement, sources: Sources, frozen: tuple[int, ...]) ->
         lower=_outward(trigger.low, -1),
         upper=_outward(trigger.high, 1),
         step=trigger.step or 0,
+        targets=statement.targets if universal and statement.targets else (None,),
         violations=_violations(statement, graph.output_shape[0]),
         selections=selections,
         needs=tuple(_need(statement, len(items)) for items in selections),

@@ -81,7 +81,7 @@ class Reach:
         plain = np.abs(rows) @ self.half
         if not len(self.directions):
             return plain
-        return np.minimum(plain, self._dual(rows, self._ridge(rows)))
+        return np.minimum(plain, self.dual(rows, self._ridge(rows)))
 
     def spread_both(self, rows: Floats) -> tuple[Floats, Floats]:
         """Upper bounds of `row.t` and of `-row.t`, with better multipliers for the few rows that all inputs share."""
@@ -89,11 +89,12 @@ class Reach:
         up, down = plain, plain
         if len(self.directions) and len(rows):
             for beta in self._reweighted(rows):
-                up = np.minimum(up, self._dual(rows, beta))
-                down = np.minimum(down, self._dual(-rows, -beta))
+                up = np.minimum(up, self.dual(rows, beta))
+                down = np.minimum(down, self.dual(-rows, -beta))
         return up, down
 
-    def _dual(self, rows: Floats, beta: Floats) -> Floats:
+    def dual(self, rows: Floats, beta: Floats) -> Floats:
+        """The upper bounds that multipliers (K, m) give; valid for any."""
         rest = np.abs(rows - beta @ self.directions) @ self.half
         return rest + np.abs(beta) @ self.width + beta @ self.shift
 
@@ -146,7 +147,7 @@ def _regular(normal: Floats, diagonal: Floats) -> Floats:
     """`normal + diag(diagonal)`, kept away from singular."""
     size = normal.shape[-1]
     trace = np.trace(normal, axis1=-2, axis2=-1)[..., None]
-    return normal + (diagonal + 1e-9 * trace + 1e-9)[..., None] * np.eye(size)
+    return np.asarray(normal + (diagonal + 1e-9 * trace + 1e-9)[..., None] * np.eye(size))
 
 
 def _solve(normal: Floats, right: Floats) -> Floats:

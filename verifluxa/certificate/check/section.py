@@ -8,12 +8,13 @@ from fractions import Fraction
 
 import numpy as np
 
-from verifluxa.certificate.check.bounds import Bounder, overflows
+from verifluxa.certificate.check.bounds import Bounder
 from verifluxa.certificate.check.chain import chain_of
 from verifluxa.certificate.check.constants import Constants, constants_of
+from verifluxa.certificate.check.judge import Place
 from verifluxa.certificate.check.linear import Floats
 from verifluxa.certificate.check.lower import Claim, Pair
-from verifluxa.certificate.check.tree import Asked, Place, check_tree, root_region
+from verifluxa.certificate.check.tree import Asked, check_tree, root_region
 from verifluxa.certificate.evidence_lines import Header, Record, Row
 from verifluxa.errors import CertificateError
 from verifluxa.evidence import Witness
@@ -28,7 +29,8 @@ class Tally:
 
     Attributes:
         verdicts: number of records by verdict.
-        leaves: leaves that were recomputed.
+        written: leaves of all trees.
+        leaves: those that were recomputed.
         proved: the largest share of a selection that may violate together, as far as it was recomputed.
         unrechecked: leaves of certified questions that this checker could not decide.
         reproduced: witnesses that were evaluated again and violate.
@@ -36,6 +38,7 @@ class Tally:
     """
 
     verdicts: Counter[Verdict] = field(default_factory=Counter)
+    written: int = 0
     leaves: int = 0
     proved: Fraction = Fraction(0)
     unrechecked: int = 0
@@ -59,6 +62,8 @@ class Section:
             for place in range(len(claim.places))
             for violation, selection in claim.pairs
         }
+        self.shown: dict[tuple[tuple[tuple[str, int], ...], int | None], list[tuple[int, ...]]] = {}
+        self._by_selection: dict[int, list[Verdict]] = {}
         self._place: tuple[int, Place] | None = None
 
     def record(self, record: Record) -> None:
@@ -72,6 +77,8 @@ class Section:
             raise _wrong("VF5053", f"question {list(record.question)} is not asked, or stands twice")
         self.open.discard(record.question)
         self.tally.verdicts[record.verdict] += 1
+        self.tally.written += record.leaves
+        self._by_selection.setdefault(record.question.selection, []).append(record.verdict)
         count = len(self.claim.selections[record.question.selection])
         proved = count
         if record.verdict is Verdict.CERTIFIED:
@@ -89,6 +96,12 @@ class Section:
         if self.open:
             raise _wrong("VF5053", f"{len(self.open)} questions have no answer")
         return self.tally
+
+    def certified_inputs(self) -> int | None:
+        """How many inputs are certified at every placement; None where questions speak of several inputs."""
+        if self.claim.needs != (1,) * len(self.claim.indices) or any(len(s) != 1 for s in self.claim.selections):
+            return None
+        return sum(all(item is Verdict.CERTIFIED for item in verdicts) for verdicts in self._by_selection.values())
 
     def _certified(self, record: Record) -> int:
         if record.tree is None:
@@ -121,7 +134,7 @@ class Section:
             root = Bounder(chain, root_region(self.claim, np.zeros((0, self.claim.positions.shape[1]))))
             state = root.state(np.arange(len(self.claim.labels)))
             largest = self.constants.rounding.largest
-            unusable = overflows(state, largest)
+            unusable = ~(state.worst < largest)
             for radius in self.constants.radii:
                 unusable |= ~(radius < largest).all(axis=1)
             self._place = (number, Place(chain, root, state, unusable, largest))
@@ -130,6 +143,12 @@ class Section:
     def _falsified(self, record: Record) -> None:
         if record.witness is None:
             raise _wrong("VF5057", f"question {list(record.question)} is called falsified without a trigger")
+        row, column = self.claim.places[record.question.placement]
+        key = (("column", column), ("row", row)), self.claim.targets[record.question.violation]
+        shown = tuple(
+            sorted(self.claim.indices[index] for index in record.witness.inputs if index < len(self.claim.indices))
+        )
+        self.shown.setdefault(key, []).append(shown)
         if self.constants is None:
             self.tally.unrechecked += 1
             return

@@ -8,25 +8,12 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from verifluxa.certificate.check.bounds import Bounder, State, overflows
-from verifluxa.certificate.check.chain import Layer
-from verifluxa.certificate.check.clip import clip
-from verifluxa.certificate.check.linear import Floats, Integers
+from verifluxa.certificate.check.joint import Open, check_joint
+from verifluxa.certificate.check.judge import Entry, Judge, Place, refused
+from verifluxa.certificate.check.linear import Floats
 from verifluxa.certificate.check.lower import Alternative, Claim, Pair
 from verifluxa.certificate.check.region import MARGIN, Region
-from verifluxa.errors import CertificateError
 from verifluxa.evidence import CONTRADICTED, OPEN, BoxSplit, Dropped, Node, Split
-
-
-@dataclass(frozen=True, eq=False)
-class Place:
-    """A placement: its chain, the bounds of all inputs on the whole box, and which inputs overflow anyway."""
-
-    chain: tuple[Layer, ...]
-    root: Bounder
-    state: State
-    unusable: NDArray[np.bool_]
-    largest: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,26 +69,35 @@ def check_tree(claim: Claim, place: Place, asked: Asked, root: Node) -> Checked:
             halves = _halves(visit.region, visit.node.split, claim)
             waiting += [_Visit(n, half, fallen) for n, half in zip(visit.node.children, halves, strict=True)]
             continue
-        left = sum(
-            any((index, number) not in fallen for number in range(len(alternatives)))
-            for index, alternatives in asked.alternatives.items()
-        )
-        if not visit.node.closed or left >= asked.need:
-            raise _refused("VF5055", f"a leaf leaves {left} inputs, which is not fewer than {asked.need}", visit.region)
-        proved, leaves = max(proved, left), leaves + 1
+        proved, leaves = max(proved, _left(claim, place, asked, visit, fallen)), leaves + 1
     return Checked(proved, leaves)
+
+
+def _left(claim: Claim, place: Place, asked: Asked, visit: _Visit, fallen: frozenset[tuple[int, int]]) -> int:
+    """The most inputs that can violate together at a leaf, which must be fewer than needed."""
+    still = {
+        index: {number: item for number, item in enumerate(alternatives) if (index, number) not in fallen}
+        for index, alternatives in asked.alternatives.items()
+    }
+    still = {index: alternatives for index, alternatives in still.items() if alternatives}
+    if visit.node.joint is not None:
+        judge = Judge(claim, place, visit.region, sorted(still))
+        return 0 if judge.empty else check_joint(judge, visit.node, Open(still, asked.rows, asked.need))
+    if not visit.node.closed or len(still) >= asked.need:
+        raise refused("VF5055", f"a leaf leaves {len(still)} inputs, {asked.need} are needed", visit.region)
+    return len(still)
 
 
 def _halves(region: Region, split: Split, claim: Claim) -> tuple[Region, Region]:
     if isinstance(split, BoxSplit):
         at = split.coordinate
         if at >= len(region.lower) or not _adjacent(region, split, claim):
-            raise _refused("VF5055", f"a split of value {at} does not cover its box", region)
+            raise refused("VF5055", f"a split of value {at} does not cover its box", region)
         upper, lower = region.upper.copy(), region.lower.copy()
         upper[at], lower[at] = split.low_end, split.high_start
         return replace(region, upper=upper), replace(region, lower=lower)
     if split.direction >= len(region.directions):
-        raise _refused("VF5055", f"a split of strip {split.direction}, which is not stored", region)
+        raise refused("VF5055", f"a split of strip {split.direction}, which is not stored", region)
     high, low = region.high.copy(), region.low.copy()
     high[split.direction] = min(high[split.direction], split.cut)
     low[split.direction] = max(low[split.direction], split.cut)
@@ -120,135 +116,40 @@ def _adjacent(region: Region, split: BoxSplit, claim: Claim) -> bool:
 
 def _fallen(claim: Claim, place: Place, asked: Asked, visit: _Visit) -> frozenset[tuple[int, int]]:
     """The (input, alternative) pairs that the node's records drop, each one recomputed."""
-    dropped = visit.node.dropped
-    if not dropped:
+    if not visit.node.dropped:
         return frozenset()
-    plain: list[_Entry] = []
-    clipped: list[_Entry] = []
-    for record in dropped:
-        for entry in _entries(asked, record, visit.region):
-            (clipped if record.planes else plain).append(entry)
-    bounder, state, at = _bounds(place, visit.region, sorted({record.input for record in dropped}))
-    if not bounder.reach.empty:
-        _check_plain(claim, bounder, state, at, plain)
-        _check_clipped(claim, bounder, state, at, clipped)
-        if place.unusable[[record.input for record in dropped]].any() or overflows(state, place.largest).any():
-            raise _refused("VF5054", "an input is dropped although its values might overflow", visit.region)
+    plain: list[Entry] = []
+    clipped: list[Entry] = []
+    for record in visit.node.dropped:
+        (clipped if record.planes else plain).extend(_entries(asked, record, visit.region))
+    judge = Judge(claim, place, visit.region, sorted({record.input for record in visit.node.dropped}))
+    if not judge.empty:
+        for entries, holds in ((plain, judge.plain(plain)), (clipped, judge.clipped(clipped))):
+            _demand(judge, entries, holds)
     return frozenset((entry.input, entry.number) for entry in (*plain, *clipped))
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """One alternative of one input that a record drops, by a row below zero or (None) by contradiction."""
-
-    input: int
-    number: int
-    alternative: Alternative
-    row: Pair | None
-    planes: tuple[Pair, ...]
+def _demand(judge: Judge, entries: list[Entry], holds: NDArray[np.bool_]) -> None:
+    for entry, held in zip(entries, holds, strict=True):
+        if not held:
+            raise refused("VF5054", f"input {entry.input} is dropped, but it may still violate there", judge.region)
+        if not judge.usable(entry.input):
+            raise refused("VF5054", f"input {entry.input} is dropped, but its values might overflow", judge.region)
 
 
-def _entries(asked: Asked, record: Dropped, region: Region) -> list[_Entry]:
+def _entries(asked: Asked, record: Dropped, region: Region) -> list[Entry]:
+    """What a record says of each alternative; those that it leaves out at the end stay open."""
     alternatives = asked.alternatives.get(record.input)
     if alternatives is None or len(record.rows) > len(alternatives):
-        raise _refused("VF5054", f"input {record.input} is dropped with other alternatives than it has", region)
+        raise refused("VF5054", f"input {record.input} is dropped with other alternatives than it has", region)
+    planes = [asked.rows[item] if item < len(asked.rows) else None for item in record.planes]
     entries = []
     for number, (row, alternative) in enumerate(zip(record.rows, alternatives, strict=False)):
         if row == OPEN:
             continue
-        named = [asked.rows[item] if item < len(asked.rows) else None for item in record.planes]
-        chosen = None if row == CONTRADICTED or row >= len(asked.rows) else asked.rows[row]
-        if (row != CONTRADICTED and chosen not in alternative) or any(item not in alternative for item in named):
-            raise _refused("VF5054", f"input {record.input} is dropped by a row of another alternative", region)
-        entries.append(
-            _Entry(record.input, number, alternative, chosen, tuple(item for item in named if item is not None))
-        )
+        named = None if row == CONTRADICTED or row >= len(asked.rows) else asked.rows[row]
+        if (row != CONTRADICTED and named not in alternative) or any(pair not in alternative for pair in planes):
+            raise refused("VF5054", f"input {record.input} is dropped by a row of another alternative", region)
+        known = tuple(pair for pair in planes if pair is not None)
+        entries.append(Entry(record.input, number, alternative, named, known))
     return entries
-
-
-def _bounds(place: Place, region: Region, inputs: list[int]) -> tuple[Bounder, State, dict[int, int]]:
-    """Bounds of the inputs on the region; those of the whole box are kept with the placement."""
-    whole = place.root.region
-    if not region.cut and (region.lower == whole.lower).all() and (region.upper == whole.upper).all():
-        return place.root, place.state, {index: index for index in range(len(place.state.inputs))}
-    bounder = Bounder(place.chain, region)
-    state = bounder.state(np.array(inputs, dtype=np.int64))
-    return bounder, state, {index: place for place, index in enumerate(inputs)}
-
-
-def _check_plain(claim: Claim, bounder: Bounder, state: State, at: dict[int, int], entries: list[_Entry]) -> None:
-    where = np.array([at[entry.input] for entry in entries], dtype=np.int64)
-    crossed = np.zeros(len(where), dtype=bool)
-    for bounds in state.layers:
-        crossed |= np.asarray((bounds.lower > bounds.upper).any(axis=1))[where]
-    _demand(entries, crossed | _below(claim, bounder, state, where, entries), bounder.region)
-
-
-def _check_clipped(claim: Claim, bounder: Bounder, state: State, at: dict[int, int], entries: list[_Entry]) -> None:
-    """Entries with equally many rounds go together."""
-    for rounds in sorted({len(entry.planes) for entry in entries}):
-        group = [entry for entry in entries if len(entry.planes) == rounds]
-        own = state.take(np.array([at[entry.input] for entry in group], dtype=np.int64))
-        everyone = np.arange(len(group))
-        gone = np.zeros(len(group), dtype=bool)
-        for layer, bounds in zip(bounder.chain, own.layers, strict=False):
-            bounds.lines = layer.lines(bounds.lower, bounds.upper)
-        for number in range(rounds):
-            rows = _rows(claim, [entry.planes[number] for entry in group])
-            planes = bounder.output_rows(own, everyone, rows, np.full(len(group), claim.gap))
-            gone |= clip(bounder, own, planes)
-        _demand(group, gone | _below(claim, bounder, own, everyone, group), bounder.region)
-
-
-def _below(claim: Claim, bounder: Bounder, state: State, where: Integers, entries: list[_Entry]) -> NDArray[np.bool_]:
-    """Whether the named row of each entry is below zero on the whole region; else, whether any of its rows is."""
-    found = np.zeros(len(entries), dtype=bool)
-    named = [(number, entry.row) for number, entry in enumerate(entries) if entry.row is not None]
-    _mark(claim, bounder, state, where, named, found)
-    missing = [(number, pair) for number in np.flatnonzero(~found) for pair in entries[number].alternative]
-    _mark(claim, bounder, state, where, missing, found)
-    return found
-
-
-def _mark(
-    claim: Claim,
-    bounder: Bounder,
-    state: State,
-    where: Integers,
-    tries: list[tuple[int, Pair]],
-    found: NDArray[np.bool_],
-) -> None:
-    if not tries:
-        return
-    numbers = np.array([number for number, _ in tries], dtype=np.int64)
-    rows, gaps = _rows(claim, [pair for _, pair in tries]), np.full(len(tries), claim.gap)
-    planes = bounder.output_rows(state, where[numbers], rows, gaps)
-    most = np.minimum(
-        planes.value + bounder.reach.spread(planes.slope), bounder.output_most(state, where[numbers], rows, gaps)
-    )
-    found[numbers[most < 0]] = True
-
-
-def _rows(claim: Claim, pairs: list[Pair]) -> Floats:
-    rows = np.zeros((len(pairs), claim.classes))
-    at = np.arange(len(pairs))
-    rows[at, [first for first, _ in pairs]] = 1.0
-    rows[at, [second for _, second in pairs]] = -1.0
-    return rows
-
-
-def _demand(entries: list[_Entry], holds: NDArray[np.bool_], region: Region) -> None:
-    if not holds.all():
-        entry = entries[int(np.argmin(holds))]
-        raise _refused("VF5054", f"input {entry.input} is dropped, but it may still violate there", region)
-
-
-def _refused(code: str, what: str, region: Region) -> CertificateError:
-    widths = region.upper - region.lower
-    return CertificateError(
-        code,
-        f"the proof does not hold: {what}",
-        place=f"a domain with widths {', '.join(f'{width:g}' for width in widths[:16])}",
-        expected="every drop recomputed, every leaf with fewer inputs than needed, no part of the domain left out",
-        remedy="do not trust this certificate; verify the model again",
-    )
