@@ -57,6 +57,12 @@ Stage = AttackStage | BoundStage | BranchStage
 STAGES: dict[str, type[Stage]] = {"attack": AttackStage, "bound": BoundStage, "branch": BranchStage}
 METHODS = ("interval", "crown")
 BACK_ENDS = ("native",)
+_EXPECTED = {
+    "str": "a text",
+    "bool": "true or false",
+    "int": "a whole number from 0, below a billion",
+    "float": "a number above 0, below a billion",
+}
 _HEAD = {"schema", "name", "description", "bounds", "seed", "stage"}
 
 
@@ -109,8 +115,10 @@ def parse_strategy(shelved: Shelved) -> Strategy:
         document = tomllib.loads(shelved.text)
     except tomllib.TOMLDecodeError as error:
         raise _wrong(shelved, f"it is not valid TOML: {error}") from None
+    except RecursionError:
+        raise _wrong(shelved, "its brackets are nested too deeply") from None
     _known(shelved, document, _HEAD, "the file")
-    if document.get("schema") != 1:
+    if document.get("schema") != 1 or document["schema"] is True:
         raise _wrong(shelved, "it has no `schema = 1`")
     bounds = document.get("bounds", "native")
     if bounds not in BACK_ENDS:
@@ -129,7 +137,7 @@ def _stage(shelved: Shelved, table: Any) -> Stage:
     if not isinstance(table, Mapping):
         raise _wrong(shelved, "a stage is not a table")
     kind = table.get("kind")
-    if kind not in STAGES:
+    if not isinstance(kind, str) or kind not in STAGES:
         raise _wrong(shelved, f"there is no stage of kind {kind!r}", "one of " + ", ".join(STAGES))
     row = STAGES[kind]
     allowed = {f.name: f.type for f in fields(row)}
@@ -138,6 +146,8 @@ def _stage(shelved: Shelved, table: Any) -> Stage:
     stage = row(**values)
     if isinstance(stage, BoundStage) and stage.method not in METHODS:
         raise _wrong(shelved, f"there is no bound method {stage.method!r}", "one of " + ", ".join(METHODS))
+    if isinstance(stage, AttackStage) and not (stage.starts and stage.refine_starts):
+        raise _wrong(shelved, "an attack has no starting point", "`starts` and `refine_starts` from 1")
     return stage
 
 
@@ -149,7 +159,7 @@ def _value(shelved: Shelved, key: str, value: Any, kind: str) -> Any:
         return float(value)
     if number and kind == "int" and isinstance(value, int) and 0 <= value < 10**9:
         return value
-    raise _wrong(shelved, f"`{key}` is {value!r}", f"a nonnegative {'number' if kind != 'str' else 'text'}")
+    raise _wrong(shelved, f"`{key}` is {value!r}", _EXPECTED[kind])
 
 
 def _known(shelved: Shelved, table: Mapping[str, Any], allowed: set[str], where: str) -> None:
