@@ -14,12 +14,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.soundness.exact import Exact
+from tests.soundness.exact import Exact, objects
 from tests.soundness.truth import Answers, Oracle, Point, any_alternative
 from verifluxa.graph.graph import Graph
 from verifluxa.question import Problem, Question
 
 Floats = NDArray[np.float64]
+
+
+class Floating(Exact):
+    """Float64 values in place of exact ones."""
+
+    def fractions(self) -> NDArray[np.object_]:
+        """The floats, exactly."""
+        return objects([Fraction(value) for value in self.numerators.ravel().tolist()], self.shape)
 
 
 class FloatOracle(Oracle):
@@ -49,7 +57,7 @@ class FloatOracle(Oracle):
         by_label = self.problem.violations[question.violation].by_label
         options = [by_label[int(label)] for label in self.problem.labels[chosen]]
         met = np.where(self.problem.rows.closed, rows >= 0, rows > 0)
-        values = Exact(rows.astype(object), 1)
+        values = Floating(rows.astype(object), 1)
         return Answers(points, values, any_alternative(met, options), any_alternative(rows > 0, options))
 
     def _rows(self, question: Question, triggers: Floats) -> Floats:

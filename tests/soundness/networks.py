@@ -135,6 +135,23 @@ def problems(draw: st.DrawFn) -> Problem:
     return digested(replace(problem, graph=chain(shape, [*ops, Shift(lowered)])))
 
 
+@st.composite
+def crowds(draw: st.DrawFn) -> Problem:
+    """Many questions that share bounds: several places, all targets or every input alone."""
+    numbers, shape, classes = draw(NUMBERS), draw(st.sampled_from(SHAPES[2:])), 3
+    size = draw(st.sampled_from([(1, 1), (1, 2)]))
+    fitting = [(r, c) for r in range(shape[1]) for c in range(shape[2] - size[1] + 1)]
+    spots = draw(st.lists(st.sampled_from(fitting), min_size=2, max_size=3, unique=True))
+    stamps = tuple(patch(shape, size, spot) for spot in spots)
+    pixels = len(stamps[0].stamp.positions)
+    family = Family(stamps, Domain(np.zeros(pixels), np.full(pixels, float(LEVELS[pixels])), np.ones(pixels)))
+    images = numbers.images(draw(st.integers(3, 6)), shape)
+    labels = [0, 1, *numbers.labels(len(images) - 2, classes)]
+    ask = Ask(targets=draw(st.sampled_from([(), (0, 1, 2), (2, 0)])), need=draw(st.integers(1, 3)))
+    ask = replace(ask, per_input=draw(st.booleans()))
+    return make_problem(chain(shape, draw(bodies(shape, classes, numbers))), images, labels, family, ask)
+
+
 def threshold(problem: Problem) -> Fraction:
     """The middle one of the inputs' peaks: the most that the best alternative's least row reaches anywhere."""
     (question,) = problem.all_questions()

@@ -10,17 +10,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.soundness.build import digested
-from tests.soundness.engine import STRATEGIES, TRICKS, answer
+from tests.soundness.engine import STRATEGIES, TRICKS, answer, strategy
 from tests.soundness.judge import judge
 from tests.soundness.judge_floats import judge_float32
-from tests.soundness.networks import hardest, problems
+from tests.soundness.networks import crowds, hardest, problems
 from tests.soundness.truth import Oracle
 from verifluxa.question import Problem
+from verifluxa.strategy.decide import decide
 from verifluxa.verdict import Verdict
 
 SHIFTS = st.integers(0, 1)
 SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large)
-LITTLE = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=SLOW)
+LITTLE = settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=SLOW)
 MUCH = settings(max_examples=2000, deadline=None, derandomize=True, suppress_health_check=SLOW)
 FEW = 300
 """Boxes that a question may cost."""
@@ -70,6 +71,32 @@ def test_other_strategies_agree_with_enumeration(problem: Problem, shift: int) -
 @given(problems(), SHIFTS)
 def test_float32_agrees_with_enumeration(problem: Problem, shift: int) -> None:
     check_floats(problem, shift)
+
+
+def check_crowd(problem: Problem, name: str) -> None:
+    """All questions of a problem at once, in an order of their own, each against its own truth."""
+    questions = list(problem.all_questions())
+    order = np.random.default_rng(len(questions)).permutation(len(questions))
+    asked = [questions[k] for k in order]
+    oracle = Oracle(problem)
+    for question, outcome in zip(asked, decide(problem, asked, strategy(name, FEW)), strict=True):
+        assert outcome.question == question
+        truth = oracle.truth(question)
+        judge(problem, outcome, truth, list(oracle.points(question)), oracle)
+        assert name == "quick without attack" or outcome.verdict is truth.verdict
+
+
+@LITTLE
+@given(crowds(), st.sampled_from(["quick without attack", "balanced", "balanced without attack"]))
+def test_questions_that_share_bounds_agree_with_enumeration(problem: Problem, name: str) -> None:
+    check_crowd(problem, name)
+
+
+@pytest.mark.soak
+@MUCH
+@given(crowds(), st.sampled_from(["quick without attack", "balanced", "balanced without attack"]))
+def test_two_thousand_crowds_agree_with_enumeration(problem: Problem, name: str) -> None:
+    check_crowd(problem, name)
 
 
 @pytest.mark.soak

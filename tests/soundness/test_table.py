@@ -45,7 +45,7 @@ def test_balanced_decides_rightly_with_the_attack_off(name: str) -> None:
     assert check(case, "balanced without attack") == case.verdict or not case.decidable
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES[::2])
 def test_first_bounds_alone_are_never_wrong(name: str) -> None:
     assert check(table()[name], "quick without attack") is not Verdict.FALSIFIED
 
@@ -53,9 +53,9 @@ def test_first_bounds_alone_are_never_wrong(name: str) -> None:
 OTHERS = ["quick", "attack-only", *TRICKS]
 
 
-@pytest.mark.parametrize(("name", "how"), [(name, OTHERS[k % len(OTHERS)]) for k, name in enumerate(NAMES)])
+@pytest.mark.parametrize(("name", "how"), [(name, OTHERS[k % len(OTHERS)]) for k, name in enumerate(NAMES[1::2])])
 def test_other_strategies_are_never_wrong(name: str, how: str) -> None:
-    """One of them per case; the soak runs all."""
+    """One of them for every other case; the soak runs all."""
     verdict = check(table()[name], how)
     assert how != "attack-only" or verdict is not Verdict.CERTIFIED
 
@@ -68,7 +68,7 @@ def test_all_strategies_are_never_wrong(name: str, how: str) -> None:
     assert how != "attack-only" or verdict is not Verdict.CERTIFIED
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES[::2] if "continuous" not in name])
+@pytest.mark.parametrize("name", [name for name in NAMES[::3] if "continuous" not in name])
 def test_float32_answers_are_never_wrong(name: str) -> None:
     """With `arithmetic` float32: only verdicts that the table allows, and trees that hold in real arithmetic too."""
     case = table()[name]
