@@ -57,7 +57,7 @@ def test_sources_layers_and_notes() -> None:
     assert (first.name, first.input_shape, first.output_shape) == ("model_state.layers[1]", ((5,),), ((4,),))
     assert lifted.format == "BSON"
     assert lifted.flux_version is None
-    assert lift(ROOT / "hostile" / "groups.jld2", GOOD_TEXT).notes[0].startswith("not read and not covered: ")
+    assert lift(ROOT / "hostile" / "groups.jld2", GOOD_TEXT).uncovered[0].startswith("not read: ")
 
 
 def test_a_text_may_be_a_path_or_the_text_itself() -> None:
@@ -163,7 +163,7 @@ def test_float64_models_stay_float64_and_mixtures_are_refused(tmp_path: Path) ->
 
 def test_which_variable_is_the_model(tmp_path: Path) -> None:
     one = _file(tmp_path, epoch=integer(3), net=_dense(2, 3), losses=_array(7))
-    assert lift(one).notes[0] == "not read and not covered: epoch (scalar), losses (Core.Array)"
+    assert lift(one).uncovered[0] == "not read: epoch (scalar), losses (Core.Array)"
     named = _file(tmp_path, model=_dense(2, 3), best=_dense(4, 3))
     assert load_model(named).output_shape == (2,)
     open_choice = _file(tmp_path, first=_dense(2, 3), second=_dense(4, 3))

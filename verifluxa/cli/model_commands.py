@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from verifluxa.errors import UsageError
+from verifluxa.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
     from verifluxa.flux.load import Lifted
-    from verifluxa.graph.graph import Node
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A .jld2, .bson, .safetensors or .npz file.")]
 Architecture = Annotated[
@@ -25,6 +22,13 @@ FluxVersion = Annotated[
 ]
 InputShape = Annotated[
     str | None, typer.Option("--input-shape", metavar="SIZES", help="Channels, height, width: 1,28,28.")
+]
+ProbeFile = Annotated[
+    str | None,
+    typer.Option("--probe", metavar="FILE", help="An .npz of inputs x and Flux's outputs y, to compare with."),
+]
+Tolerance = Annotated[
+    float | None, typer.Option("--tolerance", metavar="T", help="Of --probe, relative to the largest output.")
 ]
 
 FORMATS = (
@@ -39,22 +43,44 @@ def inspect(
     model: Model, architecture: Architecture = None, flux_version: FluxVersion = None, input_shape: InputShape = None
 ) -> int:
     """Shows the layers of a model with shapes and parameters, its digests, and what no proof covers."""
+    from verifluxa.cli import model_words
     from verifluxa.cli.output import print_words
 
-    lifted = _lift(model, architecture, flux_version, input_shape)
-    print_words([*_head(model, lifted), "", *_layers(lifted), *_notes(lifted)])
+    shape = _shape(input_shape)
+    try:
+        lifted = _lift(model, architecture, flux_version, shape)
+    except ModelError as error:
+        print_words(model_words.refused(model, error))
+        raise
+    print_words([*model_words.head(model, lifted), "", *model_words.layers(lifted), *model_words.remarks(lifted)])
     return 0
 
 
-def lift(
-    model: Model, architecture: Architecture = None, flux_version: FluxVersion = None, input_shape: InputShape = None
+def lift(  # noqa: PLR0913, PLR0917 - each is an option of the command
+    model: Model,
+    architecture: Architecture = None,
+    flux_version: FluxVersion = None,
+    input_shape: InputShape = None,
+    probe: ProbeFile = None,
+    tolerance: Tolerance = None,
 ) -> int:
-    """Lifts a model to its graph, and shows the operations in the order in which they are computed."""
+    """Lifts a model to its graph, and shows the operations in the order in which they are computed.
+
+    Exit code 1: the recorded outputs of --probe differ from the network's by more than the tolerance.
+    """
+    from verifluxa.cli import model_words
     from verifluxa.cli.output import print_words
 
-    lifted = _lift(model, architecture, flux_version, input_shape)
-    print_words([*_head(model, lifted), "", *_steps(lifted), *_notes(lifted)])
-    return 0
+    _check_tolerance(tolerance, probe)
+    lifted = _lift(model, architecture, flux_version, _shape(input_shape))
+    print_words([*model_words.head(model, lifted), "", *model_words.steps(lifted), *model_words.remarks(lifted)])
+    if probe is None:
+        return 0
+    from verifluxa.flux.probe import measure
+
+    found = measure(lifted.graph, probe, tolerance)
+    print_words(model_words.compared(found))
+    return 0 if found.within else 1
 
 
 def supports() -> int:
@@ -65,10 +91,28 @@ def supports() -> int:
     return 0
 
 
-def _lift(model: str, architecture: str | None, flux_version: str | None, input_shape: str | None) -> Lifted:
+def _lift(
+    model: str, architecture: str | None, flux_version: str | None, input_shape: tuple[int, ...] | None
+) -> Lifted:
     from verifluxa.inputs import lift_files
 
-    return lift_files(model, architecture, flux_version, _shape(input_shape))
+    return lift_files(model, architecture, flux_version, input_shape)
+
+
+def _check_tolerance(tolerance: float | None, probe: str | None) -> None:
+    """Refuses a tolerance that compares nothing.
+
+    Raises:
+        UsageError: VF4410.
+    """
+    if tolerance is None:
+        return
+    if probe is None or not 0 < tolerance < 1:
+        raise UsageError(
+            "VF4410",
+            f"--tolerance {tolerance:g} " + ("needs --probe" if probe is None else "is no tolerance"),
+            expected="a number between 0 and 1, relative to the largest output, beside --probe FILE",
+        )
 
 
 def _shape(text: str | None) -> tuple[int, ...] | None:
@@ -85,57 +129,6 @@ def _shape(text: str | None) -> tuple[int, ...] | None:
             "VF4409", f"--input-shape {text} is no shape", expected="channels, height, width with commas: 1,28,28"
         )
     return sizes
-
-
-def _head(model: str, lifted: Lifted) -> Iterator[str]:
-    version = f", Flux {lifted.flux_version}" if lifted.flux_version else ""
-    yield f"{model}: {lifted.format}{version}, computes in {lifted.graph.dtype}"
-    for name, digest in lifted.sources:
-        yield f"  {name}  sha256:{digest.removeprefix('sha256:')}"
-    yield f"  graph  {lifted.graph.digest}"
-
-
-def _layers(lifted: Lifted) -> Iterator[str]:
-    rows = [("layer", "as Flux prints it", "input", "output", "parameters")]
-    for row in lifted.layers:
-        shapes = (_shapes(row.input_shape), _shapes(row.output_shape))
-        rows.append((row.name, row.printed, *shapes, f"{row.parameters:,}" if row.parameters else ""))
-    yield from _table(rows)
-    yield f"{sum(row.parameters for row in lifted.layers):,} parameters in {len(lifted.layers):,} layers"
-
-
-def _steps(lifted: Lifted) -> Iterator[str]:
-    rows = [("step", "operation", "reads", "shape", "numbers")]
-    for index, node in enumerate(lifted.graph.nodes):
-        reads = ", ".join(str(source) for source in node.inputs)
-        rows.append((str(index), _operation(node), reads, _one_shape(node.shape), f"{math.prod(node.shape):,}"))
-    yield from _table(rows)
-    kinds = Counter(node.op.kind for node in lifted.graph.nodes)
-    yield f"{len(lifted.graph.nodes):,} steps: " + ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-
-
-def _operation(node: Node) -> str:
-    function = getattr(node.op, "function", None)
-    return node.op.kind if function is None else str(function)
-
-
-def _notes(lifted: Lifted) -> Iterator[str]:
-    for note in lifted.notes:
-        yield f"note: {note}"
-
-
-def _shapes(shapes: tuple[tuple[int, ...], ...]) -> str:
-    return " and ".join(_one_shape(shape) for shape in shapes)
-
-
-def _one_shape(shape: tuple[int, ...]) -> str:
-    return " x ".join(str(size) for size in shape) if shape else "1"
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    widths = [min(48, max(len(row[column]) for row in rows)) for column in range(len(rows[0]))]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def _supported() -> Iterator[str]:

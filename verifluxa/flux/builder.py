@@ -45,6 +45,7 @@ class Builder:
         version: of Flux, if known.
         rows: one for each layer so far.
         notes: what a reader of the result should know.
+        uncovered: what the model has and no proof speaks of.
     """
 
     def __init__(self, inputs: tuple[Shape, ...], dtype: str, version: Version | None) -> None:
@@ -52,6 +53,7 @@ class Builder:
         self.version = version
         self.rows: list[LayerRow] = []
         self.notes: list[str] = []
+        self.uncovered: list[str] = []
         self._steps: list[tuple[Op, Nodes]] = [(Input(shape), ()) for shape in inputs]
         self._shapes: list[Shape] = list(inputs)
         self.inputs: Nodes = tuple(range(len(inputs)))
@@ -109,6 +111,11 @@ class Builder:
         """Remembers something to tell, once."""
         if text not in self.notes:
             self.notes.append(text)
+
+    def leave_out(self, text: str) -> None:
+        """Remembers something that no proof speaks of, once."""
+        if text not in self.uncovered:
+            self.uncovered.append(text)
 
     def finish(self, layer: Layer, node: int) -> None:
         """Makes a node the last one, which is the network's output."""

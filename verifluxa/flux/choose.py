@@ -112,4 +112,4 @@ def _names(variables: list[Variable]) -> str:
 
 def _others(contents: Contents, read: list[Variable]) -> tuple[str, ...]:
     others = [variable for variable in contents.variables if variable not in read]
-    return (f"not read and not covered: {_names(others)}",) if others else ()
+    return (f"not read: {_names(others)}",) if others else ()

@@ -304,7 +304,7 @@ def _write_dropout(arguments: Arguments) -> Written:
 
 
 def _emit_dropout(layer: Layer, builder: Builder, node: int) -> int:
-    builder.note(f"{layer.kind} does nothing in test mode; nothing is proved about training mode")
+    builder.leave_out(f"{layer.kind} does nothing in test mode; nothing is proved about training mode")
     return node
 
 

@@ -38,7 +38,8 @@ class Lifted:
             such is listed as `architecture`.
         format: of the model file, `JLD2 0.2.0` or `BSON`.
         flux_version: as given, or None.
-        notes: what is not covered by any proof, and what was left out.
+        notes: what a reader of the result should know.
+        uncovered: parts of the file, and ways to run the model, that no proof speaks of.
     """
 
     graph: Graph
@@ -47,6 +48,7 @@ class Lifted:
     format: str
     flux_version: str | None
     notes: tuple[str, ...]
+    uncovered: tuple[str, ...] = ()
 
 
 def load_model(
@@ -88,7 +90,7 @@ def lift(
     # Hashing lets go of the interpreter's lock: large files are hashed while their arrays are read.
     with ThreadPoolExecutor(1) as pool:
         digest = pool.submit(_sha256, data)
-        layer, notes = _layers(contents, text, version, len(data))
+        layer, left = _layers(contents, text, version, len(data))
         sources = [(file.name, digest.result())]
     if name is not None:
         sources.append((name, _sha256(source.encode())))
@@ -103,7 +105,8 @@ def lift(
         sources=tuple(sources),
         format=form,
         flux_version=flux_version,
-        notes=(*notes, *built.notes, *written),
+        notes=(*built.notes, *written),
+        uncovered=(*left, *built.uncovered),
     )
 
 
@@ -170,7 +173,7 @@ def _no_shape(message: str, cause: ModelError | None) -> ModelError:
         message + why,
         place=None if cause is None else cause.place,
         expected="the shape of one input, (channels, height, width) for an image",
-        remedy="give it, as in `input_shape = (3, 32, 32)`",
+        remedy="give it: `--input-shape 3,32,32`, or `input_shape = (3, 32, 32)` in Python",
     )
 
 

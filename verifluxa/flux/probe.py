@@ -34,6 +34,11 @@ class Probe:
     difference: float
     tolerance: float
 
+    @property
+    def within(self) -> bool:
+        """Whether the difference is accepted; a NaN never is."""
+        return self.difference <= self.tolerance
+
 
 def compare(graph: Graph, path: str | Path, tolerance: float | None = None) -> Probe:
     """Runs a graph on recorded inputs and compares with the recorded outputs.
@@ -49,6 +54,20 @@ def compare(graph: Graph, path: str | Path, tolerance: float | None = None) -> P
         ModelError: VF2015 when the outputs differ by more, or the file does not hold inputs and outputs of
             the network; VF2001 to VF2004 when it cannot be read.
     """
+    probe = measure(graph, path, tolerance)
+    if not probe.within:
+        found = f"an output differs by {probe.difference:.3g} of the largest one"
+        raise _differs(path, found, f"at most {probe.tolerance:.3g}")
+    return probe
+
+
+def measure(graph: Graph, path: str | Path, tolerance: float | None = None) -> Probe:
+    """How far recorded outputs and those of a graph are apart; arguments as for `compare`.
+
+    Raises:
+        ModelError: VF2015 when the file does not hold inputs and outputs of the network; VF2001 to VF2004
+            when it cannot be read.
+    """
     inputs, expected = _recorded(graph, Path(path))
     result = graph.run(*inputs)
     if result.shape != expected.shape:
@@ -57,11 +76,7 @@ def compare(graph: Graph, path: str | Path, tolerance: float | None = None) -> P
     with np.errstate(invalid="ignore"):
         largest = float(np.abs(result.astype(np.float64) - expected.astype(np.float64)).max(initial=0.0))
     size = float(np.abs(expected).max(initial=0.0)) or 1.0
-    probe = Probe(len(expected), largest / size, limit)
-    # Written so that a NaN is a difference too.
-    if not probe.difference <= limit:
-        raise _differs(path, f"an output differs by {probe.difference:.3g} of the largest one", f"at most {limit:.3g}")
-    return probe
+    return Probe(len(expected), largest / size, limit)
 
 
 def _differs(path: str | Path, message: str, expected: str) -> ModelError:
