@@ -75,6 +75,8 @@ def _attack(
         best[candidate.question] = Attacked(candidate.question, 0, None, candidate.trigger.cpu().numpy())
     candidates.sort(key=lambda c: (c.count / max(1, c.looked_at), c.soft), reverse=True)
     share = math.ceil(stage.refine * len(asked) / len(work.problem.placements))
+    # Bounds settle most questions at once, and what they leave open is tried hard again before branching.
+    share = min(share, math.ceil(len(candidates) / 10))
     hard = _hard(stage, seed)
     for candidate in candidates[:share]:
         if run.is_late:
