@@ -141,7 +141,7 @@ def load_model_of(spec: Spec, decl: ModelDecl, choice: Choice) -> LoadedModel:
         raise _nobody_gave("model", decl.name)
     architecture = _beside(spec, decl.architecture)
     space = next(item for item in spec.spaces if item.name == decl.space)
-    lifted = lift_files(path, architecture, input_shape=_shape(space))
+    lifted = lift_files(path, architecture, decl.flux, _shape(space))
     digests = ["sha256:" + digest for _, digest in lifted.sources]
     beside = None if architecture is None else (architecture, digests[1])
     return LoadedModel(decl, path, digests[0], beside, lifted)

@@ -89,6 +89,11 @@ def test_names_files_and_labels_of_a_model() -> None:
     assert found.output == ClassOutput(2, ("odd", "even"))
 
 
+def test_the_version_of_flux_of_a_model() -> None:
+    assert check('model digits : digit -> class(10) { flux = "0.16.7" encode = level }').spec.models[0].flux == "0.16.7"
+    assert check("model digits : digit -> class(10) { encode = level }").spec.models[0].flux is None
+
+
 def test_everything_of_a_data_set() -> None:
     digest = "sha256:" + "AB" * 32
     fragment = f'data eval : digit {{ file = "e.npz" digest = {digest} take = 7 labels start at 1 }}'

@@ -76,6 +76,7 @@ def test_formatting_does_not_matter() -> None:
         ("level / 255", "level / 256"),
         ("level / 255", "level / 255 - 0.5"),
         ("level / 255", "level / 255 layout = hwcn"),
+        ("level / 255", 'level / 255 flux = "0.16.7"'),
         ("take = 100", "take = 99"),
         ("{ take = 100 }", ""),
         ("take = 100", "take = 100 labels start at 1"),

@@ -34,5 +34,5 @@ def needs_version(layer: str, place: Span | str, why: str) -> ModelError:
         f"what {layer} computes depends on the version of Flux, which no model file says: {why}",
         place=place,
         expected="the version of Flux that the model runs under",
-        remedy='give it, as in `flux_version = "0.16.7"`; in Julia, `pkgversion(Flux)` prints it',
+        remedy='in a spec: `flux = "0.16.7"` in the model; else `--flux-version`; in Julia, `pkgversion(Flux)` tells',
     )

@@ -16,6 +16,7 @@ from verifluxa.spec.terms import Digest, Reference, Text
 
 LABELS_START = "labels start at"
 _DIGEST = re.compile(r"sha256:[0-9a-fA-F]{64}")
+_VERSION = re.compile(r"(?:0|[1-9][0-9]{0,2})(?:\.(?:0|[1-9][0-9]{0,2})){2}")
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,26 @@ def digest(setting: Setting | LabelsStart) -> str:
             remedy="`verifluxa pin SPEC` writes the right one",
         )
     return text.lower()
+
+
+def version(setting: Setting | LabelsStart) -> str:
+    """Three numbers in quotes, `"0.16.7"`.
+
+    Raises:
+        SpecError: VF1025 when it is not a text, VF1056 when it has another form.
+    """
+    value = setting.value if isinstance(setting, Setting) else None
+    if not isinstance(value, Text):
+        raise wrong_value(setting, 'a version in quotes, such as `"0.16.7"`')
+    if _VERSION.fullmatch(value.value) is None:
+        raise SpecError(
+            "VF1056",
+            "this is not a version of Flux",
+            place=value.span,
+            expected='three numbers, such as `"0.16.7"`',
+            remedy="in Julia, `pkgversion(Flux)` or `] status Flux` prints it",
+        )
+    return value.value
 
 
 def wrong_value(setting: Setting | LabelsStart, expected: str) -> SpecError:

@@ -1,9 +1,9 @@
 """The property digest: what exactly was proved, whatever the files are called and however the spec is written.
 
 It is the sha256 of canonical JSON with the trigger family, the statement with params in place, the input
-space, encode, layout and classes of the models, the data's digest and which of its inputs count. Names,
-comments, doc texts and file names are left out, and so is the model's own digest: it stands beside this one, so
-that one policy serves every version of a model.
+space, encode, layout, classes and version of Flux of the models, the data's digest and which of its inputs
+count. Names, comments, doc texts and file names are left out, and so is the model's own digest: it stands
+beside this one, so that one policy serves every version of a model.
 """
 
 from __future__ import annotations
@@ -80,12 +80,14 @@ def _space(space: ImageSpace) -> Record:
 
 
 def _model(model: ModelDecl) -> Record:
-    return {
+    """The version of Flux stands there only where the spec gives one: what it means depends on it then."""
+    record: Record = {
         "encode": [[step.kind, [_exact(value) for value in step.values]] for step in model.encode],
         "layout": model.layout,
         "classes": model.output.count,
         "labels": list(model.output.labels),
     }
+    return record if model.flux is None else record | {"flux": model.flux}
 
 
 def _trigger(trigger: PatchTrigger) -> Record:

@@ -20,7 +20,7 @@ LAYOUTS = ("whcn", "hwcn")
 MAX_CLASSES = 65_536
 MAX_TAKE = 10**9
 
-_MODEL = Known("model", ("file", "architecture", "layout", "encode"), ("threshold",))
+_MODEL = Known("model", ("file", "architecture", "flux", "layout", "encode"), ("threshold",))
 _DATA = Known("data set", ("file", "digest", "take", blocks.LABELS_START), ("sample", "seed"))
 _CLASSES = '`class(10)`, or names such as `class("negative", "positive")`'
 
@@ -30,7 +30,7 @@ def check_model(syntax: ModelSyntax, space: ImageSpace, problems: Problems) -> M
 
     Raises:
         SpecError: VF1026, VF1053, VF1014, VF1032 or VF1038 for its output. Wrong settings are reported to
-            `problems`: VF1023 to VF1025, VF1047, VF1048, VF1050, VF1051.
+            `problems`: VF1023 to VF1025, VF1047, VF1048, VF1050, VF1051, VF1056.
     """
     entries = blocks.settings(syntax.block, _MODEL, problems)
     output = _output(syntax)
@@ -46,6 +46,7 @@ def check_model(syntax: ModelSyntax, space: ImageSpace, problems: Problems) -> M
         layout=layout or LAYOUTS[0],
         encode=_encode(syntax, entries, space, problems),
         span=syntax.span,
+        flux=problems.attempt(lambda: blocks.version(entries["flux"])) if "flux" in entries else None,
     )
 
 

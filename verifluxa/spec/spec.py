@@ -47,7 +47,7 @@ class ClassOutput:
 
 @dataclass(frozen=True)
 class ModelDecl:
-    """A model: its input space, output, files (as written, relative to the spec), layout and encode."""
+    """A model: its input space, output, files (as written, relative to the spec), layout, encode, version of Flux."""
 
     name: str
     space: str
@@ -57,6 +57,7 @@ class ModelDecl:
     layout: str
     encode: tuple[EncodeStep, ...]
     span: Span
+    flux: str | None = None
 
 
 @dataclass(frozen=True)

@@ -22,14 +22,15 @@ def check_files(statement: Statement, inputs: Inputs) -> list[VerifluxaError]:
     reasons: list[VerifluxaError] = []
     certified = {subject.sha256: subject.name for subject in statement.subjects}
     used: dict[str, str] = {}
-    graphs = {model.name: (model.graph, model.dtype) for model in statement.models}
+    graphs = {model.name: (model.graph, model.dtype, model.flux_version) for model in statement.models}
     for name, model in inputs.models.items():
         used[model.sha256] = model.path
         if model.architecture is not None:
             path, digest = model.architecture
             used[digest] = path
         graph = model.lifted.graph
-        if graphs.get(name) != (graph.digest, graph.dtype):
+        version = model.lifted.flux_version or "unknown"
+        if graphs.get(name) != (graph.digest, graph.dtype, version):
             reasons.append(_differs(f"the network {name}", model.path))
     reasons += [_differs("the file", used[digest]) for digest in used if digest not in certified]
     reasons += [_differs("the certified file", name) for digest, name in certified.items() if digest not in used]
