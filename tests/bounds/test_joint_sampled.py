@@ -25,7 +25,7 @@ from verifluxa.search.claims import decide_claims
 from verifluxa.search.together import attempt
 
 SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large)
-LITTLE = settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=SLOW)
+LITTLE = settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=SLOW)
 MUCH = settings(max_examples=1000, deadline=None, derandomize=True, suppress_health_check=SLOW)
 
 
@@ -111,13 +111,13 @@ def corners(sample: Sample) -> Sample:
 def test_closings_of_half_spaces_are_true(shared: float, strips: int) -> None:
     """Linear inputs: the planes are the truth, so that a closing that counts wrongly shows at once."""
     closed = 0
-    for seed in range(10):
+    for seed in range(6):
         sample = sample_of(half_spaces(seed, shared), np.random.default_rng(seed), strips)
         closed += check(corners(sample), 0)
     assert closed >= 2, "the joint step must close something here, else this test says nothing"
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("strips", [0, 2])
 def test_no_closing_of_larger_networks_where_points_violate_together(seed: int, strips: int) -> None:
     problem = trained_like(seed)

@@ -15,9 +15,23 @@ from numpy.typing import NDArray
 
 from tests.soundness.build import Ask, Family, digested, make_problem, patch, range_problem
 from tests.soundness.truth import Oracle, Truth
-from verifluxa.graph.graph import chain
-from verifluxa.graph.ops import Activation, Affine, Clip, Conv, Divide, MaxPool, MeanPool, Op, Reshape, Shape, Shift
-from verifluxa.graph.shapes import SHAPE
+from verifluxa.graph.graph import Graph, build
+from verifluxa.graph.ops import (
+    Activation,
+    Add,
+    Affine,
+    Clip,
+    Concat,
+    Conv,
+    Divide,
+    Input,
+    MaxPool,
+    MeanPool,
+    Op,
+    Reshape,
+    Shape,
+    Shift,
+)
 from verifluxa.question import Domain, Placement, Problem, Question, Rows
 
 LEVELS = {1: 8, 2: 5, 3: 3, 4: 2}
@@ -58,27 +72,61 @@ def convolutions(draw: st.DrawFn, channels: int, numbers: Numbers) -> Conv:
     return Conv(numbers.halves(outputs, channels, *window), bias, stride, low, (1, 1), (1, 1))
 
 
+class Steps:
+    """The steps of a graph as they are put together, and the shape after the last one."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.steps: list[tuple[Op, tuple[int, ...]]] = [(Input(shape), ())]
+        self.shape = shape
+
+    def then(self, *ops: Op) -> None:
+        """One operation after the other, each reading the one before."""
+        for op in ops:
+            self.join(op, len(self.steps) - 1)
+
+    def join(self, op: Op, *sources: int) -> None:
+        """An operation that reads the given steps."""
+        self.steps.append((op, sources))
+        self.shape = build(self.steps).output_shape
+
+    @property
+    def last(self) -> int:
+        """The latest step."""
+        return len(self.steps) - 1
+
+    @property
+    def width(self) -> int:
+        """Number of values after the last step."""
+        return int(np.prod(self.shape))
+
+    def graph(self, *more: Op) -> Graph:
+        """The graph, with some operations at its end."""
+        steps = [*self.steps, *((op, (self.last + n,)) for n, op in enumerate(more))]
+        return build(steps)
+
+
 @st.composite
-def bodies(draw: st.DrawFn, shape: Shape, classes: int, numbers: Numbers) -> list[Op]:
-    """Perhaps encode, a convolution, a pool; up to three hidden dense layers; the outputs."""
+def bodies(draw: st.DrawFn, shape: Shape, classes: int, numbers: Numbers) -> Steps:
+    """Perhaps encode, a convolution, a pool; up to three hidden dense layers, perhaps with branches; the outputs."""
     activation = st.sampled_from([*[Activation("relu")] * 5, *OTHERS])
-    ops: list[Op] = []
+    body = Steps(shape)
     if draw(st.booleans()):
-        ops += [Divide(np.array(4.0, np.float32)), Shift(numbers.halves())]
+        body.then(Divide(np.array(4.0, np.float32)), Shift(numbers.halves()))
     if draw(st.booleans()):
-        ops += [draw(convolutions(shape[0], numbers)), draw(activation)]
-        shape = SHAPE["conv"](ops[-2], shape)
-    if min(shape[1:]) >= 2 and draw(st.booleans()):
+        body.then(draw(convolutions(shape[0], numbers)), draw(activation))
+    if min(body.shape[1:]) >= 2 and draw(st.booleans()):
         pool = draw(st.sampled_from([MaxPool, MeanPool]))
-        ops.append(pool((2, 2), (1, draw(st.integers(1, 2))), (0, 0), (0, 0)))
-        shape = SHAPE["maxpool"](ops[-1], shape)
-    ops.append(Reshape((-1,)))
-    width = int(np.prod(shape))
+        body.then(pool((2, 2), (1, draw(st.integers(1, 2))), (0, 0), (0, 0)))
+    body.then(Reshape((-1,)))
     for _ in range(draw(st.integers(0, 3))):
         size = draw(st.integers(2, 5))
-        ops += [Affine(numbers.halves(size, width), numbers.halves(size)), draw(activation)]
-        width = size
-    return [*ops, Affine(numbers.halves(classes, width), numbers.halves(classes))]
+        body.then(Affine(numbers.halves(size, body.width), numbers.halves(size)), draw(activation))
+        if draw(st.integers(0, 3)) == 3:
+            start = body.last
+            body.then(Affine(numbers.halves(size, size), None), draw(activation))
+            body.join(draw(st.sampled_from([Add(), Concat(0)])), body.last, start)
+    body.then(Affine(numbers.halves(classes, body.width), numbers.halves(classes)))
+    return body
 
 
 @st.composite
@@ -115,24 +163,24 @@ def problems(draw: st.DrawFn) -> Problem:
     """A network, its inputs and a statement, targeted, untargeted or about a range."""
     numbers = draw(NUMBERS)
     shape, classes = draw(st.sampled_from(SHAPES)), draw(st.integers(2, 3))
-    ops = draw(bodies(shape, classes, numbers))
+    body = draw(bodies(shape, classes, numbers))
     place = draw(places(shape))
     family = Family((place,), draw(domains(len(place.stamp.positions))))
     images = numbers.images(draw(st.integers(2, 6)), shape)
     kind = draw(st.sampled_from(["targeted", "targeted", "untargeted", "range"]))
     above = Fraction(draw(st.integers(-1, 1)), 8)
     if kind == "untargeted":
-        return make_problem(chain(shape, ops), images, numbers.labels(len(images), classes), family, Ask())
+        return make_problem(body.graph(), images, numbers.labels(len(images), classes), family, Ask())
     if kind == "range":
         closed = draw(st.booleans())
-        problem = range_problem(chain(shape, ops), images, family, spread(classes, 0.0, closed), Ask())
+        problem = range_problem(body.graph(), images, family, spread(classes, 0.0, closed), Ask())
         limit = float(threshold(problem) + above)
         return digested(replace(problem, rows=spread(classes, max(limit, 0.0), closed)))
     labels = [0, *(label % classes for label in numbers.labels(len(images) - 1, classes))]
-    problem = make_problem(chain(shape, ops), images, labels, family, Ask(targets=(1,)))
+    problem = make_problem(body.graph(), images, labels, family, Ask(targets=(1,)))
     lowered = np.zeros(classes, np.float32)
     lowered[1] = -float(threshold(problem) + above)
-    return digested(replace(problem, graph=chain(shape, [*ops, Shift(lowered)])))
+    return digested(replace(problem, graph=body.graph(Shift(lowered))))
 
 
 @st.composite
@@ -149,7 +197,7 @@ def crowds(draw: st.DrawFn) -> Problem:
     labels = [0, 1, *numbers.labels(len(images) - 2, classes)]
     ask = Ask(targets=draw(st.sampled_from([(), (0, 1, 2), (2, 0)])), need=draw(st.integers(1, 3)))
     ask = replace(ask, per_input=draw(st.booleans()))
-    return make_problem(chain(shape, draw(bodies(shape, classes, numbers))), images, labels, family, ask)
+    return make_problem(draw(bodies(shape, classes, numbers)).graph(), images, labels, family, ask)
 
 
 def threshold(problem: Problem) -> Fraction:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -228,7 +227,7 @@ def _branches() -> list[Case]:
     joined: list[Step] = [*shared, (Concat(0), (3, 2)), (relu(), (4,)), (dense(_integers(64, 2, 6)), (5,))]
     skipped: list[Step] = [*shared[:3], (dense(_integers(65, 2, 3)), (1,))]
     rows = [("that meet in a sum", added), ("that meet in a concatenation", joined), ("of which one ends", skipped)]
-    return [replace(c, decidable=False) for name, steps in rows for c in _branched(f"branches {name}", steps)]
+    return [c for name, steps in rows for c in _branched(f"branches {name}", steps)]
 
 
 def _branched(name: str, steps: list[Step]) -> list[Case]:

@@ -7,6 +7,7 @@ themselves; the proofs are confronted with the worst of those.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,7 @@ def confront(problem: Problem, question: Question, climbed: Climbed, names: tupl
                 check_tree(problem, outcome, points, oracle)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_random_networks(seed: int) -> None:
     problem = trained_like(seed)
     (question,) = problem.all_questions()
@@ -101,19 +102,19 @@ def judge_coarse(seed: int, names: tuple[str, ...], boxes: int) -> None:
             judge(problem, outcome, replace(truth, need=need), points, oracle)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(4))
 def test_coarse_domains_of_ordinary_networks(seed: int) -> None:
     judge_coarse(seed, ("every trick", "joint step alone") if seed % 2 else ("balanced", "strips alone"), 60)
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("seed", range(5, 200))
+@pytest.mark.parametrize("seed", range(4, 200))
 def test_many_coarse_domains(seed: int) -> None:
     judge_coarse(seed, ("balanced", *WITHOUT), MANY)
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("seed", range(6, 200))
+@pytest.mark.parametrize("seed", range(4, 200))
 def test_many_random_networks(seed: int) -> None:
     problem = trained_like(seed)
     (question,) = problem.all_questions()
@@ -121,6 +122,7 @@ def test_many_random_networks(seed: int) -> None:
     confront(problem, question, climbed, WITHOUT, MANY)
 
 
+@cache
 def digits(model: str, arithmetic: str) -> Problem:
     """The example's property about one of its models."""
     from verifluxa.inputs import Choice

@@ -51,7 +51,7 @@ def check_floats(problem: Problem, shift: int) -> None:
     problem = digested(replace(problem, arithmetic="float32"))
     oracle = Oracle(problem)
     points = list(oracle.points(question))
-    for name in ("balanced", "balanced without attack"):
+    for name in ("balanced", "every trick"):
         judge_float32(problem, answer(problem, question, name, FEW), points, oracle, np.random.default_rng(0))
 
 

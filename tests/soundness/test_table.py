@@ -33,7 +33,7 @@ def check(case: Case, name: str) -> Verdict:
     return outcome.verdict
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES[::2])
 def test_balanced_decides_rightly(name: str) -> None:
     case = table()[name]
     assert check(case, "balanced") == case.verdict or not case.decidable
@@ -45,35 +45,43 @@ def test_balanced_decides_rightly_with_the_attack_off(name: str) -> None:
     assert check(case, "balanced without attack") == case.verdict or not case.decidable
 
 
-@pytest.mark.parametrize("name", NAMES[::2])
-def test_first_bounds_alone_are_never_wrong(name: str) -> None:
-    assert check(table()[name], "quick without attack") is not Verdict.FALSIFIED
+OTHERS = ["quick without attack", "quick", "attack-only", *TRICKS]
 
 
-OTHERS = ["quick", "attack-only", *TRICKS]
+def run(name: str, how: str) -> None:
+    """Besides what is true: an attack proves nothing, and bounds alone refute nothing."""
+    verdict = check(table()[name], how)
+    assert how != "attack-only" or verdict is not Verdict.CERTIFIED
+    assert how != "quick without attack" or verdict is not Verdict.FALSIFIED
 
 
 @pytest.mark.parametrize(("name", "how"), [(name, OTHERS[k % len(OTHERS)]) for k, name in enumerate(NAMES[1::2])])
 def test_other_strategies_are_never_wrong(name: str, how: str) -> None:
     """One of them for every other case; the soak runs all."""
-    verdict = check(table()[name], how)
-    assert how != "attack-only" or verdict is not Verdict.CERTIFIED
+    run(name, how)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("how", [*STRATEGIES, *TRICKS])
 def test_all_strategies_are_never_wrong(name: str, how: str) -> None:
-    verdict = check(table()[name], how)
-    assert how != "attack-only" or verdict is not Verdict.CERTIFIED
+    run(name, how)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES[::3] if "continuous" not in name])
+def plain(case: Case) -> bool:
+    """A float32 network under a trigger without arithmetic, on a grid: what float32 evaluations can be sampled of."""
+    problem = case.problem
+    return (
+        problem.graph.dtype == "float32"
+        and problem.placements[0].stamp.replaces
+        and bool((problem.domain.step > 0).all())
+    )
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if plain(table()[name])][::3])
 def test_float32_answers_are_never_wrong(name: str) -> None:
     """With `arithmetic` float32: only verdicts that the table allows, and trees that hold in real arithmetic too."""
     case = table()[name]
-    if case.problem.graph.dtype != "float32" or not case.problem.placements[0].stamp.replaces:
-        pytest.skip("not a float32 network under a trigger without arithmetic")
     problem = digested(replace(case.problem, arithmetic="float32"))
     outcome = answer(problem, case.question, "balanced", FEW)
     assert outcome.verdict in case.float32
