@@ -1,0 +1,62 @@
+"""A graph exported to ONNX and run by onnxruntime gives the same outputs as the graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.conformance.cases import NEWEST, ROOT, Case, distance, expected, files, index
+from verifluxa.errors import ModelError
+from verifluxa.flux.load import lift
+from verifluxa.graph.graph import Graph
+from verifluxa.interop.onnx_export import onnx_bytes
+
+onnxruntime = pytest.importorskip("onnxruntime", reason="no onnxruntime")
+
+
+def run_onnx(data: bytes, *inputs: Any) -> Any:
+    """The outputs of onnxruntime, without the fusions that round otherwise."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    return session.run(None, dict(zip([item.name for item in session.get_inputs()], inputs, strict=True)))[0]
+
+
+def _cases() -> list[Case]:
+    """One file of each model: the others hold the same network."""
+    layers = [case for name in index("layers") for case in files(ROOT / "layers" / name, NEWEST)[:1]]
+    folders = [folder for part in ("mnist", "examples", "jld2-0.6.5") for folder in sorted((ROOT / part).iterdir())]
+    return layers + [files(folder, NEWEST)[0] for folder in folders if folder.is_dir() and files(folder, NEWEST)]
+
+
+def _lifted(case: Case) -> tuple[Graph, list[Any]] | None:
+    try:
+        inputs, _, _ = expected(case.folder)
+        shapes = tuple(array.shape[1:] for array in inputs)
+        return lift(case.file, case.architecture, case.version, shapes).graph, inputs
+    except (ModelError, KeyError):  # a recurrent cell gives two outputs, under names of their own
+        return None
+
+
+LIFTED = [case for case in _cases() if _lifted(case) is not None]
+
+
+def test_most_fixtures_lift() -> None:
+    assert len(LIFTED) > 90
+
+
+@pytest.mark.parametrize("case", LIFTED, ids=str)
+def test_onnxruntime_gives_the_outputs_of_flux(case: Case) -> None:
+    found = _lifted(case)
+    assert found is not None
+    graph, inputs = found
+    result = run_onnx(onnx_bytes(graph), *(array.astype(graph.dtype) for array in inputs))
+    _, output, tolerance = expected(case.folder)
+    assert distance(result, output) <= max(tolerance, 1e-12)
+
+
+def test_the_same_graph_gives_the_same_bytes() -> None:
+    file = ROOT / "layers" / "dense_relu" / "model.bson"
+    assert onnx_bytes(lift(file).graph) == onnx_bytes(lift(file).graph)
