@@ -137,14 +137,22 @@ def untouched(problem: Problem, how: Deployment) -> Bools:
     return found
 
 
-def met(problem: Problem, outputs: NDArray[np.floating], count: int) -> Bools:
-    """Violations at float outputs (T * S, classes): class(y) is what lies strictly above all others."""
+def met(problem: Problem, outputs: NDArray[np.floating], count: int, strict: bool = False) -> Bools:
+    """Violations at float outputs (T * S, classes): class(y) is what lies strictly above all others.
+
+    Args:
+        problem: whose first question is meant.
+        outputs: of the network.
+        count: T.
+        strict: only what a falsification may count: no ties, no NaN.
+    """
     question = next(problem.all_questions())
     with np.errstate(invalid="ignore"):
-        loose = ~(_rows(problem, outputs.astype(np.float64)) < 0)  # neither NaN nor Inf - Inf is safe
+        rows = _rows(problem, outputs.astype(np.float64))
+        holds = rows > 0 if strict else ~(rows < 0)  # neither NaN nor Inf - Inf is safe
     by_label = problem.violations[question.violation].by_label
     labels = problem.labels[problem.selections[question.selection]]
-    return any_alternative(loose.reshape(count, len(labels), -1), [by_label[int(label)] for label in labels])
+    return any_alternative(holds.reshape(count, len(labels), -1), [by_label[int(label)] for label in labels])
 
 
 def _rows(problem: Problem, values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -24,7 +24,7 @@ def sample() -> Makers:
     detectors = {
         "Precision": szasz.precision(BINARY32),
         "Order1, h 4 and 15": szasz.order1(BINARY32),
-        "Order2, h 512": szasz.order2(BINARY32),
+        "Order2, h 64": szasz.order2(BINARY32, 64),
         "Order3, h 512": szasz.order3(BINARY32),
     }
     makers: Makers = {f"Szasz {name}": partial(szasz.attack, d, small) for name, d in detectors.items()}
