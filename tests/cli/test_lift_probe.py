@@ -95,3 +95,23 @@ def test_what_else_a_refused_file_holds_is_listed(verifluxa):
     ran = verifluxa("inspect", LAYERS / "attention" / "model.bson")
     assert ran.code == 4
     assert "  BSON with model (Flux.MultiHeadAttention)" in ran.out
+
+
+def test_a_graph_is_written_as_onnx_and_inspected_again(verifluxa, here):
+    pytest.importorskip("onnx", reason="no onnx")
+    model = LAYERS / "dense_relu" / "model.bson"
+    ran = verifluxa("lift", model, "-o", "graph.onnx")
+    assert ran.code == 0
+    assert "written: graph.onnx" in ran.out
+    again = verifluxa("inspect", "graph.onnx")
+    assert again.code == 0
+    assert "graph.onnx: ONNX 17, computes in float32" in again.out
+    assert "runtimes that fuse operators" in again.out
+    assert [path.name for path in here.iterdir()] == ["graph.onnx"]
+
+
+def test_a_place_that_cannot_be_written_is_said(verifluxa):
+    pytest.importorskip("onnx", reason="no onnx")
+    ran = verifluxa("lift", LAYERS / "dense_relu" / "model.bson", "-o", "none/graph.onnx")
+    assert ran.code == 2
+    assert "VF4406" in ran.err

@@ -99,3 +99,18 @@ def test_result_and_certificate_carry_the_version_and_the_checker_compares_it(fo
     assert check_certificate(folder / "out" / "certificate.json").reasons == ()
     (folder / "out" / "certificate.json").write_text(text.replace("0.16.7", "0.16.8"))
     assert [reason.code for reason in check_certificate(folder / "out" / "certificate.json").reasons] == ["VF5050"]
+
+
+def test_a_spec_may_name_an_onnx_file(folder):
+    pytest.importorskip("onnx", reason="no onnx")
+    from verifluxa.interop.onnx_export import onnx_bytes
+
+    graph = load_inputs(str(_spec(folder, None)), Choice()).models["net"].lifted.graph
+    (folder / "net.onnx").write_bytes(onnx_bytes(graph))
+    spec = _spec(folder, None)
+    text = spec.read_text().replace("net.npz", "net.onnx").replace('  architecture = "architecture.txt"\n', "")
+    spec.write_text(text)
+    loaded = load_inputs(str(spec), Choice()).models["net"]
+    assert loaded.lifted.format == "ONNX 17"
+    x = np.random.default_rng(0).random((4, 1, 3, 3), dtype=np.float32)
+    np.testing.assert_array_equal(loaded.lifted.graph.run(x), graph.run(x))

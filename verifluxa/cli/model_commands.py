@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +15,7 @@ from verifluxa.errors import ModelError, UsageError
 if TYPE_CHECKING:
     from verifluxa.flux.load import Lifted
 
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="A .jld2, .bson, .safetensors or .npz file.")]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="A .jld2, .bson, .safetensors, .npz or .onnx file.")]
 Architecture = Annotated[
     str | None, typer.Option("--architecture", metavar="FILE", help="The layers as Flux prints them.")
 ]
@@ -34,6 +36,7 @@ Tolerance = Annotated[
 FORMATS = (
     "JLD2 and BSON: a whole model, a Flux.state, a list of arrays",
     "NPZ and safetensors: a flattened Flux.state",
+    "ONNX: float32 or float64, operators of ONNX itself",
 )
 _SHAPE = re.compile(r"\s*\d{1,9}(\s*[,x]\s*\d{1,9}){0,4}\s*")
 WIDTH = 96
@@ -63,6 +66,7 @@ def lift(  # noqa: PLR0913, PLR0917 - each is an option of the command
     input_shape: InputShape = None,
     probe: ProbeFile = None,
     tolerance: Tolerance = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", metavar="FILE", help="Write the graph as .onnx.")] = None,
 ) -> int:
     """Lifts a model to its graph, and shows the operations in the order in which they are computed.
 
@@ -74,6 +78,8 @@ def lift(  # noqa: PLR0913, PLR0917 - each is an option of the command
     _check_tolerance(tolerance, probe)
     lifted = _lift(model, architecture, flux_version, _shape(input_shape))
     print_words([*model_words.head(model, lifted), "", *model_words.steps(lifted), *model_words.remarks(lifted)])
+    if out is not None:
+        _write_onnx(lifted, out)
     if probe is None:
         return 0
     from verifluxa.flux.probe import measure
@@ -97,6 +103,27 @@ def _lift(
     from verifluxa.inputs import lift_files
 
     return lift_files(model, architecture, flux_version, input_shape)
+
+
+def _write_onnx(lifted: Lifted, out: Path) -> None:
+    """Writes a graph as ONNX; nothing is left behind where that fails.
+
+    Raises:
+        UsageError: VF4406 when it cannot be written, VF4411 without the `onnx` package.
+    """
+    from verifluxa.cli.output import print_words
+    from verifluxa.interop.onnx_export import onnx_bytes
+    from verifluxa.result.write import cannot_write
+
+    data = onnx_bytes(lifted.graph)
+    try:
+        with tempfile.NamedTemporaryFile(dir=out.parent, delete=False) as file:
+            file.write(data)
+        Path(file.name).chmod(0o644)
+        Path(file.name).replace(out)
+    except OSError as error:
+        raise cannot_write(out, error) from error
+    print_words(["", f"written: {out} ({len(data):,} bytes)"])
 
 
 def _check_tolerance(tolerance: float | None, probe: str | None) -> None:

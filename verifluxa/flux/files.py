@@ -27,7 +27,7 @@ def read_model_file(path: Path) -> tuple[memoryview, Contents]:
             "VF2001",
             f"`{path.name}` is not a model file that can be read",
             place=str(path),
-            expected="a file that ends in " + ", ".join(_SUFFIXES),
+            expected="a file that ends in " + ", ".join((*_SUFFIXES, ".onnx")),
             remedy="save the model with JLD2 or BSON from Julia",
         )
     data = read_bytes(path, FILE_BYTES)

@@ -16,10 +16,11 @@ from verifluxa.flux.builder import Builder, LayerRow
 from verifluxa.flux.choose import choose
 from verifluxa.flux.contents import Contents
 from verifluxa.flux.dress import dress, fill
-from verifluxa.flux.files import read_model_file, read_text_file
+from verifluxa.flux.files import read_bytes, read_model_file, read_text_file
 from verifluxa.flux.infer import candidates, wanted
 from verifluxa.flux.layer import Layer
 from verifluxa.flux.layers import LayerReader, emit
+from verifluxa.flux.limits import FILE_BYTES
 from verifluxa.flux.version import Version, parse_version
 from verifluxa.graph.graph import Graph
 from verifluxa.graph.ops import Shape
@@ -61,7 +62,7 @@ def load_model(
 
     Args:
         path: a `.jld2` or `.bson` file: a whole model, a `Flux.state`, or a list of its arrays; a `.npz` or
-            `.safetensors` file with the names of a flattened `Flux.state`.
+            `.safetensors` file with the names of a flattened `Flux.state`; an `.onnx` file.
         architecture: path of the architecture text, or the text itself; needed where the file holds no
             layer types, compared with the file where it does.
         flux_version: of the Flux that the model runs under, `0.16.7`; some layers need it.
@@ -84,6 +85,8 @@ def lift(
     """Lifts a Flux model file and tells all about it; arguments and errors as for `load_model`."""
     version = None if flux_version is None else parse_version(flux_version)
     file = Path(path)
+    if file.suffix.lower() == ".onnx":
+        return _lift_onnx(file, architecture, input_shape)
     data, contents = read_model_file(file)
     name, source = (None, "") if architecture is None else _text(architecture)
     text = None if name is None else parse_architecture(source, name)
@@ -107,6 +110,32 @@ def lift(
         flux_version=flux_version,
         notes=(*built.notes, *written),
         uncovered=(*left, *built.uncovered),
+    )
+
+
+def _lift_onnx(file: Path, architecture: str | Path | None, input_shape: InputShape | None) -> Lifted:
+    """A network in ONNX: it says all about itself, and no version of Flux enters."""
+    from verifluxa.interop.onnx_import import import_onnx
+
+    if architecture is not None:
+        raise ModelError(
+            "VF2009",
+            "an ONNX file holds its layers, and an architecture is given beside it",
+            remedy="leave the architecture out",
+        )
+    data = read_bytes(file, FILE_BYTES)
+    found = import_onnx(data, None if input_shape is None else _shapes(input_shape))
+    rows = [LayerRow(row.place, row.kind, row.input_shape, (row.output_shape,), row.parameters) for row in found.rows]
+    return Lifted(
+        graph=found.graph,
+        layers=tuple(rows),
+        sources=((file.name, _sha256(data)),),
+        format=found.format,
+        flux_version=None,
+        notes=(f"written by {found.producer}",) if found.producer else (),
+        uncovered=(
+            "runtimes that fuse operators or change their order: a proof speaks of each operator as ONNX has it",
+        ),
     )
 
 

@@ -138,12 +138,14 @@ def _activation(writer: _Writer, op: ops.Activation, inputs: list[str], _: _Shap
 
 def _pool(kind: str, fill: float, **attributes: object) -> Callable[..., str]:
     def write(writer: _Writer, op: ops.MaxPool | ops.MeanPool, inputs: list[str], _: _Shapes) -> str:
-        value = inputs[0]
-        if any(op.pad_low) or any(op.pad_high):
+        value, pads = inputs[0], [*op.pad_low, *op.pad_high]
+        if any(pad >= size for pad, size in zip(pads, op.window * 2, strict=True)):
             # Padded by an operator of its own: runtimes refuse padding as wide as the window.
-            pads = np.array([0, 0, *op.pad_low, 0, 0, *op.pad_high])
-            value = writer.add("Pad", value, writer.constant(pads, np.int64), writer.constant(fill))
-        return writer.add(kind, value, kernel_shape=list(op.window), strides=list(op.stride), **attributes)
+            wide = np.array([0, 0, *op.pad_low, 0, 0, *op.pad_high])
+            value = writer.add("Pad", value, writer.constant(wide, np.int64), writer.constant(fill))
+            pads = [0] * len(pads)
+        sizes = {"kernel_shape": list(op.window), "strides": list(op.stride), "pads": pads}
+        return writer.add(kind, value, **sizes, **attributes)
 
     return write
 
@@ -198,7 +200,7 @@ _EXPORT: dict[str, Callable[..., str]] = {
     "clip": _clip,
     "activation": _activation,
     "maxpool": _pool("MaxPool", -math.inf),
-    "meanpool": _pool("AveragePool", 0.0),
+    "meanpool": _pool("AveragePool", 0.0, count_include_pad=1),
     "reshape": _reshape,
     "transpose": _transpose,
     "softmax": _along("Softmax"),
