@@ -7,11 +7,11 @@ input's half-space would be unsound; clipping (bounds/clip.py) speaks of one cla
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -317,7 +317,7 @@ def _split_strip(domain: _Open, alive: Claims, strip: int) -> list[_Open]:
 def _split_box(work: Workspace, domain: _Open, alive: Claims, at: int) -> list[_Open]:
     low, high, step = float(domain.lower[at]), float(domain.upper[at]), float(work.step[at])
     if step > 0:
-        low_end = low + np.floor((high - low) / step / 2) * step
+        low_end = low + math.floor((high - low) / step / 2) * step
         high_start = low_end + step
     else:
         low_end = high_start = (low + high) / 2
