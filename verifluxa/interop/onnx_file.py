@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from verifluxa.errors import ModelError
 from verifluxa.graph.ops import Shape
-from verifluxa.interop.onnx_package import onnx_package
+from verifluxa.interop.onnx_package import decode_error, onnx_package
 
 FILE_BYTES = (2 << 30) - 1
 """A protobuf message cannot be larger."""
@@ -115,13 +115,10 @@ def read_onnx(data: bytes | memoryview, input_shape: tuple[Shape, ...] | None = 
 
 
 def _parsed(data: bytes) -> Any:
-    from google.protobuf.message import DecodeError
-
-    onnx = onnx_package()
-    model = onnx.ModelProto()
+    model = onnx_package().ModelProto()
     try:
         model.ParseFromString(data)
-    except DecodeError:
+    except decode_error():
         raise broken("the file is not ONNX: it cannot be decoded") from None
     if not model.HasField("graph") or not model.ir_version:
         raise broken("the file is not ONNX: it has no graph")

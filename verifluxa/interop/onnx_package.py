@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from verifluxa.errors import UsageError
@@ -25,3 +26,10 @@ def onnx_package() -> Any:
             remedy='install it with `pip install "verifluxa[onnx]"`',
         ) from None
     return onnx
+
+
+def decode_error() -> type[Exception]:
+    """What protobuf, which `onnx` brings along, raises for bytes that are no message."""
+    error = import_module("google.protobuf.message").DecodeError
+    assert issubclass(error, Exception)  # so protobuf documents it
+    return error  # type: ignore[no-any-return]
