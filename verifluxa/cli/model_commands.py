@@ -13,6 +13,7 @@ import typer
 from verifluxa.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
+    from verifluxa.flux.exported import Exported
     from verifluxa.flux.load import Lifted
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A .jld2, .bson, .safetensors, .npz or .onnx file.")]
@@ -51,7 +52,7 @@ def inspect(
 
     shape = _shape(input_shape)
     try:
-        lifted = _lift(model, architecture, flux_version, shape)
+        lifted = _exported(model).lifted if _is_export(model) else _lift(model, architecture, flux_version, shape)
     except ModelError as error:
         print_words(model_words.refused(model, error))
         raise
@@ -66,6 +67,7 @@ def lift(  # noqa: PLR0913, PLR0917 - each is an option of the command
     input_shape: InputShape = None,
     probe: ProbeFile = None,
     tolerance: Tolerance = None,
+    julia: Annotated[bool, typer.Option("--julia", help="Export MODEL with Flux itself; runs its code.")] = False,
     out: Annotated[Path | None, typer.Option("-o", "--out", metavar="FILE", help="Write the graph as .onnx.")] = None,
 ) -> int:
     """Lifts a model to its graph, and shows the operations in the order in which they are computed.
@@ -76,7 +78,10 @@ def lift(  # noqa: PLR0913, PLR0917 - each is an option of the command
     from verifluxa.cli.output import print_words
 
     _check_tolerance(tolerance, probe)
-    lifted = _lift(model, architecture, flux_version, _shape(input_shape))
+    if julia or _is_export(model):
+        lifted = _by_julia(model, input_shape) if julia else _exported(model).lifted
+    else:
+        lifted = _lift(model, architecture, flux_version, _shape(input_shape))
     print_words([*model_words.head(model, lifted), "", *model_words.steps(lifted), *model_words.remarks(lifted)])
     if out is not None:
         _write_onnx(lifted, out)
@@ -103,6 +108,29 @@ def _lift(
     from verifluxa.inputs import lift_files
 
     return lift_files(model, architecture, flux_version, input_shape)
+
+
+def _is_export(model: str) -> bool:
+    """Whether it is a folder that `export.jl` wrote."""
+    return (Path(model) / "export.json").is_file()
+
+
+def _exported(folder: str) -> Exported:
+    from verifluxa.flux.exported import read_export
+
+    return read_export(folder)
+
+
+def _by_julia(model: str, input_shape: str | None) -> Lifted:
+    """Exports with Flux itself, in a process of its own, and lifts what it wrote."""
+    from verifluxa.flux.julia import export
+
+    shape = _shape(input_shape)
+    # Julia has the axes in reverse order.
+    sizes = None if shape is None else ",".join(str(size) for size in reversed(shape))
+    with tempfile.TemporaryDirectory() as folder:
+        export(model, Path(folder) / "export", sizes)
+        return _exported(str(Path(folder) / "export")).lifted
 
 
 def _write_onnx(lifted: Lifted, out: Path) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from verifluxa.errors import ModelError
 from verifluxa.flux.files import read_bytes
-from verifluxa.flux.flat import NUMBERS, read_npz
+from verifluxa.flux.flat import NUMBERS, read_npz, read_safetensors
 from verifluxa.flux.values import Array
 from verifluxa.graph.graph import Graph
 from verifluxa.graph.ops import Embedding
@@ -45,8 +45,8 @@ def compare(graph: Graph, path: str | Path, tolerance: float | None = None) -> P
 
     Args:
         graph: the lifted network.
-        path: an NPZ file with `x` and `y` as Julia has them (samples last; what NPZ.jl writes), or `x_numpy`
-            and `y_numpy` with samples first; `x1`, `x2`, ... for several inputs. Words are counted from 1 in
+        path: an NPZ or safetensors file with `x` and `y` as Julia has them (samples last; what NPZ.jl writes),
+            or `x_numpy` and `y_numpy` with samples first; `x1`, `x2`, ... for several inputs. Words are counted from 1 in
             `x`, from 0 in `x_numpy`.
         tolerance: relative to the largest output; by default `TOLERANCES` of the graph's float type.
 
@@ -90,8 +90,25 @@ def _differs(path: str | Path, message: str, expected: str) -> ModelError:
 
 
 def _recorded(graph: Graph, path: Path) -> tuple[list[Array], NDArray[np.generic]]:
-    """Inputs and outputs with samples first."""
-    contents = read_npz(read_bytes(path, _PROBE_BYTES), NUMBERS)
+    """Inputs and outputs with samples first, words counted from 0."""
+    inputs, output, julia = _pair(path)
+    return _counted_from_zero(graph, inputs, julia), output
+
+
+def shapes_of(path: str | Path) -> tuple[tuple[int, ...], ...]:
+    """Shapes of the recorded inputs without the sample axis.
+
+    Raises:
+        ModelError: VF2015 when there are none, VF2001 to VF2004 when the file cannot be read.
+    """
+    inputs, _, _ = _pair(Path(path))
+    return tuple(array.shape[1:] for array in inputs)
+
+
+def _pair(path: Path) -> tuple[list[Array], NDArray[np.generic], bool]:
+    """Inputs and outputs with samples first, and whether Julia's order and counting were used."""
+    data = read_bytes(path, _PROBE_BYTES)
+    contents = read_safetensors(data) if path.suffix.lower() == ".safetensors" else read_npz(data, NUMBERS)
     arrays = {
         variable.name: value for variable in contents.variables if isinstance(value := variable.read(), np.ndarray)
     }
@@ -99,7 +116,7 @@ def _recorded(graph: Graph, path: Path) -> tuple[list[Array], NDArray[np.generic
         names = [f"x{suffix}"] if f"x{suffix}" in arrays else _numbered(arrays, suffix)
         if names and f"y{suffix}" in arrays:
             inputs = [_samples_first(arrays[name], julia) for name in names]
-            return _counted_from_zero(graph, inputs, julia), _samples_first(arrays[f"y{suffix}"], julia)
+            return inputs, _samples_first(arrays[f"y{suffix}"], julia), julia
     found = ", ".join(sorted(arrays)[:8]) or "none"
     raise _differs(path, f"its arrays are {found}", "`x` and `y`, or `x_numpy` and `y_numpy`")
 
