@@ -53,8 +53,8 @@ def test_terms_of_each_operation() -> None:
     pool = MeanPool((2, 3), (1, 1), (0, 0), (0, 0))
     assert TERMS["affine"](Affine(np.zeros((4, 7), np.float32))) == 9
     assert TERMS["conv"](Conv(kernel, None, (1, 1), (0, 0), (0, 0), (1, 1))) == 32
-    assert TERMS["meanpool"](pool) == 7
-    assert [TERMS[kind](pool) for kind in ("shift", "scale", "divide")] == [1, 1, 1]
+    assert TERMS["meanpool"](pool) == 8
+    assert [TERMS[kind](pool) for kind in ("shift", "scale", "divide")] == [1, 1, 2]
     assert TERMS["reshape"](Reshape((-1,))) == TERMS["transpose"](Transpose((0,))) == 0
 
 

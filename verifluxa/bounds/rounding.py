@@ -99,7 +99,7 @@ def _conv(op: Conv) -> int:
 
 
 def _meanpool(op: MeanPool) -> int:
-    return math.prod(op.window) + 1
+    return math.prod(op.window) + 2
 
 
 def _exact(op: Op) -> int:
@@ -110,12 +110,17 @@ def _one(op: Op) -> int:
     return 1
 
 
+def _two(op: Op) -> int:
+    """Division by a constant may be a product with its rounded reciprocal (torch does so on a GPU)."""
+    return 2
+
+
 TERMS: dict[str, Callable[..., int]] = {
     "affine": _affine,
     "conv": _conv,
     "shift": _one,
     "scale": _one,
-    "divide": _one,
+    "divide": _two,
     "meanpool": _meanpool,
     "reshape": _exact,
     "transpose": _exact,

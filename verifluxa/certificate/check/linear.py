@@ -127,14 +127,14 @@ def _mean(op: ops.MeanPool, shape: Shape) -> Taps:
     index = pool_index(op, shape)
     size = index.shape[1]
     weight = np.full(index.shape, 1.0 / size)
-    return Taps(index, weight, np.zeros(len(index)), size + 1, math.prod(shape))
+    return Taps(index, weight, np.zeros(len(index)), size + 2, math.prod(shape))
 
 
-def _pointwise(factor: Any, bias: Any, shape: Shape) -> Taps:
+def _pointwise(factor: Any, bias: Any, shape: Shape, terms: int = 1) -> Taps:
     size = math.prod(shape)
     weight = np.broadcast_to(np.asarray(factor, dtype=np.float64), shape).reshape(size, 1)
     added = np.broadcast_to(np.asarray(bias, dtype=np.float64), shape).reshape(size)
-    return Taps(np.arange(size)[:, None], weight, added, 1, size)
+    return Taps(np.arange(size)[:, None], weight, added, terms, size)
 
 
 def _moved(order: Integers) -> Taps:
@@ -152,7 +152,8 @@ _LINEAR: dict[str, Callable[[Any, Shape], Taps]] = {
     "meanpool": _mean,
     "shift": lambda op, shape: _pointwise(1.0, op.value, shape),
     "scale": lambda op, shape: _pointwise(op.factor, 0.0, shape),
-    "divide": lambda op, shape: _pointwise(1.0 / np.asarray(op.divisor, dtype=np.float64), 0.0, shape),
+    # A division may be deployed as a product with the rounded reciprocal: two roundings.
+    "divide": lambda op, shape: _pointwise(1.0 / np.asarray(op.divisor, dtype=np.float64), 0.0, shape, 2),
     "reshape": lambda op, shape: _moved(np.arange(math.prod(shape))),
     "transpose": _transpose,
 }
