@@ -46,8 +46,8 @@ def compare(graph: Graph, path: str | Path, tolerance: float | None = None) -> P
     Args:
         graph: the lifted network.
         path: an NPZ or safetensors file with `x` and `y` as Julia has them (samples last; what NPZ.jl writes),
-            or `x_numpy` and `y_numpy` with samples first; `x1`, `x2`, ... for several inputs. Words are counted from 1 in
-            `x`, from 0 in `x_numpy`.
+            or `x_numpy` and `y_numpy` with samples first; `x1`, `x2`, ... for several inputs. Words are
+            counted from 1 in `x`, from 0 in `x_numpy`.
         tolerance: relative to the largest output; by default `TOLERANCES` of the graph's float type.
 
     Raises:
