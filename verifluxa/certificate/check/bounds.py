@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from verifluxa.certificate.check.chain import Layer
 from verifluxa.certificate.check.functions import Lines
@@ -22,12 +23,14 @@ _MOST_VALUES = 1 << 21
 class LayerBounds:
     """One layer for a batch of inputs: error radii, ends of the values before the function, lines of it.
 
-    All of shape (batch, values); the lines are None for the outputs.
+    All of shape (batch, values). `planes` tells which values have planes of their own: those that were not
+    decided when they were last looked at.
     """
 
     radius: Floats
     lower: Floats
     upper: Floats
+    planes: NDArray[np.bool_]
     lines: Lines | None = None
 
 
@@ -49,7 +52,7 @@ class State:
 
     def take(self, index: Integers) -> State:
         """Some entries, copied."""
-        layers = [LayerBounds(b.radius[index], b.lower[index], b.upper[index]) for b in self.layers]
+        layers = [LayerBounds(b.radius[index], b.lower[index], b.upper[index], b.planes[index]) for b in self.layers]
         return State(self.inputs[index], layers, self.output_radius[index], self.worst[index])
 
 
@@ -71,15 +74,15 @@ class Bounder:
         self.largest = region.largest
         self.first_spread = self.reach.spread_both(chain[0].form.weight)
 
-    def state(self, inputs: Integers) -> State:
-        """Bounds every layer, first to last."""
+    def state(self, inputs: Integers, planes: bool = True) -> State:
+        """Bounds every layer, first to last; by intervals alone where `planes` is not wanted."""
         state = State(inputs, [], np.zeros((len(inputs), 0)), np.zeros(len(inputs)))
         size = np.broadcast_to(self.largest, (len(inputs), len(self.largest)))
         for index, layer in enumerate(self.chain[:-1]):
             self._watch(layer, state, size)
             bounds = self._first(layer, inputs) if index == 0 else self._interval(index, state, size)
             state.layers.append(bounds)
-            if index:
+            if index and planes:
                 self._tighten(state, index)
             bounds.lines = layer.lines(bounds.lower, bounds.upper)
             size = self.size(index, state)
@@ -156,7 +159,8 @@ class Bounder:
         radius = self.radius(0, inputs, np.broadcast_to(self.largest, (len(inputs), len(self.largest))))
         value = self.first_value(inputs)
         up, down = self.first_spread
-        return LayerBounds(radius, value - down - radius, value + up + radius)
+        lower, upper = value - down - radius, value + up + radius
+        return LayerBounds(radius, lower, upper, layer.undecided(lower, upper))
 
     def first_value(self, inputs: Integers) -> Floats:
         """The first layer's values at the region's center."""
@@ -169,11 +173,12 @@ class Bounder:
         radius = self.radius(index, state.inputs, size)
         up, down = np.maximum(layer.form.weight, 0.0).T, np.minimum(layer.form.weight, 0.0).T
         offset = layer.form.offset[state.inputs]
-        return LayerBounds(radius, low @ up + high @ down + offset - radius, high @ up + low @ down + offset + radius)
+        lower, upper = low @ up + high @ down + offset - radius, high @ up + low @ down + offset + radius
+        return LayerBounds(radius, lower, upper, layer.undecided(lower, upper))
 
     def _tighten(self, state: State, index: int) -> None:
         bounds = state.layers[index]
-        entries, neurons = np.nonzero(self.chain[index].undecided(bounds.lower, bounds.upper))
+        entries, neurons = np.nonzero(bounds.planes)
         for sign, ends in ((1.0, bounds.upper), (-1.0, bounds.lower)):
             planes = self.neuron_planes(state, index, entries, neurons, sign)
             most = planes.value + self.reach.spread(planes.slope)

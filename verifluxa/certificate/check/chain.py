@@ -71,11 +71,11 @@ class Layer:
         pieces = [np.concatenate([end(straight), part], axis=-1) for end, part in zip(ends, bent, strict=True)]
         return Lines(*pieces)
 
-    def undecided(self, lower: Floats, upper: Floats, linear: bool = False) -> NDArray[np.bool_]:
-        """Which values planes can say more about; those that stay as they are only where `linear` asks for it."""
+    def undecided(self, lower: Floats, upper: Floats) -> NDArray[np.bool_]:
+        """Which values planes can say more about."""
         assert self.function is not None
         mask = self.function.undecided(lower, upper)
-        mask[..., : self.linear] = linear
+        mask[..., : self.linear] = False
         return mask
 
 

@@ -31,21 +31,15 @@ def clip(bounder: Bounder, state: State, planes: Planes) -> NDArray[np.bool_]:
     contradicted = np.zeros(len(state.inputs), dtype=bool)
     for index, layer in enumerate(bounder.chain[:-1]):
         bounds = state.layers[index]
-        if index:
-            bounds.radius = bounder.radius(index, state.inputs, bounder.size(index - 1, state))
-        # The first layer's planes cost nothing, so all of its values are clipped.
-        mask = layer.undecided(bounds.lower, bounds.upper, linear=True) if index else bounds.lower < bounds.upper
-        entries, neurons = np.nonzero(mask)
-        for sign, ends in ((1.0, bounds.upper), (-1.0, bounds.lower)):
-            inner = _neuron(bounder, state, index, (entries, neurons), sign)
-            most = _most(bounder, inner, Planes(planes.value[entries], planes.slope[entries]))
-            ends[entries, neurons] = sign * np.minimum(sign * ends[entries, neurons], most)
+        entries, neurons = np.nonzero(bounds.planes)
+        inner = [_neuron(bounder, state, index, (entries, neurons), sign) for sign in (1.0, -1.0)]
+        plane = Planes(planes.value[entries], planes.slope[entries])
+        for sign, ends, row in zip((1.0, -1.0), (bounds.upper, bounds.lower), inner, strict=True):
+            ends[entries, neurons] = sign * np.minimum(sign * ends[entries, neurons], _most(bounder, row, plane))
         contradicted |= (bounds.lower > bounds.upper).any(axis=1)
         bounds.upper = np.maximum(bounds.lower, bounds.upper)
+        bounds.planes = bounds.planes & layer.undecided(bounds.lower, bounds.upper)
         bounds.lines = layer.lines(bounds.lower, bounds.upper)
-    if state.layers:
-        last = len(state.layers)
-        state.output_radius = bounder.radius(last, state.inputs, bounder.size(last - 1, state))
     return contradicted
 
 

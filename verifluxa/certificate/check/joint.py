@@ -143,7 +143,9 @@ class _Table:
 
     def _touching(self, state: State, place: int) -> State:
         """The bounds of one entry, with relu's lower lines along the side that the closing's point is on."""
-        picked = [LayerBounds(b.radius[[place]], b.lower[[place]], b.upper[[place]]) for b in state.layers]
+        picked = [
+            LayerBounds(b.radius[[place]], b.lower[[place]], b.upper[[place]], b.planes[[place]]) for b in state.layers
+        ]
         own = replace(state, inputs=state.inputs[[place]], layers=picked, output_radius=state.output_radius[[place]])
         if self.point.shape != self.judge.region.lower.shape:
             raise refused("VF5054", "the point of a joint closing is of another size", self.judge.region)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +20,26 @@ from verifluxa.errors import CertificateError
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """A placement: its chain, the bounds of all inputs on the whole box, and which inputs might overflow there."""
+    """A placement: its chain, the bounds of all inputs on the whole box, and which inputs might overflow there.
+
+    Attributes:
+        chain: the layers.
+        root: bounds on the whole box.
+        quick: of all inputs on the whole box, by intervals alone.
+        unusable: inputs whose values might overflow without a trigger.
+        largest: the radius from which on a value might overflow.
+    """
 
     chain: tuple[Layer, ...]
     root: Bounder
-    state: State
+    quick: State
     unusable: NDArray[np.bool_]
     largest: float
+
+    @cached_property
+    def state(self) -> State:
+        """Of all inputs on the whole box, with planes."""
+        return self.root.state(np.arange(len(self.unusable)))
 
 
 @dataclass(frozen=True)
@@ -46,13 +60,18 @@ class Judge:
         self.claim = claim
         self.region = region
         whole = place.root.region
-        if not region.cut and (region.lower == whole.lower).all() and (region.upper == whole.upper).all():
-            self.bounder, self.state = place.root, place.state
-        else:
-            self.bounder = Bounder(place.chain, region)
-            self.state = self.bounder.state(np.array(inputs, dtype=np.int64))
-        self._at = {int(index): at for at, index in enumerate(self.state.inputs)}
-        self._usable = ~place.unusable[self.state.inputs] & (self.state.worst < place.largest)
+        self.at_root = bool(
+            not region.cut and (region.lower == whole.lower).all() and (region.upper == whole.upper).all()
+        )
+        self.place = place
+        self.inputs = np.arange(len(place.unusable)) if self.at_root else np.array(inputs, dtype=np.int64)
+        self.bounder = place.root if self.at_root else Bounder(place.chain, region)
+        self._at = {int(index): at for at, index in enumerate(self.inputs)}
+
+    @cached_property
+    def state(self) -> State:
+        """Bounds with planes of the inputs."""
+        return self.place.state if self.at_root else self.bounder.state(self.inputs)
 
     @property
     def empty(self) -> bool:
@@ -60,18 +79,35 @@ class Judge:
         return self.bounder.reach.empty
 
     def usable(self, index: int) -> bool:
-        """Whether no value of the input can overflow."""
-        return bool(self._usable[self._at[index]])
+        """Whether no value of the input can overflow, by whichever bounds were asked for."""
+        worst = (self.place.quick if self.at_root else self.state).worst[self._at[index]]
+        return bool(not self.place.unusable[index] and worst < self.place.largest)
 
-    def plain(self, entries: Sequence[Entry]) -> NDArray[np.bool_]:
-        """Which entries cannot be met, by bounds of all triggers."""
+    def plain(self, entries: list[Entry]) -> NDArray[np.bool_]:
+        """Which entries cannot be met, by bounds of all triggers.
+
+        On the whole box intervals alone settle most; planes are computed only where they do not.
+        """
+        met = np.zeros(len(entries), dtype=bool)
+        for state in self._states():
+            left = np.flatnonzero(~met)
+            if len(left):
+                group = [entries[number] for number in left]
+                met[left] = self._plain(state(), group)
+        return met
+
+    def _states(self) -> list[Callable[[], State]]:
+        quick: list[Callable[[], State]] = [lambda: self.place.quick] if self.at_root else []
+        return [*quick, lambda: self.state]
+
+    def _plain(self, state: State, entries: list[Entry]) -> NDArray[np.bool_]:
         where = self._where(entries)
         crossed = np.zeros(len(where), dtype=bool)
-        for bounds in self.state.layers:
+        for bounds in state.layers:
             crossed |= np.asarray((bounds.lower > bounds.upper).any(axis=1))[where]
-        return np.asarray(crossed | self._below(self.state, where, entries))
+        return np.asarray(crossed | self._below(state, where, entries))
 
-    def clipped(self, entries: Sequence[Entry]) -> NDArray[np.bool_]:
+    def clipped(self, entries: list[Entry]) -> NDArray[np.bool_]:
         """Which entries cannot be met, by bounds of the triggers that could meet them."""
         met = np.zeros(len(entries), dtype=bool)
         for numbers, state, gone in self.clip(entries):
@@ -79,7 +115,7 @@ class Judge:
             met[numbers] = gone | self._below(state, np.arange(len(group)), group)
         return met
 
-    def clip(self, entries: Sequence[Entry]) -> list[tuple[Integers, State, NDArray[np.bool_]]]:
+    def clip(self, entries: list[Entry]) -> list[tuple[Integers, State, NDArray[np.bool_]]]:
         """Clipped bounds, for the entries with equally many rounds together: which, their bounds, contradicted."""
         rounds = np.array([len(entry.planes) for entry in entries], dtype=np.int64)
         return [self._clip(entries, np.flatnonzero(rounds == count), int(count)) for count in np.unique(rounds)]
@@ -88,9 +124,7 @@ class Judge:
         """Upper planes of rows of entries of a state."""
         return self.bounder.output_rows(state, where, self._rows(pairs), np.full(len(pairs), self.claim.gap))
 
-    def _clip(
-        self, entries: Sequence[Entry], numbers: Integers, rounds: int
-    ) -> tuple[Integers, State, NDArray[np.bool_]]:
+    def _clip(self, entries: list[Entry], numbers: Integers, rounds: int) -> tuple[Integers, State, NDArray[np.bool_]]:
         group = [entries[number] for number in numbers]
         state, everyone = self.state.take(self._where(group)), np.arange(len(group))
         for layer, bounds in zip(self.bounder.chain, state.layers, strict=False):
@@ -101,7 +135,7 @@ class Judge:
             gone |= clip(self.bounder, state, planes)
         return numbers, state, gone
 
-    def _where(self, entries: Sequence[Entry]) -> Integers:
+    def _where(self, entries: list[Entry]) -> Integers:
         return np.array([self._at[entry.input] for entry in entries], dtype=np.int64)
 
     def _rows(self, pairs: Sequence[Pair]) -> Floats:
@@ -110,7 +144,7 @@ class Judge:
         rows[at, [second for _, second in pairs]] = -1.0
         return rows
 
-    def _below(self, state: State, where: Integers, entries: Sequence[Entry]) -> NDArray[np.bool_]:
+    def _below(self, state: State, where: Integers, entries: list[Entry]) -> NDArray[np.bool_]:
         """Whether the named row of each entry is below zero on the whole region; else, whether any of its rows is."""
         found = np.zeros(len(entries), dtype=bool)
         named = [(number, entry.row) for number, entry in enumerate(entries) if entry.row is not None]

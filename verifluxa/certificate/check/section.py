@@ -22,6 +22,8 @@ from verifluxa.graph.graph import Graph
 from verifluxa.question import Question
 from verifluxa.verdict import Verdict
 
+KEPT_PLACES = 16
+
 
 @dataclass
 class Tally:
@@ -64,7 +66,7 @@ class Section:
         }
         self.shown: dict[tuple[tuple[tuple[str, int], ...], int | None], list[tuple[int, ...]]] = {}
         self._by_selection: dict[int, list[Verdict]] = {}
-        self._place: tuple[int, Place] | None = None
+        self._places: dict[int, Place] = {}
 
     def record(self, record: Record) -> None:
         """Checks the answer to one question.
@@ -127,18 +129,23 @@ class Section:
         return Asked(alternatives, question.need, self.rows, directions)
 
     def _place_of(self, number: int) -> Place:
-        """The placement; records of one placement follow each other, so only the last is kept."""
-        if self._place is None or self._place[0] != number:
-            assert self.constants is not None
-            chain = chain_of(self.constants, self.claim.positions[number])
-            root = Bounder(chain, root_region(self.claim, np.zeros((0, self.claim.positions.shape[1]))))
-            state = root.state(np.arange(len(self.claim.labels)))
-            largest = self.constants.rounding.largest
-            unusable = ~(state.worst < largest)
-            for radius in self.constants.radii:
-                unusable |= ~(radius < largest).all(axis=1)
-            self._place = (number, Place(chain, root, state, unusable, largest))
-        return self._place[1]
+        """The placement. Records come roughly placement by placement, so only the last few are kept."""
+        if number not in self._places:
+            if len(self._places) >= KEPT_PLACES:
+                del self._places[next(iter(self._places))]
+            self._places[number] = self._place(number)
+        return self._places[number]
+
+    def _place(self, number: int) -> Place:
+        assert self.constants is not None
+        chain = chain_of(self.constants, self.claim.positions[number])
+        root = Bounder(chain, root_region(self.claim, np.zeros((0, self.claim.positions.shape[1]))))
+        quick = root.state(np.arange(len(self.claim.labels)), planes=False)
+        largest = self.constants.rounding.largest
+        unusable = np.zeros(len(self.claim.labels), dtype=bool)
+        for radius in self.constants.radii:
+            unusable |= ~(radius < largest).all(axis=1)
+        return Place(chain, root, quick, unusable, largest)
 
     def _falsified(self, record: Record) -> None:
         if record.witness is None:
