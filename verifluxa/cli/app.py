@@ -7,6 +7,7 @@ import typer
 from verifluxa.cli import cert_commands, model_commands, spec_commands
 from verifluxa.cli.explain_command import explain
 from verifluxa.cli.replay_command import replay
+from verifluxa.cli.supports_command import supports
 from verifluxa.cli.verify_command import verify
 
 HELP = "Proves that a Flux.jl model carries no backdoor of a stated kind, or shows the trigger."
@@ -24,7 +25,7 @@ def build_app() -> typer.Typer:
     app.command()(spec_commands.pin)
     app.command()(model_commands.inspect)
     app.command()(model_commands.lift)
-    app.command()(model_commands.supports)
+    app.command()(supports)
     app.command()(replay)
     app.command()(explain)
     app.add_typer(cert_commands.group(), name="cert")

@@ -1,10 +1,9 @@
-"""`verifluxa inspect`, `lift` and `supports`: what a model file holds, and what can be proved about."""
+"""`verifluxa inspect` and `lift`: what a model file holds, and what is made of it."""
 
 from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,13 +33,7 @@ Tolerance = Annotated[
     float | None, typer.Option("--tolerance", metavar="T", help="Of --probe, relative to the largest output.")
 ]
 
-FORMATS = (
-    "JLD2 and BSON: a whole model, a Flux.state, a list of arrays",
-    "NPZ and safetensors: a flattened Flux.state",
-    "ONNX: float32 or float64, operators of ONNX itself",
-)
 _SHAPE = re.compile(r"\s*\d{1,9}(\s*[,x]\s*\d{1,9}){0,4}\s*")
-WIDTH = 96
 
 
 def inspect(
@@ -92,14 +85,6 @@ def lift(  # noqa: PLR0913, PLR0917 - each is an option of the command
     found = measure(lifted.graph, probe, tolerance)
     print_words(model_words.compared(found))
     return 0 if found.within else 1
-
-
-def supports() -> int:
-    """Lists the files, layers, activations, triggers and properties that are understood, and those provable."""
-    from verifluxa.cli.output import print_words
-
-    print_words(_supported())
-    return 0
 
 
 def _lift(
@@ -184,54 +169,3 @@ def _shape(text: str | None) -> tuple[int, ...] | None:
             "VF4409", f"--input-shape {text} is no shape", expected="channels, height, width with commas: 1,28,28"
         )
     return sizes
-
-
-def _supported() -> Iterator[str]:
-    from verifluxa.dispatch.cluster import KINDS
-    from verifluxa.flux.layers import TABLE
-    from verifluxa.flux.layers_function import LAYERS
-    from verifluxa.graph.activations import ACTIVATIONS
-    from verifluxa.graph.ops import OPS
-    from verifluxa.library import Shelf, names
-    from verifluxa.verify import ARITHMETICS
-
-    provable, lifted = _split(sorted(ACTIVATIONS))
-    operations = _provable_operations([op.kind for op in OPS])
-    yield from _listed("model files", list(FORMATS))
-    yield from _listed("layers that lift", sorted({*TABLE, *LAYERS}))
-    yield from _listed("operations with bounds", operations)
-    yield from _listed("activations with bounds", provable)
-    yield from _listed("activations that lift, but are unknown(unsupported) in proofs", lifted)
-    yield from _listed("input spaces", ["image"])
-    yield from _listed("triggers", ["patch: replace H px x W px, at any, corners, listed places or ranges"])
-    yield from _listed("properties", ["rate bound, targeted or untargeted", "per input"])
-    yield from _listed("arithmetics", list(ARITHMETICS))
-    yield from _listed("strategies", list(names(Shelf.SOLVERS)))
-    yield from _listed("clusters", [*names(Shelf.CLUSTER), f"your own: {' or '.join(KINDS)}"])
-
-
-def _split(activations: list[str]) -> tuple[list[str], list[str]]:
-    from verifluxa.bounds.functions import function_of
-    from verifluxa.graph.ops import Activation
-
-    provable = [name for name in activations if function_of(Activation(name)) is not None]
-    return provable, [name for name in activations if name not in provable]
-
-
-def _provable_operations(kinds: list[str]) -> list[str]:
-    from verifluxa.bounds.linear_map import BUILD
-
-    others = {"input", "clip", "maxpool", "activation", "add", "concat"}
-    at_the_end = [f"{kind} (as the last step)" for kind in kinds if kind in {"softmax", "logsoftmax"}]
-    return [kind for kind in kinds if kind in {*BUILD, *others}] + at_the_end
-
-
-def _listed(title: str, items: list[str]) -> Iterator[str]:
-    yield f"{title}:"
-    line = " "
-    for item in items:
-        if len(line) + len(item) + 2 > WIDTH and line.strip():
-            yield line
-            line = " "
-        line += f" {item}," if item is not items[-1] else f" {item}"
-    yield line

@@ -1,0 +1,188 @@
+"""Each operation and activation has a row in every table, or an explicit entry that says why it has none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.conformance.cases import NEWEST, ROOT, expected, index
+from verifluxa.bounds.constants import propagate
+from verifluxa.bounds.functions import FUNCTIONS
+from verifluxa.bounds.functions import function_of as bounded_function
+from verifluxa.bounds.linear_map import BUILD
+from verifluxa.bounds.provable import LAST_ONLY, NOT_PROVABLE, NOT_PROVABLE_FUNCTIONS, WALKED
+from verifluxa.bounds.rounding import FUNCTION_ERROR, TERMS
+from verifluxa.certificate.check import coverage
+from verifluxa.certificate.check.constants import steps_of
+from verifluxa.cli.support_table import COLUMNS, LAYER_OPERATIONS, NOT_LIFTED, activation_rows, layer_rows, markdown
+from verifluxa.errors import CertificateError, UnsupportedError
+from verifluxa.flux.choose import choose
+from verifluxa.flux.files import read_model_file
+from verifluxa.flux.layer import Layer
+from verifluxa.flux.layers import TABLE, LayerReader
+from verifluxa.flux.layers_function import LAYERS
+from verifluxa.flux.load import lift
+from verifluxa.graph import ops
+from verifluxa.graph.activations import ACTIVATIONS
+from verifluxa.graph.graph import Graph, build, chain
+from verifluxa.graph.ops import OPS
+from verifluxa.graph.run import RUN
+from verifluxa.graph.shapes import SHAPE
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "layers.md"
+KINDS = [op.kind for op in OPS]
+
+
+def _array(*shape: int) -> Any:
+    return np.random.default_rng(1).normal(size=shape).astype(np.float32)
+
+
+ONES = (1, 1)
+NONE = (0, 0)
+SAMPLES: dict[str, tuple[tuple[int, ...], ops.Op]] = {
+    "affine": ((4,), ops.Affine(_array(3, 4), _array(3))),
+    "conv": ((1, 4, 4), ops.Conv(_array(2, 1, 2, 2), None, ONES, NONE, NONE, ONES)),
+    "shift": ((4,), ops.Shift(_array(4))),
+    "scale": ((4,), ops.Scale(_array(4))),
+    "divide": ((4,), ops.Divide(_array(4))),
+    "clip": ((4,), ops.Clip(0.0, 1.0)),
+    "activation": ((4,), ops.Activation("relu")),
+    "maxpool": ((1, 4, 4), ops.MaxPool((2, 2), ONES, NONE, NONE)),
+    "meanpool": ((1, 4, 4), ops.MeanPool((2, 2), ONES, NONE, NONE)),
+    "reshape": ((2, 2), ops.Reshape((4,))),
+    "transpose": ((2, 3), ops.Transpose((1, 0))),
+    "softmax": ((4,), ops.Softmax(0)),
+    "logsoftmax": ((4,), ops.LogSoftmax(0)),
+    "add": ((4,), ops.Add()),
+    "concat": ((4,), ops.Concat(0)),
+    "multiply": ((4,), ops.Multiply()),
+    "embedding": ((4,), ops.Embedding(_array(3, 2))),
+    "normalise": ((4,), ops.Normalise(1, 1e-5)),
+}
+
+
+def _graph(kind: str) -> Graph:
+    """The operation in the middle of a small network."""
+    shape, op = SAMPLES[kind]
+    if kind in ("add", "concat", "multiply"):
+        steps = [(ops.Input(shape), ()), (ops.Activation("relu"), (0,)), (op, (0, 1)), (ops.Reshape((-1,)), (2,))]
+        return build(steps)
+    return chain(shape, [op, ops.Reshape((-1,))])
+
+
+def _has_bounds(graph: Graph) -> bool:
+    shape = graph.input_shape
+    try:
+        propagate(graph, np.ones((1, *shape)), "float32", len(graph.nodes) - 1)
+    except UnsupportedError:
+        return False
+    return True
+
+
+def _is_rechecked(graph: Graph) -> bool:
+    try:
+        steps_of(graph)
+    except CertificateError:
+        return False
+    return True
+
+
+def test_samples_are_complete() -> None:
+    assert set(SAMPLES) == set(KINDS) - {"input"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_operation_has_a_shape_and_runs(kind: str) -> None:
+    assert kind in SHAPE
+    assert (kind in RUN) == (kind != "input")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "input"])
+def test_an_operation_has_bounds_or_an_entry_that_says_why_not(kind: str) -> None:
+    tables = [kind in BUILD, kind in WALKED, kind in LAST_ONLY, kind in NOT_PROVABLE]
+    assert sum(tables) == 1
+    assert (kind in TERMS) == (kind in BUILD)
+    assert _has_bounds(_graph(kind)) == (kind in BUILD or kind in WALKED)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "input"])
+def test_the_checker_recomputes_an_operation_or_says_why_not(kind: str) -> None:
+    unchecked = kind in coverage.NOT_RECHECKED or kind in coverage.LAST_ONLY
+    assert _is_rechecked(_graph(kind)) == (not unchecked)
+
+
+@pytest.mark.parametrize("kind", sorted(LAST_ONLY))
+def test_a_softmax_at_the_end_is_left_out_by_the_checker(kind: str) -> None:
+    shape, op = SAMPLES[kind]
+    assert len(steps_of(chain(shape, [ops.Shift(_array(4)), op]))) == 1
+
+
+@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
+def test_an_activation_has_bounds_or_an_entry_that_says_why_not(name: str) -> None:
+    row = bounded_function(ops.Activation(name))
+    assert (row is None) == (name in NOT_PROVABLE_FUNCTIONS)
+    if row is not None:
+        assert row[0] in FUNCTIONS
+        assert row[0] in FUNCTION_ERROR
+    assert _has_bounds(chain((4,), [ops.Activation(name)])) == (row is not None)
+
+
+@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
+def test_the_checker_recomputes_an_activation_or_says_why_not(name: str) -> None:
+    checked = _is_rechecked(chain((4,), [ops.Activation(name)]))
+    assert checked == coverage.rechecks(name) == (name not in coverage.NOT_RECHECKED_FUNCTIONS)
+    # What the prover cannot prove, the checker must not accept.
+    assert not checked or name not in NOT_PROVABLE_FUNCTIONS
+
+
+def test_reasons_are_given_for_what_exists() -> None:
+    for table in (NOT_PROVABLE, coverage.NOT_RECHECKED):
+        assert set(table) <= set(KINDS)
+        assert all(len(reason) > 10 for reason in table.values())
+    for table in (NOT_PROVABLE_FUNCTIONS, coverage.NOT_RECHECKED_FUNCTIONS):
+        assert set(table) <= set(ACTIVATIONS)
+        assert all(len(reason) > 10 for reason in table.values())
+
+
+# The table of layers
+
+
+def _kinds(layer: Layer) -> set[str]:
+    found, pending = set(), [layer]
+    while pending:
+        current = pending.pop()
+        found.add(current.kind)
+        pending += [child for _, child in current.children]
+    return found
+
+
+# Layers that are refused, as `test_layers` shows.
+REFUSED = {"dense_f16", "rnncell", "lstmcell", "grucell", "attention", "pairwisefusion", "weightnorm"}
+LIFTED = [name for name, entry in index("layers").items() if entry["verdict"] != "refuse" and name not in REFUSED]
+
+
+@pytest.mark.parametrize("name", LIFTED)
+def test_layers_lift_to_the_operations_of_the_table(name: str) -> None:
+    file = ROOT / "layers" / name / "model.bson"
+    shapes = tuple(array.shape[1:] for array in expected(file.parent)[0])
+    graph = lift(file, None, NEWEST, shapes).graph
+    data, contents = read_model_file(file)
+    kinds = _kinds(LayerReader(len(data)).read(choose(contents).value, "model")) - {"activation"}
+    declared = {operation for kind in kinds for operation in LAYER_OPERATIONS[kind]}
+    assert {node.op.kind for node in graph.nodes} - {"input", "activation"} <= declared
+
+
+def test_every_layer_that_lifts_is_in_the_table_and_every_cell_is_filled() -> None:
+    assert set(LAYER_OPERATIONS) == {*TABLE, *LAYERS, "permutedims"}
+    assert set(NOT_LIFTED).isdisjoint(LAYER_OPERATIONS)
+    assert {operation for row in LAYER_OPERATIONS.values() for operation in row} <= set(KINDS)
+    for row in (*layer_rows(), *activation_rows()):
+        assert len(row.cells) == len(COLUMNS)
+        assert all(row.cells)
+
+
+def test_the_page_of_layers_is_up_to_date() -> None:
+    assert PAGE.read_text(encoding="utf-8") == markdown(), "run `python docs/make_layers.py`"

@@ -1,0 +1,157 @@
+"""What is supported, put together from the tables of the code: for `verifluxa supports` and `docs/layers.md`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from verifluxa.bounds.functions import function_of as bounded_function
+from verifluxa.bounds.provable import NOT_PROVABLE, NOT_PROVABLE_FUNCTIONS, bounds_of, has_bounds
+from verifluxa.bounds.rounding import FUNCTION_ERROR
+from verifluxa.certificate.check.coverage import rechecked, rechecks
+from verifluxa.flux.layers import TABLE
+from verifluxa.graph.activations import ACTIVATIONS
+from verifluxa.graph.ops import OPS, Activation
+from verifluxa.graph.run import RUN
+from verifluxa.smt.pieces import PIECES
+
+COLUMNS = ("read", "run", "radius", "bounds", "SMT", "checker")
+
+LAYER_OPERATIONS: dict[str, tuple[str, ...]] = {
+    "AdaptiveMaxPool": ("maxpool",),
+    "AdaptiveMeanPool": ("meanpool",),
+    "AlphaDropout": (),
+    "BatchNorm": ("divide", "scale", "shift"),
+    "Bilinear": ("affine", "multiply", "reshape", "shift"),
+    "Chain": (),
+    "Conv": ("conv",),
+    "ConvTranspose": ("concat", "conv", "reshape", "scale"),
+    "CrossCor": ("conv",),
+    "Dense": ("affine",),
+    "DepthwiseConv": ("conv",),
+    "Diagonal": ("scale", "shift"),
+    "Dropout": (),
+    "Embedding": ("embedding",),
+    "EmbeddingBag": ("affine", "embedding", "maxpool", "meanpool", "reshape", "transpose"),
+    "GRU": ("add", "affine", "concat", "multiply", "reshape", "scale", "shift", "transpose"),
+    "GRUv3": ("add", "affine", "concat", "multiply", "reshape", "scale", "shift", "transpose"),
+    "GlobalMaxPool": ("maxpool",),
+    "GlobalMeanPool": ("meanpool",),
+    "GroupNorm": ("normalise", "reshape", "scale", "shift"),
+    "InstanceNorm": ("normalise", "scale", "shift"),
+    "LSTM": ("add", "affine", "concat", "multiply", "reshape", "shift", "transpose"),
+    "LayerNorm": ("normalise", "scale", "shift"),
+    "MaxPool": ("maxpool",),
+    "Maxout": ("concat", "maxpool", "reshape"),
+    "MeanPool": ("meanpool",),
+    "PairwiseFusion": ("add", "concat"),
+    "Parallel": ("add", "concat"),
+    "PixelShuffle": ("reshape", "transpose"),
+    "RNN": ("add", "affine", "concat", "reshape", "shift", "transpose"),
+    "Scale": ("scale", "shift"),
+    "SkipConnection": ("add", "concat"),
+    "Upsample": ("concat", "reshape"),
+    "flatten": ("reshape",),
+    "logsoftmax": ("logsoftmax",),
+    "permutedims": ("transpose",),
+    "softmax": ("softmax",),
+}
+"""The operations that a layer lifts to, besides its activation; a test compares with what is lifted."""
+
+NOT_LIFTED = ("MultiHeadAttention", "RNNCell", "LSTMCell", "GRUCell", "WeightNorm")
+"""Layers of Flux that are refused by name, beside every layer that is not Flux's own."""
+
+
+@dataclass(frozen=True)
+class SupportRow:
+    """One layer, operation or activation; `cells` stand under `COLUMNS`."""
+
+    name: str
+    cells: tuple[str, ...]
+
+
+def layer_rows() -> list[SupportRow]:
+    """A row for each layer of Flux; a cell that says no names the operation that it is because of."""
+    return [_layer(name) for name in sorted(LAYER_OPERATIONS, key=str.lower)]
+
+
+def operation_rows() -> list[SupportRow]:
+    """A row for each operation of a graph."""
+    kinds = [op.kind for op in OPS if op.kind not in ("input", "activation")]
+    return [SupportRow(kind, ("-", "yes" if kind in RUN else "no", *_proof(kind))) for kind in kinds]
+
+
+def activation_rows() -> list[SupportRow]:
+    """A row for each activation of NNlib, with its usual parameter."""
+    return [_activation(name) for name in sorted(ACTIVATIONS)]
+
+
+def reasons() -> dict[str, str]:
+    """Why something that runs has no bounds."""
+    return {**NOT_PROVABLE, **NOT_PROVABLE_FUNCTIONS}
+
+
+def markdown() -> str:
+    """The page `docs/layers.md`."""
+    return "\n".join(_page()) + "\n"
+
+
+def _proof(kind: str) -> tuple[str, str, str, str]:
+    """Radius, bounds, SMT, checker: the engine's own queries take every chain that has bounds."""
+    bounds = bounds_of(kind)
+    return bounds, bounds, bounds, rechecked(kind)
+
+
+def _layer(name: str) -> SupportRow:
+    kinds = LAYER_OPERATIONS[name]
+    row = TABLE.get(name)
+    read = "model, state" if row is None or row.blank is None else "model, state, weights"
+    proofs = [_proof(kind) for kind in kinds]
+    cells = [_worst([proof[column] for proof in proofs], kinds) for column in range(4)]
+    return SupportRow(name, (read, "yes", *cells))
+
+
+def _worst(cells: Sequence[str], kinds: Sequence[str]) -> str:
+    without = [kind for kind, cell in zip(kinds, cells, strict=True) if cell == "no"]
+    if without:
+        return f"no ({', '.join(without)})"
+    return "last step" if "last step" in cells else "yes"
+
+
+def _activation(name: str) -> SupportRow:
+    row = bounded_function(Activation(name))
+    bounds = "yes" if has_bounds(name) else "no"
+    radius = "yes" if row is not None and row[0] in FUNCTION_ERROR else "no"
+    exact = "yes" if row is not None and row[0] in PIECES else "no"
+    return SupportRow(name, ("yes", "yes", radius, bounds, exact, "yes" if rechecks(name) else "no"))
+
+
+def _page() -> Iterator[str]:
+    yield "# What is supported"
+    yield ""
+    yield "Made by `python docs/make_layers.py` from the tables of the code; `verifluxa supports` prints the same."
+    yield ""
+    yield "- read: the forms of a model file that the layer is read from: a whole model, a state, a list of weights."
+    yield "- run: it is computed as Flux does in test mode, compared with Flux's own outputs."
+    yield "- radius: how far its floating-point evaluations may be apart is bounded."
+    yield "- bounds: properties of networks with it can be certified."
+    yield "- SMT: the exact queries of the `smt` stage take it."
+    yield "- checker: `verifluxa cert check` recomputes its bounds."
+    yield ""
+    yield "`last step`: at the end of a network. A layer also needs its activation's row."
+    for title, rows in (("Layers", layer_rows()), ("Activations", activation_rows()), ("Operations", operation_rows())):
+        yield ""
+        yield f"## {title}"
+        yield ""
+        yield "| " + " | ".join((title.lower().removesuffix("s"), *COLUMNS)) + " |"
+        yield "|" + "---|" * (len(COLUMNS) + 1)
+        yield from ("| " + " | ".join((f"`{row.name}`", *row.cells)) + " |" for row in rows)
+    yield ""
+    yield "## Without bounds, and why"
+    yield ""
+    yield from (f"- `{name}`: {reason}" for name, reason in reasons().items())
+    yield ""
+    yield "## Refused"
+    yield ""
+    yield ", ".join(f"`{name}`" for name in NOT_LIFTED) + ", layers of one's own, anonymous functions and closures:"
+    yield "`verifluxa inspect` names the part, and nothing about such a model is proved."

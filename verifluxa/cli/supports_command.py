@@ -1,0 +1,69 @@
+"""`verifluxa supports`: what is understood, and what can be proved about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from verifluxa.cli.support_table import SupportRow
+
+FORMATS = (
+    "JLD2 and BSON: a whole model, a Flux.state, a list of arrays",
+    "NPZ and safetensors: a flattened Flux.state",
+    "ONNX: float32 or float64, operators of ONNX itself",
+)
+WIDTH = 96
+
+
+def supports() -> int:
+    """Lists the files, layers, activations, triggers and properties that are understood, and those provable."""
+    from verifluxa.cli.output import print_words
+
+    print_words(_supported())
+    return 0
+
+
+def _supported() -> Iterator[str]:
+    from verifluxa.cli import support_table
+    from verifluxa.dispatch.cluster import KINDS
+    from verifluxa.library import Shelf, names
+    from verifluxa.verify import ARITHMETICS
+
+    yield from _listed("model files", list(FORMATS))
+    yield ""
+    yield from _table("layer", support_table.layer_rows())
+    yield ""
+    yield from _table("activation", support_table.activation_rows())
+    yield ""
+    yield from _table("operation", support_table.operation_rows())
+    yield ""
+    yield "without bounds, so that a proof is unknown(unsupported):"
+    yield from (f"  {name}: {reason}" for name, reason in support_table.reasons().items())
+    yield from _listed("refused by name", list(support_table.NOT_LIFTED))
+    yield from _listed("input spaces", ["image"])
+    yield from _listed("triggers", ["patch: replace H px x W px, at any, corners, listed places or ranges"])
+    yield from _listed("properties", ["rate bound, targeted or untargeted", "per input"])
+    yield from _listed("arithmetics", list(ARITHMETICS))
+    yield from _listed("strategies", list(names(Shelf.SOLVERS)))
+    yield from _listed("clusters", [*names(Shelf.CLUSTER), f"your own: {' or '.join(KINDS)}"])
+
+
+def _table(title: str, rows: Sequence[SupportRow]) -> Iterator[str]:
+    from verifluxa.cli.support_table import COLUMNS
+
+    lines = [(title, *COLUMNS), *((row.name, *row.cells) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    for line in lines:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+
+
+def _listed(title: str, items: list[str]) -> Iterator[str]:
+    yield f"{title}:"
+    line = " "
+    for item in items:
+        if len(line) + len(item) + 2 > WIDTH and line.strip():
+            yield line
+            line = " "
+        line += f" {item}," if item is not items[-1] else f" {item}"
+    yield line
