@@ -65,7 +65,10 @@ class Layer:
     def lines(self, lower: Floats, upper: Floats) -> Lines:
         """Lines below and above each value's function."""
         assert self.function is not None
-        bent = self.function.lines(lower[..., self.linear :], upper[..., self.linear :])
+        # Infinite and missing ends must never become numbers: the lines are then no numbers either.
+        nothing = (upper - lower)[..., self.linear :] * 0.0
+        found = self.function.lines(lower[..., self.linear :], upper[..., self.linear :])
+        bent = [part + nothing for part in found]
         ends = (np.ones_like, np.zeros_like, np.ones_like, np.zeros_like)
         straight = lower[..., : self.linear]
         pieces = [np.concatenate([end(straight), part], axis=-1) for end, part in zip(ends, bent, strict=True)]

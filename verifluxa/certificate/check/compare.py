@@ -34,7 +34,7 @@ def check_files(statement: Statement, inputs: Inputs) -> list[VerifluxaError]:
             reasons.append(_differs(f"the network {name}", model.path))
     reasons += [_differs("the file", used[digest]) for digest in used if digest not in certified]
     reasons += [_differs("the certified file", name) for digest, name in certified.items() if digest not in used]
-    if {name: Fraction(value) for name, value in statement.params} != dict(inputs.spec.params):
+    if dict(statement.params) != {name: str(value) for name, value in inputs.spec.params}:
         reasons.append(_differs("the list of params", inputs.spec.path))
     return reasons
 

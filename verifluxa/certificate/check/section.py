@@ -53,6 +53,8 @@ class Section:
 
     def __init__(self, claim: Claim, graph: Graph, header: Header) -> None:
         _check_header(claim, header)
+        if header.arithmetic not in ("real", graph.dtype):
+            raise _wrong("VF5052", f"the evidence is about {header.arithmetic}, the network computes in {graph.dtype}")
         self.claim = claim
         self.graph = graph
         self.arithmetic = header.arithmetic
