@@ -13,9 +13,8 @@ from verifluxa.flux.layers import TABLE
 from verifluxa.graph.activations import ACTIVATIONS
 from verifluxa.graph.ops import OPS, Activation
 from verifluxa.graph.run import RUN
-from verifluxa.smt.pieces import PIECES
 
-COLUMNS = ("read", "run", "radius", "bounds", "SMT", "checker")
+COLUMNS = ("read", "run", "radius", "bounds", "checker")
 
 LAYER_OPERATIONS: dict[str, tuple[str, ...]] = {
     "AdaptiveMaxPool": ("maxpool",),
@@ -96,10 +95,10 @@ def markdown() -> str:
     return "\n".join(_page()) + "\n"
 
 
-def _proof(kind: str) -> tuple[str, str, str, str]:
-    """Radius, bounds, SMT, checker: the engine's own queries take every chain that has bounds."""
+def _proof(kind: str) -> tuple[str, str, str]:
+    """Radius, bounds, checker."""
     bounds = bounds_of(kind)
-    return bounds, bounds, bounds, rechecked(kind)
+    return bounds, bounds, rechecked(kind)
 
 
 def _layer(name: str) -> SupportRow:
@@ -107,7 +106,7 @@ def _layer(name: str) -> SupportRow:
     row = TABLE.get(name)
     read = "model, state" if row is None or row.blank is None else "model, state, weights"
     proofs = [_proof(kind) for kind in kinds]
-    cells = [_worst([proof[column] for proof in proofs], kinds) for column in range(4)]
+    cells = [_worst([proof[column] for proof in proofs], kinds) for column in range(3)]
     return SupportRow(name, (read, "yes", *cells))
 
 
@@ -122,8 +121,7 @@ def _activation(name: str) -> SupportRow:
     row = bounded_function(Activation(name))
     bounds = "yes" if has_bounds(name) else "no"
     radius = "yes" if row is not None and row[0] in FUNCTION_ERROR else "no"
-    exact = "yes" if row is not None and row[0] in PIECES else "no"
-    return SupportRow(name, ("yes", "yes", radius, bounds, exact, "yes" if rechecks(name) else "no"))
+    return SupportRow(name, ("yes", "yes", radius, bounds, "yes" if rechecks(name) else "no"))
 
 
 def _page() -> Iterator[str]:
@@ -135,7 +133,6 @@ def _page() -> Iterator[str]:
     yield "- run: it is computed as Flux does in test mode, compared with Flux's own outputs."
     yield "- radius: how far its floating-point evaluations may be apart is bounded."
     yield "- bounds: properties of networks with it can be certified."
-    yield "- SMT: the exact queries of the `smt` stage take it."
     yield "- checker: `verifluxa cert check` recomputes its bounds."
     yield ""
     yield "`last step`: at the end of a network. A layer also needs its activation's row."

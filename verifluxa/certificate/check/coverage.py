@@ -21,8 +21,6 @@ NOT_RECHECKED_FUNCTIONS: dict[str, str] = {
     **dict.fromkeys(("elu", "selu", "celu", "softplus", "softsign", "logsigmoid", "logcosh"), _SAMPLED),
     **dict.fromkeys(("hardsigmoid", "hardswish", "softshrink", "tanhshrink"), _SAMPLED),
     **dict.fromkeys(("gelu", "swish", "mish", "lisht"), _SAMPLED),
-    "tanh_fast": "its row is that of tanh, which the checker does not take over",
-    "sigmoid_fast": "its row is that of sigmoid, which the checker does not take over",
     "trelu": "there are no bounds for it",
 }
 """Activations."""

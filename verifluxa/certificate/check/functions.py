@@ -185,4 +185,7 @@ _PLAIN: dict[str, Function | None] = {
     "relu6": _clip(0.0, 6.0),
     "tanh": _s_shaped(np.tanh, _tanh_slope, 0.0, 1.0),
     "sigmoid": _s_shaped(sigmoid, _sigmoid_slope, 0.5, 0.25),
+    # What Flux's layers deploy in place of tanh and sigmoid: the same functions, within the same errors.
+    "tanh_fast": _s_shaped(np.tanh, _tanh_slope, 0.0, 1.0),
+    "sigmoid_fast": _s_shaped(sigmoid, _sigmoid_slope, 0.5, 0.25),
 }
