@@ -367,7 +367,7 @@ def spoiled(records: list[Record], spoil: Spoil, seed: int) -> Record | None:
 def test_spoiled_proofs_are_refused_or_hold_anyway(proved: tuple[Scene, list[Record]], spoil: Spoil) -> None:
     """An edit that is accepted must be a proof: sampled triggers of its question never reach `need`."""
     found, records = proved
-    tried, refused = try_spoils(found, records, spoil, range(2))
+    tried, refused = try_spoils(found, records, spoil, range(1, 2))
     assert tried
     if spoil in ALWAYS_REFUSED:
         assert refused == tried
@@ -391,9 +391,9 @@ def try_spoils(found: Scene, records: list[Record], spoil: Spoil, seeds: Iterabl
 
 def test_most_kinds_of_spoiling_are_noticed(proved: tuple[Scene, list[Record]]) -> None:
     found, records = proved
-    changes = {spoil: [spoiled(records, spoil, seed) for seed in range(20, 22)] for spoil in SPOILS}
-    noticed = {spoil for spoil, tries in changes.items() if any(one and judged_alone(found, one) for one in tries)}
-    assert len(noticed) >= len(SPOILS) - 7
+    changes = [spoiled(records, spoil, 20) for spoil in SPOILS]
+    noticed = [change for change in changes if change is not None and judged_alone(found, change)]
+    assert len(noticed) >= len(SPOILS) - 5
 
 
 @pytest.mark.soak

@@ -32,7 +32,7 @@ from verifluxa.certificate.evidence_lines import (
 from verifluxa.certificate.fields import Fields
 from verifluxa.certificate.tree_codec import count_leaves, decode_tree, encode_tree
 from verifluxa.errors import CertificateError
-from verifluxa.evidence import CONTRADICTED, BoxSplit, Dropped, Node, Outcome, StripSplit, Witness
+from verifluxa.evidence import CONTRADICTED, BoxSplit, Dropped, Joint, Node, Outcome, StripSplit, Weighted, Witness
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Affine
 from verifluxa.question import Domain, Placement, Problem, Question, Rows, Stamp, Violation
@@ -67,7 +67,24 @@ DROPPED = st.lists(
     unique=True,
 ).map(sorted)
 SPLITS = st.builds(BoxSplit, INDEX, FINITE, FINITE) | st.builds(StripSplit, INDEX, FINITE)
-LEAVES = st.builds(lambda dropped, closed: Node(dropped, closed=closed), DROPPED, st.booleans())
+WEIGHTS = st.builds(Weighted, INDEX, INDEX, INDEX, st.booleans(), st.floats(0, 1e6))
+NUMBERS = st.lists(FINITE, max_size=3).map(tuple)
+CLOSINGS = st.recursive(
+    st.builds(Joint, st.lists(WEIGHTS, max_size=3).map(tuple), NUMBERS),
+    lambda inner: st.builds(lambda at, pair: Joint(branch_on=at, children=pair), INDEX, st.tuples(inner, inner)),
+    max_leaves=4,
+)
+CLIPS = st.lists(st.tuples(INDEX, INDEX, st.lists(INDEX, max_size=2).map(tuple)), max_size=3).map(tuple)
+LEAVES = st.one_of(
+    st.builds(lambda dropped, closed: Node(dropped, closed=closed), DROPPED, st.booleans()),
+    st.builds(
+        lambda dropped, joint, clips, point: Node(dropped, closed=True, joint=joint, clips=clips, point=point),
+        DROPPED,
+        CLOSINGS,
+        CLIPS,
+        NUMBERS,
+    ),
+)
 TREES = st.recursive(
     LEAVES,
     lambda inner: st.builds(
@@ -100,10 +117,19 @@ def test_a_deep_tree_needs_no_deep_json() -> None:
 
 
 @pytest.mark.parametrize(
-    "tree", [Node(closed=True, children=[Node()]), Node([], BoxSplit(0, 0, 1), [Node()]), Node([], StripSplit(0, 0.0))]
+    "tree",
+    [
+        Node(closed=True, children=[Node()]),
+        Node([], BoxSplit(0, 0, 1), [Node()]),
+        Node([], StripSplit(0, 0.0)),
+        Node([], StripSplit(0, 0.0), [Node(), Node()], closed=True),
+        Node(joint=Joint()),
+        Node(closed=True, joint=Joint(branch_on=1)),
+        Node(closed=True, joint=Joint(children=(Joint(), Joint()))),
+    ],
 )
 def test_the_writer_refuses_malformed_trees(tree: Node) -> None:
-    with pytest.raises(ValueError, match="two halves"):
+    with pytest.raises(ValueError, match=r"two halves|two children"):
         encode_tree(tree)
 
 
@@ -138,6 +164,20 @@ def test_the_writer_refuses_malformed_trees(tree: Node) -> None:
         [[[[[0.5], [1]]]]],
         [[[[0, 1]]]],
         [[[["00", "11"]]]],
+        [[[], ["j"]]],
+        [[[], ["j", [], [], []]]],
+        [[[], ["j", [["w", [], []], ["w", [], []]], [], []]]],
+        [[[], ["j", [["z", 1], ["w", [], []]], [], []]]],
+        [[[], ["j", [["z", -1], ["w", [], []], ["w", [], []]], [], []]]],
+        [[[], ["j", [["x"]], [], []]]],
+        [[[], ["j", [["w", [[0, 0, 0, 0, "-1"]], []]], [], []]]],
+        [[[], ["j", [["w", [[0, 0, 0, 2, "1"]], []]], [], []]]],
+        [[[], ["j", [["w", [[0, 0, 0, True, "1"]], []]], [], []]]],
+        [[[], ["j", [["w", [[0, 0, 0, 0, 1]], []]], [], []]]],
+        [[[], ["j", [["w", [], ["nan"]]], [], []]]],
+        [[[], ["j", [["w", [], []]], [[0, 0]], []]]],
+        [[[], ["j", [["w", [], []]], [], [1]]]],
+        [[[], ["j", [*([["z", 1]] * 70), *([["w", [], []]] * 71)], [], []]]],
     ],
 )
 def test_malformed_trees_are_refused(flat: Any) -> None:
@@ -167,6 +207,19 @@ RECORDS = [
     ),
     record(2, None, verdict=Verdict.UNKNOWN, reason=Reason.TIME, proved=3),
     record(
+        5,
+        Node(
+            [Dropped(2, (-1, 3)), Dropped(3, (-2,), (1,))],
+            closed=True,
+            joint=Joint(
+                branch_on=4,
+                children=(Joint((Weighted(0, 1, 2, True, 0.25),), (0.5,)), Joint((Weighted(1, 0, 3, False, 1e-9),))),
+            ),
+            clips=((0, 1, (2, 2)),),
+            point=(255.0, 0.5),
+        ),
+    ),
+    record(
         3,
         None,
         verdict=Verdict.FALSIFIED,
@@ -192,14 +245,14 @@ def test_files_round_trip_exactly(tmp_path: Path, name: str) -> None:
     summary = write(path, RECORDS, sections=2)
     assert summary.sha256 == "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
     assert summary.size == path.stat().st_size
-    assert summary.leaves("no_trigger") == 3
+    assert summary.leaves("no_trigger") == 4
     items = list(read_evidence(path))
-    assert items[0] == items[6] == HEADER
-    assert items[5] == items[11] == End(4, 3)
-    for written, read in zip(RECORDS, items[1:5], strict=True):
+    assert items[0] == items[7] == HEADER
+    assert items[6] == items[13] == End(5, 4)
+    for written, read in zip(RECORDS, items[1:6], strict=True):
         assert isinstance(read, Record)
         assert same(written, read)
-    directions, witness = items[2], items[4]
+    directions, witness = items[2], items[5]
     assert isinstance(directions, Record)
     assert isinstance(witness, Record)
     assert directions.directions is not None
@@ -212,7 +265,7 @@ def test_files_round_trip_exactly(tmp_path: Path, name: str) -> None:
 def test_compressed_files_are_reproducible(tmp_path: Path) -> None:
     first, second = write(tmp_path / "a.jsonl.gz", RECORDS), write(tmp_path / "b.jsonl.gz", RECORDS)
     assert first.sha256 == second.sha256
-    assert gzip.decompress((tmp_path / "a.jsonl.gz").read_bytes()).count(b"\n") == 6
+    assert gzip.decompress((tmp_path / "a.jsonl.gz").read_bytes()).count(b"\n") == 7
 
 
 def test_each_record_reaches_the_file_at_once(tmp_path: Path) -> None:

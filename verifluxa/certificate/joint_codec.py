@@ -98,7 +98,13 @@ def _weight(item: Json, place: str) -> Weighted:
     match item:
         case [int(number), int(position), int(row), int(tangent), text]:
             value = parse_float_text(text)
-            if value is not None and value >= 0 and all(map(is_index, (number, position, row))) and tangent in {0, 1}:
+            if (
+                value is not None
+                and value >= 0
+                and all(map(is_index, (number, position, row)))
+                and type(tangent) is int
+                and tangent < 2
+            ):
                 return Weighted(number, position, row, bool(tangent), value)
         case _:
             pass

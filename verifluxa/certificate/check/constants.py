@@ -88,6 +88,16 @@ def _step(op: ops.Op, shape: ops.Shape, dtype: str) -> Step | None:
     return Step(pool=pool_index(op, shape)) if isinstance(op, ops.MaxPool) else None
 
 
+def constants_or_none(graph: Graph, inputs: Floats, arithmetic: str) -> Constants | None:
+    """`constants_of`, or None for a network that the checker cannot recompute: then that is said, not guessed."""
+    try:
+        return constants_of(graph, inputs, arithmetic)
+    except CertificateError as error:
+        if error.code != "VF5058":
+            raise
+        return None
+
+
 def width_of(graph: Graph) -> int:
     """The largest number of values of any step."""
     return max(math.prod(node.shape) for node in graph.nodes)

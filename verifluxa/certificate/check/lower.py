@@ -10,7 +10,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from verifluxa.certificate.check.constants import constants_of
+from verifluxa.certificate.check.constants import constants_or_none
 from verifluxa.certificate.check.linear import Floats, Integers
 from verifluxa.certificate.check.rounding import SOFTMAX_GAP
 from verifluxa.data.dataset import Dataset
@@ -166,7 +166,9 @@ def _counted(
 
 def _correct(graph: Graph, data: Dataset) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Whether the label is the strict maximum in every allowed evaluation; whether evaluations may disagree."""
-    constants = constants_of(graph, data.inputs, graph.dtype)
+    constants = constants_or_none(graph, data.inputs, graph.dtype)
+    if constants is None:
+        return np.zeros(len(data.labels), dtype=bool), np.ones(len(data.labels), dtype=bool)
     value, radius = constants.values[-1], constants.radii[-1]
     at = np.arange(len(value))
     others = value.copy()

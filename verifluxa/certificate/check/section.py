@@ -10,7 +10,7 @@ import numpy as np
 
 from verifluxa.certificate.check.bounds import Bounder
 from verifluxa.certificate.check.chain import chain_of
-from verifluxa.certificate.check.constants import Constants, constants_of
+from verifluxa.certificate.check.constants import constants_of, constants_or_none
 from verifluxa.certificate.check.judge import Place
 from verifluxa.certificate.check.linear import Floats
 from verifluxa.certificate.check.lower import Claim, Pair
@@ -60,7 +60,7 @@ class Section:
         self.arithmetic = header.arithmetic
         self.rows = tuple(_pair(row) for row in header.rows)
         self.tally = Tally()
-        self.constants = _constants(graph, claim, header.arithmetic)
+        self.constants = constants_or_none(graph, claim.inputs, header.arithmetic)
         self.open = {
             Question(place, violation, selection, claim.needs[selection])
             for place in range(len(claim.places))
@@ -195,16 +195,6 @@ def _margin(value: Floats, radius: Floats, pair: Pair, sign: int) -> float:
 def _on_grid(tau: Floats, claim: Claim) -> bool:
     inside = bool(((tau >= claim.lower) & (tau <= claim.upper)).all())
     return inside and (not claim.step or all((Fraction(x) - Fraction(claim.lower)) % claim.step == 0 for x in tau))
-
-
-def _constants(graph: Graph, claim: Claim, arithmetic: str) -> Constants | None:
-    """None where the checker has no bounds for the network: then nothing can be rechecked, and that is said."""
-    try:
-        return constants_of(graph, claim.inputs, arithmetic)
-    except CertificateError as error:
-        if error.code != "VF5058":
-            raise
-        return None
 
 
 def _check_header(claim: Claim, header: Header) -> None:
