@@ -97,14 +97,8 @@ def _decode(reading: Iterator[Json], place: str, depth: int) -> Joint:
 def _weight(item: Json, place: str) -> Weighted:
     match item:
         case [int(number), int(position), int(row), int(tangent), text]:
-            value = parse_float_text(text)
-            if (
-                value is not None
-                and value >= 0
-                and all(map(is_index, (number, position, row)))
-                and type(tangent) is int
-                and tangent < 2
-            ):
+            value, whole = parse_float_text(text), all(map(is_index, (number, position, row, tangent)))
+            if value is not None and value >= 0 and whole and tangent <= 1:
                 return Weighted(number, position, row, bool(tangent), value)
         case _:
             pass
