@@ -126,8 +126,8 @@ def _clip(low: float, high: float) -> Function | None:
 def _above_clip(lower: Floats, upper: Floats, low: float, high: float) -> tuple[Floats, Floats]:
     """A line above `clip`: convex where it leaves `low` (a chord), concave where it meets `high` (a ramp)."""
     top = np.minimum(upper, high)
-    chord = (top - low) / np.where(top > lower, top - lower, 1.0)
-    with np.errstate(over="ignore"):  # an infinite share is ramped to 1
+    with np.errstate(over="ignore"):  # on a subnormal interval: the chord is not used there, a share is ramped to 1
+        chord = (top - low) / np.where(top > lower, top - lower, 1.0)
         share = (high - lower) / np.where(upper > lower, upper - lower, 1.0)
     slope = np.where(lower < low, chord, np.where(upper <= high, 1.0, _ramp(share)))
     flat = (upper <= low) | (lower >= high)
