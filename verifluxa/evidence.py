@@ -107,7 +107,8 @@ class Node:
 
     A closed leaf is closed by counting, or by `joint` where that is given: then `clips` holds, per claim that
     is still open, (input, position, clipping rows), from which the planes of the weights come, and `point` is
-    where tangents touch.
+    where tangents touch. With `smt` an SMT solver decided that fewer than `need` inputs violate together in the
+    domain: nothing is recorded that could be recomputed without one.
     """
 
     dropped: list[Dropped] = field(default_factory=list)
@@ -117,6 +118,7 @@ class Node:
     joint: Joint | None = None
     clips: tuple[tuple[int, int, tuple[int, ...]], ...] = ()
     point: tuple[float, ...] = ()
+    smt: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,7 @@ from verifluxa.search.attack import count_violations
 from verifluxa.search.claims import Scene, Verdicts, decide_claims
 from verifluxa.search.directions import strip_directions
 from verifluxa.search.replay import witness
-from verifluxa.search.root import Rooted, drop_records, whole_domain
+from verifluxa.search.root import Rooted, drop_records, whole_domain, whole_strips
 from verifluxa.search.together import Together, attempt
 from verifluxa.search.workspace import Claims, Workspace
 from verifluxa.verdict import Reason, Verdict
@@ -99,6 +99,15 @@ class _Search:
         self.stack.clear()
 
 
+@dataclass(frozen=True, eq=False)
+class Explored:
+    """What a search found, and its whole tree with the strip directions, even where leaves are still open."""
+
+    outcome: Outcome
+    root: Node
+    directions: Tensor
+
+
 def branch(
     work: Workspace, rooted: Sequence[Rooted], settings: BranchSettings, deadline: float | None
 ) -> list[Outcome]:
@@ -108,6 +117,13 @@ def branch(
         rooted: the questions that the first look left open.
         deadline: on the clock of `time.monotonic`, or None.
     """
+    return [explored.outcome for explored in explore(work, rooted, settings, deadline)]
+
+
+def explore(
+    work: Workspace, rooted: Sequence[Rooted], settings: BranchSettings, deadline: float | None
+) -> list[Explored]:
+    """Like `branch`, for those who go on with what it leaves open."""
     net = work.net(rooted[0].question.placement)
     whole = whole_domain(work)
     directions = torch.cat([whole.directions, strip_directions(net, settings.strips)])
@@ -117,17 +133,12 @@ def branch(
         if not batch:
             break
         _process(work, net, directions, batch, settings)
-    return [_outcome(search, directions) for search in searches]
+    return [Explored(_outcome(search, directions), search.root, directions) for search in searches]
 
 
 def _begin(work: Workspace, rooted: Rooted, directions: Tensor) -> _Search:
     node = Node(dropped=rooted.dropped())
-    # Strips start wider than the box reaches: they cut nothing until they are split.
-    middle = directions @ (work.lower + work.upper) / 2
-    reach = (directions.abs() @ (work.upper - work.lower)) / 2 * 1.01 + 1e-6
-    low, high = middle - reach, middle + reach
-    given = whole_domain(work)
-    low[: len(given.directions)], high[: len(given.directions)] = given.low[0], given.high[0]
+    low, high = whole_strips(work, directions)
     root = _Open(node, work.lower, work.upper, low, high, rooted.open_claims)
     return _Search(rooted.question, node, [root], time.monotonic(), rooted.remaining)
 

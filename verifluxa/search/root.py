@@ -74,6 +74,21 @@ def whole_domain(work: Workspace) -> Domains:
     return Domains(work.lower[None], work.upper[None], directions, low[None], high[None])
 
 
+def whole_strips(work: Workspace, directions: Tensor) -> tuple[Tensor, Tensor]:
+    """Ends of strips along directions (m, d) that hold all of the problem's domain, shape (m,) each.
+
+    Args:
+        directions: those of the domain's own strips first; the others start wider than the box reaches, and cut
+            nothing until they are split.
+    """
+    middle = directions @ (work.lower + work.upper) / 2
+    reach = (directions.abs() @ (work.upper - work.lower)) / 2 * 1.01 + 1e-6
+    low, high = middle - reach, middle + reach
+    given = whole_domain(work)
+    low[: len(given.directions)], high[: len(given.directions)] = given.low[0], given.high[0]
+    return low, high
+
+
 def _distinct(per_question: list[Claims], alternatives: int) -> tuple[Tensor, Claims, Tensor]:
     """All inputs, the distinct claims with `input` as an index into them, and where each claim went."""
     both = torch.cat([c.input * alternatives + c.alternative for c in per_question])

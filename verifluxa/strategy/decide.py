@@ -1,11 +1,11 @@
-"""Runs questions through the stages of a strategy: attack, bounds, branch and bound; one Outcome each."""
+"""Runs questions through the stages of a strategy: attack, bounds, branch and bound, SMT; one Outcome each."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -14,12 +14,14 @@ from verifluxa.errors import UnsupportedError
 from verifluxa.evidence import Node, Outcome
 from verifluxa.question import Problem, Question
 from verifluxa.search.attack import AttackSettings, Candidate, attack
-from verifluxa.search.branch import BranchSettings, branch
+from verifluxa.search.branch import BranchSettings, explore
+from verifluxa.search.leaves import Tree
+from verifluxa.search.refine import RefineSettings, refine
 from verifluxa.search.replay import witness
 from verifluxa.search.root import Rooted, look
 from verifluxa.search.workspace import Workspace, workspace
 from verifluxa.strategy.attacked import Attacked
-from verifluxa.strategy.load import AttackStage, BoundStage, BranchStage, Strategy
+from verifluxa.strategy.load import AttackStage, BoundStage, BranchStage, SmtStage, Stage, Strategy
 from verifluxa.verdict import Reason, Verdict
 
 
@@ -133,13 +135,27 @@ def decide(problem: Problem, questions: Sequence[Question], strategy: Strategy) 
 
 @dataclass
 class _State:
-    """Where the questions of one placement stand: decided outcomes, and what is known of the open ones."""
+    """Where the questions of one placement stand: decided outcomes, and what is known of the open ones.
+
+    Attributes:
+        outcomes: decided, by question.
+        known: what attacks found.
+        rooted: the last look at the whole domain.
+        started: on the clock of `time.monotonic`.
+        stage: the last one that tried.
+        tried: whether what the bounds left open has been attacked once more.
+        trees: what branching left open.
+        left: what the last stage that gave up on a question says.
+    """
 
     outcomes: dict[Question, Outcome]
     known: dict[Question, Attacked]
     rooted: dict[Question, Rooted]
     started: float
     stage: str = ""
+    tried: bool = False
+    trees: dict[Question, Tree] = field(default_factory=dict)
+    left: dict[Question, Outcome] = field(default_factory=dict)
 
     def open(self, questions: Sequence[Question]) -> list[Question]:
         return [question for question in questions if question not in self.outcomes]
@@ -172,7 +188,7 @@ def _prove(
 def _stage(
     work: Workspace,
     left: list[Question],
-    stage: AttackStage | BoundStage | BranchStage,
+    stage: Stage,
     state: _State,
     run: Run,
 ) -> None:
@@ -181,8 +197,12 @@ def _stage(
     state.stage = stage.method if isinstance(stage, BoundStage) else stage.kind
     if isinstance(stage, BoundStage):
         _bound(work, left, stage, state)
-    else:
-        _branch(work, left, stage, state, run)
+        return
+    rooted = _rooted(work, left, state, run)
+    if rooted and isinstance(stage, BranchStage):
+        _branch(work, rooted, stage, state, run)
+    elif rooted and isinstance(stage, SmtStage):
+        _smt(work, rooted, stage, state, run)
 
 
 def _bound(work: Workspace, left: list[Question], stage: BoundStage, state: _State) -> None:
@@ -192,24 +212,42 @@ def _bound(work: Workspace, left: list[Question], stage: BoundStage, state: _Sta
             state.outcomes[rooted.question] = _certified(rooted, stage.method, state)
 
 
-def _branch(
-    work: Workspace,
-    left: list[Question],
-    stage: BranchStage,
-    state: _State,
-    run: Run,
-) -> None:
+def _rooted(work: Workspace, left: list[Question], state: _State, run: Run) -> list[Rooted]:
+    """The questions that are open after a look at the whole domain and one more attack."""
     missing = [question for question in left if question not in state.rooted]
     if missing:
         _bound(work, missing, BoundStage("crown"), state)
-    _last_try(work, state.open(left), run.strategy, state)
-    rooted = [state.rooted[question] for question in state.open(left)]
+    if not state.tried:
+        state.tried = True
+        _last_try(work, state.open(left), run.strategy, state)
+    return [state.rooted[question] for question in state.open(left)]
+
+
+def _branch(work: Workspace, rooted: list[Rooted], stage: BranchStage, state: _State, run: Run) -> None:
     settings = BranchSettings(stage.boxes, stage.seconds, stage.clip_rounds, stage.strips, stage.joint, stage.gate)
-    if not rooted:
-        return
-    for outcome in branch(work, rooted, settings, run.deadline):
-        found = max(outcome.found, state.known[outcome.question].found)
-        state.outcomes[outcome.question] = replace(outcome, found=found)
+    for explored in explore(work, rooted, settings, run.deadline):
+        question = explored.outcome.question
+        state.trees[question] = Tree(question, explored.root, explored.directions)
+        _take(explored.outcome, state)
+
+
+def _smt(work: Workspace, rooted: list[Rooted], stage: SmtStage, state: _State, run: Run) -> None:
+    """On the open leaves of a tree where branching left one, else on the whole domain."""
+    trees = [state.trees.get(one.question) or Tree(one.question, Node(dropped=one.dropped())) for one in rooted]
+    settings = RefineSettings(stage.seconds, stage.memory_mb, stage.unstable)
+    for one, outcome in zip(rooted, refine(work, trees, settings, run.deadline), strict=True):
+        proved = one.remaining if outcome.verdict is Verdict.UNKNOWN else outcome.proved
+        _take(replace(outcome, proved=proved), state)
+
+
+def _take(outcome: Outcome, state: _State) -> None:
+    """Keeps an outcome: for good when it decides, else for the case that no later stage does."""
+    question = outcome.question
+    known = state.known[question]
+    found = max(outcome.found, known.found)
+    state.known[question] = known._replace(found=found)
+    kept = state.left if outcome.verdict is Verdict.UNKNOWN else state.outcomes
+    kept[question] = replace(outcome, found=found)
 
 
 def _last_try(work: Workspace, left: list[Question], strategy: Strategy, state: _State) -> None:
@@ -262,6 +300,9 @@ def _certified(rooted: Rooted, method: str, state: _State) -> Outcome:
 
 
 def _unknown(work: Workspace, question: Question, reason: Reason, state: _State) -> Outcome:
+    left = state.left.get(question)
+    if left is not None:
+        return replace(left, reason=Reason.TIME) if reason is Reason.TIME else left
     rooted = state.rooted.get(question)
     return Outcome(
         question=question,

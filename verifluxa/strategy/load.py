@@ -53,8 +53,29 @@ class BranchStage:
     gate: float = 3.0
 
 
-Stage = AttackStage | BoundStage | BranchStage
-STAGES: dict[str, type[Stage]] = {"attack": AttackStage, "bound": BoundStage, "branch": BranchStage}
+@dataclass(frozen=True)
+class SmtStage:
+    """SMT on what is open: the whole domain, or the open leaves after branching; see `search.refine`.
+
+    Attributes:
+        seconds: for one question.
+        memory_mb: of the solver's process.
+        unstable: neurons that may bend within their bounds, for one input.
+    """
+
+    kind: ClassVar[str] = "smt"
+    seconds: float = 30.0
+    memory_mb: int = 2000
+    unstable: int = 32
+
+
+Stage = AttackStage | BoundStage | BranchStage | SmtStage
+STAGES: dict[str, type[Stage]] = {
+    "attack": AttackStage,
+    "bound": BoundStage,
+    "branch": BranchStage,
+    "smt": SmtStage,
+}
 METHODS = ("interval", "crown")
 BACK_ENDS = ("native",)
 _EXPECTED = {
