@@ -77,6 +77,7 @@ CLOSINGS = st.recursive(
 CLIPS = st.lists(st.tuples(INDEX, INDEX, st.lists(INDEX, max_size=2).map(tuple)), max_size=3).map(tuple)
 LEAVES = st.one_of(
     st.builds(lambda dropped, closed: Node(dropped, closed=closed), DROPPED, st.booleans()),
+    st.builds(lambda dropped: Node(dropped, closed=True, smt=True), DROPPED),
     st.builds(
         lambda dropped, joint, clips, point: Node(dropped, closed=True, joint=joint, clips=clips, point=point),
         DROPPED,
@@ -124,6 +125,9 @@ def test_a_deep_tree_needs_no_deep_json() -> None:
         Node([], StripSplit(0, 0.0)),
         Node([], StripSplit(0, 0.0), [Node(), Node()], closed=True),
         Node(joint=Joint()),
+        Node(smt=True),
+        Node(closed=True, smt=True, joint=Joint()),
+        Node([], StripSplit(0, 0.0), [Node(), Node()], smt=True),
         Node(closed=True, joint=Joint(branch_on=1)),
         Node(closed=True, joint=Joint(children=(Joint(), Joint()))),
     ],
@@ -139,7 +143,7 @@ def test_the_writer_refuses_malformed_trees(tree: Node) -> None:
         [],
         {},
         [[]],
-        [[[], 1]],
+        [[[], 2]],
         [[[], False]],
         [[[], 0.0]],
         [[[], 0, 0]],

@@ -1,7 +1,8 @@
 """Split trees as flat arrays in preorder, and back: compact, exact, and of bounded depth in JSON.
 
-A node is `[dropped]` (leaf closed by counting), `[dropped, 0]` (open leaf), `[dropped, ["j", joint, clips,
-point]]` (leaf closed jointly, see `joint_codec`) or `[dropped, split]`, followed in the list by its subtrees.
+A node is `[dropped]` (leaf closed by counting), `[dropped, 0]` (open leaf), `[dropped, 1]` (leaf closed by an SMT
+solver), `[dropped, ["j", joint, clips, point]]` (leaf closed jointly, see `joint_codec`) or `[dropped, split]`,
+followed in the list by its subtrees.
 A split is `["b", coordinate, low_end, high_start]` or `["s", direction, cut]`, floats as shortest decimal
 strings. `dropped` groups the inputs that fell by equal rows: `[[rows, inputs], [rows, inputs, planes], ...]`.
 Inputs are sorted, so a tree has one encoding. Rows may be -1 (this alternative stays open) or -2
@@ -19,6 +20,7 @@ from verifluxa.certificate.numbers import float_text, parse_float_text
 from verifluxa.evidence import CONTRADICTED, BoxSplit, Dropped, Node, Split, StripSplit
 
 HALVES = 2
+STILL_OPEN, BY_SOLVER = 0, 1
 
 
 def encode_tree(root: Node) -> list[Json]:
@@ -31,8 +33,9 @@ def encode_tree(root: Node) -> list[Json]:
     waiting = [root]
     while waiting:
         node = waiting.pop()
-        closed_twice = node.split and (node.closed or node.joint)
-        if len(node.children) != (HALVES if node.split else 0) or closed_twice or (node.joint and not node.closed):
+        how = bool(node.split) + bool(node.joint) + node.smt
+        open_ = (node.joint or node.smt) and not node.closed
+        if len(node.children) != (HALVES if node.split else 0) or how > 1 or open_ or (node.split and node.closed):
             raise ValueError("a split has two halves and a leaf has none")
         flat.append(_encode_node(node))
         waiting.extend(reversed(node.children))
@@ -79,7 +82,9 @@ def _encode_node(node: Node) -> Json:
         return [dropped, _encode_split(node.split)]
     if node.joint is not None:
         return [dropped, encode_joint_leaf(node)]
-    return [dropped] if node.closed else [dropped, 0]
+    if node.smt:
+        return [dropped, BY_SOLVER]
+    return [dropped] if node.closed else [dropped, STILL_OPEN]
 
 
 def _encode_split(split: Split) -> Json:
@@ -102,12 +107,12 @@ def _encode_dropped(dropped: list[Dropped]) -> Json:
 
 def _decode_node(item: Json, place: str) -> Node:
     if not isinstance(item, list) or len(item) not in {1, 2}:
-        raise wrong(place, "a node: [dropped], [dropped, 0] or [dropped, split]", item)
+        raise wrong(place, "a node: [dropped], [dropped, 0], [dropped, 1] or [dropped, split]", item)
     dropped = _decode_dropped(item[0], place)
     if len(item) == 1:
         return Node(dropped, closed=True)
-    if type(item[1]) is int and item[1] == 0:
-        return Node(dropped)
+    if type(item[1]) is int and item[1] in {STILL_OPEN, BY_SOLVER}:
+        return Node(dropped, closed=item[1] == BY_SOLVER, smt=item[1] == BY_SOLVER)
     if isinstance(item[1], list) and item[1][:1] == ["j"]:
         return decode_joint_leaf(dropped, item[1], place)
     return Node(dropped, _decode_split(item[1], place))

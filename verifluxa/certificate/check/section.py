@@ -118,6 +118,7 @@ class Section:
         if record.proved < checked.proved:
             raise _wrong("VF5056", f"question {list(record.question)} claims more than is proved")
         self.tally.leaves += checked.leaves
+        self.tally.unrechecked += checked.unrechecked
         return record.proved
 
     def _asked(self, record: Record) -> Asked:

@@ -30,10 +30,11 @@ class Asked:
 
 @dataclass(frozen=True)
 class Checked:
-    """What a tree proves: at most `proved` inputs violate together; `leaves` were counted."""
+    """What a tree proves: at most `proved` inputs violate together; `leaves` were counted, `unrechecked` were not."""
 
     proved: int
     leaves: int
+    unrechecked: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,13 +56,13 @@ def root_region(claim: Claim, directions: Floats) -> Region:
 
 
 def check_tree(claim: Claim, place: Place, asked: Asked, root: Node) -> Checked:
-    """Walks a tree.
+    """Walks a tree. What an SMT solver closed cannot be decided again here: it is counted as not rechecked.
 
     Raises:
         CertificateError: VF5054 for a drop that does not follow, VF5055 for a split that leaves something
             out, an open leaf, or one with too many inputs left.
     """
-    proved, leaves = 0, 0
+    proved, leaves, unrechecked = 0, 0, 0
     waiting = [_Visit(root, root_region(claim, asked.directions), frozenset())]
     while waiting:
         visit = waiting.pop()
@@ -70,8 +71,11 @@ def check_tree(claim: Claim, place: Place, asked: Asked, root: Node) -> Checked:
             halves = _halves(visit.region, visit.node.split, claim)
             waiting += [_Visit(n, half, fallen) for n, half in zip(visit.node.children, halves, strict=True)]
             continue
+        if visit.node.smt:
+            unrechecked += 1
+            continue
         proved, leaves = max(proved, _left(claim, place, asked, visit, fallen)), leaves + 1
-    return Checked(proved, leaves)
+    return Checked(proved, leaves, unrechecked)
 
 
 def _left(claim: Claim, place: Place, asked: Asked, visit: _Visit, fallen: frozenset[tuple[int, int]]) -> int:
