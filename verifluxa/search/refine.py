@@ -216,7 +216,7 @@ class _Attempt:
         at = int(last.at[number])
         rows = self._rows(case.claims, at)
         member = Member(int(case.claims.input[at]), (rows,), number)
-        asked = Asked(case.net, last.layers, case.domain, self.work.problem.rows, (member,))
+        asked = Asked(case.net, last.layers, case.domain, self.work.problem.rows, (member,), clipped=True)
         if self.question.need == 1:
             return self._decide(asked, case.claims, until)
         answer = self.solver.decide(encode(asked), until - time.monotonic())

@@ -23,6 +23,8 @@ from verifluxa.verdict import Reason
 WORKER = Path(__file__).with_name("worker.py")
 GRACE_SECONDS = 2.0
 """How long after its own limit the solver may take to say so; then it is killed."""
+REASONS = {"memory": Reason.MEMORY, "timeout": Reason.TIME, "canceled": Reason.TIME, "interrupted": Reason.TIME}
+"""What the words mean that the solver gives for an `unknown`; any other word: it has no way to decide this."""
 LEAST_MEMORY_MB = 64
 """Below this the solver cannot even start."""
 
@@ -66,7 +68,11 @@ class Solver:
         self._end()
 
     def decide(self, query: Query, seconds: float) -> Answer:
-        """Decides one query; an answer comes within about `seconds`, whatever the solver does."""
+        """Decides one query; an answer comes within about `seconds`, whatever the solver does.
+
+        Raises:
+            ValueError: for text that is not SMT-LIB: a mistake of the caller.
+        """
         if seconds <= 0:
             return Unknown(Reason.TIME)
         started = time.monotonic()
@@ -74,10 +80,10 @@ class Solver:
             self._process = _Process(self._memory)
         line = json.dumps({"text": query.text, "names": query.names, "milliseconds": math.ceil(seconds * 1000)})
         reply = self._process.ask(line, started + seconds + GRACE_SECONDS)
-        if isinstance(reply, str):
-            return _answer(json.loads(reply), query)
-        self._end()
-        return reply
+        answer = _answer(json.loads(reply), query) if isinstance(reply, str) else reply
+        if not isinstance(reply, str) or (isinstance(answer, Unknown) and answer.reason is Reason.MEMORY):
+            self._end()  # z3 does not give back what a query that ran out of memory has taken
+        return answer
 
     def _end(self) -> None:
         process, self._process = self._process, None
@@ -86,14 +92,16 @@ class Solver:
 
 
 def _answer(reply: dict[str, object], query: Query) -> Answer:
-    if reply["answer"] == "unsat":
+    kind, detail = reply["answer"], str(reply.get("reason", ""))
+    if kind == "malformed":
+        raise ValueError(f"the solver does not understand the query: {detail}")
+    if kind == "unsat":
         return Unsat()
-    if reply["answer"] == "sat":
+    if kind == "sat":
         values = reply["values"]
         assert isinstance(values, dict)
         return Sat(query.point({name: Fraction(value) for name, value in values.items()}))
-    detail = str(reply["reason"])
-    return Unknown(Reason.MEMORY if "memory" in detail else Reason.TIME, detail)
+    return Unknown(next((reason for word, reason in REASONS.items() if word in detail), Reason.STRATEGY), detail)
 
 
 class _Process:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from verifluxa.bounds.linear import LayerBounds, Net
 from verifluxa.question import Domain, Rows
-from verifluxa.smt.neurons import Before, Neurons, Writer
+from verifluxa.smt.neurons import Before, Neurons, Reading, Writer
 from verifluxa.smt.pieces import ONE, ZERO, pieces_of
 from verifluxa.smt.query import Axis, Query, axes_of
 from verifluxa.smt.rational import Form, combined, number, term
@@ -51,14 +51,14 @@ class Asked:
 
     Attributes:
         net: the placement's network.
-        bounds: of all its layers on the domain, the outputs last; finite. With several members they must hold
-            whether or not a member violates; with one they may be clipped by its rows.
+        bounds: of all its layers on the domain, the outputs last; finite.
         domain: where tau lives.
         rows: the problem's rows.
         members: inputs that may violate.
         need: how many of them have to, together.
         sure: ask for a trigger that violates clearly instead: errors left out, and every row above zero by
             `CLEARLY` times the error of the outputs. This finds triggers and proves nothing.
+        clipped: the bounds hold only where the one member violates, so they narrow the domain.
     """
 
     net: Net
@@ -68,6 +68,7 @@ class Asked:
     members: Sequence[Member]
     need: int = 1
     sure: bool = False
+    clipped: bool = False
 
 
 def encode(asked: Asked) -> Query:
@@ -132,19 +133,20 @@ class _Network:
         """The network of one input, and the condition that it violates: OR over alternatives of AND over rows."""
         moved = self._first
         for number_, pieces in enumerate(self._pieces):
-            neurons = self._neurons(number_, member, self._asked.sure)
+            neurons = self._neurons(number_, member)
             state = [neurons.value(n, form, pieces) for n, form in enumerate(moved)]
             moved = self._moved(number_ + 1, state)
-        last = self._neurons(len(self._pieces), member, False)
+        last = self._neurons(len(self._pieces), member)
         outputs = [last.before(n, form) for n, form in enumerate(moved)]
         used = dict.fromkeys(row for alternative in member.alternatives for row in alternative)
         conditions = {row: self._row(row, outputs) for row in used}
         options = [f"(and {' '.join(conditions[r] for r in alternative)})" for alternative in member.alternatives]
         return f"(or {' '.join(options)})"
 
-    def _neurons(self, number_: int, member: Member, exact: bool) -> Neurons:
+    def _neurons(self, number_: int, member: Member) -> Neurons:
         layer, bounds = self._asked.net.layers[number_], self._asked.bounds[number_]
-        return Neurons(self._writer, layer, bounds, (member.input, member.pair), exact)
+        exact = self._asked.sure and number_ < len(self._pieces)
+        return Neurons(self._writer, layer, bounds, Reading(member.input, member.pair, exact, self._asked.clipped))
 
     def _row(self, row: int, outputs: list[Before]) -> str:
         """The condition of one row: met by some deployed outputs, or clearly above zero where `sure`."""

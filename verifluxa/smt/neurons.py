@@ -58,6 +58,24 @@ class Before:
         return self.form.scaled(ONE, -self.radius)
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How the numbers of a layer are read for one input.
+
+    Attributes:
+        input: index into the problem's inputs.
+        pair: which pair of the bounds speaks of it.
+        exact: leave the errors out.
+        enforced: the bounds do not follow from the domain: where a neuron is taken for straight by its bounds,
+            they are asserted.
+    """
+
+    input: int
+    pair: int
+    exact: bool = False
+    enforced: bool = False
+
+
 class Neurons:
     """The neurons of one layer for one input.
 
@@ -65,18 +83,18 @@ class Neurons:
         writer: where they are written.
     """
 
-    def __init__(self, writer: Writer, layer: NetLayer, bounds: LayerBounds, of: tuple[int, int], exact: bool) -> None:
+    def __init__(self, writer: Writer, layer: NetLayer, bounds: LayerBounds, reading: Reading) -> None:
         """Reads one input's numbers.
 
         Args:
             writer: where they are written.
             layer: of the network.
             bounds: of this layer.
-            of: the input, and the pair of the bounds that speaks of it.
-            exact: leave the errors out.
+            reading: which input, and how.
         """
-        input_, pair = of
+        input_, pair, exact = reading.input, reading.pair, reading.exact
         self.writer = writer
+        self._enforced = reading.enforced
         self._offset = layer.offset[0 if len(layer.offset) == 1 else input_].tolist()
         self._lower = bounds.lower[pair].tolist()
         self._upper = bounds.upper[pair].tolist()
@@ -97,7 +115,18 @@ class Neurons:
             if found is None:
                 return self._bent(before, pieces)
             line = found
-        return self._straight(before).scaled(*line) if line[0] else Form({}, line[1])
+        if line[0]:
+            z = self._straight(before)
+            self._enforce(z, z, before)
+            return z.scaled(*line)
+        self._enforce(before.down, before.up, before)
+        return Form({}, line[1])
+
+    def _enforce(self, least: Form, most: Form, before: Before) -> None:
+        """Keeps the pre-activation of a straight neuron between its bounds."""
+        if self._enforced:
+            self.writer.require(f"(<= {term(least)} {number(before.high)})")
+            self.writer.require(f"(>= {term(most)} {number(before.low)})")
 
     def _straight(self, before: Before) -> Form:
         """A value within its radius of a form."""

@@ -18,7 +18,6 @@ import z3
 
 HEADROOM_MB = 1024
 """Address space beside the solver's own limit: Python, libraries, the text of a query."""
-OUT_OF_MEMORY = ("memory", "memout")
 
 
 def main() -> None:
@@ -30,7 +29,12 @@ def main() -> None:
     lines: queue.Queue[str] = queue.Queue()
     threading.Thread(target=_read, args=(lines,), daemon=True).start()
     while True:
-        sys.stdout.write(json.dumps(answer(json.loads(lines.get()))) + "\n")
+        query = json.loads(lines.get())
+        try:
+            reply = answer(query)
+        except MemoryError:
+            reply = {"answer": "unknown", "reason": "out of memory"}
+        sys.stdout.write(json.dumps(reply) + "\n")
         sys.stdout.flush()
 
 
@@ -58,24 +62,25 @@ def answer(query: dict[str, Any]) -> dict[str, Any]:
         query: `text` (SMT-LIB), `names` (of the variables wanted), `milliseconds`.
 
     Returns:
-        `answer`: sat, unsat or unknown; with `values` (rationals as text) or `reason`.
+        `answer`: sat, unsat, unknown or malformed; with `values` (rationals as text) or `reason`.
     """
+    solver = z3.Solver()
+    solver.set("timeout", query["milliseconds"])
     try:
-        solver = z3.Solver()
-        solver.set("timeout", query["milliseconds"])
         solver.from_string(query["text"])
+    except z3.Z3Exception as error:
+        return {"answer": "unknown" if "memory" in str(error) else "malformed", "reason": str(error)}
+    try:
         result = solver.check()
         if result == z3.sat:
             return {"answer": "sat", "values": _values(solver.model(), query["names"])}
         return {"answer": str(result), "reason": "" if result == z3.unsat else solver.reason_unknown()}
-    except MemoryError:
-        return {"answer": "unknown", "reason": "memory"}
     except z3.Z3Exception as error:
         return {"answer": "unknown", "reason": str(error)}
 
 
 def _values(model: z3.ModelRef, names: list[str]) -> dict[str, str]:
-    """Values of variables; those that the model leaves free are 0."""
+    """Values of variables as text; those that the model leaves free are left out."""
     found = {declaration.name(): model[declaration] for declaration in model.decls()}
     return {
         name: str(found[name].as_fraction() if z3.is_rational_value(found[name]) else found[name].as_long())
