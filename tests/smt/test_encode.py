@@ -104,7 +104,8 @@ def test_errors_of_float32_are_solutions_and_real_has_none(lead: float, real: st
 
 
 @pytest.mark.parametrize(
-    ("lead", "plain", "sure"), [(-1.0, "unsat", "unsat"), (0.004, "sat", "unsat"), (1.0, "sat", "sat")]
+    ("lead", "plain", "sure"),
+    [(-1.0, "unsat", "unsat"), (-1e-3, "sat", "unsat"), (1e-3, "sat", "unsat"), (1.0, "sat", "sat")],
 )
 def test_a_sure_query_asks_for_more_than_the_error_of_the_outputs(lead: float, plain: str, sure: str) -> None:
     """Class 1 leads by `lead` at t = 0 and by less elsewhere; the error of 1000 t is above 0.002 on 0..16."""
@@ -148,6 +149,16 @@ def single(name: str, radius: float, ends: tuple[float, float]) -> tuple[NetLaye
     layer = NetLayer(one, one, none, none, none, none, name, PARAMETERS[name], None, None)
     empty = torch.zeros(0, dtype=torch.long)
     return layer, LayerBounds(none + ends[0], none + ends[1], none + radius, empty, empty, None, None)
+
+
+@pytest.mark.parametrize(("closed", "sign"), [(True, ">="), (False, ">")])
+def test_a_closed_row_is_met_at_zero_and_an_open_one_above(closed: bool, sign: str) -> None:
+    """Errors blur the difference in every answer, so it is read in the text."""
+    problem = one_pixel(line(1.0, -1.0), levels(1, 0, 2))
+    whole = asked(problem, problem.questions(0)[0])
+    rows = replace(problem.rows, closed=np.full_like(problem.rows.closed, closed))
+    text = encode(replace(whole, rows=rows)).text
+    assert f"(=> v0 (or (and ({sign} " in text
 
 
 def test_strips_keep_the_trigger_between_them() -> None:

@@ -80,7 +80,7 @@ def few_boxes(found: Strategy, case: Case) -> Strategy:
 
 
 @pytest.mark.parametrize(
-    ("name", "how"), [(name, list(WAYS)[k % len(WAYS)]) for k, name in enumerate(NAMES[:: len(NAMES) // 60])]
+    ("name", "how"), [(name, list(WAYS)[k % len(WAYS)]) for k, name in enumerate(NAMES[:: len(NAMES) // 50])]
 )
 def test_the_ground_truth_is_decided(name: str, how: str) -> None:
     check_case(table()[name], how)
@@ -196,6 +196,16 @@ def test_too_many_case_splits_are_left_to_the_next_stage() -> None:
     assert outcome.reason is Reason.STRATEGY
     outcome = only(problem, replace(SMT, unstable=0), BranchStage(), question=with_need(problem, need))
     assert (outcome.verdict, outcome.stage) == (Verdict.CERTIFIED, "branch")
+
+
+def test_inputs_with_too_many_case_splits_count_as_violating() -> None:
+    """The first input always violates and bends nowhere; the second does so where |t - 4| > 3, which bends twice."""
+    graph = mlp((1, 1, 2), ([[1.0, 100.0], [-1.0, 100.0]], [-4.0, 4.0]), ([[0.0, 0.0], [1.0, 1.0]], [0.0, -3.0]))
+    family = Family((replacing([0]),), levels(1, 0, 8))
+    problem = make_problem(graph, [[0.0, 1.0], [0.0, 0.0]], [0, 0], family, Ask(targets=(1,), need=2))
+    check(problem, only(problem, replace(SMT, unstable=0)))
+    assert only(problem, replace(SMT, unstable=0)).verdict is not Verdict.CERTIFIED
+    assert only(problem, replace(SMT, unstable=2)).verdict is Verdict.FALSIFIED
 
 
 def test_no_time_left_is_said() -> None:
