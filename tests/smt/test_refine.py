@@ -199,13 +199,14 @@ def test_too_many_case_splits_are_left_to_the_next_stage() -> None:
 
 
 def test_inputs_with_too_many_case_splits_count_as_violating() -> None:
-    """The first input always violates and bends nowhere; the second does so where |t - 4| > 3, which bends twice."""
-    graph = mlp((1, 1, 2), ([[1.0, 100.0], [-1.0, 100.0]], [-4.0, 4.0]), ([[0.0, 0.0], [1.0, 1.0]], [0.0, -3.0]))
+    """The first input always violates and bends nowhere; the second does so where |t - 5| < 0.5, which bends."""
+    first = ([[1.0, 100.0], [-1.0, 100.0], [0.0, 300.0]], [-5.0, 5.0, 0.0])
+    graph = mlp((1, 1, 2), first, ([[0.0, 0.0, 0.0], [-1.0, -1.0, 1.0]], [0.0, 0.5]))
     family = Family((replacing([0]),), levels(1, 0, 8))
     problem = make_problem(graph, [[0.0, 1.0], [0.0, 0.0]], [0, 0], family, Ask(targets=(1,), need=2))
     check(problem, only(problem, replace(SMT, unstable=0)))
     assert only(problem, replace(SMT, unstable=0)).verdict is not Verdict.CERTIFIED
-    assert only(problem, replace(SMT, unstable=2)).verdict is Verdict.FALSIFIED
+    assert only(problem, replace(SMT, unstable=3)).verdict is Verdict.FALSIFIED
 
 
 def test_no_time_left_is_said() -> None:
