@@ -191,7 +191,7 @@ def encode_record(record: Record) -> dict[str, Json]:
     if record.directions is not None:
         result["directions"] = [[float(value).hex() for value in row] for row in record.directions]
     if record.witness is not None:
-        result["witness"] = _encode_witness(record.witness)
+        result["witness"] = encode_witness(record.witness)
     return result
 
 
@@ -212,13 +212,13 @@ def decode_record(fields: Fields) -> Record:
         proved=fields.integer("proved"),
         tree=decode_tree(fields.raw("tree"), f"{fields.place}.tree") if fields.has("tree") else None,
         directions=_directions(fields) if fields.has("directions") else None,
-        witness=_decode_witness(fields.child("witness")) if fields.has("witness") else None,
+        witness=decode_witness(fields.child("witness")) if fields.has("witness") else None,
     )
     fields.close()
     return record
 
 
-def _encode_witness(witness: Witness) -> dict[str, Json]:
+def encode_witness(witness: Witness) -> dict[str, Json]:
     return {
         "trigger": [float_text(float(value)) for value in witness.trigger],
         "inputs": [int(index) for index in witness.inputs],
@@ -227,7 +227,7 @@ def _encode_witness(witness: Witness) -> dict[str, Json]:
     }
 
 
-def _decode_witness(fields: Fields) -> Witness:
+def decode_witness(fields: Fields) -> Witness:
     witness = Witness(
         trigger=np.array(_floats(fields, "trigger"), dtype=np.float64),
         inputs=fields.integers("inputs"),
