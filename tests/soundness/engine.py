@@ -9,9 +9,12 @@ from typing import Any
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem, Question
 from verifluxa.strategy.decide import decide
-from verifluxa.strategy.load import BranchStage, Strategy, load_strategy
+from verifluxa.strategy.load import BranchStage, SmtStage, Stage, Strategy, load_strategy
 
-STRATEGIES = ("balanced", "balanced without attack", "quick", "quick without attack", "attack-only")
+STRATEGIES = (
+    *("balanced", "balanced without attack", "quick", "quick without attack", "attack-only"),
+    *("exact-small", "exact-small without attack"),
+)
 PLAIN = {"clip_rounds": 0, "strips": 0, "joint": False}
 TRICKS: dict[str, dict[str, Any]] = {
     "pixels alone": PLAIN,
@@ -21,6 +24,8 @@ TRICKS: dict[str, dict[str, Any]] = {
     "every trick": {"clip_rounds": 2, "strips": 3, "joint": True},
 }
 """Ways to branch, without attack and first bounds."""
+SECONDS = 1.0
+"""For a solver, where the budget is small."""
 
 
 @cache
@@ -29,7 +34,7 @@ def strategy(name: str, boxes: int | None = None) -> Strategy:
 
     Args:
         name: of the shelf, with or without ` without attack`; or one of `TRICKS`.
-        boxes: a smaller budget for branching.
+        boxes: a smaller budget for branching; a solver then gets few seconds.
     """
     if name in TRICKS:
         found = load_strategy("balanced").without("attack").without("bound")
@@ -42,8 +47,12 @@ def strategy(name: str, boxes: int | None = None) -> Strategy:
 
 
 def _branching(found: Strategy, **limits: Any) -> Strategy:
-    stages = tuple(replace(stage, **limits) if isinstance(stage, BranchStage) else stage for stage in found.stages)
-    return replace(found, stages=stages)
+    def limited(stage: Stage) -> Stage:
+        if isinstance(stage, SmtStage) and "boxes" in limits:
+            return replace(stage, seconds=SECONDS)
+        return replace(stage, **limits) if isinstance(stage, BranchStage) else stage
+
+    return replace(found, stages=tuple(map(limited, found.stages)))
 
 
 def answer(problem: Problem, question: Question, name: str, boxes: int | None = None) -> Outcome:

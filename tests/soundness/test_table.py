@@ -45,7 +45,7 @@ def test_balanced_decides_rightly_with_the_attack_off(name: str) -> None:
     assert check(case, "balanced without attack") == case.verdict or not case.decidable
 
 
-OTHERS = ["quick without attack", "quick", "attack-only", *TRICKS]
+OTHERS = ["quick without attack", "quick", "attack-only", "exact-small", "exact-small without attack", *TRICKS]
 
 
 def run(name: str, how: str) -> None:

@@ -131,6 +131,12 @@ def test_never_certified_by_strategies(name: str, how: str) -> None:
     check_never_certified(made(name), how)
 
 
+@pytest.mark.parametrize("name", SAMPLE[1::6])
+@pytest.mark.parametrize("how", ["exact-small", "exact-small without attack"])
+def test_never_certified_by_a_solver(name: str, how: str) -> None:
+    check_never_certified(made(name), how)
+
+
 @pytest.mark.parametrize("name", [name for name in SAMPLE if not name.startswith(NO_TWIN)])
 def test_the_harmless_twin_is_proved(name: str) -> None:
     check_twin(made(name))
