@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from typing import NamedTuple
 
@@ -22,19 +23,42 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Stamp:
-    """The triggered input, affine in tau: at `positions`, `keep * x + gain @ tau + offset`; else x.
+    """The triggered input, affine in tau: at `positions`, `keep * x[source] + gain @ tau + offset`; else x.
 
     Attributes:
         positions: flat indices (C order) into one input, shape (m,).
         keep: factor on the original value, shape (m,); 0 where the trigger replaces.
         gain: shape (m, d).
         offset: shape (m,).
+        source: flat indices of the original values that `keep` multiplies, shape (m,); None: `positions`.
+            An insertion moves what stands behind it.
     """
 
     positions: Integers
     keep: Floats
     gain: Floats
     offset: Floats
+    source: Integers | None = None
+
+    @property
+    def sources(self) -> Integers:
+        """Where the original values come from, shape (m,)."""
+        return self.positions if self.source is None else self.source
+
+    @cached_property
+    def exact(self) -> NDArray[np.bool_]:
+        """Which positions get a copy: of one original value, of one coordinate of tau, or zero; shape (m,)."""
+        used = np.abs(self.gain).sum(1)
+        one = (self.keep == 1) & (used == 0)
+        tau = (self.keep == 0) & (used == 1) & (self.gain == 1).any(1)
+        copied: NDArray[np.bool_] = (one | tau | ((self.keep == 0) & (used == 0))) & (self.offset == 0)
+        return copied
+
+    def applied(self, flat: Floats, trigger: Floats) -> Floats:
+        """Flat inputs (n, size) with one trigger (d,), or one each (n, d)."""
+        result = flat.copy()
+        result[:, self.positions] = self.keep * flat[:, self.sources] + trigger @ self.gain.T + self.offset
+        return result
 
     @property
     def replaces(self) -> bool:
@@ -49,14 +73,6 @@ class Stamp:
 
 
 @dataclass(frozen=True, eq=False)
-class Placement:
-    """Where the trigger goes: what people call it (`(("row", 24), ("column", 24))`) and its stamp."""
-
-    label: tuple[tuple[str, int], ...]
-    stamp: Stamp
-
-
-@dataclass(frozen=True, eq=False)
 class Strips:
     """`lower <= directions @ tau <= upper`; directions (m, d) are exact stored floats."""
 
@@ -66,19 +82,63 @@ class Strips:
 
 
 @dataclass(frozen=True, eq=False)
+class Listed:
+    """Coordinates of tau that together take one of listed points: a word, a category as one-hot, numbers to keep.
+
+    Attributes:
+        coordinates: shape (c,), of no other list.
+        points: shape (m, c), each once, inside the box.
+    """
+
+    coordinates: Integers
+    points: Floats
+
+
+@dataclass(frozen=True, eq=False)
 class Domain:
-    """Where tau lives: a box, its grid, and possibly strips.
+    """Where tau lives: a box, its grid, and possibly strips and lists. Bounds may leave the lists out.
 
     Attributes:
         lower, upper: shape (d,), inclusive, on the grid where there is one.
         step: shape (d,); the distance of grid lines from `lower`, 0 where continuous.
         strips: further linear limits, or None.
+        lists: coordinates that take listed points alone.
     """
 
     lower: Floats
     upper: Floats
     step: Floats
     strips: Strips | None = None
+    lists: tuple[Listed, ...] = ()
+
+    def contains(self, trigger: Floats) -> bool:
+        """Whether a point lies in the box, the strips (in exact rationals) and the lists; the grid is not asked."""
+        if not bool(((self.lower <= trigger) & (trigger <= self.upper)).all()):
+            return False
+        if not all((one.points == trigger[one.coordinates]).all(1).any() for one in self.lists):
+            return False
+        if self.strips is None:
+            return True
+        point = [Fraction(float(value)) for value in trigger]
+        limits = zip(self.strips.directions, self.strips.lower, self.strips.upper, strict=True)
+        return all(
+            Fraction(float(low))
+            <= sum(Fraction(float(v)) * p for v, p in zip(row, point, strict=True))
+            <= Fraction(float(high))
+            for row, low, high in limits
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """Where the trigger goes: what people call it (`(("row", 24), ("column", 24))`) and its stamp.
+
+    `domain`: where tau lives at this placement; None: where it lives at all.
+    """
+
+    label: tuple[tuple[str, int], ...]
+    stamp: Stamp
+    domain: Domain | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +190,7 @@ class Problem:
         indices: position of each counted input in the data file.
         excluded: (position in the data file, reason) of those that do not count.
         placements: all placements.
-        domain: the domain of tau, the same at each placement.
+        domain: the domain of tau at each placement that has none of its own.
         rows: the rows that violations name.
         violations: one per target; one when untargeted.
         selections: inputs (indices into `inputs`) by selection index.
@@ -164,6 +224,10 @@ class Problem:
     def size(self) -> int:
         """Number of questions."""
         return len(self.placements) * len(self.pairs)
+
+    def domain_of(self, placement: int) -> Domain:
+        """Where tau lives at a placement."""
+        return self.placements[placement].domain or self.domain
 
     def questions(self, placement: int) -> list[Question]:
         """The questions at one placement: they share bounds."""

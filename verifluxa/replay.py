@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from verifluxa.errors import DataError
 from verifluxa.inputs import Choice, Inputs, load_inputs
-from verifluxa.question import Floats, Problem, Question
+from verifluxa.question import Domain, Floats, Problem, Question
 from verifluxa.result.read import StoredCounterexample, StoredProperty, StoredResult, read_result
 from verifluxa.result.trigger import trigger_vector
 from verifluxa.verify import asked_of, problem_of
@@ -134,7 +134,7 @@ def _locate(problem: Problem, found: StoredCounterexample, stored: StoredResult)
         raise _does_not_fit(stored, f"there is no placement {dict(found.placement)}")
     placement = labels.index(dict(found.placement))
     trigger = trigger_vector(problem, problem.placements[placement], found.trigger)
-    if trigger is None or not _in_domain(problem, trigger):
+    if trigger is None or not _in_domain(problem.domain_of(placement), trigger):
         raise _does_not_fit(stored, "its trigger is not one of the family")
     for question in problem.questions(placement):
         listed = {problem.indices[int(index)] for index in problem.selections[question.selection]}
@@ -143,12 +143,10 @@ def _locate(problem: Problem, found: StoredCounterexample, stored: StoredResult)
     raise _does_not_fit(stored, "no question has its target and inputs")
 
 
-def _in_domain(problem: Problem, trigger: Floats) -> bool:
-    """Whether a trigger lies in the box and on the grid."""
-    domain = problem.domain
-    inside = (trigger >= domain.lower) & (trigger <= domain.upper)
+def _in_domain(domain: Domain, trigger: Floats) -> bool:
+    """Whether a trigger lies in the domain and on its grid."""
     steps = (trigger - domain.lower)[domain.step > 0] / domain.step[domain.step > 0]
-    return bool(inside.all()) and bool((steps == steps.round()).all())
+    return domain.contains(trigger) and bool((steps == steps.round()).all())
 
 
 def _does_not_fit(stored: StoredResult, reason: str) -> DataError:

@@ -197,7 +197,7 @@ def _overflow(sums: list[Layer], rounding: Rounding) -> tuple[Floats, Floats] | 
 
 
 def _stamped(stamp: Stamp, inputs: Floats, rounding: Rounding) -> Reached:
-    original = inputs[:, stamp.positions]
+    original = inputs[:, stamp.sources]
     offset = stamp.keep * original + stamp.offset
     if stamp.replaces:
         slope_radius, radius = np.zeros_like(stamp.gain), np.zeros((1, len(stamp.positions)))
@@ -206,6 +206,8 @@ def _stamped(stamp: Stamp, inputs: Floats, rounding: Rounding) -> Reached:
         scale = rounding.coefficient(stamp.gain.shape[1] + 3)
         slope_radius = scale * np.abs(stamp.gain)
         radius = scale * (np.abs(stamp.keep * original) + np.abs(stamp.offset)) + rounding.tiny(4)
+        slope_radius[stamp.exact] = 0.0
+        radius[:, stamp.exact] = 0.0
     order = np.argsort(stamp.positions)
     form = Layer(stamp.gain[order], offset[:, order], slope_radius[order], radius[:, order])
     return Reached(stamp.positions[order], form)

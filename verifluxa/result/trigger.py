@@ -38,7 +38,7 @@ def trigger_vector(problem: Problem, placement: Placement, grid: object) -> Floa
     except (TypeError, ValueError):
         return None
     cells = _cells(problem, placement)
-    size = len(problem.domain.lower)
+    size = len((placement.domain or problem.domain).lower)
     if cells is None:
         return levels if levels.shape == (size,) else None
     channels, rows, columns = (int(axis.max()) + 1 for axis in cells)

@@ -74,6 +74,7 @@ def attack(
         questions: of one placement.
         start: further starting points, shape (questions, d), tried first.
     """
+    work = work.at(questions[0].placement)
     generator = torch.Generator().manual_seed(settings.seed + questions[0].placement)
     chosen = [_choose(work, question, settings, generator) for question in questions]
     net = work.net(questions[0].placement)

@@ -124,6 +124,7 @@ def explore(
     work: Workspace, rooted: Sequence[Rooted], settings: BranchSettings, deadline: float | None
 ) -> list[Explored]:
     """Like `branch`, for those who go on with what it leaves open."""
+    work = work.at(rooted[0].question.placement)
     net = work.net(rooted[0].question.placement)
     whole = whole_domain(work)
     directions = torch.cat([whole.directions, strip_directions(net, settings.strips)])

@@ -28,6 +28,26 @@ def exact_margins(problem: Problem, question: Question, trigger: Floats, inputs:
     return margins
 
 
+def may_violate(problem: Problem, question: Question, trigger: Floats, inputs: Integers) -> list[bool]:
+    """Whether inputs violate under a trigger in `real` arithmetic, a tie of a closed row included.
+
+    True where an operation has no exact form.
+    """
+    by_label = problem.violations[question.violation].by_label
+    answers = []
+    for i in inputs:
+        outputs = _evaluate(problem, question.placement, trigger, int(i))
+        alternatives = by_label[int(problem.labels[i])]
+        answers.append(outputs is None or any(all(_met(problem, r, outputs) for r in rows) for rows in alternatives))
+    return answers
+
+
+def _met(problem: Problem, row: int, outputs: Row) -> bool:
+    terms = zip(problem.rows.coefficients[row], outputs, strict=True)
+    value = sum((Fraction(float(c)) * y for c, y in terms if c), Fraction(float(problem.rows.constants[row])))
+    return bool(value > 0 or (value == 0 and problem.rows.closed[row]))
+
+
 def _row(problem: Problem, row: int, outputs: Row) -> Fraction:
     coefficients = problem.rows.coefficients[row]
     used = np.flatnonzero(coefficients)
@@ -38,8 +58,9 @@ def _row(problem: Problem, row: int, outputs: Row) -> Fraction:
 def _evaluate(problem: Problem, placement: int, trigger: Floats, index: int) -> Row | None:
     stamp = problem.placements[placement].stamp
     state = np.array([Fraction(float(v)) for v in problem.inputs[index].ravel()], dtype=object)
-    for row, position in enumerate(stamp.positions):
-        value = Fraction(float(stamp.keep[row])) * state[position] + Fraction(float(stamp.offset[row]))
+    original = state.copy()
+    for row, (position, source) in enumerate(zip(stamp.positions, stamp.sources, strict=True)):
+        value = Fraction(float(stamp.keep[row])) * original[source] + Fraction(float(stamp.offset[row]))
         gains = np.flatnonzero(stamp.gain[row])
         state[position] = value + sum(Fraction(float(stamp.gain[row, k])) * Fraction(float(trigger[k])) for k in gains)
     nodes = problem.graph.nodes

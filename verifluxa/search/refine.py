@@ -64,7 +64,8 @@ def refine(work: Workspace, trees: Sequence[Tree], settings: RefineSettings, dea
         settings: the limits.
         deadline: on the clock of `time.monotonic`, or None.
     """
-    outcomes = []
+    outcomes: list[Outcome] = []
+    work = work.at(trees[0].question.placement) if trees else work
     with Solver(settings.memory_mb) as solver:
         for tree in trees:
             started = time.monotonic()

@@ -45,9 +45,7 @@ def stamped(problem: Problem, placement: int, trigger: Floats, inputs: Integers)
     """Triggered inputs in the user's units, shape (n, *graph.input_shape)."""
     stamp = problem.placements[placement].stamp
     original = problem.inputs[inputs]
-    flat = original.reshape(len(inputs), -1).copy()
-    flat[:, stamp.positions] = stamp.keep * flat[:, stamp.positions] + stamp.gain @ trigger + stamp.offset
-    return flat.reshape(original.shape)
+    return stamp.applied(original.reshape(len(inputs), -1), trigger).reshape(original.shape)
 
 
 def replay(problem: Problem, question: Question, trigger: Floats) -> Replay:
@@ -71,6 +69,7 @@ def violation_margins(problem: Problem, violation: int, inputs: Integers, output
 
 def witness(work: Workspace, question: Question, trigger: Floats) -> Witness:
     """The evidence that a trigger gives; it refutes when `need` inputs violate."""
+    work = work.at(question.placement)
     problem = work.problem
     played = replay(problem, question, trigger)
     sure = surely_violated(work, question, trigger, played.inputs)

@@ -49,6 +49,7 @@ def look(work: Workspace, questions: Sequence[Question], method: str) -> list[Ro
         questions: of one placement.
         method: `interval` or `crown`.
     """
+    work = work.at(questions[0].placement)
     per_question = [work.claims(q.violation, q.selection) for q in questions]
     inputs, claims, back = _distinct(per_question, len(work.alternatives))
     scene = Scene(work, work.net(questions[0].placement), geometry(whole_domain(work)))

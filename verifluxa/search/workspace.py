@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
-from fractions import Fraction
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -50,6 +49,7 @@ class Workspace:
     problem: Problem
     device: str = "cpu"
     _nets: OrderedDict[int, Net] = field(default_factory=OrderedDict)
+    _places: dict[int, Workspace] = field(default_factory=dict)
 
     @cached_property
     def readout(self) -> int:
@@ -61,6 +61,18 @@ class Workspace:
         """The network on the untouched inputs."""
         problem = self.problem
         return propagate(problem.graph, problem.inputs, problem.arithmetic, self.readout)
+
+    def at(self, placement: int) -> Workspace:
+        """The workspace for the questions of one placement: where that has a domain of its own, with that one."""
+        own = self.problem.placements[placement].domain
+        if own is None or own is self.problem.domain:
+            return self
+        if placement not in self._places:
+            there = Workspace(replace(self.problem, domain=own), self.device, self._nets)
+            # What does not depend on the domain is shared.
+            there.__dict__["constants"] = self.constants
+            self._places[placement] = there
+        return self._places[placement]
 
     def net(self, placement: int) -> Net:
         """The local network of a placement."""
@@ -144,19 +156,7 @@ class Workspace:
 
     def contains(self, trigger: NDArray[np.float64]) -> bool:
         """Whether a point lies in the problem's domain; strips are tested in exact rationals."""
-        domain = self.problem.domain
-        if not bool(((domain.lower <= trigger) & (trigger <= domain.upper)).all()):
-            return False
-        if domain.strips is None:
-            return True
-        point = [Fraction(float(value)) for value in trigger]
-        limits = zip(domain.strips.directions, domain.strips.lower, domain.strips.upper, strict=True)
-        return all(
-            Fraction(float(low))
-            <= sum(Fraction(float(v)) * p for v, p in zip(row, point, strict=True))
-            <= Fraction(float(high))
-            for row, low, high in limits
-        )
+        return self.problem.domain.contains(trigger)
 
     def on_grid(self, trigger: Tensor) -> Tensor:
         """The nearest grid points inside the domain, shape (..., d).
@@ -168,7 +168,19 @@ class Workspace:
         if self.problem.arithmetic == "float32":
             low, high = self._singles
             trigger = torch.where(low <= high, trigger.float().double().clamp(low, high), trigger)
-        return torch.where(self.step > 0, snapped, trigger).clamp(self.lower, self.upper)
+        point = torch.where(self.step > 0, snapped, trigger).clamp(self.lower, self.upper)
+        for coordinates, points in self._lists:
+            near = torch.cdist(trigger[..., coordinates].reshape(-1, len(coordinates)), points).argmin(1)
+            point[..., coordinates] = points[near].reshape(point[..., coordinates].shape)
+        return point
+
+    @cached_property
+    def _lists(self) -> list[tuple[Tensor, Tensor]]:
+        """Coordinates and points of the domain's lists."""
+        return [
+            (torch.as_tensor(one.coordinates, device=self.device), torch.as_tensor(one.points, device=self.device))
+            for one in self.problem.domain.lists
+        ]
 
     @cached_property
     def _singles(self) -> tuple[Tensor, Tensor]:

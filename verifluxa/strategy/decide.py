@@ -15,13 +15,14 @@ from verifluxa.evidence import Node, Outcome
 from verifluxa.question import Problem, Question
 from verifluxa.search.attack import AttackSettings, Candidate, attack
 from verifluxa.search.branch import BranchSettings, explore
+from verifluxa.search.grid import GridSettings, enumerate_grid
 from verifluxa.search.leaves import Tree
 from verifluxa.search.refine import RefineSettings, refine
 from verifluxa.search.replay import witness
 from verifluxa.search.root import Rooted, look
 from verifluxa.search.workspace import Workspace, workspace
 from verifluxa.strategy.attacked import Attacked
-from verifluxa.strategy.load import AttackStage, BoundStage, BranchStage, SmtStage, Stage, Strategy
+from verifluxa.strategy.load import AttackStage, BoundStage, BranchStage, GridStage, SmtStage, Stage, Strategy
 from verifluxa.verdict import Reason, Verdict
 
 
@@ -167,6 +168,7 @@ def _prove(
     attacked: Mapping[Question, Attacked],
     run: Run,
 ) -> Iterator[Outcome]:
+    work = work.at(questions[0].placement)
     known = {q: attacked.get(q, Attacked(q, 0, None)) for q in questions}
     state = _State({}, known, {}, time.monotonic())
     reason = Reason.STRATEGY
@@ -201,6 +203,9 @@ def _stage(
     rooted = _rooted(work, left, state, run)
     if rooted and isinstance(stage, BranchStage):
         _branch(work, rooted, stage, state, run)
+    elif rooted and isinstance(stage, GridStage):
+        for outcome in enumerate_grid(work, rooted, GridSettings(stage.points, stage.seconds), run.deadline):
+            _take(outcome, state)
     elif rooted and isinstance(stage, SmtStage):
         _smt(work, rooted, stage, state, run)
 
