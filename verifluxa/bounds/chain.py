@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from verifluxa.bounds.functions import Parameters
 from verifluxa.bounds.rounding import Rounding
+from verifluxa.bounds.special import Special
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -35,9 +36,10 @@ class Layer:
         offset: shape (N, n), or (1, n) when it is the same for all inputs.
         slope_radius: shape (n, s), nonnegative.
         radius: shape (N, n) or (1, n), nonnegative.
-        function: a row of `functions.FUNCTIONS`, or None: the outputs.
+        function: a row of `functions.FUNCTIONS`, or the name of what is `special`, or None: the outputs.
         parameters: of the function.
         linear: shape (n,): neurons that the function leaves alone, or None.
+        special: the function where it is none of one value alone (products of neurons), else None.
         overflow: shapes (s,) and (N,) or (1,): no sum on the way from the state to z can overflow where
             `overflow[0] @ |h| + overflow[1][input] < 1`; None where nothing is summed.
     """
@@ -49,6 +51,7 @@ class Layer:
     function: str | None = None
     parameters: Parameters = ()
     linear: NDArray[np.bool_] | None = None
+    special: Special | None = None
     overflow: tuple[Floats, Floats] | None = None
 
 

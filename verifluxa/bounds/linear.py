@@ -17,6 +17,7 @@ from torch import Tensor
 from verifluxa.bounds.chain import Chain
 from verifluxa.bounds.domain import Geometry, spread, spread_shared
 from verifluxa.bounds.functions import FUNCTIONS, Parameters, Relaxation, relax
+from verifluxa.bounds.special import PairRelaxation, Special, scatter
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +34,7 @@ class NetLayer:
     parameters: Parameters
     linear: Tensor | None
     overflow: tuple[Tensor, Tensor] | None
+    special: Special | None = None
 
     def offset_of(self, inputs: Tensor) -> Tensor:
         """Offsets of some inputs, shape (B, n) or (1, n)."""
@@ -52,24 +54,25 @@ class NetLayer:
         """The function on pre-activations, shape (B, n)."""
         if self.function is None:
             return z
-        value = FUNCTIONS[self.function].value(z, self.parameters)
+        value = self.special.value(z) if self.special else FUNCTIONS[self.function].value(z, self.parameters)
         return value if self.linear is None else torch.where(self.linear, z, value)
 
     def span(self, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
         """Least and largest value of the function on [lower, upper]."""
-        row = None if self.function is None else FUNCTIONS[self.function].span
-        if row is None:
+        row = self.special.span if self.special else self.function and FUNCTIONS[self.function].span
+        if not row:
             return self.apply(lower), self.apply(upper)
         low, high = row(lower, upper)
         if self.linear is None:
             return low, high
         return torch.where(self.linear, lower, low), torch.where(self.linear, upper, high)
 
-    def relax(self, lower: Tensor, upper: Tensor) -> Relaxation:
+    def relax(self, lower: Tensor, upper: Tensor) -> Relaxation | PairRelaxation:
         """Linear bounds of the function on [lower, upper]; exact where `linear`."""
         assert self.function is not None
-        bounds = relax(self.function, lower, upper, self.parameters)
-        if self.linear is None:
+        special, plain = self.special, self.function
+        bounds = special.relax(lower, upper) if special else relax(plain, lower, upper, self.parameters)
+        if self.linear is None or isinstance(bounds, PairRelaxation):
             return bounds
         one, zero = torch.ones_like(lower), torch.zeros_like(lower)
         exact = Relaxation(one, zero, one, zero)
@@ -77,6 +80,8 @@ class NetLayer:
 
     def undecided(self, lower: Tensor, upper: Tensor) -> Tensor:
         """Neurons whose relaxation is not exact: tighter bounds of these help."""
+        if self.special:
+            return self.special.open(lower, upper)
         open_ = (upper > lower) if self.function != "relu" else ((lower < 0) & (upper > 0))
         return open_ if self.linear is None else open_ & ~self.linear
 
@@ -113,6 +118,7 @@ def load(chain: Chain, device: str = "cpu") -> Net:
             layer.parameters,
             None if layer.linear is None else tensor(layer.linear),
             None if layer.overflow is None else (tensor(layer.overflow[0]), tensor(layer.overflow[1])),
+            None if layer.special is None else layer.special.to(device),
         )
         for layer in chain.layers
     )
@@ -156,7 +162,7 @@ class LayerBounds:
     radius: Tensor
     pair: Tensor
     neuron: Tensor
-    relaxed: Relaxation | None
+    relaxed: Relaxation | PairRelaxation | None
     planes: tuple[RowPlanes, RowPlanes] | None
 
 
@@ -264,11 +270,13 @@ def backward(
     for number in range(len(below) - 1, -1, -1):
         layer, bounds = net.layers[number], below[number]
         assert bounds.relaxed is not None
-        lower_slope, lower_at, upper_slope, upper_at = (part[index] for part in bounds.relaxed)
+        lower_slope, lower_at, upper_slope, upper_at = (part[index] for part in bounds.relaxed[:4])
         positive = rows_.clamp(min=0)
         negative = rows_ - positive
         constant = constant + _dot(positive, upper_at) + _dot(negative, lower_at)
+        onto_partners = scatter((positive, negative), index, layer.special, bounds.relaxed)
         rows_ = positive * upper_slope[:, None] + negative * lower_slope[:, None]
+        rows_ = rows_ if onto_partners is None else rows_ + onto_partners
         constant = constant + _dot(rows_.abs(), bounds.radius[index])
         constant = constant + _product(rows_, layer.offset_of(pairs.input))
         rows_ = rows_ @ layer.weight

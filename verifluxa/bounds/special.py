@@ -1,0 +1,122 @@
+"""Functions of a layer that are more than one function of one value: products of two neurons, rows of a table.
+
+A layer of a chain carries one of these instead of a row of `functions.FUNCTIONS`. Neurons that the layer's
+`linear` names are left alone, as with any function.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from verifluxa.bounds.functions import Relaxation
+
+OWN = 2.0**-48
+"""Of the product of the largest factors: far above the error of computing a plane's constant in float64."""
+UNDERFLOW = 2.0**-1000
+"""Covers products that vanish in float64."""
+
+
+class PairRelaxation(NamedTuple):
+    """A `Relaxation` with slopes in a second neuron too, the partner: `... + lower_partner * z[partner]`."""
+
+    lower_slope: Tensor
+    lower_intercept: Tensor
+    upper_slope: Tensor
+    upper_intercept: Tensor
+    lower_partner: Tensor
+    upper_partner: Tensor
+
+
+class Special(Protocol):
+    """What a layer asks of its function; all tensors have the neurons on the last axis."""
+
+    def to(self, device: str) -> Special:
+        """The same on another device."""
+
+    def value(self, z: Tensor) -> Tensor:
+        """The function."""
+
+    def span(self, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
+        """Least and largest value on [lower, upper]."""
+
+    def relax(self, lower: Tensor, upper: Tensor) -> Relaxation | PairRelaxation:
+        """Linear bounds on [lower, upper]."""
+
+    def open(self, lower: Tensor, upper: Tensor) -> Tensor:
+        """Neurons whose tighter bounds would help; none that the function leaves alone and does not read."""
+
+
+@dataclass(frozen=True, eq=False)
+class Products:
+    """`h_i = z_i * z_partner[i]` for the neurons that are products; the partners are neurons of the same layer.
+
+    Attributes:
+        partner: shape (n,), long; the neuron itself where it is no product.
+        product: shape (n,): which neurons are products.
+    """
+
+    partner: Tensor
+    product: Tensor
+
+    def to(self, device: str) -> Products:
+        """The same on another device."""
+        return Products(self.partner.to(device), self.product.to(device))
+
+    def value(self, z: Tensor) -> Tensor:
+        """The products; other neurons as they are."""
+        return torch.where(self.product, z * z[..., self.partner], z)
+
+    def span(self, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
+        """Least and largest of the products of the ends, outward."""
+        low, high = lower[..., self.partner], upper[..., self.partner]
+        corners = torch.stack([lower * low, lower * high, upper * low, upper * high])
+        slack = OWN * corners.abs().amax(0) + UNDERFLOW
+        least, most = corners.amin(0) - slack, corners.amax(0) + slack
+        return torch.where(self.product, least, lower), torch.where(self.product, most, upper)
+
+    def relax(self, lower: Tensor, upper: Tensor) -> PairRelaxation:
+        """The mean of McCormick's two planes below, and of the two above (McCormick 1976, Math. Programming 10).
+
+        Both planes of a side have the same value in the middle, so their mean is as good there, and it is the
+        tangent plane `y0 x + x0 y - x0 y0` at the middle (x0, y0), moved down and up by `width * width / 4`:
+        x y - that = (x - x0)(y - y0). Shi et al. 2020 (Robustness verification for transformers, appendix C) take
+        one plane of each side instead.
+        """
+        low, high = lower[..., self.partner], upper[..., self.partner]
+        own, other = (lower + upper) / 2, (low + high) / 2
+        # The computed middle may be off by a rounding: distances are taken to the farther end.
+        reach = torch.maximum(upper - own, own - lower) * torch.maximum(high - other, other - low)
+        largest = torch.maximum(lower.abs(), upper.abs()) * torch.maximum(low.abs(), high.abs())
+        room = reach + OWN * largest + UNDERFLOW
+        zero, one = torch.zeros_like(own), torch.ones_like(own)
+        slope = torch.where(self.product, other, one)
+        partner = torch.where(self.product, own, zero)
+        below, above = (torch.where(self.product, part, zero) for part in (-own * other - room, room - own * other))
+        return PairRelaxation(slope, below, slope, above, partner, partner)
+
+    def open(self, lower: Tensor, upper: Tensor) -> Tensor:
+        """Both factors of a product of two values that move."""
+        moves = upper > lower
+        both = self.product & moves & moves[..., self.partner]
+        # Several products may share a partner.
+        return both | (torch.zeros_like(lower).index_add(-1, self.partner, both.to(lower)) > 0)
+
+
+def scatter(
+    rows: tuple[Tensor, Tensor], index: Tensor, special: Special | None, relaxed: Relaxation | PairRelaxation
+) -> Tensor | None:
+    """What backward rows put onto the partners of products; None for other functions.
+
+    Args:
+        rows: the positive and the negative part, shape (C, r, n) each.
+        index: which pair of `relaxed` each row block speaks of, shape (C,).
+    """
+    if not isinstance(relaxed, PairRelaxation) or not isinstance(special, Products):
+        return None
+    positive, negative = rows
+    falls = positive * relaxed.upper_partner[index][:, None] + negative * relaxed.lower_partner[index][:, None]
+    return torch.zeros_like(falls).index_add(-1, special.partner, falls)
