@@ -92,9 +92,9 @@ def test_a_trojaned_layer_is_named_with_its_place(verifluxa):
 
 
 def test_what_else_a_refused_file_holds_is_listed(verifluxa):
-    ran = verifluxa("inspect", LAYERS / "attention" / "model.bson")
+    ran = verifluxa("inspect", LAYERS / "weightnorm" / "model.bson")
     assert ran.code == 4
-    assert "  BSON with model (Flux.MultiHeadAttention)" in ran.out
+    assert "  BSON with model (Flux.WeightNorm)" in ran.out
 
 
 def test_a_graph_is_written_as_onnx_and_inspected_again(verifluxa, here):

@@ -26,7 +26,6 @@ REFUSED = {
     "rnncell": "VF2010",
     "lstmcell": "VF2010",
     "grucell": "VF2010",
-    "attention": "VF2010",
 }
 UNTRUSTED = {"batchnorm_notrack": "VF2016"}
 

@@ -59,6 +59,7 @@ SAMPLES: dict[str, tuple[tuple[int, ...], ops.Op]] = {
     "add": ((4,), ops.Add()),
     "concat": ((4,), ops.Concat(0)),
     "multiply": ((4,), ops.Multiply()),
+    "matmul": ((4, 4), ops.MatMul()),
     "embedding": ((4,), ops.Embedding(_array(3, 2))),
     "normalise": ((4,), ops.Normalise(1, 1e-5)),
 }
@@ -67,7 +68,7 @@ SAMPLES: dict[str, tuple[tuple[int, ...], ops.Op]] = {
 def _graph(kind: str) -> Graph:
     """The operation in the middle of a small network."""
     shape, op = SAMPLES[kind]
-    if kind in ("add", "concat", "multiply"):
+    if kind in ("add", "concat", "multiply", "matmul"):
         steps = [(ops.Input(shape), ()), (ops.Activation("relu"), (0,)), (op, (0, 1)), (ops.Reshape((-1,)), (2,))]
         return build(steps)
     return chain(shape, [op, ops.Reshape((-1,))])
@@ -160,7 +161,7 @@ def _kinds(layer: Layer) -> set[str]:
 
 
 # Layers that are refused, as `test_layers` shows.
-REFUSED = {"dense_f16", "rnncell", "lstmcell", "grucell", "attention", "pairwisefusion", "weightnorm"}
+REFUSED = {"dense_f16", "rnncell", "lstmcell", "grucell", "pairwisefusion", "weightnorm"}
 LIFTED = [name for name, entry in index("layers").items() if entry["verdict"] != "refuse" and name not in REFUSED]
 
 

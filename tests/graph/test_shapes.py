@@ -21,6 +21,7 @@ from verifluxa.graph.ops import (
     Conv,
     Divide,
     Input,
+    MatMul,
     MaxPool,
     MeanPool,
     Op,
@@ -193,3 +194,14 @@ def test_the_canonical_form_stays_as_it_is() -> None:
     graph = chain((2,), [Affine(np.array([[1.0, -0.5]], np.float32), None), Clip(0.0, 1.0), Softmax(0)])
     assert graph.digest == "sha256:50eb7c8223d578a627a34b0b22b6a43e6b4cd8c0145ab8d2f682c9e9947f3f79"
     assert canonical(graph).decode().splitlines()[0] == '{"dtype": "float32", "verifluxa": "graph/1"}'
+
+
+@pytest.mark.parametrize("shapes", [((3,), (3,)), ((2, 3), (2, 3)), ((2, 4, 3), (3, 5)), ((2, 4, 3), (1, 3, 5))])
+def test_matrices_that_have_no_product_are_refused(shapes: tuple[tuple[int, ...], ...]) -> None:
+    with pytest.raises(ModelError) as error:
+        SHAPE["matmul"](MatMul(), *shapes)
+    assert error.value.code == "VF2101"
+
+
+def test_a_product_of_matrices_has_the_shape_of_numpy() -> None:
+    assert SHAPE["matmul"](MatMul(), (2, 4, 3), (2, 3, 5)) == (np.ones((2, 4, 3)) @ np.ones((2, 3, 5))).shape

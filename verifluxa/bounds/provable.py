@@ -14,6 +14,7 @@ LAST_ONLY = frozenset({"softmax", "logsoftmax"})
 
 NOT_PROVABLE: dict[str, str] = {
     "multiply": "a product of two values that both move has no linear bounds here",
+    "matmul": "a product of two values that both move has no linear bounds here",
     "embedding": "a row that is looked up by a word is no continuous function of it",
     "normalise": "mean and deviation move with the trigger, and a quotient of both has no linear bounds here",
 }

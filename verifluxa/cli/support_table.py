@@ -43,6 +43,7 @@ LAYER_OPERATIONS: dict[str, tuple[str, ...]] = {
     "MaxPool": ("maxpool",),
     "Maxout": ("concat", "maxpool", "reshape"),
     "MeanPool": ("meanpool",),
+    "MultiHeadAttention": ("affine", "divide", "matmul", "reshape", "softmax", "transpose"),
     "PairwiseFusion": ("add", "concat"),
     "Parallel": ("add", "concat"),
     "PixelShuffle": ("reshape", "transpose"),
@@ -50,14 +51,16 @@ LAYER_OPERATIONS: dict[str, tuple[str, ...]] = {
     "Scale": ("scale", "shift"),
     "SkipConnection": ("add", "concat"),
     "Upsample": ("concat", "reshape"),
+    "first": (),
     "flatten": ("reshape",),
+    "last": (),
     "logsoftmax": ("logsoftmax",),
     "permutedims": ("transpose",),
     "softmax": ("softmax",),
 }
 """The operations that a layer lifts to, besides its activation; a test compares with what is lifted."""
 
-NOT_LIFTED = ("MultiHeadAttention", "RNNCell", "LSTMCell", "GRUCell", "WeightNorm")
+NOT_LIFTED = ("RNNCell", "LSTMCell", "GRUCell", "WeightNorm")
 """Layers of Flux that are refused by name, beside every layer that is not Flux's own."""
 
 

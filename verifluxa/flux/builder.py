@@ -46,6 +46,7 @@ class Builder:
         rows: one for each layer so far.
         notes: what a reader of the result should know.
         uncovered: what the model has and no proof speaks of.
+        scores: nodes that a layer gives beside its values.
     """
 
     def __init__(self, inputs: tuple[Shape, ...], dtype: str, version: Version | None) -> None:
@@ -54,6 +55,7 @@ class Builder:
         self.rows: list[LayerRow] = []
         self.notes: list[str] = []
         self.uncovered: list[str] = []
+        self.scores: frozenset[int] = frozenset()
         self._steps: list[tuple[Op, Nodes]] = [(Input(shape), ()) for shape in inputs]
         self._shapes: list[Shape] = list(inputs)
         self.inputs: Nodes = tuple(range(len(inputs)))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from verifluxa.errors import ModelError
 from verifluxa.flux.builder import Builder, LayerRow, Nodes
 from verifluxa.flux.layer import Layer, unsupported
+from verifluxa.flux.layers_attention import ATTENTION_ROWS
 from verifluxa.flux.layers_container import CONTAINER_ROWS
 from verifluxa.flux.layers_conv import CONV_ROWS
 from verifluxa.flux.layers_dense import DENSE_ROWS
-from verifluxa.flux.layers_function import FIXED, emit_function, read_function, show_function
+from verifluxa.flux.layers_function import FIXED, PICKS, emit_function, pick, read_function, show_function
 from verifluxa.flux.layers_norm import NORM_ROWS
 from verifluxa.flux.layers_pool import POOL_ROWS
 from verifluxa.flux.layers_recurrent import RECURRENT_ROWS
@@ -17,7 +18,15 @@ from verifluxa.flux.row import Row
 from verifluxa.flux.stored import Stored
 from verifluxa.flux.values import Struct, Value
 
-ROWS: tuple[Row, ...] = (*DENSE_ROWS, *CONTAINER_ROWS, *CONV_ROWS, *POOL_ROWS, *NORM_ROWS, *RECURRENT_ROWS)
+ROWS: tuple[Row, ...] = (
+    *DENSE_ROWS,
+    *CONTAINER_ROWS,
+    *CONV_ROWS,
+    *POOL_ROWS,
+    *NORM_ROWS,
+    *RECURRENT_ROWS,
+    *ATTENTION_ROWS,
+)
 TABLE: dict[str, Row] = {row.name: row for row in ROWS} | {"Diagonal": next(r for r in ROWS if r.name == "Scale")}
 # The first row that names a struct reads it: Conv reads what DepthwiseConv only writes.
 STORED: dict[str, Row] = {name: row for row in reversed(ROWS) for name in row.stored}
@@ -90,6 +99,8 @@ def emit(layer: Layer, builder: Builder, nodes: Nodes) -> Nodes:
         result = row.emit_children(layer, builder, nodes, emit)
         if row.children is not None:
             return result
+    elif layer.kind in PICKS:
+        result = (pick(layer, nodes),)
     else:
         if len(nodes) != 1:
             raise unsupported(layer.kind, layer.place, f"it is given {len(nodes)} inputs")

@@ -29,7 +29,8 @@ def _bias(array: Floats | None) -> dict[str, Floats]:
 # Dense
 
 
-def _read_dense(stored: Stored) -> Layer:
+def read_dense(stored: Stored) -> Layer:
+    """A Dense; also those inside a MultiHeadAttention."""
     weight_name, bias_name = ("weight", "bias") if stored.has("weight") else ("W", "b")
     weight = stored.array(weight_name, 2)
     outputs, inputs = weight.shape
@@ -55,7 +56,8 @@ def _show_dense(layer: Layer) -> str:
     return f"Dense({facts['in']} => {facts['out']}{printed_activation(facts)}{bias})"
 
 
-def _emit_dense(layer: Layer, builder: Builder, node: int) -> int:
+def emit_dense(layer: Layer, builder: Builder, node: int) -> int:
+    """Adds the product and the activation."""
     node = builder.add(layer, Affine(layer.arrays["weight"], layer.arrays.get("bias")), node)
     return builder.activate(layer, node, fast=True)
 
@@ -265,8 +267,8 @@ DENSE_ROWS: tuple[Row, ...] = (
         stored=("Flux.Dense",),
         write=_write_dense,
         show=_show_dense,
-        read=_read_dense,
-        emit=_emit_dense,
+        read=read_dense,
+        emit=emit_dense,
         defaults=_dense_defaults,
         functions={"σ": "activation"},
         blank=_blank("weight"),

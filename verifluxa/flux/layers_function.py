@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from verifluxa.flux.architecture import Call, Keyword, Name
-from verifluxa.flux.builder import Builder
+from verifluxa.flux.builder import Builder, Nodes
 from verifluxa.flux.layer import Facts, Layer, unsupported
 from verifluxa.flux.names import ACTIVATIONS, written_function
 from verifluxa.flux.stored import activation, unfit, whole
@@ -12,7 +12,9 @@ from verifluxa.flux.written import activation as written_activation
 from verifluxa.flux.written import integers, last_name, unknown_name
 from verifluxa.graph.ops import LogSoftmax, Reshape, Softmax, Transpose
 
-LAYERS = ("flatten", "softmax", "logsoftmax")
+PICKS = ("first", "last")
+"""One of several things that the layer before gives, as MultiHeadAttention does."""
+LAYERS = ("flatten", "softmax", "logsoftmax", *PICKS)
 _MATRIX_FUNCTIONS = frozenset({"tanh"})
 FIXED = frozenset({"Base.Fix1", "Base.Fix2"})
 
@@ -95,6 +97,17 @@ def show_function(layer: Layer) -> str:
     if layer.kind == "activation":
         return str(layer.facts["activation"])
     return f"permutedims{layer.facts['order']}" if layer.kind == "permutedims" else layer.kind
+
+
+def pick(layer: Layer, nodes: Nodes) -> int:
+    """The first or the last of several things.
+
+    Raises:
+        ModelError: VF2010 when there is one: of an array, `first` takes a single number.
+    """
+    if len(nodes) == 1:
+        raise unsupported(f"{layer.kind} of one array", layer.place, "Julia takes a single number of the batch")
+    return nodes[0] if layer.kind == "first" else nodes[-1]
 
 
 def emit_function(layer: Layer, builder: Builder, node: int) -> int:

@@ -288,7 +288,8 @@ def _dress_layer_norm(state: NamedTuple, facts: Facts) -> Mapping[str, Value]:
 # Dropout, AlphaDropout
 
 
-def _read_dropout(stored: Stored) -> Layer:
+def read_dropout(stored: Stored) -> Layer:
+    """A Dropout or AlphaDropout in test mode; also the one inside a MultiHeadAttention."""
     kind = stored.struct.type.name.removeprefix("Flux.")
     _check_mode(stored, kind)
     probability = stored.number("p")
@@ -328,7 +329,7 @@ def _dropout(name: str) -> Row:
         stored=(f"Flux.{name}",),
         write=_write_dropout,
         show=lambda layer: f"{layer.kind}({layer.facts['p']})",
-        read=_read_dropout,
+        read=read_dropout,
         emit=_emit_dropout,
         blank=lambda facts: {"p": float_fact(facts["p"]), "dims": Tuple(()), "active": None, "rng": Tuple(())},
     )

@@ -220,6 +220,9 @@ def _shapes(given: InputShape) -> tuple[Shape, ...]:
 def _emitted(layer: Layer, shapes: tuple[Shape, ...], dtype: str, version: Version | None) -> Builder:
     builder = Builder(shapes, dtype, version)
     nodes = emit(layer, builder, builder.inputs)
+    if len(nodes) > 1 and builder.scores.intersection(nodes):
+        nodes = tuple(node for node in nodes if node not in builder.scores)
+        builder.leave_out("the attention scores, which the model gives beside its output: a proof speaks of the first")
     if len(nodes) != 1:
         raise ModelError("VF2010", f"the model gives {len(nodes)} outputs", place=layer.place, expected="one")
     builder.finish(layer, nodes[0])

@@ -55,6 +55,8 @@ _OTHERS: dict[str, tuple[str, ...]] = {
     "maximum": ("Base",),
     "broadcast": ("Base.Broadcast", "Base"),
     "permutedims": ("Base",),
+    "first": ("Base",),
+    "last": ("Base",),
 }
 FUNCTIONS: dict[str, tuple[str, ...]] = {
     **{name: _MODULES.get(name, ("NNlib",)) for name in ACTIVATIONS},

@@ -18,7 +18,7 @@ from verifluxa.graph.shapes import SHAPE
 FLOAT_TYPES = ("float32", "float64")
 MOST_BRANCHES = 1024
 # How many steps an operation reads, where that is not one.
-READS = {"input": (0, 0), "add": (2, MOST_BRANCHES), "concat": (2, MOST_BRANCHES), "multiply": (2, 2)}
+READS = {"input": (0, 0), "add": (2, MOST_BRANCHES), "concat": (2, MOST_BRANCHES), "multiply": (2, 2), "matmul": (2, 2)}
 
 
 @dataclass(frozen=True, eq=False)

@@ -175,6 +175,13 @@ class Multiply(Op):
 
 
 @dataclass(frozen=True, eq=False)
+class MatMul(Op):
+    """Product of two matrices that are both computed: (*batch, n, k) by (*batch, k, m), each entry a sum over k."""
+
+    kind: ClassVar[str] = "matmul"
+
+
+@dataclass(frozen=True, eq=False)
 class Embedding(Op):
     """A row of `weight` (words, features) for each word; words are whole numbers from 0."""
 
@@ -213,6 +220,7 @@ OPS: tuple[type[Op], ...] = (
     Add,
     Concat,
     Multiply,
+    MatMul,
     Embedding,
     Normalise,
 )

@@ -213,6 +213,10 @@ def _multiply(_: object, first: Tensor, second: Tensor) -> Tensor:
     return first * second
 
 
+def _matmul(_: object, first: Tensor, second: Tensor) -> Tensor:
+    return first @ second
+
+
 def _embedding(op: Embedding, x: Tensor) -> Tensor:
     words = op.weight.shape[0]
     if bool(((x != x.round()) | (x < 0) | (x >= words)).any()):
@@ -246,6 +250,7 @@ RUN: dict[str, Callable[..., Tensor]] = {
     "add": _add,
     "concat": _concat,
     "multiply": _multiply,
+    "matmul": _matmul,
     "embedding": _embedding,
     "normalise": _normalise,
 }

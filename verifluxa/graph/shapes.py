@@ -172,6 +172,17 @@ def _multiply(op: object, first: Shape, second: Shape) -> Shape:
     return first
 
 
+def _matmul(op: object, first: Shape, second: Shape) -> Shape:
+    fits = len(first) == len(second) >= MATRIX_AXES and first[:-2] == second[:-2] and first[-1] == second[-2]
+    if not fits:
+        raise _fail(
+            "matrix product",
+            f"factors of shapes {first} and {second}",
+            "(*batch, rows, inner) and (*batch, inner, columns)",
+        )
+    return (*first[:-1], second[-1])
+
+
 def _embedding(op: Embedding, shape: Shape) -> Shape:
     if op.weight.ndim != MATRIX_AXES:
         raise _fail("embedding", f"a weight of shape {op.weight.shape}", "a matrix (words, features)")
@@ -202,6 +213,7 @@ SHAPE: dict[str, Callable[..., Shape]] = {
     "add": _add,
     "concat": _concat,
     "multiply": _multiply,
+    "matmul": _matmul,
     "embedding": _embedding,
     "normalise": _normalise,
 }

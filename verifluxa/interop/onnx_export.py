@@ -176,6 +176,10 @@ def _multiply(writer: _Writer, _op: ops.Multiply, inputs: list[str], _: _Shapes)
     return writer.add("Mul", *inputs)
 
 
+def _matmul(writer: _Writer, _op: ops.MatMul, inputs: list[str], _: _Shapes) -> str:
+    return writer.add("MatMul", *inputs)
+
+
 def _embedding(writer: _Writer, op: ops.Embedding, inputs: list[str], _: _Shapes) -> str:
     words = writer.add("Cast", inputs[0], to=INT64)
     return writer.add("Gather", writer.constant(op.weight), words, axis=0)
@@ -208,6 +212,7 @@ _EXPORT: dict[str, Callable[..., str]] = {
     "add": _add,
     "concat": _along("Concat"),
     "multiply": _multiply,
+    "matmul": _matmul,
     "embedding": _embedding,
     "normalise": _normalise,
 }

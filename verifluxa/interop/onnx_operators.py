@@ -37,6 +37,8 @@ def _gemm(walk: Walk, node: OnnxNode) -> int:
 
 def _matmul(walk: Walk, node: OnnxNode) -> int:
     allow(node)
+    if len(node.inputs) == 2 and node.inputs[1] not in walk.constants:
+        return walk.add(node, ops.MatMul(), walk.value(node, 0), walk.value(node, 1))
     return walk.add(node, ops.Affine(walk.needed(node, 1).T), walk.value(node))
 
 

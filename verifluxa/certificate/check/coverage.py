@@ -11,6 +11,7 @@ NOT_RECHECKED: dict[str, str] = {
     "add": "the checker recomputes chains, not branches",
     "concat": "the checker recomputes chains, not branches",
     "multiply": "there are no bounds for it",
+    "matmul": "there are no bounds for it",
     "embedding": "there are no bounds for it",
     "normalise": "there are no bounds for it",
 }
