@@ -103,7 +103,7 @@ class BoundsCase:
             own = pairs.take(torch.arange(start, end))
             layers = all_layers(scene.net, scene.geometry, own)
             everything = torch.arange(end - start)
-            return row_planes(scene, layers, (everything, own, rows.expand(end - start, -1)))[0].upper
+            return row_planes(scene, layers, (everything, own, rows.expand(end - start, -1))).upper
 
         # As `search.root.look` cuts its batches.
         return torch.cat(in_chunks(len(domain), max(8, 4 * rows_that_fit(weights)), some))

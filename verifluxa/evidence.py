@@ -107,8 +107,8 @@ class Node:
 
     A closed leaf is closed by counting, or by `joint` where that is given: then `clips` holds, per claim that
     is still open, (input, position, clipping rows), from which the planes of the weights come, and `point` is
-    where tangents touch. With `smt` an SMT solver decided that fewer than `need` inputs violate together in the
-    domain: nothing is recorded that could be recomputed without one.
+    where tangents touch. With `smt` an SMT solver, or exact rationals at a single point, decided that fewer than `need`
+    inputs violate together in the domain: nothing is recorded that could be recomputed without one.
     """
 
     dropped: list[Dropped] = field(default_factory=list)

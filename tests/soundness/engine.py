@@ -13,7 +13,7 @@ from verifluxa.strategy.load import BranchStage, SmtStage, Stage, Strategy, load
 
 STRATEGIES = (
     *("balanced", "balanced without attack", "quick", "quick without attack", "attack-only"),
-    *("exact-small", "exact-small without attack"),
+    *("exact-small", "exact-small without attack", "thorough", "thorough without attack"),
 )
 PLAIN = {"clip_rounds": 0, "strips": 0, "joint": False}
 TRICKS: dict[str, dict[str, Any]] = {

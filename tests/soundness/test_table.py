@@ -46,6 +46,7 @@ def test_balanced_decides_rightly_with_the_attack_off(name: str) -> None:
 
 
 OTHERS = ["quick without attack", "quick", "attack-only", "exact-small", "exact-small without attack", *TRICKS]
+OTHERS += ["thorough", "thorough without attack"]
 
 
 def run(name: str, how: str) -> None:

@@ -14,7 +14,10 @@ from verifluxa.evidence import CONTRADICTED, OPEN
 from verifluxa.search.workspace import Claims, Workspace
 
 SLACK = 1e-9
-"""A row must lie below zero by this share of its terms: a recomputation in another order then agrees."""
+"""A row must lie below zero by this share of its terms over the domain: a recomputation in another order then
+agrees, though the lower lines of relu are steep functions of the bounds below them."""
+ROUNDED = 2.0**-46
+"""And by this share of the outputs that it sums: what is left at a single point, where those terms are 0."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,11 +38,21 @@ class Scene:
 
 @dataclass(frozen=True, eq=False)
 class Planes:
-    """Upper planes of the rows of claims: values at the center (C, r), slopes (C, r, d), largest values (C, r)."""
+    """Upper planes of the rows of claims.
+
+    Attributes:
+        value: at the center, shape (C, r).
+        slope: shape (C, r, d).
+        upper: the largest value on the domain, shape (C, r).
+        limit: what `upper` must stay below for the row to fall away, 0 or a little less, shape (C, r).
+        closed: whether the row is met at 0, shape (C, r).
+    """
 
     value: Tensor
     slope: Tensor
     upper: Tensor
+    limit: Tensor
+    closed: Tensor
 
     def tightest(self) -> Tensor:
         """Position of the row with the least upper value, shape (C,)."""
@@ -50,10 +63,14 @@ class Planes:
         at = torch.arange(len(position), device=position.device)
         return RowPlanes(self.value[at, position], self.slope[at, position])
 
-    def below_zero(self, ups: Tensor) -> Tensor:
-        """Rows that cannot be met; NaN never counts."""
-        slack = SLACK * (1 + self.value.abs() + ups.abs())
-        return self.upper < -slack
+    def fallen(self) -> Tensor:
+        """Rows that cannot be met, shape (C, r): an open one may end at 0 exactly; only numbers count."""
+        below = torch.where(self.closed, self.upper < self.limit, self.upper <= self.limit)
+        return below & torch.isfinite(self.upper)
+
+    def take(self, index: Tensor) -> Planes:
+        """Those of some claims."""
+        return Planes(self.value[index], self.slope[index], self.upper[index], self.limit[index], self.closed[index])
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,8 +85,8 @@ class ClaimBounds:
     def take(self, keep: Tensor) -> ClaimBounds:
         """Those for which `keep` holds."""
         index = keep.nonzero()[:, 0]
-        planes = Planes(self.planes.value[index], self.planes.slope[index], self.planes.upper[index])
-        return ClaimBounds(self.at[index], self.pairs.take(index), [_select(b, index) for b in self.layers], planes)
+        layers = [_select(b, index) for b in self.layers]
+        return ClaimBounds(self.at[index], self.pairs.take(index), layers, self.planes.take(index))
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,20 +108,28 @@ class Verdicts:
     last: ClaimBounds
 
 
-def row_planes(scene: Scene, layers: list[LayerBounds], of: tuple[Tensor, Pairs, Tensor]) -> tuple[Planes, Tensor]:
+def row_planes(scene: Scene, layers: list[LayerBounds], of: tuple[Tensor, Pairs, Tensor]) -> Planes:
     """Planes of the given rows of claims.
 
     Args:
         of: index of each claim into the pairs of `layers` (C,), the claims' pairs, and their rows (C, r).
-
-    Returns:
-        the planes, and how far they rise above the center value, shape (C, r).
     """
     index, pairs, rows = of
     parts = (scene.work.coefficients[rows], scene.work.row_constants[rows])
     value, slope = output_planes(scene.net, layers, scene.geometry, (index, pairs), parts)
     up = spread(slope, pairs.domain, scene.geometry)[0]
-    return Planes(value, slope, value + up), up
+    summed = _summed(layers[-1], index, parts)
+    limit = -(SLACK * (value.abs() + up.abs()) + ROUNDED * summed)
+    closed = torch.as_tensor(scene.work.problem.rows.closed, device=rows.device)[rows]
+    return Planes(value, slope, value + up, limit, closed)
+
+
+def _summed(last: LayerBounds, index: Tensor, parts: tuple[Tensor, Tensor]) -> Tensor:
+    """The size of what rows sum, shape (C, r); 0 where it is not finite."""
+    coefficients, constants = parts
+    largest = torch.maximum(last.lower.abs(), last.upper.abs())[index]
+    sizes = (coefficients.abs() @ largest[:, :, None])[..., 0] + constants.abs()
+    return torch.nan_to_num(sizes, nan=0.0, posinf=0.0)
 
 
 def decide_claims(scene: Scene, layers: list[LayerBounds], pairs: Pairs, claims: Claims, clip_rounds: int) -> Verdicts:
@@ -117,9 +142,9 @@ def decide_claims(scene: Scene, layers: list[LayerBounds], pairs: Pairs, claims:
     """
     rows = scene.work.alternatives[claims.alternative]
     everything = torch.arange(len(claims), device=rows.device)
-    planes, up = row_planes(scene, layers, (everything, pairs, rows))
+    planes = row_planes(scene, layers, (everything, pairs, rows))
     safe_to_drop = scene.bounded(layers, claims.input)
-    row = torch.where(safe_to_drop, fallen_row(planes, up, rows), OPEN)
+    row = torch.where(safe_to_drop, fallen_row(planes, rows), OPEN)
     row = torch.where(scene.geometry.empty[pairs.domain], CONTRADICTED, row)
     used = torch.full((len(row), clip_rounds), -1, dtype=torch.long, device=row.device)
     steering = planes.row(planes.tightest())
@@ -142,14 +167,14 @@ def _clip_once(scene: Scene, current: ClaimBounds, rows: Tensor) -> tuple[ClaimB
     plane = current.planes.row(current.planes.tightest())
     clipped = self_clip(scene.net, current.layers, scene.geometry, current.pairs, plane)
     index = torch.arange(len(current.at), device=current.at.device)
-    planes, up = row_planes(scene, clipped.layers, (index, current.pairs, rows))
-    fallen = torch.where(clipped.contradicted, CONTRADICTED, fallen_row(planes, up, rows))
+    planes = row_planes(scene, clipped.layers, (index, current.pairs, rows))
+    fallen = torch.where(clipped.contradicted, CONTRADICTED, fallen_row(planes, rows))
     return ClaimBounds(current.at, current.pairs, clipped.layers, planes), fallen
 
 
-def fallen_row(planes: Planes, up: Tensor, rows: Tensor) -> Tensor:
+def fallen_row(planes: Planes, rows: Tensor) -> Tensor:
     """The problem row that lies furthest below zero, or OPEN, shape (C,)."""
-    below = planes.below_zero(up)
+    below = planes.fallen()
     score = torch.where(below, planes.upper, torch.full_like(planes.upper, torch.inf))
     best = score.argmin(1)
     at = torch.arange(len(best), device=best.device)

@@ -133,8 +133,7 @@ def _fall(scene: Scene, layers: list[LayerBounds], of: tuple[Tensor, Pairs, Tens
 
     def some(start: int, end: int) -> Tensor:
         own = (index[start:end], pairs.take(index[start:end]), rows[start:end])
-        planes, up = row_planes(scene, layers, own)
-        return fallen_row(planes, up, rows[start:end])
+        return fallen_row(row_planes(scene, layers, own), rows[start:end])
 
     results = in_chunks(len(index), rows_that_fit(widest * rows.shape[1], scene.work.device), some)
     return torch.cat(results) if results else rows.new_zeros(0)

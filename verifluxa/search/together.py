@@ -51,7 +51,7 @@ def attempt(scene: Scene, last: ClaimBounds, claims: Claims, need: int, gate: fl
         return result
     tangent = _tangents(scene.net, last.layers, touching, last.pairs)
     index = torch.arange(len(rows), device=rows.device)
-    planes, _ = row_planes(scene, tangent, (index, last.pairs, rows))
+    planes = row_planes(scene, tangent, (index, last.pairs, rows))
     second = _table(scene, (planes, rows), last.pairs, claims, True)
     closing, again = close_jointly(_both(first, second), box, need, gate)
     if again is None:

@@ -69,10 +69,25 @@ class SmtStage:
     unstable: int = 32
 
 
-Stage = AttackStage | BoundStage | BranchStage | SmtStage
+@dataclass(frozen=True)
+class GridStage:
+    """Domains of few grid points are enumerated; see `search.grid`.
+
+    Attributes:
+        points: most points of a domain.
+        seconds: for one question.
+    """
+
+    kind: ClassVar[str] = "grid"
+    points: int = 4096
+    seconds: float = 30.0
+
+
+Stage = AttackStage | BoundStage | GridStage | BranchStage | SmtStage
 STAGES: dict[str, type[Stage]] = {
     "attack": AttackStage,
     "bound": BoundStage,
+    "grid": GridStage,
     "branch": BranchStage,
     "smt": SmtStage,
 }
