@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.search.small import counts, most, random_problem, with_need
 from tests.soundness.build import Ask, Family, digested, levels, make_problem, mlp, replacing
+from tests.soundness.cases import one_pixel
 from tests.soundness.judge import judge
 from tests.soundness.truth import Oracle
 from verifluxa.evidence import BoxSplit, Node, Outcome, StripSplit
@@ -19,6 +20,8 @@ from verifluxa.question import Domain, Problem, Question
 from verifluxa.search.branch import BranchSettings, branch
 from verifluxa.search.root import look
 from verifluxa.search.workspace import workspace
+from verifluxa.strategy.decide import decide
+from verifluxa.strategy.load import load_strategy
 from verifluxa.verdict import Reason, Verdict
 
 LITTLE = settings(max_examples=15, deadline=None, derandomize=True)
@@ -261,3 +264,17 @@ def test_float32_never_certifies_what_one_order_breaks() -> None:
     problem = digested(replace(peak(0.0), arithmetic="float32", domain=levels(1, 10, 10)))
     (outcome,) = run(problem, [with_need(problem, 1)], BranchSettings())
     assert outcome.verdict is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize("step", [0.0, 1.0])
+def test_a_margin_far_below_the_size_of_the_terms_is_decided(step: float) -> None:
+    """The peak is 4 and the threshold lies 2e-10 above it: float64 can tell."""
+    graph = mlp(
+        (1, 1, 1),
+        ([[1.0], [1.0], [1.0]], [0.0, -4.0, -7.0]),
+        ([[0.0, 0.0, 0.0], [1.0, -2.0, 1.0]], [0.0, -4.0 - 2e-10]),
+        dtype="float64",
+    )
+    problem = one_pixel(graph, levels(1, 0, 8, step))
+    (outcome,) = decide(problem, list(problem.all_questions()), load_strategy("balanced"))
+    assert outcome.verdict is Verdict.CERTIFIED

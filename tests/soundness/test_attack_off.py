@@ -24,7 +24,10 @@ from verifluxa.graph.ops import Activation, Affine, Conv, Divide, MaxPool, Op, R
 from verifluxa.question import Problem, Question
 from verifluxa.verdict import Verdict
 
-WITHOUT = ("quick without attack", "balanced without attack", "exact-small without attack", "thorough without attack", *TRICKS)
+WITHOUT = (
+    *("quick without attack", "balanced without attack", "exact-small without attack", "thorough without attack"),
+    *TRICKS,
+)
 DIGITS = Path(__file__).parents[2] / "examples" / "digits"
 FEW, MANY = 15, 300
 """Boxes that a question may cost, in the short and in the long version."""
