@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from io import FileIO
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -12,11 +16,43 @@ from verifluxa.errors import ModelError
 from verifluxa.flux.contents import Contents
 from verifluxa.flux.limits import FILE_BYTES, TEXT_BYTES
 
+Seen = Callable[[memoryview], None]
+_PART = 4 << 20
+"""Bytes that are read at once: enough that a thread that hashes them keeps up."""
 _SUFFIXES = (".jld2", ".bson", ".npz", ".safetensors")
 
 
-def read_model_file(path: Path) -> tuple[memoryview, Contents]:
+class Digest:
+    """The sha256 of a file, computed on a thread of its own while the file is read and understood.
+
+    Hashing a part and reading the next one both let go of the interpreter's lock.
+    """
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self._thread = ThreadPoolExecutor(1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown(cancel_futures=True)
+
+    def add(self, part: memoryview) -> None:
+        """The next part of the file."""
+        self._thread.submit(self._hash.update, part)
+
+    def result(self) -> str:
+        """Hexadecimal digits, once all parts are through."""
+        return self._thread.submit(self._hash.hexdigest).result()
+
+
+def read_model_file(path: Path, seen: Seen | None = None) -> tuple[memoryview, Contents]:
     """The bytes of a model file and what they hold, by the file's extension.
+
+    Args:
+        path: of the file.
+        seen: is given each part of the file as soon as it is read.
 
     Raises:
         ModelError: VF2001 when the file cannot be read or has another extension, and what the readers raise.
@@ -30,7 +66,7 @@ def read_model_file(path: Path) -> tuple[memoryview, Contents]:
             expected="a file that ends in " + ", ".join((*_SUFFIXES, ".onnx")),
             remedy="save the model with JLD2 or BSON from Julia",
         )
-    data = read_bytes(path, FILE_BYTES)
+    data = read_bytes(path, FILE_BYTES, seen)
     return data, _contents(data, suffix)
 
 
@@ -48,8 +84,8 @@ def _contents(data: memoryview, suffix: str) -> Contents:
     return read_npz(data) if suffix == ".npz" else read_safetensors(data)
 
 
-def read_bytes(path: Path, most: int) -> memoryview:
-    """A file's bytes.
+def read_bytes(path: Path, most: int, seen: Seen | None = None) -> memoryview:
+    """A file's bytes; `seen` is given each part as soon as it is read.
 
     Raises:
         ModelError: VF2001 when it cannot be read, VF2004 when it is too large.
@@ -64,7 +100,7 @@ def read_bytes(path: Path, most: int) -> memoryview:
                 raise ModelError("VF2004", f"the file has {size} bytes", place=str(path), expected=f"at most {most}")
             # Room that is not first filled with zeros: half the time for a large file.
             data = np.empty(size, np.uint8).data
-            found = _read_into(file, data)
+            found = _read_into(file, data, seen)
             complete = found == size and not file.read(1)
     except OSError as error:
         raise ModelError(
@@ -78,9 +114,11 @@ def read_bytes(path: Path, most: int) -> memoryview:
     return data
 
 
-def _read_into(file: FileIO, data: memoryview) -> int:
+def _read_into(file: FileIO, data: memoryview, seen: Seen | None) -> int:
     found = 0
-    while found < len(data) and (count := file.readinto(data[found:])):
+    while found < len(data) and (count := file.readinto(data[found : found + _PART])):
+        if seen is not None:
+            seen(data[found : found + count])
         found += count
     return found
 

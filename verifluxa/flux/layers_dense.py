@@ -36,8 +36,8 @@ def read_dense(stored: Stored) -> Layer:
     outputs, inputs = weight.shape
     bias = stored.bias(bias_name, outputs)
     facts: Facts = {"in": inputs, "out": outputs, **stored.function("σ"), "bias": bias is not None}
-    # A copy that keeps the order of the memory: the file's bytes can be let go, and nothing is transposed.
-    arrays = {"weight": np.array(weight, order="K"), **_bias(bias)}
+    # As it lies in the file's bytes where that can be: most of a large file is such matrices, and is not held twice.
+    arrays = {"weight": np.require(weight, requirements="A"), **_bias(bias)}
     return Layer("Dense", stored.place, facts, arrays, parameters=weight.size + (0 if bias is None else outputs))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from verifluxa.flux.builder import Builder, LayerRow
 from verifluxa.flux.choose import choose
 from verifluxa.flux.contents import Contents
 from verifluxa.flux.dress import dress, fill
-from verifluxa.flux.files import read_bytes, read_model_file, read_text_file
+from verifluxa.flux.files import Digest, read_bytes, read_model_file, read_text_file
 from verifluxa.flux.infer import candidates, wanted
 from verifluxa.flux.layer import Layer
 from verifluxa.flux.layers import LayerReader, emit
@@ -73,7 +72,8 @@ def load_model(
         ModelError: VF20xx for a file that cannot be read, understood or trusted; VF2101 for layers that do
             not fit together.
     """
-    return lift(path, architecture, flux_version, input_shape).graph
+    # The graph alone does not need the digests of the files.
+    return _lift(path, architecture, flux_version, input_shape, None).graph
 
 
 def lift(
@@ -83,23 +83,31 @@ def lift(
     input_shape: InputShape | None = None,
 ) -> Lifted:
     """Lifts a Flux model file and tells all about it; arguments and errors as for `load_model`."""
+    with Digest() as digest:
+        return _lift(path, architecture, flux_version, input_shape, digest)
+
+
+def _lift(
+    path: str | Path,
+    architecture: str | Path | None,
+    flux_version: str | None,
+    input_shape: InputShape | None,
+    digest: Digest | None,
+) -> Lifted:
     version = None if flux_version is None else parse_version(flux_version)
     file = Path(path)
     if file.suffix.lower() == ".onnx":
-        return _lift_onnx(file, architecture, input_shape)
-    data, contents = read_model_file(file)
+        return _lift_onnx(file, architecture, input_shape, digest)
+    data, contents = read_model_file(file, None if digest is None else digest.add)
     name, source = (None, "") if architecture is None else _text(architecture)
     text = None if name is None else parse_architecture(source, name)
-    # Hashing lets go of the interpreter's lock: large files are hashed while their arrays are read.
-    with ThreadPoolExecutor(1) as pool:
-        digest = pool.submit(_sha256, data)
-        layer, left = _layers(contents, text, version, len(data))
-        sources = [(file.name, digest.result())]
-    if name is not None:
-        sources.append((name, _sha256(source.encode())))
+    layer, left = _layers(contents, text, version, len(data))
     form, julia = contents.format, contents.julia_version
     # The bytes may be as large as the arrays that were made from them: let go of them before the lifting.
-    del data, contents, digest
+    del data, contents
+    sources = [] if digest is None else [(file.name, digest.result())]
+    if name is not None and digest is not None:
+        sources.append((name, hashlib.sha256(source.encode()).hexdigest()))
     built = _build(layer, version, input_shape)
     written = () if julia is None else (f"written by Julia {julia}",)
     return Lifted(
@@ -113,7 +121,12 @@ def lift(
     )
 
 
-def _lift_onnx(file: Path, architecture: str | Path | None, input_shape: InputShape | None) -> Lifted:
+def _lift_onnx(
+    file: Path,
+    architecture: str | Path | None,
+    input_shape: InputShape | None,
+    digest: Digest | None,
+) -> Lifted:
     """A network in ONNX: it says all about itself, and no version of Flux enters."""
     from verifluxa.interop.onnx_import import import_onnx
 
@@ -123,13 +136,13 @@ def _lift_onnx(file: Path, architecture: str | Path | None, input_shape: InputSh
             "an ONNX file holds its layers, and an architecture is given beside it",
             remedy="leave the architecture out",
         )
-    data = read_bytes(file, FILE_BYTES)
+    data = read_bytes(file, FILE_BYTES, None if digest is None else digest.add)
     found = import_onnx(data, None if input_shape is None else _shapes(input_shape))
     rows = [LayerRow(row.place, row.kind, row.input_shape, (row.output_shape,), row.parameters) for row in found.rows]
     return Lifted(
         graph=found.graph,
         layers=tuple(rows),
-        sources=((file.name, _sha256(data)),),
+        sources=() if digest is None else ((file.name, digest.result()),),
         format=found.format,
         flux_version=None,
         notes=(f"written by {found.producer}",) if found.producer else (),
@@ -137,10 +150,6 @@ def _lift_onnx(file: Path, architecture: str | Path | None, input_shape: InputSh
             "runtimes that fuse operators or change their order: a proof speaks of each operator as ONNX has it",
         ),
     )
-
-
-def _sha256(data: bytes | memoryview) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def _text(architecture: str | Path) -> tuple[str, str]:
