@@ -146,11 +146,23 @@ class Rows:
     """Linear rows over the outputs: row r is met at `y` when `coefficients[r] @ y + constants[r] >= 0`.
 
     A closed row (class: a tie violates) is met at 0; an open one (range, deviation) only above 0.
+
+    Attributes:
+        coefficients: shape (R, outputs).
+        constants: shape (R,); never below what an allowed evaluation may make of them, so that what they exclude
+            is excluded.
+        closed: shape (R,).
+        replayed: shape (R,): constants for the network's own outputs in a replay, where a row that is above 0 is
+            violated; None: `constants`, or zeros where the readout is not the output.
+        sure: shape (R,): constants with which a row above 0 is violated in every evaluation; None: `constants`,
+            or their negatives where the readout is not the output.
     """
 
     coefficients: Floats
     constants: Floats
     closed: NDArray[np.bool_]
+    replayed: Floats | None = None
+    sure: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -219,6 +231,20 @@ class Problem:
     per_input: bool
     arithmetic: str = "real"
     readout: int = -1
+
+    @cached_property
+    def replayed(self) -> Floats:
+        """The rows' constants in a replay, shape (R,)."""
+        if self.rows.replayed is not None:
+            return self.rows.replayed
+        return np.zeros_like(self.rows.constants) if self.readout != -1 else self.rows.constants
+
+    @cached_property
+    def sure(self) -> Floats:
+        """The rows' constants with which a row above 0 is violated in every evaluation, shape (R,)."""
+        if self.rows.sure is not None:
+            return self.rows.sure
+        return -self.rows.constants if self.readout != -1 else self.rows.constants
 
     @cached_property
     def size(self) -> int:

@@ -51,7 +51,7 @@ def _met(problem: Problem, row: int, outputs: Row) -> bool:
 def _row(problem: Problem, row: int, outputs: Row) -> Fraction:
     coefficients = problem.rows.coefficients[row]
     used = np.flatnonzero(coefficients)
-    total = Fraction(0) if problem.readout != -1 else Fraction(float(problem.rows.constants[row]))
+    total = Fraction(float(problem.replayed[row]))
     return sum((Fraction(float(coefficients[k])) * outputs[k] for k in used), total)
 
 

@@ -58,8 +58,7 @@ def replay(problem: Problem, question: Question, trigger: Floats) -> Replay:
 
 def violation_margins(problem: Problem, violation: int, inputs: Integers, outputs: NDArray[np.floating]) -> Floats:
     """Strict margins over the network's own outputs: the best alternative's worst row, NaN at NaN, shape (n,)."""
-    constants = np.zeros_like(problem.rows.constants) if problem.readout != -1 else problem.rows.constants
-    values = outputs.astype(np.float64) @ problem.rows.coefficients.T + constants
+    values = _row_values(problem, outputs.astype(np.float64))
     by_label = problem.violations[violation].by_label
     margins = [
         max(min(values[n, r] for r in rows) for rows in by_label[int(problem.labels[i])]) for n, i in enumerate(inputs)
@@ -67,12 +66,28 @@ def violation_margins(problem: Problem, violation: int, inputs: Integers, output
     return np.where(np.isnan(outputs).any(1), np.nan, np.array(margins, dtype=np.float64))
 
 
-def witness(work: Workspace, question: Question, trigger: Floats) -> Witness:
-    """The evidence that a trigger gives; it refutes when `need` inputs violate."""
+def _row_values(problem: Problem, outputs: Floats) -> Floats:
+    """Values of all rows, shape (n, R); where summing them may round, lower by what rounding may add."""
+    rows, constants = problem.rows.coefficients, problem.replayed
+    values: Floats = outputs @ rows.T + constants
+    # A product by 1 is exact, and a sum of two numbers has the right sign.
+    terms = (rows != 0).sum(1) + (constants != 0)
+    rounds = (terms > 2) | ~np.isin(np.abs(rows), (0.0, 1.0)).all(1)
+    if rounds.any():
+        share = np.where(rounds, (rows.shape[1] + 4) * 2.0**-53, 0.0)
+        values -= share * (np.abs(outputs) @ np.abs(rows).T + np.abs(constants))
+    return values
+
+
+def witness(work: Workspace, question: Question, trigger: Floats, sure: NDArray[np.bool_] | None = None) -> Witness:
+    """The evidence that a trigger gives; it refutes when `need` inputs violate.
+
+    `sure`: which of the selection's inputs violate in every evaluation, where that is known.
+    """
     work = work.at(question.placement)
     problem = work.problem
     played = replay(problem, question, trigger)
-    sure = surely_violated(work, question, trigger, played.inputs)
+    sure = surely_violated(work, question, trigger, played.inputs) if sure is None else sure
     real = problem.arithmetic == "real"
     margins = _in_real(work, question, trigger, played, sure) if real else played.margins
     violated = (margins > 0) & work.contains(trigger)
@@ -110,9 +125,8 @@ def _lowest(work: Workspace, placement: int, trigger: Floats, claims: Claims) ->
     pairs = Pairs(torch.zeros_like(inputs), inputs)
     layers = all_layers(net, shape, pairs)
     rows = work.alternatives[claims.alternative]
-    # In front of a softmax the constants are the gap below which its values may tie: a witness must exceed it.
-    constants = work.row_constants[rows]
-    parts = (-work.coefficients[rows], constants if work.problem.readout != -1 else -constants)
+    # In front of a softmax these are the gap below which its values may tie: a witness must exceed it.
+    parts = (-work.coefficients[rows], -work.sure_constants[rows])
     value, _ = output_planes(net, layers, shape, (index, pairs.take(index)), parts)
     fine = Scene(work, net, shape).bounded(layers, inputs)[index]
     return torch.where(fine, (-value).amin(1), torch.full((len(claims),), -torch.inf, dtype=value.dtype))

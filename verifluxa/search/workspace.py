@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,12 +45,16 @@ class Claims:
 
 @dataclass
 class Workspace:
-    """Prepared values of one problem on one device. Holds caches only; everything can be recomputed."""
+    """Prepared values of one problem on one device. Holds caches only; everything can be recomputed.
+
+    `kept`: what a stage prepares for all placements, by its name.
+    """
 
     problem: Problem
     device: str = "cpu"
     _nets: OrderedDict[int, Net] = field(default_factory=OrderedDict)
     _places: dict[int, Workspace] = field(default_factory=dict)
+    kept: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def readout(self) -> int:
@@ -68,7 +73,7 @@ class Workspace:
         if own is None or own is self.problem.domain:
             return self
         if placement not in self._places:
-            there = Workspace(replace(self.problem, domain=own), self.device, self._nets)
+            there = Workspace(replace(self.problem, domain=own), self.device, self._nets, kept=self.kept)
             # What does not depend on the domain is shared.
             there.__dict__["constants"] = self.constants
             self._places[placement] = there
@@ -114,6 +119,11 @@ class Workspace:
         return torch.as_tensor(self.problem.rows.constants, device=self.device)
 
     @cached_property
+    def sure_constants(self) -> Tensor:
+        """Row constants with which a row above 0 is violated in every evaluation, shape (R,)."""
+        return torch.as_tensor(self.problem.sure, device=self.device)
+
+    @cached_property
     def _claims(self) -> dict[tuple[int, int], Claims]:
         return {}
 
@@ -136,8 +146,10 @@ class Workspace:
 
     def row_values(self, outputs: Tensor, alternative: Tensor) -> Tensor:
         """Values of the rows of an alternative (C,) at outputs (C, outputs): shape (C, r)."""
-        values = outputs @ self.coefficients.T + self.row_constants
-        return values.gather(1, self.alternatives[alternative])
+        rows = self.alternatives[alternative]
+        if len(self.coefficients) <= 4 * rows.shape[1] * outputs.shape[1]:
+            return (outputs @ self.coefficients.T + self.row_constants).gather(1, rows)
+        return (self.coefficients[rows] @ outputs[:, :, None])[..., 0] + self.row_constants[rows]
 
     @cached_property
     def lower(self) -> Tensor:
