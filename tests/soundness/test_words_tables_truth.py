@@ -1,0 +1,309 @@
+"""Ground truth for triggers of words: tiny networks whose every trigger is tried.
+
+Weights are small whole numbers and lengths powers of two, so that the float32 network computes exactly: what it
+says under each trigger is the truth, and every verdict must be that.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from verifluxa.graph.graph import Graph, build
+from verifluxa.graph.ops import (
+    Activation,
+    Add,
+    Affine,
+    Concat,
+    Conv,
+    Embedding,
+    Input,
+    MaxPool,
+    MeanPool,
+    Op,
+    Reshape,
+    Transpose,
+)
+from verifluxa.lower.outputs import class_rows
+from verifluxa.question import Domain, Listed, Placement, Problem, Question, Stamp, Violation
+from verifluxa.search import words
+from verifluxa.search.replay import replay
+from verifluxa.search.workspace import workspace
+from verifluxa.strategy.decide import decide
+from verifluxa.strategy.load import AttackStage, Strategy, load_strategy
+from verifluxa.verdict import Verdict
+
+LENGTH, WORDS, FEATURES, CLASSES = 4, 6, 2, 3
+Steps = list[tuple[Op, tuple[int, ...]]]
+
+
+def whole(rng: np.random.Generator, *shape: int) -> NDArray[np.float32]:
+    return rng.integers(-3, 4, shape).astype(np.float32)
+
+
+def bag(rng: np.random.Generator) -> Steps:
+    return [
+        (Transpose((1, 0)), (1,)),
+        (MeanPool((LENGTH,), (LENGTH,), (0,), (0,)), (2,)),
+        (Reshape((FEATURES,)), (3,)),
+        (Affine(whole(rng, 4, FEATURES), whole(rng, 4)), (4,)),
+        (Activation("relu"), (5,)),
+        (Affine(whole(rng, CLASSES, 4), whole(rng, CLASSES)), (6,)),
+    ]
+
+
+def convolution(rng: np.random.Generator) -> Steps:
+    return [
+        (Transpose((1, 0)), (1,)),
+        (Conv(whole(rng, 3, FEATURES, 2), whole(rng, 3), (1,), (0,), (0,), (1,)), (2,)),
+        (Activation("relu"), (3,)),
+        (MaxPool((LENGTH - 1,), (LENGTH - 1,), (0,), (0,)), (4,)),
+        (Reshape((3,)), (5,)),
+        (Affine(whole(rng, CLASSES, 3), whole(rng, CLASSES)), (6,)),
+    ]
+
+
+def branches(rng: np.random.Generator) -> Steps:
+    size = LENGTH * FEATURES
+    return [
+        (Reshape((size,)), (1,)),
+        (Affine(whole(rng, size, size), None), (2,)),
+        (Activation("relu"), (3,)),
+        (Add(), (2, 4)),
+        (Affine(whole(rng, 3, size), whole(rng, 3)), (5,)),
+        (Concat(0), (4, 6)),
+        (Activation("relu"), (7,)),
+        (Affine(whole(rng, CLASSES, size + 3), whole(rng, CLASSES)), (8,)),
+    ]
+
+
+NETWORKS = {"bag": bag, "convolution": convolution, "branches": branches}
+
+
+def network(kind: str, seed: int) -> Graph:
+    rng = np.random.default_rng(seed)
+    table = whole(rng, WORDS, FEATURES)
+    return build([(Input((LENGTH,)), ()), (Embedding(table), (0,)), *NETWORKS[kind](rng)])
+
+
+def inserted(place: int, count: int) -> Stamp:
+    positions = np.arange(place, LENGTH)
+    gain = np.zeros((len(positions), count))
+    gain[:count] = np.eye(count)
+    keep = np.r_[np.zeros(count), np.ones(len(positions) - count)]
+    source = np.r_[positions[:count], positions[: len(positions) - count]]
+    return Stamp(positions, keep, gain, np.zeros(len(positions)), source)
+
+
+def replaced(place: int, count: int) -> Stamp:
+    return Stamp(np.arange(place, place + count), np.zeros(count), np.eye(count), np.zeros(count))
+
+
+@dataclass(frozen=True)
+class Setting:
+    kind: str
+    seed: int
+    count: int
+    inserts: bool
+    per_input: bool
+
+
+def problem_of(setting: Setting) -> Problem:
+    rng = np.random.default_rng(setting.seed + 1000)
+    graph = network(setting.kind, setting.seed)
+    inputs = rng.integers(0, WORDS, (6, LENGTH)).astype(np.float64)
+    labels = graph.run(inputs).argmax(1).astype(np.int64)
+    allowed = np.array([1.0, 2.0, 4.0, 5.0])[:, None]
+    lists = tuple(Listed(np.array([k]), allowed) for k in range(setting.count))
+    low, high = np.full(setting.count, 1.0), np.full(setting.count, 5.0)
+    domain = Domain(low, high, np.ones(setting.count), None, lists)
+    stamp = inserted if setting.inserts else replaced
+    places = range(LENGTH - setting.count + 1)
+    misses = [tuple((_row(j, label),) for j in range(CLASSES) if j != label) for label in range(CLASSES)]
+    reaches = tuple(_row(1, j) for j in range(CLASSES) if j != 1)
+    violations = (Violation("untargeted", None, tuple(misses)), Violation("target 1", 1, ((reaches,),) * CLASSES))
+    everything = np.arange(len(inputs))
+    singles = tuple(everything[i : i + 1] for i in everything)
+    pairs = tuple((0, i) for i in range(len(singles))) if setting.per_input else ((0, 0), (1, 0))
+    return Problem(
+        name="words",
+        digest=f"sha256:{setting}",
+        graph=graph,
+        inputs=inputs,
+        labels=labels,
+        indices=tuple(range(len(inputs))),
+        excluded=(),
+        placements=tuple(Placement((("position", p),), stamp(p, setting.count)) for p in places),
+        domain=domain,
+        rows=class_rows(CLASSES, 0.0),
+        violations=violations,
+        selections=singles if setting.per_input else (everything,),
+        needs=(1,) * len(singles) if setting.per_input else (int(rng.integers(2, 6)),),
+        pairs=pairs,
+        per_input=setting.per_input,
+        arithmetic="float32",
+    )
+
+
+def _row(j: int, k: int) -> int:
+    return j * (CLASSES - 1) + (k if k < j else k - 1)
+
+
+def triggered(problem: Problem, placement: int, words_: tuple[float, ...]) -> NDArray[np.float64]:
+    """The triggered texts, by the meaning of the words and not by the stamp."""
+    inserts = problem.placements[placement].stamp.source is not None
+    rows = []
+    for row in problem.inputs:
+        before, after = list(row[:placement]), list(row[placement:])
+        rest = after if inserts else after[len(words_) :]
+        rows.append((before + list(words_) + rest)[:LENGTH])
+    return np.array(rows)
+
+
+def truth(problem: Problem, question: Question) -> tuple[int, int]:
+    """The most inputs that one trigger makes violate: strictly, and with ties."""
+    chosen = problem.selections[question.selection]
+    allowed = problem.domain.lists[0].points[:, 0]
+    strict, loose = 0, 0
+    for point in itertools.product(allowed, repeat=len(problem.domain.lower)):
+        outputs = problem.graph.run(triggered(problem, question.placement, point)).astype(np.float64)[chosen]
+        values = outputs @ problem.rows.coefficients.T
+        by_label = problem.violations[question.violation].by_label
+        met = [
+            [any(all(test(values[n, r]) for r in rows) for rows in by_label[problem.labels[i]]) for test in TESTS]
+            for n, i in enumerate(chosen)
+        ]
+        counts = np.array(met).sum(0)
+        strict, loose = max(strict, int(counts[0])), max(loose, int(counts[1]))
+    return strict, loose
+
+
+TESTS = (lambda value: value > 0, lambda value: value >= 0)
+
+
+def settings() -> Iterator[Setting]:
+    for kind, (seed, (count, inserts, per_input)) in itertools.product(
+        NETWORKS,
+        enumerate([(1, True, False), (1, False, True), (2, True, False), (2, False, False), (1, True, True)] * 3),
+    ):
+        yield Setting(kind, seed, count, inserts, per_input)
+
+
+@pytest.mark.parametrize("attacked", [True, False], ids=["attack", "no attack"])
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_every_verdict_is_the_truth(kind: str, attacked: bool) -> None:
+    strategy = load_strategy("balanced")
+    if not attacked:
+        strategy = Strategy(**{**vars(strategy), "stages": _without_attack(strategy)})
+    seen = set()
+    for setting in settings():
+        if setting.kind == kind:
+            seen |= judge(problem_of(setting), strategy)
+    assert {Verdict.CERTIFIED, Verdict.FALSIFIED} <= seen
+
+
+def _without_attack(strategy: Strategy) -> tuple[object, ...]:
+    return tuple(stage for stage in strategy.stages if not isinstance(stage, AttackStage))
+
+
+def judge(problem: Problem, strategy: Strategy) -> set[Verdict]:
+    seen = set()
+    for outcome in decide(problem, list(problem.all_questions()), strategy):
+        strict, loose = truth(problem, outcome.question)
+        need = outcome.question.need
+        assert outcome.found <= strict
+        assert outcome.proved >= loose
+        if outcome.verdict is Verdict.CERTIFIED:
+            assert loose < need
+        elif outcome.verdict is Verdict.FALSIFIED:
+            assert strict >= need
+            assert outcome.witness is not None
+            played = replay(problem, outcome.question, outcome.witness.trigger)
+            assert len(played.violated) >= need
+            assert set(outcome.witness.inputs) == set(played.violated.tolist())
+        else:
+            assert strict < need <= loose, "only a tie is left open: the networks compute exactly"
+        seen.add(outcome.verdict)
+    return seen
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_radii_hold_what_float32_computes(kind: str) -> None:
+    """Weights that round: the deployed value lies within the radius, for every input, word and output."""
+    rng = np.random.default_rng(5)
+    graph = network(kind, 3)
+    noisy = []
+    for node in graph.nodes:
+        op = node.op
+        if isinstance(op, Embedding | Affine | Conv):
+            parts = {**vars(op), "weight": op.weight + rng.normal(0, 0.3, op.weight.shape).astype(np.float32)}
+            op = type(op)(**parts)
+        noisy.append((op, node.inputs))
+    problem = problem_of(Setting(kind, 3, 1, True, False))
+    problem = Problem(**{**vars(problem), "graph": build(noisy)})
+    for placement in range(len(problem.placements)):
+        assert_enclosed(problem, placement)
+
+
+def assert_enclosed(problem: Problem, placement: int) -> None:
+    cut = words.cut_of(problem)
+    assert cut is not None
+    stamp = problem.placements[placement].stamp
+    slots = words.slots_of(stamp, problem.domain)
+    assert slots is not None
+    base, places = words.base_words(problem, stamp, slots, cut.in_any_order)
+    constants = words.tail_constants(problem, cut.split, base)
+    columns = (places[:, None] * FEATURES + np.arange(FEATURES)).ravel()
+    rows = cut.split.table[slots.words[0]]
+    found = words.evaluate(cut.split, constants, columns, rows, slice(0, None))
+    assert (found.radius < 1e-2).all()
+    for t, word in enumerate(slots.words[0]):
+        deployed = problem.graph.run(triggered(problem, placement, (float(word),))).astype(np.float64)
+        assert (np.abs(found.values[:, t] - deployed) <= found.radius).all()
+
+
+def test_placements_of_a_bag_come_to_one() -> None:
+    """Inserting into a bag of words whose last word falls off: the place does not matter."""
+    problem = problem_of(Setting("bag", 0, 1, True, False))
+    cut = words.cut_of(problem)
+    assert cut is not None
+    assert cut.in_any_order
+    keys = set()
+    for placement in problem.placements:
+        slots = words.slots_of(placement.stamp, problem.domain)
+        assert slots is not None
+        keys.add(words.base_words(problem, placement.stamp, slots, True)[0].tobytes())
+    assert len(keys) == 1
+    other = words.cut_of(problem_of(Setting("convolution", 0, 1, True, False)))
+    assert other is not None
+    assert not other.in_any_order
+
+
+def test_what_does_more_than_putting_words_is_not_enumerated() -> None:
+    problem = problem_of(Setting("bag", 0, 1, False, False))
+    stamp = problem.placements[0].stamp
+    for wrong in (
+        Stamp(stamp.positions, stamp.keep, stamp.gain * 2, stamp.offset),
+        Stamp(stamp.positions, stamp.keep, stamp.gain, stamp.offset + 1),
+        Stamp(stamp.positions, stamp.keep + 1, stamp.gain, stamp.offset),
+    ):
+        changed = Problem(**{**vars(problem), "placements": (Placement((("position", 0),), wrong),)})
+        assert words.cut_of(changed) is None
+        assert words.words_of(workspace(changed)) is None
+    free = Problem(**{**vars(problem), "domain": Domain(np.ones(1), np.full(1, 5.0), np.ones(1))})
+    assert words.cut_of(free) is None, "no list of words"
+
+
+def test_a_late_run_is_unknown() -> None:
+    problem = problem_of(Setting("bag", 0, 1, False, False))
+    work = workspace(problem)
+    cut = words.words_of(work)
+    assert cut is not None
+    for outcome in words.decide_words(work, cut, problem.questions(0), -1.0):
+        assert outcome.verdict is Verdict.UNKNOWN
+        assert str(outcome.reason) == "time"
