@@ -29,8 +29,7 @@ from verifluxa.graph.ops import (
     Reshape,
     Transpose,
 )
-from verifluxa.lower.outputs import class_rows
-from verifluxa.question import Domain, Listed, Placement, Problem, Question, Stamp, Violation
+from verifluxa.question import Domain, Listed, Placement, Problem, Question, Rows, Stamp, Violation
 from verifluxa.search import words
 from verifluxa.search.replay import replay
 from verifluxa.search.workspace import workspace
@@ -140,7 +139,7 @@ def problem_of(setting: Setting) -> Problem:
         excluded=(),
         placements=tuple(Placement((("position", p),), stamp(p, setting.count)) for p in places),
         domain=domain,
-        rows=class_rows(CLASSES, 0.0),
+        rows=class_rows(),
         violations=violations,
         selections=singles if setting.per_input else (everything,),
         needs=(1,) * len(singles) if setting.per_input else (int(rng.integers(2, 6)),),
@@ -148,6 +147,15 @@ def problem_of(setting: Setting) -> Problem:
         per_input=setting.per_input,
         arithmetic="float32",
     )
+
+
+def class_rows() -> Rows:
+    """Row of each ordered pair (j, k): y_j - y_k >= 0."""
+    pairs = [(j, k) for j in range(CLASSES) for k in range(CLASSES) if j != k]
+    coefficients = np.zeros((len(pairs), CLASSES))
+    for row, (j, k) in enumerate(pairs):
+        coefficients[row, j], coefficients[row, k] = 1.0, -1.0
+    return Rows(coefficients, np.zeros(len(pairs)), np.ones(len(pairs), dtype=bool))
 
 
 def _row(j: int, k: int) -> int:

@@ -258,32 +258,30 @@ def judged(
 
 def _judge(problem: Problem, found: Evaluation, labels: Integers) -> tuple[list[Flags], list[Flags], list[Flags]]:
     """(may, sure, plain) by violation, shape (n, T) each."""
-    rows = problem.rows
-    size = np.abs(rows.coefficients).T
-    values = found.values @ rows.coefficients.T
+    results = []
+    for violation in problem.violations:
+        flags = np.zeros((3, *found.values.shape[:2]), dtype=bool)
+        for label in np.unique(labels):
+            own = np.flatnonzero(labels == label)
+            for alternative in violation.by_label[int(label)]:
+                flags[:, own] |= _met(problem, Evaluation(found.values[own], found.radius[own]), list(alternative))
+        results.append(flags)
+    may, sure, plain = ([flags[kind] for flags in results] for kind in range(3))
+    return may, sure, plain
+
+
+def _met(problem: Problem, found: Evaluation, alternative: list[int]) -> Flags:
+    """Whether all rows of an alternative may be met, surely are, and are in the verifier's own numbers, (3, n, T)."""
+    coefficients = problem.rows.coefficients[alternative]
+    constants, clear, closed = problem.rows.constants[alternative], problem.sure[alternative], problem.rows.closed
+    size = np.abs(coefficients).T
+    values = found.values @ coefficients.T
     largest = np.abs(found.values).max(1, initial=0.0)
-    spread = found.radius @ size * (1 + 2.0**-40)
-    spread = spread + 2.0**-40 * (largest @ size + np.abs(rows.constants))
+    own = 2.0**-40 * (largest @ size + np.abs(constants) + np.abs(clear))
+    spread = found.radius @ size * (1 + 2.0**-40) + own
     spread = np.where(np.isnan(spread), np.inf, spread)[:, None]
-    above = values + rows.constants
-    # In front of a softmax the constants are the gap below which its values may tie.
-    clear = values - rows.constants if problem.readout != -1 else above
     with np.errstate(invalid="ignore"):
-        reach = above + spread
-        may = np.where(rows.closed, reach >= 0, reach > 0) | np.isnan(reach)
-        sure, plain = clear - spread > 0, clear > 0
-
-    def by_violation(part: Flags) -> list[Flags]:
-        return [_met(problem, v, labels, part) for v in range(len(problem.violations))]
-
-    return by_violation(may), by_violation(sure), by_violation(plain)
-
-
-def _met(problem: Problem, violation: int, labels: Integers, rows: Flags) -> Flags:
-    by_label = problem.violations[violation].by_label
-    result = np.zeros(rows.shape[:2], dtype=bool)
-    for label in np.unique(labels):
-        own = np.flatnonzero(labels == label)
-        for alternative in by_label[int(label)]:
-            result[own] |= rows[own][..., list(alternative)].all(2)
-    return result
+        reach = values + constants + spread
+        may = np.where(closed[alternative], reach >= 0, reach > 0) | np.isnan(reach)
+        sure, plain = values + clear - spread > 0, values + clear > 0
+    return np.stack([may.all(2), sure.all(2), plain.all(2)])
