@@ -30,13 +30,11 @@ from verifluxa.graph.ops import (
     Input,
     MaxPool,
     MeanPool,
-    Multiply,
     Op,
     Reshape,
     Scale,
     Shape,
     Shift,
-    Softmax,
     Transpose,
 )
 from verifluxa.question import Stamp
@@ -243,19 +241,12 @@ def test_a_stamp_with_arithmetic_has_radii_of_its_own() -> None:
 def test_operations_without_bounds_are_named() -> None:
     for op, name in (
         (Activation("trelu"), "trelu"),
-        (Softmax(0), "softmax"),
         (Activation("leakyrelu", 3.0), "leakyrelu"),
     ):
         graph = chain((2,), [op, Affine(np.ones((1, 2), np.float32))])
         with pytest.raises(UnsupportedError, match=f"there are no bounds for the operation '{name}'") as caught:
             propagate(graph, np.zeros((1, 2)), "float32", 2)
         assert caught.value.code == "VF7001"
-
-
-def test_products_of_branches_are_not_provable() -> None:
-    graph = build([(Input((2,)), ()), (RELU, (0,)), (Multiply(), (0, 1))])
-    with pytest.raises(UnsupportedError, match="'multiply'"):
-        propagate(graph, np.zeros((1, 2)), "float32", 2)
 
 
 def test_the_verifiers_own_sums_are_counted_at_their_widest() -> None:

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from tests.conformance.cases import NEWEST, ROOT, expected, index
+from verifluxa.bounds.build import JOINT
 from verifluxa.bounds.constants import propagate
 from verifluxa.bounds.functions import FUNCTIONS
 from verifluxa.bounds.functions import function_of as bounded_function
+from verifluxa.bounds.joint_values import VALUES
 from verifluxa.bounds.linear_map import BUILD
-from verifluxa.bounds.provable import LAST_ONLY, NOT_PROVABLE, NOT_PROVABLE_FUNCTIONS, WALKED
-from verifluxa.bounds.rounding import FUNCTION_ERROR, TERMS
+from verifluxa.bounds.provable import NOT_PROVABLE, NOT_PROVABLE_FUNCTIONS, WALKED
+from verifluxa.bounds.rounding import FUNCTION_ERROR, JOINT_TERMS, TERMS
 from verifluxa.certificate.check import coverage
 from verifluxa.certificate.check.constants import steps_of
 from verifluxa.cli.support_table import COLUMNS, LAYER_OPERATIONS, NOT_LIFTED, activation_rows, layer_rows, markdown
@@ -103,9 +105,10 @@ def test_an_operation_has_a_shape_and_runs(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "input"])
 def test_an_operation_has_bounds_or_an_entry_that_says_why_not(kind: str) -> None:
-    tables = [kind in BUILD, kind in WALKED, kind in LAST_ONLY, kind in NOT_PROVABLE]
+    tables = [kind in BUILD, kind in WALKED, kind in NOT_PROVABLE]
     assert sum(tables) == 1
     assert (kind in TERMS) == (kind in BUILD)
+    assert (kind in JOINT_TERMS) == (kind in VALUES) == (kind in JOINT)
     assert _has_bounds(_graph(kind)) == (kind in BUILD or kind in WALKED)
 
 
@@ -115,7 +118,7 @@ def test_the_checker_recomputes_an_operation_or_says_why_not(kind: str) -> None:
     assert _is_rechecked(_graph(kind)) == (not unchecked)
 
 
-@pytest.mark.parametrize("kind", sorted(LAST_ONLY))
+@pytest.mark.parametrize("kind", sorted(coverage.LAST_ONLY))
 def test_a_softmax_at_the_end_is_left_out_by_the_checker(kind: str) -> None:
     shape, op = SAMPLES[kind]
     assert len(steps_of(chain(shape, [ops.Shift(_array(4)), op]))) == 1

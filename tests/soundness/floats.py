@@ -23,11 +23,15 @@ from verifluxa.graph.ops import (
     Concat,
     Conv,
     Divide,
+    Embedding,
+    LogSoftmax,
     MaxPool,
     MeanPool,
+    Normalise,
     Scale,
     Shift,
     Sizes,
+    Softmax,
     Transpose,
 )
 from verifluxa.question import Stamp
@@ -200,6 +204,10 @@ def _activation(node: Node, order: Order, x: Floats) -> Floats:
         return np.maximum(x, np.float32(0))
     if op.function == "leakyrelu" and op.parameter is not None:
         return np.asarray(np.maximum(x, np.float32(op.parameter) * x), np.float32)
+    if op.function.startswith("tanh"):
+        return np.asarray(np.tanh(x), np.float32)
+    if op.function.startswith("sigmoid"):
+        return np.asarray(np.float32(1) / (np.float32(1) + np.exp(-x)), np.float32)
     raise ValueError(f"no float evaluation of {op.function}")
 
 
@@ -244,6 +252,51 @@ def _concat(node: Node, order: Order, *branches: Floats) -> Floats:
     return np.concatenate(branches, axis=node.op.axis + 1)
 
 
+def _multiply(node: Node, order: Order, first: Floats, second: Floats) -> Floats:
+    return np.asarray(first * second, np.float32)
+
+
+def _matmul(node: Node, order: Order, first: Floats, second: Floats) -> Floats:
+    return _dot(first[..., :, None, :], np.swapaxes(second, -1, -2)[..., None, :, :], None, order)
+
+
+def _embedding(node: Node, order: Order, x: Floats) -> Floats:
+    assert isinstance(node.op, Embedding)
+    return np.asarray(node.op.weight.astype(np.float32)[x.astype(np.int64)], np.float32)
+
+
+def _mean(x: Floats, order: Order) -> Floats:
+    total = _dot(np.ones(x.shape[-1], np.float32), x, None, order)[..., None]
+    size = np.float32(x.shape[-1])
+    return np.asarray(total / size if order.random.integers(2) else total * (np.float32(1) / size), np.float32)
+
+
+def _normalise(node: Node, order: Order, x: Floats) -> Floats:
+    op = node.op
+    assert isinstance(op, Normalise)
+    flat = x.reshape(*x.shape[: x.ndim - op.axes], -1)
+    centred = order.settle(flat - _mean(flat, order))
+    variance = order.settle(_mean(order.settle(centred * centred), order))
+    epsilon = np.float32(op.epsilon)
+    deviation = np.sqrt(variance) + epsilon if op.by_deviation else np.sqrt(variance + epsilon)
+    divided = centred / deviation if order.random.integers(2) else centred * (np.float32(1) / deviation)
+    return np.asarray(divided.reshape(x.shape), np.float32)
+
+
+def _softmax(node: Node, order: Order, x: Floats) -> Floats:
+    op = node.op
+    assert isinstance(op, Softmax | LogSoftmax)
+    moved = np.moveaxis(x, op.axis + 1, -1)
+    shifted = moved - moved.max(-1, keepdims=True)
+    powers = order.settle(np.exp(shifted).astype(np.float32))
+    total = _dot(np.ones(moved.shape[-1], np.float32), powers, None, order)[..., None]
+    if isinstance(op, LogSoftmax):
+        result = shifted - np.log(total)
+    else:
+        result = powers / total if order.random.integers(2) else powers * (np.float32(1) / total)
+    return np.asarray(np.moveaxis(result, -1, op.axis + 1), np.float32)
+
+
 _ROWS: dict[str, Callable[..., Floats]] = {
     "affine": _affine,
     "conv": _conv,
@@ -258,4 +311,10 @@ _ROWS: dict[str, Callable[..., Floats]] = {
     "transpose": _transpose,
     "add": _sum,
     "concat": _concat,
+    "multiply": _multiply,
+    "matmul": _matmul,
+    "embedding": _embedding,
+    "normalise": _normalise,
+    "softmax": _softmax,
+    "logsoftmax": _softmax,
 }

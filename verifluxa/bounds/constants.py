@@ -6,7 +6,7 @@ What a trigger cannot reach is a constant of the input; all placements share the
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from verifluxa.bounds.functions import FUNCTIONS, function_error, function_of
+from verifluxa.bounds.joint_values import VALUES, Ball, joint_width
 from verifluxa.bounds.linear_map import LinearMap, concat_places, linear_map, pool_windows
 from verifluxa.bounds.rounding import SAFETY, Rounding
 from verifluxa.errors import UnsupportedError
@@ -79,7 +80,8 @@ def propagate(graph: Graph, inputs: Floats, arithmetic: str, readout: int) -> Co
 def _width(nodes: Sequence[Node], maps: Sequence[LinearMap | None]) -> int:
     """The longest sum of the verifier's own: columns of a map, or the state of a layer.
 
-    A state holds a node's values, or the players of a max pool's windows, and the branches carried past them.
+    A state holds a node's values, or what a max pool or an operation of `VALUES` needs in between, and the branches
+    carried past them.
     """
     sizes = [int(np.prod(node.shape)) for node in nodes]
     last_use = {source: number for number, node in enumerate(nodes) for source in node.inputs}
@@ -87,18 +89,19 @@ def _width(nodes: Sequence[Node], maps: Sequence[LinearMap | None]) -> int:
     for number, node in enumerate(nodes):
         carried = sum(sizes[n] for n in range(number) if last_use.get(n, 0) > number)
         players = math.prod(node.op.window) if isinstance(node.op, MaxPool) else 1
-        widest.append(carried + players * sizes[number])
+        own = max(players * sizes[number], joint_width(node.op, [nodes[source].shape for source in node.inputs]))
+        widest.append(carried + own)
     return max(widest)
 
 
-def _operands(node: Node, inputs: Floats, values: list[Floats], radii: list[Floats]) -> list[tuple[Floats, Floats]]:
+def _operands(node: Node, inputs: Floats, values: list[Floats], radii: list[Floats]) -> list[Ball]:
     if not node.inputs:
         flat = np.ascontiguousarray(inputs.reshape(len(inputs), -1))
         return [(flat, np.zeros_like(flat))]
     return [(values[source], radii[source]) for source in node.inputs]
 
 
-def _node(step: _Step, operands: list[tuple[Floats, Floats]], rounding: Rounding) -> tuple[Floats, Floats]:
+def _node(step: _Step, operands: list[Ball], rounding: Rounding) -> Ball:
     op = step.node.op
     value, radius = operands[0]
     if op.kind == "input":
@@ -106,26 +109,23 @@ def _node(step: _Step, operands: list[tuple[Floats, Floats]], rounding: Rounding
     with np.errstate(all="ignore"):
         if step.linear is not None:
             return _linear(step.linear, value, radius, rounding)
-        if isinstance(op, MaxPool):
-            return _maxpool(op, step.shapes[0], (value, radius), rounding)
-        if isinstance(op, Add):
-            return _sum(operands, rounding)
-        if isinstance(op, Concat):
-            return _concat(op, step.shapes, operands)
+        walked = WALKED.get(op.kind)
+        if walked is not None:
+            return walked(op, step.shapes, operands, rounding)
         row = function_of(op)
         if row is not None:
             return _function(row, value, radius, rounding)
     raise not_provable(op)
 
 
-def _sum(operands: list[tuple[Floats, Floats]], rounding: Rounding) -> tuple[Floats, Floats]:
+def _sum(op: Add, shapes: list[Shape], operands: list[Ball], rounding: Rounding) -> Ball:
     scale = rounding.coefficient(len(operands) - 1)
     value = np.sum([v for v, _ in operands], axis=0)
     radius = np.sum([SAFETY * e + scale * (np.abs(v) + e) for v, e in operands], axis=0)
     return value, radius + rounding.tiny(len(operands))
 
 
-def _concat(op: Concat, shapes: list[Shape], operands: list[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
+def _concat(op: Concat, shapes: list[Shape], operands: list[Ball], rounding: Rounding) -> Ball:
     places = concat_places(op, shapes)
     size = sum(len(place) for place in places)
     value, radius = np.empty((len(operands[0][0]), size)), np.empty((len(operands[0][0]), size))
@@ -144,7 +144,7 @@ def not_provable(op: Op) -> UnsupportedError:
     )
 
 
-def _linear(linear: LinearMap, value: Floats, radius: Floats, rounding: Rounding) -> tuple[Floats, Floats]:
+def _linear(linear: LinearMap, value: Floats, radius: Floats, rounding: Rounding) -> Ball:
     result = (linear.matrix @ value.T).T + linear.bias
     if linear.terms == 0:
         return result, (linear.matrix @ radius.T).T
@@ -156,9 +156,7 @@ def _linear(linear: LinearMap, value: Floats, radius: Floats, rounding: Rounding
     return result, SAFETY * inherited + fresh
 
 
-def _function(
-    row: tuple[str, tuple[float, ...]], value: Floats, radius: Floats, rounding: Rounding
-) -> tuple[Floats, Floats]:
+def _function(row: tuple[str, tuple[float, ...]], value: Floats, radius: Floats, rounding: Rounding) -> Ball:
     name, parameters = row
     function = FUNCTIONS[name]
     result = function.value(torch.from_numpy(value), parameters).numpy()
@@ -167,10 +165,14 @@ def _function(
     return result, moved + error
 
 
-def _maxpool(op: MaxPool, shape: Shape, at: tuple[Floats, Floats], rounding: Rounding) -> tuple[Floats, Floats]:
-    value, radius = at
-    index, inside = pool_windows(op, shape)
+def _maxpool(op: MaxPool, shapes: list[Shape], operands: list[Ball], rounding: Rounding) -> Ball:
+    value, radius = operands[0]
+    index, inside = pool_windows(op, shapes[0])
     index = np.where(inside, index, 0)
     gathered = np.where(inside[None], value[:, index], -np.inf)
     spread = np.where(inside[None], radius[:, index], 0.0)
     return gathered.max(2), spread.max(2) + rounding.tiny(1)
+
+
+WALKED: dict[str, Callable[..., Ball]] = {**VALUES, "add": _sum, "concat": _concat, "maxpool": _maxpool}
+"""Operations that are neither linear in one value nor elementwise."""

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
+from verifluxa.bounds.constants import WALKED as CONSTANTS
 from verifluxa.bounds.functions import function_of
 from verifluxa.bounds.linear_map import BUILD
 from verifluxa.graph.ops import Activation
 
-WALKED = frozenset({"input", "clip", "activation", "maxpool", "add", "concat"})
+WALKED = frozenset({"input", "clip", "activation", *CONSTANTS})
 """Operations that `bounds.build` and `bounds.constants` walk themselves; clip and activation by `FUNCTIONS`."""
 
-LAST_ONLY = frozenset({"softmax", "logsoftmax"})
-"""Operations that are proved about as the last step, where the properties are read off their inputs."""
-
-NOT_PROVABLE: dict[str, str] = {
-    "multiply": "a product of two values that both move has no linear bounds here",
-    "matmul": "a product of two values that both move has no linear bounds here",
-    "embedding": "a row that is looked up by a word is no continuous function of it",
-    "normalise": "mean and deviation move with the trigger, and a quotient of both has no linear bounds here",
-}
+NOT_PROVABLE: dict[str, str] = {}
 """Operations that lift and run, and in a proof give unknown(unsupported)."""
 
 NOT_PROVABLE_FUNCTIONS: dict[str, str] = {
@@ -27,9 +20,7 @@ NOT_PROVABLE_FUNCTIONS: dict[str, str] = {
 
 
 def bounds_of(kind: str) -> str:
-    """`yes`, `last step` or `no` for a kind of operation."""
-    if kind in LAST_ONLY:
-        return "last step"
+    """`yes` or `no` for a kind of operation."""
     return "yes" if kind in BUILD or kind in WALKED else "no"
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verifluxa.errors import UsageError
-from verifluxa.graph.ops import Affine, Conv, MeanPool, Op
+from verifluxa.graph.ops import Affine, Conv, LogSoftmax, MeanPool, Normalise, Op, Shape, Softmax
 
 UNIT = {"float32": 2.0**-24, "float64": 2.0**-53, "real": 0.0}
 """Unit roundoff of the deployed arithmetic."""
@@ -126,6 +126,34 @@ TERMS: dict[str, Callable[..., int]] = {
     "transpose": _exact,
 }
 """Roundings on the longest path of a linear operation; 0: it only moves values."""
+
+
+def _inner(op: Op, shape: Shape) -> int:
+    return shape[-1] + 1
+
+
+def _softmax(op: Softmax | LogSoftmax, shape: Shape) -> int:
+    return 2 * shape[op.axis] + 32
+
+
+def _normalise(op: Normalise, shape: Shape) -> int:
+    return math.prod(shape[len(shape) - op.axes :]) + 8
+
+
+JOINT_TERMS: dict[str, Callable[..., int]] = {
+    "multiply": lambda op, shape: 1,
+    "matmul": _inner,
+    "embedding": lambda op, shape: 0,
+    "softmax": _softmax,
+    "logsoftmax": _softmax,
+    "normalise": _normalise,
+    "quotient": lambda op, shape: 8,
+}
+"""Roundings of operations that are no function of one value, by the operation and the shape that it reads.
+
+matmul: the products of one sum, and the sum. softmax, logsoftmax: derived in `bounds.softmax`. normalise: for the
+mean, the differences, and the variance with epsilon, relative to the means of magnitudes; `quotient` is what
+follows: the root, epsilon, the division or a product with the reciprocal."""
 
 FUNCTION_ERROR: dict[str, float] = {
     "relu": 0.0,

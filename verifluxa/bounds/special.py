@@ -37,6 +37,9 @@ class Special(Protocol):
     def to(self, device: str) -> Special:
         """The same on another device."""
 
+    def padded(self, size: int) -> Special:
+        """The same for more neurons, which it leaves alone."""
+
     def value(self, z: Tensor) -> Tensor:
         """The function."""
 
@@ -65,6 +68,11 @@ class Products:
     def to(self, device: str) -> Products:
         """The same on another device."""
         return Products(self.partner.to(device), self.product.to(device))
+
+    def padded(self, size: int) -> Products:
+        """The same for more neurons, which are no products."""
+        more = torch.arange(len(self.partner), size)
+        return Products(torch.cat([self.partner, more]), torch.cat([self.product, torch.zeros_like(more).bool()]))
 
     def value(self, z: Tensor) -> Tensor:
         """The products; other neurons as they are."""

@@ -1,0 +1,83 @@
+"""Normalisation of one sample: `(x - mean) / sqrt(variance + epsilon)` as four layers of a chain.
+
+    d = x - mean(x)            affine,
+    q = d * d                  a square,
+    r = 1 / sqrt(mean(q) + e)  convex in the mean, which deployed values never take below e: no sum of squares is
+                               negative, rounded or not; or 1 / (sqrt(mean(q)) + e),
+    y = d * r                  a product of two neurons.
+
+Every step carries the error of the deployed operations that it stands for, so the quotient is as sound as the
+network's own. The decomposition is that of Shi et al. 2020 (Robustness verification for transformers, section 3.3).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from verifluxa.bounds.chain import Floats, Layer, Reached, stacked
+from verifluxa.bounds.curves import Curve
+from verifluxa.bounds.joint_values import groups_of, inverse
+from verifluxa.bounds.products import emit_products
+from verifluxa.bounds.rounding import JOINT_TERMS, SAFETY
+from verifluxa.bounds.walk import Walk, picked, rounded
+from verifluxa.graph.ops import Normalise
+
+
+def normalise(walk: Walk) -> Reached:
+    """All values of every group that the trigger reaches."""
+    op = walk.node.op
+    assert isinstance(op, Normalise)
+    size = groups_of(op, walk.node.shape)[1]
+    touched = np.unique(walk.live[walk.node.inputs[0]].index // size)
+    index = (touched[:, None] * size + np.arange(size)).ravel()
+    centred = _centred(walk, walk.forms(walk.node.inputs[0], index), size)
+    moved = len(index)
+    linear = np.arange(2 * moved) < moved
+    states = walk.emit(stacked([centred, centred]), "square", linear=linear, special=Curve("square"))
+    variance = _variance(walk, op, (moved, size, states))
+    rows = stacked([variance, picked(0, moved, states)])
+    linear = np.arange(len(rows.weight)) >= len(touched)
+    states = walk.emit(rows, inverse(op).name, linear=linear, special=inverse(op))
+    quotients, deviations = picked(0, len(touched), states), picked(len(touched), moved, states)
+    states = emit_products(walk, deviations, quotients, np.repeat(np.arange(len(touched)), size))
+    terms = JOINT_TERMS["quotient"](op, walk.node.shape)
+    relative, absolute = walk.rounding.coefficient(terms), walk.rounding.tiny(terms)
+    result = rounded(picked(0, moved, states), relative, absolute)
+    walk.sums.append(result)
+    return Reached(index, result)
+
+
+def _centred(walk: Walk, form: Layer, size: int) -> Layer:
+    """`x - mean(x)` within each group of `size` rows; the mean's rounding counts with the size of all its terms."""
+    terms = JOINT_TERMS["normalise"](walk.node.op, walk.node.shape)
+    scale = walk.rounding.coefficient(terms)
+
+    def mean(part: Floats, axis: int) -> Floats:
+        groups = part.reshape(*part.shape[:axis], -1, size, *part.shape[axis + 1 :])
+        means = np.broadcast_to(groups.mean(axis + 1, keepdims=True), groups.shape)
+        return means.reshape(part.shape)
+
+    slope = SAFETY * (form.slope_radius + mean(form.slope_radius, 0))
+    size_of_slope = np.abs(form.weight) + form.slope_radius
+    slope = slope + scale * (size_of_slope + mean(size_of_slope, 0))
+    radius = SAFETY * (form.radius + mean(form.radius, 1))
+    size_of_offset = np.abs(form.offset) + form.radius
+    radius = radius + scale * (size_of_offset + mean(size_of_offset, 1)) + walk.rounding.tiny(terms)
+    result = Layer(form.weight - mean(form.weight, 0), form.offset - mean(form.offset, 1), slope, radius)
+    walk.sums.append(result)
+    return result
+
+
+def _variance(walk: Walk, op: Normalise, sizes: tuple[int, int, int]) -> Layer:
+    """Per group the mean of the squares, which are the state's second part, plus epsilon where it is added there."""
+    moved, size, states = sizes
+    groups = moved // size
+    weight = np.zeros((groups, states))
+    weight[np.repeat(np.arange(groups), size), moved + np.arange(moved)] = 1 / size
+    epsilon = 0.0 if op.by_deviation else op.epsilon
+    terms = JOINT_TERMS["normalise"](op, walk.node.shape)
+    scale, tiny = walk.rounding.coefficient(terms), walk.rounding.tiny(terms)
+    radius = np.full((1, groups), scale * epsilon + tiny)
+    result = Layer(weight, np.full((1, groups), epsilon), scale * weight, radius)
+    walk.sums.append(result)
+    return result

@@ -1,0 +1,129 @@
+"""The walk over a graph: layers put down so far, and the affine forms of all nodes that later nodes still read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from verifluxa.bounds.chain import Floats, Integers, Layer, Reached, spread_out, stacked
+from verifluxa.bounds.constants import Constants
+from verifluxa.bounds.functions import Parameters
+from verifluxa.bounds.rounding import Rounding
+from verifluxa.bounds.special import Special
+from verifluxa.graph.graph import Graph, Node
+
+
+class Walk:
+    """Where the walk stands.
+
+    Attributes:
+        layers: put down so far.
+        sums: forms whose sums may overflow, since the newest layer; see `chain.Layer.overflow`.
+        live: by node, what is reached of it, in the newest layer's state.
+        number: the node that is being walked.
+    """
+
+    def __init__(self, graph: Graph, constants: Constants, stamped: Reached) -> None:
+        self.graph, self.constants = graph, constants
+        self.layers: list[Layer] = []
+        self.sums = [stamped.form]
+        self.live = {0: stamped}
+        self.number = 0
+        last = len(constants.values) - 1
+        self.last_use = {
+            source: number for number, node in enumerate(graph.nodes[: last + 1]) for source in node.inputs
+        }
+        self.last_use[last] = last + 1
+
+    @property
+    def node(self) -> Node:
+        """The node that is being walked."""
+        return self.graph.nodes[self.number]
+
+    @property
+    def rounding(self) -> Rounding:
+        """The coefficients in use."""
+        return self.constants.rounding
+
+    def go_on(self, step: Callable[[Walk], Reached]) -> None:
+        """Walks the next node, and drops the forms that nobody reads any more."""
+        self.number += 1
+        self.live[self.number] = step(self)
+        self.live = {n: r for n, r in self.live.items() if self.last_use.get(n, 0) > self.number}
+
+    def forms(self, source: int, entries: Integers) -> Layer:
+        """Forms of any elements of a node, reached or not, shape (k,)."""
+        return spread_out(entries, self.live[source], self.constants.values[source], self.constants.radii[source])
+
+    def is_reached(self, source: int) -> NDArray[np.bool_]:
+        """Which elements of a node are reached, flat."""
+        mask = np.zeros(self.constants.values[source].shape[1], dtype=bool)
+        mask[self.live[source].index] = True
+        return mask
+
+    def emit(
+        self,
+        rows: Layer,
+        function: str,
+        parameters: Parameters = (),
+        linear: NDArray[np.bool_] | None = None,
+        special: Special | None = None,
+    ) -> int:
+        """Adds a layer of some rows and of everything that is carried past it; returns the new state's size.
+
+        The rows come first in the new state; carried nodes then stand for their own deployed values.
+
+        Args:
+            rows: what the function is applied to.
+            function: a row of `functions.FUNCTIONS`, or the name of what is `special`.
+            parameters: of the function.
+            linear: shape (rows,): those that the function leaves alone.
+            special: see `chain.Layer`; of the rows, the carried ones are added here.
+        """
+        carried = sorted(n for n in self.live if self.last_use.get(n, 0) > self.number)
+        own = len(rows.weight)
+        layer = stacked([rows, *(self.live[n].form for n in carried)])
+        size = len(layer.weight)
+        if carried:
+            alone = np.zeros(own, dtype=bool) if linear is None else linear
+            linear = np.concatenate([alone, np.ones(size - own, dtype=bool)])
+        special = None if special is None else special.padded(size)
+        overflow = overflow_of(self.sums, self.rounding) if self.sums else None
+        layer = replace(layer, function=function, parameters=parameters, overflow=overflow)
+        self.layers.append(replace(layer, linear=linear, special=special))
+        self.sums = []
+        start = own
+        for node in carried:
+            index = self.live[node].index
+            self.live[node] = Reached(index, picked(start, len(index), size))
+            start += len(index)
+        return size
+
+
+def picked(start: int, count: int, size: int) -> Layer:
+    """The form of `count` neurons of a state of `size`, from `start` on: their own values, exactly."""
+    weight = np.zeros((count, size))
+    weight[np.arange(count), start + np.arange(count)] = 1.0
+    return Layer(weight, np.zeros((1, count)), np.zeros((count, size)), np.zeros((1, count)))
+
+
+def rounded(form: Layer, relative: float, absolute: float) -> Layer:
+    """A form whose deployed values are off by a share of the state's values and a constant."""
+    return replace(form, slope_radius=relative * np.abs(form.weight), radius=np.full_like(form.radius, absolute))
+
+
+def overflow_of(sums: list[Layer], rounding: Rounding) -> tuple[Floats, Floats] | None:
+    """`Layer.overflow` of the operations since the last function: a huge value may shrink again before z.
+
+    The radius of an operation is at least u * (|W||x| + |b|), see `Rounding.largest_radius`; maxima over
+    its outputs make one number of each.
+    """
+    if not sums:
+        return None
+    slope = np.max([form.slope_radius.max(axis=0, initial=0.0) for form in sums], axis=0)
+    tops = [form.radius.max(axis=1, initial=0.0) for form in sums]
+    radius = np.max(np.broadcast_arrays(*tops), axis=0)
+    return slope / rounding.largest_radius, radius / rounding.largest_radius
