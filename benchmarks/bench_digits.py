@@ -11,7 +11,8 @@ from itertools import chain
 from benchmarks.asking import Asked, ask
 from benchmarks.questions import DIGITS, ROOT, Setting, problem
 from benchmarks.records import Record, machine
-from verifluxa.certificate.of_result import EvidenceFile
+from verifluxa.certificate.evidence_file import EvidenceWriter
+from verifluxa.certificate.evidence_lines import header_of
 from verifluxa.dispatch.cluster import load_cluster
 from verifluxa.dispatch.observe import Progress
 from verifluxa.inputs import Choice
@@ -82,11 +83,11 @@ def _evidence(setting: Setting, asked: Problem, answers: Asked) -> list[Record]:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     started = time.process_time()
-    sink = EvidenceFile(path)
-    sink.begin(asked, "sha256:" + hashlib.sha256(b"").hexdigest())
+    sink = EvidenceWriter(path)
+    sink.begin(header_of(asked, "sha256:" + hashlib.sha256(b"").hexdigest()))
     for outcome in answers.outcomes:
-        sink.record(asked, outcome)
-    sink.end(asked)
+        sink.write(outcome)
+    sink.end()
     sink.close()
     seconds = time.process_time() - started
     label = _label(setting)

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from verifluxa.certificate.encode import encode_statement, indices_digest
-from verifluxa.certificate.evidence_file import EvidenceSummary, read_evidence
-from verifluxa.certificate.evidence_lines import End, Header, Record
-from verifluxa.certificate.of_result import EvidenceFile, certificate_of
+from verifluxa.certificate.evidence_file import EvidenceSummary, EvidenceWriter, read_evidence
+from verifluxa.certificate.evidence_lines import End, Header, Record, header_of
+from verifluxa.certificate.of_result import certificate_of
 from verifluxa.certificate.parse import parse_statement
 from verifluxa.certificate.selection import selection_words
 from verifluxa.errors import CertificateError, Span
@@ -119,11 +119,11 @@ def result(*properties: PropertyResult) -> Result:
 
 
 def evidence(path: Path) -> EvidenceSummary:
-    sink = EvidenceFile(path)
-    sink.begin(problem(), DATA)
+    sink = EvidenceWriter(path)
+    sink.begin(header_of(problem(), DATA))
     tree = Node([Dropped(0, (0,))], closed=True)
-    sink.record(problem(), Outcome(Question(0, 0, 0, 2), Verdict.CERTIFIED, None, 0, 1, tree=tree))
-    sink.end(problem())
+    sink.write(Outcome(Question(0, 0, 0, 2), Verdict.CERTIFIED, None, 0, 1, tree=tree))
+    sink.end()
     return sink.close()
 
 

@@ -76,6 +76,7 @@ def test_what_was_proved_stays_proved(small, here, kind, stop, flags):
     assert sorted(path.name for path in Path("out").iterdir()) == [
         "certificate.json",
         "evidence.jsonl.gz",
+        "ledger.sqlite",
         "result.json",
     ]
     assert "Traceback" not in err

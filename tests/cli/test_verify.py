@@ -1,8 +1,8 @@
 """`verify`: verdicts, formats, exit codes, the folder; on the digit example cut down to a moment's work."""
 
-import errno
 import io
 import json
+import sqlite3
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -107,6 +107,7 @@ def test_the_folder_holds_everything(verifluxa, small, badnets):
     assert names == [
         "certificate.json",
         "evidence.jsonl.gz",
+        "ledger.sqlite",
         "pictures/universal-inputs.png",
         "pictures/universal-trigger.png",
         "result.json",
@@ -121,6 +122,7 @@ def test_a_later_run_leaves_no_pictures_of_an_earlier_one(verifluxa, small, badn
     assert sorted(path.name for path in Path("out").iterdir()) == [
         "certificate.json",
         "evidence.jsonl.gz",
+        "ledger.sqlite",
         "result.json",
     ]
 
@@ -188,10 +190,11 @@ def test_a_run_that_fails_leaves_nothing_of_its_own(small, here, existing):
 
 def test_a_full_disk_while_proving_is_said_and_leaves_nothing(small, here, monkeypatch):
     def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr("verifluxa.certificate.of_result.EvidenceFile.record", full)
-    with pytest.raises(UsageError, match="No space left") as caught:
+    monkeypatch.setattr("verifluxa.certificate.evidence_lines.encode_record", full)
+    monkeypatch.setattr("verifluxa.dispatch.ledger.encode_record", full)
+    with pytest.raises(UsageError, match="disk is full") as caught:
         execute(Request(str(small)), Presentation(out=Path("out")))
     assert caught.value.code == "VF4406"
     assert not Path("out").exists()

@@ -14,7 +14,7 @@ import numpy as np
 
 from verifluxa.dispatch.slices import AttackSlice, ProofSlice
 from verifluxa.errors import DataError, UnsupportedError
-from verifluxa.evidence import Outcome, Witness
+from verifluxa.evidence import Node, Outcome, Witness
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Affine
 from verifluxa.question import Domain, Placement, Problem, Question, Rows, Stamp, Violation
@@ -53,6 +53,7 @@ class FakeAttacked(NamedTuple):
     question: Question
     found: int
     witness: Witness | None
+    trigger: None = None
 
 
 def witness(inputs: int) -> Witness:
@@ -101,7 +102,10 @@ class FakeEngine:
             return Outcome(question, Verdict.UNKNOWN, Reason.TIME, 0, size, stage="branch")
         if deed == "find":
             return Outcome(question, Verdict.FALSIFIED, None, size, size, witness(size), "branch", 3, 0.5)
-        return Outcome(question, Verdict.CERTIFIED, None, 0, question.need - 1, stage="crown", boxes=1, seconds=0.25)
+        tree = Node(closed=True)
+        return Outcome(
+            question, Verdict.CERTIFIED, None, 0, question.need - 1, stage="crown", boxes=1, seconds=0.25, tree=tree
+        )
 
     def _mark(self, kind: str, placement: int) -> None:
         if self.folder is not None:

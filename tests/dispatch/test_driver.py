@@ -9,7 +9,7 @@ from dispatch_fakes import FakeEngine, marks, problem
 
 from verifluxa.dispatch.driver import Answers, EngineCrash, Plan, drive, unasked
 from verifluxa.dispatch.in_process import InProcessPool
-from verifluxa.dispatch.observe import Progress
+from verifluxa.dispatch.observe import NoEvidence, Progress
 from verifluxa.errors import DataError
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem
@@ -26,7 +26,7 @@ class Watcher:
         self.seen.append(progress)
 
 
-class Keeper:
+class Keeper(NoEvidence):
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.outcomes: list[Outcome] = []

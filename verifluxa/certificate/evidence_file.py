@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -106,11 +106,15 @@ class EvidenceWriter:
 
     def write_record(self, record: Record) -> None:
         """Appends one record."""
+        self.write_encoded(canonical_json(encode_record(record)), record.leaves)
+
+    def write_encoded(self, record: bytes, leaves: int) -> None:
+        """Appends a record that is in its canonical form already; `leaves` counts its tree's."""
         if self._header is None:
             raise ValueError("no section is open")
-        self._line(encode_record(record))
+        self._bytes(record)
         self._questions += 1
-        self._leaves += record.leaves
+        self._leaves += leaves
 
     def end(self) -> Section:
         """Closes the section; what it holds goes into the certificate."""
@@ -132,7 +136,10 @@ class EvidenceWriter:
         return EvidenceSummary("sha256:" + self._hash.hexdigest(), self._size, tuple(self._sections))
 
     def _line(self, value: dict[str, Json]) -> None:
-        data = canonical_json(value) + b"\n"
+        self._bytes(canonical_json(value))
+
+    def _bytes(self, line: bytes) -> None:
+        data = line + b"\n"
         if self._pack is None:
             self._put(data)
         else:
@@ -147,6 +154,24 @@ class EvidenceWriter:
         self._file.write(data)
         self._hash.update(data)
         self._size += len(data)
+
+
+def write_evidence(path: Path, sections: Iterable[tuple[bytes, Iterable[tuple[bytes, int]]]]) -> EvidenceSummary:
+    """Writes a whole file from canonical lines: for each property its header, and (record, leaves) of its questions.
+
+    Raises:
+        CertificateError: VF5001 to VF5006 for a header that is not well formed.
+        OSError: when it cannot be written.
+    """
+    with EvidenceWriter(path) as writer:
+        for header, records in sections:
+            writer.begin(
+                decode_header(Fields(read_json(header, str(path), Limits(DEFAULT_FILE_LIMITS.line, 8)), "header"))
+            )
+            for record, leaves in records:
+                writer.write_encoded(record, leaves)
+            writer.end()
+        return writer.close()
 
 
 def read_evidence(path: Path, limits: FileLimits = DEFAULT_FILE_LIMITS) -> Iterator[Item]:

@@ -219,6 +219,7 @@ def decode_record(fields: Fields) -> Record:
 
 
 def encode_witness(witness: Witness) -> dict[str, Json]:
+    """A witness as a JSON object."""
     return {
         "trigger": [float_text(float(value)) for value in witness.trigger],
         "inputs": [int(index) for index in witness.inputs],
@@ -228,6 +229,11 @@ def encode_witness(witness: Witness) -> dict[str, Json]:
 
 
 def decode_witness(fields: Fields) -> Witness:
+    """A witness from its JSON object.
+
+    Raises:
+        CertificateError: VF5005 or VF5006.
+    """
     witness = Witness(
         trigger=np.array(_floats(fields, "trigger"), dtype=np.float64),
         inputs=fields.integers("inputs"),

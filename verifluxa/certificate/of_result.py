@@ -1,49 +1,19 @@
-"""From a run to its certificate: evidence kept while proving, and the statement of a finished result."""
+"""From a finished run to its certificate."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path, PurePath
+from pathlib import PurePath
 
 from verifluxa.certificate.build import Facts, ModelFacts, PropertyFacts, build_statement
-from verifluxa.certificate.evidence_file import EvidenceSummary, EvidenceWriter
-from verifluxa.certificate.evidence_lines import header_of
+from verifluxa.certificate.evidence_file import EvidenceSummary
 from verifluxa.certificate.population import population_bound
 from verifluxa.certificate.selection import selection_words
 from verifluxa.certificate.statement import NONE, Statement, Subject
-from verifluxa.evidence import Outcome
-from verifluxa.question import Problem
 from verifluxa.result.result import FileUsed, ModelUsed, PropertyResult, Result
 from verifluxa.spec.spec import Property, Spec
 from verifluxa.verdict import Verdict
-
-
-class EvidenceFile:
-    """An evidence sink (`dispatch.observe.EvidenceSink`) that writes to a file as the outcomes come."""
-
-    def __init__(self, path: Path) -> None:
-        self._writer = EvidenceWriter(path)
-
-    def begin(self, problem: Problem, data: str) -> None:
-        """Starts the section of a property; `data` is the digest of the data file."""
-        self._writer.begin(header_of(problem, data))
-
-    def record(self, problem: Problem, outcome: Outcome) -> None:
-        """Appends one outcome."""
-        self._writer.write(outcome)
-
-    def end(self, problem: Problem) -> None:
-        """Closes the section."""
-        self._writer.end()
-
-    def close(self) -> EvidenceSummary:
-        """Finishes the file; its summary goes into the certificate."""
-        return self._writer.close()
-
-    def abandon(self) -> None:
-        """Closes a file that was not finished; what it holds is no evidence."""
-        self._writer.__exit__(None, None, None)
 
 
 def certificate_of(result: Result, spec: Spec, evidence: EvidenceSummary | None, time: datetime) -> Statement:

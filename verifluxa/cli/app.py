@@ -7,6 +7,7 @@ import typer
 from verifluxa.cli import cert_commands, model_commands, spec_commands
 from verifluxa.cli.explain_command import explain
 from verifluxa.cli.replay_command import replay
+from verifluxa.cli.run_commands import resume, watch
 from verifluxa.cli.supports_command import supports
 from verifluxa.cli.verify_command import verify
 
@@ -19,6 +20,8 @@ def build_app() -> typer.Typer:
     app = typer.Typer(help=HELP, add_completion=False, pretty_exceptions_enable=False, context_settings=SETTINGS)
     app.callback(invoke_without_command=True)(_root)
     app.command()(verify)
+    app.command()(resume)
+    app.command()(watch)
     app.command()(spec_commands.check)
     app.command()(spec_commands.fmt)
     app.command()(spec_commands.explain_spec)

@@ -1,4 +1,4 @@
-"""`--out DIR`: evidence while proving; at the end the certificate, the pictures, and last of all the result."""
+"""`--out DIR`: the ledger while proving; then evidence, certificate, pictures, and last of all the result."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from verifluxa.certificate.encode import encode_statement
-from verifluxa.certificate.of_result import EvidenceFile, certificate_of
+from verifluxa.certificate.evidence_file import write_evidence
+from verifluxa.certificate.of_result import certificate_of
+from verifluxa.dispatch.ledger import LEDGER_FILE, Ledger, Origin
 from verifluxa.errors import CertificateError
-from verifluxa.evidence import Outcome
-from verifluxa.question import Problem
 from verifluxa.report.evidence_pictures import pictures
 from verifluxa.report.scenes import scene_of_result
 from verifluxa.result.result import Result
@@ -24,14 +24,13 @@ PICTURES = "pictures"
 
 
 class OutFolder:
-    """The folder of a run. A run that fails leaves nothing of its own in it."""
+    """The folder of a run. A run that fails leaves nothing of its own in it; one that was interrupted, its ledger."""
 
-    def __init__(self, path: Path, spec: Spec) -> None:
+    def __init__(self, path: Path, spec: Spec, ledger: Ledger) -> None:
         self.path = path
+        self.ledger = ledger
         self._spec = spec
         self._part = path / f".{EVIDENCE}.part.gz"
-        self._file = EvidenceFile(self._part)
-        self.evidence = _Watched(self._file, path)
 
     def finish(self, result: Result) -> None:
         """Writes everything; `result.json` comes last, so that where it stands the rest is complete.
@@ -41,7 +40,7 @@ class OutFolder:
             RuntimeError: when the certificate would contradict itself: a mistake of ours.
         """
         with _written(self.path):
-            summary = self._file.close()
+            summary = write_evidence(self._part, self.ledger.sections())
         try:
             statement = certificate_of(result, self._spec, summary, datetime.now(UTC))
         except CertificateError as error:
@@ -52,32 +51,11 @@ class OutFolder:
             write_whole(self.path / CERTIFICATE, encode_statement(statement))
             write_pictures(self.path / PICTURES, pictures_of(result))
         write_result(result, self.path)
+        self.ledger.finish()
 
     def abandon(self) -> None:
         """Removes what a failed run has written."""
-        with suppress(OSError):  # closing writes what is left, and the disk may be full
-            self._file.abandon()
         self._part.unlink(missing_ok=True)
-
-
-class _Watched:
-    """The evidence file; a full disk while proving is told like any other place that cannot be written."""
-
-    def __init__(self, file: EvidenceFile, path: Path) -> None:
-        self._file = file
-        self._path = path
-
-    def begin(self, problem: Problem, data: str) -> None:
-        with _written(self._path):
-            self._file.begin(problem, data)
-
-    def record(self, problem: Problem, outcome: Outcome) -> None:
-        with _written(self._path):
-            self._file.record(problem, outcome)
-
-    def end(self, problem: Problem) -> None:
-        with _written(self._path):
-            self._file.end(problem)
 
 
 @contextmanager
@@ -89,23 +67,38 @@ def _written(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def out_folder(path: Path, spec: Spec) -> Iterator[OutFolder]:
-    """Opens the folder of a run; when the run fails, what it wrote goes away again.
+def out_folder(path: Path, spec: Spec, origin: Origin) -> Iterator[OutFolder]:
+    """Opens the folder of a new run; when the run fails, what it wrote goes away again.
 
     Raises:
-        UsageError: VF4406 when the folder cannot be made or written to.
+        UsageError: VF4406 when the folder cannot be made or written to, VF4420 and VF4421 for a file called
+            `ledger.sqlite` that is not ours to replace.
     """
     made = [folder for folder in (path, *path.parents) if not folder.exists()]
     with _written(path):
         path.mkdir(parents=True, exist_ok=True)
-        folder = OutFolder(path, spec)
+    ledger = Ledger.create(path / LEDGER_FILE, origin)
+    folder = OutFolder(path, spec, ledger)
     try:
         yield folder
     except BaseException:
         folder.abandon()
+        ledger.remove()
         for empty in made:
             with suppress(OSError):  # somebody else may have put something there
                 empty.rmdir()
+        raise
+    ledger.close()
+
+
+@contextmanager
+def resumed_folder(ledger: Ledger, spec: Spec) -> Iterator[OutFolder]:
+    """The folder of a run that is taken up again; when it fails once more, the ledger stays as it is."""
+    folder = OutFolder(ledger.path.parent, spec, ledger)
+    try:
+        yield folder
+    except BaseException:
+        folder.abandon()
         raise
 
 

@@ -17,6 +17,7 @@ from verifluxa.cli.options import pairs, seconds
 from verifluxa.verdict import Verdict
 
 if TYPE_CHECKING:
+    from verifluxa.cli.folder import OutFolder
     from verifluxa.dispatch.slices import Engine
     from verifluxa.result.result import Result
     from verifluxa.verify import Prepared, Request
@@ -94,10 +95,10 @@ def execute(request: Request, presentation: Presentation, engine: Engine | None 
 
     if presentation.out is not None:
         check_writable(presentation.out)
-    with _stop_is_an_interrupt():
+    with stop_is_an_interrupt():
         prepared = prepare(request)
         show_warnings(prepared.inputs.warnings)
-        result = _work(prepared, presentation.out, engine)
+        result = _work(request, prepared, presentation.out, engine)
     present(result, presentation.format, presentation.out)
     return exit_code(result, presentation.job_exit)
 
@@ -107,7 +108,7 @@ def exit_code(result: Result, job_exit: bool) -> int:
     return 0 if job_exit and not result.interrupted else EXIT_CODES[result.verdict]
 
 
-def _work(prepared: Prepared, out: Path | None, engine: Engine | None) -> Result:
+def _work(request: Request, prepared: Prepared, out: Path | None, engine: Engine | None) -> Result:
     from verifluxa.cli.progress import progress
     from verifluxa.verify import Company, carry_out
 
@@ -115,16 +116,26 @@ def _work(prepared: Prepared, out: Path | None, engine: Engine | None) -> Result
         with progress() as observer:
             return carry_out(prepared, Company(observer, engine=engine))
     from verifluxa.cli.folder import out_folder
+    from verifluxa.cli.origin import origin_of
 
-    with out_folder(out, prepared.inputs.spec) as folder:
-        with progress() as observer:
-            result = carry_out(prepared, Company(observer, folder.evidence, engine))
-        folder.finish(result)
+    with out_folder(out, prepared.inputs.spec, origin_of(request, prepared)) as folder:
+        return work_in(folder, prepared, engine)
+
+
+def work_in(folder: OutFolder, prepared: Prepared, engine: Engine | None = None) -> Result:
+    """Does the work of a run whose ledger is open, and writes what comes of it."""
+    from verifluxa.cli.progress import progress
+    from verifluxa.dispatch.observe import Both
+    from verifluxa.verify import Company, carry_out
+
+    with progress() as observer:
+        result = carry_out(prepared, Company(Both(observer, folder.ledger), folder.ledger, engine))
+    folder.finish(result)
     return result
 
 
 @contextmanager
-def _stop_is_an_interrupt() -> Iterator[None]:
+def stop_is_an_interrupt() -> Iterator[None]:
     """A polite end from outside (SIGTERM, as cluster managers send it) is treated like Ctrl-C: a valid result."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -119,8 +119,9 @@ class _Drive:
         """Runs the attack, then the proof, and closes what is left."""
         interrupted = False
         try:
+            attacked = self._recall()
             self.pool.load(self.problem)
-            self._attack()
+            self._attack(attacked)
             self._prove()
             self.tally.give_up_rest(Reason.TIME)
         except KeyboardInterrupt:
@@ -131,8 +132,18 @@ class _Drive:
         self._show(at_once=True)
         return _answers(self.tally, self.attack_seconds, time.monotonic() - self.started, interrupted)
 
-    def _attack(self) -> None:
-        everywhere = range(len(self.problem.placements))
+    def _recall(self) -> frozenset[int]:
+        """Takes over what an earlier run has left; returns the placements that it attacked."""
+        known = self.tally.evidence.recall(self.problem)
+        for item in known.attacked:
+            self.tally.attack(item)
+        for outcome in known.outcomes:
+            self.tally.record(outcome)
+        self.placements_attacked, self.attack_seconds = len(known.placements), known.seconds
+        return known.placements
+
+    def _attack(self, done: frozenset[int]) -> None:
+        everywhere = [place for place in range(len(self.problem.placements)) if place not in done]
         self._work(_groups(everywhere, self.plan.attack_slice), self._attack_slice)
         self._show(at_once=True)
 
@@ -209,6 +220,7 @@ class _Drive:
     def _take_attack(self, event: AttackDone) -> None:
         self.placements_attacked += len(event.slice.placements)
         self.attack_seconds += event.seconds
+        self.tally.evidence.attacked(self.problem, event)
         for attacked in event.attacked:
             self.tally.attack(attacked)
 
@@ -277,6 +289,7 @@ class _Drive:
             found=self.tally.best,
             elapsed=now - self.started,
             left=None if self.plan.deadline is None else max(0.0, self.plan.deadline - now),
+            workers=self.pool.workers,
         )
 
 

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
 
+from verifluxa.dispatch.slices import AttackDone
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem
+from verifluxa.strategy.attacked import Attacked
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Progress:
         found: the largest rate that a replayed trigger reached so far.
         elapsed: seconds since the work on the property began.
         left: seconds until the budget ends; None without a budget.
+        workers: how many work at the same time.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Progress:
     found: Fraction
     elapsed: float
     left: float | None
+    workers: int = 1
 
     @property
     def done(self) -> int:
@@ -59,11 +63,49 @@ class Silent:
         """Does nothing."""
 
 
+@dataclass(frozen=True)
+class Both:
+    """Tells two observers."""
+
+    first: Observer
+    second: Observer
+
+    def update(self, progress: Progress) -> None:
+        """Tells both."""
+        self.first.update(progress)
+        self.second.update(progress)
+
+
+@dataclass(frozen=True, eq=False)
+class Recalled:
+    """What an earlier run, which was killed, has left in the ledger.
+
+    Attributes:
+        placements: those that were attacked.
+        attacked: what the attack found there.
+        outcomes: the questions that have their answer.
+        seconds: that the attack took.
+    """
+
+    placements: frozenset[int] = frozenset()
+    attacked: tuple[Attacked, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+    seconds: float = 0.0
+
+
 class EvidenceSink(Protocol):
     """Keeps what closed each question, as it comes, so that memory does not grow with the number of leaves."""
 
     def begin(self, problem: Problem, data: str) -> None:
         """The questions of this problem follow; `data` is the digest of the data file."""
+        ...
+
+    def recall(self, problem: Problem) -> Recalled:
+        """What is known already of the problem that was begun last."""
+        ...
+
+    def attacked(self, problem: Problem, done: AttackDone) -> None:
+        """An attack slice is finished."""
         ...
 
     def record(self, problem: Problem, outcome: Outcome) -> None:
@@ -79,6 +121,13 @@ class NoEvidence:
     """Keeps nothing."""
 
     def begin(self, problem: Problem, data: str) -> None:
+        """Does nothing."""
+
+    def recall(self, problem: Problem) -> Recalled:
+        """Knows nothing."""
+        return Recalled()
+
+    def attacked(self, problem: Problem, done: AttackDone) -> None:
         """Does nothing."""
 
     def record(self, problem: Problem, outcome: Outcome) -> None:

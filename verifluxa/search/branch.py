@@ -22,6 +22,7 @@ from verifluxa.question import Question
 from verifluxa.search.attack import count_violations
 from verifluxa.search.claims import Scene, Verdicts, decide_claims
 from verifluxa.search.directions import strip_directions
+from verifluxa.search.leaves import Leaf, Tree, open_leaves
 from verifluxa.search.replay import witness
 from verifluxa.search.root import Rooted, drop_records, whole_domain, whole_strips
 from verifluxa.search.together import Together, attempt
@@ -91,6 +92,7 @@ class _Search:
     boxes: int = 0
     witness: Witness | None = None
     stuck: Reason | None = None
+    cut_short: bool = False
     finished: bool = False
 
     def stop(self) -> None:
@@ -101,11 +103,16 @@ class _Search:
 
 @dataclass(frozen=True, eq=False)
 class Explored:
-    """What a search found, and its whole tree with the strip directions, even where leaves are still open."""
+    """What a search found, and its whole tree with the strip directions, even where leaves are still open.
+
+    Attributes:
+        cut_short: whether a budget ended it while there were leaves that it had not looked at.
+    """
 
     outcome: Outcome
     root: Node
     directions: Tensor
+    cut_short: bool = False
 
 
 def branch(
@@ -129,12 +136,44 @@ def explore(
     whole = whole_domain(work)
     directions = torch.cat([whole.directions, strip_directions(net, settings.strips)])
     searches = [_begin(work, one, directions) for one in rooted]
+    return _explored(work, net, directions, searches, settings, deadline)
+
+
+def explore_further(
+    work: Workspace, trees: Sequence[Tree], settings: BranchSettings, deadline: float | None
+) -> list[Explored]:
+    """Goes on with the open leaves of trees of one placement, which another search has left. Changes the trees."""
+    placement = trees[0].question.placement
+    work = work.at(placement)
+    net = work.net(placement)
+    directions = trees[0].directions
+    if directions is None:
+        directions = whole_domain(work).directions
+    searches = [_taken_up(work, tree) for tree in trees]
+    return _explored(work, net, directions, searches, settings, deadline)
+
+
+def _explored(  # noqa: PLR0913, PLR0917 - the state of one search
+    work: Workspace,
+    net: Net,
+    directions: Tensor,
+    searches: list[_Search],
+    settings: BranchSettings,
+    deadline: float | None,
+) -> list[Explored]:
     while True:
         batch = _next_batch(searches, settings, deadline)
         if not batch:
             break
         _process(work, net, directions, batch, settings)
-    return [Explored(_outcome(search, directions), search.root, directions) for search in searches]
+    return [Explored(_outcome(one, directions), one.root, directions, one.cut_short) for one in searches]
+
+
+def _taken_up(work: Workspace, tree: Tree) -> _Search:
+    leaves = list(open_leaves(work, tree))
+    stack = [_opened(leaf) for leaf in leaves]
+    limit = max((len(torch.unique(leaf.claims.input)) for leaf in leaves), default=0)
+    return _Search(tree.question, tree.root, stack[::-1], time.monotonic(), limit)
 
 
 def _begin(work: Workspace, rooted: Rooted, directions: Tensor) -> _Search:
@@ -142,6 +181,11 @@ def _begin(work: Workspace, rooted: Rooted, directions: Tensor) -> _Search:
     low, high = whole_strips(work, directions)
     root = _Open(node, work.lower, work.upper, low, high, rooted.open_claims)
     return _Search(rooted.question, node, [root], time.monotonic(), rooted.remaining)
+
+
+def _opened(leaf: Leaf) -> _Open:
+    box = leaf.domains
+    return _Open(leaf.node, box.lower[0], box.upper[0], box.low[0], box.high[0], leaf.claims)
 
 
 def _next_batch(
@@ -152,10 +196,10 @@ def _next_batch(
     late = deadline is not None and now > deadline
     for search in searches:
         if search.stack and (late or (settings.seconds is not None and now - search.started > settings.seconds)):
-            search.stuck = search.stuck or Reason.TIME
+            search.stuck, search.cut_short = search.stuck or Reason.TIME, True
             search.stop()
         elif search.stack and search.boxes >= settings.boxes:
-            search.stuck = search.stuck or Reason.NODES
+            search.stuck, search.cut_short = search.stuck or Reason.NODES, True
             search.stop()
     batch: list[tuple[_Search, _Open]] = []
     size = 0
@@ -236,7 +280,7 @@ def _settle(search: _Search, domain: _Open, bounded: _Bounded) -> None:
         return
     verdicts, work = bounded.verdicts, bounded.scene.work
     records = drop_records(domain.claims, verdicts.row, verdicts.planes)
-    domain.node.dropped = (domain.node.dropped + records) if domain.node is search.root else records
+    domain.node.dropped = domain.node.dropped + records
     alive = domain.claims.take(verdicts.alive.nonzero()[:, 0])
     remaining = len(torch.unique(alive.input))
     if remaining < search.question.need:

@@ -1,0 +1,86 @@
+"""A tree that one search left open is finished by others, leaf by leaf, to the very same tree and answer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.search.small import most, random_problem, with_need
+from tests.search.test_branching import check
+from tests.soundness.build import Ask
+from verifluxa.certificate.tree_codec import encode_tree
+from verifluxa.question import Problem, Question
+from verifluxa.search.branch import BranchSettings, Explored, explore, explore_further
+from verifluxa.search.leaves import Tree
+from verifluxa.search.pieces import cut, graft, pieces
+from verifluxa.search.root import look
+from verifluxa.search.workspace import workspace
+from verifluxa.verdict import Verdict
+
+WHOLE = BranchSettings(strips=2)
+
+
+def begun(problem: Problem, question: Question, boxes: int) -> Explored:
+    work = workspace(problem)
+    (explored,) = explore(work, look(work, [question], "interval"), replace(WHOLE, boxes=boxes, batch=1), None)
+    return explored
+
+
+def finished(problem: Problem, explored: Explored, boxes: int) -> Explored:
+    """Piece by piece, last piece first, in no more than `boxes` domains a piece."""
+    work = workspace(problem)
+    question, root, directions = explored.outcome.question, explored.root, explored.directions
+    waiting, reason = pieces(root, 3), None
+    while waiting:
+        paths = waiting.pop()
+        tree = Tree(question, cut(root, paths), directions)
+        (part,) = explore_further(work, [tree], replace(WHOLE, boxes=boxes, batch=1), None)
+        graft(root, part.root, paths)
+        if part.outcome.verdict is Verdict.FALSIFIED:
+            return part
+        if part.cut_short:
+            waiting += pieces(root, 2, paths)
+        else:
+            reason = reason or part.outcome.reason
+    outcome = replace(explored.outcome, verdict=Verdict.UNKNOWN, reason=reason, tree=None)
+    if reason is None:
+        outcome = replace(outcome, verdict=Verdict.CERTIFIED, proved=question.need - 1)
+        outcome = replace(outcome, tree=root, directions=directions.numpy())
+    return Explored(outcome, root, directions)
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("shift", [0, 1])
+def test_pieces_give_the_tree_that_one_search_gives(seed: int, shift: int) -> None:
+    problem = random_problem(seed, Ask())
+    question = problem.questions(0)[0]
+    need = max(1, most(problem, question) + shift)
+    question = with_need(problem, need)
+    whole = begun(problem, question, 5000)
+    first = begun(problem, question, 2)
+    if not first.cut_short:
+        return
+    ended = finished(problem, first, 2)
+    assert ended.outcome.verdict is whole.outcome.verdict
+    check(problem, ended.outcome)
+    if whole.outcome.verdict is Verdict.CERTIFIED:
+        assert encode_tree(ended.root) == encode_tree(whole.root)
+
+
+def test_a_piece_says_nothing_of_the_leaves_of_others() -> None:
+    """The placeholders are closed in the piece alone; the tree they came from still has them open."""
+    for seed in range(40):
+        problem = random_problem(seed, Ask())
+        question = problem.questions(0)[0]
+        need = max(1, most(problem, question) + 1)
+        question = with_need(problem, need)
+        first = begun(problem, question, 3)
+        parts = pieces(first.root, 9)
+        if len(parts) > 1:
+            break
+    before = encode_tree(first.root)
+    piece = cut(first.root, parts[0])
+    assert pieces(piece, 9) == [parts[0]]
+    assert encode_tree(first.root) == before
+    assert {path for part in parts for path in part} == {path for part in pieces(first.root, 1) for path in part}
