@@ -146,7 +146,7 @@ def test_a_neuron_takes_every_value_between_its_ends_and_no_other(
 def single(name: str, radius: float, ends: tuple[float, float]) -> tuple[NetLayer, LayerBounds]:
     """A layer of one neuron with given bounds."""
     one, none = torch.ones(1, 1, dtype=torch.float64), torch.zeros(1, 1, dtype=torch.float64)
-    layer = NetLayer(one, one, none, none, none, none, name, PARAMETERS[name], None, None)
+    layer = NetLayer(one, one, none, none, none, name, PARAMETERS[name], None, None)
     empty = torch.zeros(0, dtype=torch.long)
     return layer, LayerBounds(none + ends[0], none + ends[1], none + radius, empty, empty, None, None)
 

@@ -63,7 +63,7 @@ def self_clip(net: Net, layers: list[LayerBounds], geometry: Geometry, pairs: Pa
         planes = bounds.planes
         if number and len(bounds.pair):
             rows = (bounds.pair, bounds.neuron, bounds.radius)
-            planes = neuron_planes(net, clipped, geometry, pairs.take(bounds.pair), rows)
+            planes = neuron_planes(net, clipped, geometry, pairs, rows)
         bounds, crossing = _clip_layer(layer, bounds, planes, geometry, (pairs, plane))
         contradicted = contradicted | crossing
         clipped.append(bounds)

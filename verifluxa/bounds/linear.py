@@ -14,19 +14,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from verifluxa.bounds.backward import Chosen, Stage, both_planes, descend, stage_of
 from verifluxa.bounds.chain import Chain
 from verifluxa.bounds.domain import Geometry, spread, spread_shared
 from verifluxa.bounds.functions import FUNCTIONS, Parameters, Relaxation, relax
-from verifluxa.bounds.special import PairRelaxation, Special, scatter
+from verifluxa.bounds.special import PairRelaxation, Special
 
 
 @dataclass(frozen=True, eq=False)
 class NetLayer:
-    """A layer of a chain on the device: see `chain.Layer`; `positive`, `negative` are the parts of `weight`."""
+    """A layer of a chain on the device: see `chain.Layer`; `magnitude` is |weight|."""
 
     weight: Tensor
-    positive: Tensor
-    negative: Tensor
+    magnitude: Tensor
     offset: Tensor
     slope_radius: Tensor
     radius: Tensor
@@ -109,8 +109,7 @@ def load(chain: Chain, device: str = "cpu") -> Net:
     layers = tuple(
         NetLayer(
             tensor(layer.weight),
-            tensor(layer.weight.clip(min=0)),
-            tensor(layer.weight.clip(max=0)),
+            tensor(abs(layer.weight)),
             tensor(layer.offset),
             tensor(layer.slope_radius),
             tensor(layer.radius),
@@ -206,12 +205,13 @@ def next_layer(net: Net, below: list[LayerBounds], geometry: Geometry, pairs: Pa
     low, high = previous.span(below[-1].lower, below[-1].upper)
     radius = layer.radius_of(pairs.input, torch.maximum(low.abs(), high.abs()))
     offset = layer.offset_of(pairs.input)
-    upper = high @ layer.positive.T + low @ layer.negative.T + offset + radius
-    lower = low @ layer.positive.T + high @ layer.negative.T + offset - radius
+    middle = ((low + high) / 2) @ layer.weight.T + offset
+    reach = ((high - low) / 2) @ layer.magnitude.T + radius
+    lower, upper = middle - reach, middle + reach
     if method == "interval" or layer.function is None:
         return _finished(layer, (lower, upper, radius), _none(lower), None)
     pair, neuron = layer.undecided(lower, upper).nonzero(as_tuple=True)
-    planes = neuron_planes(net, below, geometry, pairs.take(pair), (pair, neuron, radius))
+    planes = neuron_planes(net, below, geometry, pairs, (pair, neuron, radius))
     domain = pairs.domain[pair]
     up, down = (p.value + spread(p.slope[:, None], domain, geometry)[0][:, 0] for p in planes)
     lower, upper = narrowed((lower, upper), (pair, neuron), (down, up))
@@ -234,18 +234,33 @@ def neuron_planes(
     """Upper planes of single neurons of layer `len(below)` and of their negations.
 
     Args:
-        pairs: of each row.
-        rows: (pair, neuron) indices, shape (U,), and the layer's radii, shape (B, n).
+        pairs: of `below`.
+        rows: (pair, neuron) indices, sorted by pair, shape (U,), and the layer's radii, shape (B, n).
     """
     pair, neuron, radius = rows
     layer = net.layers[len(below)]
-    offset = layer.offset_of(pairs.input)
-    offset = offset[0, neuron] if len(offset) == 1 else offset.gather(1, neuron[:, None])[:, 0]
+    offset = layer.offset_of(pairs.input).expand_as(radius)[pair, neuron]
     spare = radius[pair, neuron]
-    weight = layer.weight[neuron][:, None]
-    above = backward(net, below, geometry, (pair, pairs), (weight, (offset + spare)[:, None]))
-    under = backward(net, below, geometry, (pair, pairs), (-weight, (spare - offset)[:, None]))
-    return RowPlanes(above[0][:, 0], above[1][:, 0]), RowPlanes(under[0][:, 0], under[1][:, 0])
+    stages = _stages(net, below, geometry, pairs)
+    if not len(pair) or stages[-1].partners is not None:
+        weight = layer.weight[neuron][:, None]
+        ends = [descend(stages, sign * weight, torch.zeros_like(spare)[:, None], pair) for sign in (1.0, -1.0)]
+        above, under = ((value[:, 0], slope[:, 0]) for value, slope in ends)
+    else:
+        above, under = both_planes(stages, layer.weight, Chosen(pair, neuron, len(radius)))
+    return RowPlanes(above[0] + offset + spare, above[1]), RowPlanes(under[0] - offset + spare, under[1])
+
+
+def _stages(net: Net, below: list[LayerBounds], geometry: Geometry, pairs: Pairs) -> list[Stage]:
+    """The layers under some rows, bottom up; the first one's offset is its value at the center."""
+    stages: list[Stage] = []
+    for layer, bounds in zip(net.layers, below, strict=False):
+        assert bounds.relaxed is not None
+        offset = layer.offset_of(pairs.input)
+        if not stages:
+            offset = offset + (geometry.center @ layer.weight.T)[pairs.domain]
+        stages.append(stage_of(layer.weight, bounds.relaxed, (offset, bounds.radius), layer.special))
+    return stages
 
 
 def backward(
@@ -266,21 +281,13 @@ def backward(
         value at the domain's center (C, r) and slopes (C, r, d): row <= value + slope . (tau - center).
     """
     index, pairs = of
-    rows_, constant = rows
-    for number in range(len(below) - 1, -1, -1):
-        layer, bounds = net.layers[number], below[number]
-        assert bounds.relaxed is not None
-        lower_slope, lower_at, upper_slope, upper_at = (part[index] for part in bounds.relaxed[:4])
-        positive = rows_.clamp(min=0)
-        negative = rows_ - positive
-        constant = constant + _dot(positive, upper_at) + _dot(negative, lower_at)
-        onto_partners = scatter((positive, negative), index, layer.special, bounds.relaxed)
-        rows_ = positive * upper_slope[:, None] + negative * lower_slope[:, None]
-        rows_ = rows_ if onto_partners is None else rows_ + onto_partners
-        constant = constant + _dot(rows_.abs(), bounds.radius[index])
-        constant = constant + _product(rows_, layer.offset_of(pairs.input))
-        rows_ = rows_ @ layer.weight
-    return constant + _dot(rows_, geometry.center[pairs.domain]), rows_
+    count = len(below[0].lower)
+    if len(index) == count and torch.equal(index, torch.arange(count, device=index.device)):
+        return descend(_stages(net, below, geometry, pairs), *rows)
+    # Each claim knows its pair's domain and input; pairs that no claim names may be anything.
+    domain, inputs = index.new_zeros(count), index.new_zeros(count)
+    domain[index], inputs[index] = pairs.domain, pairs.input
+    return descend(_stages(net, below, geometry, Pairs(domain, inputs)), *rows, index)
 
 
 def _dot(rows: Tensor, vector: Tensor) -> Tensor:

@@ -16,6 +16,10 @@ CACHE_NUMBERS = 65_536
 """No more float64 numbers per temporary than this on a CPU: larger ones leave the caches and gain nothing."""
 
 
+BLOCK_NUMBERS = 131_072
+"""Numbers per temporary in the innermost loops on a CPU, where only a few temporaries live at a time."""
+
+
 def free_bytes(device: str = "cpu") -> int:
     """Free memory of the machine or of the GPU, in bytes."""
     if device.startswith("cuda"):
@@ -32,6 +36,11 @@ def rows_that_fit(width: int, device: str = "cpu") -> int:
     if device == "cpu":
         numbers = min(numbers, CACHE_NUMBERS)
     return max(1, int(numbers // max(1, width)))
+
+
+def numbers_in_cache(device: torch.device, count: int, width: int) -> int:
+    """How many of `count` items of `width` float64 numbers each to work on at once; on a GPU all of them."""
+    return max(1, BLOCK_NUMBERS // max(1, width)) if device.type == "cpu" else max(1, count)
 
 
 def in_chunks(count: int, size: int, work: Callable[[int, int], Result]) -> list[Result]:

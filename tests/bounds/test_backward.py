@@ -1,0 +1,147 @@
+"""Every road of the backward pass gives what the plain formula gives, row by row, and its planes hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor
+
+from verifluxa.bounds import backward, memory
+from verifluxa.bounds.backward import Chosen, Stage, both_planes, descend, stage_of
+from verifluxa.bounds.functions import Relaxation, relax
+from verifluxa.bounds.special import PairRelaxation, Products, Special
+
+
+@dataclass(frozen=True, eq=False)
+class Raw:
+    """A layer as the formula of CROWN has it."""
+
+    weight: Tensor
+    relaxed: Relaxation | PairRelaxation
+    offset: Tensor
+    radius: Tensor
+    special: Special | None = None
+
+    @property
+    def stage(self) -> Stage:
+        return stage_of(self.weight, self.relaxed, (self.offset, self.radius), self.special)
+
+
+def raw(sizes: tuple[int, int], pairs: int, function: str = "relu", decided: float = 0.5) -> Raw:
+    """A layer with random weights and intervals; a share of them does not contain 0."""
+    inputs, neurons = sizes
+    offset = torch.randn(pairs, neurons).double()
+    lower, width = torch.randn(pairs, neurons).double(), torch.rand(pairs, neurons).double() + 0.1
+    lower = torch.where(torch.rand(pairs, neurons) < decided, lower.abs() + 0.1, lower)
+    radius = 0.01 * torch.rand(pairs, neurons).double()
+    weight = torch.randn(neurons, inputs).double()
+    if function == "product":
+        product = torch.arange(neurons) % 3 == 0
+        partner = torch.where(product, (torch.arange(neurons) + 1) % neurons, torch.arange(neurons))
+        special = Products(partner, product)
+        return Raw(weight, special.relax(lower, lower + width), offset, radius, special)
+    return Raw(weight, relax(function, lower, lower + width, ()), offset, radius)
+
+
+def formula(layers: Sequence[Raw], row: Tensor, pair: int) -> tuple[Tensor, Tensor]:
+    """One row of one pair, layer by layer: constant and coefficients."""
+    constant = torch.zeros(()).double()
+    for layer in reversed(layers):
+        lower_slope, lower_at, upper_slope, upper_at = (part[pair] for part in layer.relaxed[:4])
+        up, down = row.clamp(min=0), row.clamp(max=0)
+        constant = constant + up @ upper_at + down @ lower_at
+        row = up * upper_slope + down * lower_slope
+        if isinstance(layer.relaxed, PairRelaxation):
+            assert isinstance(layer.special, Products)
+            falls = up * layer.relaxed.upper_partner[pair] + down * layer.relaxed.lower_partner[pair]
+            row = row.index_add(0, layer.special.partner, falls)
+        constant = constant + row.abs() @ layer.radius[pair] + row @ layer.offset[pair]
+        row = row @ layer.weight
+    return constant, row
+
+
+FUNCTIONS = ("relu", "tanh", "gelu", "product")
+DEPTHS = ((3, 7), (3, 7, 5), (2, 6, 4, 5))
+
+
+def network(depth: tuple[int, ...], pairs: int, function: str) -> list[Raw]:
+    torch.manual_seed(len(depth) + pairs)
+    return [raw(sizes, pairs, function) for sizes in pairwise(depth)]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize("block", [1, 60, 10**9])
+def test_rows_descend_as_the_formula_says(
+    function: str, depth: tuple[int, ...], block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "BLOCK_NUMBERS", block)
+    layers = network(depth, 4, function)
+    index = torch.tensor([2, 0, 3, 3, 1])
+    rows = torch.randn(5, 3, depth[-1]).double()
+    constant, slopes = descend([layer.stage for layer in layers], rows, torch.zeros(5, 3).double(), index)
+    claims = [(claim, number) for claim in range(5) for number in range(3)]
+    wanted = [formula(layers, rows[claim, number], int(index[claim])) for claim, number in claims]
+    same((constant.flatten(), slopes.flatten(0, 1)), wanted)
+
+
+def same(planes: tuple[Tensor, Tensor], wanted: Sequence[tuple[Tensor, Tensor]]) -> None:
+    for part, column in zip(planes, zip(*wanted, strict=True), strict=True):
+        torch.testing.assert_close(part, torch.stack(column), rtol=1e-11, atol=1e-11)
+
+
+CHOICES = {
+    "all": [[0, 1, 2, 3, 4]] * 4,
+    "few": [[1], [], [0, 3], []],
+    "one": [[], [], [], [4]],
+    "uneven": [[0, 1, 2, 3, 4], [2], [], [3, 4]],
+}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS[:3])
+@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize("choice", list(CHOICES))
+@pytest.mark.parametrize("dense", [True, False])
+@pytest.mark.parametrize("block", [1, 10**9])
+def test_planes_of_neurons_are_those_of_their_rows(
+    function: str, depth: tuple[int, ...], choice: str, dense: bool, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "BLOCK_NUMBERS", block)
+    monkeypatch.setattr(backward, "_dense_pays", lambda *_: dense)
+    layers = network(depth, 4, function)
+    weight = torch.randn(5, depth[-1]).double()
+    pair = torch.tensor([p for p, own in enumerate(CHOICES[choice]) for _ in own])
+    neuron = torch.tensor([n for own in CHOICES[choice] for n in own])
+    planes = both_planes([layer.stage for layer in layers], weight, Chosen(pair, neuron, 4))
+    chosen = list(zip(pair.tolist(), neuron.tolist(), strict=True))
+    for own, sign in zip(planes, (1.0, -1.0), strict=True):
+        same(own, [formula(layers, sign * weight[n], p) for p, n in chosen])
+
+
+def test_products_under_a_plain_layer() -> None:
+    torch.manual_seed(3)
+    layers = [raw((2, 6), 3, "product"), raw((6, 4), 3)]
+    weight = torch.randn(5, 4).double()
+    pair, neuron = torch.arange(3).repeat_interleave(5), torch.arange(5).repeat(3)
+    planes, _ = both_planes([layer.stage for layer in layers], weight, Chosen(pair, neuron, 3))
+    same(planes, [formula(layers, weight[n], p) for p, n in zip(pair.tolist(), neuron.tolist(), strict=True)])
+
+
+@pytest.mark.parametrize("broken", [float("nan"), float("inf")])
+def test_what_is_no_number_stays_with_its_pair(broken: float) -> None:
+    """A pair whose bounds are broken gets planes that close nothing; its neighbours keep theirs."""
+    layers = network((3, 7, 5), 3, "relu")
+    radius = layers[0].radius.clone()
+    radius[1] = broken
+    spoiled = [Raw(layers[0].weight, layers[0].relaxed, layers[0].offset, radius), layers[1]]
+    weight = torch.randn(4, 5).double()
+    pair, neuron = torch.arange(3).repeat_interleave(4), torch.arange(4).repeat(3)
+    chosen = Chosen(pair, neuron, 3)
+    (fine, _), _ = both_planes([layer.stage for layer in layers], weight, chosen)
+    (values, _), _ = both_planes([layer.stage for layer in spoiled], weight, chosen)
+    assert not (values[pair == 1] < 1e300).any()
+    torch.testing.assert_close(values[pair != 1], fine[pair != 1])

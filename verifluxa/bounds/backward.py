@@ -1,0 +1,245 @@
+"""The backward pass of CROWN on plain tensors: rows over a state become planes in the trigger.
+
+For a layer `h = f(W s + offset + error)`, |error| <= radius, with f between two lines on its interval, the two lines
+of h over `W s` carry offset and radius in their constants (`Lines`): a coefficient a on h then becomes
+`a * slope` on `W s` and `a * constant`, of the upper line where a > 0 and of the lower one where a < 0 (Zhang et al.
+2018, CROWN, eq. 8-12). For the first layer, s = tau, the offset is the value at the domain's center, so
+that what comes out is a plane around the center.
+
+Where many rows start from the same matrix W' the sign of their coefficients is known once and for all:
+`a+ u + a- l = a (u + l)/2 + |a| (u - l)/2`, which serves both a row and its negation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from verifluxa.bounds.functions import Relaxation
+from verifluxa.bounds.memory import numbers_in_cache
+from verifluxa.bounds.special import PairRelaxation, Special, scatter
+
+Planes = tuple[Tensor, Tensor]
+"""Values at the center, shape (...), and slopes, shape (..., d)."""
+
+
+class Lines(NamedTuple):
+    """`lower_slope * (W s) + lower_at <= h <= upper_slope * (W s) + upper_at`, shape (B, n) each."""
+
+    upper_slope: Tensor
+    upper_at: Tensor
+    lower_slope: Tensor
+    lower_at: Tensor
+
+    def take(self, index: Tensor | slice) -> Lines:
+        """Those of some pairs."""
+        return Lines(*(part[index] for part in self))
+
+    @property
+    def middle(self) -> tuple[Tensor, Tensor]:
+        """Mean of the two lines: slope and constant."""
+        return (self.upper_slope + self.lower_slope) / 2, (self.upper_at + self.lower_at) / 2
+
+    @property
+    def reach(self) -> tuple[Tensor, Tensor]:
+        """Half the difference of the two lines: slope and constant."""
+        return (self.upper_slope - self.lower_slope) / 2, (self.upper_at - self.lower_at) / 2
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """One layer on the way down.
+
+    Attributes:
+        weight: shape (n, s).
+        lines: of its neurons.
+        partners: for products of neurons their function, its relaxation, and offset and radius, which the lines then
+            do not carry; else None.
+    """
+
+    weight: Tensor
+    lines: Lines
+    partners: tuple[Special, PairRelaxation, tuple[Tensor, Tensor]] | None = None
+
+    def take(self, index: Tensor | slice) -> Stage:
+        """The same for some pairs."""
+        if self.partners is None:
+            return Stage(self.weight, self.lines.take(index))
+        special, relaxed, moved = self.partners
+        chosen = PairRelaxation(*(part[index] for part in relaxed))
+        return Stage(self.weight, self.lines.take(index), (special, chosen, (moved[0][index], moved[1][index])))
+
+
+def stage_of(
+    weight: Tensor,
+    relaxed: Relaxation | PairRelaxation,
+    moved: tuple[Tensor, Tensor],
+    special: Special | None,
+) -> Stage:
+    """A stage.
+
+    Args:
+        weight: shape (n, s).
+        relaxed: linear bounds of the function.
+        moved: offset and radius of the pre-activations, shape (B, n) each, or (1, n).
+        special: the function where it is none of one value alone.
+    """
+    lower_slope, lower_at, upper_slope, upper_at = relaxed[:4]
+    if isinstance(relaxed, PairRelaxation) and special is not None:
+        wide = (moved[0].expand_as(lower_slope), moved[1].expand_as(lower_slope))
+        return Stage(weight, Lines(upper_slope, upper_at, lower_slope, lower_at), (special, relaxed, wide))
+    offset, radius = moved
+    upper_at = torch.addcmul(upper_at, upper_slope, offset).addcmul_(upper_slope.abs(), radius)
+    lower_at = torch.addcmul(lower_at, lower_slope, offset).addcmul_(lower_slope.abs(), radius, value=-1)
+    return Stage(weight, Lines(upper_slope, upper_at, lower_slope, lower_at))
+
+
+def descend(stages: Sequence[Stage], rows: Tensor, constant: Tensor, index: Tensor | None = None) -> Planes:
+    """Upper planes of rows over the state above the last stage.
+
+    Args:
+        stages: bottom up, possibly none.
+        rows: shape (C, r, n).
+        constant: shape (C, r).
+        index: which pair of the stages each block of rows speaks of, shape (C,); None: the pairs in their order.
+
+    Returns:
+        constant (C, r) and rows (C, r, s) over the state below the first stage.
+    """
+    widest = max([rows.shape[2], *(stage.weight.shape[0] for stage in stages)])
+    size = numbers_in_cache(rows.device, len(rows), rows.shape[1] * widest)
+    if size >= len(rows):
+        own = stages if index is None else [stage.take(index) for stage in stages]
+        return _descend(own, rows, constant)
+    values, slopes = [], []
+    for start in range(0, len(rows), size):
+        part = slice(start, start + size)
+        own = [stage.take(part if index is None else index[part]) for stage in stages]
+        value, slope = _descend(own, rows[part], constant[part])
+        values.append(value)
+        slopes.append(slope)
+    return torch.cat(values), torch.cat(slopes)
+
+
+def _descend(stages: Sequence[Stage], rows: Tensor, constant: Tensor) -> Planes:
+    for stage in reversed(stages):
+        lines = stage.lines
+        positive = rows.clamp(min=0)
+        if stage.partners is None:
+            gap, gap_at = lines.upper_slope - lines.lower_slope, lines.upper_at - lines.lower_at
+            constant = constant + (rows * lines.lower_at[:, None]).addcmul_(positive, gap_at[:, None]).sum(-1)
+            rows = (rows * lines.lower_slope[:, None]).addcmul_(positive, gap[:, None])
+        else:
+            rows, constant = _products(stage, (positive, rows - positive), constant)
+        rows = rows @ stage.weight
+    return constant, rows
+
+
+def _products(stage: Stage, parts: tuple[Tensor, Tensor], constant: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows on the pre-activations of a layer with products: each factor gets a share of a product's row."""
+    assert stage.partners is not None
+    special, relaxed, (offset, radius) = stage.partners
+    positive, negative = parts
+    lines = stage.lines
+    constant = constant + (positive * lines.upper_at[:, None]).addcmul_(negative, lines.lower_at[:, None]).sum(-1)
+    rows = (positive * lines.upper_slope[:, None]).addcmul_(negative, lines.lower_slope[:, None])
+    onto = scatter(parts, torch.arange(len(positive), device=positive.device), special, relaxed)
+    rows = rows if onto is None else rows + onto
+    return rows, constant + (rows.abs() * radius[:, None]).addcmul_(rows, offset[:, None]).sum(-1)
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """Single neurons of a layer: indices of pair and neuron, sorted by pair, shape (U,) each; B pairs in all."""
+
+    pair: Tensor
+    neuron: Tensor
+    pairs: int
+
+
+def both_planes(stages: Sequence[Stage], weight: Tensor, chosen: Chosen) -> tuple[Planes, Planes]:
+    """Upper planes of neurons `weight @ h` over the state h above the last stage, and of their negations.
+
+    Offsets and radii of the neurons themselves are not in. The last stage must not be one of products.
+
+    Args:
+        stages: bottom up, at least one.
+        weight: shape (m, n).
+        chosen: the neurons.
+    """
+    if len(stages) == 1 and _dense_pays(stages[0], weight, chosen):
+        return _dense(stages[0], weight, chosen)
+    counts = torch.bincount(chosen.pair, minlength=chosen.pairs)
+    ends = counts.cumsum(0).tolist()
+    most = int(counts.max())
+    widest = max(weight.shape[1], *(stage.weight.shape[1] for stage in stages))
+    size = numbers_in_cache(weight.device, chosen.pairs, 2 * most * widest)
+    parts = []
+    for start in range(0, chosen.pairs, size):
+        last = min(start + size, chosen.pairs)
+        first = ends[start - 1] if start else 0
+        cut = slice(first, ends[last - 1])
+        if ends[last - 1] > first:
+            own = Chosen(chosen.pair[cut] - start, chosen.neuron[cut], last - start)
+            parts.append(_padded([stage.take(slice(start, last)) for stage in stages], weight, own))
+    columns = [torch.cat(column) for column in zip(*parts, strict=True)]
+    return (columns[0], columns[1]), (columns[2], columns[3])
+
+
+def _dense_pays(stage: Stage, weight: Tensor, chosen: Chosen) -> bool:
+    """Whether one large product for all neurons costs less than rows for the chosen ones (measured, in ns)."""
+    dense = weight.shape[0] * stage.weight.shape[1] * (2 + 0.08 * chosen.pairs)
+    return dense < len(chosen.pair) * (8 + 0.36 * stage.weight.shape[1])
+
+
+def _dense(stage: Stage, weight: Tensor, chosen: Chosen) -> tuple[Planes, Planes]:
+    """All neurons at once: `slope[j, c] = sum_k middle[k] (W'[j, k] W[k, c])`, by a matrix of m d columns."""
+    below = stage.weight
+    (slope, at), (slope_reach, at_reach) = stage.lines.middle, stage.lines.reach
+    turned = weight.T[:, :, None]
+    flat = chosen.pair * len(weight) + chosen.neuron
+    middle = (slope @ (turned * below[:, None]).flatten(1)).view(-1, below.shape[1])[flat]
+    reach = (slope_reach @ (turned.abs() * below[:, None]).flatten(1)).view(-1, below.shape[1])[flat]
+    value, more = (at @ weight.T).view(-1)[flat], (at_reach @ weight.abs().T).view(-1)[flat]
+    return (value + more, middle + reach), (more - value, reach - middle)
+
+
+def _padded(stages: Sequence[Stage], weight: Tensor, chosen: Chosen) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """A block of rows per pair, as many as the pair with most neurons has: no row looks up its pair's lines."""
+    counts = torch.bincount(chosen.pair, minlength=chosen.pairs)
+    slot = torch.arange(len(chosen.pair), device=weight.device) - (counts.cumsum(0) - counts)[chosen.pair]
+    most = int(counts.max())
+    neuron = chosen.neuron.new_zeros(chosen.pairs, most)
+    neuron[chosen.pair, slot] = chosen.neuron
+    lines, below = stages[-1].lines, stages[-1].weight
+    (slope, at), (slope_reach, at_reach) = lines.middle, lines.reach
+    own = weight[neuron]
+    value, more = (at @ weight.T).gather(1, neuron), (at_reach @ weight.abs().T).gather(1, neuron)
+    middle = (own * slope[:, None]) @ below
+    reach = _reaching(own, slope_reach, below)
+    rows = torch.cat([middle + reach, reach - middle], 1)
+    constant = torch.cat([value + more, more - value], 1)
+    constant, rows = _descend(stages[:-1], rows, constant)
+    up, down = (chosen.pair, slot), (chosen.pair, slot + most)
+    return constant[up], rows[up], constant[down], rows[down]
+
+
+def _reaching(rows: Tensor, slope: Tensor, below: Tensor) -> Tensor:
+    """`(|rows| * slope) @ below`, where most slopes are 0: only undecided neurons have two lines."""
+    open_ = slope != 0
+    counts = open_.sum(1)
+    most = max(1, int(counts.max()))
+    if 2 * most > slope.shape[1]:
+        return (rows.abs() * slope[:, None]) @ below
+    pair, column = open_.nonzero(as_tuple=True)
+    slot = torch.arange(len(pair), device=rows.device) - (counts.cumsum(0) - counts)[pair]
+    columns = column.new_zeros(len(slope), most)
+    columns[pair, slot] = column
+    kept = slope.new_zeros(len(slope), most)
+    kept[pair, slot] = slope[pair, column]
+    few = rows.gather(2, columns[:, None].expand(-1, rows.shape[1], -1))
+    return (few.abs() * kept[:, None]) @ below[columns]
