@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from verifluxa.errors import DataError
 from verifluxa.inputs import Choice, Inputs, load_inputs
 from verifluxa.question import Domain, Floats, Problem, Question
+from verifluxa.result.build import Asked
 from verifluxa.result.read import StoredCounterexample, StoredProperty, StoredResult, read_result
 from verifluxa.result.trigger import trigger_vector
 from verifluxa.verify import asked_of, problem_of
@@ -29,8 +29,7 @@ class Replayed:
         problem, question: what it refutes.
         trigger: tau, shape (d,).
         replay: what the network does.
-        classes: names of the classes, or empty.
-        limit: the rate that the property allows; None where it speaks of single inputs.
+        asked: what the spec says of the property.
     """
 
     name: str
@@ -39,8 +38,12 @@ class Replayed:
     question: Question
     trigger: Floats
     replay: Replay
-    classes: tuple[str, ...]
-    limit: Fraction | None
+    asked: Asked
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, or empty."""
+        return self.asked.classes
 
     @property
     def violated(self) -> int:
@@ -124,7 +127,7 @@ def _replay(stored: StoredResult, item: StoredProperty, inputs: Inputs) -> Repla
     problem = problem_of(inputs, prop, asked.digest, stored.arithmetic)
     question, trigger = _locate(problem, item.counterexample, stored)
     played = replay(problem, question, trigger)
-    return Replayed(item.name, item.counterexample, problem, question, trigger, played, asked.classes, asked.limit)
+    return Replayed(item.name, item.counterexample, problem, question, trigger, played, asked)
 
 
 def _locate(problem: Problem, found: StoredCounterexample, stored: StoredResult) -> tuple[Question, Floats]:

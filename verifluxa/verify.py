@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+
+import numpy as np
 
 from verifluxa import __version__
 from verifluxa.certificate.population import population_bound
@@ -25,9 +27,15 @@ from verifluxa.result.build import Asked, Spent, property_result, unasked_result
 from verifluxa.result.result import DataUsed, FileUsed, Machine, ModelUsed, PropertyResult, Result
 from verifluxa.spec.digest import property_digest
 from verifluxa.spec.plain import explain_property
-from verifluxa.spec.spec import Property, RateBound
+from verifluxa.spec.spec import Measure, Property, RateBound, RealOutput, Statement
+from verifluxa.spec.words import conditions
 from verifluxa.strategy.load import Strategy, load_strategy
 from verifluxa.verdict import Reason, Verdict
+
+if TYPE_CHECKING:
+    from verifluxa.graph.graph import Graph
+    from verifluxa.lower import Untouched
+    from verifluxa.question import Floats
 
 ARITHMETICS = ("float32", "float64", "real")
 
@@ -231,10 +239,25 @@ def asked_of(inputs: Inputs, prop: Property) -> Asked:
     """What the spec says of a property."""
     statement = prop.statement
     model = inputs.models[statement.model].decl
-    digest = property_digest(inputs.spec, prop, {name: item.sha256 for name, item in inputs.data.items()})
-    limit = statement.limit if isinstance(statement, RateBound) else None
-    words = explain_property(inputs.spec, prop).words
-    return Asked(prop.name, words, prop.span, digest, limit, model.output.labels)
+    claim = statement.rate if isinstance(statement, Measure) else statement
+    bound = statement if isinstance(statement, RateBound) else None
+    return Asked(
+        name=prop.name,
+        words=explain_property(inputs.spec, prop).words,
+        span=prop.span,
+        digest=property_digest(inputs.spec, prop, {name: item.sha256 for name, item in inputs.data.items()}),
+        limit=None if bound is None else bound.limit,
+        classes=() if isinstance(model.output, RealOutput) else model.output.labels,
+        kind=_kind(statement),
+        condition=conditions(claim.rows, model) if claim.rows else None,
+        limits=() if bound is None else bound.limits,
+    )
+
+
+def _kind(statement: Statement) -> str:
+    if isinstance(statement, Measure):
+        return "measure"
+    return "search" if isinstance(statement, RateBound) and statement.searched else "assert"
 
 
 def problem_of(inputs: Inputs, prop: Property, digest: str, arithmetic: str) -> Problem:
@@ -250,7 +273,22 @@ def problem_of(inputs: Inputs, prop: Property, digest: str, arithmetic: str) -> 
     graph = inputs.models[statement.model].lifted.graph
     correct = statement.selection.correct
     judge = None if correct in (None, statement.model) else inputs.models[correct].lifted.graph
-    return lower(inputs.spec, prop, Given(graph, inputs.data[statement.selection.data], digest, arithmetic, judge))
+    data = inputs.data[statement.selection.data]
+    return lower(inputs.spec, prop, Given(graph, data, digest, arithmetic, judge, untouched))
+
+
+def untouched(graph: Graph, inputs: Floats, arithmetic: str) -> Untouched:
+    """Bounds of a deployed network's outputs on inputs without a trigger, and what it gives when it runs.
+
+    Raises:
+        UnsupportedError: VF7001 for an operation without bounds.
+    """
+    from verifluxa.bounds.constants import propagate
+    from verifluxa.lower import Untouched
+
+    found = propagate(graph, inputs, arithmetic, len(graph.nodes) - 1)
+    radius = np.where(found.unsafe[:, None], np.inf, found.radii[-1])
+    return Untouched(found.values[-1], radius, graph.run(inputs).astype(np.float64))
 
 
 def _property(inputs: Inputs, asked: Asked, problem: Problem, answers: Answers) -> PropertyResult:

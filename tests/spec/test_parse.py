@@ -33,7 +33,8 @@ def test_every_kind_of_node_occurs_in_the_examples_or_here() -> None:
     data j : d { labels start at 1 mean = [1, -2] half = -(1 + 2) * 3 / 4 - level }
     property p {
       search exists t in u at (0, 0), (1, 1), target in {1, "a"} : not a(x) or b(x) in {1}
-      assert max rate of new <= max rate of old over t in u
+      assert max rate of new <= max rate of old, 1 % for {3} over t in u
+      assert m(t(x))[0] <= 1
       forall x in around e within 2 level
     }
     """

@@ -88,6 +88,9 @@ def test_what_explain_spec_prints() -> None:
         "  One patch.",
         "  Two lines.",
         "  " + plain_words(spec, spec.properties[0]),
+        "    for all t in T, c in C: #{x in D_c : class(f(t(x))) = c} <= 0.05 * #D_c",
+        "    where D = {x in the first 100 of `eval`}, D_c = {x in D : label(x) != c}, "
+        "C = {0, 1, 2, 3, 4, 5, 6, 7, ...}",
         "    inputs          at most 100",
         "    places          676",
         "    trigger values  9",
@@ -96,6 +99,8 @@ def test_what_explain_spec_prints() -> None:
     ]
     spec = check("data eval : digit\n" + per_input("class(digits(t(x))) == label(x)")).spec
     assert str(explain_property(spec, spec.properties[0])).splitlines()[2:] == [
+        "    for all x in D, t in T: class(f(t(x))) = label(x)",
+        "    where D = {x in `eval`}",
         "    inputs          known once the data is read",
         "    places          676",
         "    trigger values  9",

@@ -55,27 +55,27 @@ def _scene(item: Replayed) -> Scene:
 
 
 def _words(item: Replayed) -> Iterator[str]:
-    from verifluxa.report.summary import class_name
+    from verifluxa.report.summary import answers
 
     place = ", ".join(f"{name} {value}" for name, value in item.stored.placement)
     yield f"{item.name}: {'reproduced' if item.reproduced else 'NOT reproduced'}"
     yield f"  trigger at {place}: {_effect(item)}"
-    before, after = item.replay.before.argmax(axis=1), item.replay.after.argmax(axis=1)
+    violation, replay = item.question.violation, item.replay
+    before, after = (answers(item.problem, violation, out, item.classes) for out in (replay.before, replay.after))
     yield f"  {'input':>8}  {'before':>8}  {'after':>8}  {'margin':>10}"
     order = (-item.replay.margins).argsort(kind="stable")
     for number in order[:MOST_ROWS]:
         index = item.problem.indices[int(item.replay.inputs[number])]
-        classes = (class_name(item.classes, int(before[number])), class_name(item.classes, int(after[number])))
-        yield f"  {index:>8}  {classes[0]:>8}  {classes[1]:>8}  {item.replay.margins[number]:>10.4g}"
+        yield f"  {index:>8}  {before[number]:>8}  {after[number]:>8}  {item.replay.margins[number]:>10.4g}"
     if len(order) > MOST_ROWS:
         yield f"  ... and {len(order) - MOST_ROWS} more; a margin above 0 violates"
 
 
 def _effect(item: Replayed) -> str:
-    from verifluxa.report.summary import class_name, effect
+    from verifluxa.report.summary import allowed, effect, goes
     from verifluxa.result.result import Share
 
     target = item.stored.target
-    goes = "another class" if target is None else f"class {class_name(item.classes, target)}"
+    words = goes(item.classes, target, item.asked.condition)
     rate = None if item.problem.per_input and item.violated else Share(item.violated, len(item.replay.inputs))
-    return effect(rate, item.stored.inputs, goes, item.limit)
+    return effect(rate, item.stored.inputs, words, allowed(item.asked.kind, item.asked.limit_of(target)))

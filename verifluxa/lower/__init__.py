@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,14 +11,26 @@ from verifluxa.data.dataset import Dataset
 from verifluxa.data.select import select
 from verifluxa.errors import DataError, ModelError, UsageError
 from verifluxa.graph.graph import Graph
-from verifluxa.lower.ask import ask
+from verifluxa.lower.ask import ask_classes, ask_outputs
 from verifluxa.lower.deploy import deploy, predictions
 from verifluxa.lower.images import domain, placement
-from verifluxa.lower.outputs import class_rows, readout
-from verifluxa.question import Integers, Problem
-from verifluxa.spec.spec import PerInput, Property, Selection, Spec, Statement
+from verifluxa.lower.outputs import Untouched, classes_of, readout
+from verifluxa.lower.rows import output_rows, reads_untouched
+from verifluxa.question import Floats, Integers, Problem, Rows, Violation
+from verifluxa.spec.spec import (
+    BinaryOutput,
+    ClassOutput,
+    Measure,
+    ModelDecl,
+    PerInput,
+    Property,
+    Spec,
+    Statement,
+    named,
+)
+from verifluxa.spec.spec import Rows as Groups
 
-__all__ = ["Given", "deploy", "lower", "predictions"]
+__all__ = ["Given", "Untouched", "deploy", "lower", "predictions"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +43,8 @@ class Given:
         digest: the property digest.
         arithmetic: `float32`, `float64` or `real`.
         judge: the lifted network of the model that `correct` names, where that is another one.
+        untouched: gives bounds of a deployed network's outputs on inputs (samples first) in an arithmetic; needed
+            where the property speaks of `f(x)`.
     """
 
     graph: Graph
@@ -37,6 +52,7 @@ class Given:
     digest: str
     arithmetic: str
     judge: Graph | None = None
+    untouched: Callable[[Graph, Floats, str], Untouched] | None = None
 
 
 def lower(spec: Spec, prop: Property, given: Given) -> Problem:
@@ -48,42 +64,40 @@ def lower(spec: Spec, prop: Property, given: Given) -> Problem:
         given: the network, the data, the digest and the arithmetic.
 
     Raises:
-        ModelError: VF2201 when the network's outputs are not the declared classes.
+        ModelError: VF2201 when the network's outputs are not the declared ones.
         DataError: VF3201 when no input is left to prove anything about.
         UsageError: VF4011 when the arithmetic is not the model's.
+        UnsupportedError: VF7001 when the claim speaks of `f(x)` and an operation has no bounds.
     """
     statement = prop.statement
-    model = next(m for m in spec.models if m.name == statement.model)
-    space = next(s for s in spec.spaces if s.name == model.space)
+    model = named(spec.models, statement.model)
+    space = named(spec.spaces, model.space)
     data, arithmetic = given.data, given.arithmetic
     _fits(arithmetic, given.graph.dtype)
     deployed = deploy(given.graph, model, space)
-    classes = model.output.count
-    if deployed.output_shape != (classes,):
-        raise ModelError(
-            "VF2201",
-            f"model {model.name!r} gives outputs of shape {deployed.output_shape}, the spec says class({classes})",
-            place=model.span,
-            remedy="write the number of classes that the network's last layer has",
-        )
-    judge = deployed if given.judge is None else _judge(spec, statement.selection, given.judge)
-    positions, excluded = _counted(statement, judge, data)
-    read, gap = readout(deployed, arithmetic)
-    labels = data.labels[positions]
-    _are_classes(labels, positions, classes, data)
-    asked = ask(statement, labels, classes, prop.name)
+    _has_outputs(deployed, model)
+    positions, excluded = _counted(spec, statement, deployed, given)
+    inputs = np.ascontiguousarray(data.inputs[positions])
+    claim = statement.rate if isinstance(statement, Measure) else statement
+    if claim.rows:
+        read, asked = -1, ask_outputs(claim, _outputs(claim.rows, deployed, inputs, given), prop.name)
+    else:
+        read, gap = readout(deployed, arithmetic)
+        labels = data.labels[positions]
+        _are_classes(labels, positions, model.output.count, data)
+        asked = ask_classes(claim, classes_of(model.output, gap), labels, prop.name)
     trigger = statement.trigger
     return Problem(
         name=prop.name,
         digest=given.digest,
         graph=deployed,
-        inputs=np.ascontiguousarray(data.inputs[positions]),
-        labels=labels,
+        inputs=inputs,
+        labels=asked.labels,
         indices=tuple(int(p) for p in positions),
         excluded=excluded,
         placements=tuple(placement(trigger, place, space) for place in trigger.places),
         domain=domain(trigger, space),
-        rows=class_rows(classes, gap),
+        rows=asked.rows,
         violations=asked.violations,
         selections=asked.selections,
         needs=asked.needs,
@@ -94,10 +108,29 @@ def lower(spec: Spec, prop: Property, given: Given) -> Problem:
     )
 
 
-def _judge(spec: Spec, selection: Selection, graph: Graph) -> Graph:
-    """The deployed form of the model that says which inputs are correct."""
-    model = next(m for m in spec.models if m.name == selection.correct)
-    return deploy(graph, model, next(s for s in spec.spaces if s.name == model.space))
+def _has_outputs(graph: Graph, model: ModelDecl) -> None:
+    if graph.output_shape == (model.output.size,):
+        return
+    declared = {ClassOutput: f"class({model.output.size})", BinaryOutput: "binary, which is one score"}
+    words = declared.get(type(model.output), f"real({model.output.size})")
+    raise ModelError(
+        "VF2201",
+        f"model {model.name!r} gives outputs of shape {graph.output_shape}, the spec says {words}",
+        place=model.span,
+        remedy="write the number of classes or outputs that the network's last layer has",
+    )
+
+
+def _outputs(groups: Groups, graph: Graph, inputs: Floats, given: Given) -> tuple[Rows, Violation, Integers]:
+    """The rows of a condition on outputs, for these inputs."""
+    untouched = None
+    if reads_untouched(groups) and len(inputs):
+        if given.untouched is None:
+            raise ValueError("a claim about f(x) needs its bounds")
+        untouched = given.untouched(graph, inputs, given.arithmetic)
+    rows, violation, labels = output_rows(groups, len(inputs), untouched)
+    # Real arithmetic replays in exact rationals, of which f(x) is known up to its radius.
+    return (replace(rows, replayed=rows.sure) if given.arithmetic == "real" else rows), violation, labels
 
 
 def _fits(arithmetic: str, dtype: str) -> None:
@@ -110,9 +143,15 @@ def _fits(arithmetic: str, dtype: str) -> None:
     )
 
 
-def _counted(statement: Statement, judge: Graph, data: Dataset) -> tuple[Integers, tuple[tuple[int, str], ...]]:
-    predicted = predictions(judge, data.inputs) if statement.selection.correct is not None else None
-    positions, excluded = select(data, statement.selection, predicted, None)
+def _counted(
+    spec: Spec, statement: Statement, deployed: Graph, given: Given
+) -> tuple[Integers, tuple[tuple[int, str], ...]]:
+    correct, predicted = statement.selection.correct, None
+    if correct is not None:
+        model = named(spec.models, correct)
+        judge = deployed if given.judge is None else deploy(given.judge, model, named(spec.spaces, model.space))
+        predicted = predictions(judge, given.data.inputs, model.output)
+    positions, excluded = select(given.data, statement.selection, predicted, None)
     return np.asarray(positions, dtype=np.int64), tuple(excluded)
 
 

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from verifluxa.graph.graph import Graph, build, resized
 from verifluxa.graph.ops import Divide, Input, Op, Scale, Shift, Transpose
+from verifluxa.lower.outputs import decided
 from verifluxa.question import Integers
-from verifluxa.spec.spec import EncodeStep, ImageSpace, ModelDecl
+from verifluxa.spec.spec import ClassOutput, EncodeStep, ImageSpace, ModelDecl, Output
 
 
 def deploy(graph: Graph, model: ModelDecl, space: ImageSpace) -> Graph:
@@ -54,10 +55,12 @@ def _is_odd(value: np.floating) -> bool:
     return bool(int(value.view(f"u{value.itemsize}")) & 1)
 
 
-def predictions(graph: Graph, inputs: NDArray[np.float64]) -> Integers:
-    """The class of each input as deployed: the strict maximum, -1 where there is none (a tie, or NaN)."""
-    outputs = graph.run(inputs)
-    top = outputs.argmax(1)
-    best = outputs[np.arange(len(outputs)), top]
-    unique = (outputs >= best[:, None]).sum(1) == 1
-    return np.where(unique & np.isfinite(best), top, -1).astype(np.int64)
+def predictions(graph: Graph, inputs: NDArray[np.float64], output: Output | None = None) -> Integers:
+    """The class of each input as deployed; -1 where there is none (a tie, or NaN).
+
+    Args:
+        graph: the deployed network.
+        inputs: shape (N, *graph.input_shape).
+        output: how a class is read off; None: the strict maximum.
+    """
+    return decided(output or ClassOutput(graph.output_shape[0]), graph.run(inputs))

@@ -8,7 +8,7 @@ import numpy as np
 
 from verifluxa.question import Floats, Problem, Question
 from verifluxa.report.evidence_pictures import Scene, choose
-from verifluxa.report.summary import class_name, effect_words
+from verifluxa.report.summary import answers, effect_words
 from verifluxa.result.result import Counterexample, PropertyResult
 from verifluxa.result.trigger import trigger_vector
 from verifluxa.search.replay import Replay, replay, stamped
@@ -38,8 +38,8 @@ def scene(
     """
     trigger, result = played
     violated = np.flatnonzero(result.margins > 0)
-    before, after = result.before.argmax(axis=1), result.after.argmax(axis=1)
-    chosen = violated[choose([int(before[position]) for position in violated])]
+    before, after = (answers(problem, question.violation, out, classes) for out in (result.before, result.after))
+    chosen = violated[choose([int(result.before[position].argmax()) for position in violated])]
     shown = tuple(int(result.inputs[position]) for position in chosen)
     return Scene(
         problem=problem,
@@ -47,7 +47,7 @@ def scene(
         trigger=_image(problem, question, trigger),
         shown=shown,
         after=stamped(problem, question.placement, trigger, np.array(shown, dtype=np.int64)),
-        classes=tuple((class_name(classes, int(before[n])), class_name(classes, int(after[n]))) for n in chosen),
+        classes=tuple((before[n], after[n]) for n in chosen),
         effect=effect,
     )
 

@@ -11,15 +11,25 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from verifluxa.question import Problem
 from verifluxa.report.blocks import blocks
 from verifluxa.result.result import Counterexample, PropertyResult, Result, Share
 from verifluxa.verdict import Reason, Verdict
 
 STYLES = {Verdict.CERTIFIED: "bold green", Verdict.FALSIFIED: "bold red", Verdict.UNKNOWN: "bold yellow"}
-CLAIM = {Verdict.CERTIFIED: "proved", Verdict.FALSIFIED: "refuted", Verdict.UNKNOWN: "neither proved nor refuted"}
+OPEN_CLAIM = "neither proved nor refuted"
+CLAIM = {
+    "assert": {Verdict.CERTIFIED: "proved", Verdict.FALSIFIED: "refuted", Verdict.UNKNOWN: OPEN_CLAIM},
+    "search": {Verdict.CERTIFIED: "proved", Verdict.FALSIFIED: "found, which refutes", Verdict.UNKNOWN: OPEN_CLAIM},
+}
+"""What a verdict says of the statement, by kind of property."""
 
 WIDTH = 100
+OUTPUTS = "outputs"
+"""The label of a violation that is a condition on outputs."""
+MOST_NUMBERS = 3
 
 HELP = {
     Reason.TIME: "give more time: a larger --budget, or a strategy with larger limits",
@@ -69,7 +79,7 @@ def percent(share: Share) -> str:
 
 def _property(item: PropertyResult) -> Iterator[Line]:
     yield Line(f"{item.name}: {item.verdict}" + (f" ({item.reason})" if item.reason else ""), STYLES[item.verdict])
-    yield from _wrapped(f"{CLAIM[item.verdict]}: {item.words}")
+    yield from _wrapped(f"{CLAIM[item.kind][item.verdict]}: {item.words}")
     if item.message is not None:
         yield from _wrapped(item.message)
     if item.counterexample is not None:
@@ -93,16 +103,38 @@ def place_words(found: Counterexample) -> str:
 
 def effect_words(item: PropertyResult, found: Counterexample) -> str:
     """What the trigger does: `100 of 100 (100.0 %) go to class 7, allowed are 50 %`."""
-    goes = "another class" if found.target is None else f"class {class_name(item.classes, found.target)}"
-    return effect(found.rate, found.inputs, goes, item.limit)
+    words = goes(item.classes, found.target, item.condition)
+    return effect(found.rate, found.inputs, words, allowed(item.kind, item.limit_of(found.target)))
 
 
-def effect(rate: Share | None, inputs: Sequence[int], goes: str, limit: Fraction | None) -> str:
+def goes(classes: Sequence[str], target: int | None, condition: str | None) -> tuple[str, str]:
+    """What happens to one input, and to several: `goes to class 7`, `go to class 7`."""
+    if condition is not None:
+        return f"gives {condition}", f"give {condition}"
+    where = "another class" if target is None else f"class {class_name(classes, target)}"
+    return f"goes to {where}", f"go to {where}"
+
+
+def allowed(kind: str, limit: Fraction | None) -> str:
+    """What the property says of the rate: `, allowed are 5 %`."""
+    if limit is None:
+        return ""
+    return f", {'asked for' if kind == 'search' else 'allowed'} are {float(100 * limit):g} %"
+
+
+def effect(rate: Share | None, inputs: Sequence[int], words: tuple[str, str], limit: str) -> str:
     """The same from its parts: the share, or None where the property speaks of single inputs."""
     if rate is None:
-        return f"input {', '.join(str(index) for index in inputs)} goes to {goes}"
-    allowed = "" if limit is None else f", allowed are {float(100 * limit):g} %"
-    return f"{in_words(rate)} go to {goes}{allowed}"
+        return f"input {', '.join(str(index) for index in inputs)} {words[0]}"
+    return f"{in_words(rate)} {words[1]}{limit}"
+
+
+def answers(problem: Problem, violation: int, outputs: NDArray[np.floating], classes: Sequence[str]) -> list[str]:
+    """What the network says, for each row of outputs: the class, or the numbers where the property is about them."""
+    if outputs.shape[1] > 1 and problem.violations[violation].label != OUTPUTS:
+        return [class_name(classes, int(number)) for number in outputs.argmax(axis=1)]
+    more = ", ..." if outputs.shape[1] > MOST_NUMBERS else ""
+    return [", ".join(f"{value:.4g}" for value in row[:MOST_NUMBERS]) + more for row in outputs]
 
 
 def class_name(classes: Sequence[str], number: int) -> str:

@@ -26,6 +26,9 @@ class Asked:
         digest: the property digest.
         limit: the allowed rate, or None.
         classes: names of the model's classes, or empty.
+        kind: `assert`, `search`, `measure` or `compare`.
+        condition: what counts, in words, where the property speaks of outputs in place of the class.
+        limits: (target, limit) of targets with a limit of their own.
     """
 
     name: str
@@ -34,6 +37,13 @@ class Asked:
     digest: str
     limit: Fraction | None
     classes: tuple[str, ...] = ()
+    kind: str = "assert"
+    condition: str | None = None
+    limits: tuple[tuple[int, Fraction], ...] = ()
+
+    def limit_of(self, target: int | None) -> Fraction | None:
+        """The rate that is allowed for a target."""
+        return dict(self.limits).get(target, self.limit) if target is not None else self.limit
 
 
 @dataclass(frozen=True)
@@ -75,6 +85,9 @@ def property_result(asked: Asked, problem: Problem, outcomes: Sequence[Outcome],
         seconds=spent.total,
         classes=asked.classes,
         problem=problem,
+        kind=asked.kind,
+        condition=asked.condition,
+        limits=asked.limits,
     )
 
 
@@ -100,6 +113,9 @@ def unasked_result(asked: Asked, reason: Reason, message: str | None = None) -> 
         seconds=0.0,
         classes=asked.classes,
         message=message,
+        kind=asked.kind,
+        condition=asked.condition,
+        limits=asked.limits,
     )
 
 

@@ -44,6 +44,7 @@ def property_entry(item: PropertyResult) -> dict[str, object]:
     entry: dict[str, object] = {
         "name": item.name,
         "statement": item.words,
+        "kind": item.kind,
         "verdict": str(item.verdict),
         "reason": None if item.reason is None else str(item.reason),
         "digest": item.digest,

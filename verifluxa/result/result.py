@@ -148,6 +148,9 @@ class PropertyResult:
         population: what follows for other inputs, as (bound, confidence) in decimals, or None.
         message: why the engine had no answer, where it said so.
         problem: what was decided; None where nothing could be asked.
+        kind: `assert`, `search`, `measure` or `compare`.
+        condition: what counts, in words, where the property speaks of outputs in place of the class.
+        limits: (target, limit) of targets with a limit of their own.
     """
 
     name: str
@@ -171,6 +174,13 @@ class PropertyResult:
     population: tuple[str, str] | None = None
     message: str | None = None
     problem: Problem | None = field(default=None, repr=False, compare=False)
+    kind: str = "assert"
+    condition: str | None = None
+    limits: tuple[tuple[int, Fraction], ...] = ()
+
+    def limit_of(self, target: int | None) -> Fraction | None:
+        """The rate that is allowed for a target."""
+        return dict(self.limits).get(target, self.limit) if target is not None else self.limit
 
 
 @dataclass(frozen=True)

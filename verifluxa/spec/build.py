@@ -146,6 +146,16 @@ class Builder(TermBuilder):
         name, exceptions = parts
         return syntax.FromList(self.name(name), exceptions or (), span=span)
 
+    def _from_words(self, span: Span, parts: Children) -> syntax.FromList:
+        return syntax.FromList(None, (), tuple(parts), span=span)
+
+    def _keep(self, span: Span, parts: Children) -> syntax.Keep:
+        feature, values = parts
+        return syntax.Keep(self.name(feature), values, span=span)
+
+    def _kept_range(self, span: Span, parts: Children) -> syntax.KeptRange:
+        return syntax.KeptRange(*parts, span=span)
+
     def _exceptions(self, span: Span, parts: Children) -> tuple[terms.Text, ...]:
         return tuple(parts)
 
@@ -165,8 +175,11 @@ class Builder(TermBuilder):
         return syntax.Let(self.name(parts[0]), parts[1], span=span)
 
     def _assertion(self, span: Span, parts: Children) -> syntax.Assertion:
-        condition, over = parts
-        return syntax.Assertion(condition, over or (), span=span)
+        condition, *budgets, over = parts
+        return syntax.Assertion(condition, tuple(budgets), over or (), span=span)
+
+    def _budget(self, span: Span, parts: Children) -> syntax.Budget:
+        return syntax.Budget(*parts, span=span)
 
     def _measure(self, span: Span, parts: Children) -> syntax.Measure:
         return syntax.Measure(*parts, span=span)

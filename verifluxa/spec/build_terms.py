@@ -96,6 +96,9 @@ class TermBuilder:
 
     _source_call = _call
 
+    def _index(self, span: Span, parts: Children) -> terms.Index:
+        return terms.Index(*parts, span=span)
+
     def _outputs(self, span: Span, parts: Children) -> tuple[terms.Expression, ...]:
         return tuple(parts)
 
@@ -152,6 +155,9 @@ class TermBuilder:
 
     def _points(self, span: Span, parts: Children) -> terms.Points:
         return terms.Points(tuple(parts), span=span)
+
+    def _positions(self, span: Span, parts: Children) -> terms.Positions:
+        return terms.Positions(tuple(parts), span=span)
 
     def _grid_places(self, span: Span, parts: Children) -> terms.GridPlaces:
         return terms.GridPlaces(*parts, span=span)

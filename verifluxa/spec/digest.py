@@ -14,13 +14,18 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 from verifluxa.spec.spec import (
+    BinaryOutput,
     DataDecl,
     ImageSpace,
+    Measure,
     ModelDecl,
+    OutputRow,
     PatchTrigger,
     PerInput,
     Property,
     RateBound,
+    RealOutput,
+    Rows,
     Selection,
     Spec,
     Statement,
@@ -87,6 +92,11 @@ def _model(model: ModelDecl) -> Record:
         "classes": model.output.count,
         "labels": list(model.output.labels),
     }
+    match model.output:
+        case BinaryOutput(threshold=threshold):
+            record["threshold"] = _exact(threshold)
+        case RealOutput(size=size):
+            record["outputs"] = size
     return record if model.flux is None else record | {"flux": model.flux}
 
 
@@ -115,6 +125,34 @@ def _selection(selection: Selection, models: list[str]) -> Record:
 def _statement(claim: Statement) -> Record:
     match claim:
         case RateBound():
-            return {"kind": "rate", "targets": list(claim.targets), "limit": _exact(claim.limit)}
+            return {"kind": "rate", **_rate(claim)}
         case PerInput():
-            return {"kind": "per-input", "expected": claim.expected, "targets": list(claim.targets)}
+            record: Record = {"kind": "per-input", "expected": claim.expected, "targets": list(claim.targets)}
+            return record | _rows(claim.rows)
+        case Measure():
+            return {"kind": "measure", **_rate(claim.rate), "gap": _exact(claim.gap)}
+
+
+def _rate(claim: RateBound) -> Record:
+    """What came to the language later stands there only where it is used, so that older digests stay."""
+    record: Record = {"targets": list(claim.targets), "limit": _exact(claim.limit)} | _rows(claim.rows)
+    if claim.limits:
+        record["limits"] = [[target, _exact(limit)] for target, limit in claim.limits]
+    if claim.below:
+        record["below"] = True
+    return record
+
+
+def _rows(rows: Rows) -> Record:
+    if not rows:
+        return {}
+    return {"rows": [[_row(row) for row in group] for group in rows]}
+
+
+def _row(row: OutputRow) -> Record:
+    return {
+        "stamped": [_exact(value) for value in row.stamped],
+        "clean": [_exact(value) for value in row.clean],
+        "constant": _exact(row.constant),
+        "closed": row.closed,
+    }

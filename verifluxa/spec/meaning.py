@@ -8,8 +8,8 @@ from fractions import Fraction
 
 from verifluxa.errors import Span, SpecError
 from verifluxa.spec.names import FUNCTIONS, Table, article, did_you_mean
-from verifluxa.spec.problems import FollowUpError, unsupported
-from verifluxa.spec.spec import ClassOutput, DataDecl, ImageSpace, ModelDecl, PatchTrigger
+from verifluxa.spec.problems import FollowUpError
+from verifluxa.spec.spec import DataDecl, ImageSpace, ModelDecl, Output, RealOutput, Trigger
 from verifluxa.spec.terms import Arithmetic, Call, Expression, Minus, Name, Number, Reference, Text
 from verifluxa.spec.units import constant
 
@@ -22,8 +22,19 @@ class World:
     spaces: Mapping[str, ImageSpace | None]
     models: Mapping[str, ModelDecl | None]
     data: Mapping[str, DataDecl | None]
-    triggers: Mapping[str, PatchTrigger | None]
+    triggers: Mapping[str, Trigger | None]
     params: Mapping[str, Fraction | None]
+
+    def models_named(self, name: str) -> ModelDecl:
+        """A model that is known to be declared.
+
+        Raises:
+            FollowUpError: its declaration is wrong.
+        """
+        model = self.models.get(name)
+        if model is None:
+            raise FollowUpError
+        return model
 
     def space(self, name: str) -> ImageSpace:
         """An input space that is known to be declared.
@@ -48,7 +59,7 @@ class InputVariable:
 class TriggerVariable:
     """A variable for one trigger of a family."""
 
-    trigger: PatchTrigger
+    trigger: Trigger
 
 
 @dataclass(frozen=True)
@@ -165,17 +176,31 @@ def meaning(expression: Expression, scope: Scope) -> Meaning:
     )
 
 
+def no_classes(model: str, place: Span) -> SpecError:
+    """VF1078: the outputs of a model are numbers."""
+    return SpecError(
+        "VF1078",
+        f"the outputs of `{model}` are numbers, not classes",
+        place=place,
+        expected="a claim about outputs, such as `net(t(x)) in 0..1` or `abs(net(t(x)) - net(x)) <= 2`",
+        remedy="a classifier is declared with `-> class(10)` or `-> binary { threshold = 0.5 }`",
+    )
+
+
 def describe(value: Meaning) -> str:
     """The type of a meaning, in words."""
     return _WORDS[type(value)]
 
 
-def class_index(value: Constant, output: ClassOutput, model: str) -> int:
+def class_index(value: Constant, output: Output, model: str) -> int:
     """The class that a constant names.
 
     Raises:
-        SpecError: VF1064 when there is no such number, VF1073 when there is no such name.
+        SpecError: VF1064 when there is no such number, VF1073 when there is no such name, VF1078 when the model's
+            outputs are no classes.
     """
+    if isinstance(output, RealOutput):
+        raise no_classes(model, value.span)
     if isinstance(value.value, str):
         if value.value in output.labels:
             return output.labels.index(value.value)
@@ -239,13 +264,13 @@ def _call(expression: Call, scope: Scope) -> Meaning:
             answer = meaning(_only(expression), scope)
             if not isinstance(answer, Answer):
                 raise _not(_only(expression), describe(answer), "the answer of a model", "write `class(model(t(x)))`")
+            if isinstance(answer.model.output, RealOutput):
+                raise no_classes(answer.model.name, expression.span)
             return ClassOf(answer.model, answer.image)
         case "label":
             return LabelOf(_plain(_only(expression), scope, "`label`"))
         case "correct":
             return _correct(expression, scope)
-        case "abs":
-            raise unsupported("`abs` (bounded deviation)", expression.span)
     raise _no_function(expression, scope)
 
 
@@ -271,7 +296,7 @@ def _no_function(expression: Call, scope: Scope) -> SpecError:
     )
 
 
-def _stamped(expression: Call, trigger: PatchTrigger, scope: Scope) -> Image:
+def _stamped(expression: Call, trigger: Trigger, scope: Scope) -> Image:
     name = expression.name.text
     image = _plain(_only(expression), scope, f"the trigger `{name}`")
     same_space(trigger.space, image.space, f"the trigger `{name}`", expression.span)

@@ -9,20 +9,18 @@ from verifluxa.errors import SpecError
 from verifluxa.spec import blocks
 from verifluxa.spec.blocks import Known
 from verifluxa.spec.encode import check_encode
-from verifluxa.spec.names import did_you_mean
-from verifluxa.spec.problems import Problems, unsupported
-from verifluxa.spec.spec import ClassOutput, DataDecl, EncodeStep, ImageSpace, ModelDecl
+from verifluxa.spec.outputs import check_output
+from verifluxa.spec.problems import Problems
+from verifluxa.spec.spec import DataDecl, EncodeStep, ImageSpace, ModelDecl, RealOutput
 from verifluxa.spec.syntax import DataSyntax, LabelsStart, ModelSyntax, Setting
-from verifluxa.spec.terms import Digest, Number, Text
-from verifluxa.spec.units import constant, unitless, whole
+from verifluxa.spec.terms import Digest
+from verifluxa.spec.units import constant, whole
 
 LAYOUTS = ("whcn", "hwcn")
-MAX_CLASSES = 65_536
 MAX_TAKE = 10**9
 
-_MODEL = Known("model", ("file", "architecture", "flux", "layout", "encode"), ("threshold",))
+_MODEL = Known("model", ("file", "architecture", "flux", "layout", "encode", "threshold"))
 _DATA = Known("data set", ("file", "digest", "take", blocks.LABELS_START), ("sample", "seed"))
-_CLASSES = '`class(10)`, or names such as `class("negative", "positive")`'
 
 
 def check_model(syntax: ModelSyntax, space: ImageSpace, problems: Problems) -> ModelDecl:
@@ -33,7 +31,7 @@ def check_model(syntax: ModelSyntax, space: ImageSpace, problems: Problems) -> M
             `problems`: VF1023 to VF1025, VF1047, VF1048, VF1050, VF1051, VF1056.
     """
     entries = blocks.settings(syntax.block, _MODEL, problems)
-    output = _output(syntax)
+    output = check_output(syntax, entries, problems)
     layout = (
         problems.attempt(lambda: blocks.word(entries["layout"], LAYOUTS, "VF1050")) if "layout" in entries else None
     )
@@ -54,7 +52,8 @@ def check_data(
     syntax: DataSyntax, models: Iterable[ModelDecl | None], params: Mapping[str, Fraction | None], problems: Problems
 ) -> DataDecl:
     """The declaration of a data set. Wrong settings are reported: VF1023 to VF1025, VF1051, VF1052, VF1054, VF1055."""
-    counts = [model.output.count for model in models if model is not None and model.space == syntax.space.text]
+    outputs = [model.output for model in models if model is not None and model.space == syntax.space.text]
+    counts = [output.count for output in outputs if not isinstance(output, RealOutput)]
     entries = blocks.settings(syntax.block, _DATA, problems)
     take = entries.get("take")
     digest = entries.get("digest")
@@ -68,35 +67,8 @@ def check_data(
         labels_start_at=(first is not None and problems.attempt(lambda: _labels_start(first))) or 0,
         span=syntax.span,
         classes=max(counts, default=None),
+        labelled=bool(counts) or not outputs,
     )
-
-
-def _output(syntax: ModelSyntax) -> ClassOutput:
-    kind = syntax.output
-    if kind.text in ("real", "binary"):
-        raise unsupported(f"the output `{kind.text}`", kind.span)
-    if kind.text != "class":
-        raise SpecError(
-            "VF1026",
-            f"there is no kind of output called `{kind.text}`",
-            place=kind.span,
-            expected=_CLASSES,
-            remedy=did_you_mean(kind.text, ("class", "real", "binary")),
-        )
-    arguments = syntax.arguments
-    if len(arguments) == 1 and isinstance(arguments[0], Number):
-        number = arguments[0]
-        value = unitless(number, "the number of classes")
-        return ClassOutput(whole(value, number.span, "the number of classes", 2, MAX_CLASSES))
-    labels = tuple(argument.value for argument in arguments if isinstance(argument, Text))
-    if len(labels) != len(arguments) or len(labels) < 2 or len(set(labels)) != len(labels):
-        raise SpecError(
-            "VF1053",
-            "classes are a number, or at least two different names",
-            place=kind.span if not arguments else arguments[0].span,
-            expected=_CLASSES,
-        )
-    return ClassOutput(len(labels), labels)
 
 
 def _path(entries: Mapping[str, Setting | LabelsStart], key: str, problems: Problems) -> str | None:

@@ -31,6 +31,7 @@ _LINE_START = (
     | syntax.Blend
     | syntax.FromList
     | syntax.SetFeatures
+    | syntax.Keep
     | syntax.Doc
     | syntax.Forall
     | syntax.Let

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from verifluxa.errors import Span, SpecError
 from verifluxa.spec.problems import Problems
-from verifluxa.spec.terms import Anywhere, Corners, GridPlaces, Number, Places, Point, Points, Steps
+from verifluxa.spec.terms import Anywhere, Corners, GridPlaces, Number, Places, Point, Points, Positions, Steps
 from verifluxa.spec.units import whole
 
 MAX_PLACES = 1_000_000
@@ -44,6 +44,13 @@ def places_of(syntax: Places, room: Room, problems: Problems) -> tuple[Place, ..
             return tuple(sorted((row, column) for row in rows for column in columns))
         case Points():
             return _points(syntax, room, problems)
+        case Positions():
+            raise SpecError(
+                "VF1083",
+                "a place in an image has a row and a column",
+                place=syntax.span,
+                expected="`at any`, `at (0, 0), (24, 24)`, or `at rows 0..25 step 5, columns 0..25`",
+            )
         case GridPlaces():
             rows_, columns_ = _line(syntax.rows, "rows"), _line(syntax.columns, "columns")
             _inside((rows_[-1], columns_[-1]), room, syntax.span)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from verifluxa.spec.spec import Property, RateBound, Spec, named
+from verifluxa.spec.mathematics import formula
+from verifluxa.spec.spec import Measure, PerInput, Property, Spec, named
 from verifluxa.spec.words import plain_words
 
 
@@ -38,6 +39,7 @@ class Explanation:
     name: str
     doc: str | None
     words: str
+    formula: tuple[str, ...]
     counts: Counts
 
     def __str__(self) -> str:
@@ -50,6 +52,7 @@ class Explanation:
             ("questions", _count(counts.questions, counts.exact or counts.asked_together)),
         ]
         lines = [f"property {self.name}", *(f"  {line}" for line in (self.doc or "").splitlines()), f"  {self.words}"]
+        lines += [f"    {line}" for line in self.formula]
         return "\n".join([*lines, *(f"    {title:<15} {value}" for title, value in rows)])
 
 
@@ -62,23 +65,25 @@ def explain_property(spec: Spec, prop: Property, inputs: int | None = None) -> E
         inputs: how many inputs the data holds after `take` and, where that is known, after `where`.
     """
     counts = count(spec, prop, inputs)
-    return Explanation(prop.name, prop.doc, plain_words(spec, prop), counts)
+    return Explanation(prop.name, prop.doc, plain_words(spec, prop), formula(spec, prop), counts)
 
 
 def count(spec: Spec, prop: Property, inputs: int | None = None) -> Counts:
     """The size of a property; one question per place and target, or per place and input."""
     claim = prop.statement
+    rate = claim.rate if isinstance(claim, Measure) else claim
     known = inputs if inputs is not None else named(spec.data, claim.selection.data).take
     channels = named(spec.spaces, claim.trigger.space).channels
     places = len(claim.trigger.places)
-    if isinstance(claim, RateBound):
-        questions: int | None = places * max(1, len(claim.targets))
+    together = not isinstance(rate, PerInput)
+    if together:
+        questions: int | None = places * max(1, len(rate.targets))
     else:
         questions = None if known is None else places * known
     dimensions = claim.trigger.height * claim.trigger.width * channels
     chosen = claim.selection
     exact = inputs is not None or (chosen.correct is None and chosen.labels is None and not chosen.label_is_not_target)
-    return Counts(known, exact, places, dimensions, len(claim.targets), questions, isinstance(claim, RateBound))
+    return Counts(known, exact, places, dimensions, len(rate.targets), questions, together)
 
 
 def _count(value: int | None, exact: bool = True) -> str:

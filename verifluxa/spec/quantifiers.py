@@ -26,7 +26,7 @@ from verifluxa.spec.names import did_you_mean, fresh
 from verifluxa.spec.placements import places_of
 from verifluxa.spec.problems import Problems, unsupported
 from verifluxa.spec.spec import ModelDecl, PatchTrigger
-from verifluxa.spec.syntax import Forall, Let
+from verifluxa.spec.syntax import Let
 from verifluxa.spec.terms import Anywhere, Around, Binder, Call, Members, Name, Places, Reference, Selection, TriggerAt
 from verifluxa.spec.triggers import Size, room
 
@@ -70,14 +70,14 @@ def bind_let(statement: Let, bound: Bound) -> Bound:
     return replace(bound, selections={**bound.selections, statement.name.text: chosen})
 
 
-def bind_forall(statement: Forall, bound: Bound, problems: Problems) -> Bound:
-    """With the variables of a `forall`; inputs last, since their `where` may speak of the target.
+def bind_forall(binders: tuple[Binder, ...], bound: Bound, problems: Problems) -> Bound:
+    """With the variables of a `forall`, `over` or `exists`; inputs last, as their `where` may speak of the target.
 
     Raises:
         SpecError: VF1021 or VF1028 for a name, VF1014 for a second trigger or target, and whatever the sources raise.
     """
     late: list[Binder] = []
-    for binder in statement.binders:
+    for binder in binders:
         bound = _introduce(binder.name, bound)
         match binder.source:
             case TriggerAt(name=name, places=places):
@@ -198,12 +198,17 @@ def _narrowed(trigger: PatchTrigger, places: Places, world: World, problems: Pro
 def _bind_target(binder: Binder, source: Members | Call, bound: Bound) -> Bound:
     if bound.targets:
         raise unsupported("a second target in one property", binder.span)
-    targets = _members(source, bound) if isinstance(source, Members) else _all_classes(source, bound)
+    targets = target_members(source, bound) if isinstance(source, Members) else _all_classes(source, bound)
     scope = bound.scope.bind({binder.name.text: TargetVariable()})
     return replace(bound, scope=scope, targets={binder.name.text: targets})
 
 
-def _members(source: Members, bound: Bound) -> Targets:
+def target_members(source: Members, bound: Bound) -> Targets:
+    """The classes that a list names.
+
+    Raises:
+        SpecError: VF1063 when something else is listed.
+    """
     found = [(item, meaning(item, bound.scope)) for item in source.items]
     for item, value in found:
         if not isinstance(value, Constant):

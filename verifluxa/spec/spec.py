@@ -44,6 +44,45 @@ class ClassOutput:
     count: int
     labels: tuple[str, ...] = ()
 
+    @property
+    def size(self) -> int:
+        """Numbers that the network returns."""
+        return self.count
+
+
+@dataclass(frozen=True)
+class BinaryOutput:
+    """One score: class 1 above `threshold`, class 0 below it; at it the class is neither."""
+
+    threshold: Fraction
+    labels: tuple[str, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """Two classes."""
+        return 2
+
+    @property
+    def size(self) -> int:
+        """Numbers that the network returns."""
+        return 1
+
+
+@dataclass(frozen=True)
+class RealOutput:
+    """`size` numbers and no classes; `labels` are the names of the numbers, or empty."""
+
+    size: int
+    labels: tuple[str, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """No classes."""
+        return 0
+
+
+Output = ClassOutput | BinaryOutput | RealOutput
+
 
 @dataclass(frozen=True)
 class ModelDecl:
@@ -51,7 +90,7 @@ class ModelDecl:
 
     name: str
     space: str
-    output: ClassOutput
+    output: Output
     file: str | None
     architecture: str | None
     layout: str
@@ -64,7 +103,8 @@ class ModelDecl:
 class DataDecl:
     """A data set: `take` is how many inputs from the front, before any `where`.
 
-    `classes` is the largest number of classes that a model of its input space has; None without a model.
+    `classes` is the largest number of classes that a model of its input space has; None without one. `labelled`
+    is False where every model of the space has numbers for outputs: the file then needs no labels.
     """
 
     name: str
@@ -75,6 +115,7 @@ class DataDecl:
     labels_start_at: int
     span: Span
     classes: int | None = None
+    labelled: bool = True
 
 
 @dataclass(frozen=True)
@@ -118,10 +159,32 @@ class Selection:
 
 
 @dataclass(frozen=True)
+class OutputRow:
+    """`stamped . f(t(x)) + clean . f(x) + constant > 0`, or `>= 0` where `closed`.
+
+    `stamped` and `clean` have a coefficient for each output; `clean` may be all zeros.
+    """
+
+    stamped: tuple[Fraction, ...]
+    clean: tuple[Fraction, ...]
+    constant: Fraction
+    closed: bool = False
+
+
+Rows = tuple[tuple[OutputRow, ...], ...]
+"""A condition on outputs: one of these groups has all of its rows met. Empty: the condition is on the class."""
+
+
+@dataclass(frozen=True)
 class RateBound:
     """`forall t in trigger [, target in targets] assert rate(x in selection : violated) <= limit`.
 
-    `targets` empty: untargeted, violated when the class differs from the label.
+    Attributes:
+        targets: empty: untargeted, violated when the class differs from the label.
+        rows: a condition on the outputs in place of one on the class.
+        limits: (target, limit) of targets with a limit of their own.
+        below: the rate must stay below the limit. A `search` asks whether it does.
+        searched: written as `search exists ... : rate(...) >= limit`.
     """
 
     model: str
@@ -129,6 +192,14 @@ class RateBound:
     selection: Selection
     targets: tuple[int, ...]
     limit: Fraction
+    rows: Rows = ()
+    limits: tuple[tuple[int, Fraction], ...] = ()
+    below: bool = False
+    searched: bool = False
+
+    def limit_of(self, target: int | None) -> Fraction:
+        """The limit for a target."""
+        return dict(self.limits).get(target, self.limit) if target is not None else self.limit
 
 
 @dataclass(frozen=True)
@@ -136,7 +207,8 @@ class PerInput:
     """`forall x in selection, t in trigger assert class(model(t(x))) == label(x)`; t may depend on x.
 
     `expected` is a fixed class in place of the label, where the property names one; `targets` are the
-    classes that must not be reached where the property says `!= c` (empty: any class but the expected).
+    classes that must not be reached where the property says `!= c` (empty: any class but the expected);
+    `rows` are what must not be met, where the property speaks of outputs in place of the class.
     """
 
     model: str
@@ -144,9 +216,38 @@ class PerInput:
     selection: Selection
     expected: int | None = None
     targets: tuple[int, ...] = ()
+    rows: Rows = ()
 
 
-Statement = RateBound | PerInput
+@dataclass(frozen=True)
+class Measure:
+    """`measure max rate(...) over t in trigger [, target in targets] [within gap]`.
+
+    Attributes:
+        rate: what is counted; its limit means nothing.
+        gap: how narrow the interval must be to be certified; 0: closed.
+    """
+
+    rate: RateBound
+    gap: Fraction
+
+    @property
+    def model(self) -> str:
+        """The model that is measured."""
+        return self.rate.model
+
+    @property
+    def trigger(self) -> PatchTrigger:
+        """The family."""
+        return self.rate.trigger
+
+    @property
+    def selection(self) -> Selection:
+        """Which inputs count."""
+        return self.rate.selection
+
+
+Statement = RateBound | PerInput | Measure
 
 
 @dataclass(frozen=True)

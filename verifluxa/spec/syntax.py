@@ -10,6 +10,7 @@ from verifluxa.spec.terms import (
     Binder,
     Digest,
     Expression,
+    Members,
     Name,
     Node,
     Number,
@@ -183,10 +184,11 @@ class Blend(Node):
 
 @dataclass(frozen=True)
 class FromList(Node):
-    """`from vocab except "a", "b"`."""
+    """`from vocab except "a", "b"`, or `from "a", "b"`, which has no name."""
 
-    name: Name
+    name: Name | None
     exceptions: tuple[Text, ...]
+    words: tuple[Text, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -197,7 +199,23 @@ class SetFeatures(Node):
     features: tuple[Name, ...]
 
 
-Clause = Replace | Insert | At | WithLevels | WithPicture | Blend | FromList | SetFeatures
+@dataclass(frozen=True)
+class KeptRange(Node):
+    """`low..high` behind `keep column in`."""
+
+    low: Number
+    high: Number
+
+
+@dataclass(frozen=True)
+class Keep(Node):
+    """`keep age in 20..40`, `keep region in {"north", "south"}`: what a trigger may set a column to."""
+
+    feature: Name
+    values: KeptRange | Members
+
+
+Clause = Replace | Insert | At | WithLevels | WithPicture | Blend | FromList | SetFeatures | Keep
 
 
 @dataclass(frozen=True)
@@ -235,19 +253,29 @@ class Let(Node):
 
 
 @dataclass(frozen=True)
+class Budget(Node):
+    """`1 % for {3, 7}`: another limit for some targets."""
+
+    limit: Expression
+    targets: Members
+
+
+@dataclass(frozen=True)
 class Assertion(Node):
-    """`assert condition over binders`."""
+    """`assert condition, budgets over binders`."""
 
     condition: Expression
+    budgets: tuple[Budget, ...]
     over: tuple[Binder, ...]
 
 
 @dataclass(frozen=True)
 class Measure(Node):
-    """`measure quantity over binders`."""
+    """`measure quantity over binders within gap`."""
 
     quantity: Expression
     over: tuple[Binder, ...]
+    gap: Number | None
 
 
 @dataclass(frozen=True)

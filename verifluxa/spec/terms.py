@@ -75,6 +75,14 @@ class Call(Node):
 
 
 @dataclass(frozen=True)
+class Index(Node):
+    """`answer[2]`, `answer["speed"]`: one of the numbers that a model returns."""
+
+    value: Expression
+    index: Expression
+
+
+@dataclass(frozen=True)
 class ListOf(Node):
     """`[1, 2, 3]`: one number per channel."""
 
@@ -171,6 +179,7 @@ Expression = (
     | Text
     | Reference
     | Call
+    | Index
     | ListOf
     | Minus
     | Arithmetic
@@ -230,7 +239,14 @@ class GridPlaces(Node):
     columns: Steps
 
 
-Places = Anywhere | Corners | Points | GridPlaces
+@dataclass(frozen=True)
+class Positions(Node):
+    """`at positions 0, 3..5`: in a text, or in time."""
+
+    ranges: tuple[Steps, ...]
+
+
+Places = Anywhere | Corners | Points | GridPlaces | Positions
 
 # What a variable ranges over
 
