@@ -151,7 +151,7 @@ def lift_files(
     path: str,
     architecture: str | None,
     flux_version: str | None = None,
-    input_shape: tuple[int, ...] | None = None,
+    input_shape: tuple[int, ...] | tuple[tuple[int, ...], ...] | None = None,
 ) -> Lifted:
     """Lifts a model file; errors name the file as the user did, beside the place inside it.
 

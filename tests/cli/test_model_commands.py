@@ -47,13 +47,20 @@ def test_arrays_without_layers_need_the_architecture(verifluxa, digits):
 
 
 @pytest.mark.parametrize(
-    ("text", "shape"), [(None, None), ("784", (784,)), ("1,28,28", (1, 28, 28)), ("3 x 8 x 8", (3, 8, 8))]
+    ("text", "shape"),
+    [
+        (None, None),
+        ("784", ((784,),)),
+        ("1,28,28", ((1, 28, 28),)),
+        ("3 x 8 x 8", ((3, 8, 8),)),
+        ("5,4; 3,4", ((5, 4), (3, 4))),
+    ],
 )
 def test_shapes_are_read(text, shape):
     assert _shape(text) == shape
 
 
-@pytest.mark.parametrize("text", ["", "a", "1,,2", "0,28,28", "-1", "1;2", "1" * 30])
+@pytest.mark.parametrize("text", ["", "a", "1,,2", "0,28,28", "-1", "1;", ";2", "1;0", "1" * 30])
 def test_other_shapes_are_refused(text):
     with pytest.raises(UsageError, match="no shape"):
         _shape(text)

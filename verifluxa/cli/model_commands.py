@@ -23,7 +23,8 @@ FluxVersion = Annotated[
     str | None, typer.Option("--flux-version", metavar="V", help="Of the Flux that it runs under, as 0.16.7.")
 ]
 InputShape = Annotated[
-    str | None, typer.Option("--input-shape", metavar="SIZES", help="Channels, height, width: 1,28,28.")
+    str | None,
+    typer.Option("--input-shape", metavar="SIZES", help="Channels, height, width: 1,28,28; several inputs: 5;4."),
 ]
 ProbeFile = Annotated[
     str | None,
@@ -33,6 +34,7 @@ Tolerance = Annotated[
     float | None, typer.Option("--tolerance", metavar="T", help="Of --probe, relative to the largest output.")
 ]
 
+Shapes = tuple[tuple[int, ...], ...]
 _SHAPE = re.compile(r"\s*\d{1,9}(\s*[,x]\s*\d{1,9}){0,4}\s*")
 
 
@@ -47,7 +49,13 @@ def inspect(
     try:
         lifted = _exported(model).lifted if _is_export(model) else _lift(model, architecture, flux_version, shape)
     except ModelError as error:
-        print_words(model_words.refused(model, error))
+        if error.code == "VF2001":
+            # There is no file to speak of.
+            raise
+        from verifluxa.flux.outline import outline
+
+        text = None if architecture is None else Path(architecture)
+        print_words(model_words.refused(model, error, outline(model, text, flux_version)))
         raise
     print_words([*model_words.head(model, lifted), "", *model_words.layers(lifted), *model_words.remarks(lifted)])
     return 0
@@ -87,9 +95,7 @@ def lift(  # noqa: PLR0913, PLR0917 - each is an option of the command
     return 0 if found.within else 1
 
 
-def _lift(
-    model: str, architecture: str | None, flux_version: str | None, input_shape: tuple[int, ...] | None
-) -> Lifted:
+def _lift(model: str, architecture: str | None, flux_version: str | None, input_shape: Shapes | None) -> Lifted:
     from verifluxa.inputs import lift_files
 
     return lift_files(model, architecture, flux_version, input_shape)
@@ -111,8 +117,10 @@ def _by_julia(model: str, input_shape: str | None) -> Lifted:
     from verifluxa.flux.julia import export
 
     shape = _shape(input_shape)
+    if shape is not None and len(shape) > 1:
+        raise _no_shape(str(input_shape))
     # Julia has the axes in reverse order.
-    sizes = None if shape is None else ",".join(str(size) for size in reversed(shape))
+    sizes = None if shape is None else ",".join(str(size) for size in reversed(shape[0]))
     with tempfile.TemporaryDirectory() as folder:
         export(model, Path(folder) / "export", sizes)
         return _exported(str(Path(folder) / "export")).lifted
@@ -155,17 +163,26 @@ def _check_tolerance(tolerance: float | None, probe: str | None) -> None:
         )
 
 
-def _shape(text: str | None) -> tuple[int, ...] | None:
-    """Reads `1,28,28`, or `784`.
+def _shape(text: str | None) -> Shapes | None:
+    """Reads `1,28,28`, `784`, or one such for each input: `5;4`.
 
     Raises:
         UsageError: VF4409 for anything else.
     """
     if text is None:
         return None
-    sizes = tuple(int(part) for part in re.findall(r"\d+", text)) if _SHAPE.fullmatch(text) else ()
-    if not sizes or 0 in sizes:
-        raise UsageError(
-            "VF4409", f"--input-shape {text} is no shape", expected="channels, height, width with commas: 1,28,28"
-        )
-    return sizes
+    parts = text.split(";")
+    if not all(_SHAPE.fullmatch(part) for part in parts):
+        raise _no_shape(text)
+    shapes = tuple(tuple(int(size) for size in re.findall(r"\d+", part)) for part in parts)
+    if any(0 in shape for shape in shapes):
+        raise _no_shape(text)
+    return shapes
+
+
+def _no_shape(text: str) -> UsageError:
+    return UsageError(
+        "VF4409",
+        f"--input-shape {text} is no shape",
+        expected="channels, height, width with commas: 1,28,28; for several inputs with semicolons: 5;4",
+    )

@@ -5,18 +5,21 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from verifluxa.errors import ModelError
 
 if TYPE_CHECKING:
     from verifluxa.flux.load import Lifted
+    from verifluxa.flux.outline import Outline
     from verifluxa.flux.probe import Probe
     from verifluxa.graph.graph import Node
 
 MOST_VARIABLES = 20
+MOST_ROWS = 100
 MOST_WIDTH = 48
+MORE_NEEDED = ("VF2011", "VF2012", "VF2013")
+"""A version of Flux, an architecture, or the shape of the input: nothing is wrong with the file."""
 NOT_COVERED = "not covered by any proof:"
 
 
@@ -36,7 +39,11 @@ def layers(lifted: Lifted) -> Iterator[str]:
         shapes = (_shapes(row.input_shape), _shapes(row.output_shape))
         rows.append((row.name, row.printed, *shapes, f"{row.parameters:,}" if row.parameters else ""))
     yield from _table(rows)
-    yield f"{sum(row.parameters for row in lifted.layers):,} parameters in {len(lifted.layers):,} layers"
+    yield f"{sum(row.parameters for row in lifted.layers):,} parameters in {_counted(len(lifted.layers), 'layer')}"
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count:,} {thing}" + ("" if count == 1 else "s")
 
 
 def steps(lifted: Lifted) -> Iterator[str]:
@@ -60,27 +67,68 @@ def remarks(lifted: Lifted) -> Iterator[str]:
         yield f"note: {note}"
 
 
-def refused(model: str, error: ModelError) -> Iterator[str]:
-    """Which part of a model cannot be trusted or understood, and what else the file holds."""
-    yield f"{model}: refused, nothing about it can be proved"
-    yield from _variables(Path(model))
+def refused(model: str, error: ModelError, found: Outline) -> Iterator[str]:
+    """Which part of a model cannot be trusted or understood, what else the file holds, or what must be given."""
+    more = error.code in MORE_NEEDED
+    form = "" if found.format is None else f"{found.format}, "
+    yield f"{model}: {form}" + (
+        "more must be given before anything about it can be proved"
+        if more
+        else "refused, nothing about it can be proved"
+    )
+    yield from _held(found)
     yield ""
     yield NOT_COVERED
-    yield f"  the whole model, because of {error.place or 'its layers'}: {error.message}"
-
-
-def _variables(path: Path) -> Iterator[str]:
-    """The variables of a file, as far as it can be read at all."""
-    from verifluxa.flux.files import read_model_file
-
-    try:
-        _, contents = read_model_file(path)
-    except ModelError:
-        # Why it cannot be read is what the section says.
+    if more:
+        yield f"  the whole model, until this is given: {error.expected}"
         return
-    names = [f"{item.name or 'a value without a name'} ({item.kind})" for item in contents.variables[:MOST_VARIABLES]]
-    more = len(contents.variables) - len(names)
-    yield f"  {contents.format} with {', '.join(names) or 'no variables'}" + (f" and {more} more" if more else "")
+    yield f"  the whole model, because of {_inside(model, error.place)}: {error.message}"
+    yield from _suspects(error.message, found.suspects)
+
+
+def _suspects(known: str, suspects: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """What else is not to be trusted, each thing once with the first of its places."""
+    places: dict[str, list[str]] = {}
+    for place, message in suspects:
+        places.setdefault(message, []).append(place)
+    others = [(message, at) for message, at in places.items() if message != known]
+    for message, at in others[:MOST_VARIABLES]:
+        yield (
+            f"  also at {at[0]}"
+            + ("" if len(at) == 1 else f" and {_counted(len(at) - 1, 'other place')}")
+            + f": {message}"
+        )
+    if len(others) > MOST_VARIABLES:
+        yield f"  and {len(others) - MOST_VARIABLES:,} more of that kind"
+
+
+def _inside(model: str, place: object) -> str:
+    """The place in the file; which file it is stands above."""
+    text = "its layers" if place is None else str(place)
+    return "the file" if text == model else text.removeprefix(f"{model}: ")
+
+
+def _held(found: Outline) -> Iterator[str]:
+    """Variables, and layers or else arrays, as far as they can be told."""
+    names = [f"{name or 'a value without a name'} ({kind})" for name, kind in found.variables[:MOST_VARIABLES]]
+    if names:
+        yield f"  holds {', '.join(names)}" + _and_more(len(found.variables))
+    rows: list[tuple[str, ...]] = []
+    if found.layers:
+        rows = [("layer", "as Flux prints it", "parameters")]
+        rows += [(row.name, row.printed, f"{row.parameters:,}" if row.parameters else "") for row in found.layers]
+    elif found.arrays:
+        rows = [("array", "size in Julia")]
+        rows += [(place, _one_shape(shape)) for place, shape in found.arrays]
+    if rows:
+        yield ""
+        yield from _table(rows[: MOST_ROWS + 1])
+    if len(rows) > MOST_ROWS + 1:
+        yield f"and {len(rows) - MOST_ROWS - 1:,} more"
+
+
+def _and_more(count: int) -> str:
+    return f" and {count - MOST_VARIABLES:,} more" if count > MOST_VARIABLES else ""
 
 
 def compared(probe: Probe) -> Iterator[str]:

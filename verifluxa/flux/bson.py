@@ -45,11 +45,8 @@ def read_bson(data: bytes | memoryview) -> Contents:
     """
     budget = Budget(len(data))
     document = parse(memoryview(data), budget)
-    nodes = list(_walk(document))
-    for tag in _CODE_TAGS:
-        _refuse_tag(nodes, tag)
-    for node, path in nodes:
-        _refuse_name(node, path)
+    for error in _suspects(document):
+        raise error
     backrefs = document.get(BACKREFS, [])
     if not isinstance(backrefs, list):
         raise damaged("the list of shared values is not a list", BACKREFS)
@@ -192,23 +189,31 @@ def _walk(document: Document) -> Iterator[tuple[Document, str]]:
             pending.extend((child, f"{path}[{index}]" if len(path) < 200 else path) for index, child in enumerate(node))
 
 
-def _refuse_tag(nodes: list[tuple[Document, str]], tag: str) -> None:
-    """Refuses code, wherever in the file it stands and whether the model uses it or not."""
+def suspects(data: memoryview) -> list[ModelError]:
+    """Everything in a file that is code, or comes from the user's own script, whether the model uses it or not.
+
+    Raises:
+        ModelError: VF2002 to VF2004 when the file cannot be read.
+    """
+    return list(_suspects(parse(data, Budget(len(data)))))
+
+
+def _suspects(document: Document) -> Iterator[ModelError]:
+    """Code first, then names of types."""
+    nodes = list(_walk(document))
+    for tag, what in _CODE_TAGS.items():
+        for node, path in nodes:
+            if node.get("tag") == tag:
+                yield ModelError(
+                    "VF2005",
+                    f"the file holds {what}",
+                    place=path.removeprefix(".") or "the file",
+                    expected="arrays, numbers and layers of Flux itself",
+                    remedy="write that part with Flux layers and save the model again; `Flux.state` never stores code",
+                )
     for node, path in nodes:
-        if node.get("tag") == tag:
-            raise ModelError(
-                "VF2005",
-                f"the file holds {_CODE_TAGS[tag]}",
-                place=path.removeprefix(".") or "the file",
-                expected="arrays, numbers and layers of Flux itself",
-                remedy="write that part with Flux layers and save the model again; `Flux.state` never stores code",
-            )
-
-
-def _refuse_name(node: Document, path: str) -> None:
-    """Refuses types that are code or come from the user's own script."""
-    if node.get("tag") == "datatype" and "name" in node:
-        place = path.removeprefix(".")
-        name = type_path(node["name"], place)
-        if is_code(name) and stored_function(name) is None:
-            raise untrusted(name, place)
+        if node.get("tag") == "datatype" and "name" in node:
+            place = path.removeprefix(".")
+            name = type_path(node["name"], place)
+            if is_code(name) and stored_function(name) is None:
+                yield untrusted(name, place)

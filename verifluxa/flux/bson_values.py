@@ -130,7 +130,8 @@ class Values:
     def _items(self, raw: Raw, place: str) -> tuple[Value, ...]:
         if not isinstance(raw, list):
             raise damaged("a list is missing", place)
-        return tuple(self.value(item, f"{place}[{index}]") for index, item in enumerate(raw))
+        # Counted from 1, as in Julia and as the layers are.
+        return tuple(self.value(item, f"{place}[{number}]") for number, item in enumerate(raw, start=1))
 
     def _document(self, raw: Document, place: str) -> Value:
         if "tag" not in raw:

@@ -38,6 +38,11 @@ def wanted(layer: Layer) -> Wanted | None:
     return _first(_leaves([layer]))
 
 
+def first_kind(layer: Layer) -> str:
+    """The kind of the first layer that the input meets."""
+    return next(iter(_leaves([layer]))).kind
+
+
 def candidates(found: Wanted) -> Iterable[tuple[Shape, ...]]:
     """The input shapes to try, the largest image first."""
     if found.shapes:
@@ -67,7 +72,7 @@ def _first(layers: Iterable[Layer]) -> Wanted | None:
         if found is not None:
             return found
         channels = layer.facts.get("channels")
-        if layer.kind in _CHANNELS_FIRST and isinstance(channels, int) and fallback is None:
+        if layer.kind == "BatchNorm" and isinstance(channels, int) and fallback is None:
             fallback = Wanted(((channels,),))
         if layer.kind not in _PASSING:
             return fallback

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 
+from verifluxa.errors import ModelError
 from verifluxa.flux.contents import Contents, Variable
 from verifluxa.flux.cursor import damaged
 from verifluxa.flux.hdf5 import dataset as hdf5
@@ -30,8 +32,8 @@ def read_jld2(data: bytes | memoryview) -> Contents:
     file = open_file(memoryview(data))
     values = Values(file, Budget(len(data)))
     root = _links(values, file.root)
-    if TYPES in root:
-        _check_types(values, root.pop(TYPES))
+    for error in _suspects(values, root.pop(TYPES, None)):
+        raise error
     variables = tuple(
         Variable(path, _kind(values, address), partial(values.value, address))
         for path, address in _paths(values, root, file.root)
@@ -66,12 +68,22 @@ def _paths(values: Values, root: dict[str, int], top: int) -> list[tuple[str, in
     return found
 
 
-def _check_types(values: Values, address: int) -> None:
-    """Refuses a file whose list of types names code, whether a variable uses it or not."""
-    for name, target in _links(values, address).items():
+def suspects(data: memoryview) -> list[ModelError]:
+    """Every type in a file's list that names code, whether a variable uses it or not.
+
+    Raises:
+        ModelError: VF2002 to VF2004 when the file cannot be read.
+    """
+    file = open_file(data)
+    values = Values(file, Budget(len(data)))
+    return list(_suspects(values, _links(values, file.root).get(TYPES)))
+
+
+def _suspects(values: Values, address: int | None) -> Iterator[ModelError]:
+    for name, target in ({} if address is None else _links(values, address)).items():
         kind = values.form(hdf5.Shared(target)).type
         if kind is not None and is_code(kind.name) and stored_function(kind.name) is None:
-            raise untrusted(kind, f"{TYPES}/{name}")
+            yield untrusted(kind, f"{TYPES}/{name}")
 
 
 def _kind(values: Values, address: int) -> str:

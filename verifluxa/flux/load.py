@@ -16,7 +16,7 @@ from verifluxa.flux.choose import choose
 from verifluxa.flux.contents import Contents
 from verifluxa.flux.dress import dress, fill
 from verifluxa.flux.files import Digest, read_bytes, read_model_file, read_text_file
-from verifluxa.flux.infer import candidates, wanted
+from verifluxa.flux.infer import candidates, first_kind, wanted
 from verifluxa.flux.layer import Layer
 from verifluxa.flux.layers import LayerReader, emit
 from verifluxa.flux.limits import FILE_BYTES
@@ -24,6 +24,14 @@ from verifluxa.flux.version import Version, parse_version
 from verifluxa.graph.graph import Graph
 from verifluxa.graph.ops import Shape
 
+_SHAPE_WORDS = {
+    "Conv": ("(channels, height, width) for an image", "3,32,32"),
+    **dict.fromkeys(("Embedding", "EmbeddingBag"), ("the number of its words", "32")),
+    **dict.fromkeys(
+        ("RNN", "LSTM", "GRU", "GRUv3", "MultiHeadAttention"), ("(steps, features) for a sequence", "20,8")
+    ),
+}
+"""What is missing and an example, by the kind of the first layer."""
 InputShape = Shape | tuple[Shape, ...]
 
 
@@ -99,9 +107,8 @@ def _lift(
     if file.suffix.lower() == ".onnx":
         return _lift_onnx(file, architecture, input_shape, digest)
     data, contents = read_model_file(file, None if digest is None else digest.add)
-    name, source = (None, "") if architecture is None else _text(architecture)
-    text = None if name is None else parse_architecture(source, name)
-    layer, left = _layers(contents, text, version, len(data))
+    name, source, text = (None, "", None) if architecture is None else text_of(architecture)
+    layer, left = layers_of(contents, text, version, len(data))
     form, julia = contents.format, contents.julia_version
     # The bytes may be as large as the arrays that were made from them: let go of them before the lifting.
     del data, contents
@@ -152,17 +159,23 @@ def _lift_onnx(
     )
 
 
-def _text(architecture: str | Path) -> tuple[str, str]:
-    """Name and text of an architecture: a path, or the text itself, which has brackets."""
+def text_of(architecture: str | Path) -> tuple[str, str, Call | Name]:
+    """Name and text of an architecture, and what it says: of a path, or of the text itself, which has brackets."""
     if isinstance(architecture, str) and "(" in architecture:
-        return "architecture", architecture
-    path = Path(architecture)
-    return path.name, read_text_file(path)
+        name, text = "architecture", architecture
+    else:
+        name, text = Path(architecture).name, read_text_file(Path(architecture))
+    return name, text, parse_architecture(text, name)
 
 
-def _layers(
+def layers_of(
     contents: Contents, text: Call | Name | None, version: Version | None, size: int
 ) -> tuple[Layer, tuple[str, ...]]:
+    """The model of a file, put together with its architecture, and what of the file was left alone.
+
+    Raises:
+        ModelError: VF2012 when there are arrays alone, and what choosing, reading and comparing raise.
+    """
     chosen = choose(contents)
     value = chosen.value
     if not chosen.whole:
@@ -187,7 +200,7 @@ def _build(layer: Layer, version: Version | None, input_shape: InputShape | None
         return _emitted(layer, _shapes(input_shape), dtype, version)
     found = wanted(layer)
     if found is None:
-        raise _no_shape("the layers do not tell the shape of the input", None)
+        raise _no_shape("the layers do not tell the shape of the input", None, layer)
     failure: ModelError | None = None
     for shapes in candidates(found):
         try:
@@ -201,17 +214,18 @@ def _build(layer: Layer, version: Version | None, input_shape: InputShape | None
             if error.code not in ("VF2101", "VF2008", "VF2010") or found.shapes:
                 raise
             failure = failure or error
-    raise _no_shape("no square image up to 512 x 512 fits the layers", failure)
+    raise _no_shape("no square image up to 512 x 512 fits the layers", failure, layer)
 
 
-def _no_shape(message: str, cause: ModelError | None) -> ModelError:
+def _no_shape(message: str, cause: ModelError | None, layer: Layer) -> ModelError:
+    expected, example = _SHAPE_WORDS.get(first_kind(layer), _SHAPE_WORDS["Conv"])
     why = "" if cause is None else f"; the largest fails: {cause.message}"
     return ModelError(
         "VF2013",
         message + why,
         place=None if cause is None else cause.place,
-        expected="the shape of one input, (channels, height, width) for an image",
-        remedy="give it: `--input-shape 3,32,32`, or `input_shape = (3, 32, 32)` in Python",
+        expected=f"the shape of one input, {expected}",
+        remedy=f"give it: `--input-shape {example}`, or `input_shape` in Python",
     )
 
 

@@ -101,6 +101,8 @@ def untrusted(kind: JuliaType | str, place: str) -> ModelError:
         what = f"the function {name.replace('#', '')}, which is not one that a network may call here"
     elif name.startswith("Main."):
         what = f"the type {name}, made by the script that saved the model"
+    elif is_code(name):
+        what = f"code of Julia (the type {name})"
     else:
         what = f"the type {name}, which is not a layer that can be read"
     return ModelError(
