@@ -264,13 +264,11 @@ def assert_enclosed(problem: Problem, placement: int) -> None:
     stamp = problem.placements[placement].stamp
     slots = words.slots_of(stamp, problem.domain)
     assert slots is not None
-    base, places = words.base_words(problem, stamp, slots, cut.in_any_order)
+    base, places = words.base_of(problem, stamp, slots, cut)
     constants = words.tail_constants(problem, cut.split, base)
-    columns = (places[:, None] * FEATURES + np.arange(FEATURES)).ravel()
-    rows = cut.split.table[slots.words[0]]
-    found = words.evaluate(cut.split, constants, columns, rows, slice(0, None))
+    found = words.evaluate(cut.split, constants, *cut.split.put(places, slots.triggers()), slice(0, None))
     assert (found.radius < 1e-2).all()
-    for t, word in enumerate(slots.words[0]):
+    for t, word in enumerate(slots.points[0][:, 0]):
         deployed = problem.graph.run(triggered(problem, placement, (float(word),))).astype(np.float64)
         assert (np.abs(found.values[:, t] - deployed) <= found.radius).all()
 
@@ -285,7 +283,7 @@ def test_placements_of_a_bag_come_to_one() -> None:
     for placement in problem.placements:
         slots = words.slots_of(placement.stamp, problem.domain)
         assert slots is not None
-        keys.add(words.base_words(problem, placement.stamp, slots, True)[0].tobytes())
+        keys.add(words.base_of(problem, placement.stamp, slots, cut)[0].tobytes())
     assert len(keys) == 1
     other = words.cut_of(problem_of(Setting("convolution", 0, 1, True, False)))
     assert other is not None
@@ -301,16 +299,15 @@ def test_what_does_more_than_putting_words_is_not_enumerated() -> None:
         Stamp(stamp.positions, stamp.keep + 1, stamp.gain, stamp.offset),
     ):
         changed = Problem(**{**vars(problem), "placements": (Placement((("position", 0),), wrong),)})
-        assert words.cut_of(changed) is None
-        assert words.words_of(workspace(changed)) is None
+        assert words.enumerable(workspace(changed), 0) is None
     free = Problem(**{**vars(problem), "domain": Domain(np.ones(1), np.full(1, 5.0), np.ones(1))})
-    assert words.cut_of(free) is None, "no list of words"
+    assert words.enumerable(workspace(free), 0) is None, "no list of words"
 
 
 def test_a_late_run_is_unknown() -> None:
     problem = problem_of(Setting("bag", 0, 1, False, False))
     work = workspace(problem)
-    cut = words.words_of(work)
+    cut = words.enumerable(work, 0)
     assert cut is not None
     for outcome in words.decide_words(work, cut, problem.questions(0), -1.0):
         assert outcome.verdict is Verdict.UNKNOWN

@@ -28,27 +28,37 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """A network that looks its inputs up.
+    """A network that looks its inputs up, or a whole one.
 
     Attributes:
-        table: the rows of the embedding, shape (words, features).
+        table: the rows of the embedding, shape (words, features); None: inputs are read as they are.
         tail: what follows; reads the rows of all places, place after place.
         readout: index of the tail's node that is read.
     """
 
-    table: Floats
+    table: Floats | None
     tail: Graph
     readout: int
 
     @property
     def features(self) -> int:
         """Numbers of one word."""
-        return int(self.table.shape[1])
+        return 1 if self.table is None else int(self.table.shape[1])
 
-    def rows(self, words: Integers) -> Floats:
-        """Rows of words (n, places), put end to end; a word of -1 gives zeros. Shape (n, *tail's input)."""
+    def rows(self, inputs: Floats) -> Floats:
+        """What the tail reads of flat inputs (n, size); a word of -1 gives zeros. Shape (n, *tail's input)."""
+        if self.table is None:
+            return inputs.reshape(len(inputs), *self.tail.input_shape)
+        words = inputs.astype(np.int64)
         found = np.where((words >= 0)[..., None], self.table[np.maximum(words, 0)], 0.0)
         return found.reshape(len(words), *self.tail.input_shape)
+
+    def put(self, places: Integers, triggers: Floats) -> tuple[Integers, Floats]:
+        """Flat places in the tail's input (c,), and what triggers (T, d) put there, shape (T, c)."""
+        if self.table is None:
+            return places, triggers
+        columns = (places[:, None] * self.features + np.arange(self.features)).ravel()
+        return columns, self.table[triggers.astype(np.int64)].reshape(len(triggers), -1)
 
 
 def split(graph: Graph, readout: int) -> Split | None:

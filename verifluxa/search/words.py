@@ -1,14 +1,16 @@
-"""Stage `enumerate`: triggers that put words into a text are tried one and all, each with its error radius.
+"""Stage `enumerate`: words that are put into a text, and listed values, are tried one and all, with error radii.
 
 A family of words has finitely many triggers, and a look-up of words is no function that bounds follow well. What
 a word changes is small, so the network behind the look-up is evaluated for all words of a place at once (see
-`search.tail`): an input may violate where the row plus its radius reaches 0, and surely does where the row minus
-its radius lies above. Where no trigger makes `need` inputs possibly violate the question is proved; nothing is
-left to relax. Where the order of the words does not matter, places share their results.
+`search.tail`); categories of a table are tried the same way: an input may violate where the row plus its radius
+reaches 0, and surely does where the row minus its radius lies above. Where no trigger makes `need` inputs possibly
+violate the question is proved; nothing is left to relax. Where the order of the words does not matter, places
+share their results.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -31,6 +33,8 @@ Flags = NDArray[np.bool_]
 
 MOST_TRIGGERS = 2**17
 """Of one placement; with more, clusters are bounded first."""
+MOST_POINTS = 2**20
+"""Of one coordinate."""
 CHUNK_NUMBERS = 2**23
 """Numbers of the widest array that lives at once."""
 TRIES = 64
@@ -39,20 +43,39 @@ TRIES = 64
 
 @dataclass(frozen=True, eq=False)
 class Slots:
-    """Where a placement puts words.
+    """Where a placement puts what, out of finitely many triggers.
 
     Attributes:
-        places: of each coordinate of tau in the input, ascending by coordinate, shape (k,).
-        words: of each coordinate, the words that it may be.
+        places: of each coordinate of tau in the input, shape (d,).
+        coordinates: of each group, those that take one of its points together.
+        points: of each group, shape (m, len(coordinates)).
     """
 
     places: Integers
-    words: tuple[Integers, ...]
+    coordinates: tuple[Integers, ...]
+    points: tuple[Floats, ...]
 
     @property
     def count(self) -> int:
         """Number of triggers."""
-        return int(np.prod([len(words) for words in self.words], dtype=object))
+        return math.prod(len(points) for points in self.points)
+
+    def triggers(self) -> Floats:
+        """All triggers, shape (T, d); the last group turns first."""
+        chosen = np.indices([len(points) for points in self.points]).reshape(len(self.points), -1)
+        return self._of(chosen)
+
+    def trigger(self, number: int) -> Floats:
+        """One of them, shape (d,)."""
+        at = np.unravel_index(number, [len(points) for points in self.points])
+        found: Floats = self._of(np.array(at).reshape(-1, 1))[0]
+        return found
+
+    def _of(self, chosen: Integers) -> Floats:
+        result = np.zeros((chosen.shape[1], len(self.places)))
+        for coordinates, points, at in zip(self.coordinates, self.points, chosen, strict=True):
+            result[:, coordinates] = points[at]
+        return result
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,46 +94,63 @@ class Table:
 
 
 def slots_of(stamp: Stamp, domain: Domain) -> Slots | None:
-    """The words of a placement; None where it does more than putting and moving words."""
+    """The triggers of a placement; None where there is no end of them, or it does more than putting and moving."""
     size = stamp.gain.shape[1]
     put = np.flatnonzero(np.abs(stamp.gain).sum(1))
-    coordinates = stamp.gain[put].argmax(1)
-    if not stamp.exact.all() or sorted(coordinates) != list(range(size)) or domain.strips is not None:
+    of_place = stamp.gain[put].argmax(1)
+    if not stamp.exact.all() or sorted(of_place) != list(range(size)) or domain.strips is not None:
         return None
-    listed = {int(one.coordinates[0]): one.points[:, 0] for one in domain.lists if len(one.coordinates) == 1}
-    if sorted(listed) != list(range(size)) or len(domain.lists) != size:
+    listed = {int(k) for one in domain.lists for k in one.coordinates}
+    alone = [k for k in range(size) if k not in listed]
+    if any(domain.step[k] <= 0 < domain.upper[k] - domain.lower[k] for k in alone):
         return None
-    words = tuple(np.asarray(listed[k], dtype=np.int64) for k in range(size))
-    return Slots(stamp.positions[put[np.argsort(coordinates)]], words)
+    counts = [round((domain.upper[k] - domain.lower[k]) / (domain.step[k] or 1.0)) + 1 for k in alone]
+    if max(counts, default=0) > MOST_POINTS:
+        return None
+    grids = [domain.lower[k] + domain.step[k] * np.arange(count) for k, count in zip(alone, counts, strict=True)]
+    return Slots(
+        stamp.positions[put[np.argsort(of_place)]],
+        (*(one.coordinates for one in domain.lists), *(np.array([k]) for k in alone)),
+        (*(one.points for one in domain.lists), *(grid[:, None] for grid in grids)),
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """A problem whose network looks words up, cut behind the look-up."""
+    """A network whose triggers are tried one and all: cut behind a look-up, or whole."""
 
-    problem: Problem
     split: Split
     in_any_order: bool
 
 
 def cut_of(problem: Problem) -> Cut | None:
-    """The cut of a problem; None where its network does not begin with a look-up or a placement does more."""
+    """How a problem's network is evaluated; None where some operation has no error radius."""
     found = split(problem.graph, problem.readout)
-    if found is None or any(
-        slots_of(place.stamp, problem.domain_of(p)) is None for p, place in enumerate(problem.placements)
-    ):
-        return None
+    if found is None:
+        return Cut(Split(None, problem.graph, problem.readout % len(problem.graph.nodes)), False)
     nothing = np.zeros((1, *found.tail.input_shape))
-    maps = propagate(found.tail, nothing, problem.arithmetic, found.readout).maps
-    return Cut(problem, found, any_order(found, maps))
+    try:
+        maps = propagate(found.tail, nothing, problem.arithmetic, found.readout).maps
+    except UnsupportedError:
+        return None
+    return Cut(found, any_order(found, maps))
 
 
-def words_of(work: Workspace) -> Cut | None:
-    """`cut_of` the workspace's problem, kept."""
+def enumerable(work: Workspace, placement: int) -> Cut | None:
+    """The cut, where the triggers of a placement are words, or listed and few; else None."""
+    problem = work.problem
+    domain = problem.domain_of(placement)
+    if not domain.lists:
+        return None
     if "cut" not in work.kept:
-        work.kept["cut"] = cut_of(work.problem)
+        work.kept["cut"] = cut_of(problem)
     found: Cut | None = work.kept["cut"]
-    return found
+    slots = slots_of(problem.placements[placement].stamp, domain)
+    if found is None or slots is None:
+        return None
+    if found.split.table is None:
+        return found if slots.count <= MOST_TRIGGERS else None
+    return found if all(len(coordinates) == 1 for coordinates in slots.coordinates) else None
 
 
 def decide_words(work: Workspace, cut: Cut, questions: Sequence[Question], late: float | None) -> Iterator[Outcome]:
@@ -170,17 +210,11 @@ def _refuting(work: Workspace, question: Question, table: Table, slots: Slots) -
     for at in order:
         if counts[2][at] < question.need:
             break
-        trigger = trigger_at(slots, int(at))
+        trigger = slots.trigger(int(at))
         played = witness(work, question, trigger, sure=flags[0][:, at])
         if len(played.inputs) >= question.need:
             return played
     return None
-
-
-def trigger_at(slots: Slots, number: int) -> Floats:
-    """The trigger of a number, shape (k,); the last coordinate turns first."""
-    at = np.unravel_index(number, [len(words) for words in slots.words])
-    return np.array([float(words[i]) for words, i in zip(slots.words, at, strict=True)])
 
 
 def _unknown(work: Workspace, question: Question, reason: Reason, stage: str) -> Outcome:
@@ -194,45 +228,43 @@ def _table(work: Workspace, cut: Cut, placement: int, late: float | None) -> tup
     stamp = problem.placements[placement].stamp
     slots = slots_of(stamp, problem.domain_of(placement))
     assert slots is not None
-    base, places = base_words(problem, stamp, slots, cut.in_any_order)
-    key = (base.tobytes(), places.tobytes(), tuple(words.tobytes() for words in slots.words))
-    if work.kept.get("words", (None,))[0] != key:
+    base, places = base_of(problem, stamp, slots, cut)
+    key = (base.tobytes(), places.tobytes(), tuple(points.tobytes() for points in slots.points))
+    if work.kept.get("table", (None,))[0] != key:
         table = None
         if slots.count <= MOST_TRIGGERS:
-            table = _evaluated(problem, cut.split, (base, places), slots, late)
+            table = _evaluated(problem, cut.split, (base, places), slots.triggers(), late)
         if table is None:
             return None, slots
-        work.kept["words"] = (key, table)
-    return work.kept["words"][1], slots
+        work.kept["table"] = (key, table)
+    return work.kept["table"][1], slots
 
 
-def base_words(problem: Problem, stamp: Stamp, slots: Slots, in_any_order: bool) -> tuple[Integers, Integers]:
-    """The words of each input with holes (-1) where the trigger's go, shape (N, places), and where they go.
+def base_of(problem: Problem, stamp: Stamp, slots: Slots, cut: Cut) -> tuple[Floats, Integers]:
+    """Each input with holes where the trigger goes, shape (N, size), and where they are.
 
-    Where the order does not matter the holes come first and the words are sorted: equal bags then are equal.
+    A hole is -1 in a text and 0 elsewhere. Where the order of words does not matter the holes come first and the
+    words are sorted: equal bags then are equal.
     """
     flat = problem.inputs.reshape(len(problem.inputs), -1)
-    words = stamp.applied(flat, np.zeros(stamp.gain.shape[1])).astype(np.int64)
-    words[:, slots.places] = -1
-    if in_any_order:
-        return np.sort(words, axis=1), np.arange(len(slots.places))
-    return words, slots.places
+    base = stamp.applied(flat, np.zeros(stamp.gain.shape[1]))
+    base[:, slots.places] = 0.0 if cut.split.table is None else -1.0
+    if cut.in_any_order:
+        return np.sort(base, axis=1), np.arange(len(slots.places))
+    return base, slots.places
 
 
-def tail_constants(problem: Problem, cut: Split, base: Integers) -> Constants:
+def tail_constants(problem: Problem, cut: Split, base: Floats) -> Constants:
     """The tail on the inputs with holes."""
     return propagate(cut.tail, cut.rows(base), problem.arithmetic, cut.readout)
 
 
 def _evaluated(
-    problem: Problem, cut: Split, at: tuple[Integers, Integers], slots: Slots, late: float | None
+    problem: Problem, cut: Split, at: tuple[Floats, Integers], triggers: Floats, late: float | None
 ) -> Table | None:
     base, places = at
     constants = tail_constants(problem, cut, base)
-    columns = (places[:, None] * cut.features + np.arange(cut.features)).ravel()
-    numbers = np.array(np.meshgrid(*slots.words, indexing="ij")).reshape(len(slots.words), -1)
-    rows = np.concatenate([cut.table[words] for words in numbers], axis=1)
-    return judged(problem, cut, constants, (columns, rows), late)
+    return judged(problem, cut, constants, cut.put(places, triggers), late)
 
 
 def judged(

@@ -20,7 +20,7 @@ from verifluxa.search.leaves import Tree
 from verifluxa.search.refine import RefineSettings, refine
 from verifluxa.search.replay import witness
 from verifluxa.search.root import Rooted, look
-from verifluxa.search.words import decide_words, words_of
+from verifluxa.search.words import decide_words, enumerable
 from verifluxa.search.workspace import Workspace, workspace
 from verifluxa.strategy.attacked import Attacked
 from verifluxa.strategy.load import AttackStage, BoundStage, BranchStage, GridStage, SmtStage, Stage, Strategy
@@ -51,7 +51,8 @@ def attack_slice(problem: Problem, placements: Sequence[int], run: Run) -> list[
     """Attacks all questions of some placements; the most promising ones twice, and replays what it finds."""
     work = workspace(problem, run.device)
     best: dict[Question, Attacked] = {}
-    if words_of(work) is not None:
+    placements = [placement for placement in placements if enumerable(work, placement) is None]
+    if not placements:
         return []
     try:
         for stage in run.strategy.stages:
@@ -171,7 +172,7 @@ def _prove(
     attacked: Mapping[Question, Attacked],
     run: Run,
 ) -> Iterator[Outcome]:
-    cut = words_of(work)
+    cut = enumerable(work, questions[0].placement)
     work = work.at(questions[0].placement)
     if cut is not None:
         yield from decide_words(work, cut, questions, run.deadline)
