@@ -28,7 +28,14 @@ def _cases() -> list[Case]:
     """One file of each model: the others hold the same network."""
     layers = [case for name in index("layers") for case in files(ROOT / "layers" / name, NEWEST)[:1]]
     folders = [folder for part in ("mnist", "examples", "jld2-0.6.5") for folder in sorted((ROOT / part).iterdir())]
-    return layers + [files(folder, NEWEST)[0] for folder in folders if folder.is_dir() and files(folder, NEWEST)]
+    newer = [files(folder, NEWEST)[0] for folder in folders if folder.is_dir() and files(folder, NEWEST)]
+    old = [
+        files(folder, version)[0]
+        for version in ("0.12.1", "0.13.4")
+        for folder in sorted(next((ROOT / "old").glob(f"flux-{version}*")).iterdir())
+        if folder.is_dir()
+    ]
+    return layers + newer + old
 
 
 def _lifted(case: Case) -> tuple[Graph, list[Any]] | None:
@@ -44,7 +51,7 @@ LIFTED = [case for case in _cases() if _lifted(case) is not None]
 
 
 def test_most_fixtures_lift() -> None:
-    assert len(LIFTED) > 90
+    assert len(LIFTED) >= 131
 
 
 @pytest.mark.parametrize("case", LIFTED, ids=str)

@@ -185,7 +185,11 @@ def _embedding(writer: _Writer, op: ops.Embedding, inputs: list[str], _: _Shapes
     return writer.add("Gather", writer.constant(op.weight), words, axis=0)
 
 
-def _normalise(writer: _Writer, op: ops.Normalise, inputs: list[str], _: _Shapes) -> str:
+def _normalise(writer: _Writer, op: ops.Normalise, inputs: list[str], shapes: _Shapes) -> str:
+    if not op.by_deviation and np.float32(op.epsilon) == op.epsilon:
+        # The attribute holds a float32.
+        ones = writer.constant(np.ones(shapes[0][-op.axes :]))
+        return writer.add("LayerNormalization", inputs[0], ones, axis=-op.axes, epsilon=float(op.epsilon))
     axes = list(range(-op.axes, 0))
     shifted = writer.add("Sub", inputs[0], writer.add("ReduceMean", inputs[0], axes=axes))
     variance = writer.add("ReduceMean", writer.add("Mul", shifted, shifted), axes=axes)
@@ -247,7 +251,9 @@ def _gelu(writer: _Writer, x: str, _: float) -> str:
 
 
 def _celu(writer: _Writer, x: str, alpha: float) -> str:
-    """`max(0, x) + min(0, alpha (exp(x / alpha) - 1))`, by Elu, which runtimes have in both float types."""
+    """`max(0, x) + min(0, alpha (exp(x / alpha) - 1))`; in float64 by Elu, which runtimes have in both float types."""
+    if writer.dtype == np.float32 and np.float32(alpha) == alpha:
+        return writer.add("Celu", x, alpha=float(alpha))
     divisor = writer.constant(alpha)
     scaled = writer.add("Elu", writer.add("Div", x, divisor), alpha=1.0)
     negative = writer.add("Mul", scaled, divisor)
@@ -264,6 +270,8 @@ def _logcosh(writer: _Writer, x: str, _: float) -> str:
 
 
 def _trelu(writer: _Writer, x: str, threshold: float) -> str:
+    if writer.dtype == np.float32 and np.float32(threshold) == threshold:
+        return writer.add("ThresholdedRelu", x, alpha=float(threshold))
     below = writer.add("LessOrEqual", x, writer.constant(threshold))
     return writer.add("Where", below, writer.constant(0.0), x)
 

@@ -170,6 +170,21 @@ def _batch_normalization(walk: Walk, node: OnnxNode) -> int:
     return walk.add(node, ops.Shift(shift), walk.add(node, ops.Scale(scale), value))
 
 
+def _layer_normalization(walk: Walk, node: OnnxNode) -> int:
+    """`(x - mean) / sqrt(variance + epsilon) * scale + shift`, of the axes from `axis` on, each sample by itself."""
+    allow(node, axis=None, epsilon=None, stash_type=(1,))
+    value = walk.value(node)
+    axes = len(walk.shapes[value]) - _axis(walk, node, -1)
+    epsilon = float(walk.scalar(walk.number(node, "epsilon", 1e-5)))
+    if epsilon < 0:
+        raise refused(node, f"its epsilon is {epsilon}")
+    result = walk.add(node, ops.Normalise(axes, epsilon), value)
+    scale, shift = _aligned(walk, node, 1, walk.shapes[value]), walk.floats(node, 2)
+    if not np.all(scale == 1):
+        result = walk.add(node, ops.Scale(scale), result)
+    return result if shift is None else walk.add(node, ops.Shift(shift), result)
+
+
 def _flatten(walk: Walk, node: OnnxNode) -> int:
     allow(node, axis=(1,))
     return walk.add(node, ops.Reshape((-1,)), walk.value(node))
@@ -339,6 +354,7 @@ OPERATORS: dict[str, Operator] = {
     "GlobalMaxPool": _global_pool,
     "HardSigmoid": _hard_sigmoid,
     "Identity": _same,
+    "LayerNormalization": _layer_normalization,
     "LeakyRelu": _function("leakyrelu", "alpha", 0.01),
     "LogSoftmax": _softmax,
     "MatMul": _matmul,
