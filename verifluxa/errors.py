@@ -102,6 +102,12 @@ class CertificateError(VerifluxaError):
     exit_code = 1
 
 
+class GateError(VerifluxaError):
+    """VF6xxx: a reason why the release gate denies, or why a policy, log or registry is refused."""
+
+    exit_code = 1
+
+
 class UnsupportedError(VerifluxaError):
     """VF7xxx: the engine has no sound answer for this; becomes unknown(unsupported)."""
 

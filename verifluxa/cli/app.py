@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from verifluxa.cli import cert_commands, model_commands, spec_commands
+from verifluxa.cli import cert_commands, gate_commands, model_commands, spec_commands
 from verifluxa.cli.explain_command import explain
 from verifluxa.cli.replay_command import replay
 from verifluxa.cli.run_commands import resume, watch
@@ -32,6 +32,8 @@ def build_app() -> typer.Typer:
     app.command()(replay)
     app.command()(explain)
     app.add_typer(cert_commands.group(), name="cert")
+    app.add_typer(gate_commands.group(), name="gate")
+    app.add_typer(gate_commands.group(), name="gate")
     return app
 
 

@@ -1,0 +1,237 @@
+"""`verifluxa gate`: decide about a promotion, carry it out, audit what is live."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from verifluxa.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from verifluxa.gate.case import Decision
+    from verifluxa.gate.registry import Registry
+
+Policy = Annotated[Path, typer.Option("--policy", metavar="FILE", help="The policy; its keys lie beside it.")]
+Certificates = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--certificate", metavar="CERT", help="certificate.dsse.json; the first one counts, others may contradict."
+    ),
+]
+OverrideFile = Annotated[
+    Path | None, typer.Option("--override", metavar="FILE", help="A signed break-glass statement.")
+]
+Format = Annotated[str, typer.Option("--format", metavar="F", help="text, json, junit or sarif.")]
+Root = Annotated[
+    str | None,
+    typer.Option("--registry", metavar="WHERE", help="MLflow's address, or the folder of folder:/ and oci:/."),
+]
+
+
+def group() -> typer.Typer:
+    """The commands of the group."""
+    app = typer.Typer(
+        help="The release gate: only certified models get through. Exit 0 permitted, 1 denied for whatever reason.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+    )
+    for command in (decide, promote, audit, policy, override, register):
+        app.command()(command)
+    return app
+
+
+def decide(  # noqa: PLR0913, PLR0917 - typer reads the options from the signature
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The model's files, and nothing else.")],
+    policy: Policy,
+    resource: Annotated[str, typer.Option("--resource", metavar="URI", help="models:/NAME/VERSION@ALIAS.")],
+    certificate: Certificates = None,
+    override: OverrideFile = None,
+    accepted: Annotated[
+        Path | None, typer.Option("--accepted", metavar="FILE", help="List of accepted files, for Julia.")
+    ] = None,
+    format_: Format = "text",
+) -> int:
+    """Decides whether the files in a folder may be promoted, and records it."""
+    from verifluxa.gate.manifest import manifest
+    from verifluxa.gate.reference import parse_reference
+    from verifluxa.gate.run import Ask, judge
+
+    ask = Ask(parse_reference(resource), folder, tuple(certificate or ()), override)
+    chosen = _format(format_)
+    decision = judge(policy, ask)
+    if decision.permitted and accepted is not None:
+        _write(accepted, manifest(decision))
+    return _present([decision], chosen, "decide")
+
+
+def promote(  # noqa: PLR0913, PLR0917
+    resource: Annotated[str, typer.Argument(metavar="VERSION", help="models:/NAME/VERSION (or folder:/, oci:/).")],
+    policy: Policy,
+    alias: Annotated[str | None, typer.Option("--alias", help="The alias that is to point to it.")] = None,
+    stage: Annotated[str | None, typer.Option("--stage", help="The stage of MLflow, in place of an alias.")] = None,
+    registry: Root = None,
+    certificate: Certificates = None,
+    override: OverrideFile = None,
+    format_: Format = "text",
+) -> int:
+    """Lets an alias point to a version, if the policy permits it. Without --certificate the stored one is used."""
+    from verifluxa.gate import promote as promoting
+    from verifluxa.gate.reference import STAGE, parse_reference
+
+    if (alias is None) == (stage is None):
+        raise UsageError("VF4501", "give --alias or --stage", expected="one of the two", remedy="--alias production")
+    reference = parse_reference(f"{resource}@{alias if stage is None else STAGE + stage}")
+    chosen = _format(format_)
+    papers = promoting.Papers(tuple(certificate or ()), override)
+    decision = promoting.promote(policy, open_registry(reference.scheme, registry), reference, papers)
+    return _present([decision], chosen, "promote")
+
+
+def audit(  # noqa: PLR0913, PLR0917
+    policy: Policy,
+    registry: Root = None,
+    scheme: Annotated[str, typer.Option("--scheme", help="models, folder or oci.")] = "models",
+    recheck: Annotated[bool, typer.Option("--recheck", help="Recompute proofs, as the policy says.")] = False,
+    head: Annotated[
+        str | None, typer.Option("--head", metavar="DIGEST", help="A head of the log that was kept elsewhere.")
+    ] = None,
+    format_: Format = "text",
+) -> int:
+    """Decides again about every live version, and verifies the log. Exit 1 when anything no longer passes."""
+    from verifluxa.cli.output import print_words
+    from verifluxa.gate import promote as promoting
+    from verifluxa.gate.log import check_contains, read_log
+    from verifluxa.gate.policy import load_policy
+
+    chosen = _format(format_)
+    log = load_policy(policy).log
+    if head is not None:
+        check_contains(log, head)
+    decisions = promoting.audit(policy, open_registry(scheme, registry), recheck)
+    if chosen == "text":
+        failed = len(promoting.failures(decisions))
+        print_words([f"{len(decisions)} live versions, {failed} no longer pass; head of the log {read_log(log).head}"])
+    return _present(decisions, chosen, "audit")
+
+
+def policy(
+    certificate: Annotated[Path, typer.Argument(metavar="CERT", help="A certificate that you have read and accept.")],
+    key: Annotated[list[Path], typer.Option("--key", metavar="PUB", help="A public key, beside the policy.")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="FILE", help="The policy; stdout by default.")
+    ] = None,
+) -> int:
+    """Writes a first policy that demands what a certificate proves. Read it before you rely on it."""
+    from verifluxa.certificate.load import load_statement
+    from verifluxa.cli.output import emit
+    from verifluxa.gate.write_policy import policy_text
+
+    statement, _ = load_statement(certificate)
+    text = policy_text(statement, [path.name for path in key], datetime.now(UTC))
+    if out is None:
+        emit(text)
+    else:
+        _write(out, text.encode())
+    return 0
+
+
+def override(  # noqa: PLR0913, PLR0917
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The model's files.")],
+    policy: Policy,
+    resource: Annotated[str, typer.Option("--resource", metavar="URI", help="models:/NAME/VERSION@ALIAS.")],
+    key: Annotated[list[Path], typer.Option("--key", metavar="KEY", help="A private key of the policy's [override].")],
+    reason: Annotated[str, typer.Option("--reason", help="Why, in a sentence; it is recorded.")],
+    hours: Annotated[int, typer.Option(min=1, help="Valid for so many hours.")] = 4,
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="The statement.")] = Path(
+        "override.dsse.json"
+    ),
+) -> int:
+    """Breaks the glass: signs a statement that lets one promotion pass for some hours despite a denial."""
+    from verifluxa.certificate.keys import load_private_key
+    from verifluxa.gate.files import measure
+    from verifluxa.gate.override import Waiver, sign_override
+    from verifluxa.gate.policy import load_policy
+    from verifluxa.gate.reference import parse_reference
+
+    files = measure(folder)
+    if files.problems:
+        raise files.problems[0]
+    now = datetime.now(UTC).replace(microsecond=0)
+    reference = str(parse_reference(resource))
+    waiver = Waiver(reference, files.digests, load_policy(policy).sha256, reason, now, now + timedelta(hours=hours))
+    _write(out, sign_override(waiver, [load_private_key(path) for path in key]))
+    return 0
+
+
+def register(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The model's files, and nothing else.")],
+    name: Annotated[str, typer.Option("--name", help="Of the model.")],
+    registry: Annotated[str, typer.Option("--registry", metavar="FOLDER", help="The registry's folder.")],
+    scheme: Annotated[str, typer.Option("--scheme", help="folder or oci.")] = "folder",
+) -> int:
+    """Registers a folder of files as the next version in a folder registry or an OCI layout."""
+    from verifluxa.cli.output import emit
+    from verifluxa.gate.folder_registry import FolderRegistry
+    from verifluxa.gate.oci_registry import OciRegistry
+
+    where = OciRegistry(Path(registry)) if scheme == "oci" else FolderRegistry(Path(registry))
+    emit(str(where.add(name, folder)))
+    return 0
+
+
+def open_registry(scheme: str, where: str | None) -> Registry:
+    """The registry of a scheme.
+
+    Raises:
+        UsageError: VF4501 for another scheme, or a folder that is not named.
+    """
+    if scheme == "models":
+        from verifluxa.gate.mlflow_plugin.client import MlflowRegistry
+
+        return MlflowRegistry(where)
+    if scheme not in ("folder", "oci") or where is None:
+        raise UsageError(
+            "VF4501",
+            f"no registry is named for {scheme}:/",
+            expected="models:/ (MLflow), or folder:/ and oci:/ with --registry FOLDER",
+            remedy="give --registry",
+        )
+    from verifluxa.gate.folder_registry import FolderRegistry
+    from verifluxa.gate.oci_registry import OciRegistry
+
+    return OciRegistry(Path(where)) if scheme == "oci" else FolderRegistry(Path(where))
+
+
+def _present(decisions: Sequence[Decision], chosen: str, action: str) -> int:
+    from verifluxa.cli.output import emit, print_words
+    from verifluxa.gate.render import Format as Formats
+    from verifluxa.gate.render import rendered
+
+    text = rendered(decisions, Formats(chosen), action)
+    if chosen == "text":
+        print_words(text.splitlines())
+    else:
+        emit(text)
+    return 0 if all(item.permitted for item in decisions) else 1
+
+
+def _format(chosen: str) -> str:
+    from verifluxa.gate.render import Format as Formats
+
+    if chosen not in list(Formats):
+        raise UsageError("VF4501", f"--format {chosen} is none", expected="one of " + ", ".join(Formats))
+    return chosen
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise UsageError(
+            "VF4501", f"the file cannot be written: {error.strerror}", place=str(path), expected="a folder that exists"
+        ) from error

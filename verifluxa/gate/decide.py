@@ -1,0 +1,208 @@
+"""The decision: a pure function of the policy and the case. It denies for every reason that it finds, and lists all.
+
+Order (design of the certificate): the envelope is read strictly, payload type, signatures with the policy's keys and
+threshold; only then the payload is parsed; statement type, times, files, promotion, verifier, properties, recheck,
+revocation, history.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from verifluxa.certificate.dsse import verify_envelope
+from verifluxa.certificate.envelope import parse_envelope
+from verifluxa.certificate.keys import key_id
+from verifluxa.certificate.parse import parse_statement
+from verifluxa.certificate.statement import Statement
+from verifluxa.errors import CertificateError, GateError, VerifluxaError
+from verifluxa.gate.case import Case, Decision
+from verifluxa.gate.demands import check_properties, check_recheck, check_tool
+from verifluxa.gate.freshness import check_clock, check_history, check_policy_time, check_times
+from verifluxa.gate.override import check_override
+from verifluxa.gate.policy import Policy
+from verifluxa.gate.subjects import check_subjects
+from verifluxa.verdict import Verdict
+
+MOST_CERTIFICATES = 16
+NONE = "none"
+
+
+@dataclass(frozen=True)
+class Signed:
+    """A certificate whose signatures hold: its statement, the digest of its payload, the keys that signed."""
+
+    statement: Statement
+    digest: str
+    keys: tuple[str, ...]
+
+
+def decide(policy: Policy, case: Case) -> Decision:
+    """Decides one promotion.
+
+    Args:
+        policy: what the registry owner demands.
+        case: the certificates, files, time and history.
+
+    Returns:
+        A decision with every reason against the promotion. Whatever is wrong with the documents is a reason, never an
+        exception.
+    """
+    firm = [*check_policy_time(policy, case.now), *check_clock(case), *case.files.problems]
+    signed, reasons = _signed(policy, case)
+    first = signed[0] if signed else None
+    if first is not None:
+        reasons += _judge(policy, case, first)
+        reasons += _disagreement(policy, case, signed)
+    decision = Decision(
+        permitted=not firm and not reasons,
+        reasons=(*firm, *reasons),
+        reference=case.reference,
+        now=case.now,
+        policy=policy.sha256,
+        certificate=first.digest if first else NONE,
+        time_verified=first.statement.time_verified if first else None,
+        keys=first.keys if first else (),
+        files=case.files.digests,
+        verdicts={item.digest: item.verdict.value for one in reversed(signed) for item in one.statement.properties},
+    )
+    return decision if decision.permitted or case.override is None else _overridden(policy, case, decision, bool(firm))
+
+
+def denied(case: Case, reason: VerifluxaError, policy: str = NONE) -> Decision:
+    """The decision where there is no policy, or an error kept the gate from deciding."""
+    return Decision(False, (reason,), case.reference, case.now, policy, NONE, None, (), case.files.digests, {})
+
+
+def _signed(policy: Policy, case: Case) -> tuple[list[Signed], list[VerifluxaError]]:
+    """The certificates whose signatures hold; one that does not count is a reason, wherever it stands."""
+    if not case.certificates:
+        return [], [
+            GateError(
+                "VF6005",
+                "there is no certificate for this model",
+                place=str(case.reference),
+                expected="a signed certificate",
+                remedy="verify the model, sign its certificate for this promotion, and give it with --certificate",
+            )
+        ]
+    signed: list[Signed] = []
+    reasons: list[VerifluxaError] = []
+    for number, data in enumerate(case.certificates[:MOST_CERTIFICATES], 1):
+        try:
+            signed.append(_authentic(policy, data, f"certificate {number}"))
+        except CertificateError as error:
+            reasons.append(error)
+            if number == 1:
+                # Nothing that stands behind the first one may take its place.
+                return [], reasons
+    return signed, reasons
+
+
+def _authentic(policy: Policy, data: bytes, place: str) -> Signed:
+    envelope = parse_envelope(data, place)
+    keys = [key for key in policy.signers.keys if key_id(key) not in policy.revoked.keys]
+    try:
+        signers = verify_envelope(envelope, keys, policy.signers.threshold, place)
+    except CertificateError as error:
+        raise _revoked_signer(policy, error, envelope, place) from error
+    statement = parse_statement(envelope.payload, f"payload of {place}")
+    return Signed(statement, "sha256:" + hashlib.sha256(envelope.payload).hexdigest(), signers)
+
+
+def _revoked_signer(policy: Policy, error: CertificateError, envelope: object, place: str) -> CertificateError:
+    """Says so where the signature would hold with a key that was revoked."""
+    from verifluxa.certificate.envelope import Envelope
+
+    revoked = [key for key in policy.signers.keys if key_id(key) in policy.revoked.keys]
+    if error.code != "VF5024" or not revoked or not isinstance(envelope, Envelope):
+        return error
+    try:
+        verify_envelope(envelope, policy.signers.keys, policy.signers.threshold, place)
+    except CertificateError:
+        return error
+    return CertificateError(
+        "VF6062",
+        "a key that signed this was revoked",
+        place=place,
+        expected="signatures by keys that still count",
+        remedy="verify the model again and sign with a key that was not revoked",
+    )
+
+
+def _judge(policy: Policy, case: Case, signed: Signed) -> Iterator[VerifluxaError]:
+    statement = signed.statement
+    yield from check_times(policy, statement, case.now)
+    yield from check_subjects(statement, case.files)
+    yield from _promotion(policy, case, statement)
+    yield from check_tool(policy, statement)
+    yield from check_properties(policy, statement)
+    yield from check_recheck(policy, statement, case.rechecked)
+    yield from _revocation(policy, case, signed)
+    yield from check_history(case, statement, signed.digest)
+
+
+def _promotion(policy: Policy, case: Case, statement: Statement) -> Iterator[VerifluxaError]:
+    if statement.resource_uri != str(case.reference):
+        yield GateError(
+            "VF6030",
+            f"the certificate is for another promotion: {statement.resource_uri}",
+            expected=str(case.reference),
+            remedy=f"sign it for this one: verifluxa cert sign --resource {case.reference}",
+        )
+    if statement.policy not in ((policy.sha256,) if policy.bound else (policy.sha256, NONE)):
+        yield GateError(
+            "VF6061",
+            f"the certificate was signed under another policy: {statement.policy}",
+            expected=policy.sha256,
+            remedy="sign it anew: verifluxa cert sign --policy FILE",
+        )
+
+
+def _revocation(policy: Policy, case: Case, signed: Signed) -> Iterator[VerifluxaError]:
+    hit = [signed.digest] if signed.digest in policy.revoked.certificates else []
+    listed = {*case.files.digests.values(), *(item.sha256 for item in signed.statement.subjects)}
+    hit += sorted(listed & set(policy.revoked.files))
+    for digest in hit:
+        yield GateError(
+            "VF6060",
+            "the certificate or one of the files was revoked",
+            place=digest,
+            expected="nothing that is on the policy's list of revoked digests",
+            remedy="promote another version; the policy's owner knows why this one was revoked",
+        )
+
+
+def _disagreement(policy: Policy, case: Case, signed: list[Signed]) -> Iterator[VerifluxaError]:
+    """A trusted certificate, here or in the log, that found a trigger in these very files."""
+    subjects = {item.sha256 for item in signed[0].statement.subjects}
+    wanted = {item.property for item in policy.requirements}
+    found = {
+        item.digest
+        for other in signed[1:]
+        if {subject.sha256 for subject in other.statement.subjects} == subjects
+        for item in other.statement.properties
+        if item.verdict is Verdict.FALSIFIED
+    }
+    digest = case.files.digest
+    for entry in case.history.entries:
+        if entry.files == digest:
+            found |= {name for name, verdict in entry.verdicts.items() if verdict == Verdict.FALSIFIED}
+    for name in sorted(found & wanted):
+        yield GateError(
+            "VF6059",
+            "two certificates of these files disagree: another one shows a trigger",
+            place=name,
+            expected="no trusted certificate that falsifies what this one certifies",
+            remedy="do not promote it; replay the counterexample, and report the wrong certificate",
+        )
+
+
+def _overridden(policy: Policy, case: Case, decision: Decision, firm: bool) -> Decision:
+    """Breaks the glass: lets a denial pass that does not concern policy, clock or unreadable files."""
+    assert case.override is not None
+    accepted, reasons = check_override(policy, case, case.override)
+    if accepted is None or firm:
+        return replace(decision, reasons=(*decision.reasons, *reasons))
+    return replace(decision, permitted=True, override=accepted)

@@ -1,0 +1,129 @@
+"""The files of a model as they are: measured, or copied and measured in one pass. Plain files only."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from verifluxa.certificate.document import canonical_json
+from verifluxa.errors import GateError, VerifluxaError
+
+MOST_FILES = 1000
+PIECE = 2**20
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a model's folder holds.
+
+    Attributes:
+        digests: `sha256:...` of each file, by its path from the folder with `/`.
+        problems: what is there and is no plain file of the folder.
+    """
+
+    digests: Mapping[str, str]
+    problems: tuple[VerifluxaError, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """One digest of all names and digests."""
+        return files_digest(self.digests)
+
+
+@dataclass
+class _Walk:
+    """One pass over a folder; `into` gets the very bytes that were digested."""
+
+    folder: Path
+    into: Path | None
+    digests: dict[str, str] = field(default_factory=dict)
+    problems: list[VerifluxaError] = field(default_factory=list)
+
+
+def files_digest(digests: Mapping[str, str]) -> str:
+    """One digest of a set of files: of the canonical JSON of names and digests."""
+    return "sha256:" + hashlib.sha256(canonical_json(dict(digests))).hexdigest()
+
+
+def measure(folder: Path) -> Measured:
+    """Digests every file below a folder. A symlink, a pipe or anything unreadable is a problem, never followed."""
+    return _walk(folder, None)
+
+
+def take(folder: Path, into: Path) -> Measured:
+    """Copies a folder and digests the bytes that were copied, so that what was checked is what is used later.
+
+    Args:
+        folder: the model's files; nobody need be trusted not to change them meanwhile.
+        into: a new folder that only this process writes to.
+    """
+    into.mkdir(parents=True)
+    return _walk(folder, into)
+
+
+def _walk(folder: Path, into: Path | None) -> Measured:
+    walk = _Walk(folder, into)
+    try:
+        if stat.S_ISDIR(os.lstat(folder).st_mode):
+            _folder(walk, "")
+        else:
+            walk.problems.append(_no_plain_file(str(folder), "no folder, or a link to one"))
+    except OSError as error:
+        walk.problems.append(_no_plain_file(str(folder), error.strerror or str(error)))
+    return Measured(walk.digests, tuple(walk.problems))
+
+
+def _folder(walk: _Walk, prefix: str) -> None:
+    with os.scandir(walk.folder / prefix) as entries:
+        for entry in sorted(entries, key=lambda item: item.name):
+            if len(walk.digests) + len(walk.problems) >= MOST_FILES:
+                walk.problems.append(_no_plain_file(str(walk.folder), f"more than {MOST_FILES} files"))
+                return
+            name = f"{prefix}{entry.name}"
+            if not entry.name.isprintable():
+                walk.problems.append(_no_plain_file(repr(name), "a name that is no printable text"))
+            elif entry.is_dir(follow_symlinks=False):
+                if walk.into is not None:
+                    (walk.into / name).mkdir()
+                _folder(walk, name + "/")
+            elif entry.is_file(follow_symlinks=False):
+                _file(walk, name)
+            else:
+                what = "a symlink, which may lead out of the folder" if entry.is_symlink() else "no plain file"
+                walk.problems.append(_no_plain_file(str(walk.folder / name), what))
+
+
+def _file(walk: _Walk, name: str) -> None:
+    """Digests one file through one descriptor that follows no link."""
+    try:
+        descriptor = os.open(walk.folder / name, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        with open(descriptor, "rb", buffering=0) as source:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                walk.problems.append(_no_plain_file(str(walk.folder / name), "no plain file"))
+                return
+            if walk.into is None:
+                digest = hashlib.file_digest(source, "sha256")
+            else:
+                digest = hashlib.sha256()
+                with (walk.into / name).open("xb") as target:
+                    while piece := source.read(PIECE):
+                        digest.update(piece)
+                        target.write(piece)
+    except OSError as error:
+        walk.problems.append(_no_plain_file(str(walk.folder / name), error.strerror or str(error)))
+        return
+    walk.digests[name] = "sha256:" + digest.hexdigest()
+
+
+def _no_plain_file(place: str, what: str) -> GateError:
+    return GateError(
+        "VF6013",
+        f"the model's folder holds something that cannot be checked: {what}",
+        place=place,
+        expected="plain, readable files only",
+        remedy="give a folder with the model's own files and nothing else",
+    )

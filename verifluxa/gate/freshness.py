@@ -1,0 +1,71 @@
+"""Times: of the policy, the certificate and the gate's own memory. A clock that goes back denies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from verifluxa.certificate.fields import time_text
+from verifluxa.certificate.statement import Statement
+from verifluxa.certificate.verify import CLOCK_SKEW
+from verifluxa.certificate.verify import check_times as check_validity
+from verifluxa.errors import GateError, VerifluxaError
+from verifluxa.gate.case import Case
+from verifluxa.gate.policy import Policy
+from verifluxa.gate.reference import Reference
+
+
+def check_policy_time(policy: Policy, now: datetime) -> Iterator[VerifluxaError]:
+    """A policy that nobody has looked at for long permits nothing."""
+    if policy.expires <= now:
+        yield GateError(
+            "VF6003",
+            f"the policy has expired: {time_text(policy.expires)}",
+            place=str(policy.path),
+            expected=f"a policy that is valid at {time_text(now)}",
+            remedy="review the policy and give it a later `expires`",
+        )
+
+
+def check_clock(case: Case) -> Iterator[VerifluxaError]:
+    """The clock must not be behind the last decision: set back, an expired certificate would count again."""
+    if case.history.entries and case.now < case.history.entries[-1].time - CLOCK_SKEW:
+        yield GateError(
+            "VF6021",
+            f"the clock was set back: it is {time_text(case.now)}",
+            expected=f"not before the last decision: {time_text(case.history.entries[-1].time)}",
+            remedy="set the clock of the gate's machine right",
+        )
+
+
+def check_times(policy: Policy, statement: Statement, now: datetime) -> Iterator[VerifluxaError]:
+    """Not from the future, not expired, not older than the policy allows."""
+    yield from check_validity(statement, now)
+    if now - statement.time_verified > timedelta(days=policy.max_age_days):
+        yield GateError(
+            "VF6020",
+            f"the certificate is too old: {time_text(statement.time_verified)}",
+            expected=f"at most {policy.max_age_days} days old at {time_text(now)}",
+            remedy="verify the model again and sign the new certificate",
+        )
+
+
+def check_history(case: Case, statement: Statement, digest: str) -> Iterator[VerifluxaError]:
+    """Not older than the last certificate that was accepted for the same model and name: no replay."""
+    for entry in reversed(case.history.entries):
+        if not entry.permitted or entry.time_verified is None or not _same_place(entry.reference, case):
+            continue
+        if statement.time_verified < entry.time_verified and digest != entry.certificate:
+            yield GateError(
+                "VF6022",
+                f"a newer certificate was already accepted here: of {time_text(entry.time_verified)}",
+                place=str(entry.reference),
+                expected="a certificate that is not older than the last accepted one",
+                remedy="to go back to an earlier version, verify it again and sign a new certificate",
+            )
+        return
+
+
+def _same_place(there: Reference, case: Case) -> bool:
+    here = case.reference
+    return (there.scheme, there.name, there.alias) == (here.scheme, here.name, here.alias)

@@ -1,0 +1,88 @@
+"""Loading a model only if the gate accepts it: the bytes that were checked are the bytes that are loaded."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from verifluxa.certificate.load import load_statement
+from verifluxa.errors import GateError, ManyErrors
+from verifluxa.gate.case import Decision
+from verifluxa.gate.recheck import WEIGHTS
+from verifluxa.gate.reference import Reference, parse_reference
+from verifluxa.gate.registry import Fetched, Registry, no_version
+from verifluxa.gate.run import Ask, judge
+from verifluxa.graph.graph import Graph
+
+_BY_ALIAS = re.compile(r"(?P<head>[a-z][a-z0-9+.-]*:/[^/@]+)@(?P<alias>[^@/]+)")
+
+
+def load_model(source: str, policy: str | Path, registry: Registry | None = None) -> Graph:
+    """Loads a promoted model, if the policy permits it now.
+
+    Args:
+        source: `models:/digits@production`, or with the version, `models:/digits/7@production`.
+        policy: of the loading machine; it may be stricter than the registry's.
+        registry: where to look; the MLflow registry of MLFLOW_TRACKING_URI by default.
+
+    Returns:
+        The network that was certified, lifted from a private copy of the very bytes that were checked.
+
+    Raises:
+        GateError: the first reason against it, or a ManyErrors with all of them.
+    """
+    if registry is None:
+        from verifluxa.gate.mlflow_plugin.client import MlflowRegistry
+
+        registry = MlflowRegistry()
+    reference = _resolved(source, registry)
+    loaded: list[Graph] = []
+    with tempfile.TemporaryDirectory(prefix="verifluxa-gate-") as private:
+        fetched = registry.fetch(reference, Path(private) / "fetched")
+        ask = Ask(reference, fetched.folder, fetched.certificates, fetched.override, "load", rechecks=False)
+
+        def act(_decision: Decision, copy: Path) -> None:
+            loaded.append(_load(copy, fetched))
+
+        decision = judge(Path(policy), ask, act)
+    if not decision.permitted:
+        raise decision.reasons[0] if len(decision.reasons) == 1 else ManyErrors(list(decision.reasons))
+    return loaded[0]
+
+
+def _resolved(source: str, registry: Registry) -> Reference:
+    match = _BY_ALIAS.fullmatch(source)
+    if match is None:
+        return parse_reference(source)
+    asked = parse_reference(f"{match['head']}/1@{match['alias']}")
+    version = registry.current(asked)
+    if version is None:
+        raise no_version(asked.at(match["alias"]), "no version has this alias")
+    return replace(asked, version=version)
+
+
+def _load(copy: Path, fetched: Fetched) -> Graph:
+    from verifluxa.flux.load import load_model as lift
+
+    statement, _ = load_statement(fetched.certificates[0])
+    weights = [path for path in sorted(copy.iterdir()) if path.suffix.lower() in WEIGHTS]
+    others = [path for path in sorted(copy.iterdir()) if path not in weights]
+    if len(weights) != 1 or len(others) > 1 or len(statement.models) != 1:
+        raise _cannot_load(str(fetched.folder), "one file of weights, and at most one with the architecture")
+    version = statement.models[0].flux_version
+    graph = lift(weights[0], others[0] if others else None, None if version == "unknown" else version)
+    if graph.digest != statement.models[0].graph:
+        raise _cannot_load(statement.models[0].graph, "the certified network")
+    return graph
+
+
+def _cannot_load(place: str, expected: str) -> GateError:
+    return GateError(
+        "VF6087",
+        "the accepted files do not give the certified network",
+        place=place,
+        expected=expected,
+        remedy="load it with the version of verifluxa that verified it",
+    )

@@ -1,0 +1,192 @@
+"""An MLflow registry as the gate sees it, over MLflow's own client (mlflow-skinny is enough)."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from verifluxa.errors import GateError
+from verifluxa.gate.case import Decision
+from verifluxa.gate.mlflow_plugin.places import CERTIFICATE_TAG, VERDICT_TAG, papers_uri
+from verifluxa.gate.reference import STAGE, Reference
+from verifluxa.gate.registry import Fetched, no_version, unreachable
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+SCHEME = "models"
+NO_STAGE = ("None", "Archived")
+PAGE = 500
+Answer = TypeVar("Answer")
+
+
+class MlflowRegistry:
+    """See the module.
+
+    Args:
+        uri: of the tracking server; None for MLFLOW_TRACKING_URI.
+    """
+
+    decides = True
+
+    def __init__(self, uri: str | None = None) -> None:
+        self.uri = uri
+        self._client = _client(uri)
+
+    def fetch(self, reference: Reference, into: Path) -> Fetched:
+        """Downloads a version's files, and its documents where there are any."""
+        files = self._files(reference)
+        into.mkdir(parents=True)
+        self._ask(reference, lambda: self._download(files, into / "model"))
+        papers = into / "papers"
+        try:
+            self._ask(reference, lambda: self._download(papers_uri(files, reference), papers))
+        except GateError:
+            papers.mkdir(exist_ok=True)
+        return Fetched(into / "model", papers)
+
+    def attach(self, reference: Reference, documents: Mapping[str, bytes]) -> None:
+        """Stores documents as artifacts beside the version's files."""
+        place = papers_uri(self._files(reference), reference)
+        with tempfile.TemporaryDirectory() as folder:
+            for name, data in documents.items():
+                (Path(folder) / name).write_bytes(data)
+            self._ask(reference, lambda: self._repository(place).log_artifacts(folder, None))
+
+    def current(self, reference: Reference) -> int | None:
+        """The version that has the alias or the stage."""
+        alias = reference.alias or ""
+        if alias.startswith(STAGE):
+            found = self._ask(
+                reference, lambda: self._client.get_latest_versions(reference.name, [alias[len(STAGE) :]])
+            )
+            return int(found[0].version) if found else None
+        aliases = self._ask(reference, lambda: self._client.get_registered_model(reference.name)).aliases
+        return int(aliases[alias]) if alias in aliases else None
+
+    def point(self, reference: Reference, decision: Decision) -> None:
+        """Sets the alias or stage, and tags the version with the verdict and the certificate's digest."""
+        name, version, alias = reference.name, str(reference.version), reference.alias or ""
+        if alias.startswith(STAGE):
+            self._ask(
+                reference, lambda: self._client.transition_model_version_stage(name, version, alias[len(STAGE) :])
+            )
+        else:
+            self._ask(reference, lambda: self._client.set_registered_model_alias(name, alias, version))
+        verdict = "certified" if decision.override is None else "overridden"
+        for key, value in ((VERDICT_TAG, verdict), (CERTIFICATE_TAG, decision.certificate)):
+            self._tag(reference, key, value)
+
+    def withdraw(self, reference: Reference, to: int | None) -> None:
+        """Sets the alias back, or takes it away."""
+        name, alias = reference.name, reference.alias or ""
+        if alias.startswith(STAGE):
+            version = str(reference.version)
+            self._ask(reference, lambda: self._client.transition_model_version_stage(name, version, "None"))
+        elif to is None:
+            self._ask(reference, lambda: self._client.delete_registered_model_alias(name, alias))
+        else:
+            self._ask(reference, lambda: self._client.set_registered_model_alias(name, alias, str(to)))
+
+    def live(self) -> Iterator[Reference]:
+        """Every version with an alias or in a stage."""
+        anything, token = Reference(SCHEME, "*", 1), None
+        while True:
+            models = self._ask(anything, lambda: self._client.search_registered_models(None, PAGE, None, token))  # noqa: B023
+            for model in models:
+                for alias, version in sorted(model.aliases.items()):
+                    yield Reference(SCHEME, model.name, int(version), alias)
+                yield from self._staged(model.name)
+            token = models.token
+            if not token:
+                return
+
+    def _staged(self, name: str) -> Iterator[Reference]:
+        quoted = name.replace("'", "''")
+        anything = Reference(SCHEME, name, 1)
+        token = None
+        while True:
+            found = self._ask(
+                anything,
+                lambda: self._client.search_model_versions(f"name='{quoted}'", PAGE, None, token),  # noqa: B023
+            )
+            for item in found:
+                if item.current_stage not in NO_STAGE:
+                    yield Reference(SCHEME, name, int(item.version), f"{STAGE}{item.current_stage}")
+            token = found.token
+            if not token:
+                return
+
+    def _files(self, reference: Reference) -> str:
+        name, version = reference.name, str(reference.version)
+        return self._ask(reference, lambda: str(self._client.get_model_version_download_uri(name, version)))
+
+    def _tag(self, reference: Reference, key: str, value: str) -> None:
+        name, version = reference.name, str(reference.version)
+        self._ask(reference, lambda: self._client.set_model_version_tag(name, version, key, value))
+
+    def _download(self, uri: str, into: Path) -> None:
+        with tempfile.TemporaryDirectory(dir=into.parent) as folder:
+            place_download(Path(self._repository(uri).download_artifacts("", folder)), into)
+
+    def _repository(self, uri: str) -> Any:
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        return get_artifact_repository(uri, tracking_uri=self.uri)
+
+    def _ask(self, reference: Reference, call: Callable[[], Answer]) -> Answer:
+        """One call of the client; its errors in our words. Deprecations of MLflow's own are not the user's."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return call()
+        except MlflowException as error:
+            if error.error_code == "PERMISSION_DENIED":
+                raise _refused(reference, error.message) from error
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                raise no_version(reference, self.uri or "MLFLOW_TRACKING_URI") from error
+            raise unreachable(self.uri or "MLFLOW_TRACKING_URI", str(error.message)) from error
+        except OSError as error:
+            # Among them every error of the HTTP client.
+            raise unreachable(self.uri or "MLFLOW_TRACKING_URI", str(error)) from error
+
+
+def place_download(found: Path, into: Path) -> None:
+    """Puts what was downloaded (a folder, or one file) into a new folder."""
+    if found.is_dir():
+        shutil.copytree(found, into, symlinks=True)
+    else:
+        into.mkdir()
+        shutil.copyfile(found, into / found.name, follow_symlinks=False)
+
+
+def _client(uri: str | None) -> MlflowClient:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from mlflow import MlflowClient
+
+            return MlflowClient(tracking_uri=uri, registry_uri=uri)
+    except ImportError as error:
+        raise GateError(
+            "VF6085",
+            "the gate for MLflow needs MLflow",
+            expected="the package mlflow-skinny or mlflow",
+            remedy="pip install 'verifluxa[mlflow]'",
+        ) from error
+
+
+def _refused(reference: Reference, message: str) -> GateError:
+    return GateError(
+        "VF6082",
+        f"the registry refused: {message}",
+        place=str(reference),
+        expected="a server whose own policy permits the promotion too",
+        remedy="compare the server's policy with yours, and read the server's log of decisions",
+    )

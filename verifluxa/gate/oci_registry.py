@@ -1,0 +1,249 @@
+"""A registry that is an OCI image layout on disk, as `oras` and `skopeo` copy it to and from real registries.
+
+https://github.com/opencontainers/image-spec/blob/main/image-layout.md. Blobs are named by their digest, which is
+checked on every read. A version is a manifest whose layers are the files; documents are a second manifest with the
+first as its `subject`, as referrers are; the index names versions `NAME/VERSION` and aliases `NAME@ALIAS`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from verifluxa.certificate.document import read_json
+from verifluxa.errors import CertificateError
+from verifluxa.gate.case import Decision
+from verifluxa.gate.files import measure
+from verifluxa.gate.reference import Reference, parse_reference
+from verifluxa.gate.registry import Fetched, no_version, unreachable
+
+SCHEME = "oci"
+MODEL = "application/vnd.verifluxa.model.v1"
+PAPERS = "application/vnd.verifluxa.certificate.v1"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+EMPTY = b"{}"
+REF = "org.opencontainers.image.ref.name"
+TITLE = "org.opencontainers.image.title"
+LARGEST_MANIFEST = 4 * 2**20
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_FILE = re.compile(r"[^/\\\x00-\x1f\x7f]{1,255}")
+
+
+class OciRegistry:
+    """See the module; `root` is the folder of the layout."""
+
+    decides = False
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def add(self, name: str, folder: Path) -> Reference:
+        """Registers the files of a folder (no folders within) as the next version."""
+        files = measure(folder)
+        if files.problems:
+            raise files.problems[0]
+        try:
+            self._create()
+            layers = [self._blob_of(folder / file, file) for file in sorted(files.digests)]
+            manifest = self._manifest(MODEL, layers, None)
+            with self._index() as index:
+                taken = [ref for ref in index if ref.startswith(f"{name}/")]
+                version = max((int(ref.rsplit("/", 1)[1]) for ref in taken), default=0) + 1
+                reference = parse_reference(f"{SCHEME}:/{name}/{version}")
+                index[f"{name}/{version}"] = manifest
+        except OSError as error:
+            raise unreachable(str(self.root), error.strerror or str(error)) from error
+        return reference
+
+    def fetch(self, reference: Reference, into: Path) -> Fetched:
+        """Copies a version; every blob must have the digest that it is named by."""
+        descriptor = self._find(reference)
+        folder, papers = into / "model", into / "papers"
+        folder.mkdir(parents=True)
+        papers.mkdir()
+        self._unpack(descriptor, folder)
+        found = self._read_index().get(f"{reference.name}/{reference.version}!papers")
+        if found is not None:
+            self._unpack(found, papers)
+        return Fetched(folder, papers)
+
+    def attach(self, reference: Reference, documents: Mapping[str, bytes]) -> None:
+        """Stores documents as a manifest that refers to the version's."""
+        layers = [self._blob(data, name) for name, data in documents.items()]
+        manifest = self._manifest(PAPERS, layers, self._find(reference))
+        with self._index() as index:
+            index[f"{reference.name}/{reference.version}!papers"] = manifest
+
+    def current(self, reference: Reference) -> int | None:
+        """The version whose manifest the alias names."""
+        index = self._read_index()
+        wanted = index.get(f"{reference.name}@{reference.alias}")
+        prefix = f"{reference.name}/"
+        for ref, descriptor in index.items():
+            if wanted is not None and ref.startswith(prefix) and descriptor["digest"] == wanted["digest"]:
+                return int(ref.removeprefix(prefix)) if ref.removeprefix(prefix).isdigit() else None
+        return None
+
+    def point(self, reference: Reference, decision: Decision) -> None:
+        """Lets the alias name the version's manifest, whose layers must be the files that were decided about."""
+        descriptor = self._find(reference)
+        with self._index() as index:
+            index[f"{reference.name}@{reference.alias}"] = descriptor
+
+    def withdraw(self, reference: Reference, to: int | None) -> None:
+        """Lets the alias name another version, or nothing."""
+        with self._index() as index:
+            index.pop(f"{reference.name}@{reference.alias}", None)
+            if to is not None:
+                index[f"{reference.name}@{reference.alias}"] = index[f"{reference.name}/{to}"]
+
+    def live(self) -> Iterator[Reference]:
+        """Every alias."""
+        index = self._read_index()
+        for ref in sorted(index):
+            name, at, alias = ref.partition("@")
+            if at:
+                version = self.current(Reference(SCHEME, name, 1, alias))
+                if version is not None:
+                    yield Reference(SCHEME, name, version, alias)
+
+    def _find(self, reference: Reference) -> dict[str, Any]:
+        found = self._read_index().get(f"{reference.name}/{reference.version}")
+        if found is None:
+            raise no_version(reference, str(self.root))
+        return found
+
+    def _unpack(self, descriptor: Mapping[str, Any], into: Path) -> None:
+        layers = self._json(self._checked(descriptor)).get("layers")
+        for layer in layers if isinstance(layers, list) else []:
+            named = layer.get("annotations") if isinstance(layer, dict) else None
+            title = named.get(TITLE) if isinstance(named, dict) else None
+            if not isinstance(title, str) or not _FILE.fullmatch(title) or title in (".", ".."):
+                raise unreachable(str(self.root), f"a layer has no plain file name: {title!r}")
+            self._copy(layer, into / title)
+
+    def _copy(self, descriptor: Mapping[str, Any], target: Path) -> None:
+        """Copies a blob and digests what was copied."""
+        digest = hashlib.sha256()
+        try:
+            with self._path(descriptor).open("rb") as source, target.open("xb") as file:
+                while piece := source.read(2**20):
+                    digest.update(piece)
+                    file.write(piece)
+        except OSError as error:
+            raise unreachable(str(self.root), error.strerror or str(error)) from error
+        if "sha256:" + digest.hexdigest() != descriptor["digest"]:
+            raise unreachable(str(self.root), f"blob {descriptor['digest']} holds other bytes than its name says")
+
+    def _checked(self, descriptor: Mapping[str, Any]) -> bytes:
+        try:
+            data = self._path(descriptor).read_bytes()
+        except OSError as error:
+            raise unreachable(str(self.root), error.strerror or str(error)) from error
+        if "sha256:" + hashlib.sha256(data).hexdigest() != descriptor["digest"]:
+            raise unreachable(str(self.root), f"manifest {descriptor['digest']} holds other bytes than its name says")
+        return data
+
+    def _path(self, descriptor: Mapping[str, Any]) -> Path:
+        digest = descriptor.get("digest")
+        if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+            raise unreachable(str(self.root), "a descriptor has no sha256 digest")
+        return self.root / "blobs" / "sha256" / digest.removeprefix("sha256:")
+
+    def _create(self) -> None:
+        (self.root / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
+        if not (self.root / "oci-layout").exists():
+            self._write(self.root / "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
+        if not (self.root / "index.json").exists():
+            self._write(self.root / "index.json", _index_bytes({}))
+
+    def _manifest(self, kind: str, layers: list[dict[str, Any]], subject: dict[str, Any] | None) -> dict[str, Any]:
+        config = self._blob(EMPTY, None) | {"mediaType": "application/vnd.oci.empty.v1+json"}
+        value: dict[str, Any] = {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "artifactType": kind,
+            "config": config,
+            "layers": layers,
+        }
+        if subject is not None:
+            value["subject"] = {name: subject[name] for name in ("mediaType", "digest", "size")}
+        blob = self._blob(json.dumps(value, sort_keys=True, separators=(",", ":")).encode(), None)
+        return blob | {"mediaType": MANIFEST, "artifactType": kind}
+
+    def _blob(self, data: bytes, title: str | None) -> dict[str, Any]:
+        digest = hashlib.sha256(data).hexdigest()
+        path = self.root / "blobs" / "sha256" / digest
+        if not path.exists():
+            self._write(path, data)
+        return _descriptor(digest, len(data), title)
+
+    def _blob_of(self, file: Path, title: str) -> dict[str, Any]:
+        """Copies a file into the store under the digest of the copied bytes."""
+        folder, digest, size = self.root / "blobs" / "sha256", hashlib.sha256(), 0
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".", delete=False) as target, file.open("rb") as source:
+            while piece := source.read(2**20):
+                digest.update(piece)
+                size += len(piece)
+                target.write(piece)
+        os.chmod(target.name, 0o644)
+        os.replace(target.name, folder / digest.hexdigest())
+        return _descriptor(digest.hexdigest(), size, title)
+
+    @contextmanager
+    def _index(self) -> Iterator[dict[str, dict[str, Any]]]:
+        """The index, held for a change and written in one step."""
+        with (self.root / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            index = self._read_index()
+            yield index
+            self._write(self.root / "index.json", _index_bytes(index))
+
+    def _read_index(self) -> dict[str, dict[str, Any]]:
+        try:
+            value = self._json((self.root / "index.json").read_bytes())
+        except OSError as error:
+            raise unreachable(str(self.root), error.strerror or str(error)) from error
+        try:
+            return {str(item["annotations"][REF]): dict(item) for item in value["manifests"]}
+        except (KeyError, TypeError, ValueError) as error:
+            raise unreachable(str(self.root), "index.json does not name its manifests") from error
+
+    def _json(self, data: bytes) -> dict[str, Any]:
+        try:
+            value: Any = read_json(data[: LARGEST_MANIFEST + 1], str(self.root))
+        except CertificateError as error:
+            raise unreachable(str(self.root), error.message) from error
+        if not isinstance(value, dict):
+            raise unreachable(str(self.root), "a document of the layout is no object")
+        return value
+
+    def _write(self, path: Path, data: bytes) -> None:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(file.name, 0o644)
+        shutil.move(file.name, path)
+
+
+def _descriptor(digest: str, size: int, title: str | None) -> dict[str, Any]:
+    found: dict[str, Any] = {"mediaType": "application/octet-stream", "digest": "sha256:" + digest, "size": size}
+    return found if title is None else found | {"annotations": {TITLE: title}}
+
+
+def _index_bytes(index: Mapping[str, dict[str, Any]]) -> bytes:
+    manifests = [
+        descriptor | {"annotations": {**descriptor.get("annotations", {}), REF: ref}}
+        for ref, descriptor in index.items()
+    ]
+    return json.dumps({"schemaVersion": 2, "manifests": manifests}, sort_keys=True, indent=1).encode() + b"\n"

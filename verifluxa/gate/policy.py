@@ -1,0 +1,331 @@
+"""What a registry owner demands: a TOML file that lies beside the gate, never beside a model."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from dataclasses import dataclass, field
+from datetime import datetime
+from fnmatch import fnmatchcase
+from pathlib import Path
+from unicodedata import normalize
+
+from verifluxa.certificate.document import read_bytes
+from verifluxa.certificate.fields import SHA256, Form
+from verifluxa.certificate.keys import PublicKey, key_id, load_public_key
+from verifluxa.certificate.statement import VERIFIER_ID
+from verifluxa.errors import CertificateError, GateError
+from verifluxa.gate.table import Table, wrong
+
+RECHECKS = ("always", "sample", "never")
+ARITHMETICS = ("float32", "float64", "real")
+LARGEST = 1_000_000
+_VERSION = Form("a version such as 0.1.0", r"[0-9]{1,6}(\.[0-9]{1,6}){0,3}")
+_HEX = Form("64 hex digits", r"[0-9a-f]{64}")
+_BESIDE = Form("a path from the policy's folder", r"[^\x00-\x1f\x7f]{1,500}")
+
+
+@dataclass(frozen=True)
+class Signers:
+    """Who may sign, how many must, and for which verification logic their word counts."""
+
+    keys: tuple[PublicKey, ...]
+    threshold: int
+    verifiers: tuple[str, ...] = (VERIFIER_ID,)
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A property that every model must have.
+
+    Attributes:
+        property: its digest, which covers trigger family, statement, params, data digest and selection.
+        name: for people; a certificate that proves something else under this name is told apart.
+        arithmetic: those that count.
+        data: digests of the data files that count.
+        inputs, placements, targets, questions: the least numbers that a certificate must speak of.
+    """
+
+    property: str
+    name: str
+    arithmetic: tuple[str, ...]
+    data: tuple[str, ...]
+    inputs: int
+    placements: int
+    targets: int
+    questions: int
+
+
+@dataclass(frozen=True)
+class Protected:
+    """Which changes of a registry need a certificate; names are patterns with `*`.
+
+    Attributes:
+        models: whose aliases and stages are protected.
+        aliases, stages: that must point to certified versions only.
+        every_version_of: models that may hold certified versions only (for registries where copying is promoting).
+        withdrawal: whether anybody may take a version out of production.
+    """
+
+    models: tuple[str, ...] = ("*",)
+    aliases: tuple[str, ...] = ("production",)
+    stages: tuple[str, ...] = ("Production",)
+    every_version_of: tuple[str, ...] = ()
+    withdrawal: bool = False
+
+    def alias(self, model: str, alias: str) -> bool:
+        """Whether an alias of a model is protected. Letter case does not matter: some databases ignore it."""
+        return _matches(self.models, model) and _matches(self.aliases, alias)
+
+    def stage(self, model: str, stage: str) -> bool:
+        """Whether a stage of a model is protected."""
+        return _matches(self.models, model) and _matches(self.stages, stage)
+
+    def versions(self, model: str) -> bool:
+        """Whether every version of a model must be certified."""
+        return _matches(self.every_version_of, model)
+
+
+@dataclass(frozen=True)
+class Tool:
+    """Versions of verifluxa that count, those that do not, and strategies by name or digest (empty: any)."""
+
+    minimum: tuple[int, ...] = ()
+    recalled: tuple[str, ...] = ()
+    strategies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Recheck:
+    """Whether the gate recomputes the proof itself.
+
+    Attributes:
+        mode: `always`, `sample` (one in `one_in`, drawn by the gate) or `never`.
+        one_in: of a sample.
+        spec: the spec beside the policy, or None for the one that the result beside the certificate names.
+        most_unrechecked: leaves that the checker may leave to the prover (those that a solver closed).
+    """
+
+    mode: str = "always"
+    one_in: int = 10
+    spec: Path | None = None
+    most_unrechecked: int = 0
+
+
+@dataclass(frozen=True)
+class Revoked:
+    """Digests of certificates (of their payload) and of files, ids of keys: none of them counts any more."""
+
+    certificates: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Override:
+    """Who may break the glass, how many must, and for how many hours at most. Without keys: nobody."""
+
+    keys: tuple[PublicKey, ...] = ()
+    threshold: int = 1
+    most_hours: int = 24
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A policy, read.
+
+    Attributes:
+        path: where it was read; log and keys lie beside it.
+        sha256: of its bytes.
+        expires: when it stops permitting anything.
+        log: the file of decisions.
+        max_age_days: of a certificate.
+        bound: a certificate must name this policy's digest.
+    """
+
+    path: Path
+    sha256: str
+    name: str
+    expires: datetime
+    log: Path
+    protected: Protected
+    signers: Signers
+    requirements: tuple[Requirement, ...]
+    max_age_days: int
+    bound: bool = False
+    tool: Tool = field(default_factory=Tool)
+    recheck: Recheck = field(default_factory=Recheck)
+    revoked: Revoked = field(default_factory=Revoked)
+    override: Override = field(default_factory=Override)
+
+
+def load_policy(path: Path) -> Policy:
+    """Reads a policy and its public keys.
+
+    Raises:
+        GateError: VF6001 when a file cannot be read, VF6002 when it is not a policy.
+    """
+    try:
+        data = read_bytes(path, LARGEST)
+    except CertificateError as error:
+        raise _unreadable(str(path), error.message) from error
+    return parse_policy(data, path)
+
+
+def parse_policy(data: bytes, path: Path) -> Policy:
+    """Reads the bytes of a policy; keys are files beside `path`."""
+    try:
+        document = tomllib.loads(data.decode("utf-8"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise wrong(str(path), f"it is not valid TOML: {error}", "TOML in UTF-8") from error
+    except (RecursionError, ValueError) as error:
+        raise wrong(str(path), "its numbers or brackets are too long", "TOML in UTF-8") from error
+    table = Table(document, str(path), "the file")
+    if table.integer("schema", 1, 1) != 1:
+        table.fail("schema", "1", document["schema"])
+    policy = Policy(
+        path=path,
+        sha256="sha256:" + hashlib.sha256(data).hexdigest(),
+        name=table.text("name", default=path.stem),
+        expires=table.time("expires"),
+        log=path.parent / table.text("log", _BESIDE, "decisions.jsonl"),
+        protected=_protected(table.child("protected")),
+        signers=_signers(table.child("signers"), path),
+        requirements=tuple(_requirement(item) for item in table.children("require")),
+        max_age_days=table.integer("max_age_days", 1, 3660, 90),
+        bound=table.flag("bound_to_policy", False),
+        tool=_tool(table.child("tool")),
+        recheck=_recheck(table.child("recheck"), path),
+        revoked=_revoked(table.child("revoked")),
+        override=_override(table.child("override"), path),
+    )
+    table.close()
+    _check_apart(policy)
+    return policy
+
+
+def _protected(table: Table) -> Protected:
+    plain = Protected()
+    found = Protected(
+        models=table.texts("models", default=plain.models),
+        aliases=table.texts("aliases", default=plain.aliases),
+        stages=table.texts("stages", default=plain.stages),
+        every_version_of=table.texts("every_version_of", default=()),
+        withdrawal=table.flag("withdrawal", False),
+    )
+    table.close()
+    return found
+
+
+def _signers(table: Table, path: Path) -> Signers:
+    keys = _keys(table, path)
+    signers = Signers(
+        keys, table.integer("threshold", 1, max(1, len(keys)), 1), table.texts("verifiers", default=(VERIFIER_ID,))
+    )
+    table.close()
+    return signers
+
+
+def _requirement(table: Table) -> Requirement:
+    arithmetic = table.texts("arithmetic", default=("float32",))
+    if not arithmetic or not set(arithmetic) <= set(ARITHMETICS):
+        table.fail("arithmetic", "at least one of " + ", ".join(ARITHMETICS), list(arithmetic))
+    found = Requirement(
+        property=table.text("property", SHA256),
+        name=table.text("name"),
+        arithmetic=arithmetic,
+        data=table.digests("data"),
+        inputs=table.integer("inputs", 1, 10**9),
+        placements=table.integer("placements", 1, 10**9),
+        targets=table.integer("targets", 1, 10**9),
+        questions=table.integer("questions", 1, 10**12),
+    )
+    if not found.data:
+        table.fail("data", "at least one digest", [])
+    table.close()
+    return found
+
+
+def _tool(table: Table) -> Tool:
+    found = Tool(
+        minimum=version_numbers(table.text("minimum", _VERSION, "0")),
+        recalled=table.texts("recalled", default=()),
+        strategies=table.texts("strategies", default=()),
+    )
+    table.close()
+    return found
+
+
+def _recheck(table: Table, path: Path) -> Recheck:
+    found = Recheck(
+        mode=table.choice("mode", RECHECKS, "always"),
+        one_in=table.integer("one_in", 1, 10**6, 10),
+        spec=path.parent / table.text("spec", _BESIDE) if table.has("spec") else None,
+        most_unrechecked=table.integer("most_unrechecked", 0, 10**9, 0),
+    )
+    table.close()
+    return found
+
+
+def _revoked(table: Table) -> Revoked:
+    found = Revoked(table.digests("certificates", ()), table.digests("files", ()), table.texts("keys", _HEX, ()))
+    table.close()
+    return found
+
+
+def _override(table: Table, path: Path) -> Override:
+    keys = _keys(table, path) if table.has("keys") else ()
+    found = Override(
+        keys, table.integer("threshold", 1, max(1, len(keys)), 1), table.integer("most_hours", 1, 24 * 31, 24)
+    )
+    table.close()
+    return found
+
+
+def _keys(table: Table, path: Path) -> tuple[PublicKey, ...]:
+    names = table.texts("keys", _BESIDE)
+    if not names:
+        table.fail("keys", "at least one public key beside the policy", [])
+    try:
+        keys = tuple(load_public_key(path.parent / name) for name in names)
+    except CertificateError as error:
+        raise _unreadable(str(error.place), error.message) from error
+    if len({key_id(key) for key in keys}) != len(keys):
+        table.fail("keys", "each key once", list(names))
+    return keys
+
+
+def _check_apart(policy: Policy) -> None:
+    """Nobody may both sign certificates and break the glass: an override is a second person's word."""
+    signers = {key_id(key) for key in policy.signers.keys}
+    if any(key_id(key) in signers for key in policy.override.keys):
+        raise wrong(str(policy.path), "a key both signs certificates and overrides", "different keys in the two lists")
+
+
+def version_numbers(text: str) -> tuple[int, ...]:
+    """`0.1.0` as numbers, without zeros at the end; a version of another form is older than all (empty)."""
+    if not _VERSION.matches(text):
+        return ()
+    numbers = [int(part) for part in text.split(".")]
+    while numbers and numbers[-1] == 0:
+        numbers.pop()
+    return tuple(numbers)
+
+
+def _matches(patterns: tuple[str, ...], name: str) -> bool:
+    folded = _fold(name)
+    return any(fnmatchcase(folded, _fold(pattern)) for pattern in patterns)
+
+
+def _fold(text: str) -> str:
+    return normalize("NFKC", text).casefold().strip()
+
+
+def _unreadable(place: str, why: str) -> GateError:
+    return GateError(
+        "VF6001",
+        f"the policy or one of its keys is missing or unreadable: {why}",
+        place=place,
+        expected="a policy and its public keys beside the gate",
+        remedy="without a policy nothing is promoted; restore the file from where policies are reviewed",
+    )

@@ -1,0 +1,76 @@
+"""Recomputing the proof before a decision: the independent checker on the very files that are promoted."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from pathlib import Path, PurePath
+
+from verifluxa.certificate.check.report import CheckReport
+from verifluxa.certificate.check.run import check_certificate
+from verifluxa.certificate.load import load_statement
+from verifluxa.errors import VerifluxaError
+from verifluxa.gate.case import Rechecked
+from verifluxa.gate.policy import Policy
+
+WEIGHTS = (".jld2", ".bson", ".npz", ".safetensors", ".onnx")
+
+
+def drawn(policy: Policy) -> bool:
+    """Whether this decision is rechecked; in a sample chance decides, which nobody can foresee."""
+    if policy.recheck.mode == "sample":
+        return secrets.randbelow(policy.recheck.one_in) == 0
+    return policy.recheck.mode == "always"
+
+
+def recheck(policy: Policy, certificate: Path | None, folder: Path, wanted: bool) -> Rechecked:
+    """Runs the checker where it is wanted.
+
+    Args:
+        policy: names the spec, where the registry owner keeps one.
+        certificate: its file; the evidence lies beside it.
+        folder: the model's files, a copy that only the gate writes to.
+        wanted: whether to check at all.
+
+    Returns:
+        The report; without a certificate to look at, none. Errors are reasons in the report.
+    """
+    if not wanted or certificate is None:
+        return Rechecked(wanted)
+    try:
+        with tempfile.TemporaryDirectory(prefix="verifluxa-gate-") as desk:
+            return Rechecked(True, _check(policy, certificate, folder, Path(desk)))
+    except VerifluxaError as error:
+        return Rechecked(True, CheckReport(False, False, (error,), (), (), None))
+
+
+def _check(policy: Policy, certificate: Path, folder: Path, desk: Path) -> CheckReport:
+    statement, _ = load_statement(certificate)
+    models = _models(certificate, folder, [model.name for model in statement.models])
+    if policy.recheck.spec is None:
+        return check_certificate(certificate, models)
+    # Beside a copy of the policy's spec lie the promoted files, so that it reads those and no others.
+    for file in folder.iterdir():
+        (desk / file.name).symlink_to(file.resolve())
+    spec = desk / policy.recheck.spec.name
+    spec.unlink(missing_ok=True)
+    spec.symlink_to(policy.recheck.spec.resolve())
+    return check_certificate(certificate, models, _data(policy.recheck.spec, dict(statement.params)), str(spec))
+
+
+def _models(certificate: Path, folder: Path, names: list[str]) -> dict[str, str]:
+    """The promoted file of each model: the only file of weights, or the one that the result beside names."""
+    weights = [file for file in folder.iterdir() if file.suffix.lower() in WEIGHTS]
+    if len(names) == 1 and len(weights) == 1:
+        return {names[0]: str(weights[0])}
+    from verifluxa.result.read import read_result
+
+    stored = read_result(certificate.parent / "result.json")
+    return {item.file.name: str(folder / PurePath(item.file.path).name) for item in stored.models}
+
+
+def _data(spec: Path, params: dict[str, str]) -> dict[str, str]:
+    """The data files beside the policy's spec."""
+    from verifluxa.spec.check import load_spec
+
+    return {decl.name: str(spec.parent / decl.file) for decl in load_spec(str(spec), params).spec.data if decl.file}

@@ -1,0 +1,95 @@
+"""What the gate needs of a registry: three ways to read, three to write. Each implementation is one small file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from verifluxa.errors import GateError
+from verifluxa.gate.case import Decision
+from verifluxa.gate.reference import Reference
+
+CERTIFICATE = "certificate.dsse.json"
+OVERRIDE = "override.dsse.json"
+REPORT = "decision.json"
+PAPERS = (CERTIFICATE, OVERRIDE, REPORT, "evidence.jsonl", "evidence.jsonl.gz", "result.json")
+"""Documents that may lie beside a version; anything else there is ignored."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A version, copied out of its registry: the folder of its files, and that of its documents."""
+
+    folder: Path
+    papers: Path
+
+    @property
+    def certificates(self) -> tuple[Path, ...]:
+        """The certificate, and any others (`*.dsse.json`), in the order of their names."""
+        others = sorted(path for path in self.papers.glob("certificate*.dsse.json") if path.name != CERTIFICATE)
+        found = [self.papers / CERTIFICATE, *others]
+        return tuple(path for path in found if path.exists() and ".svr." not in path.name)
+
+    @property
+    def override(self) -> Path | None:
+        """The break-glass statement, where there is one."""
+        path = self.papers / OVERRIDE
+        return path if path.exists() else None
+
+
+class Registry(Protocol):
+    """A registry of models; methods raise VF6080 when it cannot be reached, VF6081 when it has no such version.
+
+    Attributes:
+        decides: it decides itself (a server with the plugin), with a log of its own or the same one.
+    """
+
+    decides: bool
+
+    def fetch(self, reference: Reference, into: Path) -> Fetched:
+        """Copies a version's files and documents into a new folder."""
+        ...
+
+    def attach(self, reference: Reference, documents: Mapping[str, bytes]) -> None:
+        """Stores documents beside a version, under names of `PAPERS`."""
+        ...
+
+    def current(self, reference: Reference) -> int | None:
+        """The version that the reference's alias points to now."""
+        ...
+
+    def point(self, reference: Reference, decision: Decision) -> None:
+        """Lets the reference's alias point to its version; the decision permits it."""
+        ...
+
+    def withdraw(self, reference: Reference, to: int | None) -> None:
+        """Lets the alias point to `to` again, or to nothing."""
+        ...
+
+    def live(self) -> Iterator[Reference]:
+        """Every version that an alias points to, with that alias."""
+        ...
+
+
+def unreachable(what: str, why: str) -> GateError:
+    """The error for a registry that does not answer (VF6080)."""
+    return GateError(
+        "VF6080",
+        f"the registry cannot be reached or does not answer: {why}",
+        place=what,
+        expected="a registry that can be read and written",
+        remedy="check its address and whether it runs; nothing was promoted",
+    )
+
+
+def no_version(reference: Reference, place: str) -> GateError:
+    """The error for a version that the registry does not have (VF6081)."""
+    return GateError(
+        "VF6081",
+        f"the registry has no such version: {reference}",
+        place=place,
+        expected="a version that was registered",
+        remedy="register the model first, then promote that version by its number",
+    )

@@ -1,0 +1,112 @@
+"""Decisions for people and for machines: text, JSON, JUnit, SARIF."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from enum import StrEnum
+from xml.etree import ElementTree
+
+from verifluxa import __version__
+from verifluxa.gate.case import Decision
+from verifluxa.gate.run import record
+
+SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+class Format(StrEnum):
+    """What stands on stdout."""
+
+    TEXT = "text"
+    JSON = "json"
+    JUNIT = "junit"
+    SARIF = "sarif"
+
+
+def rendered(decisions: Sequence[Decision], chosen: Format, action: str) -> str:
+    """Decisions in a format; `action` is what was done: `decide`, `promote`, `audit`."""
+    if chosen is Format.JUNIT:
+        return _junit(decisions, action)
+    if chosen is Format.SARIF:
+        return json.dumps(_sarif(decisions), indent=1)
+    if chosen is Format.JSON:
+        return json.dumps(
+            {"schema": "verifluxa/gate/1", "decisions": [record(item, action) for item in decisions]}, indent=1
+        )
+    return "\n".join(line for item in decisions for line in _text(item))
+
+
+def _text(decision: Decision) -> list[str]:
+    if decision.permitted and decision.override is None:
+        return [f"permitted: {decision.reference}", f"  certificate {decision.certificate}"]
+    if decision.permitted and decision.override is not None:
+        head = [
+            f"PERMITTED BY OVERRIDE: {decision.reference}",
+            f"  override {decision.override[0]}: {decision.override[1]}",
+        ]
+        return [*head, *(f"  despite {item.code}: {item.message}" for item in decision.reasons)]
+    return [f"DENIED: {decision.reference}", *(_reason(item) for item in decision.reasons)]
+
+
+def _reason(item: Exception) -> str:
+    return "\n".join("  " + line for line in str(item).splitlines())
+
+
+def _words(decision: Decision) -> str:
+    return "; ".join(f"{item.code}: {item.message}" for item in decision.reasons)
+
+
+def _junit(decisions: Sequence[Decision], action: str) -> str:
+    denied = sum(not item.permitted for item in decisions)
+    suite = ElementTree.Element(
+        "testsuite",
+        name=f"verifluxa gate {action}",
+        tests=str(len(decisions)),
+        failures=str(denied),
+        errors="0",
+        skipped="0",
+    )
+    for item in decisions:
+        case = ElementTree.SubElement(suite, "testcase", classname="verifluxa.gate", name=_xml(str(item.reference)))
+        if not item.permitted:
+            failure = ElementTree.SubElement(case, "failure", type="denied", message=_xml(_words(item)))
+            failure.text = _xml("\n".join(str(reason) for reason in item.reasons))
+    root = ElementTree.Element("testsuites", name="verifluxa")
+    root.append(suite)
+    ElementTree.indent(root)
+    return "<?xml version='1.0' encoding='utf-8'?>\n" + ElementTree.tostring(root, encoding="unicode")
+
+
+def _sarif(decisions: Sequence[Decision]) -> dict[str, object]:
+    """SARIF 2.1.0: a result for each reason; one that passes for each permission."""
+    codes = sorted({reason.code for item in decisions for reason in item.reasons})
+    rules = [{"id": code, "shortDescription": {"text": f"verifluxa explain {code}"}} for code in ("permitted", *codes)]
+    results = [result for item in decisions for result in _results(item)]
+    driver = {"name": "verifluxa gate", "version": __version__, "rules": rules}
+    return {"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [{"tool": {"driver": driver}, "results": results}]}
+
+
+def _results(decision: Decision) -> list[dict[str, object]]:
+    place = [{"logicalLocations": [{"fullyQualifiedName": str(decision.reference), "kind": "resource"}]}]
+    if decision.permitted:
+        words = f"{decision.reference} is permitted" + (
+            f" by override: {decision.override[1]}" if decision.override else ""
+        )
+        message = {"text": words}
+        return [{"ruleId": "permitted", "kind": "pass", "level": "none", "message": message, "locations": place}]
+    return [
+        {
+            "ruleId": item.code,
+            "level": "error",
+            "message": {"text": f"{decision.reference}: {item.message}"},
+            "locations": place,
+        }
+        for item in decision.reasons
+    ]
+
+
+def _xml(text: str) -> str:
+    """Text without the characters that XML 1.0 cannot hold."""
+    return _NOT_XML.sub("?", text)
