@@ -33,7 +33,8 @@ def load_dataset(decl: DataDecl, space: ImageSpace, path: str | Path) -> Dataset
         path: the file; already resolved, or as given on the command line.
 
     Returns:
-        The inputs, cut by `take`, as (N, channels, height, width) in levels; labels counted from 0.
+        The inputs, cut by `take`, as (N, channels, height, width) in levels; labels counted from 0, all 0 where
+        no model has classes.
 
     Raises:
         DataError: VF3001 to VF3003 for the file and its digest, VF3004 to VF3008 for its arrays, VF3010 to VF3014 and
@@ -51,9 +52,13 @@ def load_dataset(decl: DataDecl, space: ImageSpace, path: str | Path) -> Dataset
         )
     arrays = Npz(content, str(path))
     images = arrays.array(_key(arrays, IMAGE_KEYS, "images", path))
-    labels = arrays.array(_key(arrays, LABEL_KEYS, "labels", path))
     inputs = _inputs(images, decl, space, str(path))
-    return Dataset(decl.name, str(path), sha256, inputs, _labels(labels, len(images), decl, str(path)))
+    if decl.labelled:
+        found = arrays.array(_key(arrays, LABEL_KEYS, "labels", path))
+        labels = _labels(found, len(images), decl, str(path))
+    else:
+        labels = np.zeros(len(inputs), dtype=np.int64)
+    return Dataset(decl.name, str(path), sha256, inputs, labels)
 
 
 def _key(arrays: Npz, keys: tuple[str, ...], what: str, path: str | Path) -> str:
