@@ -200,7 +200,14 @@ def carry_out(prepared: Prepared, company: Company | None = None) -> Result:
     company = company or Company()
     cluster = prepared.cluster
     pool = open_pool(cluster, company.engine or StrategyEngine(prepared.strategy, cluster.device, cluster.threads))
-    plan = Plan(cluster.attack_slice, cluster.prove_slice, prepared.deadline, cluster.tries)
+    plan = Plan(
+        attack_slice=cluster.attack_slice,
+        prove_slice=cluster.prove_slice,
+        deadline=prepared.deadline,
+        tries=cluster.tries,
+        limits=cluster.limits,
+        pieces=cluster.pieces,
+    )
     try:
         properties = _decide_all(prepared, pool, plan, company)
     finally:

@@ -12,12 +12,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from verifluxa.dispatch.slices import AttackSlice, ProofSlice
+from verifluxa.dispatch.slices import AttackSlice, PieceSlice, ProofSlice
 from verifluxa.errors import DataError, UnsupportedError
-from verifluxa.evidence import Node, Outcome, Witness
+from verifluxa.evidence import BoxSplit, Node, Outcome, Witness
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Affine
 from verifluxa.question import Domain, Placement, Problem, Question, Rows, Stamp, Violation
+from verifluxa.search.pieces import at, open_paths
+from verifluxa.strategy.piecework import Begun, Grown, Limits
 from verifluxa.verdict import Reason, Verdict
 
 INPUTS = 4
@@ -66,12 +68,15 @@ class FakeEngine:
 
     Attributes:
         attacks, proofs: what happens at a placement: `find`, `die`, `die once`, `memory`, `big`, `crash`,
-            `unsupported`, `data`, `interrupt`, `time`, `forget`, `hang`.
+            `unsupported`, `data`, `interrupt`, `time`, `forget`, `hang`, and `long`: the tree grows by one split
+            in each slice, down to boxes of one level, until `further` says otherwise.
+        pieces: what happens to pieces, by the path of their first leaf.
         folder: where `die once` remembers, and where each placement that was worked on leaves a mark.
     """
 
     attacks: Mapping[int, str] = field(default_factory=dict)
     proofs: Mapping[int, str] = field(default_factory=dict)
+    pieces: Mapping[tuple[int, ...], str] = field(default_factory=dict)
     folder: Path | None = None
 
     def attack(self, problem: Problem, slice: AttackSlice) -> list[FakeAttacked]:
@@ -94,7 +99,20 @@ class FakeEngine:
             if deed == "forget":
                 continue
             for question in problem.questions(placement):
-                yield self._outcome(problem, question, deed)
+                yield begun(problem, question) if deed == "long" else self._outcome(problem, question, deed)
+
+    def further(self, problem: Problem, slice: PieceSlice) -> Grown:
+        """Splits the first leaf of the piece in two, or closes it where it has four levels or fewer."""
+        path, root = slice.paths[0], slice.piece.root
+        self._mark("piece", len(path))
+        deed = self.pieces.get(path, "")
+        self._do(deed, len(slice.paths), f"piece{path}")
+        size = len(problem.selections[slice.piece.question.selection])
+        if deed == "stuck":
+            return Grown(root, 1, 0.1, 0, None, 0, False, Reason.PRECISION)
+        grow(problem, root, path)
+        cut_short = next(open_paths(root), None) is not None
+        return Grown(root, 1, 0.1, 0, witness(size) if deed == "find" else None, 1, cut_short, None)
 
     def _outcome(self, problem: Problem, question: Question, deed: str) -> Outcome:
         size = len(problem.selections[question.selection])
@@ -135,6 +153,25 @@ class FakeEngine:
         except FileExistsError:
             return False
         return True
+
+
+def begun(problem: Problem, question: Question) -> Begun:
+    root = Node()
+    grow(problem, root, ())
+    return Begun(question, 0, root, np.zeros((0, 1)), 1, 0.1, 0, 4, 0, Limits(300, 60.0), later=False)
+
+
+def grow(problem: Problem, root: Node, path: tuple[int, ...]) -> None:
+    low, high = 0.0, 255.0
+    for number in path:
+        middle = (low + high - 1) / 2
+        low, high = (low, middle) if number == 0 else (middle + 1, high)
+    leaf = at(root, path)
+    if high - low < 4:
+        leaf.closed = True
+        return
+    middle = (low + high - 1) / 2
+    leaf.split, leaf.children = BoxSplit(0, middle, middle + 1), [Node(), Node()]
 
 
 def marks(folder: Path, kind: str) -> list[int]:

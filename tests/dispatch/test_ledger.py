@@ -9,7 +9,8 @@ from dispatch_fakes import FakeEngine, marks, problem
 from verifluxa.certificate.evidence_file import read_evidence, write_evidence
 from verifluxa.dispatch.driver import Plan, drive
 from verifluxa.dispatch.in_process import InProcessPool
-from verifluxa.dispatch.ledger import TABLES, Ledger, Origin
+from verifluxa.dispatch.ledger import Ledger, Origin
+from verifluxa.dispatch.ledger_file import TABLES
 from verifluxa.dispatch.standing import standing, standing_words
 from verifluxa.errors import UsageError
 from verifluxa.verdict import Reason, Verdict
@@ -184,7 +185,7 @@ def test_a_file_that_is_no_ledger_is_neither_read_nor_replaced(tmp_path, content
 
 
 def test_the_tables_are_those_that_readers_expect():
-    assert TABLES.count("CREATE TABLE") == 5
+    assert TABLES.count("CREATE TABLE") == 7
 
 
 def test_where_a_run_stands(tmp_path):

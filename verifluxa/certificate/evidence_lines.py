@@ -188,8 +188,8 @@ def encode_record(record: Record) -> dict[str, Json]:
         result["r"] = record.reason.value
     if record.tree is not None:
         result["tree"] = encode_tree(record.tree)
-    if record.directions is not None:
-        result["directions"] = [[float(value).hex() for value in row] for row in record.directions]
+    if record.directions is not None and len(record.directions):
+        result["directions"] = encode_directions(record.directions)
     if record.witness is not None:
         result["witness"] = encode_witness(record.witness)
     return result
@@ -211,7 +211,7 @@ def decode_record(fields: Fields) -> Record:
         found=fields.integer("found"),
         proved=fields.integer("proved"),
         tree=decode_tree(fields.raw("tree"), f"{fields.place}.tree") if fields.has("tree") else None,
-        directions=_directions(fields) if fields.has("directions") else None,
+        directions=decode_directions(fields) if fields.has("directions") else None,
         witness=decode_witness(fields.child("witness")) if fields.has("witness") else None,
     )
     fields.close()
@@ -251,7 +251,17 @@ def _floats(fields: Fields, key: str) -> tuple[float, ...]:
     return tuple(value for value in values if value is not None)
 
 
-def _directions(fields: Fields) -> NDArray[np.float64]:
+def encode_directions(directions: NDArray[np.float64]) -> Json:
+    """Strip directions, numbers in hex."""
+    return [[float(value).hex() for value in row] for row in directions]
+
+
+def decode_directions(fields: Fields) -> NDArray[np.float64]:
+    """The field `directions` of a record.
+
+    Raises:
+        CertificateError: VF5005 or VF5006.
+    """
     rows = fields.items("directions", MOST_DIRECTIONS)
     values = [[parse_hex_float(item) for item in row] for row in rows if isinstance(row, list)]
     widths = {len(row) for row in values}

@@ -10,7 +10,8 @@ from pathlib import Path
 from verifluxa.certificate.encode import encode_statement
 from verifluxa.certificate.evidence_file import write_evidence
 from verifluxa.certificate.of_result import certificate_of
-from verifluxa.dispatch.ledger import LEDGER_FILE, Ledger, Origin
+from verifluxa.dispatch.ledger import Ledger, Origin
+from verifluxa.dispatch.ledger_file import LEDGER_FILE
 from verifluxa.errors import CertificateError
 from verifluxa.report.evidence_pictures import pictures
 from verifluxa.report.scenes import scene_of_result

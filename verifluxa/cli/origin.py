@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from verifluxa import __version__
-from verifluxa.dispatch.ledger import Ledger, Origin, not_a_ledger, other_run
+from verifluxa.dispatch.ledger import Ledger, Origin
+from verifluxa.dispatch.ledger_file import not_a_ledger, other_run
 from verifluxa.inputs import Choice
 from verifluxa.verify import Prepared, Request
 

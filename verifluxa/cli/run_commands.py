@@ -67,7 +67,7 @@ def find_ledger(path: Path) -> Path:
     Raises:
         UsageError: VF4423 when there is none.
     """
-    from verifluxa.dispatch.ledger import LEDGER_FILE
+    from verifluxa.dispatch.ledger_file import LEDGER_FILE
     from verifluxa.errors import UsageError
 
     found = path / LEDGER_FILE if path.is_dir() else path

@@ -15,6 +15,7 @@ from verifluxa.dispatch.processes import ProcessPool
 from verifluxa.dispatch.slices import Engine
 from verifluxa.errors import UsageError
 from verifluxa.library import Shelf, resolve
+from verifluxa.strategy.piecework import Limits
 
 KINDS = ("in-process", "processes")
 DEVICES = ("cpu", "cuda")
@@ -24,8 +25,11 @@ LIMITS = {
     "attack_slice": (1, 100_000),
     "prove_slice": (1, 100_000),
     "tries": (1, 10),
+    "slice_boxes": (0, 1_000_000),
+    "pieces": (0, 4096),
 }
-KEYS = ("schema", "name", "kind", "device", *LIMITS)
+TIMES = {"slice_seconds": (0.0, 3600.0)}
+KEYS = ("schema", "name", "kind", "device", *LIMITS, *TIMES)
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,9 @@ class Cluster:
         device: `cpu` or `cuda`; in each process the first one.
         attack_slice, prove_slice: placements in one slice.
         tries: how often the slice of a dead worker is tried in all.
+        slice_seconds, slice_boxes: how long one slice may branch on a question before it is cut into pieces; 0:
+            until it is decided. With `slice_boxes` alone a run is reproducible.
+        pieces: into how many pieces what is open of such a question is cut; 0: twice as many as workers.
         given: the keys that the file states; the others are defaults.
     """
 
@@ -53,7 +60,17 @@ class Cluster:
     attack_slice: int = 64
     prove_slice: int = 4
     tries: int = 2
+    slice_boxes: int = 0
+    pieces: int = 0
+    slice_seconds: float = 0.0
     given: tuple[str, ...] = ()
+
+    @property
+    def limits(self) -> Limits | None:
+        """How long one slice may branch on a question."""
+        if not self.slice_boxes and not self.slice_seconds:
+            return None
+        return Limits(self.slice_boxes or None, self.slice_seconds or None)
 
 
 def load_cluster(name: str) -> Cluster:
@@ -83,12 +100,13 @@ def parse_cluster(name: str, text: str, path: str) -> Cluster:
     kind = _one_of(table, "kind", KINDS, path)
     device = _one_of(table, "device", DEVICES, path) if "device" in table else "cpu"
     numbers = {key: _number(table[key], key, path) for key in LIMITS if key in table}
+    seconds = _time(table["slice_seconds"], path) if "slice_seconds" in table else 0.0
     if kind == "in-process" and numbers.get("workers", 1) != 1:
         raise _refuse(path, f"`workers` is {numbers['workers']}, but one process is one worker", 'kind = "processes"')
     if kind == "processes":
         numbers["workers"] = numbers.get("workers") or _cores()
         numbers["threads"] = numbers.get("threads") or max(1, _cores() // numbers["workers"])
-    return Cluster(name, path, kind=kind, device=device, given=tuple(table), **numbers)
+    return Cluster(name, path, kind=kind, device=device, slice_seconds=seconds, given=tuple(table), **numbers)
 
 
 def open_pool(cluster: Cluster, engine: Engine) -> Pool:
@@ -111,6 +129,13 @@ def _number(value: object, key: str, path: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise _refuse(path, f"`{key}` is {_said(value)}", f"a whole number from {low} to {high}")
     return value
+
+
+def _time(value: object, path: str) -> float:
+    low, high = TIMES["slice_seconds"]
+    if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
+        raise _refuse(path, f"`slice_seconds` is {_said(value)}", f"a number from {low:g} to {high:g}")
+    return float(value)
 
 
 def _said(value: object) -> str:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from verifluxa.dispatch.long import Longs, Part
 from verifluxa.dispatch.observe import EvidenceSink, NoEvidence, Observer, Progress, Silent
 from verifluxa.dispatch.pool import Pool
 from verifluxa.dispatch.slices import (
+    NOT_LAST,
     AttackDone,
     AttackSlice,
     Crashed,
     Decided,
     Event,
+    HandedBack,
     Lost,
     OutOfMemory,
+    PieceDone,
+    PieceSlice,
     ProofDone,
     ProofSlice,
     Refused,
@@ -26,10 +31,14 @@ from verifluxa.dispatch.tally import Tally
 from verifluxa.errors import UnsupportedError
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem, Question
+from verifluxa.strategy.piecework import Limits
 from verifluxa.verdict import Reason
 
 Group = tuple[int, ...]
 """Placements that travel together in one slice."""
+
+
+Work = Group | Part
 
 TICK_SECONDS = 0.5
 SHOW_SECONDS = 0.1
@@ -48,6 +57,8 @@ class Plan:
         deadline: when the budget ends (`time.monotonic`), or None.
         tries: how often the slice of a dead worker is tried in all.
         grace: seconds past the deadline that workers have to come back by themselves.
+        limits: how long one slice may branch on a question before it is cut into pieces; None: until it is decided.
+        pieces: into how many pieces what is open of a question is cut; 0: twice as many as there are workers.
     """
 
     attack_slice: int = 64
@@ -55,6 +66,8 @@ class Plan:
     deadline: float | None = None
     tries: int = 2
     grace: float = 10.0
+    limits: Limits | None = None
+    pieces: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +127,8 @@ class _Drive:
         self.attack_seconds = 0.0
         self.losses: Counter[int] = Counter()
         self.losses_in_a_row = 0
+        self.pending: deque[Work] = deque()
+        self.long = Longs(self.tally, plan.deadline, plan.limits, plan.pieces or pool.capacity, plan.tries)
 
     def answers(self) -> Answers:
         """Runs the attack, then the proof, and closes what is left."""
@@ -123,10 +138,10 @@ class _Drive:
             self.pool.load(self.problem)
             self._attack(attacked)
             self._prove()
-            self.tally.give_up_rest(Reason.TIME)
+            self._give_up_rest(Reason.TIME)
         except KeyboardInterrupt:
             interrupted = True
-            self.tally.give_up_rest(Reason.INTERRUPTED)
+            self._give_up_rest(Reason.INTERRUPTED)
         finally:
             self.pool.cancel()
         self._show(at_once=True)
@@ -139,8 +154,15 @@ class _Drive:
             self.tally.attack(item)
         for outcome in known.outcomes:
             self.tally.record(outcome)
+        for begun in known.begun:
+            self.long.begin(begun)
         self.placements_attacked, self.attack_seconds = len(known.placements), known.seconds
         return known.placements
+
+    def _give_up_rest(self, reason: Reason) -> None:
+        """Closes whatever is open; what was begun keeps what was found on the way."""
+        self.long.give_up(reason)
+        self.tally.give_up_rest(reason)
 
     def _attack(self, done: frozenset[int]) -> None:
         everywhere = [place for place in range(len(self.problem.placements)) if place not in done]
@@ -152,7 +174,7 @@ class _Drive:
         groups = _groups(range(len(self.problem.placements)), self.plan.prove_slice)
         # Where the attack came closest, a counterexample is likeliest and a proof takes longest: first.
         groups.sort(key=self._closeness, reverse=True)
-        self._work(groups, self._proof_slice)
+        self._work([*self.long.parts_of_all(), *groups], self._proof_slice)
 
     def _closeness(self, group: Group) -> float:
         found = [
@@ -162,26 +184,31 @@ class _Drive:
         ]
         return max(found, default=0.0)
 
-    def _attack_slice(self, group: Group) -> Slice | None:
-        return AttackSlice(group, self.plan.deadline)
+    def _attack_slice(self, work: Work) -> Slice | None:
+        assert not isinstance(work, Part)
+        return AttackSlice(work, self.plan.deadline)
 
-    def _proof_slice(self, group: Group) -> Slice | None:
+    def _proof_slice(self, work: Work) -> Slice | None:
+        if isinstance(work, Part):
+            slice, more = self.long.order(work)
+            self.pending.extendleft(more)
+            return slice
         pairs = self.tally.open_pairs()
         asked = None if len(pairs) == len(self.problem.pairs) else pairs
-        questions = self.tally.open_questions(group, asked)
+        questions = [q for q in self.tally.open_questions(work, asked) if q not in self.long]
         if not questions:
             return None
         known = {question: self.tally.attacked[question] for question in questions if question in self.tally.attacked}
-        return ProofSlice(group, asked, known, self.plan.deadline)
+        return ProofSlice(work, asked, known, self.plan.deadline, self.plan.limits)
 
-    def _work(self, groups: Iterable[Group], make: Callable[[Group], Slice | None]) -> None:
-        """Keeps the pool fed until every group is done, time is up or nothing is left to decide."""
-        pending, flying = deque(groups), 0
+    def _work(self, work: Iterable[Work], make: Callable[[Work], Slice | None]) -> None:
+        """Keeps the pool fed until everything is done, time is up or nothing is left to decide."""
+        self.pending, flying = deque(work), 0
         while not (self.stage == "prove" and self.tally.is_decided):
             if self._late(0.0):
-                pending.clear()
-            while pending and flying < self.pool.capacity:
-                slice = make(pending.popleft())
+                self.pending.clear()
+            while self.pending and flying < self.pool.capacity:
+                slice = make(self.pending.popleft())
                 if slice is not None:
                     self.pool.submit(slice)
                     flying += 1
@@ -191,12 +218,12 @@ class _Drive:
             self._show()
             if event is None:
                 continue
-            pending.extendleft(self._handle(event))
-            if not isinstance(event, Decided):
+            self.pending.extendleft(self._handle(event))
+            if not isinstance(event, NOT_LAST):
                 flying -= 1
 
-    def _handle(self, event: Event) -> list[Group]:
-        """Takes an event in; returns the groups that are to be tried (again)."""
+    def _handle(self, event: Event) -> Sequence[Work]:
+        """Takes an event in; returns the work that is to be done (again)."""
         if isinstance(event, Lost):
             self.losses_in_a_row += 1
             return self._after_loss(event.slice)
@@ -207,6 +234,10 @@ class _Drive:
             case Decided():
                 for outcome in event.outcomes:
                     self.tally.record(outcome)
+            case HandedBack():
+                return self.long.take_over(event)
+            case PieceDone():
+                return self.long.take(event)
             case ProofDone():
                 self._expect_nothing_open(event.slice)
             case OutOfMemory():
@@ -225,28 +256,30 @@ class _Drive:
             self.tally.attack(attacked)
 
     def _expect_nothing_open(self, slice: ProofSlice) -> None:
-        forgotten = self._open_of(slice)
+        forgotten = [question for question in self._open_of(slice) if question not in self.long]
         if forgotten:
             raise EngineCrash(f"the engine ended a slice without an answer to {forgotten[0]}")
 
-    def _open_of(self, slice: Slice) -> list[Question]:
+    def _open_of(self, slice: AttackSlice | ProofSlice) -> list[Question]:
         """The questions of a slice that still need an outcome: none of an attack, which is only a help."""
         if isinstance(slice, AttackSlice):
             return []
         return self.tally.open_questions(slice.placements, slice.pairs)
 
-    def _after_loss(self, slice: Slice) -> list[Group]:
+    def _after_loss(self, slice: Slice) -> Sequence[Work]:
         """Tries the placements of a dead worker again one by one, so that one bad placement costs only itself."""
+        if isinstance(slice, PieceSlice):
+            return self.long.after_loss(slice)
         self.losses.update(slice.placements)
-        again: list[Group] = [
-            (placement,) for placement in slice.placements if self.losses[placement] < self.plan.tries
-        ]
+        again: list[Work] = [(placement,) for placement in slice.placements if self.losses[placement] < self.plan.tries]
         for question in self._open_of(slice):
-            if self.losses[question.placement] >= self.plan.tries:
+            if self.losses[question.placement] >= self.plan.tries and question not in self.long:
                 self.tally.give_up(question, Reason.LOST_WORKER)
         return again
 
-    def _after_out_of_memory(self, slice: Slice) -> list[Group]:
+    def _after_out_of_memory(self, slice: Slice) -> Sequence[Work]:
+        if isinstance(slice, PieceSlice):
+            return self.long.after_out_of_memory(slice)
         if len(slice.placements) > 1:
             return [(placement,) for placement in slice.placements]
         for question in self._open_of(slice):
@@ -256,6 +289,9 @@ class _Drive:
     def _refuse(self, event: Refused) -> None:
         if not isinstance(event.error, UnsupportedError):
             raise event.error
+        if isinstance(event.slice, PieceSlice):
+            self.tally.give_up(event.slice.piece.question, Reason.UNSUPPORTED)
+            return
         for question in self._open_of(event.slice):
             self.tally.give_up(question, Reason.UNSUPPORTED)
 

@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from verifluxa.dispatch.slices import AttackSlice, ProofSlice
+from verifluxa.dispatch.slices import AttackSlice, PieceSlice, ProofSlice
 from verifluxa.errors import UsageError
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem
 from verifluxa.strategy.attacked import Attacked
+from verifluxa.strategy.piecework import Begun, Grown
 
 if TYPE_CHECKING:
     from verifluxa.strategy.load import Strategy
@@ -39,13 +40,20 @@ class StrategyEngine:
         with _threads(self.threads):
             return attack_slice(problem, slice.placements, Run(self.strategy, slice.deadline, self.device))
 
-    def prove(self, problem: Problem, slice: ProofSlice) -> Iterable[Outcome]:
-        """One outcome for each question, as they are decided."""
+    def prove(self, problem: Problem, slice: ProofSlice) -> Iterable[Outcome | Begun]:
+        """One outcome for each question, as they are decided; `Begun` where limits cut one short."""
         from verifluxa.strategy.decide import Run, prove_slice
 
         with _threads(self.threads):
-            run = Run(self.strategy, slice.deadline, self.device)
+            run = Run(self.strategy, slice.deadline, self.device, slice.limits)
             yield from prove_slice(problem, slice.placements, slice.attacked, run)
+
+    def further(self, problem: Problem, slice: PieceSlice) -> Grown:
+        """Goes on with a piece of a question that was begun."""
+        from verifluxa.strategy.decide import Run, further
+
+        with _threads(self.threads):
+            return further(problem, slice.piece, Run(self.strategy, slice.deadline, self.device, slice.limits))
 
 
 def check_device(device: str) -> None:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
 
-from verifluxa.dispatch.slices import AttackDone
+from verifluxa.dispatch.slices import AttackDone, PieceDone
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem
 from verifluxa.strategy.attacked import Attacked
+from verifluxa.strategy.piecework import Begun
 
 
 @dataclass(frozen=True)
@@ -84,12 +85,14 @@ class Recalled:
         placements: those that were attacked.
         attacked: what the attack found there.
         outcomes: the questions that have their answer.
+        begun: questions that go on in pieces, with all that came back.
         seconds: that the attack took.
     """
 
     placements: frozenset[int] = frozenset()
     attacked: tuple[Attacked, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
+    begun: tuple[Begun, ...] = ()
     seconds: float = 0.0
 
 
@@ -106,6 +109,14 @@ class EvidenceSink(Protocol):
 
     def attacked(self, problem: Problem, done: AttackDone) -> None:
         """An attack slice is finished."""
+        ...
+
+    def begun(self, problem: Problem, begun: Begun) -> None:
+        """A question goes on in pieces."""
+        ...
+
+    def grown(self, problem: Problem, done: PieceDone) -> None:
+        """A piece of a question came back."""
         ...
 
     def record(self, problem: Problem, outcome: Outcome) -> None:
@@ -128,6 +139,12 @@ class NoEvidence:
         return Recalled()
 
     def attacked(self, problem: Problem, done: AttackDone) -> None:
+        """Does nothing."""
+
+    def begun(self, problem: Problem, begun: Begun) -> None:
+        """Does nothing."""
+
+    def grown(self, problem: Problem, done: PieceDone) -> None:
         """Does nothing."""
 
     def record(self, problem: Problem, outcome: Outcome) -> None:

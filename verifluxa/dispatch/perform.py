@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 
@@ -15,8 +15,11 @@ from verifluxa.dispatch.slices import (
     Decided,
     Engine,
     Event,
+    HandedBack,
     OutOfMemory,
     Pairs,
+    PieceDone,
+    PieceSlice,
     ProofDone,
     ProofSlice,
     Refused,
@@ -25,6 +28,7 @@ from verifluxa.dispatch.slices import (
 from verifluxa.errors import VerifluxaError
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem
+from verifluxa.strategy.piecework import Begun
 
 PATIENCE = 0.1
 """Seconds for which decided questions are gathered before they are sent: few messages, live progress."""
@@ -35,6 +39,8 @@ def perform(engine: Engine, problem: Problem, slice: Slice) -> Iterator[Event]:
     try:
         if isinstance(slice, AttackSlice):
             yield _attack(engine, problem, slice)
+        elif isinstance(slice, PieceSlice):
+            yield PieceDone(slice, engine.further(problem, slice))
         else:
             yield from _prove(engine, problem, slice)
     except VerifluxaError as error:
@@ -55,8 +61,18 @@ def _attack(engine: Engine, problem: Problem, slice: AttackSlice) -> AttackDone:
 def _prove(engine: Engine, problem: Problem, slice: ProofSlice) -> Iterator[Event]:
     if slice.pairs is not None:
         problem = _narrowed(problem, slice.pairs)
-    for outcomes in _gathered(engine.prove(problem, slice)):
-        yield Decided(slice, outcomes)
+    batch: list[Outcome] = []
+    sent = time.monotonic()
+    for answer in engine.prove(problem, slice):
+        if isinstance(answer, Begun):
+            yield HandedBack(slice, answer)
+        else:
+            batch.append(answer)
+        if batch and time.monotonic() - sent >= PATIENCE:
+            yield Decided(slice, tuple(batch))
+            batch, sent = [], time.monotonic()
+    if batch:
+        yield Decided(slice, tuple(batch))
     yield ProofDone(slice)
 
 
@@ -64,18 +80,6 @@ def _prove(engine: Engine, problem: Problem, slice: ProofSlice) -> Iterator[Even
 def _narrowed(problem: Problem, pairs: Pairs) -> Problem:
     """The problem with fewer pairs; the same object for the same pairs, since engines keep things by identity."""
     return replace(problem, pairs=pairs)
-
-
-def _gathered(outcomes: Iterable[Outcome]) -> Iterator[tuple[Outcome, ...]]:
-    batch: list[Outcome] = []
-    sent = time.monotonic()
-    for outcome in outcomes:
-        batch.append(outcome)
-        if time.monotonic() - sent >= PATIENCE:
-            yield tuple(batch)
-            batch, sent = [], time.monotonic()
-    if batch:
-        yield tuple(batch)
 
 
 def _is_memory(error: Exception) -> bool:

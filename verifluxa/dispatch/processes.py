@@ -10,11 +10,10 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from verifluxa.dispatch.interrupts import interrupts_blocked
-from verifluxa.dispatch.slices import AttackDone, Crashed, Engine, Event, Lost, OutOfMemory, ProofDone, Refused, Slice
+from verifluxa.dispatch.slices import NOT_LAST, Engine, Event, Lost, Slice
 from verifluxa.dispatch.worker import work
 from verifluxa.question import Problem
 
-LAST_EVENTS = (AttackDone, ProofDone, OutOfMemory, Refused, Crashed)
 FAREWELL_SECONDS = 2.0
 
 
@@ -157,7 +156,7 @@ class ProcessPool:
         except (EOFError, OSError):
             self._bury(worker)
             return
-        if isinstance(event, LAST_EVENTS):
+        if not isinstance(event, NOT_LAST):
             worker.slice = None
         self._events.append(event)
 

@@ -9,7 +9,9 @@ from typing import Protocol
 from verifluxa.errors import VerifluxaError
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem, Question
+from verifluxa.search.pieces import Paths
 from verifluxa.strategy.attacked import Attacked
+from verifluxa.strategy.piecework import Begun, Grown, Limits, Piece
 
 Pairs = tuple[tuple[int, int], ...]
 
@@ -31,15 +33,38 @@ class ProofSlice:
         pairs: the (violation, selection) pairs that are still open; None for all.
         attacked: what the attack already knows about them.
         deadline: on the clock of `time.monotonic`, which all processes of one machine share.
+        limits: how long a question may be branched on before it is handed back; None: until it is decided.
     """
 
     placements: tuple[int, ...]
     pairs: Pairs | None
     attacked: Mapping[Question, Attacked]
     deadline: float | None
+    limits: Limits | None = None
 
 
-Slice = AttackSlice | ProofSlice
+@dataclass(frozen=True, eq=False)
+class PieceSlice:
+    """Go on with some leaves of one question.
+
+    Attributes:
+        piece: the work order.
+        paths: where its leaves are in the whole tree.
+        deadline, limits: as of a `ProofSlice`.
+    """
+
+    piece: Piece
+    paths: Paths
+    deadline: float | None
+    limits: Limits | None
+
+    @property
+    def placements(self) -> tuple[int, ...]:
+        """The question's placement."""
+        return (self.piece.question.placement,)
+
+
+Slice = AttackSlice | ProofSlice | PieceSlice
 
 
 class Engine(Protocol):
@@ -49,8 +74,12 @@ class Engine(Protocol):
         """Returns the best trigger found for each question of the slice."""
         ...
 
-    def prove(self, problem: Problem, slice: ProofSlice) -> Iterable[Outcome]:
-        """Yields one outcome for each question of the slice, as they are decided."""
+    def prove(self, problem: Problem, slice: ProofSlice) -> Iterable[Outcome | Begun]:
+        """Yields one outcome for each question of the slice, as they are decided; `Begun` where limits cut it short."""
+        ...
+
+    def further(self, problem: Problem, slice: PieceSlice) -> Grown:
+        """Goes on with a piece of a question that was begun."""
         ...
 
 
@@ -71,9 +100,25 @@ class Decided:
     outcomes: tuple[Outcome, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class HandedBack:
+    """A question that the slice has begun and others shall finish; the slice goes on."""
+
+    slice: ProofSlice
+    begun: Begun
+
+
+@dataclass(frozen=True, eq=False)
+class PieceDone:
+    """A piece has had its slice."""
+
+    slice: PieceSlice
+    grown: Grown
+
+
 @dataclass(frozen=True)
 class ProofDone:
-    """A proof slice is finished: each of its questions has had its outcome."""
+    """A proof slice is finished: each of its questions has had its outcome, or was handed back."""
 
     slice: ProofSlice
 
@@ -109,4 +154,6 @@ class Lost:
     slice: Slice
 
 
-Event = AttackDone | Decided | ProofDone | OutOfMemory | Refused | Crashed | Lost
+Event = AttackDone | Decided | HandedBack | PieceDone | ProofDone | OutOfMemory | Refused | Crashed | Lost
+NOT_LAST = (Decided, HandedBack)
+"""Events after which their slice goes on; every other one ends it."""

@@ -14,7 +14,8 @@ from verifluxa.certificate.document import Limits, read_json
 from verifluxa.certificate.evidence_lines import Header, decode_header
 from verifluxa.certificate.fields import Fields
 from verifluxa.dispatch.attack_lines import decode_attacked
-from verifluxa.dispatch.ledger import LARGEST, Ledger
+from verifluxa.dispatch.ledger import Ledger
+from verifluxa.dispatch.ledger_file import LARGEST
 from verifluxa.question import Question
 
 SILENCE = 10.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 
+from verifluxa.dispatch.cover import check_cover
 from verifluxa.dispatch.interrupts import interrupts_blocked
 from verifluxa.dispatch.observe import EvidenceSink
 from verifluxa.dispatch.slices import Pairs
@@ -51,6 +52,8 @@ class Tally:
         question = outcome.question
         if question in self.outcomes:
             return
+        if outcome.verdict is Verdict.CERTIFIED:
+            check_cover(self.problem, outcome)
         with interrupts_blocked():
             self.outcomes[question] = replace(outcome, tree=None, directions=None)
             self.counts[outcome.verdict] += 1

@@ -107,12 +107,14 @@ class Explored:
 
     Attributes:
         cut_short: whether a budget ended it while there were leaves that it had not looked at.
+        closed: most inputs that were left in a leaf that it closed.
     """
 
     outcome: Outcome
     root: Node
     directions: Tensor
     cut_short: bool = False
+    closed: int = 0
 
 
 def branch(
@@ -166,7 +168,7 @@ def _explored(  # noqa: PLR0913, PLR0917 - the state of one search
         if not batch:
             break
         _process(work, net, directions, batch, settings)
-    return [Explored(_outcome(one, directions), one.root, directions, one.cut_short) for one in searches]
+    return [Explored(_outcome(one, directions), one.root, directions, one.cut_short, one.proved) for one in searches]
 
 
 def _taken_up(work: Workspace, tree: Tree) -> _Search:

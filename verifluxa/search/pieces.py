@@ -13,6 +13,8 @@ from verifluxa.evidence import Node
 
 Path = tuple[int, ...]
 """From the root to a node: which child, at each split."""
+Paths = tuple[Path, ...]
+"""The leaves of a piece."""
 
 
 def open_paths(root: Node, start: Path = ()) -> Iterator[Path]:
@@ -34,7 +36,7 @@ def at(root: Node, path: Path) -> Node:
     return node
 
 
-def pieces(root: Node, count: int, below: Sequence[Path] = ((),)) -> list[tuple[Path, ...]]:
+def pieces(root: Node, count: int, below: Sequence[Path] = ((),)) -> list[Paths]:
     """The open leaves below some nodes, dealt out into at most `count` pieces of neighbours."""
     paths = [path for start in below for path in open_paths(root, start)]
     count = min(count, len(paths))
@@ -56,7 +58,9 @@ def cut(root: Node, paths: Sequence[Path]) -> Node:
 def graft(root: Node, piece: Node, paths: Sequence[Path]) -> None:
     """Puts the subtrees that grew at the leaves of a piece in their place in the whole tree."""
     for path in paths:
-        grown, node = at(piece, path), at(root, path)
-        node.dropped, node.split, node.children = grown.dropped, grown.split, grown.children
-        node.closed, node.joint, node.clips = grown.closed, grown.joint, grown.clips
-        node.point, node.smt = grown.point, grown.smt
+        put(root, path, at(piece, path))
+
+
+def put(root: Node, path: Path, grown: Node) -> None:
+    """Makes a node of the tree what another one is."""
+    vars(at(root, path)).update(vars(grown))

@@ -14,7 +14,7 @@ from verifluxa.errors import UnsupportedError
 from verifluxa.evidence import Node, Outcome
 from verifluxa.question import Problem, Question
 from verifluxa.search.attack import AttackSettings, Candidate, attack
-from verifluxa.search.branch import BranchSettings, explore
+from verifluxa.search.branch import BranchSettings, explore, explore_further
 from verifluxa.search.grid import GridSettings, enumerate_grid
 from verifluxa.search.leaves import Tree
 from verifluxa.search.refine import RefineSettings, refine
@@ -24,6 +24,7 @@ from verifluxa.search.words import decide_words, enumerable
 from verifluxa.search.workspace import Workspace, workspace
 from verifluxa.strategy.attacked import Attacked
 from verifluxa.strategy.load import AttackStage, BoundStage, BranchStage, GridStage, SmtStage, Stage, Strategy
+from verifluxa.strategy.piecework import Begun, Grown, Limits, Piece
 from verifluxa.verdict import Reason, Verdict
 
 
@@ -35,11 +36,13 @@ class Run:
         strategy: the stages.
         deadline: on the clock of `time.monotonic`; past it the rest is unknown(time). None: no limit.
         device: `cpu`, or a torch device such as `cuda`.
+        limits: how much branching a question may have before it is handed back as `Begun`; None: no limit.
     """
 
     strategy: Strategy
     deadline: float | None = None
     device: str = "cpu"
+    limits: Limits | None = None
 
     @property
     def is_late(self) -> bool:
@@ -110,8 +113,8 @@ def prove_slice(
     placements: Sequence[int],
     attacked: Mapping[Question, Attacked],
     run: Run,
-) -> Iterator[Outcome]:
-    """Decides all questions of some placements, placement by placement.
+) -> Iterator[Outcome | Begun]:
+    """Decides all questions of some placements, placement by placement; a long one may come back as `Begun`.
 
     Args:
         problem: whose questions are asked.
@@ -133,9 +136,49 @@ def decide(problem: Problem, questions: Sequence[Question], strategy: Strategy) 
         by_placement.setdefault(question.placement, []).append(question)
     attacked = {a.question: a for a in attack_slice(problem, list(by_placement), run)}
     outcomes = {
-        outcome.question: outcome for group in by_placement.values() for outcome in _prove(work, group, attacked, run)
+        answer.question: answer
+        for group in by_placement.values()
+        for answer in _prove(work, group, attacked, run)
+        if isinstance(answer, Outcome)
     }
     return [outcomes[question] for question in questions]
+
+
+def further(problem: Problem, piece: Piece, run: Run) -> Grown:
+    """Goes on with a piece of a question that was begun: one slice of branching, or, at last, the later stages."""
+    work = workspace(problem, run.device).at(piece.question.placement)
+    directions = torch.as_tensor(piece.directions, device=work.device)
+    tree = Tree(piece.question, piece.root, directions)
+    if piece.last:
+        return _finished(work, piece, tree, run)
+    stage = run.strategy.stages[piece.stage]
+    assert isinstance(stage, BranchStage)
+    (explored,) = explore_further(work, [tree], _settings(stage, run.limits), run.deadline)
+    outcome = explored.outcome
+    reason = outcome.reason if outcome.reason is Reason.PRECISION or not explored.cut_short else None
+    return Grown(
+        root=explored.root,
+        boxes=outcome.boxes,
+        seconds=outcome.seconds,
+        found=outcome.found,
+        witness=outcome.witness,
+        closed=explored.closed,
+        cut_short=explored.cut_short,
+        reason=reason,
+    )
+
+
+def _finished(work: Workspace, piece: Piece, tree: Tree, run: Run) -> Grown:
+    """The stages behind branching, on what it left open."""
+    question = piece.question
+    state = _State({}, {question: Attacked(question, 0, None)}, {}, time.monotonic(), trees={question: tree})
+    (rooted,) = look(work, [question], "crown")
+    for stage in run.strategy.stages[piece.stage + 1 :]:
+        if isinstance(stage, SmtStage) and state.open([question]) and not run.is_late:
+            _smt(work, [rooted], stage, state, run)
+    outcome = state.outcomes.get(question) or state.left.get(question)
+    seconds = time.monotonic() - state.started
+    return Grown(tree.root, 0, seconds, 0, outcome.witness if outcome else None, 0, False, None, outcome)
 
 
 @dataclass
@@ -151,6 +194,7 @@ class _State:
         tried: whether what the bounds left open has been attacked once more.
         trees: what branching left open.
         left: what the last stage that gave up on a question says.
+        begun: what a slice hands back for others to go on with.
     """
 
     outcomes: dict[Question, Outcome]
@@ -161,9 +205,10 @@ class _State:
     tried: bool = False
     trees: dict[Question, Tree] = field(default_factory=dict)
     left: dict[Question, Outcome] = field(default_factory=dict)
+    begun: dict[Question, Begun] = field(default_factory=dict)
 
     def open(self, questions: Sequence[Question]) -> list[Question]:
-        return [question for question in questions if question not in self.outcomes]
+        return [question for question in questions if question not in self.outcomes and question not in self.begun]
 
 
 def _prove(
@@ -171,7 +216,7 @@ def _prove(
     questions: Sequence[Question],
     attacked: Mapping[Question, Attacked],
     run: Run,
-) -> Iterator[Outcome]:
+) -> Iterator[Outcome | Begun]:
     cut = enumerable(work, questions[0].placement)
     work = work.at(questions[0].placement)
     if cut is not None:
@@ -192,7 +237,7 @@ def _prove(
     except UnsupportedError:
         reason = Reason.UNSUPPORTED
     for question in questions:
-        yield state.outcomes.get(question) or _unknown(work, question, reason, state)
+        yield state.outcomes.get(question) or state.begun.get(question) or _unknown(work, question, reason, state)
 
 
 def _stage(
@@ -237,11 +282,34 @@ def _rooted(work: Workspace, left: list[Question], state: _State, run: Run) -> l
 
 
 def _branch(work: Workspace, rooted: list[Rooted], stage: BranchStage, state: _State, run: Run) -> None:
-    settings = BranchSettings(stage.boxes, stage.seconds, stage.clip_rounds, stage.strips, stage.joint, stage.gate)
-    for explored in explore(work, rooted, settings, run.deadline):
-        question = explored.outcome.question
+    for one, explored in zip(rooted, explore(work, rooted, _settings(stage, run.limits), run.deadline), strict=True):
+        outcome, question = explored.outcome, explored.outcome.question
         state.trees[question] = Tree(question, explored.root, explored.directions)
-        _take(explored.outcome, state)
+        spent = outcome.boxes >= stage.boxes or outcome.seconds >= stage.seconds
+        if run.limits is None or not explored.cut_short or spent or run.is_late:
+            _take(outcome, state)
+            continue
+        state.begun[question] = Begun(
+            question=question,
+            stage=run.strategy.stages.index(stage),
+            root=explored.root,
+            directions=explored.directions.cpu().numpy(),
+            boxes=outcome.boxes,
+            seconds=outcome.seconds,
+            found=max(outcome.found, state.known[question].found),
+            proved=one.remaining,
+            closed=explored.closed,
+            allowed=Limits(stage.boxes, stage.seconds),
+            later=isinstance(run.strategy.stages[-1], SmtStage),
+        )
+
+
+def _settings(stage: BranchStage, limits: Limits | None) -> BranchSettings:
+    """The search of a stage, within what one slice may do."""
+    limits = limits or Limits()
+    boxes = stage.boxes if limits.boxes is None else min(stage.boxes, limits.boxes)
+    seconds = stage.seconds if limits.seconds is None else min(stage.seconds, limits.seconds)
+    return BranchSettings(boxes, seconds, stage.clip_rounds, stage.strips, stage.joint, stage.gate)
 
 
 def _smt(work: Workspace, rooted: list[Rooted], stage: SmtStage, state: _State, run: Run) -> None:

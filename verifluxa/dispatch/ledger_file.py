@@ -1,0 +1,136 @@
+"""The file of a ledger: its tables, how it is opened so that a hostile one can do nothing, and what is said of it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from verifluxa.dispatch.alive import is_alive, this_process
+from verifluxa.errors import CertificateError, UsageError
+from verifluxa.result.write import cannot_write
+
+LEDGER_FILE = "ledger.sqlite"
+APPLICATION = 0x5646584C  # "VFXL"
+VERSION = 1
+LARGEST = 16 * 2**20
+"""Bytes of one record, as in an evidence file."""
+
+TABLES = """
+CREATE TABLE header (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE property (
+  number INTEGER PRIMARY KEY, name TEXT NOT NULL, identity TEXT NOT NULL, header BLOB NOT NULL,
+  questions INTEGER NOT NULL, placements INTEGER NOT NULL, started REAL NOT NULL, ended REAL);
+CREATE TABLE attack (
+  property INTEGER NOT NULL, placement INTEGER NOT NULL, seconds REAL NOT NULL, record BLOB NOT NULL,
+  PRIMARY KEY (property, placement)) WITHOUT ROWID;
+CREATE TABLE outcome (
+  property INTEGER NOT NULL, place INTEGER NOT NULL, verdict TEXT NOT NULL, reason TEXT,
+  found INTEGER NOT NULL, proved INTEGER NOT NULL, stage TEXT NOT NULL, boxes INTEGER NOT NULL, seconds REAL NOT NULL,
+  leaves INTEGER NOT NULL, at REAL NOT NULL, record BLOB NOT NULL, PRIMARY KEY (property, place)) WITHOUT ROWID;
+CREATE TABLE begun (
+  property INTEGER NOT NULL, place INTEGER NOT NULL, record BLOB NOT NULL, PRIMARY KEY (property, place)) WITHOUT ROWID;
+CREATE TABLE piece (
+  number INTEGER PRIMARY KEY, property INTEGER NOT NULL, place INTEGER NOT NULL, record BLOB NOT NULL);
+CREATE TABLE progress (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+
+def connected(path: Path, read_only: bool = False) -> sqlite3.Connection:
+    """Opens the file with everything switched off that a hostile database could use."""
+    if read_only:
+        database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=5)
+    else:
+        database = sqlite3.connect(path, isolation_level=None, timeout=1)
+    database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 2 * LARGEST)
+    database.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+    database.execute("PRAGMA trusted_schema = OFF")
+    return database
+
+
+def written(database: sqlite3.Connection) -> sqlite3.Connection:
+    """WAL: a reader sees whole transactions, and a killed writer loses none."""
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA synchronous = NORMAL")
+    return database
+
+
+def checked(path: Path, database: sqlite3.Connection) -> sqlite3.Connection:
+    """Makes sure that it is one of ours: the tables, and nothing beside them (a trigger would run with our rights).
+
+    Raises:
+        UsageError: VF4420.
+    """
+    (application,) = database.execute("PRAGMA application_id").fetchone()
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if application != APPLICATION:
+        raise not_a_ledger(path, "this is no ledger of verifluxa")
+    if version != VERSION:
+        raise not_a_ledger(path, f"this ledger has version {version}, this tool writes version {VERSION}")
+    found = dict(database.execute("SELECT name, type || ' ' || sql FROM sqlite_master WHERE sql IS NOT NULL"))
+    ours = sqlite3.connect(":memory:")
+    ours.executescript(TABLES)
+    wanted = dict(ours.execute("SELECT name, type || ' ' || sql FROM sqlite_master WHERE sql IS NOT NULL"))
+    ours.close()
+    if found != wanted:
+        raise not_a_ledger(path, "its tables are not those of a ledger")
+    return database
+
+
+def locked(database: sqlite3.Connection) -> sqlite3.Connection:
+    """Keeps other writers out; readers stay welcome. The lock is a row that names a process; a dead one holds nothing.
+
+    (SQLite's own exclusive mode would shut readers out too.)
+    """
+    row = database.execute("SELECT value FROM progress WHERE key = 'writer'").fetchone()
+    if row is not None and is_alive(row[0]):
+        raise BlockingIOError(row[0])
+    database.execute("INSERT OR REPLACE INTO progress VALUES ('writer', ?)", (this_process(),))
+    database.execute("DELETE FROM progress WHERE key = 'over'")
+    return database
+
+
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Turns what SQLite and the system say into messages for the user."""
+    try:
+        yield
+    except BlockingIOError as error:
+        raise UsageError(
+            "VF4421",
+            f"another run writes this ledger (process {error})",
+            place=str(path),
+            expected="a ledger that no run holds",
+            remedy="wait for it or end it; `verifluxa watch` may look on meanwhile",
+        ) from error
+    except CertificateError as error:
+        raise not_a_ledger(path, f"a record is not understood: {error.message}") from error
+    except sqlite3.OperationalError as error:
+        raise cannot_write(path, OSError(str(error))) from error
+    except sqlite3.DatabaseError as error:
+        raise not_a_ledger(path, f"it cannot be read: {error}") from error
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def not_a_ledger(path: Path, what: str) -> UsageError:
+    """VF4420."""
+    return UsageError(
+        "VF4420",
+        what,
+        place=str(path),
+        expected=f"the `{LEDGER_FILE}` that `verifluxa verify --out DIR` writes",
+        remedy="give the ledger as it was written by this version of the tool, or verify again",
+    )
+
+
+def other_run(path: Path, what: str) -> UsageError:
+    """VF4422."""
+    return UsageError(
+        "VF4422",
+        f"{what} are no longer what this ledger was begun with",
+        place=str(path),
+        expected="the same spec, models, data, strategy, arithmetic and version of the tool",
+        remedy="put the files back, or start again with `verifluxa verify`",
+    )

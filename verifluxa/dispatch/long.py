@@ -1,0 +1,243 @@
+"""Questions that outlast a slice: their trees, the pieces that are out, and what is left of their budget."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from verifluxa.dispatch.slices import HandedBack, PieceDone, PieceSlice
+from verifluxa.dispatch.tally import Tally
+from verifluxa.evidence import Outcome
+from verifluxa.question import Question
+from verifluxa.search.pieces import Paths, cut, graft, open_paths, pieces
+from verifluxa.strategy.piecework import Begun, Grown, Limits, Piece
+from verifluxa.verdict import Reason, Verdict
+
+
+class Part(NamedTuple):
+    """A piece that waits for its slice: leaves of a question's tree."""
+
+    question: Question
+    paths: Paths
+
+
+@dataclass(eq=False)
+class Long:
+    """One question that is worked on in pieces.
+
+    Attributes:
+        begun: its tree, which grows in place, and what was spent when it was handed back.
+        boxes, seconds: spent in all.
+        found: inputs that one replayed trigger makes violate.
+        closed: most inputs that were left in a closed leaf.
+        out: pieces that are not back yet, waiting or flying.
+        reason: why some leaves stay open for good.
+        last: whether the stages behind branching have the whole tree.
+    """
+
+    begun: Begun
+    boxes: int
+    seconds: float
+    found: int
+    closed: int
+    out: int = 0
+    reason: Reason | None = None
+    last: bool = False
+
+    @classmethod
+    def of(cls, begun: Begun) -> Long:
+        """Takes over a question."""
+        return cls(begun, begun.boxes, begun.seconds, begun.found, begun.closed, reason=begun.reason)
+
+    def deal(self, count: int, below: Paths = ((),)) -> list[Paths]:
+        """Cuts the open leaves below some nodes into at most `count` pieces."""
+        dealt = pieces(self.begun.root, count, below)
+        self.out += len(dealt)
+        return dealt
+
+    def order(self, paths: Paths, deadline: float | None, limits: Limits | None) -> PieceSlice:
+        """The work order of a piece."""
+        begun = self.begun
+        root = begun.root if self.last else cut(begun.root, paths)
+        piece = Piece(begun.question, begun.stage, root, begun.directions, self.last)
+        return PieceSlice(piece, paths, deadline, limits)
+
+    def take(self, paths: Paths, grown: Grown) -> None:
+        """Puts a piece back in its place."""
+        self.boxes += grown.boxes
+        self.seconds += grown.seconds
+        self.found = max(self.found, grown.found)
+        self.closed = max(self.closed, grown.closed)
+        graft(self.begun.root, grown.root, paths)
+        if not grown.cut_short:
+            self.reason = self.reason or grown.reason
+
+    @property
+    def spent(self) -> Reason | None:
+        """Which budget of the strategy is used up, if any."""
+        allowed = self.begun.allowed
+        if allowed.boxes is not None and self.boxes >= allowed.boxes:
+            return Reason.NODES
+        return Reason.TIME if allowed.seconds is not None and self.seconds >= allowed.seconds else None
+
+    def outcome(self, reason: Reason | None = None) -> Outcome:
+        """The answer: certified when every leaf is closed, else unknown for the first reason, or for this one."""
+        begun = self.begun
+        if next(open_paths(begun.root), None) is None and self.reason is None:
+            return Outcome(
+                question=begun.question,
+                verdict=Verdict.CERTIFIED,
+                reason=None,
+                found=self.found,
+                proved=self.closed,
+                stage="branch",
+                boxes=self.boxes,
+                seconds=self.seconds,
+                tree=begun.root,
+                directions=begun.directions,
+            )
+        return Outcome(
+            question=begun.question,
+            verdict=Verdict.UNKNOWN,
+            reason=self.reason or reason or Reason.NODES,
+            found=self.found,
+            proved=begun.proved,
+            stage="branch",
+            boxes=self.boxes,
+            seconds=self.seconds,
+        )
+
+    def refuted(self, done: PieceDone) -> Outcome:
+        """The answer where a piece came upon a trigger."""
+        grown = done.grown
+        return Outcome(
+            question=self.begun.question,
+            verdict=Verdict.FALSIFIED,
+            reason=None,
+            found=max(self.found, grown.found),
+            proved=self.begun.proved,
+            witness=grown.witness,
+            stage="branch",
+            boxes=self.boxes,
+            seconds=self.seconds,
+        )
+
+
+class Longs:
+    """The long questions of one drive: hands out their pieces, takes them back, answers when none is out.
+
+    Args:
+        tally: what is known of all questions.
+        deadline, limits: of each slice.
+        pieces: into how many pieces what is open of a question is cut.
+        tries: how often the piece of a dead worker is tried in all.
+    """
+
+    def __init__(self, tally: Tally, deadline: float | None, limits: Limits | None, pieces: int, tries: int) -> None:
+        self._tally = tally
+        self._deadline = deadline
+        self._limits = limits
+        self._pieces = pieces
+        self._tries = tries
+        self._long: dict[Question, Long] = {}
+        self._losses: Counter[Part] = Counter()
+
+    def __contains__(self, question: Question) -> bool:
+        return question in self._long
+
+    def begin(self, begun: Begun) -> None:
+        """Takes over a question that an earlier run had begun."""
+        if self._is_open(begun.question):
+            self._long[begun.question] = Long.of(begun)
+
+    def parts_of_all(self) -> list[Part]:
+        """What is open of all questions."""
+        return [part for long in list(self._long.values()) for part in self._parts(long)]
+
+    def order(self, part: Part) -> tuple[PieceSlice | None, Sequence[Part]]:
+        """The work order of a piece, none where it is not wanted any more; and what is to be done instead."""
+        if not self._is_open(part.question):
+            return None, []
+        long = self._long[part.question]
+        if long.spent is None or long.last:
+            return long.order(part.paths, self._deadline, self._limits), []
+        long.out -= 1
+        return None, self._ended(long)
+
+    def take_over(self, event: HandedBack) -> Sequence[Part]:
+        """A question outlasts its slice: it goes on in pieces. Delivery is at least once; the first one counts."""
+        question = event.begun.question
+        if question in self._long or not self._is_open(question):
+            return []
+        self._tally.evidence.begun(self._tally.problem, event.begun)
+        self._long[question] = Long.of(event.begun)
+        return self._parts(self._long[question])
+
+    def take(self, event: PieceDone) -> Sequence[Part]:
+        """A piece is back."""
+        grown, piece = event.grown, event.slice.piece
+        long = self._long[piece.question]
+        if not self._is_open(piece.question):
+            return []
+        long.out -= 1
+        if grown.outcome is not None:
+            self._tally.record(replace(grown.outcome, found=max(long.found, grown.outcome.found)))
+        elif piece.last:
+            self._tally.record(long.outcome(long.spent))
+        elif grown.witness is not None:
+            self._tally.record(long.refuted(event))
+        else:
+            self._tally.evidence.grown(self._tally.problem, event)
+            long.take(event.slice.paths, grown)
+            if grown.cut_short and long.spent is None:
+                return self._parts(long, event.slice.paths)
+            return self._ended(long)
+        return []
+
+    def after_loss(self, slice: PieceSlice) -> Sequence[Part]:
+        """The worker that had a piece has died: once more, or its leaves stay open."""
+        part = Part(slice.piece.question, slice.paths)
+        self._losses[part] += 1
+        return [part] if self._losses[part] < self._tries else self._leave(slice, Reason.LOST_WORKER)
+
+    def after_out_of_memory(self, slice: PieceSlice) -> Sequence[Part]:
+        """A piece did not fit: leaf by leaf, or its leaf stays open."""
+        if len(slice.paths) == 1:
+            return self._leave(slice, Reason.MEMORY)
+        self._long[slice.piece.question].out += len(slice.paths) - 1
+        return [Part(slice.piece.question, (path,)) for path in slice.paths]
+
+    def give_up(self, reason: Reason) -> None:
+        """Answers what is open, with what was found on the way."""
+        for question, long in self._long.items():
+            if self._is_open(question):
+                self._tally.record(long.outcome(reason))
+
+    def _leave(self, slice: PieceSlice, reason: Reason) -> Sequence[Part]:
+        """Gives a piece up: its leaves stay open, and so does the question; the other pieces may still refute it."""
+        long = self._long[slice.piece.question]
+        if not self._is_open(slice.piece.question):
+            return []
+        long.out -= 1
+        long.reason = long.reason or reason
+        return self._ended(long)
+
+    def _parts(self, long: Long, below: Paths = ((),)) -> Sequence[Part]:
+        parts = [Part(long.begun.question, paths) for paths in long.deal(self._pieces, below)]
+        return parts or self._ended(long)
+
+    def _ended(self, long: Long) -> Sequence[Part]:
+        """Answers a question when none of its pieces is out; where later stages may decide, they get the tree first."""
+        if long.out:
+            return []
+        outcome = long.outcome(long.spent)
+        if outcome.verdict is Verdict.UNKNOWN and long.begun.later and not long.last:
+            long.last, long.out = True, 1
+            return [Part(long.begun.question, ((),))]
+        self._tally.record(outcome)
+        return []
+
+    def _is_open(self, question: Question) -> bool:
+        return question not in self._tally.outcomes and not self._tally.is_refuted(question.selection)

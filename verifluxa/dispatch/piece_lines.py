@@ -1,0 +1,152 @@
+"""A question that goes on in pieces, as canonical JSON records of the ledger: its tree, and what grew since."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+
+from verifluxa.certificate.document import Json, Limits, canonical_json, read_json
+from verifluxa.certificate.evidence_lines import QUESTION_PARTS, decode_directions, encode_directions
+from verifluxa.certificate.fields import Fields
+from verifluxa.certificate.numbers import float_text, parse_float_text
+from verifluxa.certificate.tree_codec import decode_tree, encode_tree
+from verifluxa.dispatch.slices import PieceDone
+from verifluxa.evidence import Node
+from verifluxa.question import Question
+from verifluxa.search.pieces import Path, at, put
+from verifluxa.strategy import piecework
+from verifluxa.strategy.piecework import Begun
+from verifluxa.verdict import Reason
+
+LIMITS = Limits(64 * 2**20, 8)
+
+
+def encode_begun(begun: Begun) -> bytes:
+    """The record of a question that was handed back."""
+    allowed = begun.allowed
+    value: dict[str, Json] = {
+        "q": [int(part) for part in begun.question],
+        "stage": begun.stage,
+        "tree": encode_tree(begun.root),
+        "boxes": begun.boxes,
+        "seconds": float_text(begun.seconds),
+        "found": begun.found,
+        "proved": begun.proved,
+        "closed": begun.closed,
+        "allowed": [allowed.boxes, None if allowed.seconds is None else float_text(allowed.seconds)],
+        "later": int(begun.later),
+    }
+    if len(begun.directions):
+        value["directions"] = encode_directions(begun.directions)
+    return canonical_json(value)
+
+
+def encode_grown(done: PieceDone) -> bytes:
+    """The record of a piece that came back."""
+    grown = done.grown
+    value: dict[str, Json] = {
+        "paths": [list(path) for path in done.slice.paths],
+        "trees": [encode_tree(at(grown.root, path)) for path in done.slice.paths],
+        "boxes": grown.boxes,
+        "seconds": float_text(grown.seconds),
+        "found": grown.found,
+        "closed": grown.closed,
+    }
+    if grown.reason is not None and not grown.cut_short:
+        value["reason"] = grown.reason.value
+    return canonical_json(value)
+
+
+def decode_begun(line: bytes, pieces: Iterable[bytes], dimension: int, place: str) -> Begun:
+    """A question with all the pieces that came back.
+
+    Args:
+        line: its first record.
+        pieces: those of its pieces, in the order in which they came.
+        dimension: of tau, for trees without strips.
+        place: for messages.
+
+    Raises:
+        CertificateError: VF5001 to VF5006 for records that are not well formed.
+    """
+    begun = _begun(Fields(read_json(line, place, LIMITS), place), dimension)
+    for piece in pieces:
+        begun = _put(begun, Fields(read_json(piece, place, LIMITS), place))
+    return begun
+
+
+def _begun(fields: Fields, dimension: int) -> Begun:
+    question = fields.integers("q")
+    if len(question) != QUESTION_PARTS:
+        fields.fail("q", "[placement, violation, selection, need]", list(question))
+    given = fields.has("directions")
+    begun = Begun(
+        question=Question(*question),
+        stage=fields.integer("stage"),
+        root=decode_tree(fields.raw("tree"), f"{fields.place}.tree"),
+        directions=decode_directions(fields) if given else np.zeros((0, dimension)),
+        boxes=fields.integer("boxes"),
+        seconds=_seconds(fields, fields.raw("seconds")),
+        found=fields.integer("found"),
+        proved=fields.integer("proved"),
+        closed=fields.integer("closed"),
+        allowed=_allowed(fields),
+        later=bool(fields.integer("later", 0, 1)),
+    )
+    fields.close()
+    return begun
+
+
+def _put(begun: Begun, fields: Fields) -> Begun:
+    trees = [decode_tree(tree, f"{fields.place}.tree") for tree in fields.items("trees")]
+    paths = [_path(fields, path) for path in fields.items("paths")]
+    if len(paths) != len(trees):
+        fields.fail("paths", "one path for each tree", len(paths))
+    for path, tree in zip(paths, trees, strict=True):
+        if not _is_open_leaf(begun.root, path):
+            fields.fail("paths", "paths to open leaves", list(path))
+        put(begun.root, path, tree)
+    reason = Reason(fields.choice("reason", *Reason)) if fields.has("reason") else None
+    changed = replace(
+        begun,
+        boxes=begun.boxes + fields.integer("boxes"),
+        seconds=begun.seconds + _seconds(fields, fields.raw("seconds")),
+        found=max(begun.found, fields.integer("found")),
+        closed=max(begun.closed, fields.integer("closed")),
+        reason=begun.reason or reason,
+    )
+    fields.close()
+    return changed
+
+
+def _is_open_leaf(root: Node, path: Path) -> bool:
+    node = root
+    for number in path:
+        if number >= len(node.children):
+            return False
+        node = node.children[number]
+    return node.split is None and not node.closed
+
+
+def _path(fields: Fields, value: Json) -> Path:
+    if not isinstance(value, list) or not all(type(number) is int and number in (0, 1) for number in value):
+        fields.fail("paths", "arrays of 0 and 1", value)
+    return tuple(value)  # type: ignore[arg-type]
+
+
+def _allowed(fields: Fields) -> piecework.Limits:
+    value = fields.raw("allowed")
+    if not isinstance(value, list) or len(value) != 2 or type(value[0]) is not int:
+        fields.fail("allowed", "[boxes, seconds]", value)
+    boxes, seconds = value
+    assert isinstance(boxes, int)
+    return piecework.Limits(boxes, None if seconds is None else _seconds(fields, seconds))
+
+
+def _seconds(fields: Fields, value: Json) -> float:
+    number = parse_float_text(value)
+    if number is None or number < 0:
+        fields.fail("seconds", "a number as its shortest decimal string", value)
+    return number

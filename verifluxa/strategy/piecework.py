@@ -1,0 +1,103 @@
+"""One hard question over many workers: what a slice leaves open, the pieces it is cut into, what comes back.
+
+Plain values without torch; they go between processes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from verifluxa.evidence import Node, Outcome, Witness
+from verifluxa.question import Question
+from verifluxa.verdict import Reason
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much branching one slice may do on a question: domains, seconds; None: as much as the strategy allows.
+
+    With `boxes` alone a run is reproducible; `seconds` keep slices even on machines of different speed.
+    """
+
+    boxes: int | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Begun:
+    """A question that a slice has begun and not finished.
+
+    Attributes:
+        question: the question.
+        stage: index of the branching stage in the strategy.
+        root: its split tree so far.
+        directions: of its strips, shape (m, d).
+        boxes, seconds: spent so far.
+        found: inputs that one replayed trigger makes violate.
+        proved: inputs that were open at the root.
+        closed: most inputs that were left in a closed leaf.
+        allowed: what the strategy allows for it in all.
+        later: whether stages behind branching may still decide it.
+        reason: why some leaves stay open for good, or None.
+    """
+
+    question: Question
+    stage: int
+    root: Node
+    directions: NDArray[np.float64]
+    boxes: int
+    seconds: float
+    found: int
+    proved: int
+    closed: int
+    allowed: Limits
+    later: bool
+    reason: Reason | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """A work order: grow these leaves.
+
+    Attributes:
+        question: the question.
+        stage: index of the branching stage in the strategy.
+        root: the tree down to those leaves; everything else in it looks closed. It is no evidence.
+        directions: of its strips, shape (m, d).
+        last: whether branching has spent its budget, and the stages behind it shall have the whole tree.
+    """
+
+    question: Question
+    stage: int
+    root: Node
+    directions: NDArray[np.float64]
+    last: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Grown:
+    """A piece after a slice.
+
+    Attributes:
+        root: as it was given, its leaves grown.
+        boxes, seconds: spent on it.
+        found: inputs that one replayed trigger makes violate.
+        witness: a trigger that refutes the question, or None.
+        closed: most inputs that were left in a closed leaf.
+        cut_short: whether the slice ended before every leaf was looked at.
+        reason: why leaves stay open for good, or None.
+        outcome: the answer of the later stages, for the last piece alone.
+    """
+
+    root: Node
+    boxes: int
+    seconds: float
+    found: int
+    witness: Witness | None
+    closed: int
+    cut_short: bool
+    reason: Reason | None
+    outcome: Outcome | None = None
