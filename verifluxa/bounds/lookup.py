@@ -72,7 +72,7 @@ class Lookup:
 
 
 @lru_cache(maxsize=4)
-def _levels(op: Embedding) -> tuple[Tensor, Tensor]:
+def levels_of(op: Embedding) -> tuple[Tensor, Tensor]:
     """The sparse tables of an embedding, shared by all placements of a problem."""
     rows = np.array(op.weight, dtype=op.weight.dtype.newbyteorder("="))
     least, most = [torch.from_numpy(rows)], [torch.from_numpy(rows)]
@@ -93,7 +93,7 @@ def embedding(walk: Walk) -> Reached:
     source, features = walk.live[walk.node.inputs[0]], op.weight.shape[1]
     count = len(source.index)
     words = rows_of(source.form, np.repeat(np.arange(count), features))
-    function = Lookup(*_levels(op), torch.arange(features).repeat(count))
+    function = Lookup(*levels_of(op), torch.arange(features).repeat(count))
     size = walk.emit(words, "lookup", special=function)
     index = (source.index[:, None] * features + np.arange(features)).ravel()
     return Reached(index, picked(0, count * features, size))
