@@ -28,6 +28,7 @@ _WORDS = {
     "LPAR": "`(`",
     "COMMA": "`,`",
     "SEMICOLON": "`;`",
+    "COLON": "`:`",
     "EQUAL": "`=`",
     "RSQB": "`]`",
     "LSQB": "`[`",
@@ -82,6 +83,14 @@ class Pair(Node):
 
 
 @dataclass(frozen=True)
+class Range(Node):
+    """`first:last`, whole numbers."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
 class Sequence(Node):
     """A tuple `(a, b)` or a vector `[a, b]`."""
 
@@ -105,7 +114,7 @@ class Call(Node):
     arguments: tuple[Expression | Keyword, ...]
 
 
-Expression = Literal | Name | Pair | Sequence | Call
+Expression = Literal | Name | Pair | Range | Sequence | Call
 
 
 def parse_architecture(text: str, file: str) -> Call | Name:
@@ -262,6 +271,13 @@ class _Build(Transformer_NonRecursive[Token, Expression]):
     def pair(self, meta: Meta, parts: list[Expression]) -> Pair:
         return Pair(*self._at(meta, *parts), parts[0], parts[1])
 
+    def range(self, meta: Meta, parts: list[Expression | Token]) -> Range:
+        left, right = self._whole(parts)
+        return Range(*self._at(meta), left, right)
+
+    def colon(self, meta: Meta, parts: list[Token]) -> Name:
+        return Name(*self._at(meta), str(parts[0]))
+
     def tuple_value(self, meta: Meta, parts: list[Expression]) -> Sequence:
         return Sequence(*self._at(meta, *parts), tuple(parts), False)
 
@@ -291,7 +307,7 @@ class _Build(Transformer_NonRecursive[Token, Expression]):
             first, second = left.value, right.value
             if isinstance(first, int) and isinstance(second, int):
                 return first, second
-        raise refuse(left.span, "only whole numbers are added or multiplied in an architecture")
+        raise refuse(left.span, "only whole numbers are added, multiplied or make a range in an architecture")
 
     def _small(self, meta: Meta, value: int) -> Literal:
         span, depth = self._at(meta)

@@ -16,6 +16,7 @@ from verifluxa.flux.architecture import Call, Name
 from verifluxa.flux.layer import Facts, unsupported
 from verifluxa.flux.layers import TABLE
 from verifluxa.flux.layers_container import members
+from verifluxa.flux.layers_fixed import FIXED_ROWS
 from verifluxa.flux.layers_function import function_value, write_function
 from verifluxa.flux.row import Missing, Row
 from verifluxa.flux.structs import STRUCTS, Fields
@@ -192,8 +193,8 @@ def _dress_fixed(text: Call, what: tuple[str, Facts], state: Value, place: str) 
     if kind == "activation" and is_empty(state):
         inner: Value = Function(str(facts["activation"]))
         return Struct(JuliaType("Base.Fix1"), ("f", "x"), (Function("broadcast"), inner))
-    if kind == "permutedims" and isinstance(state, Tuple) and state.items == facts["order"]:
-        return Struct(JuliaType("Base.Fix2"), ("f", "x"), (Function("permutedims"), state))
+    if kind in FIXED_ROWS and (argument := FIXED_ROWS[kind].dress(state, facts)) is not None:
+        return Struct(JuliaType("Base.Fix2"), ("f", "x"), (Function(kind), argument))
     raise disagree(f"the text says {text.name}, the state holds {describe(state)} at {place}", text.span)
 
 

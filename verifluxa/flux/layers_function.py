@@ -1,16 +1,17 @@
-"""Functions that stand in a Chain as layers: flatten, softmax, activations of NNlib, permutedims."""
+"""Functions that stand in a Chain as layers: flatten, softmax, activations of NNlib, and those of `layers_fixed`."""
 
 from __future__ import annotations
 
 from verifluxa.flux.architecture import Call, Keyword, Name
 from verifluxa.flux.builder import Builder, Nodes
 from verifluxa.flux.layer import Facts, Layer, unsupported
+from verifluxa.flux.layers_fixed import FIXED_ROWS, show_fixed
 from verifluxa.flux.names import ACTIVATIONS, written_function
-from verifluxa.flux.stored import activation, unfit, whole
-from verifluxa.flux.values import Function, Struct, Tuple, Value, describe
+from verifluxa.flux.stored import activation, unfit
+from verifluxa.flux.values import Function, Struct, Value, describe
 from verifluxa.flux.written import activation as written_activation
-from verifluxa.flux.written import integers, last_name, unknown_name
-from verifluxa.graph.ops import LogSoftmax, Reshape, Softmax, Transpose
+from verifluxa.flux.written import last_name, unknown_name
+from verifluxa.graph.ops import LogSoftmax, Reshape, Softmax
 
 PICKS = ("first", "last")
 """One of several things that the layer before gives, as MultiHeadAttention does."""
@@ -20,7 +21,7 @@ FIXED = frozenset({"Base.Fix1", "Base.Fix2"})
 
 
 def read_function(value: Value, place: str) -> Layer:
-    """A stored function, `Base.Fix1(broadcast, f)` or `Base.Fix2(permutedims, order)`, as a layer.
+    """A stored function, `Base.Fix1(broadcast, f)` or `Base.Fix2` of a function of `layers_fixed`, as a layer.
 
     Raises:
         ModelError: VF2008 or VF2010 for another one.
@@ -47,18 +48,10 @@ def _read_fixed(value: Struct, place: str) -> Layer:
     name = function.name if isinstance(function, Function) else ""
     if value.type.name == "Base.Fix1" and name == "broadcast":
         return Layer("activation", place, activation(argument, place))
-    if value.type.name == "Base.Fix2" and name == "permutedims" and isinstance(argument, Tuple):
-        return _permutation(tuple(whole(item, 1, place) for item in argument.items), place)
-    raise unsupported(f"{value.type.name} of {describe(function)}", place, "only broadcast and permutedims are")
-
-
-def _permutation(order: tuple[int, ...], place: str) -> Layer:
-    axes = len(order)
-    if sorted(order) != list(range(1, axes + 1)) or axes > 8:
-        raise unfit(f"the order of axes is {order}", place, f"the numbers from 1 to {axes}")
-    if order[-1] != axes:
-        raise unsupported("permutedims", place, "it moves the samples' axis")
-    return Layer("permutedims", place, {"order": order})
+    if value.type.name == "Base.Fix2" and name in FIXED_ROWS:
+        return Layer(name, place, FIXED_ROWS[name].read(argument, place))
+    what = f"{value.type.name} of {describe(function)}"
+    raise unsupported(what, place, f"only broadcast, {', '.join(FIXED_ROWS)} are")
 
 
 def write_function(text: Call | Name) -> tuple[str, Facts]:
@@ -80,8 +73,8 @@ def write_function(text: Call | Name) -> tuple[str, Facts]:
     if known is not None and argument is not None and not isinstance(argument, Keyword):
         if known.name == "broadcast" and last_name(text.name) == "Fix1":
             return "activation", written_activation(argument)
-        if known.name == "permutedims" and last_name(text.name) == "Fix2":
-            return "permutedims", {"order": integers(argument)}
+        if known.name in FIXED_ROWS and last_name(text.name) == "Fix2":
+            return known.name, FIXED_ROWS[known.name].write(argument)
     raise unknown_name(f"{text.name}({name}, ...)", text.span)
 
 
@@ -96,7 +89,7 @@ def show_function(layer: Layer) -> str:
     """How the function is printed."""
     if layer.kind == "activation":
         return str(layer.facts["activation"])
-    return f"permutedims{layer.facts['order']}" if layer.kind == "permutedims" else layer.kind
+    return show_fixed(layer) if layer.kind in FIXED_ROWS else layer.kind
 
 
 def pick(layer: Layer, nodes: Nodes) -> int:
@@ -118,12 +111,8 @@ def emit_function(layer: Layer, builder: Builder, node: int) -> int:
     if layer.kind == "flatten":
         # Julia runs through the first axis first, NumPy through the last: the same order.
         return builder.add(layer, Reshape((-1,)), node)
-    if layer.kind == "permutedims":
-        order = layer.facts["order"]
-        assert isinstance(order, tuple)  # the reader puts one there
-        axes = len(order)
-        # Julia's axis j is the graph's axis n - 1 - j, the samples left out.
-        return builder.add(layer, Transpose(tuple(axes - 1 - order[axes - 2 - axis] for axis in range(axes - 1))), node)
+    if layer.kind in FIXED_ROWS:
+        return FIXED_ROWS[layer.kind].emit(layer, builder, node)
     if not shape:
         raise unsupported(layer.kind, layer.place, "it is given single numbers")
     axis = len(shape) - 1

@@ -26,7 +26,7 @@ from verifluxa.graph.ops import Shape
 
 _SHAPE_WORDS = {
     "Conv": ("(channels, height, width) for an image", "3,32,32"),
-    **dict.fromkeys(("Embedding", "EmbeddingBag"), ("the number of its words", "32")),
+    **dict.fromkeys(("Embedding", "EmbeddingBag", "onehotbatch"), ("the number of its words", "32")),
     **dict.fromkeys(
         ("RNN", "LSTM", "GRU", "GRUv3", "MultiHeadAttention"), ("(steps, features) for a sequence", "20,8")
     ),

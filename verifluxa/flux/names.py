@@ -55,6 +55,8 @@ _OTHERS: dict[str, tuple[str, ...]] = {
     "maximum": ("Base",),
     "broadcast": ("Base.Broadcast", "Base"),
     "permutedims": ("Base",),
+    "reshape": ("Base",),
+    "onehotbatch": ("OneHotArrays", "Flux"),
     "first": ("Base",),
     "last": ("Base",),
 }

@@ -132,6 +132,7 @@ STRUCTS: dict[str, tuple[Fields, ...]] = {
     "Flux.Zeros": _NONE,
     "Base.Fix1": (_fields("f:0 x:1"),),
     "Base.Fix2": (_fields("f:0 x:1"),),
+    "Base.UnitRange": (_fields("start:0 stop:0"),),
     "Base.Colon": _NONE,
     "Core.Colon": _NONE,
     "Base.Pair": (_fields("first:0 second:1"),),
