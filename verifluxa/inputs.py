@@ -15,7 +15,8 @@ from verifluxa.errors import DataError, ModelError, Span, UsageError
 from verifluxa.library import Shelf, resolve
 from verifluxa.spec.paths import beside
 from verifluxa.spec.problems import SpecWarning
-from verifluxa.spec.spec import DataDecl, ImageSpace, ModelDecl, Property, Spec
+from verifluxa.spec.space_types import SeriesSpace, TableSpace, TokenSpace
+from verifluxa.spec.spec import DataDecl, ImageSpace, InputSpace, ModelDecl, Property, Spec
 
 if TYPE_CHECKING:
     from verifluxa.flux.load import Lifted
@@ -141,7 +142,7 @@ def load_model_of(spec: Spec, decl: ModelDecl, choice: Choice) -> LoadedModel:
         raise _nobody_gave("model", decl.name)
     architecture = _beside(spec, decl.architecture)
     space = next(item for item in spec.spaces if item.name == decl.space)
-    lifted = lift_files(path, architecture, decl.flux, _shape(space))
+    lifted = _lifted(path, architecture, decl.flux, space)
     digests = ["sha256:" + digest for _, digest in lifted.sources]
     beside = None if architecture is None else (architecture, digests[1])
     return LoadedModel(decl, path, digests[0], beside, lifted)
@@ -216,8 +217,30 @@ def _data(spec: Spec, decl: DataDecl, choice: Choice) -> Dataset:
     return load_dataset(decl, space, data_path(spec, decl, choice.data))
 
 
-def _shape(space: ImageSpace) -> tuple[int, int, int]:
-    return space.channels, space.height, space.width
+def _lifted(path: str, architecture: str | None, flux: str | None, space: InputSpace) -> Lifted:
+    """Lifts for the shape of an input; words may also stand in a row of one picture, as (1, length)."""
+    shapes = _shapes(space)
+    for shape in shapes[1:]:
+        try:
+            return lift_files(path, architecture, flux, shapes[0])
+        except ModelError as first:
+            try:
+                return lift_files(path, architecture, flux, shape)
+            except ModelError:
+                raise first from None
+    return lift_files(path, architecture, flux, shapes[0])
+
+
+def _shapes(space: InputSpace) -> tuple[tuple[int, ...], ...]:
+    match space:
+        case ImageSpace():
+            return ((space.channels, space.height, space.width),)
+        case SeriesSpace():
+            return ((space.channels, space.steps),)
+        case TokenSpace():
+            return (space.length,), (1, space.length)
+        case TableSpace():
+            return ((space.width,),)
 
 
 def _beside(spec: Spec, file: str | None) -> str | None:

@@ -88,10 +88,12 @@ class Listed:
     Attributes:
         coordinates: shape (c,), of no other list.
         points: shape (m, c), each once, inside the box.
+        names: what people call each point: a word, `region = north`.
     """
 
     coordinates: Integers
     points: Floats
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +105,7 @@ class Domain:
         step: shape (d,); the distance of grid lines from `lower`, 0 where continuous.
         strips: further linear limits, or None.
         lists: coordinates that take listed points alone.
+        names: for each coordinate what people call it, with `{}` for its value; empty where it has no name.
     """
 
     lower: Floats
@@ -110,6 +113,16 @@ class Domain:
     step: Floats
     strips: Strips | None = None
     lists: tuple[Listed, ...] = ()
+    names: tuple[str, ...] = ()
+
+    def described(self, trigger: Floats) -> tuple[str, ...]:
+        """A trigger as people say it, in the order of its coordinates; nothing where the domain has no names."""
+        said: dict[int, str] = {k: name.format(f"{trigger[k]:g}") for k, name in enumerate(self.names) if name}
+        for one in self.lists:
+            at = np.flatnonzero((one.points == trigger[one.coordinates]).all(1))
+            if len(at) and one.names:
+                said[int(one.coordinates[0])] = one.names[at[0]]
+        return tuple(said[k] for k in sorted(said))
 
     def contains(self, trigger: Floats) -> bool:
         """Whether a point lies in the box, the strips (in exact rationals) and the lists; the grid is not asked."""

@@ -281,12 +281,12 @@ def test_a_param_is_known_below_its_line_only() -> None:
         ('data eval : digit { file = "a\\\\b.npz" }', "VF1051"),
         ("trigger patch : digit { replace 3 px x 3 px at (0, 1.5) with 0..255 level }", "VF1032"),
         ("trigger patch : digit { replace 3 px x 3 px at (-1, 0) with 0..255 level }", "VF1042"),
-        ("trigger patch : digit { replace 2 tokens at any with 0..255 level }", "VF1014"),
+        ("trigger patch : digit { replace 2 tokens at any with 0..255 level }", "VF1083"),
         ("input digit : image(0 px, 28 px, 1 ch) of 0..255 level", "VF1032"),
         ("input digit : image(28 px, 28 px, depth = 1 ch) of 0..255 level", "VF1040"),
         ("input digit : image(28 px, 28 px, 1 ch) of 7..7 level", "VF1044"),
         ("input digit : image(28 px, 28 px, 1 ch) of 0..255 level { pad = 1 }", "VF1023"),
-        ("input wave : series(64 step, 3 ch)", "VF1014"),
+        ("input wave : series(64 step, 3 ch)", "VF1091"),
     ],
 )  # fmt: skip
 def test_refused(fragment: str, code: str) -> None:

@@ -29,6 +29,8 @@ def test_the_whole_language_parses(path: Path) -> None:
 def test_every_kind_of_node_occurs_in_the_examples_or_here() -> None:
     more = """
     trigger t : d { replace 1 px x 1 px at rows 0..4 step 2, columns 3 blend 20 % with "p.png" }
+    trigger v : d { insert 1 token at positions 0, 3..5 from "a", "b" }
+    trigger w : d { set any 1 of a, b keep a in 1..2 keep b in {"x"} }
     trigger u : d { append 2 tokens at corners at (1, 2), (3, 4) with -1..1 level continuous }
     data j : d { labels start at 1 mean = [1, -2] half = -(1 + 2) * 3 / 4 - level }
     property p {

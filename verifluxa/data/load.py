@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 
 from verifluxa.data.dataset import Dataset
 from verifluxa.data.npz import Npz, read_bytes
+from verifluxa.data.series import read_series
+from verifluxa.data.tables import read_table
+from verifluxa.data.texts import Rows, read_texts
 from verifluxa.errors import DataError
 
 if TYPE_CHECKING:
-    from verifluxa.spec.spec import DataDecl, ImageSpace
+    from verifluxa.spec.spec import DataDecl, ImageSpace, InputSpace
 
 Array = NDArray[np.generic]
 
@@ -24,7 +27,7 @@ MAX_LOADED = 2**32
 """Bytes of the inputs once they are float64."""
 
 
-def load_dataset(decl: DataDecl, space: ImageSpace, path: str | Path) -> Dataset:
+def load_dataset(decl: DataDecl, space: InputSpace, path: str | Path) -> Dataset:
     """Loads a data set and checks all that its declaration says.
 
     Args:
@@ -33,12 +36,12 @@ def load_dataset(decl: DataDecl, space: ImageSpace, path: str | Path) -> Dataset
         path: the file; already resolved, or as given on the command line.
 
     Returns:
-        The inputs, cut by `take`, as (N, channels, height, width) in levels; labels counted from 0, all 0 where
-        no model has classes.
+        The inputs, cut by `take`: images as (N, channels, height, width) in levels, texts as (N, tokens), rows of a
+        table as (N, numbers), series as (N, channels, steps); labels counted from 0, all 0 where no model has classes.
 
     Raises:
         DataError: VF3001 to VF3003 for the file and its digest, VF3004 to VF3008 for its arrays, VF3010 to VF3014 and
-            VF3018 for the images, VF3015 to VF3017 for the labels.
+            VF3018 for the images, VF3015 to VF3017 for the labels; what `texts`, `tables` and `series` raise.
     """
     content = read_bytes(str(path))
     sha256 = "sha256:" + hashlib.sha256(content).hexdigest()
@@ -50,15 +53,28 @@ def load_dataset(decl: DataDecl, space: ImageSpace, path: str | Path) -> Dataset
             expected=f"{decl.digest}, this one has {sha256}",
             remedy="use the right file; if the new one is meant, `verifluxa pin` writes its digest",
         )
-    arrays = Npz(content, str(path))
-    images = arrays.array(_key(arrays, IMAGE_KEYS, "images", path))
-    inputs = _inputs(images, decl, space, str(path))
-    if decl.labelled:
-        found = arrays.array(_key(arrays, LABEL_KEYS, "labels", path))
-        labels = _labels(found, len(images), decl, str(path))
-    else:
-        labels = np.zeros(len(inputs), dtype=np.int64)
+    inputs, labels = _rows(content, decl, space, str(path))
     return Dataset(decl.name, str(path), sha256, inputs, labels)
+
+
+def _rows(content: bytes, decl: DataDecl, space: InputSpace, path: str) -> Rows:
+    if space.kind == "tokens":
+        return read_texts(content, decl, space, path)
+    if space.kind == "table":
+        return read_table(content, decl, space, path)
+    if space.kind == "series":
+        return read_series(content, decl, space, path)
+    return _images(content, decl, space, path)
+
+
+def _images(content: bytes, decl: DataDecl, space: ImageSpace, path: str) -> Rows:
+    arrays = Npz(content, path)
+    images = arrays.array(_key(arrays, IMAGE_KEYS, "images", path))
+    inputs = _inputs(images, decl, space, path)
+    if not decl.labelled:
+        return inputs, np.zeros(len(inputs), dtype=np.int64)
+    labels = arrays.array(_key(arrays, LABEL_KEYS, "labels", path))
+    return inputs, _labels(labels, len(images), decl, path)
 
 
 def _key(arrays: Npz, keys: tuple[str, ...], what: str, path: str | Path) -> str:

@@ -13,10 +13,12 @@ from verifluxa.errors import DataError, ModelError, UsageError
 from verifluxa.graph.graph import Graph
 from verifluxa.lower.ask import ask_classes, ask_outputs
 from verifluxa.lower.deploy import deploy, predictions
-from verifluxa.lower.images import domain, placement
+from verifluxa.lower.families import family
 from verifluxa.lower.outputs import Untouched, classes_of, readout
 from verifluxa.lower.rows import output_rows, reads_untouched
+from verifluxa.lower.words import nothing_falls_off
 from verifluxa.question import Floats, Integers, Problem, Rows, Violation
+from verifluxa.spec.space_types import TokenSpace, WordTrigger
 from verifluxa.spec.spec import (
     BinaryOutput,
     ClassOutput,
@@ -77,7 +79,10 @@ def lower(spec: Spec, prop: Property, given: Given) -> Problem:
     deployed = deploy(given.graph, model, space)
     _has_outputs(deployed, model)
     positions, excluded = _counted(spec, statement, deployed, given)
-    inputs = np.ascontiguousarray(data.inputs[positions])
+    # The network reads numbers of its own type: what the file holds is rounded to it once, before all else.
+    inputs = np.ascontiguousarray(data.inputs[positions].astype(deployed.dtype).astype(np.float64))
+    if isinstance(statement.trigger, WordTrigger) and isinstance(space, TokenSpace):
+        nothing_falls_off(statement.trigger, space, inputs, data.path)
     claim = statement.rate if isinstance(statement, Measure) else statement
     if claim.rows:
         read, asked = -1, ask_outputs(claim, _outputs(claim.rows, deployed, inputs, given), prop.name)
@@ -86,7 +91,7 @@ def lower(spec: Spec, prop: Property, given: Given) -> Problem:
         labels = data.labels[positions]
         _are_classes(labels, positions, model.output.count, data)
         asked = ask_classes(claim, classes_of(model.output, gap), labels, prop.name)
-    trigger = statement.trigger
+    placements, domain = family(statement.trigger, space, deployed.dtype)
     return Problem(
         name=prop.name,
         digest=given.digest,
@@ -95,8 +100,8 @@ def lower(spec: Spec, prop: Property, given: Given) -> Problem:
         labels=asked.labels,
         indices=tuple(int(p) for p in positions),
         excluded=excluded,
-        placements=tuple(placement(trigger, place, space) for place in trigger.places),
-        domain=domain(trigger, space),
+        placements=placements,
+        domain=domain,
         rows=asked.rows,
         violations=asked.violations,
         selections=asked.selections,

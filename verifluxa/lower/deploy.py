@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
+from verifluxa.errors import ModelError
 from verifluxa.graph.graph import Graph, build, resized
-from verifluxa.graph.ops import Divide, Input, Op, Scale, Shift, Transpose
+from verifluxa.graph.ops import Divide, Embedding, Input, Op, Reshape, Scale, Shift, Transpose
 from verifluxa.lower.outputs import decided
 from verifluxa.question import Integers
-from verifluxa.spec.spec import ClassOutput, EncodeStep, ImageSpace, ModelDecl, Output
+from verifluxa.spec.space_types import SeriesSpace, TableSpace, TokenSpace
+from verifluxa.spec.spec import ClassOutput, EncodeStep, ImageSpace, InputSpace, ModelDecl, Output
 
 
-def deploy(graph: Graph, model: ModelDecl, space: ImageSpace) -> Graph:
+def deploy(graph: Graph, model: ModelDecl, space: InputSpace) -> Graph:
     """The deployed operation sequence: layout, `encode`, then the network, unsimplified."""
-    shape = (space.channels, space.height, space.width)
-    front: list[Op] = [_encode(step, graph.dtype) for step in model.encode]
-    if model.layout == "hwcn":
+    shape = shape_of(space)
+    front: list[Op] = [_encode(step, shape, graph.dtype) for step in model.encode]
+    network_shape = shape
+    if isinstance(space, ImageSpace) and model.layout == "hwcn":
         front.append(Transpose((0, 2, 1)))
         network_shape = (space.channels, space.width, space.height)
-    else:
-        network_shape = shape
+    elif isinstance(space, TokenSpace) and math.prod(graph.input_shape) == space.length:
+        network_shape = graph.input_shape
+        front += [Reshape(network_shape)] if network_shape != shape else []
     network = graph if graph.input_shape == network_shape else resized(graph, network_shape)
+    if isinstance(space, TokenSpace):
+        _looks_up(network, model, space)
     steps: list[tuple[Op, tuple[int, ...]]] = [(Input(shape), ())]
     steps += [(op, (number,)) for number, op in enumerate(front)]
     moved = len(front)
@@ -31,9 +38,37 @@ def deploy(graph: Graph, model: ModelDecl, space: ImageSpace) -> Graph:
     return build(steps, graph.dtype)
 
 
-def _encode(step: EncodeStep, dtype: str) -> Op:
-    values = np.array([_rounded(value, dtype) for value in step.values], dtype=dtype)
-    constant = values.reshape(()) if len(values) == 1 else values.reshape(-1, 1, 1)
+def shape_of(space: InputSpace) -> tuple[int, ...]:
+    """The shape of one input in the user's units."""
+    match space:
+        case ImageSpace():
+            return space.channels, space.height, space.width
+        case SeriesSpace():
+            return space.channels, space.steps
+        case TokenSpace():
+            return (space.length,)
+        case TableSpace():
+            return (space.width,)
+
+
+def _looks_up(network: Graph, model: ModelDecl, space: TokenSpace) -> None:
+    """A network that reads words begins with a look-up that has a row for each of them."""
+    first = network.nodes[1].op if len(network.nodes) > 1 else None
+    rows = len(first.weight) if isinstance(first, Embedding) else 0
+    if rows < len(space.words):
+        found = f"a look-up of {rows:,} words" if rows else "no look-up of words at its beginning"
+        raise ModelError(
+            "VF2202",
+            f"model {model.name!r} has {found}, the vocabulary of `{space.name}` has {len(space.words):,}",
+            place=model.span,
+            expected="an Embedding or EmbeddingBag with a row for each word of the vocabulary",
+            remedy="use the vocabulary that the model was trained with",
+        )
+
+
+def _encode(step: EncodeStep, shape: tuple[int, ...], dtype: str) -> Op:
+    values = np.array([nearest(value, dtype) for value in step.values], dtype=dtype)
+    constant = values.reshape(()) if len(values) == 1 else values.reshape(-1, *[1] * (len(shape) - 1))
     if step.kind == "divide":
         return Divide(constant)
     if step.kind == "multiply":
@@ -42,7 +77,7 @@ def _encode(step: EncodeStep, dtype: str) -> Op:
     return Shift(constant if step.kind == "add" else np.asarray(-constant))
 
 
-def _rounded(value: Fraction, dtype: str) -> np.floating:
+def nearest(value: Fraction, dtype: str) -> np.floating:
     """The nearest number of a float type, ties to even: by way of float64 a tie could be met that is none."""
     near = np.dtype(dtype).type(float(value))
     around = (near, np.nextafter(near, near.dtype.type(-np.inf)), np.nextafter(near, near.dtype.type(np.inf)))

@@ -26,8 +26,13 @@ def domain(trigger: PatchTrigger, space: ImageSpace) -> Domain:
     """The range of the patch's levels, the same at each place."""
     size = space.channels * trigger.height * trigger.width
     step = 0.0 if trigger.step is None else float(trigger.step)
-    low, high = float(trigger.low), float(trigger.high)
-    # The ends of a continuous range may lie between floats: outward, so that nothing of it is left out.
-    low = math.nextafter(low, -math.inf) if Fraction(low) > trigger.low else low
-    high = math.nextafter(high, math.inf) if Fraction(high) < trigger.high else high
+    low, high = outward(trigger.low, trigger.high)
     return Domain(np.full(size, low), np.full(size, high), np.full(size, step))
+
+
+def outward(low: Fraction, high: Fraction) -> tuple[float, float]:
+    """The ends of a range as floats; they may lie between floats: outward, so that nothing of it is left out."""
+    lowest, highest = float(low), float(high)
+    lowest = math.nextafter(lowest, -math.inf) if Fraction(lowest) > low else lowest
+    highest = math.nextafter(highest, math.inf) if Fraction(highest) < high else highest
+    return lowest, highest

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from verifluxa.errors import Span, SpecError
 from verifluxa.spec import syntax
@@ -20,7 +20,7 @@ from verifluxa.spec.problems import Problems, SpecWarning
 from verifluxa.spec.properties import check_property
 from verifluxa.spec.read import decode, read_bytes
 from verifluxa.spec.spaces import check_space
-from verifluxa.spec.spec import DataDecl, ImageSpace, Property, Spec
+from verifluxa.spec.spec import DataDecl, InputSpace, Property, Spec
 from verifluxa.spec.triggers import check_trigger
 
 VERSION = 1
@@ -117,8 +117,8 @@ def _world(file: syntax.File, table: Table, settings: Mapping[str, str], problem
     params = check_params(file, settings, problems)
     spaces = _each(file, syntax.InputSyntax, lambda item: check_space(item, problems), problems)
 
-    def space(item: syntax.ModelSyntax | syntax.DataSyntax | syntax.TriggerSyntax) -> ImageSpace:
-        return table.find(item.space, "input space", spaces)
+    def space(item: syntax.ModelSyntax | syntax.DataSyntax | syntax.TriggerSyntax) -> InputSpace:
+        return cast(InputSpace, table.find(item.space, "input space", spaces))
 
     def check_data_of(item: syntax.DataSyntax) -> DataDecl:
         found = check_data(item, models.values(), params, problems)

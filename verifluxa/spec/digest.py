@@ -13,10 +13,12 @@ import json
 from collections.abc import Mapping
 from fractions import Fraction
 
+from verifluxa.spec.families import space_record, trigger_record
 from verifluxa.spec.spec import (
     BinaryOutput,
     DataDecl,
     ImageSpace,
+    InputSpace,
     Measure,
     ModelDecl,
     OutputRow,
@@ -29,6 +31,7 @@ from verifluxa.spec.spec import (
     Selection,
     Spec,
     Statement,
+    Trigger,
     named,
 )
 
@@ -60,9 +63,9 @@ def canonical(spec: Spec, prop: Property, data_sha256: Mapping[str, str]) -> byt
         models.append(named(spec.models, str(claim.selection.correct)))
     record = {
         "schema": SCHEMA,
-        "space": _space(named(spec.spaces, claim.trigger.space)),
+        "space": _any_space(named(spec.spaces, claim.trigger.space)),
         "models": [_model(model) for model in models],
-        "trigger": _trigger(claim.trigger),
+        "trigger": _any_trigger(claim.trigger),
         "data": _data(data, data_sha256[data.name]),
         "selection": _selection(claim.selection, [model.name for model in models]),
         "statement": _statement(claim),
@@ -72,6 +75,14 @@ def canonical(spec: Spec, prop: Property, data_sha256: Mapping[str, str]) -> byt
 
 def _exact(value: Fraction) -> str:
     return f"{value.numerator}/{value.denominator}"
+
+
+def _any_space(space: InputSpace) -> Record:
+    return _space(space) if isinstance(space, ImageSpace) else space_record(space)
+
+
+def _any_trigger(trigger: Trigger) -> Record:
+    return _trigger(trigger) if isinstance(trigger, PatchTrigger) else trigger_record(trigger)
 
 
 def _space(space: ImageSpace) -> Record:
@@ -111,7 +122,8 @@ def _trigger(trigger: PatchTrigger) -> Record:
 
 
 def _data(data: DataDecl, sha256: str) -> Record:
-    return {"sha256": sha256, "take": data.take, "labels_start_at": data.labels_start_at}
+    record: Record = {"sha256": sha256, "take": data.take, "labels_start_at": data.labels_start_at}
+    return record if data.label == "label" else record | {"label": data.label}
 
 
 def _selection(selection: Selection, models: list[str]) -> Record:

@@ -10,8 +10,10 @@ from fractions import Fraction
 
 from verifluxa.errors import Span, SpecError
 from verifluxa.spec.problems import unsupported
-from verifluxa.spec.spec import EncodeStep, ImageSpace
+from verifluxa.spec.space_types import SeriesSpace, TableSpace
+from verifluxa.spec.spec import EncodeStep, ImageSpace, InputSpace
 from verifluxa.spec.syntax import LabelsStart, Setting, walk
+from verifluxa.spec.tables import read_scaler
 from verifluxa.spec.terms import Arithmetic, Expression, ListOf, Minus, Number, Reference, Text
 from verifluxa.spec.units import unitless
 
@@ -21,7 +23,32 @@ LARGEST = Fraction(10) ** 30
 _KINDS = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide"}
 
 
-def check_encode(setting: Setting | LabelsStart, space: ImageSpace) -> tuple[EncodeStep, ...]:
+Measured = ImageSpace | SeriesSpace
+"""Spaces whose values are levels, the same in all of a channel."""
+
+
+def encode_of(setting: Setting | LabelsStart, space: InputSpace) -> tuple[EncodeStep, ...]:
+    """The steps of any space: arithmetic on levels, or the file that scales the columns of a table.
+
+    Raises:
+        SpecError: VF1093 where the space is not encoded that way; what `check_encode` and `read_scaler` say.
+    """
+    value = setting.value if isinstance(setting, Setting) else None
+    if isinstance(space, TableSpace) and isinstance(value, Text):
+        return read_scaler(value, space)
+    if isinstance(space, ImageSpace | SeriesSpace):
+        return check_encode(setting, space)
+    table = isinstance(space, TableSpace)
+    raise SpecError(
+        "VF1093",
+        f"`{space.name}` is {'a table' if table else 'a text'}, and not encoded by arithmetic",
+        place=setting.span,
+        expected='`encode = "scaler.json"`, with the range of each column' if table else "no `encode` at all",
+        remedy=None if table else "a text is looked up: the network's first layer is its Embedding",
+    )
+
+
+def check_encode(setting: Setting | LabelsStart, space: Measured) -> tuple[EncodeStep, ...]:
     """The steps, first to last; none for `encode = level`.
 
     Raises:
@@ -37,7 +64,7 @@ def check_encode(setting: Setting | LabelsStart, space: ImageSpace) -> tuple[Enc
     raise _no_chain(setting.span if value is None else value.span)
 
 
-def _steps(expression: Expression, space: ImageSpace) -> tuple[EncodeStep, ...]:
+def _steps(expression: Expression, space: Measured) -> tuple[EncodeStep, ...]:
     match expression:
         case Reference(name="level"):
             return ()
@@ -54,7 +81,7 @@ def _steps(expression: Expression, space: ImageSpace) -> tuple[EncodeStep, ...]:
     raise _no_chain(expression.span)
 
 
-def _step(kind: str, expression: Expression, space: ImageSpace) -> EncodeStep:
+def _step(kind: str, expression: Expression, space: Measured) -> EncodeStep:
     items = expression.items if isinstance(expression, ListOf) else (expression,)
     if isinstance(expression, ListOf) and len(items) != space.channels:
         raise SpecError(

@@ -9,7 +9,7 @@ from fractions import Fraction
 from verifluxa.errors import Span, SpecError
 from verifluxa.spec.names import FUNCTIONS, Table, article, did_you_mean
 from verifluxa.spec.problems import FollowUpError
-from verifluxa.spec.spec import DataDecl, ImageSpace, ModelDecl, Output, RealOutput, Trigger
+from verifluxa.spec.spec import DataDecl, InputSpace, ModelDecl, Output, RealOutput, Trigger
 from verifluxa.spec.terms import Arithmetic, Call, Expression, Minus, Name, Number, Reference, Text
 from verifluxa.spec.units import constant
 
@@ -19,7 +19,7 @@ class World:
     """What the file declares; None stands for a declaration that is wrong itself."""
 
     table: Table
-    spaces: Mapping[str, ImageSpace | None]
+    spaces: Mapping[str, InputSpace | None]
     models: Mapping[str, ModelDecl | None]
     data: Mapping[str, DataDecl | None]
     triggers: Mapping[str, Trigger | None]
@@ -36,7 +36,7 @@ class World:
             raise FollowUpError
         return model
 
-    def space(self, name: str) -> ImageSpace:
+    def space(self, name: str) -> InputSpace:
         """An input space that is known to be declared.
 
         Raises:

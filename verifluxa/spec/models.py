@@ -8,22 +8,24 @@ from fractions import Fraction
 from verifluxa.errors import SpecError
 from verifluxa.spec import blocks
 from verifluxa.spec.blocks import Known
-from verifluxa.spec.encode import check_encode
+from verifluxa.spec.encode import encode_of
+from verifluxa.spec.numbers import show
 from verifluxa.spec.outputs import check_output
 from verifluxa.spec.problems import Problems
-from verifluxa.spec.spec import DataDecl, EncodeStep, ImageSpace, ModelDecl, RealOutput
+from verifluxa.spec.space_types import TableSpace, TokenSpace
+from verifluxa.spec.spec import DataDecl, EncodeStep, InputSpace, ModelDecl, RealOutput
 from verifluxa.spec.syntax import DataSyntax, LabelsStart, ModelSyntax, Setting
-from verifluxa.spec.terms import Digest
+from verifluxa.spec.terms import Digest, Text
 from verifluxa.spec.units import constant, whole
 
 LAYOUTS = ("whcn", "hwcn")
 MAX_TAKE = 10**9
 
 _MODEL = Known("model", ("file", "architecture", "flux", "layout", "encode", "threshold"))
-_DATA = Known("data set", ("file", "digest", "take", blocks.LABELS_START), ("sample", "seed"))
+_DATA = Known("data set", ("file", "digest", "take", "label", blocks.LABELS_START), ("sample", "seed"))
 
 
-def check_model(syntax: ModelSyntax, space: ImageSpace, problems: Problems) -> ModelDecl:
+def check_model(syntax: ModelSyntax, space: InputSpace, problems: Problems) -> ModelDecl:
     """The declaration of a model.
 
     Raises:
@@ -58,6 +60,7 @@ def check_data(
     take = entries.get("take")
     digest = entries.get("digest")
     first = entries.get(blocks.LABELS_START)
+    label = entries.get("label")
     return DataDecl(
         name=syntax.name.text,
         space=syntax.space.text,
@@ -68,6 +71,8 @@ def check_data(
         span=syntax.span,
         classes=max(counts, default=None),
         labelled=bool(counts) or not outputs,
+        label=(problems.attempt(lambda: _label(label)) if label is not None else None) or "label",
+        names=next((output.labels for output in outputs if output.labels and not isinstance(output, RealOutput)), ()),
     )
 
 
@@ -76,17 +81,35 @@ def _path(entries: Mapping[str, Setting | LabelsStart], key: str, problems: Prob
 
 
 def _encode(
-    syntax: ModelSyntax, entries: Mapping[str, Setting | LabelsStart], space: ImageSpace, problems: Problems
+    syntax: ModelSyntax, entries: Mapping[str, Setting | LabelsStart], space: InputSpace, problems: Problems
 ) -> tuple[EncodeStep, ...]:
     if "encode" in entries:
-        return problems.attempt(lambda: check_encode(entries["encode"], space)) or ()
+        return problems.attempt(lambda: encode_of(entries["encode"], space)) or ()
+    if isinstance(space, TokenSpace):
+        return ()
+    if isinstance(space, TableSpace):
+        problems.warn(
+            "VF1102",
+            f"the model `{syntax.name.text}` has no `encode`: it sees the columns as they are",
+            syntax.name.span,
+            'write `encode = "scaler.json"`, the file with the range of each column',
+        )
+        return ()
+    levels = f"{show(Fraction(space.low))}..{show(Fraction(space.high))}"
     problems.warn(
         "VF1102",
-        f"the model `{syntax.name.text}` has no `encode`: it sees the levels {space.low}..{space.high} as they are",
+        f"the model `{syntax.name.text}` has no `encode`: it sees the levels {levels} as they are",
         syntax.name.span,
         "write `encode = level / 255` or whatever the model was trained on; `encode = level` if that is meant",
     )
     return ()
+
+
+def _label(setting: Setting | LabelsStart) -> str:
+    value = setting.value if isinstance(setting, Setting) else None
+    if not isinstance(value, Text) or not value.value.strip():
+        raise blocks.wrong_value(setting, 'the column with the labels in quotes, such as `"credit"`')
+    return value.value
 
 
 def _take(setting: Setting | LabelsStart, params: Mapping[str, Fraction | None]) -> int:

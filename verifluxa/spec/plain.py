@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from verifluxa.spec.families import dimensions
 from verifluxa.spec.mathematics import formula
-from verifluxa.spec.spec import Measure, PerInput, Property, Spec, named
+from verifluxa.spec.spec import (
+    ImageSpace,
+    InputSpace,
+    Measure,
+    PatchTrigger,
+    PerInput,
+    Property,
+    Spec,
+    Trigger,
+    named,
+)
 from verifluxa.spec.words import plain_words
 
 
@@ -73,17 +84,24 @@ def count(spec: Spec, prop: Property, inputs: int | None = None) -> Counts:
     claim = prop.statement
     rate = claim.rate if isinstance(claim, Measure) else claim
     known = inputs if inputs is not None else named(spec.data, claim.selection.data).take
-    channels = named(spec.spaces, claim.trigger.space).channels
     places = len(claim.trigger.places)
     together = not isinstance(rate, PerInput)
     if together:
         questions: int | None = places * max(1, len(rate.targets))
     else:
         questions = None if known is None else places * known
-    dimensions = claim.trigger.height * claim.trigger.width * channels
+    dimensions = _dimensions(claim.trigger, named(spec.spaces, claim.trigger.space))
     chosen = claim.selection
     exact = inputs is not None or (chosen.correct is None and chosen.labels is None and not chosen.label_is_not_target)
     return Counts(known, exact, places, dimensions, len(rate.targets), questions, together)
+
+
+def _dimensions(trigger: Trigger, space: InputSpace) -> int:
+    if isinstance(trigger, PatchTrigger) and isinstance(space, ImageSpace):
+        return trigger.height * trigger.width * space.channels
+    assert not isinstance(trigger, PatchTrigger)
+    assert not isinstance(space, ImageSpace)
+    return dimensions(trigger, space)
 
 
 def _count(value: int | None, exact: bool = True) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 from verifluxa.errors import Span, SpecError
 from verifluxa.spec.conditions import Chosen, conditions
@@ -25,7 +26,7 @@ from verifluxa.spec.meaning import (
 from verifluxa.spec.names import did_you_mean, fresh
 from verifluxa.spec.placements import places_of
 from verifluxa.spec.problems import Problems, unsupported
-from verifluxa.spec.spec import ModelDecl, PatchTrigger
+from verifluxa.spec.spec import ImageSpace, ModelDecl, PatchTrigger, Trigger
 from verifluxa.spec.syntax import Let
 from verifluxa.spec.terms import Anywhere, Around, Binder, Call, Members, Name, Places, Reference, Selection, TriggerAt
 from verifluxa.spec.triggers import Size, room
@@ -172,17 +173,25 @@ def _introduce(name: Name, bound: Bound) -> Bound:
 def _bind_trigger(binder: Binder, name: Name, places: Places | None, bound: Bound, problems: Problems) -> Bound:
     if any(isinstance(variable, TriggerVariable) for variable in bound.scope.variables.values()):
         raise unsupported("a second trigger in one property", binder.span)
-    trigger = bound.world.table.find(name, "trigger", bound.world.triggers)
+    trigger = cast(Trigger, bound.world.table.find(name, "trigger", bound.world.triggers))
     if places is not None:
         trigger = _narrowed(trigger, places, bound.world, problems)
     return replace(bound, scope=bound.scope.bind({binder.name.text: TriggerVariable(trigger)}))
 
 
-def _narrowed(trigger: PatchTrigger, places: Places, world: World, problems: Problems) -> PatchTrigger:
+def _narrowed(trigger: Trigger, places: Places, world: World, problems: Problems) -> Trigger:
     if isinstance(places, Anywhere):
         return trigger
+    space = world.space(trigger.space)
+    if not isinstance(trigger, PatchTrigger) or not isinstance(space, ImageSpace):
+        raise SpecError(
+            "VF1083",
+            f"`{trigger.name}` is no image trigger, so its places cannot be narrowed here",
+            place=places.span,
+            expected="places where the trigger is declared: `at positions 0, 3..5`",
+        )
     size = Size(trigger.height, trigger.width)
-    wanted = places_of(places, room(size, world.space(trigger.space)), problems)
+    wanted = places_of(places, room(size, space), problems)
     foreign = sorted(set(wanted) - set(trigger.places))
     if foreign:
         raise SpecError(

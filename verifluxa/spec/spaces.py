@@ -5,10 +5,14 @@ from __future__ import annotations
 from verifluxa.errors import SpecError
 from verifluxa.spec.blocks import Known, settings
 from verifluxa.spec.names import did_you_mean
-from verifluxa.spec.problems import Problems, unsupported
+from verifluxa.spec.problems import Problems
+from verifluxa.spec.series import check_series
+from verifluxa.spec.space_types import SeriesSpace, TableSpace, TokenSpace
 from verifluxa.spec.spec import ImageSpace
 from verifluxa.spec.syntax import InputSyntax
+from verifluxa.spec.tables import check_table
 from verifluxa.spec.terms import Number
+from verifluxa.spec.tokens import check_tokens
 from verifluxa.spec.units import level_range, measured, whole
 
 MAX_SIDE = 16_384
@@ -18,28 +22,37 @@ MAX_VALUES = 2**24
 MAX_LEVEL = 2**24
 """Up to here whole numbers are exact in float32."""
 
-_LATER = ("tokens", "table", "series")
+_KINDS = ("image", "tokens", "table", "series")
 _EXAMPLE = "`image(28 px, 28 px, 1 ch) of 0..255 level`"
 
 
-def check_space(syntax: InputSyntax, problems: Problems) -> ImageSpace:
+def check_space(syntax: InputSyntax, problems: Problems) -> ImageSpace | TokenSpace | TableSpace | SeriesSpace:
     """The input space of a declaration.
 
     Raises:
-        SpecError: VF1026 for an unknown kind, VF1014 for a later one, VF1040 when the shape is not height,
-            width and channels, VF1030 to VF1033 and VF1038 for its numbers, VF1044 when levels are not whole.
+        SpecError: VF1026 for an unknown kind, VF1040 when the shape is not height, width and channels, VF1030 to
+            VF1033 and VF1038 for its numbers, VF1044 when levels are not whole; what `tokens`, `tables` and
+            `series` say of theirs.
     """
-    kind = syntax.kind.text
-    if kind in _LATER:
-        raise unsupported(f"the input space `{kind}`", syntax.kind.span)
-    if kind != "image":
-        raise SpecError(
-            "VF1026",
-            f"there is no kind of input called `{kind}`",
-            place=syntax.kind.span,
-            expected=_EXAMPLE,
-            remedy=did_you_mean(kind, ("image", *_LATER)),
-        )
+    match syntax.kind.text:
+        case "image":
+            return _image(syntax, problems)
+        case "tokens":
+            return check_tokens(syntax, problems)
+        case "table":
+            return check_table(syntax, problems)
+        case "series":
+            return check_series(syntax, problems)
+    raise SpecError(
+        "VF1026",
+        f"there is no kind of input called `{syntax.kind.text}`",
+        place=syntax.kind.span,
+        expected=_EXAMPLE,
+        remedy=did_you_mean(syntax.kind.text, _KINDS),
+    )
+
+
+def _image(syntax: InputSyntax, problems: Problems) -> ImageSpace:
     settings(syntax.block, Known("image space", ()), problems)
     height, width, channels = _shape(syntax)
     low, high = _levels(syntax)

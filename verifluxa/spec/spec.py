@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 from verifluxa.errors import Span
+from verifluxa.spec.space_types import SeriesSpace, SeriesTrigger, TableSpace, TableTrigger, TokenSpace, WordTrigger
 
 
 @dataclass(frozen=True)
 class ImageSpace:
     """Images of `height` x `width` pixels with `channels` channels of levels `low..high` (integers)."""
 
+    kind: ClassVar[Literal["image"]] = "image"
     name: str
     height: int
     width: int
@@ -22,7 +24,7 @@ class ImageSpace:
     high: int
 
 
-InputSpace = ImageSpace
+InputSpace = ImageSpace | TokenSpace | TableSpace | SeriesSpace
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,8 @@ class DataDecl:
     """A data set: `take` is how many inputs from the front, before any `where`.
 
     `classes` is the largest number of classes that a model of its input space has; None without one. `labelled`
-    is False where every model of the space has numbers for outputs: the file then needs no labels.
+    is False where every model of the space has numbers for outputs: the file then needs no labels. `label` is the
+    column of a table, or the key of a JSON line, that holds them; `names` are the classes by name.
     """
 
     name: str
@@ -116,6 +119,8 @@ class DataDecl:
     span: Span
     classes: int | None = None
     labelled: bool = True
+    label: str = "label"
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,7 @@ class PatchTrigger:
     step: int | None
 
 
-Trigger = PatchTrigger
+Trigger = PatchTrigger | WordTrigger | TableTrigger | SeriesTrigger
 
 
 @dataclass(frozen=True)
@@ -188,7 +193,7 @@ class RateBound:
     """
 
     model: str
-    trigger: PatchTrigger
+    trigger: Trigger
     selection: Selection
     targets: tuple[int, ...]
     limit: Fraction
@@ -212,7 +217,7 @@ class PerInput:
     """
 
     model: str
-    trigger: PatchTrigger
+    trigger: Trigger
     selection: Selection
     expected: int | None = None
     targets: tuple[int, ...] = ()
@@ -237,7 +242,7 @@ class Measure:
         return self.rate.model
 
     @property
-    def trigger(self) -> PatchTrigger:
+    def trigger(self) -> Trigger:
         """The family."""
         return self.rate.trigger
 
@@ -274,7 +279,7 @@ class Spec:
     properties: tuple[Property, ...]
 
 
-Declared = TypeVar("Declared", ImageSpace, ModelDecl, DataDecl, PatchTrigger, Property)
+Declared = TypeVar("Declared", bound=InputSpace | ModelDecl | DataDecl | Trigger | Property)
 
 
 def named(declarations: Iterable[Declared], name: str) -> Declared:

@@ -8,19 +8,24 @@ from typing import NamedTuple, TypeVar
 from verifluxa.errors import SpecError
 from verifluxa.spec.placements import Room, places_of
 from verifluxa.spec.problems import Problems, unsupported
-from verifluxa.spec.spec import ImageSpace, PatchTrigger
+from verifluxa.spec.series import check_series_trigger
+from verifluxa.spec.space_types import SeriesSpace, TableSpace, TokenSpace
+from verifluxa.spec.spec import ImageSpace, InputSpace, PatchTrigger, Trigger
 from verifluxa.spec.syntax import (
     At,
     Blend,
     Clause,
     FromList,
     Insert,
+    Keep,
     Replace,
     SetFeatures,
     TriggerSyntax,
     WithLevels,
     WithPicture,
 )
+from verifluxa.spec.tables import check_table_trigger
+from verifluxa.spec.tokens import check_word_trigger
 from verifluxa.spec.units import level_range, measured, whole
 
 Part = TypeVar("Part", Replace, At, WithLevels)
@@ -35,8 +40,25 @@ class Size(NamedTuple):
     width: int
 
 
-def check_trigger(syntax: TriggerSyntax, space: ImageSpace, problems: Problems) -> PatchTrigger:
-    """The trigger family of a declaration.
+def check_trigger(syntax: TriggerSyntax, space: InputSpace, problems: Problems) -> Trigger:
+    """The trigger family of a declaration, by its space; see the checks of each kind.
+
+    Raises:
+        SpecError: what is wrong with it.
+    """
+    match space:
+        case TokenSpace():
+            return check_word_trigger(syntax, space, problems)
+        case TableSpace():
+            return check_table_trigger(syntax, space, problems)
+        case SeriesSpace():
+            return check_series_trigger(syntax, space, problems)
+        case ImageSpace():
+            return check_patch(syntax, space, problems)
+
+
+def check_patch(syntax: TriggerSyntax, space: ImageSpace, problems: Problems) -> PatchTrigger:
+    """The family of a declaration.
 
     Raises:
         SpecError: VF1014 for a later kind, VF1045 when a part is missing, VF1024 when one is given twice,
@@ -68,18 +90,23 @@ def room(size: Size, space: ImageSpace) -> Room:
 
 def _supported(clause: Clause) -> None:
     match clause:
-        case Insert(verb=verb):
-            raise unsupported(f"`{verb}` (words in a text)", clause.span)
-        case FromList():
-            raise unsupported("`from` (words in a text)", clause.span)
-        case SetFeatures():
-            raise unsupported("`set any ... of` (features of a table)", clause.span)
         case Blend():
             raise unsupported("`blend`", clause.span)
         case WithPicture():
             raise unsupported("`with` a picture", clause.span)
+        case Insert() | FromList() | SetFeatures() | Keep():
+            raise _no_image(clause)
         case Replace(height=height, width=None) if height.unit is not None and height.unit.text in ("token", "tokens"):
-            raise unsupported("`replace` of tokens (words in a text)", clause.span)
+            raise _no_image(clause)
+
+
+def _no_image(clause: Clause) -> SpecError:
+    return SpecError(
+        "VF1083",
+        "the trigger is declared for images, and this is no part of an image trigger",
+        place=clause.span,
+        expected=_EXAMPLE,
+    )
 
 
 def _only(syntax: TriggerSyntax, kind: type[Part], word: str, example: str) -> Part:

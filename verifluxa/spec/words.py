@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from verifluxa.spec.families import family_words
 from verifluxa.spec.numbers import percent, show
 from verifluxa.spec.spec import (
     BinaryOutput,
     ImageSpace,
+    InputSpace,
     Measure,
     ModelDecl,
     Output,
@@ -20,6 +22,7 @@ from verifluxa.spec.spec import (
     Rows,
     Selection,
     Spec,
+    Trigger,
     named,
 )
 
@@ -39,7 +42,7 @@ def plain_words(spec: Spec, prop: Property) -> str:
     claim = prop.statement
     model = named(spec.models, claim.model)
     chosen = _chosen(spec, claim.selection, model.output)
-    family = _family(claim.trigger, named(spec.spaces, claim.trigger.space))
+    family = _trigger_words(claim.trigger, named(spec.spaces, claim.trigger.space))
     match claim:
         case Measure():
             return f"The largest share of {chosen} that a single {family} {_effect(claim.rate, model)}. {_ONE}"
@@ -120,6 +123,14 @@ def _number(index: int, model: ModelDecl) -> str:
 def _term(value: Fraction, word: str, first: bool) -> str:
     sign = ("-" if value < 0 else "") if first else (" - " if value < 0 else " + ")
     return f"{sign}{word}" if abs(value) == 1 else f"{sign}{show(abs(value))} {word}"
+
+
+def _trigger_words(trigger: Trigger, space: InputSpace) -> str:
+    if isinstance(trigger, PatchTrigger) and isinstance(space, ImageSpace):
+        return _family(trigger, space)
+    assert not isinstance(trigger, PatchTrigger)
+    assert not isinstance(space, ImageSpace)
+    return family_words(trigger, space)
 
 
 def _family(trigger: PatchTrigger, space: ImageSpace) -> str:
