@@ -14,7 +14,7 @@ from verifluxa.certificate.evidence_lines import Header, Record, header_of, reco
 from verifluxa.data.dataset import Dataset
 from verifluxa.errors import Span
 from verifluxa.graph import ops
-from verifluxa.graph.graph import Graph, chain
+from verifluxa.graph.graph import Graph, build, chain
 from verifluxa.lower import Given, lower
 from verifluxa.question import Problem
 from verifluxa.spec.spec import (
@@ -108,13 +108,13 @@ def scene(seed: int, shape: Shape | None = None, arithmetic: str = "float32") ->
     decl = ModelDecl("net", "picture", ClassOutput(shape.classes), None, None, shape.layout, ENCODE, SPAN)
     pictures = random.integers(0, 256, size=(shape.inputs, *size)).astype(np.float64)
     layers = _layers(random, shape, size)
-    plain = deployed(decl, space, chain(size, layers, shape.dtype))
+    plain = deployed(decl, space, network(size, layers, shape))
     last = layers[-1]
     assert isinstance(last, ops.Affine)
     assert last.bias is not None
     middle = np.median(plain.run(pictures), axis=0).astype(shape.dtype)
     layers[-1] = ops.Affine(last.weight, last.bias - middle)
-    graph = chain(size, [*layers, *([ops.Softmax(0)] if shape.softmax else [])], shape.dtype)
+    graph = network(size, [*layers, *([ops.Softmax(0)] if shape.softmax else [])], shape)
     answers = deployed(decl, space, graph).run(pictures).argmax(axis=1)
     labels = np.where(random.random(shape.inputs) < 0.2, (answers + 1) % shape.classes, answers).astype(np.int64)
     data = Dataset("eval", "eval.npz", "sha256:" + "4" * 64, pictures, labels)
@@ -122,6 +122,26 @@ def scene(seed: int, shape: Shape | None = None, arithmetic: str = "float32") ->
     sources = Sources(space, data, {"net": deployed(decl, space, graph)}, arithmetic)
     given = Given(graph, data, "sha256:" + "d" * 64, arithmetic)
     return Scene(spec, graph, data, sources, lower(spec, spec.properties[0], given))
+
+
+def network(size: tuple[int, ...], layers: list[ops.Op], shape: Shape) -> Graph:
+    """The layers one after the other; in the kind `branches` some read several others, some of them far back."""
+    if shape.kind != "branches":
+        return chain(size, layers, shape.dtype)
+    first, bend, second, *rest = layers
+    steps: list[tuple[ops.Op, tuple[int, ...]]] = [
+        (ops.Input(size), ()),
+        (first, (0,)),
+        (bend, (1,)),
+        (second, (2,)),
+        (ops.Add(), (3, 1, 2)),
+        (bend, (4,)),
+        (ops.MaxPool((2, 2), (2, 2), (0, 0), (0, 0)), (5,)),
+        (ops.MeanPool((2, 2), (2, 2), (0, 0), (0, 0)), (1,)),
+        (ops.Concat(0), (6, 7)),
+    ]
+    steps += [(op, (8 + number,)) for number, op in enumerate(rest)]
+    return build(steps, shape.dtype)
 
 
 def write_scene_evidence(path: Path, found: Scene, records: list[Record]) -> None:
@@ -179,12 +199,15 @@ def _layers(random: np.random.Generator, shape: Shape, size: tuple[int, ...]) ->
         first = ops.Conv(weights(4, size[0], 3, 3), weights(4), (1, 1), (1, 1), (1, 1), (1, 1))
         second = ops.Conv(weights(5, 4, 3, 3), weights(5), (2, 2), (0, 0), (0, 0), (1, 1))
         layers = [first, activation(), second, activation()]
+    elif shape.kind == "branches":
+        first = ops.Conv(weights(3, size[0], 3, 3), weights(3), (1, 1), (1, 1), (1, 1), (1, 1))
+        layers = [first, activation(), ops.Conv(weights(3, 3, 3, 3), weights(3), (1, 1), (1, 1), (1, 1), (1, 1))]
     elif shape.kind == "pool":
         first = ops.Conv(weights(3, size[0], 3, 3), weights(3), (1, 1), (1, 1), (1, 1), (1, 1))
         pool = ops.MaxPool((2, 2), (2, 2), (0, 0), (0, 0))
         layers = [first, pool, activation(), ops.MeanPool((2, 2), (1, 1), (0, 0), (0, 0))]
     layers.append(ops.Reshape((-1,)))
-    width = chain(size, layers, shape.dtype).output_shape[0]
+    width = network(size, layers, shape).output_shape[0]
     return [
         *layers,
         *(ops.Affine(weights(12, width), weights(12)), activation()),

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from verifluxa.certificate.check import constants, functions
+from verifluxa.certificate.check import functions, network
 from verifluxa.certificate.check.__main__ import main
-from verifluxa.certificate.check.linear import Floats
+from verifluxa.certificate.check.network import Floats
 from verifluxa.certificate.check.report import CheckReport
 from verifluxa.certificate.check.run import check_certificate
 from verifluxa.certificate.document import canonical_json
@@ -223,7 +223,7 @@ def test_without_a_result_beside_it_the_spec_must_be_given(out: Path, tmp_path: 
 
 def test_what_cannot_be_recomputed_is_said(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A function that this checker does not know: accepted nowhere, refused nowhere, exit code 3."""
-    monkeypatch.setattr(constants, "function_of", lambda op: None)
+    monkeypatch.setattr(network, "function_of", lambda op: None)
     report = check_certificate(out / "certificate.json")
     assert report.accepted
     assert report.exit_code == 3
@@ -240,6 +240,6 @@ def test_a_checker_with_a_wrong_line_would_be_noticed(out: Path, monkeypatch: py
     def lines(lower: Floats, upper: Floats) -> functions.Lines:
         return functions.Lines(lower * 0, lower * 0 - 50, upper * 0, upper + 50)
 
-    loose = functions.Function(functions.RELU.value, 1.0, functions.EXACT, lines)
-    monkeypatch.setattr(constants, "function_of", lambda op: loose if op.kind == "activation" else None)
+    loose = functions.Function(functions.RELU.value, 1.0, 0.0, lines)
+    monkeypatch.setattr(network, "function_of", lambda op: loose if op.kind == "activation" else None)
     assert codes(check_certificate(out / "certificate.json")) == ["VF5054"]

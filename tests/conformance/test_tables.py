@@ -17,14 +17,15 @@ from verifluxa.bounds.joint_values import VALUES
 from verifluxa.bounds.linear_map import BUILD
 from verifluxa.bounds.provable import NOT_PROVABLE, NOT_PROVABLE_FUNCTIONS, WALKED
 from verifluxa.bounds.rounding import FUNCTION_ERROR, JOINT_TERMS, TERMS
-from verifluxa.certificate.check import coverage
-from verifluxa.certificate.check.constants import steps_of
+from verifluxa.certificate.check import network as coverage
+from verifluxa.certificate.check.network import steps_of
 from verifluxa.cli.support_table import COLUMNS, LAYER_OPERATIONS, NOT_LIFTED, activation_rows, layer_rows, markdown
 from verifluxa.errors import CertificateError, UnsupportedError
 from verifluxa.flux.choose import choose
 from verifluxa.flux.files import read_model_file
 from verifluxa.flux.layer import Layer
 from verifluxa.flux.layers import TABLE, LayerReader
+from verifluxa.flux.layers_fixed import FIXED_ROWS
 from verifluxa.flux.layers_function import LAYERS
 from verifluxa.flux.load import lift
 from verifluxa.graph import ops
@@ -180,7 +181,7 @@ def test_layers_lift_to_the_operations_of_the_table(name: str) -> None:
 
 
 def test_every_layer_that_lifts_is_in_the_table_and_every_cell_is_filled() -> None:
-    assert set(LAYER_OPERATIONS) == {*TABLE, *LAYERS, "permutedims"}
+    assert set(LAYER_OPERATIONS) == {*TABLE, *LAYERS, *FIXED_ROWS}
     assert set(NOT_LIFTED).isdisjoint(LAYER_OPERATIONS)
     assert {operation for row in LAYER_OPERATIONS.values() for operation in row} <= set(KINDS)
     for row in (*layer_rows(), *activation_rows()):

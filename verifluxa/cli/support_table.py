@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from verifluxa.bounds.functions import function_of as bounded_function
 from verifluxa.bounds.provable import NOT_PROVABLE, NOT_PROVABLE_FUNCTIONS, bounds_of, has_bounds
 from verifluxa.bounds.rounding import FUNCTION_ERROR
-from verifluxa.certificate.check.coverage import rechecked, rechecks
+from verifluxa.certificate.check.network import rechecked, rechecks
 from verifluxa.flux.layers import TABLE
 from verifluxa.graph.activations import ACTIVATIONS
 from verifluxa.graph.ops import OPS, Activation

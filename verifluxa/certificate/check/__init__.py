@@ -3,8 +3,8 @@
 It shares with the prover the file readers, the spec parser and the plain data types, and nothing else: its own
 lowering, its own forward pass, its own bounds, in NumPy alone. `python -m verifluxa.certificate.check` runs it.
 
-Reading order: `lower` (what is claimed), `rounding`, `linear` and `constants` (the network on untouched
-inputs), `chain` (the network as a function of the trigger), `region`, `functions`, `bounds`, `clip` (bounds on one
-domain), `judge` and `joint` (what follows from them), `tree` (one question), `section` (one property), `compare`
-(does the certificate say the same), `run` (files to report).
+Reading order: `lower` (what is claimed), `rounding`, `functions` and `network` (the network on untouched
+inputs), `chain` (the network as a function of the trigger), `region`, `bounds` (bounds on one domain), `judge` and
+`joint` (what follows from them), `tree` (one question), `section` (one property), `compare` (does the certificate
+say the same), `run` (files to report); `refuse` has the words for every reason against a certificate.
 """

@@ -2,21 +2,28 @@
 
 The backward walk is CROWN (Zhang et al. 2018, theorem 3.2) with the trigger as the variable; the error of each
 layer enters as `|B| rho`, where B are the coefficients that reach it.
+
+Self-clipping: if an alternative is met at tau, each of its rows is at least 0 there, and so is each row's upper
+plane `b + a.t`. So the neurons may be bounded on the region cut by that half-space alone. For any lambda >= 0 the
+largest `m + c.t` there is at most `m + lambda b + max (c + lambda a).t` over the whole region.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from verifluxa.certificate.check.chain import Layer
 from verifluxa.certificate.check.functions import Lines
-from verifluxa.certificate.check.linear import Floats, Integers
-from verifluxa.certificate.check.region import Region, reach_of
+from verifluxa.certificate.check.network import Floats, Integers
+from verifluxa.certificate.check.region import MARGIN, Region, reach_of
 
 _MOST_VALUES = 1 << 21
+MULTIPLES = (0.4, 1.0, 2.5)
 
 
 @dataclass(eq=False)
@@ -31,7 +38,7 @@ class LayerBounds:
     lower: Floats
     upper: Floats
     planes: NDArray[np.bool_]
-    lines: Lines | None = None
+    lines: Lines
 
 
 @dataclass(eq=False)
@@ -52,135 +59,147 @@ class State:
 
     def take(self, index: Integers) -> State:
         """Some entries, copied."""
-        layers = [LayerBounds(b.radius[index], b.lower[index], b.upper[index], b.planes[index]) for b in self.layers]
+        layers = [
+            LayerBounds(b.radius[index], b.lower[index], b.upper[index], b.planes[index], b.lines.take(index))
+            for b in self.layers
+        ]
         return State(self.inputs[index], layers, self.output_radius[index], self.worst[index])
 
 
-@dataclass(frozen=True, eq=False)
-class Planes:
+class Planes(NamedTuple):
     """Linear functions of the trigger, counted from the region's center: `value + slope.t`."""
 
     value: Floats
     slope: Floats
 
+    def take(self, index: Integers) -> Planes:
+        """Some of them."""
+        return Planes(self.value[index], self.slope[index])
+
+
+class OutputRows(NamedTuple):
+    """Rows `weight . outputs + constant`; shapes (K, outputs) and (K,)."""
+
+    weight: Floats
+    constant: Floats
+
 
 class Bounder:
     """A placement's chain on one region."""
 
-    def __init__(self, chain: tuple[Layer, ...], region: Region) -> None:
+    def __init__(self, chain: Sequence[Layer], region: Region) -> None:
         self.chain = chain
         self.region = region
         self.reach = reach_of(region)
-        self.largest = region.largest
-        self.first_spread = self.reach.spread_both(chain[0].form.weight)
+        self.first_spread = self.reach.spread_both(chain[0].weight)
 
     def state(self, inputs: Integers, planes: bool = True) -> State:
         """Bounds every layer, first to last; by intervals alone where `planes` is not wanted."""
-        state = State(inputs, [], np.zeros((len(inputs), 0)), np.zeros(len(inputs)))
-        size = np.broadcast_to(self.largest, (len(inputs), len(self.largest)))
-        for index, layer in enumerate(self.chain[:-1]):
-            self._watch(layer, state, size)
-            bounds = self._first(layer, inputs) if index == 0 else self._interval(index, state, size)
+        state = State(inputs, [], np.zeros(0), np.zeros(len(inputs)))
+        largest = np.broadcast_to(self.region.largest, (len(inputs), len(self.region.lower)))
+        low, high, size = np.zeros(0), np.zeros(0), largest
+        for index, layer in enumerate(self.chain):
+            radius = size @ layer.relative.T + layer.absolute[inputs]
+            watched = size @ layer.watched[0] + layer.watched[1][inputs]
+            state.worst = np.maximum(state.worst, np.maximum(watched, radius.max(axis=1, initial=0.0)))
+            if layer.function is None:
+                state.output_radius = radius
+                break
+            if index == 0:
+                value, (up, down) = layer.weight @ self.reach.center + layer.offset[inputs], self.first_spread
+                lower, upper = value - down - radius, value + up + radius
+            else:
+                rising, falling = np.maximum(layer.weight, 0.0).T, np.minimum(layer.weight, 0.0).T
+                lower = low @ rising + high @ falling + layer.offset[inputs] - radius
+                upper = high @ rising + low @ falling + layer.offset[inputs] + radius
+            mask = layer.undecided(lower, upper)
+            bounds = LayerBounds(radius, lower, upper, mask, Lines(*(lower,) * 4))
             state.layers.append(bounds)
             if index and planes:
-                self._tighten(state, index)
+                self._tighten(state, index, None)
             bounds.lines = layer.lines(bounds.lower, bounds.upper)
-            size = self.size(index, state)
-        self._watch(self.chain[-1], state, size)
-        state.output_radius = self.radius(len(self.chain) - 1, inputs, size)
+            low, high = layer.ends(bounds.lower, bounds.upper)
+            size = np.maximum(np.abs(low), np.abs(high))
         return state
 
-    def _watch(self, layer: Layer, state: State, size: Floats) -> None:
-        """Notes how large the radii get, also of the operations that a layer's form has swallowed."""
-        for relative, absolute in (*layer.watched, (layer.form.relative, layer.form.absolute)):
-            radius = size @ relative.T + absolute[state.inputs]
-            state.worst = np.maximum(state.worst, radius.max(axis=1, initial=0.0))
+    def output_rows(self, state: State, entries: Integers, rows: OutputRows) -> Planes:
+        """Upper planes of rows for entries of the batch."""
+        return self._backward(state, len(self.chain) - 1, entries, self._start(state, entries, rows))
 
-    def size(self, index: int, state: State) -> Floats:
-        """The largest magnitudes of the state after a layer."""
-        layer, bounds = self.chain[index], state.layers[index]
-        return np.maximum(np.abs(layer.value(bounds.lower)), np.abs(layer.value(bounds.upper)))
-
-    def radius(self, index: int, inputs: Integers, size: Floats) -> Floats:
-        """How far the deployed values before the function may be from the form."""
-        form = self.chain[index].form
-        return size @ form.relative.T + form.absolute[inputs]
-
-    def output_rows(self, state: State, entries: Integers, rows: Floats, constants: Floats) -> Planes:
-        """Upper planes of `row . outputs + constant` for entries of the batch; rows of shape (K, outputs)."""
-        form = self.chain[-1].form
-        value = constants + (np.abs(rows) * state.output_radius[entries]).sum(axis=1)
-        value = value + (rows * form.offset[state.inputs[entries]]).sum(axis=1)
-        return self.backward(state, len(self.chain) - 1, entries, Planes(value, rows @ form.weight))
-
-    def output_most(self, state: State, entries: Integers, rows: Floats, constants: Floats) -> Floats:
+    def output_most(self, state: State, entries: Integers, rows: OutputRows) -> Floats:
         """Upper bounds of the same rows from the ends of the last layer's values alone."""
-        form = self.chain[-1].form
-        most = constants + (np.abs(rows) * state.output_radius[entries]).sum(axis=1)
-        most = most + (rows * form.offset[state.inputs[entries]]).sum(axis=1)
-        weight = rows @ form.weight
+        most, weight = self._start(state, entries, rows)
         if not state.layers:
             return np.asarray(most + weight @ self.reach.center + np.abs(weight) @ self.reach.half)
-        last, bounds = self.chain[-2], state.layers[-1]
-        low, high = last.value(bounds.lower[entries]), last.value(bounds.upper[entries])
+        bounds = state.layers[-1]
+        low, high = self.chain[-2].ends(bounds.lower[entries], bounds.upper[entries])
         return np.asarray(most + (np.maximum(weight, 0.0) * high + np.minimum(weight, 0.0) * low).sum(axis=1))
 
-    def neuron_planes(self, state: State, index: int, entries: Integers, neurons: Integers, sign: float) -> Planes:
-        """Upper planes of `sign * z` of neurons of a layer behind the first, errors included."""
-        form, bounds = self.chain[index].form, state.layers[index]
-        value = bounds.radius[entries, neurons] + sign * form.offset[state.inputs[entries], neurons]
-        return self.backward(state, index, entries, Planes(value, sign * form.weight[neurons]))
+    def clip(self, state: State, cut: Planes) -> NDArray[np.bool_]:
+        """Clips every layer of each entry by its plane, in place.
 
-    def backward(self, state: State, index: int, entries: Integers, start: Planes) -> Planes:
-        """From coefficients on the state before layer `index` to slopes in the trigger; in pieces that fit memory."""
-        widest = max(layer.form.weight.size // max(1, layer.form.weight.shape[1]) for layer in self.chain)
-        step = max(1, _MOST_VALUES // max(1, widest))
-        values, slopes = np.zeros(len(entries)), np.zeros((len(entries), len(self.largest)))
-        for at in range(0, len(entries), step):
-            cut = slice(at, at + step)
-            piece = self._backward(state, index, entries[cut], Planes(start.value[cut], start.slope[cut]))
-            values[cut], slopes[cut] = piece.value, piece.slope
-        return Planes(values, slopes)
+        Args:
+            state: one entry for each (input, alternative).
+            cut: the upper plane of a row of the entry's alternative, one for each entry.
+
+        Returns:
+            Which entries are contradicted: no point of the region is left where the alternative could be met.
+        """
+        contradicted = np.zeros(len(state.inputs), dtype=bool)
+        for index, bounds in enumerate(state.layers):
+            self._tighten(state, index, cut)
+            contradicted |= (bounds.lower > bounds.upper).any(axis=1)
+            bounds.upper = np.maximum(bounds.lower, bounds.upper)
+            bounds.planes = bounds.planes & self.chain[index].undecided(bounds.lower, bounds.upper)
+            bounds.lines = self.chain[index].lines(bounds.lower, bounds.upper)
+        return contradicted
+
+    def _start(self, state: State, entries: Integers, rows: OutputRows) -> Planes:
+        layer = self.chain[-1]
+        value = rows.constant + (np.abs(rows.weight) * state.output_radius[entries]).sum(axis=1)
+        value = value + (rows.weight * layer.offset[state.inputs[entries]]).sum(axis=1)
+        return Planes(value, rows.weight @ layer.weight)
+
+    def _tighten(self, state: State, index: int, cut: Planes | None) -> None:
+        """Narrows the ends of the undecided values of a layer by planes, where `cut` is met if there is one."""
+        layer, bounds = self.chain[index], state.layers[index]
+        entries, neurons = np.nonzero(bounds.planes)
+        offset, radius = layer.offset[state.inputs[entries], neurons], bounds.radius[entries, neurons]
+        for sign, ends in ((1.0, bounds.upper), (-1.0, bounds.lower)):
+            start = Planes(radius + sign * offset, sign * layer.weight[neurons])
+            planes = self._backward(state, index, entries, start)
+            most = planes.value + self.reach.spread(planes.slope)
+            if cut is not None:
+                most = self._cut(planes, most, cut.take(entries))
+            ends[entries, neurons] = sign * np.minimum(sign * ends[entries, neurons], most)
+
+    def _cut(self, inner: Planes, most: Floats, cut: Planes) -> Floats:
+        """The least bound over the multiples of the natural lambda, and over none."""
+        half = self.reach.half
+        inner_size, cut_size = np.abs(inner.slope) @ half, np.abs(cut.slope) @ half
+        natural = inner_size / np.where(cut_size > 0, cut_size, np.inf)
+        most = most + MARGIN * (np.abs(inner.value) + inner_size)
+        for factor in (multiple * natural for multiple in MULTIPLES):
+            value, slope = inner.value + factor * cut.value, inner.slope + factor[:, None] * cut.slope
+            size = np.abs(inner.value) + factor * np.abs(cut.value) + inner_size + factor * cut_size
+            most = np.minimum(most, value + self.reach.spread(slope) + MARGIN * size)
+        return most
 
     def _backward(self, state: State, index: int, entries: Integers, start: Planes) -> Planes:
-        value, slope = start.value, start.slope
+        """From coefficients on the state before layer `index` to slopes in the trigger; in pieces that fit memory."""
+        step = max(1, _MOST_VALUES // max(1, *(len(layer.weight) for layer in self.chain)))
+        cuts = [slice(at, at + step) for at in range(0, max(1, len(entries)), step)]
+        pieces = [self._walk(state, index, entries[cut], Planes(start.value[cut], start.slope[cut])) for cut in cuts]
+        return pieces[0] if len(pieces) == 1 else Planes(*(np.concatenate(part) for part in zip(*pieces, strict=True)))
+
+    def _walk(self, state: State, index: int, entries: Integers, start: Planes) -> Planes:
+        value, slope = start
         inputs = state.inputs[entries]
         for layer, bounds in zip(reversed(self.chain[:index]), reversed(state.layers[:index]), strict=True):
-            assert bounds.lines is not None
-            lines = Lines(*(part[entries] for part in bounds.lines))
+            lines = bounds.lines.take(entries)
             up, down = np.maximum(slope, 0.0), np.minimum(slope, 0.0)
             back = up * lines.high_slope + down * lines.low_slope
             value = value + (up * lines.high + down * lines.low).sum(axis=1)
-            value = value + (np.abs(back) * bounds.radius[entries] + back * layer.form.offset[inputs]).sum(axis=1)
-            slope = back @ layer.form.weight
+            value = value + (np.abs(back) * bounds.radius[entries] + back * layer.offset[inputs]).sum(axis=1)
+            slope = back @ layer.weight
         return Planes(value + slope @ self.reach.center, slope)
-
-    def _first(self, layer: Layer, inputs: Integers) -> LayerBounds:
-        radius = self.radius(0, inputs, np.broadcast_to(self.largest, (len(inputs), len(self.largest))))
-        value = self.first_value(inputs)
-        up, down = self.first_spread
-        lower, upper = value - down - radius, value + up + radius
-        return LayerBounds(radius, lower, upper, layer.undecided(lower, upper))
-
-    def first_value(self, inputs: Integers) -> Floats:
-        """The first layer's values at the region's center."""
-        form = self.chain[0].form
-        return form.weight @ self.reach.center + form.offset[inputs]
-
-    def _interval(self, index: int, state: State, size: Floats) -> LayerBounds:
-        before, layer = state.layers[index - 1], self.chain[index]
-        low, high = self.chain[index - 1].value(before.lower), self.chain[index - 1].value(before.upper)
-        radius = self.radius(index, state.inputs, size)
-        up, down = np.maximum(layer.form.weight, 0.0).T, np.minimum(layer.form.weight, 0.0).T
-        offset = layer.form.offset[state.inputs]
-        lower, upper = low @ up + high @ down + offset - radius, high @ up + low @ down + offset + radius
-        return LayerBounds(radius, lower, upper, layer.undecided(lower, upper))
-
-    def _tighten(self, state: State, index: int) -> None:
-        bounds = state.layers[index]
-        entries, neurons = np.nonzero(bounds.planes)
-        for sign, ends in ((1.0, bounds.upper), (-1.0, bounds.lower)):
-            planes = self.neuron_planes(state, index, entries, neurons, sign)
-            most = planes.value + self.reach.spread(planes.slope)
-            known = sign * ends[entries, neurons]
-            ends[entries, neurons] = sign * np.minimum(known, most)

@@ -1,14 +1,17 @@
 """Elementwise functions: value, Lipschitz constant, deployed error, and a line above and below on an interval.
 
-All of them are monotone. Lines: Zhang et al., "Efficient Neural Network Robustness Certification with General
-Activation Functions" (CROWN, 2018), section 3.2; where two lines of one side are as good as each other, a
+Lines of relu-like and S-shaped functions: Zhang et al., "Efficient Neural Network Robustness Certification with
+General Activation Functions" (CROWN, 2018), section 3.2. Where two lines of one side are as good as each other, a
 steep but continuous ramp chooses, so that prover and checker choose alike.
+
+Any other function is sampled. Between neighbours h apart a function with |f''| <= c leaves its chord by at most
+c h^2 / 8, so for ANY slope s the largest f(z) - s z is at most that of the sample plus c h^2 / 8; kinks are sampled.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -17,10 +20,17 @@ from numpy.typing import NDArray
 from verifluxa.graph import ops
 
 Floats = NDArray[np.float64]
+Curve = Callable[[Floats], Floats]
+Above = Callable[[Floats, Floats], tuple[Floats, Floats]]
 RAMP = 8192.0
 BISECTIONS = 30
 NARROW = 1e-6
 SMOOTH_ERROR = 2.0**-49
+SAMPLES = 33
+SAMPLED_ERROR = 2.0**-41
+"""Of the terms' size: far above the error of evaluating the sampled functions in float64."""
+DIFFERENCE = 1e-4
+LEAKY_SLOPE = 0.01
 
 
 class Lines(NamedTuple):
@@ -31,6 +41,10 @@ class Lines(NamedTuple):
     high_slope: Floats
     high: Floats
 
+    def take(self, index: NDArray[np.int64]) -> Lines:
+        """Those of some entries."""
+        return Lines(*(part[index] for part in self))
+
 
 @dataclass(frozen=True)
 class Function:
@@ -39,38 +53,43 @@ class Function:
     Attributes:
         value: of any array.
         lipschitz: its Lipschitz constant.
-        error: of the deployed function, relative to max(1, |result|), by arithmetic.
+        error: of the deployed float32 function, relative to max(1, |result|) and beyond flushing; 0 where exact.
         lines: of lower and upper ends, elementwise; lower <= upper.
+        range: least and largest value between two ends; None: nondecreasing, so the values at the ends.
         constant_below_zero: and linear above it, so that only intervals around 0 need planes.
     """
 
-    value: Callable[[Floats], Floats]
+    value: Curve
     lipschitz: float
-    error: dict[str, float]
+    error: float
     lines: Callable[[Floats, Floats], Lines]
+    range: Callable[[Floats, Floats], tuple[Floats, Floats]] | None = None
     constant_below_zero: bool = False
+
+    def error_in(self, arithmetic: str) -> float:
+        """The error in an arithmetic; in float64 and `real` that of computing it in float64."""
+        return self.error if arithmetic == "float32" or not self.error else 2.0**-48
+
+    def ends(self, lower: Floats, upper: Floats) -> tuple[Floats, Floats]:
+        """The least and the largest value."""
+        return (self.value(lower), self.value(upper)) if self.range is None else self.range(lower, upper)
 
     def undecided(self, lower: Floats, upper: Floats) -> NDArray[np.bool_]:
         """Where planes can say more than the interval."""
-        inside = (lower < 0) & (upper > 0) if self.constant_below_zero else lower < upper
-        return np.asarray(inside)
-
-
-EXACT = {"float32": 0.0, "float64": 0.0, "real": 0.0}
-LEAKY_SLOPE = 0.01
-LEAKY_ERROR = {"float32": 2.0**-23, "float64": 2.0**-48, "real": 2.0**-48}
-S_SHAPED_ERROR = {"float32": 2.0**-20, "float64": 2.0**-48, "real": 2.0**-48}
+        return np.asarray((lower < 0) & (upper > 0) if self.constant_below_zero else lower < upper)
 
 
 def function_of(op: ops.Op) -> Function | None:
     """The function of an elementwise operation, or None where the checker has no lines for it."""
-    if isinstance(op, ops.Clip):
-        return _clip(op.low, op.high)
+    if isinstance(op, ops.Clip):  # an end that float32 would round is not the end that is deployed
+        stored = all(float(np.float32(end)) == end for end in (op.low, op.high))
+        return _clip(op.low, op.high) if op.low < op.high and stored else None
     if not isinstance(op, ops.Activation):
         return None
     if op.function == "leakyrelu":
-        return _leaky(LEAKY_SLOPE if op.parameter is None else op.parameter)
-    return _PLAIN.get(op.function)
+        slope = LEAKY_SLOPE if op.parameter is None else op.parameter
+        return _leaky(slope) if 0.0 <= slope < 1.0 else None
+    return _TABLE.get(op.function) if op.parameter in (None, _USUAL.get(op.function)) else None
 
 
 def sigmoid(z: Floats) -> Floats:
@@ -79,48 +98,49 @@ def sigmoid(z: Floats) -> Floats:
     return np.where(z >= 0, 1.0, small) / (1.0 + small)
 
 
-def _tanh_slope(z: Floats) -> Floats:
-    return 1.0 - np.tanh(z) ** 2
+def _softplus(z: Floats) -> Floats:
+    return np.log1p(np.exp(-np.abs(z))) + np.maximum(z, 0.0)
 
 
-def _sigmoid_slope(z: Floats) -> Floats:
-    return sigmoid(z) * sigmoid(-z)
+def _elu(z: Floats) -> Floats:
+    return np.where(z >= 0, z, np.expm1(np.minimum(z, 0.0)))
+
+
+def _hardsigmoid(z: Floats) -> Floats:
+    return np.clip((z + 3.0) / 6.0, 0.0, 1.0)
 
 
 def _ramp(share: Floats) -> Floats:
     return np.clip(0.5 + RAMP * (share - 0.5), 0.0, 1.0)
 
 
-def _leaky(slope: float) -> Function | None:
-    if not 0.0 <= slope < 1.0:
-        return None
+def _mirrored(above: Above, turned: Above, middle: float) -> Callable[[Floats, Floats], Lines]:
+    """Lines from those above a function and above the function turned about (0, middle)."""
 
     def lines(lower: Floats, upper: Floats) -> Lines:
-        return _leaky_lines(lower, upper, slope)
+        high_slope, high = above(lower, upper)
+        low_slope, low = turned(-upper, -lower)
+        return Lines(low_slope, 2 * middle - low, high_slope, high)
 
-    return Function(lambda z: np.where(z > 0, z, slope * z), 1.0, LEAKY_ERROR, lines)
-
-
-def _leaky_lines(lower: Floats, upper: Floats, slope: float) -> Lines:
-    """The chord above; below, the line through 0 that wastes less area: the slope of either side."""
-    crossing = (lower < 0) & (upper > 0)
-    width = np.where(crossing, upper - lower, 1.0)
-    chord = np.where(crossing, (upper - slope * lower) / width, np.where(lower >= 0, 1.0, slope))
-    low_slope = slope + (1 - slope) * _ramp((chord - slope) / (1 - slope))
-    high = np.where(crossing, (slope - chord) * lower, 0.0)
-    return Lines(np.where(crossing, low_slope, chord), np.zeros_like(lower), chord, high)
+    return lines
 
 
-def _clip(low: float, high: float) -> Function | None:
-    if not low < high:
-        return None
-
+def _leaky(slope: float) -> Function:
     def lines(lower: Floats, upper: Floats) -> Lines:
-        high_slope, above = _above_clip(lower, upper, low, high)
-        low_slope, mirrored = _above_clip(-upper, -lower, -high, -low)
-        return Lines(low_slope, -mirrored, high_slope, above)
+        """The chord above; below, the line through 0 that wastes less area: the slope of either side."""
+        crossing = (lower < 0) & (upper > 0)
+        width = np.where(crossing, upper - lower, 1.0)
+        chord = np.where(crossing, (upper - slope * lower) / width, np.where(lower >= 0, 1.0, slope))
+        low_slope = slope + (1 - slope) * _ramp((chord - slope) / (1 - slope))
+        high = np.where(crossing, (slope - chord) * lower, 0.0)
+        return Lines(np.where(crossing, low_slope, chord), np.zeros_like(lower), chord, high)
 
-    return Function(lambda z: np.clip(z, low, high), 1.0, EXACT, lines)
+    return Function(lambda z: np.where(z > 0, z, slope * z), 1.0, 2.0**-23, lines)
+
+
+def _clip(low: float, high: float) -> Function:
+    above, turned = (lambda a, b: _above_clip(a, b, low, high)), (lambda a, b: _above_clip(a, b, -high, -low))
+    return Function(lambda z: np.clip(z, low, high), 1.0, 0.0, _mirrored(above, turned, 0.0))
 
 
 def _above_clip(lower: Floats, upper: Floats, low: float, high: float) -> tuple[Floats, Floats]:
@@ -131,33 +151,26 @@ def _above_clip(lower: Floats, upper: Floats, low: float, high: float) -> tuple[
         share = (high - lower) / np.where(upper > lower, upper - lower, 1.0)
     slope = np.where(lower < low, chord, np.where(upper <= high, 1.0, _ramp(share)))
     flat = (upper <= low) | (lower >= high)
-    value = np.where(upper <= low, low, top)
-    value = np.where(lower >= high, high, value)
+    value = np.where(lower >= high, high, np.where(upper <= low, low, top))
     slope = np.where(flat, 0.0, slope)
     return slope, value - slope * np.where(flat, 0.0, top)
 
 
-def _s_shaped(
-    f: Callable[[Floats], Floats], slope_of: Callable[[Floats], Floats], middle: float, lipschitz: float
-) -> Function:
-    """`f(z) - middle` is odd, so the line below is the line above, turned about the point (0, middle)."""
+def _s_shaped(f: Curve, slope_of: Curve, middle: float, lipschitz: float) -> Function:
+    """`f(z) - middle` is odd, convex left of 0 and concave right of it."""
 
-    def lines(lower: Floats, upper: Floats) -> Lines:
-        high_slope, above = _above_s(lower, upper, f, slope_of)
-        low_slope, turned = _above_s(-upper, -lower, f, slope_of)
-        return Lines(low_slope, 2 * middle - turned, high_slope, above)
+    def above(lower: Floats, upper: Floats) -> tuple[Floats, Floats]:
+        return _above_s(lower, upper, f, slope_of)
 
-    return Function(f, lipschitz, S_SHAPED_ERROR, lines)
+    return Function(f, lipschitz, 2.0**-20, _mirrored(above, above, middle))
 
 
-def _above_s(
-    lower: Floats, upper: Floats, f: Callable[[Floats], Floats], slope_of: Callable[[Floats], Floats]
-) -> tuple[Floats, Floats]:
+def _above_s(lower: Floats, upper: Floats, f: Curve, slope_of: Curve) -> tuple[Floats, Floats]:
     """A line above a function that is convex left of 0 and concave right of it.
 
     The chord lies above when the interval is left of 0, or when its slope is at most f'(u) (then f minus the
     chord grows up to u). A tangent at a point p >= 0 lies above right of 0; it lies above left of 0 too when
-    it does so at l, the function being convex there.
+    it does so at l, the function being convex there. The best p is the middle, or the first behind it that will do.
     """
     f_low, f_high = f(lower), f(upper)
     wide = upper - lower >= NARROW
@@ -168,7 +181,7 @@ def _above_s(
         middle = (near + far) / 2
         good = f(middle) + slope_of(middle) * (lower - middle) >= f_low
         far, near = np.where(good, middle, far), np.where(good, near, middle)
-    point = np.where(lower >= 0, (lower + upper) / 2, far)
+    point = np.maximum(far, (lower + upper) / 2)
     by_chord = (upper <= 0) | ((lower < 0) & (chord <= slope_of(upper)))
     slope = np.where(by_chord, chord, slope_of(point))
     at = np.where(by_chord, lower, point)
@@ -178,15 +191,79 @@ def _above_s(
     return slope, above + SMOOTH_ERROR * (1 + np.abs(lower) + np.abs(upper))
 
 
-RELU = Function(lambda z: np.maximum(z, 0.0), 1.0, EXACT, lambda lower, upper: _leaky_lines(lower, upper, 0.0), True)
+def _sampled(f: Curve, curvature: float, steepness: float, error: float, kinks: tuple[float, ...] = ()) -> Function:
+    """Any function with |f'| <= steepness, and |f''| <= curvature away from its kinks."""
 
-_PLAIN: dict[str, Function | None] = {
+    def sample(lower: Floats, upper: Floats) -> tuple[Floats, Floats, Floats]:
+        """Points (first axis), values, and how far f may leave the chords between them."""
+        share = np.linspace(0.0, 1.0, SAMPLES).reshape(-1, *(1,) * lower.ndim)
+        inner = (lower + (upper - lower) * share)[:-1]
+        points = np.stack([*inner, upper, *(np.clip(kink, lower, upper) for kink in kinks)])
+        values = f(points)
+        size = 1 + np.abs(points).max(axis=0) + np.abs(values).max(axis=0)
+        step = (upper - lower) / (SAMPLES - 1) * (1 + SAMPLED_ERROR)
+        return points, values, curvature * step**2 / 8 + SAMPLED_ERROR * size
+
+    def lines(lower: Floats, upper: Floats) -> Lines:
+        """Along the chord or along the slope at the middle, whichever is better there."""
+        points, values, gap = sample(lower, upper)
+        middle, width = (lower + upper) / 2, upper - lower
+        tangent = (f(middle + DIFFERENCE) - f(middle - DIFFERENCE)) / (2 * DIFFERENCE)
+        narrow = width < NARROW
+        chord = np.where(narrow, tangent, (f(upper) - f(lower)) / np.where(narrow, 1.0, width))
+        found = []
+        for sign in (-1.0, 1.0):
+            tries = []
+            for slope in (chord, tangent):
+                room = gap + SAMPLED_ERROR * np.abs(slope) * np.abs(points).max(axis=0)
+                most = (sign * (values - slope * points)).max(axis=0) + room
+                tries.append((slope, sign * most, sign * slope * middle + most))
+            better = tries[1][2] < tries[0][2]
+            found += [np.where(better, tries[1][part], tries[0][part]) for part in (0, 1)]
+        return Lines(*found)
+
+    def ends(lower: Floats, upper: Floats) -> tuple[Floats, Floats]:
+        _, values, gap = sample(lower, upper)
+        return values.min(axis=0) - gap, values.max(axis=0) + gap
+
+    return Function(f, steepness, error, lines, ends)
+
+
+RELU = replace(_leaky(0.0), value=lambda z: np.maximum(z, 0.0), error=0.0, constant_below_zero=True)
+_TANH = _s_shaped(np.tanh, lambda z: 1.0 - np.tanh(z) ** 2, 0.0, 1.0)
+_SIGMOID = _s_shaped(sigmoid, lambda z: sigmoid(z) * sigmoid(-z), 0.5, 0.25)
+_SELU = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
+_GELU = np.sqrt(8 / np.pi), 0.044715
+
+_USUAL = {"elu": 1.0, "celu": 1.0, "softshrink": 0.5}
+"""Parameters that the rows below are about."""
+_TABLE: dict[str, Function] = {
     "relu": RELU,
     "hardtanh": _clip(-1.0, 1.0),
     "relu6": _clip(0.0, 6.0),
-    "tanh": _s_shaped(np.tanh, _tanh_slope, 0.0, 1.0),
-    "sigmoid": _s_shaped(sigmoid, _sigmoid_slope, 0.5, 0.25),
+    "tanh": _TANH,
+    "sigmoid": _SIGMOID,
     # What Flux's layers deploy in place of tanh and sigmoid: the same functions, within the same errors.
-    "tanh_fast": _s_shaped(np.tanh, _tanh_slope, 0.0, 1.0),
-    "sigmoid_fast": _s_shaped(sigmoid, _sigmoid_slope, 0.5, 0.25),
+    "tanh_fast": _TANH,
+    "sigmoid_fast": _SIGMOID,
+    # Bounds of f'' and f'. elu: e^z; softplus: s(1 - s) for s = sigmoid; softsign: 2 / (1 + |z|)^3; tanhshrink:
+    # 2 t (1 - t^2), at most 4 / (3 sqrt 3); logcosh: 1 - t^2; lisht: 2 (1 - t^2)(1 - z t); swish: s'(2 + z (1 - 2 s));
+    # gelu and mish: the largest on a fine grid, at and near 0, with room above; f' of the last four likewise.
+    "elu": _sampled(_elu, 1.0, 1.0, 2.0**-20),
+    "celu": _sampled(_elu, 1.0, 1.0, 2.0**-20),
+    "selu": _sampled(
+        lambda z: _SELU[0] * np.where(z >= 0, z, _SELU[1] * _elu(np.minimum(z, 0.0))), 1.7581, 1.7581, 2.0**-19, (0.0,)
+    ),
+    "softplus": _sampled(_softplus, 0.25, 1.0, 2.0**-20),
+    "logsigmoid": _sampled(lambda z: -_softplus(-z), 0.25, 1.0, 2.0**-20),
+    "softsign": _sampled(lambda z: z / (1.0 + np.abs(z)), 2.0, 1.0, 2.0**-21),
+    "tanhshrink": _sampled(lambda z: z - np.tanh(z), 0.77, 1.0, 2.0**-18),
+    "logcosh": _sampled(lambda z: np.abs(z) + np.log1p(np.exp(-2 * np.abs(z))) - np.log(2.0), 1.0, 1.0, 2.0**-18),
+    "gelu": _sampled(lambda z: z * sigmoid(_GELU[0] * z * (1 + _GELU[1] * z * z)), 0.81, 1.13, 2.0**-18),
+    "swish": _sampled(lambda z: z * sigmoid(z), 0.505, 1.1, 2.0**-18),
+    "mish": _sampled(lambda z: z * np.tanh(_softplus(z)), 0.66, 1.09, 2.0**-18),
+    "lisht": _sampled(lambda z: z * np.tanh(z), 2.0, 1.2, 2.0**-18),
+    "hardsigmoid": _sampled(_hardsigmoid, 0.0, 0.167, 2.0**-21, (-3.0, 3.0)),
+    "hardswish": _sampled(lambda z: z * _hardsigmoid(z), 0.334, 1.5, 2.0**-20, (-3.0, 3.0)),
+    "softshrink": _sampled(lambda z: z - np.clip(z, -0.5, 0.5), 0.0, 1.0, 2.0**-22, (-0.5, 0.5)),
 }

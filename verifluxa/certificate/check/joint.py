@@ -13,15 +13,14 @@ taken to violate, its term is `1 - min_a W_ia` itself; where it is taken not to,
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from verifluxa.certificate.check.bounds import LayerBounds, Planes, State
+from verifluxa.certificate.check.bounds import Planes, State
 from verifluxa.certificate.check.functions import RELU
-from verifluxa.certificate.check.judge import Entry, Judge, refused
-from verifluxa.certificate.check.linear import Floats
-from verifluxa.certificate.check.lower import Pair
+from verifluxa.certificate.check.judge import Entry, Judge, unproved
+from verifluxa.certificate.check.lower import Alternative
 from verifluxa.certificate.check.region import MARGIN
 from verifluxa.evidence import Joint, Node, Weighted
 
@@ -31,10 +30,10 @@ Key = tuple[int, int]
 
 @dataclass(frozen=True, eq=False)
 class Open:
-    """What may still happen at a leaf: the open alternatives by input, the rows that the evidence numbers."""
+    """What may still happen at a leaf: open alternatives by input, the claim's rows by the evidence's numbers."""
 
-    alternatives: dict[int, dict[int, tuple[Pair, ...]]]
-    rows: tuple[Pair | None, ...]
+    alternatives: dict[int, dict[int, Alternative]]
+    rows: tuple[int | None, ...]
     need: int
 
 
@@ -48,12 +47,10 @@ def check_joint(judge: Judge, node: Node, left: Open) -> int:
         CertificateError: VF5054 for a closing that does not follow.
     """
     assert node.joint is not None
-    table = _Table(judge, node, left)
-    bound = _bound(table, node.joint, {})
+    bound = _bound(_Table(judge, node, left), node.joint, {})
     if not bound < left.need:
-        raise refused(
-            "VF5054", f"up to {bound:.3f} inputs may violate together, not fewer than {left.need}", judge.region
-        )
+        what = f"up to {bound:.3f} inputs may violate together, not fewer than {left.need}"
+        raise unproved("VF5054", what, judge.region)
     return max(0, math.floor(bound))
 
 
@@ -61,7 +58,7 @@ def _bound(table: _Table, joint: Joint, fixed: dict[int, bool]) -> float:
     if joint.branch_on < 0:
         return table.dual(joint, fixed)
     if joint.branch_on in fixed or len(joint.children) != 2:
-        raise refused("VF5054", "a joint closing branches twice on one input", table.judge.region)
+        raise unproved("VF5054", "a joint closing branches twice on one input", table.judge.region)
     bounds = [_bound(table, joint.children[value], {**fixed, joint.branch_on: bool(value)}) for value in (0, 1)]
     return float(np.max(bounds))
 
@@ -72,15 +69,14 @@ class _Table:
     def __init__(self, judge: Judge, node: Node, left: Open) -> None:
         self.judge = judge
         self.left = left
-        self.states: dict[Key, tuple[State, int]] = {}
-        self.gone: set[Key] = set()
         self.point = np.array(node.point, dtype=np.float64)
         entries = [self._entry(index, number, rows) for index, number, rows in node.clips]
+        self.states: dict[Key, tuple[State, int]] = {}
+        self.gone: set[Key] = set()
         for numbers, state, gone in judge.clip(entries):
-            for place, number in enumerate(numbers):
-                key = (entries[number].input, entries[number].number)
-                self.states[key] = (state, place)
-                self.gone |= {key} if gone[place] and judge.usable(key[0]) else set()
+            keys = [(entries[number].input, entries[number].number) for number in numbers]
+            self.states |= {key: (state, place) for place, key in enumerate(keys)}
+            self.gone |= {key for key, out in zip(keys, gone, strict=True) if out and judge.usable(key[0])}
         self._planes: dict[tuple[Key, int, bool], Planes] = {}
 
     def dual(self, joint: Joint, fixed: dict[int, bool]) -> float:
@@ -90,79 +86,66 @@ class _Table:
         slope = np.zeros(len(self.judge.region.lower))
         for item in joint.weights:
             used = self._scaled(item) if fixed.get(item.input, True) else None
-            if used is None:
-                continue
-            key, weight = (item.input, item.position), item.weight
-            totals[key] = totals.get(key, 0.0) + weight
-            value += weight * (1.0 + float(used.value[0]))
-            slope = slope + weight * used.slope[0]
-            size += weight * (1.0 + abs(float(used.value[0])))
-        value += self._spread(slope, joint.beta) + self._inputs(totals, fixed)
-        size += (
-            float(np.abs(slope) @ self.judge.bounder.reach.half) + len(self.left.alternatives) + sum(totals.values())
-        )
-        return value + MARGIN * size
+            if used is not None:
+                key, weight = (item.input, item.position), item.weight
+                totals[key] = totals.get(key, 0.0) + weight
+                value += weight * (1.0 + float(used.value[0]))
+                slope = slope + weight * used.slope[0]
+                size += weight * (1.0 + abs(float(used.value[0])))
+        reach = self.judge.bounder.reach
+        most = float(reach.spread(slope[None])[0])
+        if len(joint.beta) == len(reach.directions) > 0:
+            most = min(most, float(reach.dual(slope[None], np.array([joint.beta]))[0]))
+        size += float(np.abs(slope) @ reach.half) + len(self.left.alternatives) + sum(totals.values())
+        return value + most + self._inputs(totals, fixed) + MARGIN * size
 
     def _inputs(self, totals: dict[Key, float], fixed: dict[int, bool]) -> float:
         total = 0.0
         for index, alternatives in self.left.alternatives.items():
             possible = [number for number in alternatives if (index, number) not in self.gone]
-            if not possible or not fixed.get(index, True):
-                continue
-            term = 1.0 - min(totals.get((index, number), 0.0) for number in possible)
-            total += term if index in fixed else max(0.0, term)
+            if possible and fixed.get(index, True):
+                term = 1.0 - min(totals.get((index, number), 0.0) for number in possible)
+                total += term if index in fixed else max(0.0, term)
         return total
-
-    def _spread(self, slope: Floats, beta: tuple[float, ...]) -> float:
-        reach = self.judge.bounder.reach
-        most = float(reach.spread(slope[None])[0])
-        if len(beta) == len(reach.directions) > 0:
-            most = min(most, float(reach.dual(slope[None], np.array([beta]))[0]))
-        return most
 
     def _scaled(self, item: Weighted) -> Planes | None:
         """The plane divided by M, or None where it says nothing (then it is left out, which any weights may be)."""
         key = (item.input, item.position)
         if item.row >= len(self.left.rows) or key not in self.states or not self.judge.usable(item.input):
             return None
-        pair = self.left.rows[item.row]
-        if pair is None or pair not in self.left.alternatives[item.input][item.position]:
+        row = self.left.rows[item.row]
+        if row is None or row not in self.left.alternatives[item.input][item.position]:
             return None
-        plane = self._plane(key, item.row, pair, item.tangent)
+        plane = self._plane(key, row, item.tangent)
         fall = float(self.judge.bounder.reach.spread(-plane.slope)[0])
         most = fall - float(plane.value[0]) + MARGIN * (fall + abs(float(plane.value[0])))
         return Planes(plane.value / most, plane.slope / most) if most > 0 else None
 
-    def _plane(self, key: Key, row: int, pair: Pair, tangent: bool) -> Planes:
+    def _plane(self, key: Key, row: int, tangent: bool) -> Planes:
         if (key, row, tangent) not in self._planes:
             state, place = self.states[key]
             if tangent:
-                state, place = self._touching(state, place), 0
-            self._planes[key, row, tangent] = self.judge.planes(state, np.array([place]), [pair])
+                state, place = self._touching(state.take(np.array([place]))), 0
+            self._planes[key, row, tangent] = self.judge.planes(state, np.array([place]), [row])
         return self._planes[key, row, tangent]
 
-    def _touching(self, state: State, place: int) -> State:
+    def _touching(self, own: State) -> State:
         """The bounds of one entry, with relu's lower lines along the side that the closing's point is on."""
-        picked = [
-            LayerBounds(b.radius[[place]], b.lower[[place]], b.upper[[place]], b.planes[[place]]) for b in state.layers
-        ]
-        own = replace(state, inputs=state.inputs[[place]], layers=picked, output_radius=state.output_radius[[place]])
         if self.point.shape != self.judge.region.lower.shape:
-            raise refused("VF5054", "the point of a joint closing is of another size", self.judge.region)
+            raise unproved("VF5054", "the point of a joint closing is of another size", self.judge.region)
         value = self.point[None]
         for layer, bounds in zip(self.judge.bounder.chain, own.layers, strict=False):
-            z = value @ layer.form.weight.T + layer.form.offset[own.inputs]
-            bounds.lines = layer.lines(bounds.lower, bounds.upper)
+            z = value @ layer.weight.T + layer.offset[own.inputs]
             if layer.function is RELU:
                 open_ = layer.undecided(bounds.lower, bounds.upper)
                 slope = np.where(open_, np.where(z > 0, 1.0, 0.0), bounds.lines.low_slope)
                 bounds.lines = bounds.lines._replace(low_slope=slope)
-            value = layer.value(z)
+            value = layer.ends(z, z)[0]
         return own
 
     def _entry(self, index: int, number: int, rows: tuple[int, ...]) -> Entry:
         alternative = self.left.alternatives.get(index, {}).get(number)
         planes = [self.left.rows[row] if row < len(self.left.rows) else None for row in rows]
-        if alternative is None or any(pair not in alternative for pair in planes):
-            raise refused("VF5054", f"input {index} is clipped by what it need not meet", self.judge.region)
-        return Entry(index, number, alternative, None, tuple(pair for pair in planes if pair is not None))
+        if alternative is None or any(plane not in alternative for plane in planes):
+            raise unproved("VF5054", f"input {index} is clipped by what it need not meet", self.judge.region)
+        return Entry(index, number, alternative, None, tuple(plane for plane in planes if plane is not None))

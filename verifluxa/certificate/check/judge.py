@@ -2,55 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from verifluxa.certificate.check.bounds import Bounder, Planes, State
-from verifluxa.certificate.check.chain import Layer
-from verifluxa.certificate.check.clip import clip
-from verifluxa.certificate.check.linear import Floats, Integers
-from verifluxa.certificate.check.lower import Alternative, Claim, Pair
+from verifluxa.certificate.check.bounds import Bounder, OutputRows, Planes, State
+from verifluxa.certificate.check.chain import chain_of
+from verifluxa.certificate.check.lower import Alternative, Claim
+from verifluxa.certificate.check.network import Constants, Floats, Integers
+from verifluxa.certificate.check.refuse import refused
 from verifluxa.certificate.check.region import Region
 from verifluxa.errors import CertificateError
 
 
-@dataclass(frozen=True, eq=False)
-class Place:
-    """A placement: its chain, the bounds of all inputs on the whole box, and which inputs might overflow there.
-
-    Attributes:
-        chain: the layers.
-        root: bounds on the whole box.
-        quick: of all inputs on the whole box, by intervals alone.
-        unusable: inputs whose values might overflow without a trigger.
-        largest: the radius from which on a value might overflow.
-    """
-
-    chain: tuple[Layer, ...]
-    root: Bounder
-    quick: State
-    unusable: NDArray[np.bool_]
-    largest: float
-
-    @cached_property
-    def state(self) -> State:
-        """Of all inputs on the whole box, with planes."""
-        return self.root.state(np.arange(len(self.unusable)))
-
-
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One alternative of one input, the row that is said to be below zero (or None), the rows that clip."""
 
     input: int
     number: int
     alternative: Alternative
-    row: Pair | None
-    planes: tuple[Pair, ...]
+    row: int | None
+    planes: tuple[int, ...]
+
+
+class Clipped(NamedTuple):
+    """Clipped bounds of some entries: their numbers, the bounds, and which of them are contradicted."""
+
+    numbers: Integers
+    state: State
+    gone: NDArray[np.bool_]
+
+
+def root_region(claim: Claim, directions: Floats) -> Region:
+    """The whole domain of the trigger; strips begin a little wider than the box reaches, and cut nothing."""
+    size = claim.positions.shape[1]
+    lower, upper = np.full(size, claim.lower), np.full(size, claim.upper)
+    middle = directions @ (lower + upper) / 2
+    extent = np.abs(directions) @ (upper - lower) / 2 * 1.01 + 1e-6
+    return Region(lower, upper, directions, middle - extent, middle + extent)
+
+
+class Place:
+    """A placement: its chain, and the bounds of all inputs on the whole box."""
+
+    def __init__(self, claim: Claim, constants: Constants, number: int) -> None:
+        self.chain = chain_of(constants, claim.positions[number])
+        self.root = Bounder(self.chain, root_region(claim, np.zeros((0, claim.positions.shape[1]))))
+        self.everyone = np.arange(len(claim.labels))
+        self.largest = constants.rounding.largest
+        fine = [(form.error < self.largest).all(axis=0) for form in constants.forms]
+        self.unusable = ~np.all(fine, axis=0)
+
+    @cached_property
+    def quick(self) -> State:
+        """By intervals alone."""
+        return self.root.state(self.everyone, planes=False)
+
+    @cached_property
+    def state(self) -> State:
+        """With planes."""
+        return self.root.state(self.everyone)
 
 
 class Judge:
@@ -59,12 +73,11 @@ class Judge:
     def __init__(self, claim: Claim, place: Place, region: Region, inputs: Sequence[int]) -> None:
         self.claim = claim
         self.region = region
-        whole = place.root.region
-        self.at_root = bool(
-            not region.cut and (region.lower == whole.lower).all() and (region.upper == whole.upper).all()
-        )
         self.place = place
-        self.inputs = np.arange(len(place.unusable)) if self.at_root else np.array(inputs, dtype=np.int64)
+        whole = place.root.region
+        same = bool((region.lower == whole.lower).all() and (region.upper == whole.upper).all())
+        self.at_root = same and not region.cut
+        self.inputs = place.everyone if self.at_root else np.array(inputs, dtype=np.int64)
         self.bounder = place.root if self.at_root else Bounder(place.chain, region)
         self._at = {int(index): at for at, index in enumerate(self.inputs)}
 
@@ -84,28 +97,16 @@ class Judge:
         return bool(not self.place.unusable[index] and worst < self.place.largest)
 
     def plain(self, entries: list[Entry]) -> NDArray[np.bool_]:
-        """Which entries cannot be met, by bounds of all triggers.
-
-        On the whole box intervals alone settle most; planes are computed only where they do not.
-        """
+        """Which entries cannot be met, by bounds of all triggers; on the whole box intervals alone settle most."""
         met = np.zeros(len(entries), dtype=bool)
-        for state in self._states():
+        for quick in (True, False) if self.at_root else (False,):
             left = np.flatnonzero(~met)
             if len(left):
-                group = [entries[number] for number in left]
-                met[left] = self._plain(state(), group)
+                state, group = self.place.quick if quick else self.state, [entries[number] for number in left]
+                where = self._where(group)
+                crossed = [np.any(bounds.lower > bounds.upper, axis=1)[where] for bounds in state.layers]
+                met[left] = np.any([*crossed, self._below(state, where, group)], axis=0)
         return met
-
-    def _states(self) -> list[Callable[[], State]]:
-        quick: list[Callable[[], State]] = [lambda: self.place.quick] if self.at_root else []
-        return [*quick, lambda: self.state]
-
-    def _plain(self, state: State, entries: list[Entry]) -> NDArray[np.bool_]:
-        where = self._where(entries)
-        crossed = np.zeros(len(where), dtype=bool)
-        for bounds in state.layers:
-            crossed |= np.asarray((bounds.lower > bounds.upper).any(axis=1))[where]
-        return np.asarray(crossed | self._below(state, where, entries))
 
     def clipped(self, entries: list[Entry]) -> NDArray[np.bool_]:
         """Which entries cannot be met, by bounds of the triggers that could meet them."""
@@ -115,62 +116,47 @@ class Judge:
             met[numbers] = gone | self._below(state, np.arange(len(group)), group)
         return met
 
-    def clip(self, entries: list[Entry]) -> list[tuple[Integers, State, NDArray[np.bool_]]]:
-        """Clipped bounds, for the entries with equally many rounds together: which, their bounds, contradicted."""
+    def clip(self, entries: list[Entry]) -> Iterator[Clipped]:
+        """Clipped bounds, for the entries with equally many rounds together."""
         rounds = np.array([len(entry.planes) for entry in entries], dtype=np.int64)
-        return [self._clip(entries, np.flatnonzero(rounds == count), int(count)) for count in np.unique(rounds)]
+        for count in np.unique(rounds):
+            numbers = np.flatnonzero(rounds == count)
+            group = [entries[number] for number in numbers]
+            state, gone = self.state.take(self._where(group)), np.zeros(len(group), dtype=bool)
+            for number in range(count):
+                cut = self.planes(state, np.arange(len(group)), [entry.planes[number] for entry in group])
+                gone |= self.bounder.clip(state, cut)
+            yield Clipped(numbers, state, gone)
 
-    def planes(self, state: State, where: Integers, pairs: Sequence[Pair]) -> Planes:
+    def planes(self, state: State, where: Integers, rows: Sequence[int]) -> Planes:
         """Upper planes of rows of entries of a state."""
-        return self.bounder.output_rows(state, where, self._rows(pairs), np.full(len(pairs), self.claim.gap))
+        return self.bounder.output_rows(state, where, self._rows(rows))
 
-    def _clip(self, entries: list[Entry], numbers: Integers, rounds: int) -> tuple[Integers, State, NDArray[np.bool_]]:
-        group = [entries[number] for number in numbers]
-        state, everyone = self.state.take(self._where(group)), np.arange(len(group))
-        for layer, bounds in zip(self.bounder.chain, state.layers, strict=False):
-            bounds.lines = layer.lines(bounds.lower, bounds.upper)
-        gone = np.zeros(len(group), dtype=bool)
-        for number in range(rounds):
-            planes = self.planes(state, everyone, [entry.planes[number] for entry in group])
-            gone |= clip(self.bounder, state, planes)
-        return numbers, state, gone
+    def _rows(self, rows: Sequence[int]) -> OutputRows:
+        numbers = np.array(rows, dtype=np.int64)
+        return OutputRows(self.claim.rows.weight[numbers], self.claim.rows.constant[numbers])
 
     def _where(self, entries: list[Entry]) -> Integers:
         return np.array([self._at[entry.input] for entry in entries], dtype=np.int64)
 
-    def _rows(self, pairs: Sequence[Pair]) -> Floats:
-        rows, at = np.zeros((len(pairs), self.claim.classes)), np.arange(len(pairs))
-        rows[at, [first for first, _ in pairs]] = 1.0
-        rows[at, [second for _, second in pairs]] = -1.0
-        return rows
-
     def _below(self, state: State, where: Integers, entries: list[Entry]) -> NDArray[np.bool_]:
-        """Whether the named row of each entry is below zero on the whole region; else, whether any of its rows is."""
+        """Whether the named row of each entry cannot be met on the whole region; else, whether any of its rows."""
         found = np.zeros(len(entries), dtype=bool)
-        named = [(number, entry.row) for number, entry in enumerate(entries) if entry.row is not None]
-        self._mark(state, where, named, found)
+        self._mark(state, where, [(n, entry.row) for n, entry in enumerate(entries) if entry.row is not None], found)
         missing = [number for number in range(len(entries)) if not found[number]]
-        self._mark(state, where, [(n, pair) for n in missing for pair in entries[n].alternative], found)
+        self._mark(state, where, [(n, row) for n in missing for row in entries[n].alternative], found)
         return found
 
-    def _mark(self, state: State, where: Integers, tries: list[tuple[int, Pair]], found: NDArray[np.bool_]) -> None:
-        numbers = np.array([number for number, _ in tries], dtype=np.int64)
-        pairs = [pair for _, pair in tries]
-        planes = self.planes(state, where[numbers], pairs)
-        by_ends = self.bounder.output_most(
-            state, where[numbers], self._rows(pairs), np.full(len(pairs), self.claim.gap)
-        )
-        most = np.minimum(planes.value + self.bounder.reach.spread(planes.slope), by_ends)
-        found[numbers[most < 0]] = True
+    def _mark(self, state: State, where: Integers, tries: list[tuple[int, int]], found: NDArray[np.bool_]) -> None:
+        if tries:
+            numbers, rows = np.array(tries, dtype=np.int64).T
+            planes, by_ends = self.planes(state, where[numbers], rows), self._rows(rows)
+            most = planes.value + self.bounder.reach.spread(planes.slope)
+            most = np.minimum(most, self.bounder.output_most(state, where[numbers], by_ends))
+            found[numbers[np.where(self.claim.closed[rows], most < 0, most <= 0)]] = True
 
 
-def refused(code: str, what: str, region: Region) -> CertificateError:
+def unproved(code: str, what: str, region: Region) -> CertificateError:
     """The error for a proof that does not hold on a region."""
-    widths = region.upper - region.lower
-    return CertificateError(
-        code,
-        f"the proof does not hold: {what}",
-        place=f"a domain with widths {', '.join(f'{width:g}' for width in widths[:16])}",
-        expected="every drop recomputed, every leaf with fewer inputs than needed, no part of the domain left out",
-        remedy="do not trust this certificate; verify the model again",
-    )
+    widths = ", ".join(f"{width:g}" for width in (region.upper - region.lower)[:16])
+    return refused(code, f"the proof does not hold: {what}", f"a domain with widths {widths}")

@@ -1,28 +1,53 @@
-"""From a checked spec to what exactly is claimed: the checker's own lowering."""
+"""From a checked spec to what exactly is claimed: the checker's own lowering.
+
+What it does not understand, it refuses to speak of: a statement, trigger or space of another kind, or one with
+anything more to it than is known here, is never read as something simpler.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
-from verifluxa.certificate.check.constants import constants_or_none
-from verifluxa.certificate.check.linear import Floats, Integers
+from verifluxa.certificate.check.bounds import OutputRows
+from verifluxa.certificate.check.network import Floats, Integers, constants_or_none
+from verifluxa.certificate.check.refuse import refused
 from verifluxa.certificate.check.rounding import SOFTMAX_GAP
+from verifluxa.certificate.evidence_lines import Row
 from verifluxa.data.dataset import Dataset
-from verifluxa.errors import CertificateError
 from verifluxa.graph import ops
 from verifluxa.graph.graph import Graph, build
-from verifluxa.spec.spec import EncodeStep, ImageSpace, ModelDecl, PatchTrigger, RateBound, Selection, Statement
+from verifluxa.spec.spec import (
+    ClassOutput,
+    EncodeStep,
+    ImageSpace,
+    ModelDecl,
+    PatchTrigger,
+    PerInput,
+    RateBound,
+    Selection,
+    Statement,
+)
 
-Pair = tuple[int, int]
-"""The row `y_first - y_second >= 0`."""
-Alternative = tuple[Pair, ...]
-"""All of its rows together are one way to violate."""
+Alternative = tuple[int, ...]
+"""Numbers of rows: all of them together are one way to violate."""
+_STATEMENT = "model trigger selection targets"
+UNDERSTOOD: dict[type, str] = {
+    RateBound: f"{_STATEMENT} limit limits below searched",
+    PerInput: f"{_STATEMENT} expected",
+    PatchTrigger: "name space height width places low high step",
+    Selection: "data correct labels label_is_not_target",
+    ImageSpace: "name height width channels low high",
+    ModelDecl: "name space output file architecture layout encode span flux",
+    ClassOutput: "count labels",
+    EncodeStep: "kind values",
+}
+"""What is understood of a spec: kinds of values, and of each its fields; any other field must be empty."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,12 +63,12 @@ class Claim:
         positions: for each placement the flat input values that the trigger replaces, shape (P, d).
         lower, upper: ends of each trigger value; `step` 1 on the grid of levels, 0 where continuous.
         targets: the class of each violation, None where there is no single one.
+        rows: every row that an alternative may name; `closed` tells which are met at 0.
         violations: for each violation and label the alternatives.
         selections: inputs (indices into `inputs`) of each selection.
         needs: how many of a selection must violate together.
         pairs: (violation, selection) asked at each placement.
         gap: what two outputs in front of a softmax may differ by and still tie.
-        classes: number of outputs.
     """
 
     indices: tuple[int, ...]
@@ -51,49 +76,26 @@ class Claim:
     doubtful: tuple[int, ...]
     inputs: Floats
     labels: Integers
-    places: tuple[Pair, ...]
+    places: tuple[tuple[int, int], ...]
     positions: Integers
     lower: float
     upper: float
     step: int
     targets: tuple[int | None, ...]
+    rows: OutputRows
+    closed: NDArray[np.bool_]
     violations: tuple[tuple[tuple[Alternative, ...], ...], ...]
     selections: tuple[tuple[int, ...], ...]
     needs: tuple[int, ...]
-    pairs: tuple[Pair, ...]
+    pairs: tuple[tuple[int, int], ...]
     gap: float
-    classes: int
 
-
-def deployed(decl: ModelDecl, space: ImageSpace, lifted: Graph) -> Graph:
-    """`encode` in front of the lifted network, operation by operation, reading pixel levels."""
-    shape = (space.channels, space.height, space.width)
-    front: list[ops.Op] = [ops.Input(shape)]
-    if decl.layout == "hwcn":
-        front.append(ops.Transpose((0, 2, 1)))
-    front += [_encode(step, lifted.dtype) for step in decl.encode]
-    steps: list[tuple[ops.Op, tuple[int, ...]]] = [(op, (i - 1,) if i else ()) for i, op in enumerate(front)]
-    moved = len(front) - 1
-    steps += [(node.op, tuple(source + moved for source in node.inputs)) for node in lifted.nodes[1:]]
-    return build(steps, lifted.dtype)
-
-
-def _encode(step: EncodeStep, dtype: str) -> ops.Op:
-    values = [-value if step.kind == "subtract" else value for value in step.values]
-    array = np.array([rounded(value, dtype) for value in values], dtype=dtype)
-    array = array.reshape(()) if len(values) == 1 else array.reshape(len(values), 1, 1)
-    if step.kind == "divide":
-        return ops.Divide(array)
-    return ops.Scale(array) if step.kind == "multiply" else ops.Shift(array)
-
-
-def rounded(value: Fraction, dtype: str) -> float:
-    """An exact constant rounded once to a float type, to nearest."""
-    kind = np.float32 if dtype == "float32" else np.float64
-    guess = kind(float(value))
-    near = [np.nextafter(guess, kind(-math.inf)), guess, np.nextafter(guess, kind(math.inf))]
-    even = {float(item): int(item.view(np.uint32 if dtype == "float32" else np.uint64)) & 1 for item in near}
-    return min(even, key=lambda item: (abs(Fraction(item) - value), even[item]))
+    def numbers(self, rows: tuple[Row, ...]) -> tuple[int | None, ...]:
+        """The claim's own row for each row of the evidence, which is only a hint; None where there is none."""
+        known = {}
+        for number, (weight, closed) in enumerate(zip(self.rows.weight, self.closed, strict=True)):
+            known[tuple((int(at), float(weight[at])) for at in np.flatnonzero(weight)), bool(closed)] = number
+        return tuple(known.get((row.coefficients, row.closed)) for row in rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +108,62 @@ class Sources:
     arithmetic: str
 
 
+def understand(*parts: object) -> None:
+    """Refuses what is not understood.
+
+    Raises:
+        CertificateError: VF5058.
+    """
+    for part in parts:
+        known = UNDERSTOOD.get(type(part))
+        if known is None:
+            raise refused("VF5058", f"the checker does not know the kind {type(part).__name__}")
+        for item in fields(part):  # type: ignore[arg-type]
+            if item.name not in known.split() and getattr(part, item.name):
+                raise refused("VF5058", f"the checker does not know {item.name!r} of {type(part).__name__}")
+
+
+def deployed(decl: ModelDecl, space: ImageSpace, lifted: Graph) -> Graph:
+    """`encode` in front of the lifted network, operation by operation, reading pixel levels.
+
+    Raises:
+        CertificateError: VF5058.
+    """
+    understand(decl, space, decl.output, *decl.encode)
+    front: list[ops.Op] = [ops.Input((space.channels, space.height, space.width))]
+    front += [_encode(step, lifted.dtype) for step in decl.encode]
+    if decl.layout not in ("whcn", "hwcn"):
+        raise refused("VF5058", f"the checker does not know the layout {decl.layout}")
+    if decl.layout == "hwcn":
+        front.append(ops.Transpose((0, 2, 1)))
+    steps: list[tuple[ops.Op, tuple[int, ...]]] = [(op, (i - 1,) if i else ()) for i, op in enumerate(front)]
+    moved = len(front) - 1
+    steps += [(node.op, tuple(source + moved for source in node.inputs)) for node in lifted.nodes[1:]]
+    graph = build(steps, lifted.dtype)
+    if graph.output_shape != (decl.output.count,):
+        raise refused("VF5058", f"the checker does not know outputs of shape {graph.output_shape}")
+    return graph
+
+
+def _encode(step: EncodeStep, dtype: str) -> ops.Op:
+    values = [-value if step.kind == "subtract" else value for value in step.values]
+    array = np.array([rounded(value, dtype) for value in values], dtype=dtype)
+    array = array.reshape(()) if len(values) == 1 else array.reshape(len(values), 1, 1)
+    kinds = {"divide": ops.Divide, "multiply": ops.Scale, "add": ops.Shift, "subtract": ops.Shift}
+    if step.kind not in kinds:
+        raise refused("VF5058", f"the checker does not know the step {step.kind} of encode")
+    return kinds[step.kind](array)
+
+
+def rounded(value: Fraction, dtype: str) -> float:
+    """An exact constant rounded once to a float type, to nearest."""
+    kind = np.float32 if dtype == "float32" else np.float64
+    guess = kind(float(value))
+    near = [np.nextafter(guess, kind(-math.inf)), guess, np.nextafter(guess, kind(math.inf))]
+    even = {float(item): int(item.view(np.uint32 if dtype == "float32" else np.uint64)) & 1 for item in near}
+    return min(even, key=lambda item: (abs(Fraction(item) - value), even[item]))
+
+
 def claim_of(statement: Statement, sources: Sources, frozen: tuple[int, ...]) -> Claim:
     """Works out what is claimed.
 
@@ -113,13 +171,20 @@ def claim_of(statement: Statement, sources: Sources, frozen: tuple[int, ...]) ->
         statement: the property's statement.
         sources: what it speaks of.
         frozen: the counted positions as the evidence gives them; used only where `correct` is in doubt.
+
+    Raises:
+        CertificateError: VF5058 for a statement that is not understood.
     """
-    selection, trigger = statement.selection, statement.trigger
-    graph = sources.models[statement.model]
-    indices, doubtful = _counted(selection, sources, frozen)
-    labels = sources.data.labels[list(indices)]
+    understand(statement, statement.trigger, statement.selection)
+    assert isinstance(statement, RateBound | PerInput)
+    assert isinstance(statement.trigger, PatchTrigger)
+    trigger, graph, universal = statement.trigger, sources.models[statement.model], isinstance(statement, RateBound)
+    indices, doubtful = _counted(statement.selection, sources, frozen)
+    labels, classes, gap = sources.data.labels[list(indices)], graph.output_shape[0], _gap(graph, sources.arithmetic)
+    targets: tuple[int | None, ...] = statement.targets if universal and statement.targets else (None,)
     selections = _selections(statement, labels)
-    universal = isinstance(statement, RateBound)
+    pairs = [(first, other) for first in range(classes) for other in range(classes) if other != first]
+    weight = np.array([[float(at == first) - float(at == other) for at in range(classes)] for first, other in pairs])
     return Claim(
         indices=indices,
         excluded=tuple(index for index in range(len(sources.data.labels)) if index not in set(indices)),
@@ -131,13 +196,14 @@ def claim_of(statement: Statement, sources: Sources, frozen: tuple[int, ...]) ->
         lower=_outward(trigger.low, -1),
         upper=_outward(trigger.high, 1),
         step=trigger.step or 0,
-        targets=statement.targets if universal and statement.targets else (None,),
-        violations=_violations(statement, graph.output_shape[0]),
+        targets=targets,
+        rows=OutputRows(weight.reshape(-1, classes), np.full(len(pairs), gap)),
+        closed=np.ones(len(pairs), dtype=bool),
+        violations=_violations(statement, {pair: number for number, pair in enumerate(pairs)}, classes),
         selections=selections,
-        needs=tuple(_need(statement, len(items)) for items in selections),
+        needs=tuple(_need(statement, number, len(items)) for number, items in enumerate(selections)),
         pairs=tuple((index if universal else 0, index) for index in range(len(selections))),
-        gap=_gap(graph, sources.arithmetic),
-        classes=graph.output_shape[0],
+        gap=gap,
     )
 
 
@@ -152,15 +218,13 @@ def _counted(
     selection: Selection, sources: Sources, frozen: tuple[int, ...]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     data = sources.data
-    keep = np.ones(len(data.labels), dtype=bool)
+    keep, doubtful = np.ones(len(data.labels), dtype=bool), np.zeros(len(data.labels), dtype=bool)
     if selection.labels is not None:
         keep &= np.isin(data.labels, selection.labels)
-    doubtful = np.zeros(len(keep), dtype=bool)
     if selection.correct is not None:
         right, doubtful = _correct(sources.models[selection.correct], data)
-        listed = np.isin(np.arange(len(keep)), frozen)
         doubtful &= keep
-        keep &= np.where(doubtful, listed, right)
+        keep &= np.where(doubtful, np.isin(np.arange(len(keep)), frozen), right)
     return tuple(map(int, np.flatnonzero(keep))), tuple(map(int, np.flatnonzero(doubtful)))
 
 
@@ -169,19 +233,18 @@ def _correct(graph: Graph, data: Dataset) -> tuple[NDArray[np.bool_], NDArray[np
     constants = constants_or_none(graph, data.inputs, graph.dtype)
     if constants is None:
         return np.zeros(len(data.labels), dtype=bool), np.ones(len(data.labels), dtype=bool)
-    value, radius = constants.values[-1], constants.radii[-1]
-    at = np.arange(len(value))
+    value, radius = (part.T for part in constants.forms[-1])
+    at = np.arange(len(value)), data.labels
     others = value.copy()
-    others[at, data.labels] = -np.inf
-    best = others.argmax(axis=1)
-    surely = (others + radius).max(axis=1) + _gap(graph, graph.dtype) < value[at, data.labels] - radius[at, data.labels]
-    never = value[at, best] - radius[at, best] >= value[at, data.labels] + radius[at, data.labels]
+    others[at] = -np.inf
+    best = at[0], others.argmax(axis=1)
+    surely = (others + radius).max(axis=1) + _gap(graph, graph.dtype) < value[at] - radius[at]
+    never = value[best] - radius[best] >= value[at] + radius[at]
     return surely, np.asarray(~surely & ~never)
 
 
 def _gap(graph: Graph, arithmetic: str) -> float:
-    size, last = SOFTMAX_GAP[arithmetic], graph.nodes[-1].op
-    return size if isinstance(last, ops.Softmax) else 2 * size if isinstance(last, ops.LogSoftmax) else 0.0
+    return {"softmax": 1.0, "logsoftmax": 2.0}.get(graph.nodes[-1].op.kind, 0.0) * SOFTMAX_GAP[arithmetic]
 
 
 def _positions(trigger: PatchTrigger, space: ImageSpace) -> Integers:
@@ -190,35 +253,42 @@ def _positions(trigger: PatchTrigger, space: ImageSpace) -> Integers:
     places = np.array(trigger.places, dtype=np.int64).reshape(-1, 2)
     rows, columns = places[:, :1] + row, places[:, 1:] + column
     if places.min(initial=0) < 0 or rows.max(initial=0) >= space.height or columns.max(initial=0) >= space.width:
-        raise CertificateError("VF5052", "a placement lies outside the picture", remedy="verify the model again")
+        raise refused("VF5052", "a placement lies outside the picture")
     return np.asarray((channel * space.height + rows) * space.width + columns)
 
 
-def _violations(statement: Statement, classes: int) -> tuple[tuple[tuple[Alternative, ...], ...], ...]:
+def _violations(
+    statement: RateBound | PerInput, row: Mapping[tuple[int, int], int], classes: int
+) -> tuple[tuple[tuple[Alternative, ...], ...], ...]:
     def becomes(target: int) -> Alternative:
-        return tuple((target, other) for other in range(classes) if other != target)
+        return tuple(row[target, other] for other in range(classes) if other != target)
 
     def leaves(expected: int) -> tuple[Alternative, ...]:
-        return tuple(((other, expected),) for other in range(classes) if other != expected)
+        return tuple((row[other, expected],) for other in range(classes) if other != expected)
 
-    every = range(classes)
-    if isinstance(statement, RateBound) and statement.targets:
-        return tuple(tuple((becomes(target),) for _ in every) for target in statement.targets)
-    if not isinstance(statement, RateBound) and statement.targets:
-        return (tuple(tuple(becomes(target) for target in statement.targets) for _ in every),)
-    expected = None if isinstance(statement, RateBound) else statement.expected
-    return (tuple(leaves(label if expected is None else expected) for label in every),)
+    every, targets = range(classes), statement.targets
+    if isinstance(statement, PerInput):
+        if targets:
+            return (tuple(tuple(becomes(target) for target in targets) for _ in every),)
+        return (tuple(leaves(label if statement.expected is None else statement.expected) for label in every),)
+    return tuple(tuple((becomes(target),) for _ in every) for target in targets) or (tuple(map(leaves, every)),)
 
 
-def _selections(statement: Statement, labels: Integers) -> tuple[tuple[int, ...], ...]:
+def _selections(statement: RateBound | PerInput, labels: Integers) -> tuple[tuple[int, ...], ...]:
     everyone = tuple(range(len(labels)))
-    if not isinstance(statement, RateBound):
+    if isinstance(statement, PerInput):
         return tuple((index,) for index in everyone)
-    if not statement.targets:
-        return (everyone,)
     apart = statement.selection.label_is_not_target
-    return tuple(tuple(i for i in everyone if not apart or int(labels[i]) != target) for target in statement.targets)
+    chosen = (tuple(i for i in everyone if not apart or int(labels[i]) != target) for target in statement.targets)
+    return tuple(chosen) or (everyone,)
 
 
-def _need(statement: Statement, count: int) -> int:
-    return math.floor(statement.limit * count) + 1 if isinstance(statement, RateBound) else 1
+def _need(statement: RateBound | PerInput, number: int, count: int) -> int:
+    """How many of `count` inputs break the statement."""
+    if isinstance(statement, PerInput):
+        return 1
+    exact = statement.limit_of(statement.targets[number] if statement.targets else None) * count
+    need = math.ceil(exact) if statement.below else math.floor(exact) + 1
+    if need < 1:
+        raise refused("VF5058", "the checker does not know a limit that no input at all would keep")
+    return need

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from verifluxa.certificate.check.linear import Floats
+from verifluxa.certificate.check.network import Floats
 
 INFLATE = 1 + 2.0**-50
 MARGIN = 2.0**-41

@@ -25,6 +25,7 @@ class PropertyCheck:
         replay_only: triggers that lie within the error of evaluation.
         doubtful: inputs for which `correct` lies within the error of evaluation.
         proved: the largest share of a selection that may violate together, as far as it was recomputed.
+        stated: the rate that the certificate says is never exceeded; None where it states none.
     """
 
     name: str
@@ -37,6 +38,26 @@ class PropertyCheck:
     replay_only: int
     doubtful: int
     proved: Fraction
+    stated: Fraction | None = None
+
+    @property
+    def vouched(self) -> bool:
+        """Whether the stated rate follows from what was recomputed, or none is stated."""
+        return self.stated is None or (self.stated >= self.proved and not self.unrechecked)
+
+    def text(self) -> str:
+        """One line."""
+        parts = (
+            (1, f"{self.questions} questions"),
+            (1, f"{self.leaves} leaves recomputed"),
+            (self.unrechecked, f"{self.unrechecked} leaves NOT recomputed"),
+            (self.reproduced + self.replay_only, f"{self.reproduced + self.replay_only} triggers evaluated again"),
+            (self.replay_only, f"{self.replay_only} of them within the error of evaluation"),
+            (self.doubtful, f"{self.doubtful} inputs whose class lies within the error of evaluation"),
+            (not self.vouched, f"its stated rate of at most {self.stated} is NOT vouched for"),
+        )
+        said = ", ".join(text for shown, text in parts if shown)
+        return f"  {self.name}: {self.verdict} in {self.arithmetic} arithmetic: {said}"
 
 
 @dataclass(frozen=True)
@@ -67,31 +88,12 @@ class CheckReport:
     @property
     def exit_code(self) -> int:
         """0 accepted, 1 rejected, 3 when leaves stay unrechecked."""
-        if not self.accepted:
-            return REJECTED
-        return UNRECHECKED if self.unrechecked else ACCEPTED
+        return REJECTED if not self.accepted else UNRECHECKED if self.unrechecked else ACCEPTED
 
     def text(self) -> str:
         """The report in words."""
-        verdict = f" (it says: {self.statement.verdict})" if self.statement else ""
-        word = "accepted" if self.accepted else "REJECTED"
-        if self.accepted and self.unrechecked:
-            word = f"checked except {self.unrechecked} leaves"
-        lines = [f"{word}{verdict}"]
-        lines += [_line(item) for item in self.properties]
+        words = {ACCEPTED: "accepted", REJECTED: "REJECTED", UNRECHECKED: f"checked except {self.unrechecked} leaves"}
+        lines = [words[self.exit_code] + (f" (it says: {self.statement.verdict})" if self.statement else "")]
+        lines += [item.text() for item in self.properties]
         lines += [f"note: {note}" for note in self.notes]
-        lines += [str(reason) for reason in self.reasons]
-        return "\n".join(lines) + "\n"
-
-
-def _line(item: PropertyCheck) -> str:
-    parts = [f"{item.questions} questions", f"{item.leaves} leaves recomputed"]
-    if item.unrechecked:
-        parts.append(f"{item.unrechecked} leaves NOT recomputed")
-    if item.reproduced or item.replay_only:
-        parts.append(f"{item.reproduced + item.replay_only} triggers evaluated again")
-    if item.replay_only:
-        parts.append(f"{item.replay_only} of them within the error of evaluation")
-    if item.doubtful:
-        parts.append(f"{item.doubtful} inputs whose class lies within the error of evaluation")
-    return f"  {item.name}: {item.verdict} in {item.arithmetic} arithmetic: {', '.join(parts)}"
+        return "\n".join([*lines, *map(str, self.reasons)]) + "\n"

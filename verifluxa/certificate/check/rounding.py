@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 SAFETY = 1 + 2.0**-10
-"""Covers the rounding of the radii themselves; smaller than what the prover uses, so that its proofs close here."""
+"""Covers the rounding of the radii themselves."""
 
 UNIT = {"float32": 2.0**-24, "float64": 2.0**-53, "real": 0.0}
 TINY = {"float32": 2.0**-126, "float64": 2.0**-1022, "real": 2.0**-1022}
@@ -47,10 +47,10 @@ class Rounding:
 
 
 def gamma(terms: int, unit: float) -> float:
-    """`k u / (1 - k u)`."""
-    return terms * unit / (1 - terms * unit)
+    """`k u / (1 - k u)`; infinite where that says nothing."""
+    return terms * unit / (1 - terms * unit) if terms * unit < 0.5 else float("inf")
 
 
 def rounding_of(arithmetic: str, width: int) -> Rounding:
-    """The error model for networks whose widest step has `width` values."""
+    """The error model for networks whose widest sum has `width` terms."""
     return Rounding(arithmetic, gamma(8 * width + 512, 2.0**-53))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 
-from verifluxa.certificate.check.compare import check_files, check_property, check_records
-from verifluxa.certificate.check.lower import Sources, claim_of, deployed
+from verifluxa.certificate.check.compare import check_files, check_header, check_property, check_records
+from verifluxa.certificate.check.lower import Sources, claim_of, deployed, understand
+from verifluxa.certificate.check.refuse import refused
 from verifluxa.certificate.check.report import CheckReport, PropertyCheck
-from verifluxa.certificate.check.section import Section
+from verifluxa.certificate.check.section import Section, Tally
 from verifluxa.certificate.evidence_file import read_evidence
 from verifluxa.certificate.evidence_lines import Header, Record
 from verifluxa.certificate.load import file_digest, load_statement
@@ -17,7 +19,7 @@ from verifluxa.certificate.statement import NONE, PropertyResult, Statement
 from verifluxa.errors import CertificateError, VerifluxaError
 from verifluxa.inputs import Choice, Inputs, load_inputs
 from verifluxa.result.read import read_result
-from verifluxa.spec.spec import Property
+from verifluxa.spec.spec import ImageSpace, Property, named
 
 EVIDENCE_NAMES = ("evidence.jsonl", "evidence.jsonl.gz")
 
@@ -85,18 +87,17 @@ class _Checker:
     def run(self, given: Given) -> None:
         """Loads the files, compares them with the certificate, and recomputes each property."""
         inputs = self._load(given)
-        self.reasons += check_files(self.statement, inputs)
         results = {item.name: item for item in self.statement.properties}
+        self.reasons += check_files(self.statement, inputs)
         for prop in inputs.properties:
             self.reasons += check_property(self.statement, results[prop.name], inputs, prop)
-        with_evidence = [item for item in self.statement.properties if item.evidence != NONE]
         for item in self.statement.properties:
             if item.evidence == NONE:
-                self.notes.append(
-                    f"property {item.name} ({item.verdict}) has no evidence, so nothing of it was recomputed"
-                )
-        if with_evidence and not self.reasons:
-            self._evidence(inputs, self._evidence_path(given), {item.name: item for item in with_evidence})
+                del results[item.name]
+                what = f"property {item.name} ({item.verdict}) has no evidence, so nothing of it was recomputed"
+                self.notes.append(what)
+        if results and not self.reasons:
+            self._evidence(inputs, self._evidence_path(given), results)
 
     def _load(self, given: Given) -> Inputs:
         beside = self.path.parent / "result.json"
@@ -118,75 +119,90 @@ class _Checker:
         return load_inputs(spec, Choice(models, data, dict(self.statement.params), names))
 
     def _evidence_path(self, given: Given) -> Path:
-        if given.evidence is not None:
-            return given.evidence
-        found = [self.path.parent / name for name in EVIDENCE_NAMES if (self.path.parent / name).exists()]
-        return found[0] if found else self.path.parent / EVIDENCE_NAMES[0]
+        found = [path for name in EVIDENCE_NAMES if (path := self.path.parent / name).exists()]
+        return given.evidence or (found[0] if found else self.path.parent / EVIDENCE_NAMES[0])
 
     def _evidence(self, inputs: Inputs, path: Path, results: dict[str, PropertyResult]) -> None:
         digest = file_digest(path)
         for name, result in results.items():
             if result.evidence != digest:
-                raise CertificateError(
-                    "VF5051",
-                    f"this is not the evidence that the certificate names for property {name}",
-                    place=str(path),
-                    expected=result.evidence,
-                    remedy="give the evidence file that was written with the certificate",
-                )
+                raise refused("VF5051", f"this is not the evidence that the certificate names for {name}", str(path))
         properties = {item.name: item for item in inputs.properties}
         items = read_evidence(path)
         for header in items:
             if not isinstance(header, Header) or header.property not in results:
-                raise _no_section("the evidence speaks of a property that the certificate does not name", str(path))
+                what = "the evidence speaks of a property that the certificate does not name"
+                raise refused("VF5051", what, str(path))
             result = results.pop(header.property)
-            self.checks.append(self._section(inputs, properties[header.property], result, header, items))
+            check_header(self.statement, result, header)
+            records = _records(items)
+            try:
+                check = self._section(inputs, properties[header.property], result, header, records)
+            except CertificateError as error:
+                if error.code != "VF5058":
+                    raise
+                check = self._unknown(result, str(error.message), records)
+            self.checks.append(check)
         if results:
-            raise _no_section(f"the evidence does not speak of property {next(iter(results))}", str(path))
+            raise refused("VF5051", f"the evidence does not speak of property {next(iter(results))}", str(path))
 
     def _section(
-        self, inputs: Inputs, prop: Property, result: PropertyResult, header: Header, items: Iterator[object]
+        self, inputs: Inputs, prop: Property, result: PropertyResult, header: Header, records: Iterator[Record]
     ) -> PropertyCheck:
         sources = sources_of(inputs, prop, result.arithmetic)
         claim = claim_of(prop.statement, sources, header.inputs)
         section = Section(claim, sources.models[prop.statement.model], header)
-        for item in items:
-            if not isinstance(item, Record):
-                break
-            section.record(item)
+        for record in records:
+            section.record(record)
         tally = section.finish()
         check_records(self.statement, result, claim, section)
-        return PropertyCheck(
-            name=prop.name,
-            verdict=result.verdict,
-            arithmetic=result.arithmetic,
-            questions=sum(tally.verdicts.values()),
-            leaves=tally.leaves,
-            unrechecked=tally.unrechecked,
-            reproduced=tally.reproduced,
-            replay_only=tally.replay_only,
-            doubtful=len(claim.doubtful),
-            proved=tally.proved,
-        )
+        return _found(result, tally, len(claim.doubtful))
+
+    def _unknown(self, result: PropertyResult, why: str, records: Iterator[Record]) -> PropertyCheck:
+        """A property that this checker does not understand: all of it is unrechecked, and that is said."""
+        self.notes.append(f"property {result.name}: {why}, so nothing of it was recomputed")
+        leaves = sum(record.leaves for record in records)
+        return _found(result, Tally(unrechecked=max(1, leaves), proved=Fraction(1)), 0)
+
+
+def _records(items: Iterator[object]) -> Iterator[Record]:
+    """The records up to the end of the section."""
+    for item in items:
+        if not isinstance(item, Record):
+            return
+        yield item
+
+
+def _found(result: PropertyResult, tally: Tally, doubtful: int) -> PropertyCheck:
+    return PropertyCheck(
+        name=result.name,
+        verdict=result.verdict,
+        arithmetic=result.arithmetic,
+        questions=result.coverage.questions,
+        leaves=tally.leaves,
+        unrechecked=tally.unrechecked,
+        reproduced=tally.reproduced,
+        replay_only=tally.replay_only,
+        doubtful=doubtful,
+        proved=tally.proved,
+        stated=None if result.bound is None else result.bound[1].value,
+    )
 
 
 def sources_of(inputs: Inputs, prop: Property, arithmetic: str) -> Sources:
-    """What a property speaks of, with the deployed graphs put together by the checker itself."""
+    """What a property speaks of, with the deployed graphs put together by the checker itself.
+
+    Raises:
+        CertificateError: VF5058 for a statement, model or space that is not understood.
+    """
     statement = prop.statement
-    space = next(item for item in inputs.spec.spaces if item.name == statement.trigger.space)
+    understand(statement, statement.trigger, statement.selection)
+    space = named(inputs.spec.spaces, statement.trigger.space)
+    understand(space)
+    assert isinstance(space, ImageSpace)
     models = {
         name: deployed(model.decl, space, model.lifted.graph)
         for name, model in inputs.models.items()
         if name in (statement.model, statement.selection.correct)
     }
     return Sources(space, inputs.data[statement.selection.data], models, arithmetic)
-
-
-def _no_section(what: str, place: str) -> CertificateError:
-    return CertificateError(
-        "VF5051",
-        what,
-        place=place,
-        expected="one section of evidence for each property with evidence",
-        remedy="give the evidence file that was written with the certificate",
-    )
