@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
@@ -17,14 +18,15 @@ from verifluxa.certificate.population import population_bound
 from verifluxa.dispatch.cluster import Cluster, load_cluster, open_pool
 from verifluxa.dispatch.driver import Answers, Plan, drive, unasked
 from verifluxa.dispatch.engine import StrategyEngine, check_device
+from verifluxa.dispatch.measure import measure
 from verifluxa.dispatch.observe import EvidenceSink, NoEvidence, Observer, Silent
 from verifluxa.dispatch.pool import Pool
 from verifluxa.dispatch.slices import Engine
 from verifluxa.errors import UnsupportedError, UsageError
 from verifluxa.inputs import Choice, Inputs, LoadedModel, load_inputs
 from verifluxa.question import Problem
-from verifluxa.result.build import Asked, Spent, property_result, unasked_result
-from verifluxa.result.result import DataUsed, FileUsed, Machine, ModelUsed, PropertyResult, Result
+from verifluxa.result.build import Asked, Spent, property_result, shown_trigger, unasked_result
+from verifluxa.result.result import Counterexample, DataUsed, FileUsed, Machine, ModelUsed, PropertyResult, Result
 from verifluxa.spec.digest import property_digest
 from verifluxa.spec.plain import explain_property
 from verifluxa.spec.spec import Measure, Property, RateBound, RealOutput, Statement
@@ -51,6 +53,7 @@ class Request:
         budget: seconds for the whole run, or None.
         arithmetic: which evaluations the proof covers: `float32`, `float64`, `real`; None for the model's own.
         seed: of every random choice; None for the strategy's own.
+        gap: how far the ends of a measurement may be apart, as an exact fraction; None for what the spec says.
     """
 
     spec: str
@@ -60,6 +63,7 @@ class Request:
     budget: float | None = None
     arithmetic: str | None = None
     seed: int | None = None
+    gap: str | None = None
 
 
 @dataclass(frozen=True)
@@ -168,7 +172,8 @@ def prepare(request: Request) -> Prepared:
     _known(request.arithmetic)
     inputs = load_inputs(request.spec, request.choice)
     arithmetic = request.arithmetic or _deployed(inputs)
-    ready = tuple(_make_ready(inputs, prop, arithmetic) for prop in inputs.properties)
+    gap = None if request.gap is None else Fraction(request.gap)
+    ready = tuple(_make_ready(inputs, prop, arithmetic, gap) for prop in inputs.properties)
     return Prepared(strategy, cluster, inputs, ready, arithmetic, deadline)
 
 
@@ -199,7 +204,9 @@ def carry_out(prepared: Prepared, company: Company | None = None) -> Result:
     """
     company = company or Company()
     cluster = prepared.cluster
-    pool = open_pool(cluster, company.engine or StrategyEngine(prepared.strategy, cluster.device, cluster.threads))
+    engine = company.engine or StrategyEngine(prepared.strategy, cluster.device, cluster.threads)
+    on_gpu = company.engine or StrategyEngine(prepared.strategy, "cuda", cluster.threads)
+    pool = open_pool(cluster, engine, on_gpu)
     plan = Plan(
         attack_slice=cluster.attack_slice,
         prove_slice=cluster.prove_slice,
@@ -215,8 +222,8 @@ def carry_out(prepared: Prepared, company: Company | None = None) -> Result:
     return _result(prepared, properties)
 
 
-def _make_ready(inputs: Inputs, prop: Property, arithmetic: str) -> Ready:
-    asked = asked_of(inputs, prop)
+def _make_ready(inputs: Inputs, prop: Property, arithmetic: str, gap: Fraction | None) -> Ready:
+    asked = asked_of(inputs, prop, gap)
     try:
         return Ready(prop, asked, problem_of(inputs, prop, asked.digest, arithmetic))
     except UnsupportedError as error:
@@ -233,17 +240,30 @@ def _decide_all(prepared: Prepared, pool: Pool, plan: Plan, company: Company) ->
             continue
         company.evidence.begin(item.problem, prepared.inputs.data[item.prop.statement.selection.data].sha256)
         if interrupted:
-            answers = unasked(item.problem, Reason.INTERRUPTED, company.evidence)
+            answers, strongest = unasked(item.problem, Reason.INTERRUPTED, company.evidence), None
         else:
-            answers = drive(item.problem, pool, plan, company.observer, company.evidence)
+            answers, strongest = _decide(item, pool, plan, company)
         company.evidence.end(item.problem)
         interrupted = interrupted or answers.interrupted
-        results.append(_property(prepared.inputs, item.asked, item.problem, answers))
+        results.append(replace(_property(prepared.inputs, item.asked, item.problem, answers), strongest=strongest))
     return tuple(results)
 
 
-def asked_of(inputs: Inputs, prop: Property) -> Asked:
-    """What the spec says of a property."""
+def _decide(item: Ready, pool: Pool, plan: Plan, company: Company) -> tuple[Answers, Counterexample | None]:
+    """Answers the questions of a property; a measurement also gives the strongest trigger."""
+    problem, gap = item.problem, item.asked.gap
+    assert problem is not None
+    if gap is None:
+        return drive(problem, pool, plan, company.observer, company.evidence), None
+    measured = measure(problem, gap, pool, plan, company.observer)
+    for outcome in measured.answers.outcomes:
+        company.evidence.record(problem, outcome)
+    strongest = None if measured.strongest is None else shown_trigger(problem, *measured.strongest)
+    return measured.answers, strongest
+
+
+def asked_of(inputs: Inputs, prop: Property, gap: Fraction | None = None) -> Asked:
+    """What the spec says of a property; `gap` takes the place of what it says of the gap of a measurement."""
     statement = prop.statement
     model = inputs.models[statement.model].decl
     claim = statement.rate if isinstance(statement, Measure) else statement
@@ -258,6 +278,7 @@ def asked_of(inputs: Inputs, prop: Property) -> Asked:
         kind=_kind(statement),
         condition=conditions(claim.rows, model) if claim.rows else None,
         limits=() if bound is None else bound.limits,
+        gap=None if not isinstance(statement, Measure) else statement.gap if gap is None else gap,
     )
 
 

@@ -241,3 +241,34 @@ def test_untargeted_counts_ties(world: World) -> None:
         spec += f"property p {{ forall t in dot assert rate(x in eval : class(digits(t(x))) != label(x)) <= {limit} }}"
         for result in world.results(spec):
             assert result.verdict in truth.verdicts(need)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_measure(world: World, seed: int) -> None:
+    """The interval holds the true maximum, and closes on it where nothing ties."""
+    network, inputs = net(seed + 70, 3), images(seed + 3, 5)
+    labels = [0, 1, 2, 0, 1]
+    world.model("digits", network)
+    world.data(inputs, labels)
+    truths = []
+    for target in (0, 1):
+        chosen = [number for number, label in enumerate(labels) if label != target]
+        truth = count(BARS, inputs[chosen], lambda _, after, __, c=target: reaches(network(after), c))
+        truths.append((Fraction(truth.sure, len(chosen)), Fraction(truth.may, len(chosen))))
+    sure, may = (max(column) for column in zip(*truths, strict=True))
+    spec = (
+        HEAD
+        + declare("digits", "class(3)")
+        + """property p {
+      let v = eval where label(x) != target
+      measure max rate(x in v : class(digits(t(x))) == target) over t in bar, target in {0, 1}
+    }"""
+    )
+    for result in world.results(spec):
+        assert result.found.rate <= sure
+        assert result.proved.rate >= may
+        assert (result.verdict is Verdict.CERTIFIED) == (result.found.rate == result.proved.rate)
+        if sure == may:
+            assert result.found.rate == result.proved.rate == sure
+        if sure:
+            assert result.strongest.rate.rate == sure

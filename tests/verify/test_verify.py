@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import verifluxa
-from verifluxa.dispatch.observe import Progress
+from verifluxa.dispatch.observe import NoEvidence, Progress
 from verifluxa.errors import DataError, ModelError, UnsupportedError, UsageError
 from verifluxa.evidence import Outcome
 from verifluxa.inputs import Choice
@@ -79,7 +79,7 @@ class Watcher:
         self.seen.append(progress)
 
 
-class Keeper:
+class Keeper(NoEvidence):
     def __init__(self) -> None:
         self.calls: list[tuple[str, str]] = []
 

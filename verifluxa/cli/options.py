@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
+from fractions import Fraction
 
 from verifluxa.errors import UsageError
 
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*(%?)")
 _BUDGET = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
 
 
@@ -50,3 +52,20 @@ def seconds(budget: str | None) -> float | None:
             "VF4403", f"--budget {budget} is no length of time", expected="a number with s, m or h: 90s, 5m, 1.5h"
         )
     return amount
+
+
+def gap(text: str | None) -> str | None:
+    """Reads the gap of a measurement, `2%` or `0.02`; gives it as an exact fraction.
+
+    Raises:
+        UsageError: VF4413 for anything else, and for 100 % and more.
+    """
+    if text is None:
+        return None
+    match = _RATE.fullmatch(text.strip())
+    value = Fraction(match[1]) / (100 if match[2] else 1) if match else Fraction(1)
+    if value >= 1:
+        raise UsageError(
+            "VF4413", f"--gap {text} is no distance between two rates", expected="a share below 100 %: 2%, 0.5%, 0.02"
+        )
+    return str(value)

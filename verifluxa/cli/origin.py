@@ -12,7 +12,7 @@ from verifluxa.dispatch.ledger_file import not_a_ledger, other_run
 from verifluxa.inputs import Choice
 from verifluxa.verify import Prepared, Request
 
-KEYS = {"spec", "choice", "strategy", "cluster", "budget", "arithmetic", "seed"}
+KEYS = {"spec", "choice", "strategy", "cluster", "budget", "arithmetic", "seed", "gap"}
 
 
 def origin_of(request: Request, prepared: Prepared) -> Origin:

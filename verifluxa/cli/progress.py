@@ -71,6 +71,8 @@ def words(progress: Standing) -> str:
         parts.append(f"{progress.unknown:,} unknown")
     if progress.found:
         parts.append(f"found {float(100 * progress.found):.1f} %")
+    if progress.proved is not None:
+        parts.append(f"proved {float(100 * progress.proved):.1f} %")
     if progress.left is not None:
         parts.append(f"budget {progress.left:.0f} s")
     return ", ".join(parts)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from verifluxa.cli.formats import Format
-from verifluxa.cli.options import pairs, seconds
+from verifluxa.cli.options import gap, pairs, seconds
 from verifluxa.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -43,6 +43,9 @@ def verify(  # noqa: PLR0913, PLR0917 - typer reads the options from the signatu
         str | None, typer.Option(metavar="A", help="float32, float64 or real; the model's own.")
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, max=2**31 - 1, help="Seed of every random choice.")] = None,
+    gap_: Annotated[
+        str | None, typer.Option("--gap", metavar="RATE", help="Stop measuring once the ends are so near: 2%.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for result.json and pictures.")] = None,
     format_: Annotated[Format, typer.Option("--format", help="What stands on stdout.")] = Format.TEXT,
     show_config: Annotated[bool, typer.Option("--show-config", help="Print every setting and its origin.")] = False,
@@ -58,7 +61,7 @@ def verify(  # noqa: PLR0913, PLR0917 - typer reads the options from the signatu
     choice = Choice(
         pairs("--model", model), pairs("--data", data), pairs("--set", set_, "VALUE"), tuple(property_ or ())
     )
-    request = Request(spec, choice, strategy, cluster, seconds(budget), arithmetic, seed)
+    request = Request(spec, choice, strategy, cluster, seconds(budget), arithmetic, seed, gap(gap_))
     if show_config:
         from verifluxa.cli.config import config_lines
         from verifluxa.cli.output import emit

@@ -28,6 +28,7 @@ class Progress:
         elapsed: seconds since the work on the property began.
         left: seconds until the budget ends; None without a budget.
         workers: how many work at the same time.
+        proved: no trigger reaches a larger rate, as far as is known; None where that is not measured.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Progress:
     elapsed: float
     left: float | None
     workers: int = 1
+    proved: Fraction | None = None
 
     @property
     def done(self) -> int:

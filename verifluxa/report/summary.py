@@ -22,6 +22,11 @@ STYLES = {Verdict.CERTIFIED: "bold green", Verdict.FALSIFIED: "bold red", Verdic
 OPEN_CLAIM = "neither proved nor refuted"
 CLAIM = {
     "assert": {Verdict.CERTIFIED: "proved", Verdict.FALSIFIED: "refuted", Verdict.UNKNOWN: OPEN_CLAIM},
+    "measure": {
+        Verdict.CERTIFIED: "measured, as closely as was asked",
+        Verdict.FALSIFIED: "refuted",
+        Verdict.UNKNOWN: "measured, less closely than was asked",
+    },
     "search": {Verdict.CERTIFIED: "proved", Verdict.FALSIFIED: "found, which refutes", Verdict.UNKNOWN: OPEN_CLAIM},
 }
 """What a verdict says of the statement, by kind of property."""
@@ -82,8 +87,9 @@ def _property(item: PropertyResult) -> Iterator[Line]:
     yield from _wrapped(f"{CLAIM[item.kind][item.verdict]}: {item.words}")
     if item.message is not None:
         yield from _wrapped(item.message)
-    if item.counterexample is not None:
-        yield from _trigger(item, item.counterexample)
+    shown = item.counterexample or item.strongest
+    if shown is not None:
+        yield from _trigger(item, shown)
     yield from (Line(f"  {words}") for words in (*_numbers(item), *_open(item)))
 
 
@@ -161,7 +167,12 @@ def _numbers(item: PropertyResult) -> Iterator[str]:
     if counts.skipped:
         words += f", {counts.skipped:,} not asked once a counterexample had decided"
     yield words
-    if item.found is not None and item.proved is not None:
+    if item.gap is not None and item.found is not None and item.proved is not None:
+        yield f"the largest rate lies in {percent(item.found)} .. {percent(item.proved)} (found .. proved)"
+        shown = None if item.strongest is None else item.strongest.rate
+        if shown is not None and shown.rate > item.found.rate:
+            yield f"this replay alone shows {in_words(shown)}"
+    elif item.found is not None and item.proved is not None:
         yield f"strongest trigger found: {in_words(item.found)}"
         if item.proved.count < item.proved.total:
             yield f"no trigger does more than: {in_words(item.proved)}"

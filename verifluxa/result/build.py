@@ -29,6 +29,7 @@ class Asked:
         kind: `assert`, `search`, `measure` or `compare`.
         condition: what counts, in words, where the property speaks of outputs in place of the class.
         limits: (target, limit) of targets with a limit of their own.
+        gap: how far the ends of a measurement may be apart; None for other kinds.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Asked:
     kind: str = "assert"
     condition: str | None = None
     limits: tuple[tuple[int, Fraction], ...] = ()
+    gap: Fraction | None = None
 
     def limit_of(self, target: int | None) -> Fraction | None:
         """The rate that is allowed for a target."""
@@ -88,6 +90,7 @@ def property_result(asked: Asked, problem: Problem, outcomes: Sequence[Outcome],
         kind=asked.kind,
         condition=asked.condition,
         limits=asked.limits,
+        gap=asked.gap,
     )
 
 
@@ -116,6 +119,7 @@ def unasked_result(asked: Asked, reason: Reason, message: str | None = None) -> 
         kind=asked.kind,
         condition=asked.condition,
         limits=asked.limits,
+        gap=asked.gap,
     )
 
 
@@ -228,7 +232,11 @@ def _stages(outcomes: Iterable[Outcome], attack: float) -> Mapping[str, float]:
 def _strongest(problem: Problem, outcomes: Iterable[Outcome]) -> Counterexample:
     """The counterexample with the largest rate; among equals the one that stands in more evaluation orders."""
     refuted = [(outcome.question, outcome.witness) for outcome in outcomes if outcome.witness is not None]
-    question, witness = max(refuted, key=lambda pair: _strength(problem, *pair))
+    return shown_trigger(problem, *max(refuted, key=lambda pair: _strength(problem, *pair)))
+
+
+def shown_trigger(problem: Problem, question: Question, witness: Witness) -> Counterexample:
+    """A replayed trigger as people see it."""
     placement = problem.placements[question.placement]
     share = Share(len(witness.inputs), len(problem.selections[question.selection]))
     return Counterexample(

@@ -60,6 +60,7 @@ def property_entry(item: PropertyResult) -> dict[str, object]:
         "per_input": [{"index": index, "verdict": str(verdict)} for index, verdict in item.per_input],
         "places": [_place(place) for place in item.places],
         "unknown": [{"question": question, "reason": str(reason)} for question, reason in item.unknown],
+        **_measured(item),
         "population": _population(item.population),
         "counterexample": None if item.counterexample is None else _counterexample(item.counterexample),
         "stages": {stage: round(seconds, 3) for stage, seconds in item.stages.items()},
@@ -136,6 +137,13 @@ def _place(item: Place) -> dict[str, object]:
         "found": str(item.found),
         "proved": str(item.proved),
     }
+
+
+def _measured(item: PropertyResult) -> dict[str, object]:
+    """The gap that was asked for, and the strongest trigger; `found` of the bound is what is sure of its rate."""
+    if item.gap is None:
+        return {}
+    return {"gap": str(item.gap), "strongest": None if item.strongest is None else _counterexample(item.strongest)}
 
 
 def _population(bound: tuple[str, str] | None) -> dict[str, object] | None:

@@ -151,6 +151,8 @@ class PropertyResult:
         kind: `assert`, `search`, `measure` or `compare`.
         condition: what counts, in words, where the property speaks of outputs in place of the class.
         limits: (target, limit) of targets with a limit of their own.
+        gap: how far the ends of a measurement may be apart; None for other kinds.
+        strongest: the trigger with the largest rate that a measurement found; it refutes nothing.
     """
 
     name: str
@@ -177,6 +179,8 @@ class PropertyResult:
     kind: str = "assert"
     condition: str | None = None
     limits: tuple[tuple[int, Fraction], ...] = ()
+    gap: Fraction | None = None
+    strongest: Counterexample | None = None
 
     def limit_of(self, target: int | None) -> Fraction | None:
         """The rate that is allowed for a target."""

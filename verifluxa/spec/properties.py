@@ -31,14 +31,16 @@ def check_property(syntax: PropertySyntax, world: World, problems: Problems) -> 
     """
     goals = _goals(syntax)
     bound = Bound(Scope(world))
+    # A `let` may speak of the target that `over` or `exists` binds below it.
+    for goal in goals:
+        binders = goal.binders if isinstance(goal, Search) else goal.over
+        bound = bind_forall(binders, bound, problems) if binders else bound
     for part in syntax.statements:
         match part:
             case Let():
                 bound = bind_let(part, bound)
             case Forall():
                 bound = bind_forall(part.binders, bound, problems)
-            case Assertion(over=binders) | Measure(over=binders) | Search(binders=binders) if binders:
-                bound = bind_forall(binders, bound, problems)
     claim = _claim(goals, bound, problems)
     _unused(syntax, bound, problems)
     return Property(syntax.name.text, _doc(syntax), claim, syntax.span)
