@@ -319,3 +319,15 @@ def test_an_activation_with_a_parameter_is_lifted_from_a_state_too() -> None:
     folder = LAYERS / "dense_fix2_activation"
     whole = load_model(folder / "model.jld2")
     assert load_model(folder / "state.jld2", folder / "architecture_repr.txt").digest == whole.digest
+
+
+def test_a_random_activation_is_refused_with_the_reason(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="at random") as error:
+        lift(LAYERS / "dense_relu" / "state.bson", "Dense(5 => 4, NNlib.rrelu)")
+    assert error.value.code == "VF2005"
+    dense = value(kind("Flux", "Dense"), array((1, 2), bytes(8)), array((1,), bytes(4)), value(kind("NNlib", "#rrelu")))
+    path = tmp_path / "model.bson"
+    path.write_bytes(doc(model=dense)[1])
+    with pytest.raises(ModelError, match="at random") as error:
+        lift(path)
+    assert error.value.code == "VF2005"

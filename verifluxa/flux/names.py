@@ -66,6 +66,9 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
 }
 """Every function that a model may hold, with the modules that it may come from."""
 
+RANDOM = {"rrelu": "which draws a slope at random in each call, so that it is no function of its input"}
+"""Activations of NNlib that nothing can be proved about, and why."""
+
 _STORED = {f"{module}.#{name}": name for name, modules in FUNCTIONS.items() for module in modules}
 _CODE = frozenset({"Expr", "Method", "TypeName", "CodeInfo", "MethodInstance", "MethodTable", "CodeInstance", "Module"})
 _CODE_MODULES = ("Core.", "Base.", "")
@@ -99,6 +102,8 @@ def untrusted(kind: JuliaType | str, place: str) -> ModelError:
     last = name.rpartition(".")[2]
     if last.startswith("#") and last[1:2].isdigit():
         what = f"the anonymous function {name}, whose code is in no file"
+    elif last.removeprefix("#") in RANDOM:
+        what = f"the function {last.removeprefix('#')}, {RANDOM[last.removeprefix('#')]}"
     elif last.startswith("#"):
         what = f"the function {name.replace('#', '')}, which is not one that a network may call here"
     elif name.startswith("Main."):

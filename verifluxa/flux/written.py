@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from verifluxa.errors import ModelError, Span
 from verifluxa.flux.architecture import Call, Expression, Keyword, Literal, Name, Pair, Sequence, refuse
 from verifluxa.flux.layer import Fact, Facts
-from verifluxa.flux.names import ACTIVATIONS, FUNCTIONS, written_function
+from verifluxa.flux.names import ACTIVATIONS, FUNCTIONS, RANDOM, written_function
 
 _SHOWN = 60
 
@@ -219,6 +219,10 @@ def unknown_name(name: str, span: Span, known: Iterable[str] = FUNCTIONS) -> Mod
         span: where.
         known: names that it could have been.
     """
+    if name.rpartition(".")[2] in RANDOM:
+        last = name.rpartition(".")[2]
+        message = f"`{last}` is refused, {RANDOM[last]}"
+        return ModelError("VF2005", message, place=span, remedy="use leakyrelu, and train the model with it")
     near = get_close_matches(name[:_SHOWN].rpartition(".")[2], list(known), 1)
     remedy = f"did you mean `{near[0]}`? " if near else ""
     return ModelError(
