@@ -144,12 +144,15 @@ def _clip(low: float, high: float) -> Function:
 
 
 def _above_clip(lower: Floats, upper: Floats, low: float, high: float) -> tuple[Floats, Floats]:
-    """A line above `clip`: convex where it leaves `low` (a chord), concave where it meets `high` (a ramp)."""
+    """A line above `clip`: convex where it leaves `low` (a chord), concave where it meets `high` (a ramp).
+
+    It goes through (min(upper, high), that value); any slope from 0 to the chord's, or to 1 without `low`, is sound.
+    """
     top = np.minimum(upper, high)
     with np.errstate(over="ignore"):  # on a subnormal interval: the chord is not used there, a share is ramped to 1
         chord = (top - low) / np.where(top > lower, top - lower, 1.0)
         share = (high - lower) / np.where(upper > lower, upper - lower, 1.0)
-    slope = np.where(lower < low, chord, np.where(upper <= high, 1.0, _ramp(share)))
+    slope = np.where(lower < low, chord, 1.0) * np.where(upper <= high, 1.0, _ramp(share))
     flat = (upper <= low) | (lower >= high)
     value = np.where(lower >= high, high, np.where(upper <= low, low, top))
     slope = np.where(flat, 0.0, slope)

@@ -189,7 +189,7 @@ def claim_of(statement: Statement, sources: Sources, frozen: tuple[int, ...]) ->
         indices=indices,
         excluded=tuple(index for index in range(len(sources.data.labels)) if index not in set(indices)),
         doubtful=doubtful,
-        inputs=sources.data.inputs[list(indices)],
+        inputs=stored(sources.data, graph)[list(indices)],
         labels=labels,
         places=trigger.places,
         positions=_positions(trigger, sources.space),
@@ -205,6 +205,11 @@ def claim_of(statement: Statement, sources: Sources, frozen: tuple[int, ...]) ->
         pairs=tuple((index if universal else 0, index) for index in range(len(selections))),
         gap=gap,
     )
+
+
+def stored(data: Dataset, graph: Graph) -> Floats:
+    """The inputs as the deployed network reads them: numbers of its own float type."""
+    return data.inputs.astype(graph.dtype).astype(np.float64)
 
 
 def _outward(value: Fraction, direction: int) -> float:
@@ -230,7 +235,7 @@ def _counted(
 
 def _correct(graph: Graph, data: Dataset) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Whether the label is the strict maximum in every allowed evaluation; whether evaluations may disagree."""
-    constants = constants_or_none(graph, data.inputs, graph.dtype)
+    constants = constants_or_none(graph, stored(data, graph), graph.dtype)
     if constants is None:
         return np.zeros(len(data.labels), dtype=bool), np.ones(len(data.labels), dtype=bool)
     value, radius = (part.T for part in constants.forms[-1])
