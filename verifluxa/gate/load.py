@@ -9,6 +9,8 @@ from pathlib import Path
 
 from verifluxa.certificate.load import load_statement
 from verifluxa.errors import GateError, ManyErrors
+from verifluxa.flux.load import InputShape
+from verifluxa.flux.load import load_model as lift
 from verifluxa.gate.case import Decision
 from verifluxa.gate.recheck import WEIGHTS
 from verifluxa.gate.reference import Reference, parse_reference
@@ -19,13 +21,16 @@ from verifluxa.graph.graph import Graph
 _BY_ALIAS = re.compile(r"(?P<head>[a-z][a-z0-9+.-]*:/[^/@]+)@(?P<alias>[^@/]+)")
 
 
-def load_model(source: str, policy: str | Path, registry: Registry | None = None) -> Graph:
+def load_model(
+    source: str, policy: str | Path, registry: Registry | None = None, input_shape: InputShape | None = None
+) -> Graph:
     """Loads a promoted model, if the policy permits it now.
 
     Args:
         source: `models:/digits@production`, or with the version, `models:/digits/7@production`.
         policy: of the loading machine; it may be stricter than the registry's.
         registry: where to look; the MLflow registry of MLFLOW_TRACKING_URI by default.
+        input_shape: of one sample, channels first, as the spec has it; then the lifted graph is compared too.
 
     Returns:
         The network that was certified, lifted from a private copy of the very bytes that were checked.
@@ -44,7 +49,7 @@ def load_model(source: str, policy: str | Path, registry: Registry | None = None
         ask = Ask(reference, fetched.folder, fetched.certificates, fetched.override, "load", rechecks=False)
 
         def act(_decision: Decision, copy: Path) -> None:
-            loaded.append(_load(copy, fetched))
+            loaded.append(_load(copy, fetched, input_shape))
 
         decision = judge(Path(policy), ask, act)
     if not decision.permitted:
@@ -63,17 +68,16 @@ def _resolved(source: str, registry: Registry) -> Reference:
     return replace(asked, version=version)
 
 
-def _load(copy: Path, fetched: Fetched) -> Graph:
-    from verifluxa.flux.load import load_model as lift
-
+def _load(copy: Path, fetched: Fetched, input_shape: InputShape | None) -> Graph:
     statement, _ = load_statement(fetched.certificates[0])
     weights = [path for path in sorted(copy.iterdir()) if path.suffix.lower() in WEIGHTS]
     others = [path for path in sorted(copy.iterdir()) if path not in weights]
     if len(weights) != 1 or len(others) > 1 or len(statement.models) != 1:
         raise _cannot_load(str(fetched.folder), "one file of weights, and at most one with the architecture")
     version = statement.models[0].flux_version
-    graph = lift(weights[0], others[0] if others else None, None if version == "unknown" else version)
-    if graph.digest != statement.models[0].graph:
+    flux = None if version == "unknown" else version
+    graph = lift(weights[0], others[0] if others else None, flux, input_shape)
+    if input_shape is not None and graph.digest != statement.models[0].graph:
         raise _cannot_load(statement.models[0].graph, "the certified network")
     return graph
 

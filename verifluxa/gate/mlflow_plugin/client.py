@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import warnings
@@ -167,6 +168,8 @@ def place_download(found: Path, into: Path) -> None:
 
 
 def _client(uri: str | None) -> MlflowClient:
+    # A gate tells nobody what it is asked; MLflow looks at this when it is imported.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
