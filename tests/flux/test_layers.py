@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from tests.conformance.cases import ROOT
 from tests.flux.models import Array, dense, norm, numbers, read, run, sizes, struct
 from verifluxa.errors import ModelError
+from verifluxa.flux.choose import choose
+from verifluxa.flux.files import read_model_file
 from verifluxa.flux.values import Function, JuliaType, List, NamedTuple, Struct, Symbol, Tuple, Value
 
 EXACT = 1e-12
@@ -210,6 +213,20 @@ def test_the_padding_word_of_an_embedding_is_zero() -> None:
     assert result[0, 1].any()
     with pytest.raises(ModelError, match="no row"):
         run(value, np.array([[7, 1]]))
+
+
+def test_a_pairwise_fusion_gives_what_flux_gives_taken_one_by_one() -> None:
+    folder = ROOT / "layers" / "pairwisefusion"
+    _, contents = read_model_file(folder / "model.bson")
+    fusion = choose(contents).value
+    with np.load(folder / "expect.npz") as arrays:
+        x, outputs = arrays["x_numpy"], (arrays["y1_numpy"], arrays["y2_numpy"])
+    for name, output in zip(("first", "last"), outputs, strict=True):
+        picked = struct("Chain", Tuple((fusion, Function(name))))
+        np.testing.assert_allclose(run(picked, x), output, rtol=1e-5, atol=1e-6)
+    assert _code(fusion, x, x, x) == "VF2010"
+    joined = struct("PairwiseFusion", Function("vcat"), Tuple((dense(numbers(4, 4)), dense(numbers(4, 8)))))
+    assert _code(joined, x) == "VF2010"
 
 
 def test_permuted_axes() -> None:

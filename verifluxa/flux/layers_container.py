@@ -1,4 +1,4 @@
-"""Layers made of layers: Chain, SkipConnection, Parallel, Maxout; PairwiseFusion is read and refused."""
+"""Layers made of layers: Chain, SkipConnection, Parallel, PairwiseFusion, Maxout."""
 
 from __future__ import annotations
 
@@ -165,8 +165,17 @@ def _emit_parallel(layer: Layer, builder: Builder, nodes: Nodes, emit: EmitChild
 
 
 def _emit_fusion(layer: Layer, builder: Builder, nodes: Nodes, emit: EmitChild) -> Nodes:
-    del builder, nodes, emit
-    raise unsupported("PairwiseFusion", layer.place, "it gives several outputs")
+    """`y[1] = layers[1](x[1])`, `y[i] = layers[i](x[i] + y[i - 1])`; it gives all of them."""
+    branches = [inner for _, inner in layer.children]
+    if len(nodes) not in (1, len(branches)):
+        raise unsupported("PairwiseFusion", layer.place, f"{len(branches)} layers are given {len(nodes)} inputs")
+    if layer.facts["connection"] != "+":
+        raise unsupported("PairwiseFusion", layer.place, "the order in which it joins other than by + is not known")
+    sources = nodes * len(branches) if len(nodes) == 1 else nodes
+    results: list[int] = []
+    for inner, source in zip(branches, sources, strict=True):
+        results.extend(emit(inner, builder, (_join(layer, builder, (source, *results[-1:])),)))
+    return tuple(results)
 
 
 # Maxout

@@ -247,7 +247,13 @@ def _emitted(layer: Layer, shapes: tuple[Shape, ...], dtype: str, version: Versi
         nodes = tuple(node for node in nodes if node not in builder.scores)
         builder.leave_out("the attention scores, which the model gives beside its output: a proof speaks of the first")
     if len(nodes) != 1:
-        raise ModelError("VF2010", f"the model gives {len(nodes)} outputs", place=layer.place, expected="one")
+        raise ModelError(
+            "VF2010",
+            f"the model gives {len(nodes)} outputs",
+            place=layer.place,
+            expected="one",
+            remedy="take one of them with `Chain(model, first)` or `last`",
+        )
     builder.finish(layer, nodes[0])
     return builder
 
