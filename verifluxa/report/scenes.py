@@ -53,9 +53,11 @@ def scene(
 
 
 def _image(problem: Problem, question: Question, trigger: Floats) -> Floats:
-    """The levels of a patch, shape (channels, height, width), as it stands in a blank picture."""
+    """The levels of a patch, shape (channels, height, width), as it stands in a blank picture; else tau itself."""
     positions = problem.placements[question.placement].stamp.positions
     shape = problem.graph.input_shape
+    if len(shape) != 3:
+        return trigger
     blank = np.zeros(shape)
     blank.reshape(-1)[positions] = trigger
     _, rows, columns = np.unravel_index(positions, shape)

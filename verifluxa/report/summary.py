@@ -149,7 +149,9 @@ def class_name(classes: Sequence[str], number: int) -> str:
 
 
 def drawn(item: PropertyResult, found: Counterexample) -> list[str]:
-    """The trigger in block characters where it is a patch of pixels, else its values."""
+    """The trigger in words, in block characters where it is a patch of pixels, else its values."""
+    if found.words:
+        return [", ".join(found.words)]
     levels = np.asarray(found.trigger, dtype=np.float64)
     place = dict(found.placement)
     if item.problem is None or levels.ndim < 2 or not {"row", "column"} <= set(place):

@@ -250,6 +250,7 @@ def shown_trigger(problem: Problem, question: Question, witness: Witness) -> Cou
         rate=None if problem.per_input else share,
         margin=deciding_margin(witness.margins, question.need),
         holds_in="every order" if witness.robust >= question.need else "this replay",
+        words=problem.domain_of(question.placement).described(witness.trigger),
     )
 
 

@@ -151,7 +151,8 @@ def _population(bound: tuple[str, str] | None) -> dict[str, object] | None:
 
 
 def _counterexample(item: Counterexample) -> dict[str, object]:
-    return {
+    said: dict[str, object] = {"words": list(item.words)} if item.words else {}
+    return said | {
         "placement": dict(item.placement),
         "target": item.target,
         "trigger": item.trigger,

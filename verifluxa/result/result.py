@@ -110,6 +110,7 @@ class Counterexample:
         rate: the share of the counted inputs; None where the property speaks of one input.
         margin: the least margin that the verdict rests on: the `need`-th largest.
         holds_in: `every order` of evaluation, or `this replay` only.
+        words: the trigger as people say it: words of a text, `region = north`; empty where it is numbers alone.
     """
 
     placement: tuple[tuple[str, int], ...]
@@ -122,6 +123,7 @@ class Counterexample:
     rate: Share | None
     margin: float
     holds_in: str
+    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
