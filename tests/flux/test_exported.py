@@ -164,6 +164,39 @@ def _runs(pid: int) -> bool:
         return False
 
 
+JULIACALL = """
+import shutil
+
+class _Module:
+    String = str
+    Vector = {str: list}
+
+    def include(self, path):
+        assert path == %r
+        self.VerifluxaExport = self
+
+    def main(self, arguments):
+        shutil.copytree(%r, arguments[1])
+
+Main = _Module()
+"""
+
+
+def test_without_julia_on_the_path_juliacall_runs_it_in_a_process_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = recorded(tmp_path / "source", "cnn_small")
+    (tmp_path / "packages").mkdir()
+    (tmp_path / "packages" / "juliacall.py").write_text(JULIACALL % (str(EXPORTER), str(source)))
+    (tmp_path / "model.jl").write_text("")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "packages"))
+    monkeypatch.setattr(julia, "find_spec", lambda name: name)
+    export(tmp_path / "model.jl", tmp_path / "out")
+    assert read_export(tmp_path / "out").probe.within
+    assert "juliacall" not in sys.modules
+
+
 def test_without_julia_the_message_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "model.jl").write_text("")
     monkeypatch.setenv("PATH", str(tmp_path))
