@@ -34,11 +34,19 @@ class Dropped(NamedTuple):
         planes: the rows that clipped the input's neurons, one per clipping round; empty when plain
             bounds were enough. With planes, exactly one entry of `rows` is not OPEN (clipping speaks of one
             alternative); an input may stand in several records.
+        slopes: for each hidden layer the lower slopes of the row's plane that were chosen in place of the default
+            rule, as two hex digits k per neuron: k / 255, at least a leaky relu's own slope; they count where the
+            neuron bends within its (clipped) bounds. An empty text: the default rule. Empty: in every layer.
+        pushes: (layer, neuron, multiplier) of neurons that are split above: the multiplier times the
+            pre-activation, which is >= 0, is added to the row. Positive where the pre-activation is >= 0, negative
+            where it is <= 0. With slopes or pushes, exactly one entry of `rows` is not OPEN.
     """
 
     input: int
     rows: tuple[int, ...]
     planes: tuple[int, ...] = ()
+    slopes: tuple[str, ...] = ()
+    pushes: tuple[tuple[int, int, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,7 +66,22 @@ class StripSplit:
     cut: float
 
 
-Split = BoxSplit | StripSplit
+@dataclass(frozen=True)
+class NeuronSplit:
+    """Cases of one input's deployed pre-activation: <= 0 in the first child, >= 0 in the second.
+
+    Attributes:
+        input: index into the problem's inputs.
+        layer: hidden layer of the placement's chain, from 0.
+        neuron: of the layer, a relu.
+    """
+
+    input: int
+    layer: int
+    neuron: int
+
+
+Split = BoxSplit | StripSplit | NeuronSplit
 
 
 class Weighted(NamedTuple):

@@ -14,7 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.soundness.truth import Answers, Bools, Oracle, Point, dot
-from verifluxa.evidence import CONTRADICTED, OPEN, BoxSplit, Dropped, Joint, Node, Outcome, StripSplit, Weighted
+from verifluxa.evidence import (
+    CONTRADICTED,
+    OPEN,
+    BoxSplit,
+    Dropped,
+    Joint,
+    NeuronSplit,
+    Node,
+    Outcome,
+    StripSplit,
+    Weighted,
+)
 from verifluxa.question import Domain, Problem, Question
 from verifluxa.verdict import Verdict
 
@@ -105,6 +116,8 @@ def _check_node(judge: _Judge, node: Node, region: _Region) -> list[tuple[Node, 
         raise BadTree("a split node is open and has two children")
     if isinstance(node.split, BoxSplit):
         halves = _box_halves(judge, node.split, region)
+    elif isinstance(node.split, NeuronSplit):
+        halves = (region, region)  # cases of an evaluation, not parts of the domain
     else:
         halves = _strip_halves(judge, node.split, region)
     if len(np.union1d(halves[0].points, halves[1].points)) != len(region.points):

@@ -3,22 +3,27 @@
 A node is `[dropped]` (leaf closed by counting), `[dropped, 0]` (open leaf), `[dropped, 1]` (leaf closed by an SMT
 solver), `[dropped, ["j", joint, clips, point]]` (leaf closed jointly, see `joint_codec`) or `[dropped, split]`,
 followed in the list by its subtrees.
-A split is `["b", coordinate, low_end, high_start]` or `["s", direction, cut]`, floats as shortest decimal
-strings. `dropped` groups the inputs that fell by equal rows: `[[rows, inputs], [rows, inputs, planes], ...]`.
+A split is `["b", coordinate, low_end, high_start]`, `["s", direction, cut]` or `["n", input, layer, neuron]`, floats as
+shortest decimal strings. `dropped` groups the inputs that fell by equal rows: `[[rows, inputs],
+[rows, inputs, planes], [rows, inputs, planes, slopes, pushes], ...]`; a push is `[layer, neuron, "multiplier"]`.
 Inputs are sorted, so a tree has one encoding. Rows may be -1 (this alternative stays open) or -2
 (contradicted); see `verifluxa.evidence`.
 """
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 
 from verifluxa.certificate.document import Json
 from verifluxa.certificate.fields import wrong
 from verifluxa.certificate.joint_codec import decode_joint_leaf, encode_joint_leaf, indices, is_index
 from verifluxa.certificate.numbers import float_text, parse_float_text
-from verifluxa.evidence import CONTRADICTED, BoxSplit, Dropped, Node, Split, StripSplit
+from verifluxa.evidence import CONTRADICTED, BoxSplit, Dropped, NeuronSplit, Node, Split, StripSplit
 
+Chosen = tuple[tuple[str, ...], tuple[tuple[int, int, float], ...]]
+"""Slopes and pushes of a record."""
+HEX = re.compile(r"([0-9a-f]{2})*")
 HALVES = 2
 STILL_OPEN, BY_SOLVER = 0, 1
 
@@ -90,18 +95,25 @@ def _encode_node(node: Node) -> Json:
 def _encode_split(split: Split) -> Json:
     if isinstance(split, BoxSplit):
         return ["b", int(split.coordinate), float_text(split.low_end), float_text(split.high_start)]
+    if isinstance(split, NeuronSplit):
+        return ["n", int(split.input), int(split.layer), int(split.neuron)]
     return ["s", int(split.direction), float_text(split.cut)]
 
 
 def _encode_dropped(dropped: list[Dropped]) -> Json:
-    groups: dict[tuple[tuple[int, ...], tuple[int, ...]], list[int]] = {}
+    groups: dict[tuple[tuple[int, ...], tuple[int, ...], Chosen], list[int]] = {}
     for item in sorted(dropped):
         rows, planes = tuple(map(int, item.rows)), tuple(map(int, item.planes))
-        groups.setdefault((rows, planes), []).append(int(item.input))
+        groups.setdefault((rows, planes, (item.slopes, item.pushes)), []).append(int(item.input))
     encoded: list[Json] = []
-    for (rows, planes), inputs in sorted(groups.items()):
+    for (rows, planes, (slopes, pushes)), inputs in sorted(groups.items()):
         group: list[Json] = [list(rows), list(inputs)]
-        encoded.append([*group, list(planes)] if planes else group)
+        if planes or slopes or pushes:
+            group.append(list(planes))
+        if slopes or pushes:
+            signed: list[Json] = [[layer, neuron, float_text(value)] for layer, neuron, value in pushes]
+            group += [list(slopes), signed]
+        encoded.append(group)
     return encoded
 
 
@@ -128,9 +140,12 @@ def _decode_split(item: Json, place: str) -> Split:
             cut = parse_float_text(cut_text)
             if cut is not None:
                 return StripSplit(direction, cut)
+        case ["n", int(number), int(layer), int(neuron)] if all(map(is_index, (number, layer, neuron))):
+            return NeuronSplit(number, layer, neuron)
         case _:
             pass
-    raise wrong(place, 'a split: ["b", coordinate, low, high] or ["s", direction, cut], numbers as strings', item)
+    expected = 'a split: ["b", coordinate, low, high], ["s", direction, cut] or ["n", input, layer, neuron]'
+    raise wrong(place, f"{expected}, numbers as strings", item)
 
 
 def _decode_dropped(groups: Json, place: str) -> list[Dropped]:
@@ -144,10 +159,32 @@ def _decode_dropped(groups: Json, place: str) -> list[Dropped]:
 
 
 def _decode_group(group: Json, place: str) -> list[Dropped]:
-    if not isinstance(group, list) or len(group) not in {2, 3}:
-        raise wrong(place, "a group: [rows, inputs] or [rows, inputs, planes]", group)
+    if not isinstance(group, list) or len(group) not in {2, 3, 5}:
+        raise wrong(place, "a group: [rows, inputs], [rows, inputs, planes] or [..., slopes, pushes]", group)
     rows = indices(group[0], place, low=CONTRADICTED)
-    inputs, *more = [indices(part, place) for part in group[1:]]
-    if not inputs or [] in group[2:]:
-        raise wrong(place, "inputs, and planes where there are any", group)
-    return [Dropped(number, rows, more[0] if more else ()) for number in inputs]
+    inputs, *more = [indices(part, place) for part in group[1:3]]
+    chosen = _decode_chosen(group[3], group[4], place) if len(group) > 3 else ((), ())
+    if not inputs or (len(group) == 3 and not more[0]) or (len(group) > 3 and chosen == ((), ())):
+        raise wrong(place, "inputs, and planes, slopes or pushes where there are any", group)
+    return [Dropped(number, rows, more[0] if more else (), *chosen) for number in inputs]
+
+
+def _decode_chosen(slopes: Json, pushes: Json, place: str) -> Chosen:
+    """Lower slopes and multipliers of a record."""
+    if not isinstance(slopes, list) or not isinstance(pushes, list):
+        raise wrong(place, "slopes and pushes", [slopes, pushes])
+    texts = tuple(text for text in slopes if isinstance(text, str) and HEX.fullmatch(text))
+    if len(texts) != len(slopes):
+        raise wrong(place, "slopes: two lower-case hex digits for each neuron of a layer", slopes)
+    return texts, tuple(_decode_push(item, place) for item in pushes)
+
+
+def _decode_push(item: Json, place: str) -> tuple[int, int, float]:
+    match item:
+        case [int(layer), int(neuron), text] if is_index(layer) and is_index(neuron):
+            value = parse_float_text(text)
+            if value:
+                return layer, neuron, value
+        case _:
+            pass
+    raise wrong(place, '[layer, neuron, "multiplier"], the multiplier not 0', item)

@@ -15,13 +15,15 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from verifluxa.bounds.alpha import AlphaSettings
 from verifluxa.bounds.domain import Domains, Geometry, geometry
 from verifluxa.bounds.linear import Net, Pairs, all_layers
-from verifluxa.evidence import BoxSplit, Node, Outcome, StripSplit, Witness
+from verifluxa.evidence import OPEN, BoxSplit, Node, Outcome, StripSplit, Witness
 from verifluxa.question import Question
 from verifluxa.search.attack import count_violations
 from verifluxa.search.claims import Scene, Verdicts, decide_claims
 from verifluxa.search.directions import strip_directions
+from verifluxa.search.improve import improve
 from verifluxa.search.leaves import Leaf, Tree, open_leaves
 from verifluxa.search.replay import witness
 from verifluxa.search.root import Rooted, drop_records, whole_domain, whole_strips
@@ -42,6 +44,7 @@ class BranchSettings:
         joint: whether the joint step is taken.
         gate: branch on inputs (0/1 program) when the linear program is within this of `need`.
         batch: claims that one batch aims at.
+        alpha: gradient steps on the slopes of what is still open where one violating input refutes; 0: none.
     """
 
     boxes: int = 20000
@@ -51,6 +54,7 @@ class BranchSettings:
     joint: bool = True
     gate: float = 3.0
     batch: int = 256
+    alpha: int = 0
 
 
 @dataclass
@@ -227,12 +231,35 @@ def _process(
     layers = all_layers(net, shape, pairs)
     scene = Scene(work, net, shape)
     verdicts = decide_claims(scene, layers, pairs, claims, settings.clip_rounds)
+    verdicts = _improved(scene, verdicts, (claims, of_domain), batch, settings)
     pixels, strips = _scores(verdicts, of_domain, shape, domains)
     corners = _corners(work, verdicts, of_domain, domains)
     starts = (sizes.cumsum(0) - sizes).tolist()
     for number, ((search, domain), start) in enumerate(zip(batch, starts, strict=True)):
         own = _part(verdicts, start, start + len(domain.claims))
         _settle(search, domain, _Bounded(scene, own, corners[number], pixels[number], strips[number], settings))
+
+
+def _improved(
+    scene: Scene,
+    verdicts: Verdicts,
+    named: tuple[Claims, Tensor],
+    batch: list[tuple[_Search, _Open]],
+    settings: BranchSettings,
+) -> Verdicts:
+    """Optimises slopes where every single claim matters: where one violating input refutes."""
+    claims, of_domain = named
+    alone = torch.tensor([search.question.need == 1 for search, _ in batch], device=of_domain.device)
+    wanted = alone[of_domain[verdicts.last.at]]
+    if not settings.alpha or not bool(wanted.any()):
+        return verdicts
+    open_ = verdicts.last.take(wanted)
+    found = improve(scene, open_, (claims.take(open_.at), verdicts.planes[open_.at]), AlphaSettings(settings.alpha))
+    row = verdicts.row.clone()
+    row[open_.at] = found.row
+    closings = {int(open_.at[at]): record for at, record in found.closings.items()}
+    last = verdicts.last.take(row[verdicts.last.at] == OPEN)
+    return replace(verdicts, alive=row == OPEN, row=row, last=last, closings=closings)
 
 
 def _domains(opened: list[_Open], directions: Tensor) -> Domains:
@@ -251,7 +278,9 @@ def _part(verdicts: Verdicts, start: int, end: int) -> Verdicts:
     slopes, values = verdicts.steering
     last = verdicts.last.take((verdicts.last.at >= start) & (verdicts.last.at < end))
     last = replace(last, at=last.at - start)
-    return Verdicts(verdicts.alive[own], verdicts.row[own], verdicts.planes[own], (slopes[own], values[own]), last)
+    closings = {at - start: record for at, record in verdicts.closings.items() if start <= at < end}
+    steering = (slopes[own], values[own])
+    return Verdicts(verdicts.alive[own], verdicts.row[own], verdicts.planes[own], steering, last, closings)
 
 
 def _scores(verdicts: Verdicts, of_domain: Tensor, shape: Geometry, domains: Domains) -> tuple[Tensor, Tensor]:
@@ -281,7 +310,7 @@ def _settle(search: _Search, domain: _Open, bounded: _Bounded) -> None:
     if search.finished:
         return
     verdicts, work = bounded.verdicts, bounded.scene.work
-    records = drop_records(domain.claims, verdicts.row, verdicts.planes)
+    records = drop_records(domain.claims, verdicts.row, verdicts.planes, verdicts.closings)
     domain.node.dropped = domain.node.dropped + records
     alive = domain.claims.take(verdicts.alive.nonzero()[:, 0])
     remaining = len(torch.unique(alive.input))

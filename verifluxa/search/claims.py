@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from verifluxa.bounds.clip import self_clip
 from verifluxa.bounds.domain import Geometry, spread
 from verifluxa.bounds.linear import LayerBounds, Net, Pairs, RowPlanes, output_planes
-from verifluxa.evidence import CONTRADICTED, OPEN
+from verifluxa.evidence import CONTRADICTED, OPEN, Dropped
 from verifluxa.search.workspace import Claims, Workspace
 
 SLACK = 1e-9
@@ -85,7 +86,7 @@ class ClaimBounds:
     def take(self, keep: Tensor) -> ClaimBounds:
         """Those for which `keep` holds."""
         index = keep.nonzero()[:, 0]
-        layers = [_select(b, index) for b in self.layers]
+        layers = take_layers(self.layers, index)
         return ClaimBounds(self.at[index], self.pairs.take(index), layers, self.planes.take(index))
 
 
@@ -99,6 +100,7 @@ class Verdicts:
         planes: the rows that clipped, shape (C, rounds), -1 where the claim fell before that round.
         steering: for alive claims, the slope of the tightest row (C, d) and its value at the center (C,).
         last: the alive claims with their (clipped) bounds and planes; those that may overflow are left out.
+        closings: for claims that fell with choices of their own the record that says how.
     """
 
     alive: Tensor
@@ -106,6 +108,7 @@ class Verdicts:
     planes: Tensor
     steering: tuple[Tensor, Tensor]
     last: ClaimBounds
+    closings: Mapping[int, Dropped] = field(default_factory=dict)
 
 
 def row_planes(scene: Scene, layers: list[LayerBounds], of: tuple[Tensor, Pairs, Tensor]) -> Planes:
@@ -179,6 +182,11 @@ def fallen_row(planes: Planes, rows: Tensor) -> Tensor:
     best = score.argmin(1)
     at = torch.arange(len(best), device=best.device)
     return torch.where(below.any(1), rows[at, best], OPEN)
+
+
+def take_layers(layers: list[LayerBounds], index: Tensor) -> list[LayerBounds]:
+    """Bounds of some pairs, in a new order or repeated."""
+    return [_select(bounds, index) for bounds in layers]
 
 
 def _select(bounds: LayerBounds, index: Tensor) -> LayerBounds:

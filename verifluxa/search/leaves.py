@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds.domain import Domains
-from verifluxa.evidence import OPEN, BoxSplit, Dropped, Node, Split
+from verifluxa.evidence import OPEN, BoxSplit, Dropped, NeuronSplit, Node, Split
 from verifluxa.question import Domain, Question, Strips
 from verifluxa.search.root import whole_domain, whole_strips
 from verifluxa.search.workspace import Claims, Workspace
@@ -90,6 +90,8 @@ def _without(claims: Claims, dropped: list[Dropped]) -> Claims:
 
 def _halves(leaf: Leaf, split: Split) -> tuple[Leaf, Leaf]:
     domains = leaf.domains
+    if isinstance(split, NeuronSplit):
+        return leaf, leaf  # cases of an evaluation: who goes on here leaves them out, which is sound
     if isinstance(split, BoxSplit):
         upper, lower = domains.upper.clone(), domains.lower.clone()
         upper[0, split.coordinate], lower[0, split.coordinate] = split.low_end, split.high_start

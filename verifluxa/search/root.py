@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -25,12 +25,14 @@ class Rooted:
         claims: all its claims.
         row: the row that fell for each claim, or OPEN, shape (C,).
         remaining: inputs that still have an open claim.
+        closings: for claims that fell with choices of their own the record that says how.
     """
 
     question: Question
     claims: Claims
     row: Tensor
     remaining: int
+    closings: Mapping[int, Dropped] = field(default_factory=dict)
 
     @property
     def open_claims(self) -> Claims:
@@ -38,8 +40,8 @@ class Rooted:
         return self.claims.take((self.row == OPEN).nonzero()[:, 0])
 
     def dropped(self) -> list[Dropped]:
-        """The claims that fell, one record per input."""
-        return drop_records(self.claims, self.row)
+        """The claims that fell, one record per input; one per claim where choices were made."""
+        return drop_records(self.claims, self.row, None, self.closings)
 
 
 def look(work: Workspace, questions: Sequence[Question], method: str) -> list[Rooted]:
@@ -139,9 +141,18 @@ def _fall(scene: Scene, layers: list[LayerBounds], of: tuple[Tensor, Pairs, Tens
     return torch.cat(results) if results else rows.new_zeros(0)
 
 
-def drop_records(claims: Claims, row: Tensor, planes: Tensor | None = None) -> list[Dropped]:
-    """Evidence records of the claims that fell: one per input, or one per claim where planes clipped it."""
+def drop_records(
+    claims: Claims, row: Tensor, planes: Tensor | None = None, closings: Mapping[int, Dropped] | None = None
+) -> list[Dropped]:
+    """Evidence records of the claims that fell: one per input, or one per claim where planes clipped it.
+
+    Args:
+        closings: records of claims that fell with choices of their own, as they are.
+    """
     fell = row != OPEN
+    if closings:
+        fell = fell.clone()
+        fell[list(closings)] = False
     plain = fell if planes is None else fell & (planes < 0).all(1)
     records: dict[int, list[int]] = {}
     columns = (claims.input.tolist(), claims.position.tolist(), row.tolist(), plain.tolist())
@@ -156,4 +167,4 @@ def drop_records(claims: Claims, row: Tensor, planes: Tensor | None = None) -> l
             used = tuple(p for p in planes[at].tolist() if p >= 0)
             rows_ = [OPEN] * int(claims.position[at]) + [int(row[at])]
             dropped.append(Dropped(int(claims.input[at]), tuple(rows_), used))
-    return dropped
+    return [*dropped, *(closings or {}).values()]

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
+from verifluxa.bounds.alpha import AlphaSettings
 from verifluxa.errors import UnsupportedError
 from verifluxa.evidence import Node, Outcome
 from verifluxa.question import Problem, Question
+from verifluxa.search.again import look_again
 from verifluxa.search.attack import AttackSettings, Candidate, attack
 from verifluxa.search.branch import BranchSettings, explore, explore_further
 from verifluxa.search.grid import GridSettings, enumerate_grid
@@ -264,7 +266,12 @@ def _stage(
 
 
 def _bound(work: Workspace, left: list[Question], stage: BoundStage, state: _State) -> None:
-    for rooted in look(work, left, stage.method):
+    if stage.method == "alpha":
+        before = [state.rooted.get(question) or look(work, [question], "crown")[0] for question in left]
+        looked = look_again(work, before, AlphaSettings(stage.steps))
+    else:
+        looked = look(work, left, stage.method)
+    for rooted in looked:
         state.rooted[rooted.question] = rooted
         if rooted.remaining < rooted.question.need:
             state.outcomes[rooted.question] = _certified(rooted, stage.method, state)
@@ -309,7 +316,7 @@ def _settings(stage: BranchStage, limits: Limits | None) -> BranchSettings:
     limits = limits or Limits()
     boxes = stage.boxes if limits.boxes is None else min(stage.boxes, limits.boxes)
     seconds = stage.seconds if limits.seconds is None else min(stage.seconds, limits.seconds)
-    return BranchSettings(boxes, seconds, stage.clip_rounds, stage.strips, stage.joint, stage.gate)
+    return BranchSettings(boxes, seconds, stage.clip_rounds, stage.strips, stage.joint, stage.gate, alpha=stage.alpha)
 
 
 def _smt(work: Workspace, rooted: list[Rooted], stage: SmtStage, state: _State, run: Run) -> None:

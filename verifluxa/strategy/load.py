@@ -34,10 +34,16 @@ class AttackStage:
 
 @dataclass(frozen=True)
 class BoundStage:
-    """One bound computation on the whole domain of a placement, shared by its questions."""
+    """One bound computation on the whole domain of a placement, shared by its questions.
+
+    Attributes:
+        method: one of `METHODS`.
+        steps: gradient steps of `alpha`.
+    """
 
     kind: ClassVar[str] = "bound"
     method: str = "crown"
+    steps: int = 20
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,7 @@ class BranchStage:
     strips: int = 3
     joint: bool = False
     gate: float = 3.0
+    alpha: int = 0
 
 
 @dataclass(frozen=True)
@@ -91,7 +98,7 @@ STAGES: dict[str, type[Stage]] = {
     "branch": BranchStage,
     "smt": SmtStage,
 }
-METHODS = ("interval", "crown")
+METHODS = ("interval", "crown", "alpha")
 BACK_ENDS = ("native",)
 _EXPECTED = {
     "str": "a text",

@@ -1,0 +1,100 @@
+"""One upper plane per claim, with lower slopes of one's own choice and multipliers for split neurons.
+
+Any lower slope in [0, 1] is sound for relu (Xu et al. 2021, alpha-CROWN, eq. 5). Where a neuron's pre-activation z is
+known to be >= 0 (or <= 0) because it was split, adding `beta z` (or `-beta z`), beta >= 0, to a row can only raise
+it, so the row's upper plane stays one for ANY beta >= 0 (Wang et al. 2021, beta-CROWN, theorem 3.1). The added
+coefficient joins the row before the error radii are counted: z is the deployed value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from verifluxa.bounds.domain import Geometry
+from verifluxa.bounds.linear import LayerBounds, Net, NetLayer, Pairs
+from verifluxa.bounds.special import PairRelaxation
+
+
+@dataclass(frozen=True, eq=False)
+class Multipliers:
+    """What a plane is made with, per hidden layer, bottom up.
+
+    Attributes:
+        slopes: lower slopes, shape (C, n) each; they count where `chooses` allows a choice.
+        pushes: signed multipliers of split neurons, shape (C, n) each: >= 0 where the pre-activation is >= 0,
+            <= 0 where it is <= 0, 0 where it is not split.
+    """
+
+    slopes: list[Tensor]
+    pushes: list[Tensor]
+
+    def take(self, index: Tensor) -> Multipliers:
+        """Those of some claims."""
+        return Multipliers([part[index] for part in self.slopes], [part[index] for part in self.pushes])
+
+
+def chooses(layer: NetLayer, bounds: LayerBounds) -> Tensor:
+    """Neurons whose lower slope may be chosen: relu and leaky relu that bend within their bounds, shape (B, n)."""
+    if layer.function not in {"relu", "leakyrelu"} or layer.special is not None:
+        return torch.zeros_like(bounds.lower, dtype=torch.bool)
+    crossing = (bounds.lower < 0) & (bounds.upper > 0)
+    return crossing if layer.linear is None else crossing & ~layer.linear
+
+
+def least_slope(layer: NetLayer) -> float:
+    """The smallest lower slope that is sound; 1 is the largest."""
+    return layer.parameters[0] if layer.function == "leakyrelu" else 0.0
+
+
+def default(net: Net, layers: Sequence[LayerBounds]) -> Multipliers:
+    """The default rule's lower slopes, and no pushes."""
+    slopes = []
+    for bounds in layers[: len(net.hidden)]:
+        assert bounds.relaxed is not None
+        slopes.append(bounds.relaxed.lower_slope)
+    return Multipliers(slopes, [torch.zeros_like(part) for part in slopes])
+
+
+def is_supported(net: Net) -> bool:
+    """Whether planes can be made here: no layer of products or look-ups."""
+    return all(layer.special is None for layer in net.layers)
+
+
+def planes(
+    net: Net,
+    layers: Sequence[LayerBounds],
+    geometry: Geometry,
+    of: tuple[Pairs, Tensor, Tensor],
+    chosen: Multipliers,
+) -> tuple[Tensor, Tensor]:
+    """Upper planes of one row over the outputs per claim.
+
+    Args:
+        layers: bounds of all layers, one pair per claim; those of split neurons end at 0.
+        geometry: of the domains.
+        of: the claims' pairs, coefficients (C, outputs) and constants (C,).
+        chosen: the lower slopes and pushes.
+
+    Returns:
+        value at the domain's center (C,) and slope (C, d).
+    """
+    pairs, rows, constant = of
+    last = net.layers[-1]
+    value = constant + (rows.abs() * layers[-1].radius + rows * last.offset_of(pairs.input)).sum(1)
+    rows = rows @ last.weight
+    for number in range(len(net.hidden) - 1, -1, -1):
+        layer, bounds = net.layers[number], layers[number]
+        relaxed = bounds.relaxed
+        assert relaxed is not None
+        assert not isinstance(relaxed, PairRelaxation)
+        lower_slope = torch.where(chooses(layer, bounds), chosen.slopes[number], relaxed.lower_slope)
+        positive, negative = rows.clamp(min=0), rows.clamp(max=0)
+        value = value + (positive * relaxed.upper_intercept + negative * relaxed.lower_intercept).sum(1)
+        rows = positive * relaxed.upper_slope + negative * lower_slope + chosen.pushes[number]
+        value = value + (rows.abs() * bounds.radius + rows * layer.offset_of(pairs.input)).sum(1)
+        rows = rows @ layer.weight
+    return value + (rows * geometry.center[pairs.domain]).sum(1), rows

@@ -1,0 +1,126 @@
+"""Claims that plain bounds leave open, tried again with slopes of their own and with what neuron splits say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from verifluxa.bounds.alpha import AlphaSettings, Task, fits, level_of, optimise
+from verifluxa.bounds.beta import Multipliers, chooses, is_supported
+from verifluxa.bounds.linear import LayerBounds, Net
+from verifluxa.evidence import OPEN, Dropped
+from verifluxa.search.claims import ClaimBounds, Scene, take_layers
+from verifluxa.search.workspace import Claims
+
+
+@dataclass(frozen=True, eq=False)
+class Improved:
+    """What became of the claims of a `ClaimBounds`.
+
+    Attributes:
+        row: the row that fell, or OPEN, shape (C,).
+        closings: for each claim that fell the record that says how.
+        largest: the largest value of the tightest row, shape (C,).
+        chosen: the multipliers with which a child goes on; None where none were made.
+    """
+
+    row: Tensor
+    closings: dict[int, Dropped]
+    largest: Tensor
+    chosen: Multipliers | None
+
+
+def improve(
+    scene: Scene,
+    open_: ClaimBounds,
+    named: tuple[Claims, Tensor],
+    settings: AlphaSettings,
+    signs: Sequence[Tensor] | None = None,
+) -> Improved:
+    """Optimises the tightest row of each open claim.
+
+    Args:
+        open_: the claims, with bounds and planes.
+        named: the same claims, and the rows that clipped them (C, rounds), -1 where none did.
+        signs: what splits say of each claim's neurons, see `bounds.alpha.Task`.
+    """
+    claims, clips = named
+    count = len(claims)
+    row = torch.full((count,), OPEN, dtype=torch.long, device=clips.device)
+    nothing = Improved(row, {}, torch.zeros(count, dtype=torch.float64, device=clips.device), None)
+    if not count or not settings.steps or not is_supported(scene.net) or not scene.net.hidden:
+        return nothing
+    position = open_.planes.tightest()
+    each = torch.arange(count, device=clips.device)
+    rows = scene.work.alternatives[claims.alternative][each, position]
+    closings: dict[int, Dropped] = {}
+    parts: list[tuple[Tensor, Tensor, Multipliers]] = []
+    # A batch ends early when every claim of it is settled: those that are nearly settled come together.
+    for index in torch.split(open_.planes.upper[each, position].argsort(), fits(scene.net, scene.work.device)):
+        task = _task(scene, open_, (index, rows[index], position[index]), signs)
+        largest, chosen = optimise(task, settings)
+        closed = _is_closed(scene, rows[index])
+        fell = torch.where(closed, largest < task.limits, largest <= task.limits) & torch.isfinite(largest)
+        row[index[fell]] = rows[index[fell]]
+        parts.append((index, largest, chosen))
+        for at in fell.nonzero()[:, 0].tolist():
+            claim = int(index[at])
+            planes = tuple(int(p) for p in clips[claim].tolist() if p >= 0)
+            named_rows = (*[OPEN] * int(claims.position[claim]), int(rows[claim]))
+            record = Dropped(int(claims.input[claim]), named_rows, planes)
+            closings[claim] = _with_choices(scene.net, task, chosen, at, record)
+    back = torch.cat([index for index, _, _ in parts]).argsort()
+    largest = torch.cat([part for _, part, _ in parts])[back]
+    return Improved(row, closings, largest, _joined([chosen for _, _, chosen in parts]).take(back))
+
+
+def _is_closed(scene: Scene, rows: Tensor) -> Tensor:
+    """Whether rows are met at 0."""
+    return torch.as_tensor(scene.work.problem.rows.closed, device=rows.device)[rows]
+
+
+def _task(scene: Scene, open_: ClaimBounds, of: tuple[Tensor, Tensor, Tensor], signs: Sequence[Tensor] | None) -> Task:
+    index, rows, position = of
+    return Task(
+        scene.net,
+        take_layers(open_.layers, index),
+        scene.geometry,
+        open_.pairs.take(index),
+        scene.work.coefficients[rows],
+        scene.work.row_constants[rows],
+        open_.planes.limit[index, position],
+        None if signs is None else [part[index] for part in signs],
+    )
+
+
+def _joined(parts: list[Multipliers]) -> Multipliers:
+    def columns(name: str) -> list[Tensor]:
+        return [torch.cat(column) for column in zip(*(getattr(part, name) for part in parts), strict=True)]
+
+    return Multipliers(columns("slopes"), columns("pushes"))
+
+
+def _with_choices(net: Net, task: Task, chosen: Multipliers, at: int, record: Dropped) -> Dropped:
+    """A record with the slopes and pushes of one claim."""
+    slopes = tuple(
+        _hex(part[at], chooses(layer, bounds)[at], bounds, at)
+        for layer, bounds, part in zip(net.hidden, task.layers, chosen.slopes, strict=False)
+    )
+    pushes = tuple(
+        (number, neuron, float(part[at, neuron]))
+        for number, part in enumerate(chosen.pushes)
+        for neuron in part[at].nonzero()[:, 0].tolist()
+    )
+    return record._replace(slopes=slopes if any(slopes) else (), pushes=pushes)
+
+
+def _hex(slopes: Tensor, free: Tensor, bounds: LayerBounds, at: int) -> str:
+    """Two hex digits for each neuron; an empty text where nothing differs from the default rule."""
+    assert bounds.relaxed is not None
+    if not bool((free & (slopes != bounds.relaxed.lower_slope[at])).any()):
+        return ""
+    levels = torch.where(free, level_of(slopes), torch.zeros_like(slopes))
+    return bytes(levels.to(torch.uint8).tolist()).hex()
