@@ -88,10 +88,10 @@ class Server:
 
 
 @contextmanager
-def serve(folder: Path, policy: Path) -> Iterator[Server]:
+def serve(folder: Path, policy: Path, plugin: bool = True) -> Iterator[Server]:
     """Starts `mlflow server --app-name verifluxa-gate` and stops it with all that it started."""
     port = _free_port()
-    command = [sys.executable, "-m", "mlflow", "server", "--app-name", "verifluxa-gate"]
+    command = [sys.executable, "-m", "mlflow", "server", *(["--app-name", "verifluxa-gate"] if plugin else [])]
     command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.sqlite", "--artifacts-destination"]
     command += [str(folder / "artifacts"), "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     environment = {**os.environ, **QUIET, "VERIFLUXA_GATE_POLICY": str(policy), "PYTHONWARNINGS": "ignore"}
