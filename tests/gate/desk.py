@@ -30,7 +30,7 @@ FILES = {"clean.jld2": b"weights of a network", "architecture.txt": b"Chain(Dens
 
 POLICY = """
 schema = 1
-expires = 2027-01-01T00:00:00Z
+expires = 2099-01-01T00:00:00Z
 max_age_days = 30
 
 [protected]

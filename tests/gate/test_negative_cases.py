@@ -256,7 +256,7 @@ POLICY_CASES: dict[str, tuple[Callable[[str], str], list[str]]] = {
     "a recalled tool": (lambda text: text + '\n[tool]\nrecalled = ["0.1.0"]\n', ["VF6042"]),
     "a tool that is too old": (lambda text: text + '\n[tool]\nminimum = "0.2"\n', ["VF6041"]),
     "a strategy that does not count": (lambda text: text + '\n[tool]\nstrategies = ["thorough"]\n', ["VF6043"]),
-    "an expired policy": (lambda text: text.replace("2027-01-01", "2026-01-01"), ["VF6003"]),
+    "an expired policy": (lambda text: text.replace("2099-01-01", "2026-01-01"), ["VF6003"]),
     "a policy that must be named": (lambda text: "bound_to_policy = true\n" + text, ["VF6061"]),
     "a recheck without evidence": (lambda text: text, ["VF6058"]),
 }
@@ -408,7 +408,7 @@ def test_every_reason_is_given_in_the_order_of_the_design(desk: Desk) -> None:
     (desk.model / "clean.jld2").write_bytes(b"?")
     statement = replace(prop(desk.statement, arithmetic="real"), resource_uri="none", expires=NOW - timedelta(days=1))
     case = replace(remembered(desk, entry(desk)), certificates=(desk.signed(statement),))
-    found = codes(desk.decide(case, lambda text: text.replace("2027-01-01", "2026-01-01")))
+    found = codes(desk.decide(case, lambda text: text.replace("2099-01-01", "2026-01-01")))
     assert found == ["VF6003", "VF5033", "VF6010", "VF6030", "VF6053", "VF6022"]
 
 
