@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from fractions import Fraction
+from functools import cache
 
 import numpy as np
 import pytest
 
 from tests.certificate.scenes import Scene, Shape, narrowed, scene
-from verifluxa.certificate.check.section import Section
+from verifluxa.certificate.check.section import Section, Tally
 from verifluxa.certificate.evidence_lines import Record
 from verifluxa.errors import CertificateError, DataError
 from verifluxa.evidence import OPEN, BoxSplit, Dropped, Joint, Node, StripSplit
@@ -347,9 +348,17 @@ ALWAYS_REFUSED = {drop_leaf, move_box, certify, trigger_off_the_grid, other_ques
 CODES = {"VF5053", "VF5054", "VF5055", "VF5056", "VF5057"}
 
 
+@cache
+def prepared(found: Scene) -> Section:
+    """A section with its constants, which is never written to; the bounds of its placements are kept too."""
+    return Section(found.claim(), found.sources.models["net"], found.header)
+
+
 def judged_alone(found: Scene, record: Record) -> str:
     """The code with which one record is refused, or nothing."""
-    section = Section(found.claim(), found.sources.models["net"], found.header)
+    section = copy.copy(prepared(found))
+    section.tally, section.open, section.shown = Tally(), set(section.open), {}
+    section._by_selection = {}
     try:
         section.record(record)
     except CertificateError as error:

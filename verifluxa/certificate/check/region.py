@@ -7,7 +7,7 @@ The choices of beta below only decide how good the bound is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -64,7 +64,7 @@ class Reach:
         directions: V of the strips in use, shape (m, d).
         shift: strip centers counted from V center, shape (m,).
         width: half-widths of the strips with their rounding, shape (m,).
-        bare: half-widths without it.
+        ridge: multipliers of a row are `row @ ridge.T`: ridge regression of rows on V, shape (m, d).
         empty: no point is in both box and strips.
     """
 
@@ -73,24 +73,28 @@ class Reach:
     directions: Floats
     shift: Floats
     width: Floats
-    bare: Floats
+    ridge: Floats
     empty: bool = False
 
     def spread(self, rows: Floats) -> Floats:
         """Upper bounds of `row.t`, rows of shape (K, d)."""
         plain = np.abs(rows) @ self.half
-        if not len(self.directions):
-            return plain
-        return np.minimum(plain, self.dual(rows, self._ridge(rows)))
+        return np.minimum(plain, self.dual(rows, rows @ self.ridge.T)) if len(self.directions) else plain
 
     def spread_both(self, rows: Floats) -> tuple[Floats, Floats]:
-        """Upper bounds of `row.t` and of `-row.t`, with better multipliers for the few rows that all inputs share."""
-        plain = np.abs(rows) @ self.half
-        up, down = plain, plain
-        if len(self.directions) and len(rows):
-            for beta in self._reweighted(rows):
-                up = np.minimum(up, self.dual(rows, beta))
-                down = np.minimum(down, self.dual(-rows, -beta))
+        """Upper bounds of `row.t` and of `-row.t`, by iteratively reweighted least squares: for rows of all inputs."""
+        up = down = np.abs(rows) @ self.half
+        if not len(self.directions) or not len(rows):
+            return up, down
+        beta, largest = rows @ self.ridge.T, np.abs(rows).max(axis=1, keepdims=True)
+        for step in range(STEPS + 1):
+            up, down = np.minimum(up, self.dual(rows, beta)), np.minimum(down, self.dual(-rows, -beta))
+            if step < STEPS:
+                size = np.abs(beta)
+                weight = self.half / (np.abs(rows - beta @ self.directions) + 1e-3 * largest + 1e-12)
+                penalty = self.width / (size + 1e-3 * size.max(axis=1, keepdims=True) + 1e-12)
+                weighted = self.directions * weight[:, None, :]
+                beta = _solved(weighted @ self.directions.T, penalty, weighted @ rows[:, :, None])[:, :, 0]
         return up, down
 
     def dual(self, rows: Floats, beta: Floats) -> Floats:
@@ -98,65 +102,37 @@ class Reach:
         rest = np.abs(rows - beta @ self.directions) @ self.half
         return rest + np.abs(beta) @ self.width + beta @ self.shift
 
-    def _ridge(self, rows: Floats) -> Floats:
-        scale = RIDGE * len(self.half) * self.half**2
-        weighted = self.directions * scale
-        return _solve(_regular(weighted @ self.directions.T, self.bare**2), rows @ weighted.T)
-
-    def _reweighted(self, rows: Floats) -> list[Floats]:
-        """Iteratively reweighted least squares towards the best multipliers of each row."""
-        betas = [self._ridge(rows)]
-        largest = np.abs(rows).max(axis=1, keepdims=True)
-        for _ in range(STEPS):
-            beta = betas[-1]
-            rest = np.abs(rows - beta @ self.directions)
-            weight = self.half / (rest + 1e-3 * largest + 1e-12)
-            size = np.abs(beta)
-            penalty = self.width / (size + 1e-3 * size.max(axis=1, keepdims=True) + 1e-12)
-            weighted = self.directions * weight[:, None, :]
-            normal = _regular(weighted @ self.directions.T, penalty)
-            betas.append(_solve(normal, np.einsum("kmd,kd->km", weighted, rows)))
-        return betas
-
 
 def reach_of(region: Region) -> Reach:
     """Prepares a region: its strips are tightened, once and together, by the box and by each other."""
-    nothing = np.zeros(0)
-    plain = Reach(region.center, region.half, np.zeros((0, len(region.lower))), nothing, nothing, nothing)
     if not region.cut:
-        return plain
-    directions, low, high = region.directions, region.low, region.high
-    up, down = _with_strips(plain, directions, low, high).spread_both(directions)
-    middle, absolute = directions @ plain.center, np.abs(directions) @ (np.abs(plain.center) + plain.half)
-    slack = MARGIN * (absolute + np.abs(up) + np.abs(down))
-    low, high = np.maximum(low, middle - down - slack), np.minimum(high, middle + up + slack)
-    return _with_strips(plain, directions, low, high)
+        nothing, none = np.zeros(0), np.zeros((0, len(region.lower)))
+        return Reach(region.center, region.half, none, nothing, nothing, none)
+    first = _with_strips(region, region.low, region.high)
+    up, down = first.spread_both(region.directions)
+    middle, size = region.directions @ region.center, np.abs(region.directions)
+    slack = MARGIN * (size @ (np.abs(region.center) + region.half) + np.abs(up) + np.abs(down))
+    low, high = np.maximum(region.low, middle - down - slack), np.minimum(region.high, middle + up + slack)
+    return _with_strips(region, low, high)
 
 
-def _with_strips(plain: Reach, directions: Floats, low: Floats, high: Floats) -> Reach:
-    middle, extent = directions @ plain.center, np.abs(directions) @ plain.half
-    absolute = np.abs(directions) @ np.abs(plain.center)
+def _with_strips(region: Region, low: Floats, high: Floats) -> Reach:
+    directions, half, center = region.directions, region.half, region.center
+    size = np.abs(directions) @ (half + np.abs(center)) + np.abs(low) + np.abs(high)
     bare = np.maximum((high - low) / 2, 0.0)
-    width = bare + MARGIN * (extent + absolute + np.abs(low) + np.abs(high))
-    empty = bool((low - high > MARGIN * (1 + extent + absolute + np.abs(low) + np.abs(high))).any())
-    shift = (low + high) / 2 - middle
-    return replace(plain, directions=directions, shift=shift, width=width, bare=bare, empty=empty)
+    weighted = directions * (RIDGE * len(half) * half**2)
+    ridge = _solved(weighted @ directions.T, bare**2, weighted)
+    empty = bool((low - high > MARGIN * (1 + size)).any())
+    shift = (low + high) / 2 - directions @ center
+    return Reach(center, half, directions, shift, bare + MARGIN * size, ridge, empty)
 
 
-def _regular(normal: Floats, diagonal: Floats) -> Floats:
-    """`normal + diag(diagonal)`, kept away from singular."""
-    size = normal.shape[-1]
+def _solved(normal: Floats, diagonal: Floats, right: Floats) -> Floats:
+    """Solves `normal + diag(diagonal)`, kept away from singular; no multipliers where that fails (any are sound)."""
     trace = np.trace(normal, axis1=-2, axis2=-1)[..., None]
-    return np.asarray(normal + (diagonal + 1e-9 * trace + 1e-9)[..., None] * np.eye(size))
-
-
-def _solve(normal: Floats, right: Floats) -> Floats:
-    """Solves for multipliers; where that fails none are used, which is sound like any others."""
+    normal = normal + (diagonal + 1e-9 * trace + 1e-9)[..., None] * np.eye(normal.shape[-1])
     try:
-        if normal.ndim == 2:
-            beta = np.linalg.solve(normal, right.T).T
-        else:
-            beta = np.linalg.solve(normal, right[:, :, None])[:, :, 0]
+        beta = np.linalg.solve(normal, right)
     except np.linalg.LinAlgError:
         return np.zeros_like(right)
     return np.where(np.isfinite(beta), beta, 0.0)
