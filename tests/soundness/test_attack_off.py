@@ -127,12 +127,13 @@ def test_many_random_networks(seed: int) -> None:
 
 @cache
 def digits(model: str, arithmetic: str) -> Problem:
-    """The example's property about one of its models."""
+    """The example's property about one of its models; the convolutional ones have a spec of their own."""
     from verifluxa.inputs import Choice
     from verifluxa.verify import Request, prepare
 
     choice = Choice(models={"digits": str(DIGITS / model)})
-    request = Request(str(DIGITS / "no_backdoor.vfx"), choice, arithmetic=arithmetic)
+    spec = "no_backdoor_cnn.vfx" if "_cnn" in model else "no_backdoor.vfx"
+    request = Request(str(DIGITS / spec), choice, arithmetic=arithmetic)
     (ready,) = prepare(request).ready
     assert ready.problem is not None
     return ready.problem
