@@ -42,6 +42,7 @@ TEXTBOOK: dict[str, Callable[[float], float]] = {
     "softshrink": lambda x: x - 0.5 if x >= 0.5 else (x + 0.5 if x <= -0.5 else 0.0),
     "tanhshrink": lambda x: x - math.tanh(x),
     "gelu": lambda x: 0.5 * x * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
+    "gelu_erf": lambda x: x / 2 * (1 + math.erf(x / math.sqrt(2))),
     "swish": lambda x: x * _sigmoid(x),
     "mish": lambda x: x * math.tanh(_softplus(x)),
     "lisht": lambda x: x * math.tanh(x),

@@ -174,6 +174,7 @@ FUNCTION_ERROR: dict[str, float] = {
     "tanhshrink": 2.0**-18,
     "logcosh": 2.0**-18,
     "gelu": 2.0**-18,
+    "gelu_erf": 2.0**-18,
     "swish": 2.0**-18,
     "mish": 2.0**-18,
     "lisht": 2.0**-18,

@@ -48,6 +48,8 @@ SMOOTH: dict[str, Smooth] = {
         Smooth("tanhshrink", 0.78, 1.0),
         Smooth("logcosh", 1.0, 1.0),
         Smooth("gelu", 1.2, 1.2),
+        # f'' = phi(z) (2 - z^2), at most 2 phi(0) < 0.798; f' = Phi(z) + z phi(z), largest at sqrt 2: 1.129.
+        Smooth("gelu_erf", 0.8, 1.13),
         Smooth("swish", 0.51, 1.1),
         Smooth("mish", 1.0, 1.1),
         Smooth("lisht", 2.01, 1.2),

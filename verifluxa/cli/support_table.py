@@ -55,7 +55,9 @@ LAYER_OPERATIONS: dict[str, tuple[str, ...]] = {
     "flatten": ("reshape",),
     "last": (),
     "logsoftmax": ("logsoftmax",),
+    "onehotbatch": ("embedding",),
     "permutedims": ("transpose",),
+    "reshape": ("reshape",),
     "softmax": ("softmax",),
 }
 """The operations that a layer lifts to, besides its activation; a test compares with what is lifted."""

@@ -21,6 +21,7 @@ ACTIVATIONS: dict[str, str] = {
     "gelu": "gelu",
     "gelu_tanh": "gelu",
     "gelu_sigmoid": "gelu",
+    "gelu_erf": "gelu_erf",
     "swish": "swish",
     "hardswish": "hardswish",
     "selu": "selu",

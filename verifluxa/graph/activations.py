@@ -107,6 +107,10 @@ def _gelu(x: Tensor, _: float) -> Tensor:
     return x * (GELU_FACTOR * x * (1 + GELU_CUBIC * x * x)).sigmoid()
 
 
+def _gelu_erf(x: Tensor, _: float) -> Tensor:
+    return x / 2 * (1 + (x / math.sqrt(2)).erf())
+
+
 def _swish(x: Tensor, _: float) -> Tensor:
     return x * x.sigmoid()
 
@@ -146,6 +150,7 @@ ACTIVATIONS: dict[str, Function] = {
     "softshrink": Function(_softshrink, 0.5),
     "tanhshrink": Function(_tanhshrink),
     "gelu": Function(_gelu),
+    "gelu_erf": Function(_gelu_erf),
     "swish": Function(_swish),
     "mish": Function(_mish),
     "lisht": Function(_lisht),

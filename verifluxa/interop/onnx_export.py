@@ -250,6 +250,12 @@ def _gelu(writer: _Writer, x: str, _: float) -> str:
     return writer.add("Mul", x, writer.add("Sigmoid", scaled))
 
 
+def _gelu_erf(writer: _Writer, x: str, _: float) -> str:
+    """`x / 2 (1 + erf(x / sqrt 2))`: one operator that does it came with operator set 20."""
+    root = writer.add("Erf", writer.add("Div", x, writer.constant(math.sqrt(2))))
+    return writer.add("Mul", writer.add("Div", x, writer.constant(2.0)), writer.add("Add", root, writer.constant(1.0)))
+
+
 def _celu(writer: _Writer, x: str, alpha: float) -> str:
     """`max(0, x) + min(0, alpha (exp(x / alpha) - 1))`; in float64 by Elu, which runtimes have in both float types."""
     if writer.dtype == np.float32 and np.float32(alpha) == alpha:
@@ -295,6 +301,7 @@ _FUNCTIONS: dict[str, Callable[[_Writer, str, float], str]] = {
     "softshrink": _softshrink,
     "tanhshrink": lambda writer, x, _: writer.add("Sub", x, writer.add("Tanh", x)),
     "gelu": _gelu,
+    "gelu_erf": _gelu_erf,
     "swish": _swish,
     "mish": lambda writer, x, _: writer.add("Mul", x, writer.add("Tanh", writer.add("Softplus", x))),
     "lisht": lambda writer, x, _: writer.add("Mul", x, writer.add("Tanh", x)),

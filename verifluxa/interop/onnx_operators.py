@@ -312,10 +312,9 @@ def _selu(walk: Walk, node: OnnxNode) -> int:
 
 
 def _gelu(walk: Walk, node: OnnxNode) -> int:
-    allow(node, approximate=("tanh",))
-    if "approximate" not in node.attributes:
-        raise refused(node, "it is the exact one", 'approximate = "tanh"')
-    return walk.add(node, ops.Activation("gelu"), walk.value(node))
+    allow(node, approximate=("none", "tanh"))
+    exact = node.attributes.get("approximate", "none") == "none"
+    return walk.add(node, ops.Activation("gelu_erf" if exact else "gelu"), walk.value(node))
 
 
 def _hard_sigmoid(walk: Walk, node: OnnxNode) -> int:
