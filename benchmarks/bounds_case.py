@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from verifluxa.bounds.domain import Domains, Geometry, geometry
-from verifluxa.bounds.linear import Pairs, all_layers
-from verifluxa.bounds.memory import in_chunks, rows_that_fit
+from verifluxa.bounds.linear import Pairs, all_layers, pairs_at_once
+from verifluxa.bounds.memory import in_chunks
 from verifluxa.graph.ops import Activation, Affine, Conv, Divide, Op, Reshape, Transpose
 from verifluxa.question import Problem
 from verifluxa.search.claims import Scene, row_planes
@@ -97,7 +97,6 @@ class BoundsCase:
         images = torch.as_tensor(self.images)
         domain = torch.arange(self.boxes).repeat_interleave(len(images))
         pairs, rows = Pairs(domain, images.repeat(self.boxes)), torch.as_tensor(self.rows)
-        weights = sum(layer.weight.numel() for layer in scene.net.layers)
 
         def some(start: int, end: int) -> Tensor:
             own = pairs.take(torch.arange(start, end))
@@ -106,7 +105,7 @@ class BoundsCase:
             return row_planes(scene, layers, (everything, own, rows.expand(end - start, -1))).upper
 
         # As `search.root.look` cuts its batches.
-        return torch.cat(in_chunks(len(domain), max(8, 4 * rows_that_fit(weights)), some))
+        return torch.cat(in_chunks(len(domain), pairs_at_once(scene.net, "cpu"), some))
 
     def save(self, path: Path) -> None:
         """Writes the case for a peer: encoded images, patches in encoded units, layers without the encoding."""

@@ -10,9 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from verifluxa.bounds import backward, memory
+from verifluxa.bounds import backward, linear, memory
 from verifluxa.bounds.backward import Chosen, Stage, both_planes, descend, stage_of
+from verifluxa.bounds.domain import Domains, Geometry, geometry
+from verifluxa.bounds.forward import ranges
 from verifluxa.bounds.functions import Relaxation, relax
+from verifluxa.bounds.linear import Net, NetLayer, Pairs, all_layers, output_planes, planes_of_rows
 from verifluxa.bounds.special import PairRelaxation, Products, Special
 
 
@@ -145,3 +148,89 @@ def test_what_is_no_number_stays_with_its_pair(broken: float) -> None:
     (values, _), _ = both_planes([layer.stage for layer in spoiled], weight, chosen)
     assert not (values[pair == 1] < 1e300).any()
     torch.testing.assert_close(values[pair != 1], fine[pair != 1])
+
+
+def deep(widths: tuple[int, ...], strips: bool) -> tuple[Net, Geometry, Pairs]:
+    """A random relu network on three boxes, cut by a strip or not."""
+    torch.manual_seed(len(widths))
+    layers = []
+    for number, (inputs, neurons) in enumerate(pairwise((2, *widths, 3))):
+        last = number == len(widths)
+        weight, offset = torch.randn(neurons, inputs).double() / inputs**0.5, torch.randn(6, neurons).double()
+        parts = (weight, weight.abs(), offset, 1e-6 * weight.abs(), torch.full((1, neurons), 1e-6).double())
+        layers.append(NetLayer(*parts, None if last else "relu", (), None, None))
+    lower, size = torch.rand(3, 2).double(), torch.tensor([[0.0], [0.3], [3.0]]).double()
+    directions = torch.tensor([[1.0, 1.0]]).double()[: int(strips)]
+    low, high = (lower @ directions.T + share * size for share in (0.5, 1.0))
+    shape = geometry(Domains(lower, lower + size, directions, low, high))
+    pairs = Pairs(torch.arange(3).repeat_interleave(6), torch.arange(6).repeat(3))
+    return Net(tuple(layers), torch.zeros(6, dtype=torch.bool), 1e30), shape, pairs
+
+
+@pytest.mark.parametrize("widths", [(8, 8), (8, 9, 7), (6, 6, 6, 6)])
+@pytest.mark.parametrize("block", [1, 10**9])
+def test_planes_carried_forward_never_end_inside_those_of_the_backward_pass(
+    widths: tuple[int, ...], block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "BLOCK_NUMBERS", block)
+    net, shape, pairs = deep(widths, False)
+    stages = linear._stages(net, all_layers(net, shape, pairs)[:-2], shape, pairs)
+    weight = net.layers[-2].weight
+    half = shape.half[pairs.domain]
+    lower, upper = ranges(stages, weight, weight.abs(), half)
+    pair, neuron = torch.arange(18).repeat_interleave(len(weight)), torch.arange(len(weight)).repeat(18)
+    planes = both_planes(stages, weight, Chosen(pair, neuron, 18))
+    above, under = (value + (slope.abs() * half[pair]).sum(1) for value, slope in planes)
+    assert (upper[pair, neuron] >= above - 1e-9).all()
+    assert (lower[pair, neuron] <= 1e-9 - under).all()
+    assert torch.allclose(upper[:6].flatten(), above[pair < 6], rtol=1e-4), "a single point leaves radii alone"
+
+
+@pytest.mark.parametrize("strips", [False, True])
+@pytest.mark.parametrize("widths", [(8, 8), (8, 9, 7), (6, 6, 6, 6)])
+def test_what_forward_planes_decide_changes_no_open_neuron(
+    widths: tuple[int, ...], strips: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net, shape, pairs = deep(widths, strips)
+    monkeypatch.setattr(linear, "pays", lambda *_: False)
+    plain = all_layers(net, shape, pairs)
+    monkeypatch.setattr(linear, "pays", lambda stages, *_: len(stages) > 1)
+    quick = all_layers(net, shape, pairs)
+    skipped = 0
+    for layer, one, other in zip(net.hidden, plain, quick, strict=False):
+        open_ = layer.undecided(one.lower, one.upper)
+        assert (layer.undecided(other.lower, other.upper) == open_).all()
+        torch.testing.assert_close(one.lower[open_], other.lower[open_])
+        torch.testing.assert_close(one.upper[open_], other.upper[open_])
+        skipped += len(one.pair) - len(other.pair)
+    assert (skipped > 0) == (len(widths) > 2)
+
+
+@pytest.mark.parametrize("widths", [(8,), (8, 8), (8, 9, 7)])
+def test_rows_of_a_table_are_the_rows_written_out(widths: tuple[int, ...]) -> None:
+    net, shape, pairs = deep(widths, False)
+    bounds = all_layers(net, shape, pairs)
+    table = (torch.randn(7, 3).double(), torch.randn(7).double())
+    index = torch.tensor([4, 4, 0, 17, 9])
+    rows = torch.randint(7, (5, 4))
+    own = pairs.take(index)
+    known = planes_of_rows(net, bounds, shape, (index, own, rows), table)
+    written = output_planes(net, bounds, shape, (index, own), (table[0][rows], table[1][rows]))
+    for one, other in zip(known, written, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("widths", [(8, 8), (8, 9, 7)])
+def test_no_pairs_have_no_bounds(widths: tuple[int, ...]) -> None:
+    net, shape, _ = deep(widths, False)
+    none = torch.zeros(0, dtype=torch.long)
+    bounds = all_layers(net, shape, Pairs(none, none))
+    assert [tuple(layer.lower.shape) for layer in bounds] == [(0, width) for width in (*widths, 3)]
+    value, slope = planes_of_rows(
+        net,
+        bounds,
+        shape,
+        (none, Pairs(none, none), none[:, None]),
+        (torch.ones(1, 3).double(), torch.ones(1).double()),
+    )
+    assert (tuple(value.shape), tuple(slope.shape)) == ((0, 1), (0, 1, 2))

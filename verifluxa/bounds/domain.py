@@ -128,12 +128,12 @@ def spread(rows: Tensor, domain: Tensor, geometry: Geometry) -> tuple[Tensor, Te
     Returns:
         up, down: shape (B, r), nonnegative where the domain is not empty.
     """
-    half = geometry.half[domain][:, :, None]
-    plain = (rows.abs() @ half)[..., 0]
+    half = geometry.half[domain]
+    plain = (rows.abs() * half[:, None]).sum(-1)
     if not len(geometry.directions):
         return plain, plain
     beta = rows @ geometry.ridge[domain].transpose(1, 2)
-    rest = ((rows - beta @ geometry.directions).abs() @ half)[..., 0]
+    rest = ((rows - beta @ geometry.directions).abs() * half[:, None]).sum(-1)
     rest = rest + (beta.abs() @ geometry.strip_half[domain][:, :, None])[..., 0]
     shift = (beta @ geometry.strip_shift[domain][:, :, None])[..., 0]
     return torch.minimum(plain, rest + shift), torch.minimum(plain, rest - shift)

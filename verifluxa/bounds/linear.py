@@ -17,7 +17,9 @@ from torch import Tensor
 from verifluxa.bounds.backward import Chosen, Stage, both_planes, descend, stage_of
 from verifluxa.bounds.chain import Chain
 from verifluxa.bounds.domain import Geometry, spread, spread_shared
-from verifluxa.bounds.functions import FUNCTIONS, Parameters, Relaxation, relax
+from verifluxa.bounds.forward import clearly, pays, ranges
+from verifluxa.bounds.functions import FUNCTIONS, Parameters, Relaxation, relax, span_of
+from verifluxa.bounds.memory import rows_that_fit
 from verifluxa.bounds.special import PairRelaxation, Special
 
 
@@ -59,7 +61,7 @@ class NetLayer:
 
     def span(self, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
         """Least and largest value of the function on [lower, upper]."""
-        row = self.special.span if self.special else self.function and FUNCTIONS[self.function].span
+        row = self.special.span if self.special else self.function and span_of(self.function, self.parameters)
         if not row:
             return self.apply(lower), self.apply(upper)
         low, high = row(lower, upper)
@@ -210,12 +212,37 @@ def next_layer(net: Net, below: list[LayerBounds], geometry: Geometry, pairs: Pa
     lower, upper = middle - reach, middle + reach
     if method == "interval" or layer.function is None:
         return _finished(layer, (lower, upper, radius), _none(lower), None)
+    lower, upper = _decided_forward(net, below, geometry, pairs, (lower, upper, radius))
     pair, neuron = layer.undecided(lower, upper).nonzero(as_tuple=True)
     planes = neuron_planes(net, below, geometry, pairs, (pair, neuron, radius))
     domain = pairs.domain[pair]
     up, down = (p.value + spread(p.slope[:, None], domain, geometry)[0][:, 0] for p in planes)
     lower, upper = narrowed((lower, upper), (pair, neuron), (down, up))
     return _finished(layer, (lower, upper, radius), (pair, neuron), planes)
+
+
+def _decided_forward(
+    net: Net, below: list[LayerBounds], geometry: Geometry, pairs: Pairs, bounds: tuple[Tensor, Tensor, Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Narrows the ends of neurons of the last hidden layer that planes carried forward decide.
+
+    Only there: a layer above takes intervals of all neurons from here, and those of the backward pass are narrower.
+    """
+    lower, upper, radius = bounds
+    layer = net.layers[len(below)]
+    if len(below) + 2 != len(net.layers) or layer.function != "relu":
+        return lower, upper
+    stages = _stages(net, below, geometry, pairs)
+    open_ = layer.undecided(lower, upper)
+    if any(stage.partners for stage in stages) or not pays(
+        stages, layer.weight, float(open_.sum()) / max(1, len(open_))
+    ):
+        return lower, upper
+    offset = layer.offset_of(pairs.input)
+    low, high = ranges(stages, layer.weight, layer.magnitude, geometry.half[pairs.domain])
+    low, high = low + (offset - radius), high + (offset + radius)
+    known = open_ & clearly((low, high))
+    return torch.where(known, torch.maximum(low, lower), lower), torch.where(known, torch.minimum(high, upper), upper)
 
 
 def narrowed(
@@ -292,7 +319,7 @@ def backward(
 
 def _dot(rows: Tensor, vector: Tensor) -> Tensor:
     """(C, r, n) with (C, n): (C, r)."""
-    return (rows @ vector[:, :, None])[..., 0]
+    return (rows * vector[:, None]).sum(-1)
 
 
 def _product(rows: Tensor, offset: Tensor) -> Tensor:
@@ -321,6 +348,38 @@ def output_planes(
     if len(bounds) == 1:
         return constants + _dot(weight, geometry.center[pairs.domain]), weight
     return backward(net, bounds[:-1], geometry, of, (weight, constants))
+
+
+def planes_of_rows(
+    net: Net,
+    bounds: list[LayerBounds],
+    geometry: Geometry,
+    of: tuple[Tensor, Pairs, Tensor],
+    table: tuple[Tensor, Tensor],
+) -> tuple[Tensor, Tensor]:
+    """As `output_planes`, for rows that are named by their place in a table: the table is multiplied out once.
+
+    Args:
+        bounds: of all layers, the output layer's last.
+        of: index (C,) of each claim into the pairs of `bounds`, the claims' own pairs, and their rows (C, r).
+        table: coefficients (R, outputs) and constants (R,).
+    """
+    index, pairs, rows = of
+    coefficients, constants = table
+    layer, last = net.layers[-1], bounds[-1]
+    moved = layer.offset_of(pairs.input) @ coefficients.T + last.radius[index] @ coefficients.abs().T
+    value = constants[rows] + moved.gather(1, rows)
+    weight = (coefficients @ layer.weight)[rows]
+    if len(bounds) == 1:
+        return value + _dot(weight, geometry.center[pairs.domain]), weight
+    return backward(net, bounds[:-1], geometry, (index, pairs), (weight, value))
+
+
+def pairs_at_once(net: Net, device: str) -> int:
+    """How many pairs make a good batch: on a CPU the planes of a layer's neurons then stay near the caches."""
+    widest = max(layer.weight.shape[0] for layer in net.layers)
+    numbers = widest * (net.layers[0].weight.shape[1] + 1)
+    return max(8, 8 * rows_that_fit(numbers, device))
 
 
 def all_layers(net: Net, geometry: Geometry, pairs: Pairs, method: str = "crown") -> list[LayerBounds]:
