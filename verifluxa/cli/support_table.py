@@ -62,8 +62,8 @@ LAYER_OPERATIONS: dict[str, tuple[str, ...]] = {
 }
 """The operations that a layer lifts to, besides its activation; a test compares with what is lifted."""
 
-NOT_LIFTED = ("RNNCell", "LSTMCell", "GRUCell", "WeightNorm")
-"""Layers of Flux that are refused by name, beside every layer that is not Flux's own."""
+NOT_LIFTED = ("RNNCell", "LSTMCell", "GRUCell", "WeightNorm", "Upsample(:bilinear)", "Upsample(:trilinear)", "rrelu")
+"""Layers and activations of Flux that are refused by name, beside every layer that is not Flux's own."""
 
 
 @dataclass(frozen=True)
