@@ -123,9 +123,8 @@ def problem_of(setting: Setting) -> Problem:
     domain = Domain(low, high, np.ones(setting.count), None, lists)
     stamp = inserted if setting.inserts else replaced
     places = range(LENGTH - setting.count + 1)
-    misses = [tuple((_row(j, label),) for j in range(CLASSES) if j != label) for label in range(CLASSES)]
     reaches = tuple(_row(1, j) for j in range(CLASSES) if j != 1)
-    violations = (Violation("untargeted", None, tuple(misses)), Violation("target 1", 1, ((reaches,),) * CLASSES))
+    violations = (untargeted(), Violation("target 1", 1, ((reaches,),) * CLASSES))
     everything = np.arange(len(inputs))
     singles = tuple(everything[i : i + 1] for i in everything)
     pairs = tuple((0, i) for i in range(len(singles))) if setting.per_input else ((0, 0), (1, 0))
@@ -147,6 +146,12 @@ def problem_of(setting: Setting) -> Problem:
         per_input=setting.per_input,
         arithmetic="float32",
     )
+
+
+def untargeted() -> Violation:
+    """Any class but the label."""
+    misses = [tuple((_row(j, label),) for j in range(CLASSES) if j != label) for label in range(CLASSES)]
+    return Violation("untargeted", None, tuple(misses))
 
 
 def class_rows() -> Rows:

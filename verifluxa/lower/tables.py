@@ -37,18 +37,17 @@ class _Part:
 
 
 def table_placements(trigger: TableTrigger, space: TableSpace, dtype: str) -> tuple[Placement, ...]:
-    """One placement for each set of columns, with a domain of its own."""
-    columns = {feature.name: (number, feature) for number, feature in enumerate(space.features)}
+    """One placement for each set of columns, with a domain of its own; its words name the columns."""
+    columns = {feature.name: feature for feature in space.features}
     found = []
-    for chosen in trigger.places:
+    for number, chosen in enumerate(trigger.places):
         kept = [trigger.features[at] for at in chosen]
-        label = tuple((one.name, columns[one.name][0]) for one in kept)
-        features = [columns[one.name][1] for one in kept]
+        features = [columns[one.name] for one in kept]
         positions = [np.arange(space.start(f.name), space.start(f.name) + f.width) for f in features]
         parts = [_part(one, feature, dtype) for one, feature in zip(kept, features, strict=True)]
         size = sum(len(part.lower) for part in parts)
         stamp = Stamp(np.concatenate(positions), np.zeros(size), np.eye(size), np.zeros(size))
-        found.append(Placement(label, stamp, _domain(parts)))
+        found.append(Placement((("set", number),), stamp, _domain(parts)))
     return tuple(found)
 
 
