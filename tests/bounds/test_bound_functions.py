@@ -20,6 +20,8 @@ CASES: list[tuple[str, Parameters]] = [
     ("leakyrelu", (0.01,)),
     ("leakyrelu", (0.3,)),
     ("leakyrelu", (0.0,)),
+    ("trelu", (1.0,)),
+    ("trelu", (0.0,)),
     ("clip", (-1.0, 1.0)),
     ("clip", (0.0, 6.0)),
     ("clip", (2.0, 2.0)),
@@ -173,15 +175,19 @@ ROWS: list[tuple[Op, tuple[str, Parameters] | None]] = [
     (Activation("leakyrelu"), ("leakyrelu", (0.01,))),
     (Activation("leakyrelu", 0.25), ("leakyrelu", (0.25,))),
     (Activation("leakyrelu", 0.0), ("leakyrelu", (0.0,))),
-    (Activation("leakyrelu", 1.0), None),
-    (Activation("leakyrelu", 2.0), None),
-    (Activation("leakyrelu", -0.1), None),
+    (Activation("leakyrelu", 1.0), ("two slopes", (1.0,))),
+    (Activation("leakyrelu", 2.0), ("two slopes", (2.0,))),
+    (Activation("leakyrelu", -0.1), ("two slopes", (-0.1,))),
     (Activation("hardtanh"), ("clip", (-1.0, 1.0))),
     (Activation("relu6"), ("clip", (0.0, 6.0))),
     (Activation("sigmoid"), ("sigmoid", ())),
     (Activation("tanh"), ("tanh", ())),
-    (Activation("trelu"), None),
-    (Activation("elu", 0.5), None),
+    (Activation("trelu"), ("trelu", (1.0,))),
+    (Activation("trelu", -0.5), None),
+    (Activation("elu"), ("elu", ())),
+    (Activation("elu", 0.5), ("elu", (0.5,))),
+    (Activation("celu", -0.5), None),
+    (Activation("softshrink", 0.25), ("softshrink", (0.25,))),
     (Clip(0.0, 255.0), ("clip", (0.0, 255.0))),
     (Clip(-math.inf, 0.5), ("clip", (-math.inf, 0.5))),
     (Clip(0.0, 0.1), None),
@@ -192,7 +198,7 @@ ROWS: list[tuple[Op, tuple[str, Parameters] | None]] = [
 
 @pytest.mark.parametrize(("op", "row"), ROWS, ids=[repr(op)[:60] for op, _ in ROWS])
 def test_which_operations_have_a_row(op: Op, row: tuple[str, Parameters] | None) -> None:
-    """Not a leaky slope that is no max(z, slope z), and not a clip at an end that float32 rounds."""
+    """Not a clip at an end that float32 rounds, and not what grows without end or falls by a jump."""
     assert function_of(op) == row
 
 

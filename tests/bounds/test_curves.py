@@ -31,7 +31,8 @@ def check(curve: Curve, lower: float, upper: float) -> None:
     """Where a deployed value can lie, the curve is between its lines and within its span."""
     low, high = (torch.tensor([end], dtype=torch.float64) for end in (lower, upper))
     share = torch.cat([torch.linspace(0, 1, 101).double(), torch.logspace(-12, 0, 40).double()])
-    z = torch.cat([low + share * (high - low), low, high, torch.tensor([curve.floor], dtype=torch.float64).nan_to_num()])
+    floor = torch.tensor([curve.floor], dtype=torch.float64).nan_to_num()
+    z = torch.cat([low + share * (high - low), low, high, floor])
     z = z.clamp(lower, upper).clamp(min=curve.floor)
     value = curve.value(z)
     lower_slope, below, upper_slope, above = (part[0] for part in curve.relax(low, high))

@@ -16,7 +16,6 @@ from verifluxa.graph.ops import Embedding, Input
 
 NAMES = list(index("layers"))
 NOT_PROVABLE = {
-    "dense_trelu": "trelu jumps at its threshold",
     "parallel_two_inputs": "a trigger is in one input, this network reads two",
     "bilinear": "a trigger is in one input, this network reads two",
 }

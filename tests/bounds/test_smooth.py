@@ -3,21 +3,34 @@
 import pytest
 import torch
 
-from verifluxa.bounds.functions import FUNCTIONS
+from verifluxa.bounds.functions import FUNCTIONS, Parameters
 from verifluxa.bounds.rounding import FUNCTION_ERROR
-from verifluxa.bounds.smooth import SMOOTH, Smooth
-from verifluxa.graph.activations import ACTIVATIONS
+from verifluxa.bounds.smooth import SMOOTH, Smooth, with_parameter
 
-ROWS = list(SMOOTH.values())
-NAMES = [row.name for row in ROWS]
+OTHERS = [
+    *(("elu", p) for p in (0.3, 1.7, -0.5)),
+    *(("celu", p) for p in (0.4, 2.5)),
+    *(("softshrink", p) for p in (0.0, 1.25)),
+    *(("two slopes", p) for p in (1.0, 1.5, -0.25, -2.0)),
+]
+"""Functions with another parameter than the usual one."""
+CASES: list[tuple[str, Parameters]] = [*((name, ()) for name in SMOOTH), *((name, (p,)) for name, p in OTHERS)]
+NAMES = [" ".join([name, *map(str, parameters)]) for name, parameters in CASES]
+
+
+def row_of(key: str, parameters: Parameters) -> Smooth:
+    row = with_parameter(key, *parameters)
+    assert row is not None
+    return row
 
 
 def away_from_kinks(row: Smooth, z: torch.Tensor) -> torch.Tensor:
     return torch.stack([(z - kink).abs() > 2e-3 for kink in row.kinks] or [torch.ones_like(z) > 0]).all(0)
 
 
-@pytest.mark.parametrize("row", ROWS, ids=NAMES)
-def test_derivatives_stay_below_their_bounds(row: Smooth) -> None:
+@pytest.mark.parametrize(("key", "parameters"), CASES, ids=NAMES)
+def test_derivatives_stay_below_their_bounds(key: str, parameters: Parameters) -> None:
+    row = row_of(key, parameters)
     z = torch.linspace(-30, 30, 600_001, dtype=torch.float64)
     step = 1e-3
     before, at, after = row.value(z - step), row.value(z), row.value(z + step)
@@ -39,13 +52,14 @@ def intervals() -> tuple[torch.Tensor, torch.Tensor]:
     return torch.cat([lower, special[:, 0]]), torch.cat([upper, special[:, 1]])
 
 
-@pytest.mark.parametrize("row", ROWS, ids=NAMES)
-def test_lines_and_ranges_hold_on_dense_points(row: Smooth) -> None:
+@pytest.mark.parametrize(("key", "parameters"), CASES, ids=NAMES)
+def test_lines_and_ranges_hold_on_dense_points(key: str, parameters: Parameters) -> None:
+    row = row_of(key, parameters)
     lower, upper = intervals()
-    relaxed = FUNCTIONS[row.name].relax(lower, upper, ())
-    span = FUNCTIONS[row.name].span
+    relaxed = FUNCTIONS[key].relax(lower, upper, parameters)
+    span = FUNCTIONS[key].span
     assert span is not None
-    low, high = span(lower, upper)
+    low, high = span(lower, upper, parameters)
     for share in torch.linspace(0, 1, 457, dtype=torch.float64):
         z = torch.minimum(lower + (upper - lower) * share, upper)
         value = row.value(z)
@@ -55,30 +69,30 @@ def test_lines_and_ranges_hold_on_dense_points(row: Smooth) -> None:
         assert (value <= high).all()
 
 
-@pytest.mark.parametrize("row", ROWS, ids=NAMES)
-def test_lines_are_close_on_narrow_intervals(row: Smooth) -> None:
+@pytest.mark.parametrize(("key", "parameters"), CASES, ids=NAMES)
+def test_lines_are_close_on_narrow_intervals(key: str, parameters: Parameters) -> None:
     middle = torch.linspace(-4, 4, 81, dtype=torch.float64) + 0.013
     lower, upper = middle - 0.005, middle + 0.005
-    relaxed = FUNCTIONS[row.name].relax(lower, upper, ())
+    relaxed = FUNCTIONS[key].relax(lower, upper, parameters)
     gap = (relaxed.upper_slope - relaxed.lower_slope) * middle + relaxed.upper_intercept - relaxed.lower_intercept
     assert float(gap.max()) < 0.01
 
 
-@pytest.mark.parametrize("row", ROWS, ids=NAMES)
-def test_what_is_no_number_never_becomes_a_bound(row: Smooth) -> None:
+@pytest.mark.parametrize(("key", "parameters"), CASES, ids=NAMES)
+def test_what_is_no_number_never_becomes_a_bound(key: str, parameters: Parameters) -> None:
     nan, inf = float("nan"), float("inf")
     lower = torch.tensor([nan, -1.0, -inf, -inf, 0.0], dtype=torch.float64)
     upper = torch.tensor([1.0, nan, 1.0, inf, inf], dtype=torch.float64)
-    relaxed = FUNCTIONS[row.name].relax(lower, upper, ())
+    relaxed = FUNCTIONS[key].relax(lower, upper, parameters)
     assert torch.isnan(relaxed.upper_slope * lower + relaxed.upper_intercept).all()
     assert torch.isnan(relaxed.lower_slope * lower + relaxed.lower_intercept).all()
 
 
-@pytest.mark.parametrize("row", ROWS, ids=NAMES)
-def test_the_float32_error_covers_torch(row: Smooth) -> None:
+@pytest.mark.parametrize(("key", "parameters"), CASES, ids=NAMES)
+def test_the_float32_error_covers_torch(key: str, parameters: Parameters) -> None:
+    row = row_of(key, parameters)
     z = torch.linspace(-20, 20, 400_001, dtype=torch.float32)
-    function = ACTIVATIONS[row.name]
-    single = function.apply(z, function.parameter or 0.0).double()
+    single = row.value(z).double()
     exact = row.value(z.double())
-    allowed = FUNCTION_ERROR[row.name] * exact.abs().clamp(min=1)
+    allowed = FUNCTION_ERROR[key] * exact.abs().clamp(min=1)
     assert ((single - exact).abs() <= allowed / 2).all()

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from verifluxa.bounds.functions import FUNCTIONS, function_error, function_of
+from verifluxa.bounds.functions import FUNCTIONS, Function, Parameters, function_error, function_of
 from verifluxa.bounds.joint_values import VALUES, Ball, joint_width
 from verifluxa.bounds.linear_map import LinearMap, concat_places, linear_map, pool_windows
 from verifluxa.bounds.rounding import SAFETY, Rounding
@@ -160,9 +160,20 @@ def _function(row: tuple[str, tuple[float, ...]], value: Floats, radius: Floats,
     name, parameters = row
     function = FUNCTIONS[name]
     result = function.value(torch.from_numpy(value), parameters).numpy()
-    moved = SAFETY * function.lipschitz(parameters) * radius
+    steepness = function.lipschitz(parameters)
+    moved = SAFETY * steepness * radius if steepness < np.inf else _jump(function, parameters, (value, radius))
     error = function_error(name, rounding.arithmetic) * np.maximum(1.0, np.abs(result) + moved) + rounding.tiny(1)
     return result, moved + error
+
+
+def _jump(function: Function, parameters: Parameters, at: Ball) -> Floats:
+    """How far a nondecreasing function moves within a radius, jumps included."""
+    value, radius = at
+    ends = (
+        function.value(torch.from_numpy(end), parameters).numpy() for end in (value - radius, value, value + radius)
+    )
+    low, middle, high = ends
+    return np.asarray(SAFETY * np.maximum(high - middle, middle - low))
 
 
 def _maxpool(op: MaxPool, shapes: list[Shape], operands: list[Ball], rounding: Rounding) -> Ball:

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from verifluxa.bounds.jump import jump_lines, jump_value
 from verifluxa.bounds.rounding import FUNCTION_ERROR
-from verifluxa.bounds.smooth import SMOOTH, Smooth, lines, value_range
+from verifluxa.bounds.smooth import SMOOTH, Smooth, lines, value_range, with_parameter
 from verifluxa.graph.activations import ACTIVATIONS
 from verifluxa.graph.ops import Activation, Clip, Op
 
@@ -42,33 +43,46 @@ class Relaxation(NamedTuple):
 class Function:
     """One row: `value(z, parameters)`, `lipschitz(parameters)`, `relax(l, u, parameters)`.
 
-    `span(l, u)` gives the least and largest value on an interval; None: nondecreasing, the values at the ends.
+    `span(l, u, parameters)` gives the least and largest value on an interval; None: nondecreasing, the values at the
+    ends. A Lipschitz constant that is infinite says that the function jumps; it is nondecreasing then.
     """
 
     value: Callable[[Tensor, Parameters], Tensor]
     lipschitz: Callable[[Parameters], float]
     relax: Callable[[Tensor, Tensor, Parameters], Relaxation]
-    span: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
+    span: Callable[[Tensor, Tensor, Parameters], tuple[Tensor, Tensor]] | None = None
 
 
 def function_of(op: Op) -> tuple[str, Parameters] | None:
     """The row and parameters of an elementwise operation, or None where it has no bounds.
 
-    A clip at an end that float32 rounds is not exact, and a leaky slope outside [0, 1) makes another function
-    of it than max(z, slope z): neither has bounds here.
+    A clip at an end that float32 rounds is not exact, and has no bounds here; nor has trelu below 0.
     """
     if isinstance(op, Clip):
         return ("clip", (op.low, op.high)) if all(float(np.float32(end)) == end for end in (op.low, op.high)) else None
-    if not isinstance(op, Activation):
-        return None
+    return _activation(op) if isinstance(op, Activation) else None
+
+
+def _activation(op: Activation) -> tuple[str, Parameters] | None:
     if op.function in CLIPS:
         return "clip", CLIPS[op.function]
-    if op.function in SMOOTH and op.parameter not in (None, ACTIVATIONS[op.function].parameter):
-        return None
-    if op.function == "leakyrelu":
-        slope = 0.01 if op.parameter is None else op.parameter
-        return (op.function, (slope,)) if 0 <= slope < 1 else None
+    usual = ACTIVATIONS[op.function].parameter
+    parameter = usual if op.parameter is None else op.parameter
+    if op.function == "leakyrelu" and parameter is not None:
+        # Only with these slopes it is max(z, slope z), and rises.
+        return ("leakyrelu" if 0 <= parameter < 1 else "two slopes"), (parameter,)
+    if op.function == "trelu" and parameter is not None:
+        return ("trelu", (parameter,)) if parameter >= 0 else None
+    if parameter != usual and parameter is not None:
+        known = op.function in SMOOTH and with_parameter(op.function, parameter) is not None
+        return (op.function, (parameter,)) if known else None
     return (op.function, ()) if op.function in FUNCTIONS else None
+
+
+def span_of(name: str, parameters: Parameters) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None:
+    """Least and largest value on intervals, or None for a nondecreasing function: the values at the ends."""
+    span = FUNCTIONS[name].span
+    return None if span is None else lambda lower, upper: span(lower, upper, parameters)
 
 
 def function_error(name: str, arithmetic: str) -> float:
@@ -118,14 +132,17 @@ def _leakyrelu(lower: Tensor, upper: Tensor, parameters: Parameters) -> Relaxati
 
 
 def _clip_above(lower: Tensor, upper: Tensor, low: float, high: float) -> tuple[Tensor, Tensor]:
-    """The line above clip(z, low, high): through (min(u, high), itself), from (l, low) when l < low."""
+    """The line above clip(z, low, high): through (min(u, high), itself), from (l, low) when l < low.
+
+    Where u > high any flatter line through (high, high) lies above too; the flat one is lower at the middle of
+    [l, u] when that is beyond high.
+    """
     top = upper.clamp(max=high)
     zero, one = torch.zeros_like(lower), torch.ones_like(lower)
     chord = (top - low) / (top - lower)
     share = (high - lower) / (upper - lower)
     capped = (0.5 + RAMP * (share - 0.5)).clamp(0.0, 1.0)
-    rising = torch.where(upper <= high, one, capped)
-    slope = torch.where(lower < low, chord, rising)
+    slope = torch.where(lower < low, chord, one) * torch.where(upper <= high, one, capped)
     slope = torch.where(upper <= low, zero, torch.where(lower >= high, zero, slope))
     at = torch.where(upper <= low, torch.full_like(lower, low), top)
     value = at.clamp(low, high)
@@ -144,8 +161,11 @@ def _tangent_above(
 ) -> tuple[Tensor, Tensor]:
     """A line above an S-shaped function (convex left of 0, concave right of it) on [l, u].
 
-    Chord where it lies above (its slope is at most f'(u)), else the tangent at the smallest point found by
-    bisection whose line is still above f(l); right of 0 every tangent lies above (Zhang et al. 2018, table 2).
+    Chord where it lies above (its slope is at most f'(u)), else a tangent at a point p >= 0: right of 0 each lies
+    above, left of 0 those whose line is still above f(l), which are those from some point on, found by bisection
+    (Zhang et al. 2018, table 2). The area under the line grows with its value at the middle m, which as a function
+    of p falls up to m and rises behind it (its derivative is f''(p) (m - p)): the best p is m, or the first
+    allowed point behind it.
     """
     chord = (f(upper) - f(lower)) / (upper - lower)
     narrow = upper - lower < 1e-6
@@ -156,7 +176,7 @@ def _tangent_above(
         middle = (near + far) / 2
         good = f(middle) + df(middle) * (lower - middle) >= f(lower)
         far, near = torch.where(good, middle, far), torch.where(good, near, middle)
-    point = torch.where(lower >= 0, (lower + upper) / 2, far)
+    point = torch.maximum(far, (lower + upper) / 2)
     by_chord = (upper <= 0) | ((lower < 0) & (chord <= df(upper)))
     slope = torch.where(by_chord, chord, df(point))
     at = torch.where(by_chord, lower, point)
@@ -188,12 +208,17 @@ def _sigmoid_slope(z: Tensor) -> Tensor:
     return torch.sigmoid(z) * torch.sigmoid(-z)
 
 
-def _sampled(row: Smooth) -> Function:
+def _sampled(name: str) -> Function:
+    def row(parameters: Parameters) -> Smooth:
+        found = with_parameter(name, *parameters)
+        assert found is not None
+        return found
+
     return Function(
-        lambda z, _: row.value(z),
-        lambda _: row.steepness,
-        lambda lower, upper, _: Relaxation(*lines(row, lower, upper)),
-        lambda lower, upper: value_range(row, lower, upper),
+        lambda z, p: row(p).value(z),
+        lambda p: row(p).steepness,
+        lambda lower, upper, p: Relaxation(*lines(row(p), lower, upper)),
+        lambda lower, upper, p: value_range(row(p), lower, upper),
     )
 
 
@@ -205,4 +230,5 @@ FUNCTIONS: dict[str, Function] = {
     "tanh": Function(lambda z, _: torch.tanh(z), lambda _: 1.0, _smooth(torch.tanh, _tanh_slope, 0.0)),
 }
 FUNCTIONS |= {"tanh_fast": FUNCTIONS["tanh"], "sigmoid_fast": FUNCTIONS["sigmoid"]}
-FUNCTIONS |= {name: _sampled(row) for name, row in SMOOTH.items()}
+FUNCTIONS |= {name: _sampled(name) for name in (*SMOOTH, "two slopes")}
+FUNCTIONS["trelu"] = Function(jump_value, lambda _: torch.inf, lambda *on: Relaxation(*jump_lines(*on)))

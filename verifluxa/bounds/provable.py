@@ -13,9 +13,7 @@ WALKED = frozenset({"input", "clip", "activation", *CONSTANTS})
 NOT_PROVABLE: dict[str, str] = {}
 """Operations that lift and run, and in a proof give unknown(unsupported)."""
 
-NOT_PROVABLE_FUNCTIONS: dict[str, str] = {
-    "trelu": "it jumps at its threshold, so no error of its argument is small enough",
-}
+NOT_PROVABLE_FUNCTIONS: dict[str, str] = {}
 """Activations that lift and run, and in a proof give unknown(unsupported)."""
 
 

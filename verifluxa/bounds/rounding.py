@@ -158,6 +158,8 @@ follows: the root, epsilon, the division or a product with the reciprocal."""
 FUNCTION_ERROR: dict[str, float] = {
     "relu": 0.0,
     "leakyrelu": 2.0**-23,
+    "two slopes": 2.0**-23,
+    "trelu": 0.0,
     "clip": 0.0,
     "hardtanh": 0.0,
     "relu6": 0.0,

@@ -8,6 +8,7 @@ Two slopes are tried for each line, the chord's and the one at the middle; the b
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -29,11 +30,13 @@ class Smooth:
     curvature: float
     steepness: float
     kinks: tuple[float, ...] = ()
+    parameter: float | None = None
 
     def value(self, z: Tensor) -> Tensor:
-        """f(z), with the default parameter."""
+        """f(z); without a parameter with the default one."""
         row = ACTIVATIONS[self.name]
-        return row.apply(z, row.parameter or 0.0)
+        usual = row.parameter or 0.0
+        return row.apply(z, usual if self.parameter is None else self.parameter)
 
 
 SMOOTH: dict[str, Smooth] = {
@@ -60,6 +63,38 @@ SMOOTH: dict[str, Smooth] = {
 }
 """Bounds of the derivatives: analytic where a closed form is short, else the maxima on a dense grid with room
 above (a test samples them); all tend to 0 or to a constant slope at both ends."""
+
+
+def _elu(p: float) -> Smooth:
+    """`p (e^z - 1)` left of 0: a kink unless p is 1."""
+    return Smooth("elu", abs(p), max(1.0, abs(p)), (0.0,), p)
+
+
+def _celu(p: float) -> Smooth | None:
+    """`p (e^(z / p) - 1)` left of 0; with a negative p it grows without end."""
+    return Smooth("celu", 1 / p, 1.0, (0.0,), p) if p > 0 else None
+
+
+def _softshrink(p: float) -> Smooth | None:
+    return Smooth("softshrink", 0.0, 1.0, (-p, p), p) if p >= 0 else None
+
+
+def _two_slopes(p: float) -> Smooth:
+    """A leaky relu with any slope left of 0."""
+    return Smooth("leakyrelu", 0.0, max(1.0, abs(p)), (0.0,), p)
+
+
+PARAMETRISED: dict[str, Callable[[float], Smooth | None]] = {
+    "elu": _elu,
+    "celu": _celu,
+    "softshrink": _softshrink,
+    "two slopes": _two_slopes,
+}
+
+
+def with_parameter(name: str, parameter: float | None = None) -> Smooth | None:
+    """A row with its usual parameter or another one; None where it has no bounds."""
+    return SMOOTH.get(name) if parameter is None else PARAMETRISED[name](parameter)
 
 
 @dataclass(frozen=True, eq=False)
