@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds.domain import Domains, geometry
-from verifluxa.bounds.linear import LayerBounds, Pairs, all_layers, evaluate
+from verifluxa.bounds.linear import LayerBounds, Pairs, all_layers, evaluate, pairs_at_once
 from verifluxa.bounds.memory import in_chunks, rows_that_fit
 from verifluxa.evidence import OPEN, Dropped
 from verifluxa.question import Question
@@ -102,7 +102,6 @@ def _distinct(per_question: list[Claims], alternatives: int) -> tuple[Tensor, Cl
 
 def _decide(scene: Scene, inputs: Tensor, claims: Claims, method: str) -> Tensor:
     """Fallen rows of distinct claims (sorted by input), in batches of inputs that fit into memory."""
-    across = sum(layer.weight.shape[0] * layer.weight.shape[1] for layer in scene.net.layers)
 
     def some(start: int, end: int) -> Tensor:
         first, last = torch.searchsorted(claims.input, torch.tensor([start, end], device=inputs.device)).tolist()
@@ -110,7 +109,7 @@ def _decide(scene: Scene, inputs: Tensor, claims: Claims, method: str) -> Tensor
         local = Claims(own.input - start, own.alternative, own.position)
         return _decide_some(scene, inputs[start:end], local, method)
 
-    return torch.cat(in_chunks(len(inputs), max(4, 4 * rows_that_fit(across, scene.work.device)), some))
+    return torch.cat(in_chunks(len(inputs), pairs_at_once(scene.net, scene.work.device), some))
 
 
 def _decide_some(scene: Scene, inputs: Tensor, claims: Claims, method: str) -> Tensor:
