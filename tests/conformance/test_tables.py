@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.conformance.cases import NEWEST, ROOT, expected, index
-from verifluxa.bounds.build import JOINT
+from verifluxa.bounds.build import JOINT, build_chain
 from verifluxa.bounds.constants import propagate
 from verifluxa.bounds.functions import FUNCTIONS
 from verifluxa.bounds.functions import function_of as bounded_function
@@ -19,7 +19,16 @@ from verifluxa.bounds.provable import NOT_PROVABLE, NOT_PROVABLE_FUNCTIONS, WALK
 from verifluxa.bounds.rounding import FUNCTION_ERROR, JOINT_TERMS, TERMS
 from verifluxa.certificate.check import network as coverage
 from verifluxa.certificate.check.network import steps_of
-from verifluxa.cli.support_table import COLUMNS, LAYER_OPERATIONS, NOT_LIFTED, activation_rows, layer_rows, markdown
+from verifluxa.cli.support_table import (
+    COLUMNS,
+    LAYER_OPERATIONS,
+    NOT_LIFTED,
+    SupportRow,
+    activation_rows,
+    layer_rows,
+    markdown,
+    operation_rows,
+)
 from verifluxa.errors import CertificateError, UnsupportedError
 from verifluxa.flux.choose import choose
 from verifluxa.flux.files import read_model_file
@@ -34,6 +43,8 @@ from verifluxa.graph.graph import Graph, build, chain
 from verifluxa.graph.ops import OPS
 from verifluxa.graph.run import RUN
 from verifluxa.graph.shapes import SHAPE
+from verifluxa.question import Stamp
+from verifluxa.smt.pieces import PIECES
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "layers.md"
 KINDS = [op.kind for op in OPS]
@@ -111,6 +122,21 @@ def test_an_operation_has_bounds_or_an_entry_that_says_why_not(kind: str) -> Non
     assert (kind in TERMS) == (kind in BUILD)
     assert (kind in JOINT_TERMS) == (kind in VALUES) == (kind in JOINT)
     assert _has_bounds(_graph(kind)) == (kind in BUILD or kind in WALKED)
+
+
+def _is_encoded(graph: Graph) -> bool:
+    """Whether each hidden layer of the reached network has a function that SMT encodes."""
+    size, last = int(np.prod(graph.input_shape)), len(graph.nodes) - 1
+    stamp = Stamp(np.arange(size), np.zeros(size), np.eye(size), np.zeros(size))
+    constants = propagate(graph, np.ones((1, *graph.input_shape)), "float32", last)
+    return all(layer.function in PIECES for layer in build_chain(graph, constants, stamp).layers[:-1])
+
+
+@pytest.mark.parametrize("row", [*operation_rows(), *activation_rows()], ids=lambda row: row.name)
+def test_smt_encodes_what_the_table_says(row: SupportRow) -> None:
+    graph = _graph(row.name) if row.name in SAMPLES else chain((4,), [ops.Activation(row.name), ops.Shift(_array(4))])
+    if _has_bounds(graph):
+        assert _is_encoded(graph) == (row.cells[COLUMNS.index("SMT")] == "yes")
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "input"])

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from verifluxa.bounds.functions import function_of as bounded_function
+from verifluxa.bounds.joint_values import VALUES
 from verifluxa.bounds.provable import NOT_PROVABLE, NOT_PROVABLE_FUNCTIONS, bounds_of, has_bounds
 from verifluxa.bounds.rounding import FUNCTION_ERROR
 from verifluxa.certificate.check.network import rechecked, rechecks
@@ -13,8 +14,10 @@ from verifluxa.flux.layers import TABLE
 from verifluxa.graph.activations import ACTIVATIONS
 from verifluxa.graph.ops import OPS, Activation
 from verifluxa.graph.run import RUN
+from verifluxa.smt.pieces import PIECES
 
-COLUMNS = ("read", "run", "radius", "bounds", "checker")
+COLUMNS = ("read", "run", "radius", "bounds", "SMT", "checker")
+_PROOF = len(COLUMNS) - 2
 
 LAYER_OPERATIONS: dict[str, tuple[str, ...]] = {
     "AdaptiveMaxPool": ("maxpool",),
@@ -100,10 +103,17 @@ def markdown() -> str:
     return "\n".join(_page()) + "\n"
 
 
-def _proof(kind: str) -> tuple[str, str, str]:
-    """Radius, bounds, checker."""
+def _proof(kind: str) -> tuple[str, str, str, str]:
+    """Radius, bounds, SMT, checker."""
     bounds = bounds_of(kind)
-    return bounds, bounds, rechecked(kind)
+    return bounds, bounds, _exact(kind), rechecked(kind)
+
+
+def _exact(kind: str) -> str:
+    """Whether SMT encodes an operation: one that is linear, or a choice between linear ones."""
+    if kind in ("softmax", "logsoftmax"):
+        return "last step"
+    return "no" if kind in VALUES or bounds_of(kind) == "no" else "yes"
 
 
 def _layer(name: str) -> SupportRow:
@@ -111,7 +121,7 @@ def _layer(name: str) -> SupportRow:
     row = TABLE.get(name)
     read = "model, state" if row is None or row.blank is None else "model, state, weights"
     proofs = [_proof(kind) for kind in kinds]
-    cells = [_worst([proof[column] for proof in proofs], kinds) for column in range(3)]
+    cells = [_worst([proof[column] for proof in proofs], kinds) for column in range(_PROOF)]
     return SupportRow(name, (read, "yes", *cells))
 
 
@@ -126,7 +136,8 @@ def _activation(name: str) -> SupportRow:
     row = bounded_function(Activation(name))
     bounds = "yes" if has_bounds(name) else "no"
     radius = "yes" if row is not None and row[0] in FUNCTION_ERROR else "no"
-    return SupportRow(name, ("yes", "yes", radius, bounds, "yes" if rechecks(name) else "no"))
+    exact = "yes" if row is not None and row[0] in PIECES else "no"
+    return SupportRow(name, ("yes", "yes", radius, bounds, exact, "yes" if rechecks(name) else "no"))
 
 
 def _page() -> Iterator[str]:
@@ -138,6 +149,7 @@ def _page() -> Iterator[str]:
     yield "- run: it is computed as Flux does in test mode, compared with Flux's own outputs."
     yield "- radius: how far its floating-point evaluations may be apart is bounded."
     yield "- bounds: properties of networks with it can be certified."
+    yield "- SMT: what bounds leave open can be decided exactly; only what is piecewise linear can."
     yield "- checker: `verifluxa cert check` recomputes its bounds."
     yield ""
     yield "`last step`: at the end of a network. A layer also needs its activation's row."
@@ -148,10 +160,11 @@ def _page() -> Iterator[str]:
         yield "| " + " | ".join((title.lower().removesuffix("s"), *COLUMNS)) + " |"
         yield "|" + "---|" * (len(COLUMNS) + 1)
         yield from ("| " + " | ".join((f"`{row.name}`", *row.cells)) + " |" for row in rows)
-    yield ""
-    yield "## Without bounds, and why"
-    yield ""
-    yield from (f"- `{name}`: {reason}" for name, reason in reasons().items())
+    if reasons():
+        yield ""
+        yield "## Without bounds, and why"
+        yield ""
+        yield from (f"- `{name}`: {reason}" for name, reason in reasons().items())
     yield ""
     yield "## Refused"
     yield ""

@@ -37,9 +37,11 @@ def _supported() -> Iterator[str]:
     yield from _table("activation", support_table.activation_rows())
     yield ""
     yield from _table("operation", support_table.operation_rows())
-    yield ""
-    yield "without bounds, so that a proof is unknown(unsupported):"
-    yield from (f"  {name}: {reason}" for name, reason in support_table.reasons().items())
+    reasons = support_table.reasons()
+    if reasons:
+        yield ""
+        yield "without bounds, so that a proof is unknown(unsupported):"
+        yield from (f"  {name}: {reason}" for name, reason in reasons.items())
     yield from _listed("refused by name", list(support_table.NOT_LIFTED))
     yield from _listed("input spaces", ["image"])
     yield from _listed("triggers", ["patch: replace H px x W px, at any, corners, listed places or ranges"])
