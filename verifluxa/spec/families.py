@@ -91,7 +91,7 @@ def family_words(trigger: OtherTrigger, space: OtherSpace) -> str:
         case TableTrigger():
             names = ", ".join(f"`{feature.name}`" for feature in trigger.features[:12])
             more = f" and {len(trigger.features) - 12} more" if len(trigger.features) > 12 else ""
-            return f"values of any {trigger.count} of the columns {names}{more}"
+            return f"choice of values for any {trigger.count} of the columns {names}{more}"
         case SeriesTrigger():
             values = show(trigger.low) if trigger.low == trigger.high else f"{show(trigger.low)}..{show(trigger.high)}"
             places = _positions(trigger.places, "step")
