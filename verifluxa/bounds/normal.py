@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from verifluxa.bounds.chain import Floats, Layer, Reached, stacked
+from verifluxa.bounds.chain import Floats, Layer, Reached
 from verifluxa.bounds.curves import Curve
 from verifluxa.bounds.joint_values import groups_of, inverse
 from verifluxa.bounds.products import emit_products
@@ -27,22 +27,19 @@ def normalise(walk: Walk) -> Reached:
     """All values of every group that the trigger reaches."""
     op = walk.node.op
     assert isinstance(op, Normalise)
-    size = groups_of(op, walk.node.shape)[1]
-    touched = np.unique(walk.live[walk.node.inputs[0]].index // size)
+    size, source = groups_of(op, walk.node.shape)[1], walk.node.inputs[0]
+    touched = np.unique(walk.live[source].index // size)
     index = (touched[:, None] * size + np.arange(size)).ravel()
-    centred = _centred(walk, walk.forms(walk.node.inputs[0], index), size)
-    moved = len(index)
-    linear = np.arange(2 * moved) < moved
-    states = walk.emit(stacked([centred, centred]), "square", linear=linear, special=Curve("square"))
-    variance = _variance(walk, op, (moved, size, states))
-    rows = stacked([variance, picked(0, moved, states)])
-    linear = np.arange(len(rows.weight)) >= len(touched)
-    states = walk.emit(rows, inverse(op).name, linear=linear, special=inverse(op))
-    quotients, deviations = picked(0, len(touched), states), picked(len(touched), moved, states)
-    states = emit_products(walk, deviations, quotients, np.repeat(np.arange(len(touched)), size))
+    # What is reached of the values is carried, not the differences: those move in the whole group.
+    with walk.keeping(source):
+        states = walk.emit(_centred(walk, walk.forms(source, index), size), "square", special=Curve("square"))
+        walk.emit(_variance(walk, op, (len(index), size, states)), inverse(op).name, special=inverse(op))
+    groups = len(touched)
+    differences = _centred(walk, walk.forms(source, index), size)
+    quotients = picked(0, groups, differences.weight.shape[1])
+    states = emit_products(walk, differences, quotients, np.repeat(np.arange(groups), size))
     terms = JOINT_TERMS["quotient"](op, walk.node.shape)
-    relative, absolute = walk.rounding.coefficient(terms), walk.rounding.tiny(terms)
-    result = rounded(picked(0, moved, states), relative, absolute)
+    result = rounded(picked(0, len(index), states), walk.rounding.coefficient(terms), walk.rounding.tiny(terms))
     walk.sums.append(result)
     return Reached(index, result)
 
@@ -69,11 +66,11 @@ def _centred(walk: Walk, form: Layer, size: int) -> Layer:
 
 
 def _variance(walk: Walk, op: Normalise, sizes: tuple[int, int, int]) -> Layer:
-    """Per group the mean of the squares, which are the state's second part, plus epsilon where it is added there."""
+    """Per group the mean of the squares, which are the state's first part, plus epsilon where it is added there."""
     moved, size, states = sizes
     groups = moved // size
     weight = np.zeros((groups, states))
-    weight[np.repeat(np.arange(groups), size), moved + np.arange(moved)] = 1 / size
+    weight[np.repeat(np.arange(groups), size), np.arange(moved)] = 1 / size
     epsilon = 0.0 if op.by_deviation else op.epsilon
     terms = JOINT_TERMS["normalise"](op, walk.node.shape)
     scale, tiny = walk.rounding.coefficient(terms), walk.rounding.tiny(terms)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -63,6 +64,13 @@ class Walk:
         mask = np.zeros(self.constants.values[source].shape[1], dtype=bool)
         mask[self.live[source].index] = True
         return mask
+
+    @contextmanager
+    def keeping(self, source: int) -> Iterator[None]:
+        """Carries a node that the present one reads past the layers that are put down meanwhile."""
+        last, self.last_use[source] = self.last_use[source], max(self.last_use[source], self.number + 1)
+        yield
+        self.last_use[source] = last
 
     def emit(
         self,
