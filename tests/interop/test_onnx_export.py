@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.conformance.cases import NEWEST, ROOT, Case, distance, expected, files, index
 from verifluxa.errors import ModelError
 from verifluxa.flux.load import lift
-from verifluxa.graph.graph import Graph
-from verifluxa.interop.onnx_export import onnx_bytes
+from verifluxa.graph.activations import ACTIVATIONS
+from verifluxa.graph.graph import Graph, chain
+from verifluxa.graph.ops import OPS, Activation
+from verifluxa.interop.onnx_export import _EXPORT, _FUNCTIONS, onnx_bytes
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="no onnxruntime")
 
@@ -51,7 +54,7 @@ LIFTED = [case for case in _cases() if _lifted(case) is not None]
 
 
 def test_most_fixtures_lift() -> None:
-    assert len(LIFTED) >= 131
+    assert len(LIFTED) >= 143
 
 
 @pytest.mark.parametrize("case", LIFTED, ids=str)
@@ -62,6 +65,27 @@ def test_onnxruntime_gives_the_outputs_of_flux(case: Case) -> None:
     result = run_onnx(onnx_bytes(graph), *(array.astype(graph.dtype) for array in inputs))
     _, output, tolerance = expected(case.folder)
     assert distance(result, output) <= max(tolerance, 1e-12)
+
+
+def test_no_operation_and_no_activation_is_refused() -> None:
+    assert set(_EXPORT) == {op.kind for op in OPS} - {"input"}
+    assert set(_FUNCTIONS) == set(ACTIVATIONS)
+
+
+@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_an_activation_with_its_usual_parameter_and_another(name: str, dtype: str) -> None:
+    x = np.linspace(-7, 7, 57, dtype=dtype).reshape(3, 19)
+    usual = ACTIVATIONS[name].parameter
+    for parameter in (None,) if usual is None else (None, 0.3):
+        graph = chain((19,), [Activation(name, parameter)], dtype)
+        try:
+            found = run_onnx(onnx_bytes(graph), x)
+        except onnxruntime.capi.onnxruntime_pybind11_state.NotImplemented:
+            # The runtime has some operators in float32 alone.
+            assert dtype == "float64"
+            continue
+        np.testing.assert_allclose(found, graph.run(x), rtol=1e-5, atol=2e-6)
 
 
 def test_the_same_graph_gives_the_same_bytes() -> None:

@@ -76,6 +76,7 @@ OPERATORS = [
     ("neg", [_node("Neg")], {}, (4,)),
     ("sub_two", [helper.make_node("Relu", ["x"], ["a"]), _node("Sub", "a")], {}, (4,)),
     ("mul_two", [helper.make_node("Relu", ["x"], ["a"]), _node("Mul", "a")], {}, (4,)),
+    ("matmul_two", [helper.make_node("Relu", ["x"], ["a"]), _node("MatMul", "a")], {}, (2, 3, 3)),
     ("sum", [helper.make_node("Relu", ["x"], ["a"]), _node("Sum", "a", "x")], {}, (4,)),
     ("concat", [helper.make_node("Relu", ["x"], ["a"]), _node("Concat", "a", axis=-1)], {}, (4,)),
     (
