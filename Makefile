@@ -25,7 +25,7 @@ demo: $(STAMP)
 	@ls $(DEMO)/badnets/pictures/*.png
 
 test: lint types contracts
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
 soak: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m soak

@@ -1,14 +1,15 @@
 """The same run on every pool: with budgets in boxes the evidence is the same, bit for bit, and it is accepted."""
 
 import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from verifluxa.certificate.check.run import check_certificate
-from verifluxa.cli.formats import Format
-from verifluxa.cli.verify_command import Presentation, execute
-from verifluxa.verify import Request
+from verifluxa.cli.folder import out_folder
+from verifluxa.cli.origin import origin_of
+from verifluxa.dispatch.observe import Progress, Silent
+from verifluxa.verify import Company, Request, carry_out, prepare
 
 DIGITS = Path(__file__).resolve().parents[2] / "examples" / "digits"
 SPEC = """spec 1
@@ -44,13 +45,11 @@ KINDS = {
     "one process, questions whole": 'kind = "in-process"',
     "one process, in pieces": 'kind = "in-process"\nslice_boxes = 2\npieces = 3\nprove_slice = 1',
     "two processes, in pieces": 'kind = "processes"\nworkers = 2\nslice_boxes = 3\nprove_slice = 1',
-    "two processes, questions whole": 'kind = "processes"\nworkers = 2\nprove_slice = 1',
 }
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("pools")
+def prepared(folder: Path) -> Path:
+    """The spec, its files and the strategy, in a folder."""
     for name in ("clean.jld2", "architecture.txt", "mnist_eval.npz"):
         (folder / name).symlink_to(DIGITS / name)
     (folder / "spec.vfx").write_text(SPEC)
@@ -58,18 +57,31 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
-def run(folder: Path, name: str, cluster: str) -> tuple[int, str]:
+def decided(folder: Path, name: str, cluster: str, told=None) -> tuple[str, str]:
+    """The verdict and the digest of the evidence of a run on a cluster; `told` hears of its progress."""
     (folder / f"{name}.toml").write_text(f"schema = 1\n{cluster}\n")
     request = Request(
         str(folder / "spec.vfx"), strategy=str(folder / "boxes.toml"), cluster=str(folder / f"{name}.toml")
     )
-    code = execute(request, Presentation(Format.JSON, folder / name))
+    ready = prepare(request)
+    with out_folder(folder / name, ready.inputs.spec, origin_of(request, ready)) as out:
+        result = carry_out(ready, Company(Told(told) if told else Silent(), out.ledger))
+        out.finish(result)
     evidence = (folder / name / "evidence.jsonl.gz").read_bytes()
-    return code, hashlib.sha256(evidence).hexdigest()
+    return str(result.verdict), hashlib.sha256(evidence).hexdigest()
 
 
-def test_every_pool_gives_the_same_evidence(folder, capsys):
-    answers = {name: run(folder, f"run{number}", kind) for number, (name, kind) in enumerate(KINDS.items())}
+@dataclass(frozen=True)
+class Told:
+    hear: Callable[[Progress], None]
+
+    def update(self, progress: Progress) -> None:
+        self.hear(progress)
+
+
+def test_every_pool_gives_the_same_evidence(tmp_path):
+    folder = prepared(tmp_path)
+    answers = {name: decided(folder, f"run{number}", kind) for number, (name, kind) in enumerate(KINDS.items())}
     assert len(set(answers.values())) == 1, answers
     report = check_certificate(folder / "run1" / "certificate.json", {}, {}, None, None)
     assert (report.accepted, report.unrechecked) == (True, 0)

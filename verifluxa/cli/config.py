@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from verifluxa.dispatch.cluster import LIMITS, TIMES, load_cluster
+from verifluxa.dispatch.cluster import KEYS, load_cluster
 from verifluxa.library import Shelf, resolve
 from verifluxa.strategy.load import parse_strategy
 from verifluxa.verify import Request
@@ -54,7 +54,7 @@ def _cluster(request: Request) -> Iterator[str]:
     cluster = load_cluster(request.cluster)
     path = _short(Path(cluster.path))
     yield f"cluster {cluster.name}"
-    for key in ("kind", "device", *LIMITS, *TIMES):
+    for key in [key for key in KEYS if key not in ("schema", "name")]:
         yield _line(key, getattr(cluster, key), path if key in cluster.given else DEFAULT)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from verifluxa.errors import UsageError
 from verifluxa.library import Shelf, resolve
 from verifluxa.strategy.piecework import Limits
 
-KINDS = ("in-process", "processes")
+KINDS = ("in-process", "processes", "ray")
 DEVICES = ("cpu", "cuda")
 LIMITS = {
     "workers": (0, 1024),
@@ -27,9 +28,12 @@ LIMITS = {
     "tries": (1, 10),
     "slice_boxes": (0, 1_000_000),
     "pieces": (0, 4096),
+    "gpu_workers": (0, 1024),
 }
-TIMES = {"slice_seconds": (0.0, 3600.0)}
-KEYS = ("schema", "name", "kind", "device", *LIMITS, *TIMES)
+AMOUNTS = {"slice_seconds": (0.0, 3600.0), "gpus_each": (0.01, 8.0)}
+RAY_ALONE = ("address", "gpu_workers", "gpus_each")
+KEYS = ("schema", "name", "kind", "device", "address", *LIMITS, *AMOUNTS)
+ADDRESS = re.compile(r"local|auto|[A-Za-z0-9.-]+:[0-9]{1,5}")
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,8 @@ class Cluster:
     Attributes:
         name: of the file, without its ending.
         path: where the file was read.
-        kind: `in-process` or `processes`.
-        workers: how many slices are worked on at the same time.
+        kind: `in-process`, `processes` or `ray`.
+        workers: how many slices are worked on at the same time; with `ray` 0: as many as there is room for.
         threads: numerical threads of each worker process; in-process, 0 leaves them to torch.
         device: `cpu` or `cuda`; in each process the first one.
         attack_slice, prove_slice: placements in one slice.
@@ -48,6 +52,9 @@ class Cluster:
         slice_seconds, slice_boxes: how long one slice may branch on a question before it is cut into pieces; 0:
             until it is decided. With `slice_boxes` alone a run is reproducible.
         pieces: into how many pieces what is open of such a question is cut; 0: twice as many as workers.
+        address: of a Ray cluster: `local`, `auto` or host:port.
+        gpu_workers: Ray workers that compute bounds on a GPU, beside the others.
+        gpus_each: share of a GPU that each of them takes.
         given: the keys that the file states; the others are defaults.
     """
 
@@ -63,6 +70,9 @@ class Cluster:
     slice_boxes: int = 0
     pieces: int = 0
     slice_seconds: float = 0.0
+    address: str = "local"
+    gpu_workers: int = 0
+    gpus_each: float = 1.0
     given: tuple[str, ...] = ()
 
     @property
@@ -100,19 +110,52 @@ def parse_cluster(name: str, text: str, path: str) -> Cluster:
     kind = _one_of(table, "kind", KINDS, path)
     device = _one_of(table, "device", DEVICES, path) if "device" in table else "cpu"
     numbers = {key: _number(table[key], key, path) for key in LIMITS if key in table}
-    seconds = _time(table["slice_seconds"], path) if "slice_seconds" in table else 0.0
+    amounts = {key: _amount(table[key], key, path) for key in AMOUNTS if key in table}
+    for key in RAY_ALONE:
+        if key in table and kind != "ray":
+            raise _refuse(path, f"`{key}` means nothing to a cluster of the kind `{kind}`", 'kind = "ray"')
     if kind == "in-process" and numbers.get("workers", 1) != 1:
         raise _refuse(path, f"`workers` is {numbers['workers']}, but one process is one worker", 'kind = "processes"')
     if kind == "processes":
         numbers["workers"] = numbers.get("workers") or _cores()
         numbers["threads"] = numbers.get("threads") or max(1, _cores() // numbers["workers"])
-    return Cluster(name, path, kind=kind, device=device, slice_seconds=seconds, given=tuple(table), **numbers)
+    return Cluster(
+        name,
+        path,
+        kind=kind,
+        device=device,
+        address=_address(table, path),
+        slice_seconds=amounts.get("slice_seconds", 0.0),
+        gpus_each=amounts.get("gpus_each", 1.0),
+        given=tuple(table),
+        **numbers,
+    )
 
 
-def open_pool(cluster: Cluster, engine: Engine) -> Pool:
-    """The pool that a cluster describes; close it after use."""
+def open_pool(cluster: Cluster, engine: Engine, on_gpu: Engine | None = None) -> Pool:
+    """The pool that a cluster describes; close it after use.
+
+    Args:
+        cluster: which one.
+        engine: what its workers do.
+        on_gpu: what its GPU workers do; None: the same.
+
+    Raises:
+        UsageError: VF4430 to VF4433 when a Ray cluster cannot be used.
+    """
     if cluster.kind == "processes":
         return ProcessPool(engine, cluster.workers, cluster.threads)
+    if cluster.kind == "ray":
+        from verifluxa.dispatch.ray_pool import RayPool, RaySettings
+
+        settings = RaySettings(
+            address=cluster.address,
+            workers=cluster.workers,
+            threads=max(1, cluster.threads),
+            gpu_workers=cluster.gpu_workers,
+            gpus_each=cluster.gpus_each,
+        )
+        return RayPool({False: engine, True: on_gpu or engine}, settings)
     return InProcessPool(engine)
 
 
@@ -131,11 +174,18 @@ def _number(value: object, key: str, path: str) -> int:
     return value
 
 
-def _time(value: object, path: str) -> float:
-    low, high = TIMES["slice_seconds"]
+def _amount(value: object, key: str, path: str) -> float:
+    low, high = AMOUNTS[key]
     if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
-        raise _refuse(path, f"`slice_seconds` is {_said(value)}", f"a number from {low:g} to {high:g}")
+        raise _refuse(path, f"`{key}` is {_said(value)}", f"a number from {low:g} to {high:g}")
     return float(value)
+
+
+def _address(table: Mapping[str, object], path: str) -> str:
+    value = table.get("address", "local")
+    if not isinstance(value, str) or ADDRESS.fullmatch(value) is None:
+        raise _refuse(path, f"`address` is {_said(value)}", "`local`, `auto` or host:port")
+    return value
 
 
 def _said(value: object) -> str:

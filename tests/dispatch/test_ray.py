@@ -1,0 +1,212 @@
+"""The Ray pool on a real cluster of this machine: answers as of any pool, and every fault that a cluster can have."""
+
+import os
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from dispatch_fakes import FakeEngine, marks, problem
+from test_pools_agree import decided, prepared
+
+from verifluxa.certificate.check.run import check_certificate
+from verifluxa.dispatch.cluster import open_pool, parse_cluster
+from verifluxa.dispatch.driver import Answers, Plan, drive
+from verifluxa.dispatch.ray_pool import RayPool, RaySettings
+from verifluxa.errors import UsageError
+from verifluxa.strategy.piecework import Limits
+
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # nodes on the loopback interface
+ray = pytest.importorskip("ray", reason="Ray is not installed (extra `ray`)")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"),
+    pytest.mark.xdist_group("ray"),
+]
+
+HERE = str(Path(__file__).resolve().parent)
+ROOT = str(Path(__file__).resolve().parents[2])
+SETTINGS = RaySettings(workers=2, environment={"PYTHONPATH": os.pathsep.join([ROOT, HERE])})
+PLAN = Plan(attack_slice=2, prove_slice=1, tries=2)
+
+
+@pytest.fixture(scope="module")
+def nodes():
+    """Three nodes: the head with two CPUs, and two more with one each; loopback only."""
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    others = [cluster.add_node(num_cpus=1, resources={f"node{number}": 1.0}) for number in range(2)]
+    ray.init(address=cluster.address, log_to_driver=False, logging_level="error")
+    yield cluster, others
+    ray.shutdown()
+    cluster.shutdown()
+
+
+@pytest.fixture
+def cluster(nodes):
+    return nodes[0]
+
+
+def run(engine: FakeEngine, plan: Plan = PLAN, settings: RaySettings = SETTINGS, placements: int = 6) -> Answers:
+    pool = RayPool({False: engine, True: engine}, settings)
+    try:
+        return drive(problem(placements=placements), pool, plan)
+    finally:
+        pool.close()
+
+
+def counts(answers: Answers) -> Counter[str]:
+    return Counter(str(outcome.reason or outcome.verdict) for outcome in answers.outcomes)
+
+
+@pytest.mark.parametrize(
+    ("engine", "expected"),
+    [
+        (FakeEngine(), {"certified": 12}),
+        (FakeEngine(attacks={1: "find"}), {"falsified": 2, "decided": 10}),
+        (FakeEngine(proofs={3: "memory"}), {"certified": 10, "memory": 2}),
+        (FakeEngine(proofs={3: "unsupported"}), {"certified": 10, "unsupported": 2}),
+        (FakeEngine(proofs={1: "long"}), {"certified": 12}),
+    ],
+    ids=["certified", "found", "memory", "unsupported", "long"],
+)
+def test_answers_are_those_of_any_pool(cluster, engine, expected):
+    assert counts(run(engine, Plan(attack_slice=2, prove_slice=1, limits=Limits(1), pieces=3))) == expected
+
+
+def test_a_killed_worker_costs_no_answer(cluster, tmp_path):
+    assert counts(run(FakeEngine(proofs={2: "die once"}, folder=tmp_path))) == {"certified": 12}
+
+
+def test_a_poison_question_is_isolated_and_the_rest_goes_on(cluster):
+    answers = run(FakeEngine(proofs={2: "die"}), Plan(attack_slice=2, prove_slice=2, tries=2))
+    assert counts(answers) == {"certified": 10, "lost-worker": 2}
+    assert {o.question.placement for o in answers.outcomes if str(o.reason) == "lost-worker"} == {2}
+
+
+def test_a_worker_that_hangs_is_ended_after_the_deadline(cluster):
+    deadline = time.monotonic() + 20.0
+    answers = run(FakeEngine(proofs={5: "hang"}), Plan(prove_slice=1, deadline=deadline, grace=0.5))
+    assert counts(answers) == {"certified": 10, "time": 2}
+
+
+def test_a_problem_that_left_the_object_store_is_put_there_again(cluster):
+    """It is lost with its owner, as it would be with the node that held it."""
+
+    @ray.remote
+    class Owner:
+        def put(self, value):
+            return [ray.put(value)]
+
+    engine = FakeEngine()
+    pool = RayPool({False: engine, True: engine}, SETTINGS)
+    load = pool.load
+
+    def lossy(asked):
+        load(asked)
+        owner = Owner.remote()
+        (reference,) = ray.get(owner.put.remote(asked))
+        ray.kill(owner)
+        pool._shipped = (pool._shipped[0], reference)
+        pool.load = load
+
+    pool.load = lossy
+    try:
+        assert counts(drive(problem(placements=3), pool, Plan(prove_slice=1, tries=4))) == {"certified": 6}
+    finally:
+        pool.close()
+
+
+def test_a_worker_of_another_version_is_refused(cluster, monkeypatch):
+    monkeypatch.setattr("verifluxa.dispatch.ray_pool.__version__", "99.0")
+    with pytest.raises(UsageError) as caught:
+        run(FakeEngine())
+    assert caught.value.code == "VF4433"
+
+
+def test_a_mistake_in_the_engine_ends_the_run_and_is_no_verdict(cluster):
+    from verifluxa.dispatch.driver import EngineCrash
+
+    with pytest.raises(EngineCrash, match="ZeroDivisionError"):
+        run(FakeEngine(proofs={0: "crash"}))
+
+
+def test_gpu_workers_prove_and_the_others_attack(cluster, tmp_path):
+    gpu = cluster.add_node(num_cpus=1, num_gpus=1)
+    try:
+        (tmp_path / "cpu").mkdir()
+        (tmp_path / "gpu").mkdir()
+        settings = RaySettings(workers=1, gpu_workers=2, gpus_each=0.5, environment=SETTINGS.environment)
+        pool = RayPool(
+            {False: FakeEngine(folder=tmp_path / "cpu"), True: FakeEngine(folder=tmp_path / "gpu")}, settings
+        )
+        try:
+            assert counts(drive(problem(), pool, PLAN)) == {"certified": 12}
+        finally:
+            pool.close()
+        assert (marks(tmp_path / "cpu", "prove"), marks(tmp_path / "gpu", "attack")) == ([], [])
+    finally:
+        cluster.remove_node(gpu)
+
+
+def test_a_node_that_is_lost_in_the_middle_costs_no_answer(nodes, tmp_path):
+    """Its workers die with it; what they had in hand is done by others."""
+    cluster, others = nodes
+
+    engine = FakeEngine(folder=tmp_path)
+    settings = RaySettings(workers=4, environment=SETTINGS.environment)
+    pool = RayPool({False: engine, True: engine}, settings)
+
+    class Watcher:
+        removed = False
+
+        def update(self, progress):
+            if progress.stage == "prove" and progress.done >= 2 and not self.removed:
+                self.removed = True
+                cluster.remove_node(others.pop(), allow_graceful=False)
+
+    watcher = Watcher()
+    try:
+        answers = drive(problem(placements=40), pool, Plan(prove_slice=1, tries=3), watcher)
+    finally:
+        pool.close()
+    assert watcher.removed
+    assert counts(answers) == {"certified": 80}
+
+
+def test_an_example_gives_the_laptops_evidence_with_a_node_killed_in_the_middle(nodes, tmp_path, capsys):
+    """Real models, a real search in pieces; the certificate is accepted by the checker."""
+    cluster, _ = nodes
+    lost = cluster.add_node(num_cpus=2)
+    folder = prepared(tmp_path)
+    expected = decided(folder, "laptop", 'kind = "in-process"')
+    names = []
+
+    def kill(progress):
+        if progress.stage == "prove" and not names:
+            names.append("gone")
+            cluster.remove_node(lost, allow_graceful=False)
+
+    answer = decided(folder, "ray", 'kind = "ray"\nworkers = 4\nprove_slice = 1\nslice_boxes = 3\ntries = 4', kill)
+    assert names == ["gone"]
+    assert answer == expected
+    report = check_certificate(folder / "ray" / "certificate.json", {}, {}, None, None)
+    assert (report.accepted, report.unrechecked) == (True, 0)
+
+
+def test_no_cluster_at_the_address():
+    cluster = parse_cluster("mine", 'schema = 1\nkind = "ray"\naddress = "127.0.0.1:9"\n', "mine.toml")
+    engine = FakeEngine()
+    ray.shutdown()
+    with pytest.raises(UsageError) as caught:
+        open_pool(cluster, engine)
+    assert caught.value.code == "VF4431"
+
+
+def test_ray_is_not_there(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UsageError) as caught:
+        RayPool({False: FakeEngine(), True: FakeEngine()}, SETTINGS)
+    assert caught.value.code == "VF4430"

@@ -1,0 +1,370 @@
+"""The pool of a Ray cluster: an actor for each worker, slices through the driver's queue. The one room with ray.
+
+What holds here was measured on Ray 2.60 (design notes in docs/cluster.md): a driver queue with `ray.wait` is
+a hundred times faster than nested `ray.get`; `ray.cancel` does not stop native code, so a worker that hangs is killed;
+`ActorPool` loses the item of a dead actor, so each slice in flight is remembered here.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from verifluxa import __version__
+from verifluxa.dispatch.cluster_errors import bad_address, no_ray, other_version, refused_by_cluster
+from verifluxa.dispatch.ray_worker import Work, work_on
+from verifluxa.dispatch.slices import AttackSlice, Engine, Event, Lost, OutOfMemory, PieceSlice, Refused, Slice
+from verifluxa.errors import UsageError
+from verifluxa.question import Problem
+
+POLL_SECONDS = 5.0
+"""`ray.wait` never waits longer: a signal, a deadline or a lost node must be noticed."""
+START_SECONDS = 120.0
+"""A worker that has not said hello by then does not come: the cluster has no room for it."""
+LOCAL = "local"
+LOOPBACK = ("127.0.0.1", "localhost")
+STORE_BYTES = 200 * 2**20
+
+
+@dataclass(frozen=True)
+class RaySettings:
+    """How to use a Ray cluster.
+
+    Attributes:
+        address: `local` starts one on this machine, on the loopback interface, and stops it; else host and port, or
+            `auto` inside a job.
+        workers: actors that use CPUs alone; 0: as many as the cluster has room for.
+        threads: numerical threads, and CPUs, of each.
+        gpu_workers: actors that compute bounds on a GPU; the others then attack and run the later stages.
+        gpus_each: share of a GPU that each of them takes.
+        environment: variables that workers get.
+    """
+
+    address: str = LOCAL
+    workers: int = 0
+    threads: int = 1
+    gpu_workers: int = 0
+    gpus_each: float = 1.0
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class _Hand:
+    """An actor. `slice` is what it works on; `started` when it was asked for, until it has said hello."""
+
+    actor: Any
+    gpu: bool
+    started: float | None
+    slice: Slice | None = None
+
+
+class RayPool:
+    """Hands slices to idle actors; an actor that dies is replaced, and its slice is reported as lost."""
+
+    def __init__(self, engines: Mapping[bool, Engine], settings: RaySettings) -> None:
+        """Joins or starts the cluster.
+
+        Args:
+            engines: by whether the worker has a GPU.
+            settings: of the cluster.
+
+        Raises:
+            UsageError: VF4430 ray is not installed, VF4431 nothing answers, VF4432 it refuses us, VF4433 it runs
+                another version.
+        """
+        self._ray = _import_ray(settings.address)
+        self._joined = not self._ray.is_initialized()
+        if self._joined:
+            with _signals_kept():
+                _join(self._ray, settings)
+        self._settings = settings
+        self._engines = {gpu: self._ray.put(engine) for gpu, engine in engines.items()}
+        self._numbers = itertools.count()
+        self._hands: list[_Hand] = []
+        self._flying: dict[Any, _Hand] = {}
+        self._queues: dict[bool, deque[Slice]] = {False: deque(), True: deque()}
+        self._events: deque[Event] = deque()
+        self._problem: Problem | None = None
+        self._shipped: tuple[int, Any] | None = None
+        self._alone_since: float | None = None
+
+    @property
+    def workers(self) -> int:
+        """How many slices are worked on at the same time."""
+        return self._room(False) + self._room(True)
+
+    @property
+    def capacity(self) -> int:
+        """Twice the workers, so that none of them waits for the driver."""
+        return 2 * self.workers
+
+    def load(self, problem: Problem) -> None:
+        """Puts a problem into the object store, once; workers fetch it when they see it first."""
+        self.cancel()
+        self._problem = problem
+        self._ship()
+
+    def submit(self, slice: Slice) -> None:
+        """Hands in a slice; actors are started while there is work that nobody is free for.
+
+        Raises:
+            RuntimeError: when no problem is loaded.
+        """
+        if self._shipped is None:
+            raise RuntimeError("a slice was handed in before its problem")
+        self._queues[self._wants_gpu(slice)].append(slice)
+        self._feed()
+
+    def next(self, timeout: float) -> Event | None:
+        """Waits for the next event, at most `timeout` seconds; None when there was none."""
+        self._feed()
+        if not self._events:
+            self._listen(min(timeout, POLL_SECONDS))
+        return self._events.popleft() if self._events else None
+
+    def cancel(self) -> None:
+        """Drops what is not done; a busy actor is killed, since native code cannot be interrupted."""
+        for queue in self._queues.values():
+            queue.clear()
+        self._events.clear()
+        for hand in [hand for hand in self._hands if hand.slice is not None]:
+            self._bury(hand)
+        self._events.clear()
+
+    def close(self) -> None:
+        """Ends the actors, and the cluster where it is ours."""
+        self.cancel()
+        for hand in list(self._hands):
+            self._bury(hand)
+        self._shipped, self._engines = None, {}
+        if self._joined:
+            self._ray.shutdown()
+            self._joined = False
+
+    def _ship(self) -> None:
+        self._shipped = (next(self._numbers), self._ray.put(self._problem))
+
+    def _wants_gpu(self, slice: Slice) -> bool:
+        """Bounds belong on the GPU; attacks and what comes behind branching (SMT, joint programs) on CPUs."""
+        later = isinstance(slice, AttackSlice) or (isinstance(slice, PieceSlice) and slice.piece.last)
+        return self._settings.gpu_workers > 0 and not later
+
+    def _room(self, gpu: bool) -> int:
+        if gpu:
+            return self._settings.gpu_workers
+        if self._settings.workers:
+            return self._settings.workers
+        have = float(self._ray.cluster_resources().get("CPU", 1.0)) - self._settings.gpu_workers
+        return max(1, int(have // self._settings.threads))
+
+    def _feed(self) -> None:
+        for gpu, queue in self._queues.items():
+            while queue:
+                hand = self._idle(gpu)
+                if hand is None:
+                    break
+                self._give(hand, queue.popleft())
+
+    def _idle(self, gpu: bool) -> _Hand | None:
+        own = [hand for hand in self._hands if hand.gpu == gpu]
+        for hand in own:
+            if hand.started is None and hand.slice is None:
+                return hand
+        starting = sum(hand.started is not None for hand in own)
+        if len(own) < self._room(gpu) and starting < len(self._queues[gpu]):
+            self._start(gpu)
+        return None
+
+    def _start(self, gpu: bool) -> None:
+        settings = self._settings
+        options: dict[str, Any] = {
+            "num_cpus": 1 if gpu else settings.threads,
+            "max_restarts": 0,
+            "max_task_retries": 0,
+            "runtime_env": {"env_vars": {**_threads(settings.threads), **settings.environment}},
+        }
+        if gpu:
+            options["num_gpus"] = settings.gpus_each
+        actor = self._ray.remote(_Worker).options(**options).remote()
+        hand = _Hand(actor, gpu, time.monotonic())
+        self._hands.append(hand)
+        self._flying[actor.hello.remote(__version__)] = hand
+
+    def _give(self, hand: _Hand, slice: Slice) -> None:
+        assert self._shipped is not None
+        number, problem = self._shipped
+        left = None if slice.deadline is None else slice.deadline - time.monotonic()
+        hand.slice = slice
+        # In a list a reference stays one: the actor fetches what it does not have yet, and keeps it.
+        task = Work(number, slice, left)
+        self._flying[hand.actor.work.remote(task, [self._engines[hand.gpu]], [problem])] = hand
+
+    def _listen(self, timeout: float) -> None:
+        if not self._flying:
+            return
+        ready, _ = self._ray.wait(list(self._flying), num_returns=1, timeout=timeout)
+        for reference in ready:
+            self._take(reference, self._flying.pop(reference))
+        self._give_up_starting()
+
+    def _take(self, reference: Any, hand: _Hand) -> None:
+        errors = self._ray.exceptions
+        try:
+            answer = self._ray.get(reference)
+        except errors.OutOfMemoryError as error:
+            self._bury(hand, OutOfMemory(hand.slice, str(error)) if hand.slice is not None else None)
+        except (errors.RayActorError, errors.WorkerCrashedError, errors.ObjectLostError, errors.NodeDiedError):
+            self._bury(hand)
+        else:
+            self._answer(hand, answer)
+
+    def _answer(self, hand: _Hand, answer: Any) -> None:
+        if hand.started is not None:
+            hand.started = None
+            if answer != __version__ and self._queues[hand.gpu]:
+                self._events.append(Refused(self._queues[hand.gpu].popleft(), other_version(answer, __version__)))
+            self._feed()
+            return
+        slice, hand.slice = hand.slice, None
+        assert slice is not None
+        if answer is None:  # the problem went away with its node: once more
+            self._ship()
+            self._events.append(Lost(slice))
+        else:
+            self._events.extend(event.of(slice) for event in answer)
+        self._feed()
+
+    def _bury(self, hand: _Hand, event: Event | None = None) -> None:
+        """Ends an actor; what it worked on is lost, unless there is more to say."""
+        self._hands.remove(hand)
+        for reference in [reference for reference, other in self._flying.items() if other is hand]:
+            del self._flying[reference]
+        with suppress(Exception):  # it is dead already, or the cluster is: either is what we want
+            self._ray.kill(hand.actor, no_restart=True)
+        if hand.slice is not None:
+            self._events.append(event or Lost(hand.slice))
+            hand.slice = None
+
+    def _give_up_starting(self) -> None:
+        """Actors for which there is no room are not waited for; without any, the work that waits is lost."""
+        now = time.monotonic()
+        for hand in list(self._hands):
+            if hand.started is not None and now - hand.started > START_SECONDS:
+                self._bury(hand)
+                if not any(other.gpu == hand.gpu and other.started is None for other in self._hands):
+                    queue = self._queues[hand.gpu]
+                    self._events.extend(Lost(slice) for slice in queue)
+                    queue.clear()
+
+
+class _Worker:
+    """The actor: one slice at a time; keeps the engine and the last problem."""
+
+    def __init__(self) -> None:
+        self._engine: Engine | None = None
+        self._problem: tuple[int, Problem] | None = None
+
+    def hello(self, version: str) -> str:
+        """Says which version of the tool works here."""
+        return __version__
+
+    def work(self, task: Work, engine: list[Any], problem: list[Any]) -> Any:
+        """The events of a slice; None when the problem cannot be fetched any more."""
+        ray = _import_ray()
+        try:
+            if self._engine is None:
+                self._engine = ray.get(engine[0], timeout=60)
+            if self._problem is None or self._problem[0] != task.problem:
+                self._problem = (task.problem, ray.get(problem[0], timeout=60))
+        except (ray.exceptions.ObjectLostError, ray.exceptions.GetTimeoutError, ray.exceptions.OwnerDiedError):
+            return None
+        assert self._engine is not None
+        return work_on(self._engine, self._problem[1], task)
+
+
+def _import_ray(address: str = "") -> Any:
+    """Loads ray: without usage statistics; on the loopback interface alone where the cluster is on this machine."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if address.rpartition(":")[0] in LOOPBACK or address == LOCAL:
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise no_ray() from error
+    return ray
+
+
+def _join(ray: Any, settings: RaySettings) -> None:
+    common: dict[str, Any] = {
+        "log_to_driver": False,
+        "configure_logging": True,
+        "logging_level": "error",
+        "namespace": "verifluxa",
+    }
+    if settings.address == LOCAL:
+        cpus = settings.workers * settings.threads + settings.gpu_workers or None
+        ray.init(
+            num_cpus=cpus,
+            include_dashboard=False,
+            object_store_memory=STORE_BYTES,
+            _node_ip_address="127.0.0.1",
+            **common,
+        )
+        return
+    _answers(settings.address)
+    try:
+        ray.init(address=settings.address, **common)
+    except ConnectionError as error:
+        raise bad_address(settings.address, str(error)) from error
+    except Exception as error:
+        raise _refusal(settings.address, error) from error
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """`ray.init` takes SIGTERM for itself; for us it means: end with a valid result."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _refusal(address: str, error: Exception) -> UsageError:
+    """What Ray says when it will not have us: another version, or no valid token."""
+    words = str(error)
+    if "ersion" in words and ("mismatch" in words.lower() or "Python" in words):
+        return other_version(words.splitlines()[0], "this process")
+    return refused_by_cluster(address, f"{type(error).__name__}: {words.splitlines()[0] if words else ''}")
+
+
+def _answers(address: str) -> None:
+    """Looks whether anything listens, before Ray waits for a minute."""
+    import socket
+
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, OverflowError) as error:
+        raise bad_address(address, str(error)) from error
+
+
+def _threads(count: int) -> dict[str, str]:
+    from verifluxa.dispatch.worker import THREAD_VARIABLES
+
+    return dict.fromkeys(THREAD_VARIABLES, str(count))
