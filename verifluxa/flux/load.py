@@ -112,10 +112,10 @@ def _lift(
     form, julia = contents.format, contents.julia_version
     # The bytes may be as large as the arrays that were made from them: let go of them before the lifting.
     del data, contents
+    built = _build(layer, version, input_shape)
     sources = [] if digest is None else [(file.name, digest.result())]
     if name is not None and digest is not None:
         sources.append((name, hashlib.sha256(source.encode()).hexdigest()))
-    built = _build(layer, version, input_shape)
     written = () if julia is None else (f"written by Julia {julia}",)
     return Lifted(
         graph=built.graph(),
