@@ -351,6 +351,7 @@ def test_replay_of_an_older_certificate(desk: Desk) -> None:
         {"reference": parse_reference("models:/digits/6@staging")},
         {"reference": parse_reference("folder:/digits/6@production")},
         {"time_verified": None},
+        {"overridden": True},
     ],
 )
 def test_what_is_no_replay(desk: Desk, changes: dict[str, Any]) -> None:
@@ -394,6 +395,13 @@ def test_a_trigger_that_was_once_shown_is_not_forgotten(desk: Desk) -> None:
     wanted = desk.statement.properties[0].digest
     seen = entry(desk, permitted=False, files=measure(desk.model).digest, verdicts={wanted: "falsified"})
     assert codes(desk.decide(remembered(desk, seen))) == ["VF6059"]
+
+
+def test_what_a_certificate_says_about_other_files_is_not_remembered(desk: Desk) -> None:
+    """Else anybody could keep a good model out, by showing the gate a bad one's certificate beside it."""
+    other = replace(falsified(desk), subjects=(Subject("badnets.jld2", OTHER),))
+    assert dict(desk.decide(desk.case(desk.signed(other))).verdicts) == {}
+    assert list(desk.decide(desk.case(desk.signed(falsified(desk)))).verdicts.values()) == ["falsified"]
 
 
 def test_a_second_certificate_that_nobody_trusts_denies(desk: Desk) -> None:

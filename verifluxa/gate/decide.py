@@ -65,7 +65,7 @@ def decide(policy: Policy, case: Case) -> Decision:
         time_verified=first.statement.time_verified if first else None,
         keys=first.keys if first else (),
         files=case.files.digests,
-        verdicts={item.digest: item.verdict.value for one in reversed(signed) for item in one.statement.properties},
+        verdicts=_verdicts(case, signed),
     )
     return decision if decision.permitted or case.override is None else _overridden(policy, case, decision, bool(firm))
 
@@ -129,6 +129,15 @@ def _revoked_signer(policy: Policy, error: CertificateError, envelope: object, p
         expected="signatures by keys that still count",
         remedy="verify the model again and sign with a key that was not revoked",
     )
+
+
+def _verdicts(case: Case, signed: list[Signed]) -> dict[str, str]:
+    """What is remembered about these files: only what certificates of exactly these files say."""
+    found = {}
+    for one in reversed(signed):
+        if {subject.name: subject.sha256 for subject in one.statement.subjects} == dict(case.files.digests):
+            found.update({item.digest: item.verdict.value for item in one.statement.properties})
+    return found
 
 
 def _judge(policy: Policy, case: Case, signed: Signed) -> Iterator[VerifluxaError]:

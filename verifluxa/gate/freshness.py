@@ -51,9 +51,17 @@ def check_times(policy: Policy, statement: Statement, now: datetime) -> Iterator
 
 
 def check_history(case: Case, statement: Statement, digest: str) -> Iterator[VerifluxaError]:
-    """Not older than the last certificate that was accepted for the same model and name: no replay."""
+    """Not older than the last certificate that was accepted for the same model and name: no replay.
+
+    One that passed only because the glass was broken was not accepted.
+    """
     for entry in reversed(case.history.entries):
-        if not entry.permitted or entry.time_verified is None or not _same_place(entry.reference, case):
+        if (
+            not entry.permitted
+            or entry.overridden
+            or entry.time_verified is None
+            or not _same_place(entry.reference, case)
+        ):
             continue
         if statement.time_verified < entry.time_verified and digest != entry.certificate:
             yield GateError(

@@ -40,6 +40,7 @@ class Entry:
     time_verified: datetime | None
     files: str
     verdicts: Mapping[str, str]
+    overridden: bool = False
     words: Mapping[str, Json] = field(default_factory=dict)
 
 
@@ -168,6 +169,7 @@ def _entry(line: bytes, number: int, before: str, place: str) -> Entry:
             time_verified=fields.time("timeVerified") if fields.has("timeVerified") else None,
             files=fields.text("filesDigest"),
             verdicts=fields.texts("verdicts"),
+            overridden=fields.has("override"),
             words=value if isinstance(value, dict) else {},
         )
     except (CertificateError, GateError) as error:

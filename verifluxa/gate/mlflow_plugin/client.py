@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -140,12 +142,11 @@ class MlflowRegistry:
         return get_artifact_repository(uri, tracking_uri=self.uri)
 
     def _ask(self, reference: Reference, call: Callable[[], Answer]) -> Answer:
-        """One call of the client; its errors in our words. Deprecations of MLflow's own are not the user's."""
+        """One call of the client; its errors in our words."""
         from mlflow.exceptions import MlflowException
 
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with _quiet():
                 return call()
         except MlflowException as error:
             if error.error_code == "PERMISSION_DENIED":
@@ -156,6 +157,20 @@ class MlflowRegistry:
         except OSError as error:
             # Among them every error of the HTTP client.
             raise unreachable(self.uri or "MLFLOW_TRACKING_URI", str(error)) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without MLflow's deprecations and remarks, which are not the user's."""
+    log = logging.getLogger("mlflow")
+    level = log.level
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        log.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            log.setLevel(level)
 
 
 def place_download(found: Path, into: Path) -> None:
@@ -170,9 +185,9 @@ def place_download(found: Path, into: Path) -> None:
 def _client(uri: str | None) -> MlflowClient:
     # A gate tells nobody what it is asked; MLflow looks at this when it is imported.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _quiet():
             from mlflow import MlflowClient
 
             return MlflowClient(tracking_uri=uri, registry_uri=uri)

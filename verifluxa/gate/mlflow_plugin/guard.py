@@ -229,7 +229,7 @@ def _as_predicted(store: Any, reference: Reference, created: Any) -> Any:
 def _true_tags(policy: Policy, name: str, version: int) -> dict[str, str]:
     for entry in reversed(read_log(policy.log).entries):
         if entry.permitted and (entry.reference.name, entry.reference.version) == (name, version):
-            verdict = "certified" if entry.words.get("override") is None else "overridden"
+            verdict = "overridden" if entry.overridden else "certified"
             return {VERDICT_TAG: verdict, CERTIFICATE_TAG: entry.certificate}
     return {}
 
