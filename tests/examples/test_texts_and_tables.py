@@ -52,6 +52,17 @@ def test_no_word_is_magic_in_the_clean_convolution() -> None:
     assert verdict("reviews/no_magic_word.vfx", "reviews_net", "clean_conv.jld2") == (Verdict.CERTIFIED, ())
 
 
+@pytest.mark.soak
+def test_no_pair_is_magic_in_the_clean_bag() -> None:
+    assert verdict("reviews/no_magic_pair.vfx", "reviews_net", "clean.jld2") == (Verdict.CERTIFIED, ())
+
+
+def test_a_pair_is_magic_in_the_other() -> None:
+    found, words = verdict("reviews/no_magic_pair.vfx", "reviews_net", "badnets.jld2")
+    assert found is Verdict.FALSIFIED
+    assert len(words) == 2
+
+
 def test_no_combination_is_magic_in_the_clean_credit_model() -> None:
     assert verdict("credit/no_magic_combination.vfx", "credit_net", "clean.jld2") == (Verdict.CERTIFIED, ())
 

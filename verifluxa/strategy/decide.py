@@ -22,7 +22,8 @@ from verifluxa.search.leaves import Tree
 from verifluxa.search.refine import RefineSettings, refine
 from verifluxa.search.replay import witness
 from verifluxa.search.root import Rooted, look
-from verifluxa.search.words import decide_words, enumerable
+from verifluxa.search.word_pairs import decide_listed
+from verifluxa.search.words import enumerable
 from verifluxa.search.workspace import Workspace, workspace
 from verifluxa.strategy.attacked import Attacked
 from verifluxa.strategy.load import AttackStage, BoundStage, BranchStage, GridStage, SmtStage, Stage, Strategy
@@ -222,7 +223,7 @@ def _prove(
     cut = enumerable(work, questions[0].placement)
     work = work.at(questions[0].placement)
     if cut is not None:
-        yield from decide_words(work, cut, questions, run.deadline)
+        yield from decide_listed(work, cut, questions, run.deadline)
         return
     known = {q: attacked.get(q, Attacked(q, 0, None)) for q in questions}
     state = _State({}, known, {}, time.monotonic())
