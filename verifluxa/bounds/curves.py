@@ -58,11 +58,13 @@ class Curve:
         name: the row.
         floor: no deployed argument lies below; -inf for square and exp.
         epsilon: of the inverse deviation `1 / (sqrt(z) + epsilon)`.
+        cap: above it the value at the cap; only where the curve rises.
     """
 
     name: str
     floor: float = -torch.inf
     epsilon: float = 0.0
+    cap: float = torch.inf
 
     def to(self, device: str) -> Curve:
         """Itself: it holds no tensors."""
@@ -74,7 +76,7 @@ class Curve:
 
     def value(self, z: Tensor) -> Tensor:
         """The function."""
-        return CURVES[self.name].value(z.clamp(min=self.floor), self.epsilon)
+        return CURVES[self.name].value(z.clamp(self.floor, self.cap), self.epsilon)
 
     def span(self, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
         """Least and largest value, outward."""
@@ -85,16 +87,21 @@ class Curve:
         return least - SLACK * least.abs() - UNDERFLOW, most + SLACK * most.abs() + UNDERFLOW
 
     def relax(self, lower: Tensor, upper: Tensor) -> Relaxation:
-        """The chord above and the tangent at the middle below; no numbers where an end is none."""
-        row, nothing = CURVES[self.name], (upper - lower) * 0.0
-        low = lower.clamp(min=self.floor)
-        high = torch.maximum(upper.clamp(min=self.floor), low)
+        """The chord above and the tangent at the middle below; no numbers where an end is none.
+
+        Beyond a cap the chord ends there, and the line below is flat.
+        """
+        row, nothing, over = CURVES[self.name], (upper - lower) * 0.0, upper > self.cap
+        low = lower.clamp(self.floor, self.cap)
+        high = torch.maximum(upper.clamp(self.floor, self.cap), low)
         middle = low + (high - low) / 2
         tangent, at = row.slope(middle, self.epsilon), row.value(middle, self.epsilon)
         f_low, f_high = row.value(low, self.epsilon), row.value(high, self.epsilon)
+        tangent, at = torch.where(over, torch.zeros_like(at), tangent), torch.where(over, f_low, at)
         largest = torch.maximum(low.abs(), high.abs())
         narrow = high - low <= NARROW * largest
-        chord = torch.where(narrow, tangent, (f_high - f_low) / (high - low))
+        chord = torch.where(narrow, row.slope(middle, self.epsilon), (f_high - f_low) / (high - low))
+        chord = torch.where(lower >= self.cap, torch.zeros_like(chord), chord)
         above = torch.maximum(f_low - chord * low, f_high - chord * high)
         above = above + SLACK * (f_low.abs() + f_high.abs() + chord.abs() * largest) + UNDERFLOW
         below = at - tangent * middle - SLACK * (at.abs() + tangent.abs() * largest) - UNDERFLOW

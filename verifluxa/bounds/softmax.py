@@ -8,17 +8,23 @@ The deployed operation takes `exp(x_j - max)`, their sum and a quotient. Relativ
 t_j = x_j - max <= 0: rounding t_j moves exp(t_j) by the factor 1 + |t_j| u, and exp(t)|t| <= 1/e, so that a
 probability moves by at most u/e, and the sum of n by n u/e relative; exp itself is within 8 u (a few ulp), sums
 are within gamma_n. All together `coefficient(2 n + 32) * p + u`.
+
+A difference beyond `CAP` counts as `CAP`: the probability is below exp(-CAP) either way, far below the absolute error.
+Its logarithm is not, and has no bounds there (float64 overflows).
 """
 
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from verifluxa.bounds.chain import Floats, Integers, Layer, Reached, rows_of
 from verifluxa.bounds.curves import Curve
 from verifluxa.bounds.joint_values import lines_of, softmax_error
 from verifluxa.bounds.walk import Walk, picked, rounded
 from verifluxa.graph.ops import LogSoftmax, Softmax
+
+CAP = 600.0
 
 
 def softmax(walk: Walk) -> Reached:
@@ -30,7 +36,8 @@ def softmax(walk: Walk) -> Reached:
     entries = np.sort(lines.ravel())
     place = np.searchsorted(entries, lines)
     others, own, owner = _differences(place)
-    size = walk.emit(_difference(walk, walk.forms(source, entries), (others, own)), "exp", special=Curve("exp"))
+    exponential = Curve("exp", cap=torch.inf if isinstance(op, LogSoftmax) else CAP)
+    size = walk.emit(_difference(walk, walk.forms(source, entries), (others, own)), "exp", special=exponential)
     weight = np.zeros((len(entries), size))
     weight[owner, np.arange(len(owner))] = 1.0
     one, none = np.ones((1, len(entries))), np.zeros((1, len(entries)))
