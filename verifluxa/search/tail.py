@@ -17,6 +17,7 @@ from scipy.sparse import csr_array
 
 from verifluxa.bounds.constants import Constants, not_provable
 from verifluxa.bounds.functions import FUNCTIONS, function_error, function_of
+from verifluxa.bounds.joint_values import VALUES
 from verifluxa.bounds.linear_map import LinearMap, concat_places, pool_windows
 from verifluxa.bounds.rounding import SAFETY
 from verifluxa.graph.graph import Graph, Node, build
@@ -195,6 +196,8 @@ class _Walk:
             return self._add(node, live)
         if isinstance(node.op, Concat):
             return self._concat(node, live)
+        if node.op.kind in VALUES:
+            return self._joint(node, live)
         row = function_of(node.op)
         if row is None:
             raise not_provable(node.op)
@@ -286,6 +289,20 @@ class _Walk:
         words = np.zeros((len(reach.parts[1]), len(wanted)))
         words[:, at] = reach.parts[1]
         return summed(wanted, own, words, radius)
+
+    def _joint(self, node: Node, live: dict[int, Reach]) -> Reach:
+        """An operation that is no function of one value: each word's values and radii on their own."""
+        parts = [self.everywhere(source, live[source]) for source in node.inputs]
+        shapes = [self.graph.nodes[source].shape for source in node.inputs]
+        values = [part.values() for part in parts]
+        inputs, words = values[0].shape[:2]
+        balls = [
+            (value.reshape(inputs * words, -1), np.repeat(part.radius, words, 0))
+            for value, part in zip(values, parts, strict=True)
+        ]
+        value, radius = VALUES[node.op.kind](node.op, shapes, balls, self.constants.rounding)
+        index = np.arange(value.shape[1])
+        return full(index, value.reshape(inputs, words, -1), radius.reshape(inputs, words, -1).max(1, initial=0.0))
 
     def _add(self, node: Node, live: dict[int, Reach]) -> Reach:
         index = np.unique(np.concatenate([live[source].index for source in node.inputs]))
