@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MOST_VARIABLES = 20
 MOST_ROWS = 100
-MOST_WIDTH = 48
+MOST_WIDTH = 64
 MORE_NEEDED = ("VF2011", "VF2012", "VF2013")
 """A version of Flux, an architecture, or the shape of the input: nothing is wrong with the file."""
 NOT_COVERED = "not covered by any proof:"

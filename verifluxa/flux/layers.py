@@ -31,6 +31,13 @@ TABLE: dict[str, Row] = {row.name: row for row in ROWS} | {"Diagonal": next(r fo
 # The first row that names a struct reads it: Conv reads what DepthwiseConv only writes.
 STORED: dict[str, Row] = {name: row for row in reversed(ROWS) for name in row.stored}
 MOST_LAYERS = 10_000
+_CELL = "a cell takes one step; what surrounds it keeps the state, as RNN, LSTM and GRU do"
+_REASONS = {
+    "Flux.Recur": "up to Flux 0.14 it keeps a state, so that what it gives depends on earlier calls",
+    **dict.fromkeys(("Flux.RNNCell", "Flux.LSTMCell", "Flux.GRUCell", "Flux.GRUv3Cell"), _CELL),
+    "Flux.WeightNorm": "it computes its weight anew in each call; `Flux.remove_weight_norms(model)` puts it in place",
+}
+"""Why a struct of Flux that is read is no layer here."""
 
 
 class LayerReader:
@@ -67,7 +74,9 @@ class LayerReader:
             return read_function(value, place)
         row = STORED.get(value.type.name)
         if row is None:
-            raise unsupported(value.type.name, place, "this kind of layer is not supported")
+            raise unsupported(
+                value.type.name, place, _REASONS.get(value.type.name, "this kind of layer is not supported")
+            )
         stored = Stored(value, place)
         if row.read is not None:
             return row.read(stored)
