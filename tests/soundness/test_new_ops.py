@@ -194,6 +194,17 @@ def test_balanced_finds_what_is_false(name: str) -> None:
     assert violates(problem, outcome.witness.trigger, np.random.default_rng(1))
 
 
+RATIONAL = ["parabola", "square", "saddle", "saddle with a constant", "gram", "words", "words, two"]
+
+
+@pytest.mark.parametrize("name", RATIONAL)
+def test_what_is_rational_is_refuted_in_real_arithmetic_too(name: str) -> None:
+    outcome = decided(problem_of(name, -CLEAR, "real"), "balanced")
+    assert outcome.verdict is Verdict.FALSIFIED
+    assert outcome.witness is not None
+    assert violates(problem_of(name, -CLEAR, "float32"), outcome.witness.trigger, np.random.default_rng(1))
+
+
 def check(name: str, how: str, arithmetic: str) -> None:
     """Above the largest value nothing is falsified, below it and at it nothing certified."""
     assert decided(problem_of(name, CLEAR, arithmetic), how).verdict is not Verdict.FALSIFIED

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
 from verifluxa.bounds.linear_map import LinearMap, concat_places, linear_map, pool_windows
-from verifluxa.graph.ops import Activation, Add, Clip, Concat, Divide, MaxPool, MeanPool, Op, Shape
+from verifluxa.graph.ops import Activation, Clip, Concat, Divide, Embedding, MaxPool, MeanPool, Op, Shape
 from verifluxa.question import Floats, Integers, Problem, Question
 
 Row = NDArray[np.object_]
@@ -74,15 +75,45 @@ def _evaluate(problem: Problem, placement: int, trigger: Floats, index: int) -> 
 
 
 def _step(op: Op, states: list[Row], shapes: list[Shape]) -> Row | None:
-    if isinstance(op, Add):
-        return sum(states[1:], states[0])
-    if isinstance(op, Concat):
-        places = concat_places(op, shapes)
-        result = np.empty(sum(map(len, places)), dtype=object)
-        for place, state in zip(places, states, strict=True):
-            result[place] = state
-        return result
-    return _unary(op, states[0], shapes[0])
+    joined = _JOINED.get(op.kind)
+    return _unary(op, states[0], shapes[0]) if joined is None else joined(op, states, shapes)
+
+
+def _sum(op: Op, states: list[Row], shapes: list[Shape]) -> Row:
+    return sum(states[1:], states[0])
+
+
+def _concat(op: Concat, states: list[Row], shapes: list[Shape]) -> Row:
+    places = concat_places(op, shapes)
+    result = np.empty(sum(map(len, places)), dtype=object)
+    for place, state in zip(places, states, strict=True):
+        result[place] = state
+    return result
+
+
+def _multiply(op: Op, states: list[Row], shapes: list[Shape]) -> Row:
+    product: Row = states[0] * states[1]
+    return product
+
+
+def _matmul(op: Op, states: list[Row], shapes: list[Shape]) -> Row:
+    first, second = (state.reshape(shape) for state, shape in zip(states, shapes, strict=True))
+    products: Row = (first[..., :, None, :] * np.swapaxes(second, -1, -2)[..., None, :, :]).sum(-1)
+    return products.ravel()
+
+
+def _embedding(op: Embedding, states: list[Row], shapes: list[Shape]) -> Row:
+    rows = op.weight[[int(word) for word in states[0]]]
+    return np.array([Fraction(float(value)) for value in rows.ravel()], dtype=object)
+
+
+_JOINED: dict[str, Callable[..., Row]] = {
+    "add": _sum,
+    "concat": _concat,
+    "multiply": _multiply,
+    "matmul": _matmul,
+    "embedding": _embedding,
+}
 
 
 def _unary(op: Op, state: Row, shape: Shape) -> Row | None:
