@@ -73,10 +73,13 @@ class _Table:
         entries = [self._entry(index, number, rows) for index, number, rows in node.clips]
         self.states: dict[Key, tuple[State, int]] = {}
         self.gone: set[Key] = set()
+        self.usable: set[Key] = set()
         for numbers, state, gone in judge.clip(entries):
             keys = [(entries[number].input, entries[number].number) for number in numbers]
             self.states |= {key: (state, place) for place, key in enumerate(keys)}
-            self.gone |= {key for key, out in zip(keys, gone, strict=True) if out and judge.usable(key[0])}
+            usable = judge.usable([key[0] for key in keys])
+            self.usable |= {key for key, fine in zip(keys, usable, strict=True) if fine}
+            self.gone |= {key for key, out in zip(keys, gone & usable, strict=True) if out}
         self._planes: dict[tuple[Key, int, bool], Planes] = {}
 
     def dual(self, joint: Joint, fixed: dict[int, bool]) -> float:
@@ -111,7 +114,7 @@ class _Table:
     def _scaled(self, item: Weighted) -> Planes | None:
         """The plane divided by M, or None where it says nothing (then it is left out, which any weights may be)."""
         key = (item.input, item.position)
-        if item.row >= len(self.left.rows) or key not in self.states or not self.judge.usable(item.input):
+        if item.row >= len(self.left.rows) or key not in self.usable:
             return None
         row = self.left.rows[item.row]
         if row is None or row not in self.left.alternatives[item.input][item.position]:

@@ -91,10 +91,11 @@ class Judge:
         """No point is in the region."""
         return self.bounder.reach.empty
 
-    def usable(self, index: int) -> bool:
-        """Whether no value of the input can overflow, by whichever bounds were asked for."""
-        worst = (self.place.quick if self.at_root else self.state).worst[self._at[index]]
-        return bool(not self.place.unusable[index] and worst < self.place.largest)
+    def usable(self, inputs: Sequence[int]) -> NDArray[np.bool_]:
+        """For which of the inputs no value can overflow, by whichever bounds were asked for."""
+        worst = (self.place.quick if self.at_root else self.state).worst
+        fine = (worst < self.place.largest) & ~self.place.unusable[self.inputs]
+        return np.asarray(fine[[self._at[index] for index in inputs]])
 
     def plain(self, entries: list[Entry]) -> NDArray[np.bool_]:
         """Which entries cannot be met, by bounds of all triggers; on the whole box intervals alone settle most."""
@@ -105,7 +106,7 @@ class Judge:
                 state, group = self.place.quick if quick else self.state, [entries[number] for number in left]
                 where = self._where(group)
                 crossed = [np.any(bounds.lower > bounds.upper, axis=1)[where] for bounds in state.layers]
-                met[left] = np.any([*crossed, self._below(state, where, group)], axis=0)
+                met[left] = np.any([*crossed, self._below(state, where, group, not quick)], axis=0)
         return met
 
     def clipped(self, entries: list[Entry]) -> NDArray[np.bool_]:
@@ -113,7 +114,7 @@ class Judge:
         met = np.zeros(len(entries), dtype=bool)
         for numbers, state, gone in self.clip(entries):
             group = [entries[number] for number in numbers]
-            met[numbers] = gone | self._below(state, np.arange(len(group)), group)
+            met[numbers] = gone | self._below(state, np.arange(len(group)), group, True)
         return met
 
     def clip(self, entries: list[Entry]) -> Iterator[Clipped]:
@@ -133,17 +134,17 @@ class Judge:
         return self.bounder.output_rows(state, where, self._rows(rows))
 
     def _rows(self, rows: Sequence[int]) -> OutputRows:
-        numbers = np.array(rows, dtype=np.int64)
+        numbers = np.asarray(rows, dtype=np.int64)
         return OutputRows(self.claim.rows.weight[numbers], self.claim.rows.constant[numbers])
 
     def _where(self, entries: list[Entry]) -> Integers:
         return np.array([self._at[entry.input] for entry in entries], dtype=np.int64)
 
-    def _below(self, state: State, where: Integers, entries: list[Entry]) -> NDArray[np.bool_]:
-        """Whether the named row of each entry cannot be met on the whole region; else, whether any of its rows."""
+    def _below(self, state: State, where: Integers, entries: list[Entry], others: bool) -> NDArray[np.bool_]:
+        """Whether the named row of each entry cannot be met on the whole region; if not, perhaps one of the others."""
         found = np.zeros(len(entries), dtype=bool)
         self._mark(state, where, [(n, entry.row) for n, entry in enumerate(entries) if entry.row is not None], found)
-        missing = [number for number in range(len(entries)) if not found[number]]
+        missing = map(int, np.flatnonzero(~found)) if others else ()
         self._mark(state, where, [(n, row) for n in missing for row in entries[n].alternative], found)
         return found
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -78,10 +79,15 @@ class Taps:
     inputs: int
     least: float = 0.0
 
+    @cached_property
+    def reads_all(self) -> bool:
+        """Whether each output reads every input in order: then it is a matrix."""
+        return self.weight.shape[1] == self.inputs and bool(np.all(self.index == np.arange(self.inputs)))
+
     def times(self, values: Floats, weight: Floats | None = None) -> Floats:
         """`W @ values`, values of shape (inputs, columns), where W are the weights or others in their places."""
         weight = self.weight if weight is None else weight
-        if self.index is None:
+        if self.index is None or self.reads_all:
             return weight @ values
         padded = np.concatenate([values, np.zeros((1, values.shape[1]))])
         step = max(1, _MOST_GATHERED // max(1, values.shape[1] * self.index.shape[1]))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import NamedTuple
+
+import numpy as np
 
 from verifluxa.certificate.check.joint import Open, check_joint
 from verifluxa.certificate.check.judge import Entry, Judge, Place, root_region, unproved
@@ -28,6 +30,7 @@ class Asked:
     need: int
     rows: tuple[int | None, ...]
     directions: Floats
+    meanings: dict[tuple[object, ...], list[Entry] | None] = field(default_factory=dict)
 
 
 class Checked(NamedTuple):
@@ -66,11 +69,11 @@ def check_tree(asked: Asked, root: Node) -> Checked:
 
 def _left(asked: Asked, node: Node, region: Region, fallen: Fallen) -> int:
     """The most inputs that can violate together at a leaf, which must be fewer than needed."""
-    still = {
-        index: {number: item for number, item in enumerate(alternatives) if (index, number) not in fallen}
-        for index, alternatives in asked.alternatives.items()
-    }
-    still = {index: alternatives for index, alternatives in still.items() if alternatives}
+    still: dict[int, dict[int, Alternative]] = {}
+    for index, alternatives in asked.alternatives.items():
+        for number, item in enumerate(alternatives):
+            if (index, number) not in fallen:
+                still.setdefault(index, {})[number] = item
     if node.joint is not None:
         judge = Judge(asked.claim, asked.place, region, sorted(still))
         return 0 if judge.empty else check_joint(judge, node, Open(still, asked.rows, asked.need))
@@ -109,12 +112,11 @@ def _fallen(asked: Asked, node: Node, region: Region) -> Fallen:
     plain, clipped = ([entry for entry in entries if bool(entry.planes) is cut] for cut in (False, True))
     judge = Judge(asked.claim, asked.place, region, sorted({entry.input for entry in entries}))
     if entries and not judge.empty:
-        for group, holds in ((plain, judge.plain(plain)), (clipped, judge.clipped(clipped))):
-            for entry, held in zip(group, holds, strict=True):
-                if not held:
-                    raise unproved("VF5054", f"input {entry.input} is dropped, but it may still violate there", region)
-                if not judge.usable(entry.input):
-                    raise unproved("VF5054", f"input {entry.input} is dropped, but its values might overflow", region)
+        holds = np.concatenate([judge.plain(plain), judge.clipped(clipped)])
+        usable = judge.usable([entry.input for entry in (*plain, *clipped)])
+        for why, fine in (("it may still violate there", holds), ("its values might overflow", usable)):
+            for at in np.flatnonzero(~fine)[:1]:
+                raise unproved("VF5054", f"input {(*plain, *clipped)[at].input} is dropped, but {why}", region)
     return frozenset((entry.input, entry.number) for entry in entries)
 
 
@@ -123,14 +125,24 @@ def _entries(asked: Asked, record: Dropped, region: Region) -> list[Entry]:
     alternatives = asked.alternatives.get(record.input)
     if alternatives is None or len(record.rows) > len(alternatives):
         raise unproved("VF5054", f"input {record.input} is dropped with other alternatives than it has", region)
+    key = (record.rows, record.planes, alternatives)
+    if key not in asked.meanings:  # most records of a question say the same of many inputs
+        asked.meanings[key] = _meaning(asked, record, alternatives)
+    meaning = asked.meanings[key]
+    if meaning is None:
+        raise unproved("VF5054", f"input {record.input} is dropped by a row of another alternative", region)
+    return [Entry(record.input, at, alternative, row, planes) for _, at, alternative, row, planes in meaning]
+
+
+def _meaning(asked: Asked, record: Dropped, alternatives: tuple[Alternative, ...]) -> list[Entry] | None:
+    """The entries; None where one names a row of another alternative."""
     planes = tuple(asked.rows[item] if item < len(asked.rows) else None for item in record.planes)
     entries = []
     for number, (row, alternative) in enumerate(zip(record.rows, alternatives, strict=False)):
-        if row == OPEN:
-            continue
-        named = None if row == CONTRADICTED or row >= len(asked.rows) else asked.rows[row]
-        known = tuple(plane for plane in planes if plane is not None and plane in alternative)
-        if (row != CONTRADICTED and named not in alternative) or len(known) < len(planes):
-            raise unproved("VF5054", f"input {record.input} is dropped by a row of another alternative", region)
-        entries.append(Entry(record.input, number, alternative, named, known))
+        if row != OPEN:
+            named = None if row == CONTRADICTED or row >= len(asked.rows) else asked.rows[row]
+            known = tuple(plane for plane in planes if plane is not None and plane in alternative)
+            if (row != CONTRADICTED and named not in alternative) or len(known) < len(planes):
+                return None
+            entries.append(Entry(record.input, number, alternative, named, known))
     return entries

@@ -1,0 +1,129 @@
+"""What a recheck costs: the independent checker's CPU time against the proof's, and the size of the evidence."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchmarks.questions import Setting, digits, lifted, problem, spec_of
+from benchmarks.records import Record, interleaved, machine
+from verifluxa.certificate.check.lower import Sources, claim_of, deployed
+from verifluxa.certificate.check.section import Section
+from verifluxa.certificate.evidence_file import EvidenceWriter, read_evidence
+from verifluxa.certificate.evidence_lines import Header, header_of
+from verifluxa.certificate.evidence_lines import Record as Line
+from verifluxa.certificate.tree_codec import count_leaves
+from verifluxa.evidence import Outcome
+from verifluxa.question import Problem, Question
+from verifluxa.strategy.decide import decide
+from verifluxa.strategy.load import BranchStage, Strategy, load_strategy
+from verifluxa.verdict import Verdict
+
+NAME = "checker"
+REPEATS = 3
+MANY = "rows 0..25 step 5, columns 0..25 step 5"
+MIDDLE = "rows 7..17 step 5, columns 7..22 step 5"
+FEW = "rows 5..15 step 10, columns 5..15 step 10"
+PIXELS = {"clip_rounds": 0, "strips": 0, "joint": False, "boxes": 600}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is proved and rechecked; `branching` changes the strategy's branching stage, `limit` is the target."""
+
+    what: str
+    setting: Setting
+    limit: float
+    branching: Mapping[str, Any] = field(default_factory=dict)
+
+
+CASES = (
+    Case("one bound closes", Setting("clean", 3, MANY, "50 %", arithmetic="float32"), 1.0),
+    Case("one bound closes, convolutions", Setting("clean_cnn", 3, MANY, "50 %", arithmetic="float32"), 3.0),
+    Case("pixel splits alone", Setting("clean", 3, MIDDLE, "3 %", arithmetic="float32"), 0.6, PIXELS),
+    Case(
+        "clipping, strips, joint closings", Setting("clean", 3, FEW, "5 %", arithmetic="float32"), 0.1, {"boxes": 300}
+    ),
+)
+
+
+def run(small: bool = False) -> list[Record]:
+    """Prover without attack and checker from the evidence file on, in turn, on what is certified; then a whole set."""
+    with tempfile.TemporaryDirectory() as folder:
+        records = [_ratio(case, Path(folder), 1 if small else REPEATS) for case in CASES[: 1 if small else None]]
+        return [*records, _size(Path(folder), small)]
+
+
+def _ratio(case: Case, folder: Path, repeats: int) -> Record:
+    asked, strategy = problem(case.setting), _strategy(case)
+    path = folder / "evidence.jsonl.gz"
+    outcomes = [outcome for outcome in _prove(asked, strategy) if outcome.verdict is Verdict.CERTIFIED]
+    questions = [outcome.question for outcome in outcomes]
+    _write(path, asked, outcomes)
+    sides = [partial(_checked, case.setting, path), partial(_proved, asked, strategy, questions)]
+    ours, theirs = interleaved(sides, repeats)
+    leaves = sum(count_leaves(outcome.tree) for outcome in outcomes if outcome.tree is not None)
+    target = f"target: at most {case.limit:g} of the proof"
+    what = f"CPU seconds to recheck {len(outcomes)} questions, {leaves} leaves ({target})"
+    label = f"{case.setting.model} {case.what}, rate {case.setting.rate}"
+    return Record(NAME, label, what, ours, "the proof itself", theirs, theirs / ours, repeats, machine())
+
+
+def _size(folder: Path, small: bool) -> Record:
+    asked = problem(Setting(places=MANY if small else "any", arithmetic="float32"))
+    path = folder / "whole.jsonl.gz"
+    _write(path, asked, _prove(asked, load_strategy("balanced").without("attack")))
+    label = f"{len(asked.placements)} places x 10 targets x 100 digits, rate 50 %"
+    return Record(
+        NAME, label, "MB of evidence, compressed (target: under 50)", path.stat().st_size / 1e6, machine=machine()
+    )
+
+
+def _strategy(case: Case) -> Strategy:
+    found = load_strategy("balanced").without("attack")
+    stages = (replace(stage, **case.branching) if isinstance(stage, BranchStage) else stage for stage in found.stages)
+    return replace(found, stages=tuple(stages))
+
+
+def _prove(asked: Problem, strategy: Strategy, questions: Sequence[Question] | None = None) -> list[Outcome]:
+    """Nothing is kept from an earlier proof: the workspace is remembered by the identity of the inputs."""
+    fresh = replace(asked, inputs=asked.inputs.copy())
+    return list(decide(fresh, list(fresh.all_questions() if questions is None else questions), strategy))
+
+
+def _proved(asked: Problem, strategy: Strategy, questions: Sequence[Question]) -> float:
+    started = time.process_time()
+    _prove(asked, strategy, questions)
+    return time.process_time() - started
+
+
+def _checked(setting: Setting, path: Path) -> float:
+    """Everything from the evidence file on, the checker's own lowering included; nothing may stay unrechecked."""
+    spec = spec_of(setting)
+    space, data, graph = spec.spaces[0], digits(setting.inputs), lifted(setting.model)
+    started = time.process_time()
+    sources = Sources(space, data, {"digits": deployed(spec.models[0], space, graph)}, setting.arithmetic)
+    section = None
+    for item in read_evidence(path):
+        if isinstance(item, Header):
+            claim = claim_of(spec.properties[0].statement, sources, item.inputs)
+            section = Section(claim, sources.models["digits"], item)
+        elif isinstance(item, Line) and section is not None:
+            section.record(item)
+    if section is None or section.tally.unrechecked or not section.tally.leaves:
+        raise RuntimeError("the evidence was not rechecked")
+    return time.process_time() - started
+
+
+def _write(path: Path, asked: Problem, outcomes: list[Outcome]) -> None:
+    with EvidenceWriter(path) as writer:
+        writer.begin(header_of(asked, "sha256:" + "0" * 64))
+        for outcome in outcomes:
+            writer.write(outcome)
+        writer.end()
+        writer.close()
