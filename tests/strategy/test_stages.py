@@ -111,7 +111,7 @@ def test_the_rate_that_is_proved_is_kept_when_the_question_stays_open() -> None:
 
 
 def unsupported() -> Problem:
-    return one_value(chain((1,), [Activation("trelu"), dense([[1.0], [0.0]], [0.0, 100.0])]))
+    return one_value(chain((1,), [Activation("trelu", -0.5), dense([[1.0], [0.0]], [0.0, 100.0])]))
 
 
 @pytest.mark.parametrize("stages", [(INTERVAL,), (CROWN, BRANCH), (BRANCH,), (ATTACK, INTERVAL, BRANCH)])

@@ -173,7 +173,7 @@ def test_models_of_two_types_cannot_share_a_result(spec):
 
 
 def test_a_network_without_bounds_is_unknown_and_never_certified(spec):
-    (Path(spec).parent / "architecture.txt").write_text("Chain(Flux.flatten, Dense(9 => 2, trelu))")
+    (Path(spec).parent / "architecture.txt").write_text("Chain(Flux.flatten, Dense(9 => 2, Base.Fix2(trelu, -0.5f0)))")
     result = verifluxa.verify(spec, properties=("none",))
     assert result.verdict is Verdict.UNKNOWN
     assert result.properties[0].reason is Reason.UNSUPPORTED
