@@ -103,7 +103,8 @@ def decide_pairs(work: Workspace, cut: Cut, questions: Sequence[Question], late:
     scene = _scene(work, cut, questions[0].placement)
     states = [_Open(q, scene.inner.claims(q.violation, q.selection)) for q in questions]
     known = work.kept.setdefault("pairs", {})
-    key = (scene.inner.problem.inputs.tobytes(), scene.columns.tobytes())
+    words_of = tuple(points.tobytes() for points in scene.slots.points)
+    key = (scene.inner.problem.inputs.tobytes(), scene.columns.tobytes(), words_of)
     for state in states:
         before = known.get((key, state.question[1:]))
         if before is not None and _again(scene, state, before):

@@ -124,16 +124,18 @@ class Cut:
 
 
 def cut_of(problem: Problem) -> Cut | None:
-    """How a problem's network is evaluated; None where some operation has no error radius."""
+    """How a problem's network is evaluated; None where some operation is not evaluated for many words at once."""
     found = split(problem.graph, problem.readout)
-    if found is None:
-        return Cut(Split(None, problem.graph, problem.readout % len(problem.graph.nodes)), False)
+    looks_up = found is not None
+    found = found or Split(None, problem.graph, problem.readout % len(problem.graph.nodes))
     nothing = np.zeros((1, *found.tail.input_shape))
+    everywhere = np.arange(nothing.size)
     try:
-        maps = propagate(found.tail, nothing, problem.arithmetic, found.readout).maps
+        constants = propagate(found.tail, nothing, problem.arithmetic, found.readout)
+        evaluate(found, constants, everywhere, np.zeros((1, nothing.size)), slice(0, 1))
     except UnsupportedError:
         return None
-    return Cut(found, any_order(found, maps))
+    return Cut(found, looks_up and any_order(found, constants.maps))
 
 
 def enumerable(work: Workspace, placement: int) -> Cut | None:
