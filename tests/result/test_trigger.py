@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from verifluxa.question import Placement, Stamp
-from verifluxa.result.trigger import trigger_grid, trigger_vector
+from verifluxa.result.trigger import shown_values, trigger_grid, trigger_vector
 
 
 @pytest.fixture
@@ -44,9 +44,20 @@ def test_a_grid_that_does_not_fit_is_refused(problem, grid):
     assert trigger_vector(problem, problem.placements[0], grid) is None
 
 
-def test_a_stamp_that_computes_is_told_as_plain_values(problem):
+def test_a_blend_has_a_level_for_each_pixel(problem):
     stamp = Stamp(problem.placements[0].stamp.positions, np.full(6, 0.5), np.eye(6) * 0.5, np.zeros(6))
+    placement = Placement((("row", 0), ("column", 1)), stamp)
+    grid = trigger_grid(problem, placement, np.arange(6.0))
+    assert grid == [[0, 1, 2], [3, 4, 5]]
+    assert trigger_vector(problem, placement, grid).tolist() == list(range(6))
+    assert shown_values(stamp, np.arange(6.0)).tolist() == list(range(6))
+
+
+def test_amplitudes_are_told_as_plain_values(problem):
+    gain = np.arange(36.0).reshape(6, 6)
+    stamp = Stamp(problem.placements[0].stamp.positions, np.ones(6), gain, np.zeros(6))
     placement = Placement((("row", 0), ("column", 1)), stamp)
     grid = trigger_grid(problem, placement, np.arange(6.0))
     assert grid == [0, 1, 2, 3, 4, 5]
     assert trigger_vector(problem, placement, grid).tolist() == list(range(6))
+    assert shown_values(stamp, np.arange(6.0)).tolist() == (gain @ np.arange(6.0)).tolist()

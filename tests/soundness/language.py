@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from verifluxa.inputs import Choice
 from verifluxa.library import Shelf, resolve
@@ -196,6 +197,11 @@ trigger dot : tile { replace 1 px x 1 px at any with 0..3 level }
 
 trigger bar : tile { replace 1 px x 2 px at any with 0..3 level }
 """
+
+
+def picture(folder: Path, name: str, levels: Numbers) -> None:
+    """A PNG file; levels of shape (height, width), or (height, width, 3)."""
+    Image.fromarray(levels.astype(np.uint8)).save(folder / name)
 
 
 def declare(name: str, output: str, more: str = "") -> str:

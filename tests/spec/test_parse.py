@@ -39,6 +39,10 @@ def test_every_kind_of_node_occurs_in_the_examples_or_here() -> None:
       assert m(t(x))[0] <= 1
       forall x in around e within 2 level
     }
+    trigger v : d { replace pixels (0, 0) at (0, 0) and (1, 1) mask "m.png" unclipped }
+    trigger w : d { add image with sine(rows 4 px shift 1 px), "p.png" times -2..2 level }
+    trigger y : d { add 1 px x 2 px }
+    trigger z : d { one of v, w }
     """
     texts = [path.read_text(encoding="utf-8") for path in EXAMPLES] + [more]
     found = {type(node) for text in texts for node, _ in syntax.walk(parse(text, FILE))}

@@ -124,7 +124,7 @@ def _stamped(stamp: Stamp, inputs: Floats, rounding: Rounding) -> Reached:
         slope_radius, radius = np.zeros_like(stamp.gain), np.zeros((1, len(stamp.positions)))
         offset = np.zeros((1, len(stamp.positions)))
     else:
-        scale = rounding.coefficient(stamp.gain.shape[1] + 3)
+        scale = rounding.coefficient(int((stamp.gain != 0).sum(1).max()) + 3)
         slope_radius = scale * np.abs(stamp.gain)
         radius = scale * (np.abs(stamp.keep * original) + np.abs(stamp.offset)) + rounding.tiny(4)
         slope_radius[stamp.exact] = 0.0

@@ -13,7 +13,7 @@ from verifluxa.errors import DataError, ModelError, UsageError
 from verifluxa.graph.graph import Graph
 from verifluxa.lower.ask import ask_classes, ask_outputs
 from verifluxa.lower.deploy import deploy, predictions
-from verifluxa.lower.families import family
+from verifluxa.lower.families import clips, family
 from verifluxa.lower.outputs import Untouched, classes_of, readout
 from verifluxa.lower.rows import output_rows, reads_untouched
 from verifluxa.lower.words import nothing_falls_off
@@ -76,7 +76,7 @@ def lower(spec: Spec, prop: Property, given: Given) -> Problem:
     space = named(spec.spaces, model.space)
     data, arithmetic = given.data, given.arithmetic
     _fits(arithmetic, given.graph.dtype)
-    deployed = deploy(given.graph, model, space)
+    deployed = deploy(given.graph, model, space, clips(statement.trigger))
     _has_outputs(deployed, model)
     positions, excluded = _counted(spec, statement, deployed, given)
     # The network reads numbers of its own type: what the file holds is rounded to it once, before all else.

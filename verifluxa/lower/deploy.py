@@ -10,17 +10,27 @@ from numpy.typing import NDArray
 
 from verifluxa.errors import ModelError
 from verifluxa.graph.graph import Graph, build, resized
-from verifluxa.graph.ops import Divide, Embedding, Input, Op, Reshape, Scale, Shift, Transpose
+from verifluxa.graph.ops import Clip, Divide, Embedding, Input, Op, Reshape, Scale, Shift, Transpose
 from verifluxa.lower.outputs import decided
 from verifluxa.question import Integers
 from verifluxa.spec.space_types import SeriesSpace, TableSpace, TokenSpace
 from verifluxa.spec.spec import ClassOutput, EncodeStep, ImageSpace, InputSpace, ModelDecl, Output
 
 
-def deploy(graph: Graph, model: ModelDecl, space: InputSpace) -> Graph:
-    """The deployed operation sequence: layout, `encode`, then the network, unsimplified."""
+def deploy(graph: Graph, model: ModelDecl, space: InputSpace, clip: bool = False) -> Graph:
+    """The deployed operation sequence: layout, `encode`, then the network, unsimplified.
+
+    Args:
+        graph: the lifted network.
+        model: its declaration.
+        space: of its inputs.
+        clip: whether the image is clipped to its range first, as behind a stamp that may leave it.
+    """
     shape = shape_of(space)
-    front: list[Op] = [_encode(step, shape, graph.dtype) for step in model.encode]
+    front: list[Op] = []
+    if clip and isinstance(space, ImageSpace):
+        front.append(Clip(float(space.low), float(space.high)))
+    front += [_encode(step, shape, graph.dtype) for step in model.encode]
     network_shape = shape
     if isinstance(space, ImageSpace) and model.layout == "hwcn":
         front.append(Transpose((0, 2, 1)))

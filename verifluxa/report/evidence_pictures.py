@@ -52,14 +52,20 @@ def pictures(scene: Scene) -> dict[str, bytes]:
     if len(scene.problem.graph.input_shape) != 3 or not {"row", "column"} <= set(place):
         return {}
     corner = Corner(place["row"], place["column"])
-    domain = scene.problem.domain
+    before = scene.problem.inputs[list(scene.shown)]
+    domain = scene.problem.domain_of(scene.question.placement)
     levels = Levels(min(0.0, float(domain.lower.min())), float(domain.upper.max()))
+    seen = Levels(min(0.0, float(before.min()), float(scene.after.min())), _most(before, scene.after, domain.upper))
     _, height, width = scene.trigger.shape
     title = f"Trigger: {_span('row', corner.row, height)}, {_span('column', corner.column, width)}"
     caption = Caption(title, scene.effect)
     alone = trigger_picture(scene.trigger, corner, levels, caption)
-    beside = before_after_picture(_examples(scene), (height, width), corner, levels, caption)
+    beside = before_after_picture(_examples(scene), (height, width), corner, seen, caption)
     return {"trigger.png": png(alone), "inputs.png": png(beside)}
+
+
+def _most(*levels: Values) -> float:
+    return max(float(values.max()) for values in levels)
 
 
 def choose(classes: Sequence[int], most: int = MOST_EXAMPLES) -> list[int]:

@@ -10,7 +10,7 @@ from verifluxa.question import Floats, Problem, Question
 from verifluxa.report.evidence_pictures import Scene, choose
 from verifluxa.report.summary import answers, effect_words
 from verifluxa.result.result import Counterexample, PropertyResult
-from verifluxa.result.trigger import trigger_vector
+from verifluxa.result.trigger import shown_values, trigger_vector
 from verifluxa.search.replay import Replay, replay, stamped
 
 
@@ -54,11 +54,11 @@ def scene(
 
 def _image(problem: Problem, question: Question, trigger: Floats) -> Floats:
     """The levels of a patch, shape (channels, height, width), as it stands in a blank picture; else tau itself."""
-    positions = problem.placements[question.placement].stamp.positions
-    shape = problem.graph.input_shape
+    stamp = problem.placements[question.placement].stamp
+    positions, shape = stamp.positions, problem.graph.input_shape
     if len(shape) != 3:
         return trigger
     blank = np.zeros(shape)
-    blank.reshape(-1)[positions] = trigger
+    blank.reshape(-1)[positions] = shown_values(stamp, trigger)
     _, rows, columns = np.unravel_index(positions, shape)
     return blank[:, rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]

@@ -157,7 +157,7 @@ def drawn(item: PropertyResult, found: Counterexample) -> list[str]:
     if item.problem is None or levels.ndim < 2 or not {"row", "column"} <= set(place):
         return [" ".join(f"{level:.6g}" for level in levels.reshape(-1))]
     image = levels[None] if levels.ndim == 2 else levels.transpose(2, 0, 1)
-    domain = item.problem.domain
+    domain = item.problem.domain_of(found.placement_index)
     return blocks(image, (place["row"], place["column"]), (float(domain.lower.min()), float(domain.upper.max())))
 
 

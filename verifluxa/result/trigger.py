@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from verifluxa.question import Floats, Integers, Placement, Problem
+from verifluxa.question import Floats, Integers, Placement, Problem, Stamp
 from verifluxa.result.result import Grid
 
 
@@ -18,7 +18,7 @@ def trigger_grid(problem: Problem, placement: Placement, trigger: Floats) -> Gri
 
     Returns:
         `[row][column]`, or `[row][column][channel]` where there are several channels; the plain list of
-        tau where the trigger is not simply written over the pixels of a rectangle.
+        tau where the pixels of a rectangle do not have one value each.
     """
     cells = _cells(problem, placement)
     if cells is None:
@@ -48,10 +48,24 @@ def trigger_vector(problem: Problem, placement: Placement, grid: object) -> Floa
     return vector
 
 
+def shown_values(stamp: Stamp, trigger: Floats) -> Floats:
+    """What people see of a stamp at its positions, shape (m,): the levels that are put, or what is added.
+
+    A blended level is shown as it is mixed in, not weakened.
+    """
+    return trigger if _own(stamp) else np.asarray(stamp.gain @ trigger + stamp.offset)
+
+
+def _own(stamp: Stamp) -> bool:
+    """Whether each position has a coordinate of its own, in order."""
+    size = len(stamp.positions)
+    return stamp.gain.shape == (size, size) and bool(((stamp.gain != 0) == np.eye(size, dtype=bool)).all())
+
+
 def _cells(problem: Problem, placement: Placement) -> tuple[Integers, Integers, Integers] | None:
     """(channel, row, column) of each coordinate within the trigger; None where it is no full rectangle."""
     shape = problem.graph.input_shape
-    if len(shape) != 3 or not placement.stamp.replaces:
+    if len(shape) != 3 or not _own(placement.stamp):
         return None
     channel, row, column = np.unravel_index(placement.stamp.positions, shape)
     cells = (channel, row - row.min(), column - column.min())

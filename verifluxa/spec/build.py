@@ -9,6 +9,7 @@ from lark import Token, Tree
 from lark.tree import Meta
 
 from verifluxa.errors import Span, SpecError
+from verifluxa.spec import clause_syntax as clauses
 from verifluxa.spec import syntax, terms
 from verifluxa.spec.build_terms import Children, TermBuilder, join
 
@@ -139,8 +140,39 @@ class Builder(TermBuilder):
     def _with_picture(self, span: Span, parts: Children) -> syntax.WithPicture:
         return syntax.WithPicture(parts[0], span=span)
 
-    def _blend(self, span: Span, parts: Children) -> syntax.Blend:
-        return syntax.Blend(parts[0], span=span)
+    def _with_patterns(self, span: Span, parts: Children) -> clauses.WithPatterns:
+        *patterns, levels, continuous = parts
+        ends = clauses.Range(levels.low, levels.high, span=levels.span)
+        return clauses.WithPatterns(tuple(patterns), ends, continuous is not None, span=span)
+
+    def _wave(self, span: Span, parts: Children) -> clauses.Wave:
+        axis, period, shift = parts
+        return clauses.Wave(str(axis), period, shift, span=span)
+
+    def _blend(self, span: Span, parts: Children) -> clauses.Blend:
+        return clauses.Blend(tuple(parts), span=span)
+
+    def _mask(self, span: Span, parts: Children) -> clauses.Mask:
+        return clauses.Mask(parts[0], span=span)
+
+    def _unclipped(self, span: Span, parts: Children) -> clauses.Unclipped:
+        return clauses.Unclipped(span=span)
+
+    def _one_of(self, span: Span, parts: Children) -> clauses.OneOf:
+        return clauses.OneOf(tuple(self.name(name) for name in parts), span=span)
+
+    def _stamped(self, span: Span, parts: Children) -> clauses.Stamped:
+        verb, area = parts
+        return clauses.Stamped(str(verb), area, span=span)
+
+    def _size(self, span: Span, parts: Children) -> clauses.Size:
+        return clauses.Size(*parts, span=span)
+
+    def _whole(self, span: Span, parts: Children) -> clauses.Whole:
+        return clauses.Whole(span=span)
+
+    def _pixels(self, span: Span, parts: Children) -> clauses.Pixels:
+        return clauses.Pixels(tuple(parts), span=span)
 
     def _from_list(self, span: Span, parts: Children) -> syntax.FromList:
         name, exceptions = parts
@@ -204,7 +236,7 @@ def _takes_points(binder: terms.Binder) -> bool:
     return isinstance(binder.source, terms.TriggerAt) and isinstance(binder.source.places, terms.Points)
 
 
-def _with_point(binder: terms.Binder, point: terms.Point) -> terms.Binder:
+def _with_point(binder: terms.Binder, point: terms.Point | terms.Together) -> terms.Binder:
     source = cast(terms.TriggerAt, binder.source)
     before = cast(terms.Points, source.places)
     places = terms.Points((*before.points, point), span=join(before.span, point.span))
@@ -212,7 +244,7 @@ def _with_point(binder: terms.Binder, point: terms.Point) -> terms.Binder:
     return terms.Binder(binder.name, longer, span=join(binder.span, point.span))
 
 
-def _stray(point: terms.Point) -> SpecError:
+def _stray(point: terms.Point | terms.Together) -> SpecError:
     return SpecError(
         "VF1004",
         "a place stands here without its trigger",

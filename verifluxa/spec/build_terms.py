@@ -153,6 +153,9 @@ class TermBuilder:
     def _point(self, span: Span, parts: Children) -> terms.Point:
         return terms.Point(*parts, span=span)
 
+    def _together(self, span: Span, parts: Children) -> terms.Together:
+        return terms.Together(tuple(parts), span=span)
+
     def _points(self, span: Span, parts: Children) -> terms.Points:
         return terms.Points(tuple(parts), span=span)
 
@@ -180,7 +183,7 @@ class TermBuilder:
 
     def _source_at(self, span: Span, parts: Children) -> terms.TriggerAt:
         places = parts[1]
-        if isinstance(places, terms.Point):
+        if isinstance(places, terms.Point | terms.Together):
             places = terms.Points((places,), span=places.span)
         return terms.TriggerAt(self.name(parts[0]), places, span=span)
 

@@ -16,12 +16,12 @@ from verifluxa.spec.models import check_data, check_model
 from verifluxa.spec.names import Table, declare, unused
 from verifluxa.spec.params import check_params
 from verifluxa.spec.parse import combined, parse
-from verifluxa.spec.problems import Problems, SpecWarning
+from verifluxa.spec.problems import FollowUpError, Problems, SpecWarning
 from verifluxa.spec.properties import check_property
 from verifluxa.spec.read import decode, read_bytes
 from verifluxa.spec.spaces import check_space
-from verifluxa.spec.spec import DataDecl, InputSpace, Property, Spec
-from verifluxa.spec.triggers import check_trigger
+from verifluxa.spec.spec import DataDecl, InputSpace, Property, Spec, Trigger
+from verifluxa.spec.triggers import check_trigger, check_union, is_union
 
 VERSION = 1
 """The language version that `spec 1` names."""
@@ -127,8 +127,28 @@ def _world(file: syntax.File, table: Table, settings: Mapping[str, str], problem
 
     models = _each(file, syntax.ModelSyntax, lambda item: check_model(item, space(item), problems), problems)
     data = _each(file, syntax.DataSyntax, check_data_of, problems)
-    triggers = _each(file, syntax.TriggerSyntax, lambda item: check_trigger(item, space(item), problems), problems)
-    return World(table, spaces, models, data, triggers, params)
+    return World(table, spaces, models, data, _triggers(file, table, space, problems), params)
+
+
+def _triggers(
+    file: syntax.File, table: Table, space: Callable[[syntax.TriggerSyntax], InputSpace], problems: Problems
+) -> dict[str, Trigger | None]:
+    """Families first, then unions of them: declarations come in any order."""
+
+    def check_single(item: syntax.TriggerSyntax) -> Trigger:
+        if is_union(item):
+            raise FollowUpError
+        return check_trigger(item, space(item), problems)
+
+    singles = _each(file, syntax.TriggerSyntax, check_single, problems)
+
+    def check_joined(item: syntax.TriggerSyntax) -> Trigger:
+        if not is_union(item):
+            raise FollowUpError
+        return check_union(item, space(item), table, singles)
+
+    unions = _each(file, syntax.TriggerSyntax, check_joined, problems)
+    return {name: single or unions[name] for name, single in singles.items()}
 
 
 def _each(

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 from verifluxa.spec.families import space_record, trigger_record
+from verifluxa.spec.image_families import image_record
+from verifluxa.spec.image_types import StampTrigger
 from verifluxa.spec.spec import (
     BinaryOutput,
     DataDecl,
@@ -32,6 +34,7 @@ from verifluxa.spec.spec import (
     Spec,
     Statement,
     Trigger,
+    UnionTrigger,
     named,
 )
 
@@ -82,7 +85,12 @@ def _any_space(space: InputSpace) -> Record:
 
 
 def _any_trigger(trigger: Trigger) -> Record:
-    return _trigger(trigger) if isinstance(trigger, PatchTrigger) else trigger_record(trigger)
+    match trigger:
+        case PatchTrigger() | StampTrigger():
+            return image_record(trigger)
+        case UnionTrigger(members=members):
+            return {"kind": "one of", "members": [_any_trigger(member) for member in members]}
+    return trigger_record(trigger)
 
 
 def _space(space: ImageSpace) -> Record:
@@ -109,16 +117,6 @@ def _model(model: ModelDecl) -> Record:
         case RealOutput(size=size):
             record["outputs"] = size
     return record if model.flux is None else record | {"flux": model.flux}
-
-
-def _trigger(trigger: PatchTrigger) -> Record:
-    return {
-        "kind": "patch",
-        "size": [trigger.height, trigger.width],
-        "places": [list(place) for place in trigger.places],
-        "levels": [_exact(trigger.low), _exact(trigger.high)],
-        "step": trigger.step,
-    }
 
 
 def _data(data: DataDecl, sha256: str) -> Record:

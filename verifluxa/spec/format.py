@@ -122,7 +122,7 @@ def _space(last: Piece, piece: Piece) -> bool:
     if last.role is Role.PREFIX or piece.role is Role.SUFFIX:
         return False
     if piece.text == "(":
-        return last.kind not in ("NAME", "RATE")
+        return last.kind not in ("NAME", "RATE", "SINE")
     return not (last.role is Role.OPEN and piece.role is Role.CLOSE)
 
 

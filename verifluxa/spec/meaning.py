@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from verifluxa.errors import Span, SpecError
-from verifluxa.spec.names import FUNCTIONS, Table, article, did_you_mean
+from verifluxa.spec.names import FUNCTIONS, Table, article, did_you_mean, same_space
 from verifluxa.spec.problems import FollowUpError
 from verifluxa.spec.spec import DataDecl, InputSpace, ModelDecl, Output, RealOutput, Trigger
 from verifluxa.spec.terms import Arithmetic, Call, Expression, Minus, Name, Number, Reference, Text
@@ -343,22 +343,6 @@ def _plain(expression: Expression, scope: Scope, taker: str) -> Image:
     if image.trigger is not None:
         raise _not(expression, "an input with a trigger on it", f"the input itself for {taker}", "write `x`")
     return image
-
-
-def same_space(wanted: str, given: str, what: str, place: Span) -> None:
-    """Checks that two input spaces are one.
-
-    Raises:
-        SpecError: VF1066 when they are not.
-    """
-    if wanted != given:
-        raise SpecError(
-            "VF1066",
-            f"{what} works on `{wanted}`, the input is of `{given}`",
-            place=place,
-            expected=f"an input of `{wanted}`",
-            remedy="model, trigger and data of a property share one input space",
-        )
 
 
 def _not(expression: Expression, what: str, needed: str, remedy: str) -> SpecError:

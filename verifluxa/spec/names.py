@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from verifluxa.errors import Span, SpecError
 from verifluxa.spec import syntax
+from verifluxa.spec.clause_syntax import OneOf
 from verifluxa.spec.problems import FollowUpError, Problems
 from verifluxa.spec.terms import Around, Call, Name, Reference, Selection, StrongestOf, TriggerAt
 
@@ -101,6 +102,22 @@ def fresh(name: Name, taken: Mapping[str, Span]) -> None:
         )
 
 
+def same_space(wanted: str, given: str, what: str, place: Span) -> None:
+    """Checks that two input spaces are one.
+
+    Raises:
+        SpecError: VF1066 when they are not.
+    """
+    if wanted != given:
+        raise SpecError(
+            "VF1066",
+            f"{what} works on `{wanted}`, the input is of `{given}`",
+            place=place,
+            expected=f"an input of `{wanted}`",
+            remedy="model, trigger and data of a property share one input space",
+        )
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """`did you mean ...?`, when a known name is near."""
     near = difflib.get_close_matches(name, list(dict.fromkeys(known)), 1, 0.6)
@@ -139,6 +156,8 @@ def uses(root: syntax.Declaration | syntax.Statement) -> set[str]:
                 found.add(name)
             case StrongestOf(model=Name(text=name)):
                 found.add(name)
+            case OneOf(names=names):
+                found.update(name.text for name in names)
     return found
 
 

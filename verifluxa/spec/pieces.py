@@ -10,6 +10,7 @@ from enum import Enum, auto
 from lark import Token
 
 from verifluxa.errors import Span
+from verifluxa.spec import clause_syntax as clauses
 from verifluxa.spec import syntax, terms
 from verifluxa.spec.parse import grammar
 
@@ -28,7 +29,12 @@ _LINE_START = (
     | syntax.At
     | syntax.WithLevels
     | syntax.WithPicture
-    | syntax.Blend
+    | clauses.Stamped
+    | clauses.WithPatterns
+    | clauses.Blend
+    | clauses.Mask
+    | clauses.Unclipped
+    | clauses.OneOf
     | syntax.FromList
     | syntax.SetFeatures
     | syntax.Keep

@@ -9,7 +9,18 @@ from dataclasses import dataclass
 
 from verifluxa.errors import Span, SpecError
 from verifluxa.spec.problems import Problems
-from verifluxa.spec.terms import Anywhere, Corners, GridPlaces, Number, Places, Point, Points, Positions, Steps
+from verifluxa.spec.terms import (
+    Anywhere,
+    Corners,
+    GridPlaces,
+    Number,
+    Places,
+    Point,
+    Points,
+    Positions,
+    Steps,
+    Together,
+)
 from verifluxa.spec.units import whole
 
 MAX_PLACES = 1_000_000
@@ -57,6 +68,34 @@ def places_of(syntax: Places, room: Room, problems: Problems) -> tuple[Place, ..
             return _grid(rows_, columns_, syntax.span)
 
 
+def groups_of(syntax: Places, room: Room, problems: Problems) -> tuple[tuple[Place, ...], ...]:
+    """All places, each with those that are stamped at once with it.
+
+    Raises:
+        SpecError: as `places_of`.
+    """
+    if not isinstance(syntax, Points):
+        return tuple((place,) for place in places_of(syntax, room, problems))
+    found: dict[tuple[Place, ...], None] = {}
+    for point in syntax.points:
+        parts = point.points if isinstance(point, Together) else (point,)
+        group = tuple(sorted(_placed(part, room) for part in parts))
+        if group in found:
+            problems.warn("VF1103", f"the place {_words(group)} is listed twice", point.span, "delete one of them")
+        found[group] = None
+    return tuple(sorted(found))
+
+
+def _words(group: tuple[Place, ...]) -> str:
+    return " and ".join(map(str, group))
+
+
+def _placed(point: Point, room: Room) -> Place:
+    place = (_coordinate(point.row, "a row"), _coordinate(point.column, "a column"))
+    _inside(place, room, point.span)
+    return place
+
+
 def _grid(rows: range, columns: range, place: Span) -> tuple[Place, ...]:
     if len(rows) * len(columns) > MAX_PLACES:
         raise SpecError(
@@ -70,14 +109,17 @@ def _grid(rows: range, columns: range, place: Span) -> tuple[Place, ...]:
 
 
 def _points(syntax: Points, room: Room, problems: Problems) -> tuple[Place, ...]:
-    found: dict[Place, Point] = {}
-    for point in syntax.points:
-        place = (_coordinate(point.row, "a row"), _coordinate(point.column, "a column"))
-        _inside(place, room, point.span)
-        if place in found:
-            problems.warn("VF1103", f"the place {place} is listed twice", point.span, "delete one of them")
-        found[place] = point
-    return tuple(sorted(found))
+    """Single places; places that go together are for `groups_of`."""
+    groups = groups_of(syntax, room, problems)
+    for group, point in zip(groups, syntax.points, strict=False):
+        if len(group) > 1:
+            raise SpecError(
+                "VF1042",
+                f"{_words(group)} are two places at once",
+                place=point.span,
+                expected="single places here",
+            )
+    return tuple(group[0] for group in groups)
 
 
 def _coordinate(number: Number, what: str) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from verifluxa.spec.families import dimensions
+from verifluxa.spec.image_families import image_dimensions
+from verifluxa.spec.image_types import StampTrigger
 from verifluxa.spec.mathematics import formula
 from verifluxa.spec.spec import (
     ImageSpace,
@@ -15,7 +17,9 @@ from verifluxa.spec.spec import (
     Property,
     Spec,
     Trigger,
+    UnionTrigger,
     named,
+    placements_of,
 )
 from verifluxa.spec.words import plain_words
 
@@ -84,7 +88,7 @@ def count(spec: Spec, prop: Property, inputs: int | None = None) -> Counts:
     claim = prop.statement
     rate = claim.rate if isinstance(claim, Measure) else claim
     known = inputs if inputs is not None else named(spec.data, claim.selection.data).take
-    places = len(claim.trigger.places)
+    places = placements_of(claim.trigger)
     together = not isinstance(rate, PerInput)
     if together:
         questions: int | None = places * max(1, len(rate.targets))
@@ -97,9 +101,12 @@ def count(spec: Spec, prop: Property, inputs: int | None = None) -> Counts:
 
 
 def _dimensions(trigger: Trigger, space: InputSpace) -> int:
-    if isinstance(trigger, PatchTrigger) and isinstance(space, ImageSpace):
-        return trigger.height * trigger.width * space.channels
-    assert not isinstance(trigger, PatchTrigger)
+    match trigger:
+        case UnionTrigger(members=members):
+            return max(_dimensions(member, space) for member in members)
+        case PatchTrigger() | StampTrigger():
+            assert isinstance(space, ImageSpace)
+            return image_dimensions(trigger, space)
     assert not isinstance(space, ImageSpace)
     return dimensions(trigger, space)
 

@@ -5,12 +5,13 @@ What a `forall` binds outside `rate(...)` is chosen once for all inputs that the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import cast
 
 from verifluxa.errors import Span, SpecError
 from verifluxa.spec.conditions import Chosen, conditions
+from verifluxa.spec.image_types import StampTrigger
 from verifluxa.spec.meaning import (
     Constant,
     InputVariable,
@@ -24,7 +25,7 @@ from verifluxa.spec.meaning import (
     meaning,
 )
 from verifluxa.spec.names import did_you_mean, fresh
-from verifluxa.spec.placements import places_of
+from verifluxa.spec.placements import groups_of, places_of
 from verifluxa.spec.problems import Problems, unsupported
 from verifluxa.spec.spec import ImageSpace, ModelDecl, PatchTrigger, Trigger
 from verifluxa.spec.syntax import Let
@@ -183,25 +184,32 @@ def _narrowed(trigger: Trigger, places: Places, world: World, problems: Problems
     if isinstance(places, Anywhere):
         return trigger
     space = world.space(trigger.space)
-    if not isinstance(trigger, PatchTrigger) or not isinstance(space, ImageSpace):
+    if not isinstance(trigger, PatchTrigger | StampTrigger) or not isinstance(space, ImageSpace):
         raise SpecError(
             "VF1083",
             f"`{trigger.name}` is no image trigger, so its places cannot be narrowed here",
             place=places.span,
-            expected="places where the trigger is declared: `at positions 0, 3..5`",
+            expected="places where the trigger is declared",
         )
-    size = Size(trigger.height, trigger.width)
-    wanted = places_of(places, room(size, space), problems)
-    foreign = sorted(set(wanted) - set(trigger.places))
+    if isinstance(trigger, PatchTrigger):
+        wanted = places_of(places, room(Size(trigger.height, trigger.width), space), problems)
+        _among(set(wanted) - set(trigger.places), trigger, places)
+        return replace(trigger, places=wanted)
+    groups = groups_of(places, room(Size(*trigger.box), space), problems)
+    _among(set(groups) - set(trigger.places), trigger, places)
+    return replace(trigger, places=groups)
+
+
+def _among(foreign: Collection[object], trigger: Trigger, places: Places) -> None:
+    """Places can only be narrowed."""
     if foreign:
         raise SpecError(
             "VF1042",
-            f"the trigger `{trigger.name}` does not go to {foreign[0]}",
+            f"the trigger `{trigger.name}` does not go to {sorted(foreign, key=str)[0]}",
             place=places.span,
             expected=f"places of `{trigger.name}`",
             remedy="here places can be narrowed, not widened; widen them where the trigger is declared",
         )
-    return replace(trigger, places=wanted)
 
 
 def _bind_target(binder: Binder, source: Members | Call, bound: Bound) -> Bound:

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import ClassVar, Literal, TypeVar
 
 from verifluxa.errors import Span
+from verifluxa.spec.image_types import StampTrigger
 from verifluxa.spec.space_types import SeriesSpace, SeriesTrigger, TableSpace, TableTrigger, TokenSpace, WordTrigger
 
 
@@ -143,7 +144,33 @@ class PatchTrigger:
     step: int | None
 
 
-Trigger = PatchTrigger | WordTrigger | TableTrigger | SeriesTrigger
+SingleTrigger = PatchTrigger | StampTrigger | WordTrigger | TableTrigger | SeriesTrigger
+
+
+@dataclass(frozen=True)
+class UnionTrigger:
+    """A trigger of one of several families of one space."""
+
+    name: str
+    space: str
+    members: tuple[SingleTrigger, ...]
+
+
+Trigger = SingleTrigger | UnionTrigger
+
+
+def members_of(trigger: Trigger) -> tuple[SingleTrigger, ...]:
+    """The families of a union; another family is the only one."""
+    return trigger.members if isinstance(trigger, UnionTrigger) else (trigger,)
+
+
+def placements_of(trigger: Trigger) -> int:
+    """How many placements a family has."""
+    counts = (
+        len(member.places) * (len(member.opacities) if isinstance(member, StampTrigger) else 1)
+        for member in members_of(trigger)
+    )
+    return sum(counts)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
+from verifluxa.spec.clause_syntax import Blend, Mask, OneOf, Stamped, Unclipped, WithPatterns
 from verifluxa.spec.terms import (
     Around,
     Binder,
@@ -176,13 +177,6 @@ class WithPicture(Node):
 
 
 @dataclass(frozen=True)
-class Blend(Node):
-    """`blend 20 %`."""
-
-    amount: Number
-
-
-@dataclass(frozen=True)
 class FromList(Node):
     """`from vocab except "a", "b"`, or `from "a", "b"`, which has no name."""
 
@@ -215,7 +209,22 @@ class Keep(Node):
     values: KeptRange | Members
 
 
-Clause = Replace | Insert | At | WithLevels | WithPicture | Blend | FromList | SetFeatures | Keep
+Clause = (
+    Replace
+    | Stamped
+    | At
+    | WithLevels
+    | WithPicture
+    | WithPatterns
+    | Blend
+    | Mask
+    | Unclipped
+    | OneOf
+    | Insert
+    | FromList
+    | SetFeatures
+    | Keep
+)
 
 
 @dataclass(frozen=True)

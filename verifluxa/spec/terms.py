@@ -216,10 +216,17 @@ class Point(Node):
 
 
 @dataclass(frozen=True)
+class Together(Node):
+    """`(0, 0) and (24, 24)`: two places at once."""
+
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True)
 class Points(Node):
     """`at (0, 0), (24, 24)`."""
 
-    points: tuple[Point, ...]
+    points: tuple[Point | Together, ...]
 
 
 @dataclass(frozen=True)

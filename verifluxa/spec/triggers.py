@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, cast
 
-from verifluxa.errors import SpecError
+from verifluxa.errors import Span, SpecError
+from verifluxa.spec.clause_syntax import OneOf
+from verifluxa.spec.image_types import Picture, StampTrigger
+from verifluxa.spec.names import Table, same_space
 from verifluxa.spec.placements import Room, places_of
-from verifluxa.spec.problems import Problems, unsupported
+from verifluxa.spec.problems import Problems
 from verifluxa.spec.series import check_series_trigger
 from verifluxa.spec.space_types import SeriesSpace, TableSpace, TokenSpace
-from verifluxa.spec.spec import ImageSpace, InputSpace, PatchTrigger, Trigger
+from verifluxa.spec.spec import ImageSpace, InputSpace, PatchTrigger, SingleTrigger, Trigger, UnionTrigger
+from verifluxa.spec.stamps import check_stamp, is_plain
 from verifluxa.spec.syntax import (
     At,
-    Blend,
     Clause,
     FromList,
     Insert,
@@ -22,7 +26,6 @@ from verifluxa.spec.syntax import (
     SetFeatures,
     TriggerSyntax,
     WithLevels,
-    WithPicture,
 )
 from verifluxa.spec.tables import check_table_trigger
 from verifluxa.spec.tokens import check_word_trigger
@@ -30,6 +33,7 @@ from verifluxa.spec.units import level_range, measured, whole
 
 Part = TypeVar("Part", Replace, At, WithLevels)
 
+_WORDS = ("token", "tokens")
 _EXAMPLE = "`replace 3 px x 3 px`, `at any`, `with 0..255 level`"
 
 
@@ -54,19 +58,74 @@ def check_trigger(syntax: TriggerSyntax, space: InputSpace, problems: Problems) 
         case SeriesSpace():
             return check_series_trigger(syntax, space, problems)
         case ImageSpace():
-            return check_patch(syntax, space, problems)
+            _is_image_trigger(syntax)
+            plain = is_plain(syntax)
+            return check_patch(syntax, space, problems) if plain else check_stamp(syntax, space, problems)
+
+
+def is_union(syntax: TriggerSyntax) -> bool:
+    """Whether a trigger is one of several families."""
+    return any(isinstance(clause, OneOf) for clause in syntax.clauses)
+
+
+def check_union(
+    syntax: TriggerSyntax, space: InputSpace, table: Table, known: Mapping[str, Trigger | None]
+) -> UnionTrigger:
+    """The union of families that are declared on their own.
+
+    Args:
+        syntax: the declaration.
+        space: its input space.
+        table: what each name of the file is.
+        known: the families that are no unions.
+
+    Raises:
+        SpecError: VF1057 for other clauses beside `one of`, a family that is named twice or is a union itself, and
+            families that are clipped beside such that are not; VF1066 for a family of another space; VF1020, VF1022.
+    """
+    if len(syntax.clauses) > 1:
+        raise _not_joined("`one of` and other clauses do not go together", syntax.clauses[1].span)
+    only = syntax.clauses[0]
+    assert isinstance(only, OneOf)
+    members: list[SingleTrigger] = []
+    for name in only.names:
+        found = cast(Trigger, table.find(name, "trigger", known))
+        if isinstance(found, UnionTrigger) or found in members:
+            raise _not_joined(f"`{name.text}` is a union itself, or named twice", name.span)
+        same_space(space.name, found.space, f"the trigger `{syntax.name.text}`", name.span)
+        members.append(found)
+    if len({_leaves_the_range(member, space) for member in members}) > 1 and any(map(_clips, members)):
+        raise _not_joined("some of these are clipped and others are not", only.span)
+    return UnionTrigger(syntax.name.text, space.name, tuple(members))
+
+
+def _clips(member: SingleTrigger) -> bool:
+    return isinstance(member, StampTrigger) and member.clip
+
+
+def _leaves_the_range(member: SingleTrigger, space: InputSpace) -> bool:
+    """Whether a clip behind the stamp would change what the family says."""
+    if not isinstance(member, StampTrigger) or member.clip or not isinstance(space, ImageSpace):
+        return False
+    values = member.values
+    ends = (min(values.levels), max(values.levels)) if isinstance(values, Picture) else (values.low, values.high)
+    return member.verb == "add" or ends[0] < space.low or ends[1] > space.high
+
+
+def _not_joined(what: str, place: Span) -> SpecError:
+    return SpecError(
+        "VF1057", what, place=place, expected="`one of patch, wave`", remedy="give each family a trigger of its own"
+    )
 
 
 def check_patch(syntax: TriggerSyntax, space: ImageSpace, problems: Problems) -> PatchTrigger:
     """The family of a declaration.
 
     Raises:
-        SpecError: VF1014 for a later kind, VF1045 when a part is missing, VF1024 when one is given twice,
+        SpecError: VF1045 when a part is missing, VF1024 when one is given twice,
             VF1041 when the patch is larger than the image, VF1042 and VF1043 for its places, VF1044 when
             its levels are not levels of the space, VF1030 to VF1033 for its numbers.
     """
-    for clause in syntax.clauses:
-        _supported(clause)
     size = _size(_only(syntax, Replace, "replace", "`replace 3 px x 3 px`"), space)
     at = _only(syntax, At, "at", "`at any`, `at corners` or `at (24, 24)`")
     levels = _only(syntax, WithLevels, "with", f"`with {space.low}..{space.high} level`")
@@ -88,15 +147,12 @@ def room(size: Size, space: ImageSpace) -> Room:
     return Room(space.height - size.height, space.width - size.width)
 
 
-def _supported(clause: Clause) -> None:
-    match clause:
-        case Blend():
-            raise unsupported("`blend`", clause.span)
-        case WithPicture():
-            raise unsupported("`with` a picture", clause.span)
-        case Insert() | FromList() | SetFeatures() | Keep():
+def _is_image_trigger(syntax: TriggerSyntax) -> None:
+    for clause in syntax.clauses:
+        words = isinstance(clause, Replace) and clause.width is None and clause.height.unit is not None
+        if isinstance(clause, Insert | FromList | SetFeatures | Keep):
             raise _no_image(clause)
-        case Replace(height=height, width=None) if height.unit is not None and height.unit.text in ("token", "tokens"):
+        if words and isinstance(clause, Replace) and str(clause.height.unit and clause.height.unit.text) in _WORDS:
             raise _no_image(clause)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 
 from verifluxa.spec.families import family_words
+from verifluxa.spec.image_families import image_words
+from verifluxa.spec.image_types import StampTrigger
 from verifluxa.spec.numbers import percent, show
 from verifluxa.spec.spec import (
     BinaryOutput,
@@ -23,6 +25,7 @@ from verifluxa.spec.spec import (
     Selection,
     Spec,
     Trigger,
+    UnionTrigger,
     named,
 )
 
@@ -126,30 +129,14 @@ def _term(value: Fraction, word: str, first: bool) -> str:
 
 
 def _trigger_words(trigger: Trigger, space: InputSpace) -> str:
-    if isinstance(trigger, PatchTrigger) and isinstance(space, ImageSpace):
-        return _family(trigger, space)
-    assert not isinstance(trigger, PatchTrigger)
+    match trigger:
+        case UnionTrigger(members=members):
+            return ", or ".join(_trigger_words(member, space) for member in members)
+        case PatchTrigger() | StampTrigger():
+            assert isinstance(space, ImageSpace)
+            return image_words(trigger, space)
     assert not isinstance(space, ImageSpace)
     return family_words(trigger, space)
-
-
-def _family(trigger: PatchTrigger, space: ImageSpace) -> str:
-    grid = "any level" if trigger.step is None else "whole levels"
-    size = f"{trigger.height} x {trigger.width} px patch"
-    if trigger.low == trigger.high:
-        levels = f"of level {show(trigger.low)}"
-    else:
-        levels = f"of {grid} {show(trigger.low)}..{show(trigger.high)}"
-    return f"{size} {levels} at {_where(trigger, space)}"
-
-
-def _where(trigger: PatchTrigger, space: ImageSpace) -> str:
-    everywhere = (space.height - trigger.height + 1) * (space.width - trigger.width + 1)
-    if len(trigger.places) == 1:
-        return f"place {trigger.places[0]}"
-    if len(trigger.places) == everywhere:
-        return f"any of all {everywhere:,} places"
-    return f"any of {len(trigger.places):,} places"
 
 
 def _chosen(spec: Spec, selection: Selection, output: Output) -> str:

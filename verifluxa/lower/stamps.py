@@ -1,0 +1,93 @@
+"""Image triggers beyond the plain patch: blends, pixel sets, pictures, perturbations, patterns, several at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from verifluxa.lower.images import outward
+from verifluxa.question import Domain, Floats, Integers, Placement, Stamp
+from verifluxa.spec.image_types import Patterns, Picture, Place, StampTrigger
+from verifluxa.spec.spec import ImageSpace
+
+
+@dataclass(frozen=True, eq=False)
+class _Sheet:
+    """One stamp at (0, 0): positions and, for opacity 1, gains; `strength` is the weight of each position."""
+
+    row: Integers
+    column: Integers
+    channel: Integers
+    gain: Floats
+    strength: tuple[Fraction, ...]
+
+
+def stamp_placements(trigger: StampTrigger, space: ImageSpace) -> tuple[Placement, ...]:
+    """All placements: place by place, and at each one opacity by opacity."""
+    sheet = _sheet(trigger, space)
+    return tuple(
+        Placement(
+            _label(trigger, group, opacity),
+            _stamp(trigger, sheet, group, opacity, space),
+            _domain(trigger, group, sheet),
+        )
+        for group in trigger.places
+        for opacity in trigger.opacities
+    )
+
+
+def _sheet(trigger: StampTrigger, space: ImageSpace) -> _Sheet:
+    channel, pixel = (axis.ravel() for axis in np.indices((space.channels, len(trigger.pixels))))
+    places = np.array(trigger.pixels, dtype=np.int64)[pixel]
+    size = len(channel)
+    if isinstance(trigger.values, Patterns):
+        gain = np.array([[float(factor) for factor in pattern] for pattern in trigger.values.patterns]).T
+    else:
+        gain = np.eye(size)
+    weights = trigger.weights or (Fraction(1),) * len(trigger.pixels)
+    return _Sheet(places[:, 0], places[:, 1], channel, gain, tuple(weights[at] for at in pixel))
+
+
+def _stamp(
+    trigger: StampTrigger, sheet: _Sheet, group: tuple[Place, ...], opacity: Fraction, space: ImageSpace
+) -> Stamp:
+    """The stamps of one placement put together; each has its own coordinates of tau."""
+    strength = [opacity * weight for weight in sheet.strength]
+    gain = np.array([float(value) for value in strength])[:, None] * sheet.gain
+    keep = np.array([1.0 if trigger.verb == "add" else float(1 - value) for value in strength])
+    positions = [
+        (sheet.channel * space.height + sheet.row + row) * space.width + sheet.column + column for row, column in group
+    ]
+    blocks = np.zeros((len(group), len(keep), len(group), gain.shape[1]))
+    for number in range(len(group)):
+        blocks[number, :, number] = gain
+    return Stamp(
+        np.concatenate(positions).astype(np.int64),
+        np.tile(keep, len(group)),
+        blocks.reshape(len(group) * len(keep), -1),
+        np.zeros(len(group) * len(keep)),
+    )
+
+
+def _domain(trigger: StampTrigger, group: tuple[Place, ...], sheet: _Sheet) -> Domain:
+    values = trigger.values
+    if isinstance(values, Picture):
+        lower = upper = np.tile(np.array(values.levels, dtype=np.float64), len(group))
+        return Domain(lower, upper, np.ones(len(lower)))
+    size = len(group) * sheet.gain.shape[1]
+    low, high = outward(values.low, values.high)
+    return Domain(np.full(size, low), np.full(size, high), np.full(size, float(values.step or 0)))
+
+
+def _label(trigger: StampTrigger, group: tuple[Place, ...], opacity: Fraction) -> tuple[tuple[str, int], ...]:
+    """`row 3, column 5`; of several at once `row 3, column 5, row 2 20, ...`; the opacity where there are several."""
+    label = [("row", group[0][0]), ("column", group[0][1])]
+    for number, (row, column) in enumerate(group[1:], start=2):
+        label += [(f"row of {number}", row), (f"column of {number}", column)]
+    if len(trigger.opacities) > 1:
+        percent = opacity * 100
+        whole = all((value * 100).denominator == 1 for value in trigger.opacities)
+        label.append(("opacity", int(percent)) if whole else ("opacity number", trigger.opacities.index(opacity)))
+    return tuple(label)
