@@ -5,6 +5,7 @@ JOBS ?= 2
 BIN := .venv/bin
 STAMP := .venv/.installed
 DEMO := build/demo
+LIRPA_NEEDS := appdirs ninja packaging setuptools sortedcontainers tqdm
 
 .PHONY: .venv demo test soak lint types contracts fmt bench docs clean
 
@@ -14,6 +15,9 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@# The second bounds engine: its metadata ask for an old torch, see verifluxa/bounds/lirpa_adaptations.py.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(LIRPA_NEEDS)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps auto-LiRPA
 	@touch $(STAMP)
 
 demo: $(STAMP)

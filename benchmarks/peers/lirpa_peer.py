@@ -16,9 +16,11 @@ each item the violation rows. auto-LiRPA bounds the rows from above by CROWN, in
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import time
+import warnings
 from importlib.metadata import version
 from typing import Any
 
@@ -26,12 +28,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.peers import lirpa_adaptations
+from verifluxa.bounds import lirpa_adaptations
 
 lirpa_adaptations.before_import()
+warnings.filterwarnings("ignore")
+logging.disable(logging.WARNING)
 from auto_LiRPA import BoundedModule, BoundedTensor, PerturbationLpNorm  # noqa: E402
 
-lirpa_adaptations.after_import()
+lirpa_adaptations.after_import(BoundedModule)
 
 BATCH = 256
 LEAST_SECONDS = 0.2

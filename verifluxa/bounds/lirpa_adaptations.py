@@ -1,16 +1,15 @@
 """What auto-LiRPA 0.3 (2022) needs before it runs under today's torch and numpy. Its numbers are left alone.
 
 Its metadata ask for torch < 1.13. Under torch 2.13 and numpy 2.4 its import and its tracing fail at four places.
-Each is mended here by giving back what the old versions offered; none changes how a bound is computed.
+Each is mended here by giving back what the old versions offered; none changes how a bound is computed. Nothing is
+touched before this back end is chosen.
 """
 
 from __future__ import annotations
 
 import importlib
-import logging
 import sys
 import types
-import warnings
 from typing import Any
 
 
@@ -23,7 +22,7 @@ def before_import() -> None:
     # `numpy.lib.arraysetops` went private in numpy 2; auto-LiRPA imports `isin` from it.
     sets = types.ModuleType("numpy.lib.arraysetops")
     sets.isin = np.isin  # type: ignore[attr-defined]
-    sys.modules["numpy.lib.arraysetops"] = sets
+    sys.modules.setdefault("numpy.lib.arraysetops", sets)
 
     # The setter of the ONNX version that the tracer works for was removed.
     def set_version(version: int) -> None:
@@ -38,18 +37,14 @@ def before_import() -> None:
         return getattr(node, node.kindOf(name))(name)
 
     setattr(torch._C.Node, "__getitem__", item)  # noqa: B010 - no stub knows it
-    warnings.filterwarnings("ignore")
-    logging.disable(logging.WARNING)
 
 
-def after_import() -> None:
-    """To be called once `auto_LiRPA` is imported."""
-    from auto_LiRPA import BoundedModule
-
+def after_import(bounded_module: Any) -> None:
+    """To be called with `auto_LiRPA.BoundedModule` once it is imported."""
     # `Module.parameters()` passes a keyword to this method since torch 2.0.
-    original = BoundedModule._named_members
+    original = bounded_module._named_members
 
     def named_members(module: Any, getter: Any, prefix: str = "", recurse: bool = True, **_: Any) -> Any:
         return original(module, getter, prefix, recurse)
 
-    BoundedModule._named_members = named_members
+    bounded_module._named_members = named_members

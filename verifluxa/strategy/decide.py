@@ -22,6 +22,7 @@ from verifluxa.search.leaves import Tree
 from verifluxa.search.refine import RefineSettings, refine
 from verifluxa.search.replay import witness
 from verifluxa.search.root import Rooted, look
+from verifluxa.search.second import look_second
 from verifluxa.search.word_pairs import decide_listed
 from verifluxa.search.words import enumerable
 from verifluxa.search.workspace import Workspace, workspace
@@ -254,7 +255,7 @@ def _stage(
         return
     state.stage = stage.method if isinstance(stage, BoundStage) else stage.kind
     if isinstance(stage, BoundStage):
-        _bound(work, left, stage, state)
+        _bound(work, left, stage, state, run.strategy.bounds)
         return
     rooted = _rooted(work, left, state, run)
     if rooted and isinstance(stage, BranchStage):
@@ -266,8 +267,10 @@ def _stage(
         _smt(work, rooted, stage, state, run)
 
 
-def _bound(work: Workspace, left: list[Question], stage: BoundStage, state: _State) -> None:
-    if stage.method == "alpha":
+def _bound(work: Workspace, left: list[Question], stage: BoundStage, state: _State, engine: str = "native") -> None:
+    if engine != "native":
+        looked = look_second(work, left, stage.method)
+    elif stage.method == "alpha":
         before = [state.rooted.get(question) or look(work, [question], "crown")[0] for question in left]
         looked = look_again(work, before, AlphaSettings(stage.steps))
     else:
@@ -275,7 +278,9 @@ def _bound(work: Workspace, left: list[Question], stage: BoundStage, state: _Sta
     for rooted in looked:
         state.rooted[rooted.question] = rooted
         if rooted.remaining < rooted.question.need:
-            state.outcomes[rooted.question] = _certified(rooted, stage.method, state)
+            # What another engine closed is not written down: nobody could recompute it.
+            node = Node(rooted.dropped(), closed=True) if engine == "native" else Node(closed=True, smt=True)
+            state.outcomes[rooted.question] = _certified(rooted, stage.method, state, node)
 
 
 def _rooted(work: Workspace, left: list[Question], state: _State, run: Run) -> list[Rooted]:
@@ -374,7 +379,7 @@ def _falsified(work: Workspace, found: Attacked, stage: str, state: _State) -> O
     )
 
 
-def _certified(rooted: Rooted, method: str, state: _State) -> Outcome:
+def _certified(rooted: Rooted, method: str, state: _State, node: Node) -> Outcome:
     return Outcome(
         question=rooted.question,
         verdict=Verdict.CERTIFIED,
@@ -384,7 +389,7 @@ def _certified(rooted: Rooted, method: str, state: _State) -> Outcome:
         stage=method,
         boxes=1,
         seconds=time.monotonic() - state.started,
-        tree=Node(dropped=rooted.dropped(), closed=True),
+        tree=node,
     )
 
 

@@ -99,7 +99,9 @@ STAGES: dict[str, type[Stage]] = {
     "smt": SmtStage,
 }
 METHODS = ("interval", "crown", "alpha")
-BACK_ENDS = ("native",)
+BACK_ENDS = ("native", "auto-lirpa")
+SECOND = ("attack", "bound")
+"""Stages that the second bounds engine has."""
 _EXPECTED = {
     "str": "a text",
     "bool": "true or false",
@@ -173,6 +175,9 @@ def parse_strategy(shelved: Shelved) -> Strategy:
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**31:
         raise _wrong(shelved, "`seed` is not a whole number from 0 to 2^31 - 1")
     read = tuple(_stage(shelved, stage) for stage in stages)
+    for stage in read:
+        if bounds != "native" and stage.kind not in SECOND:
+            raise _wrong(shelved, f'stage {stage.kind!r} needs `bounds = "native"`', "one of " + ", ".join(SECOND))
     return Strategy(shelved.name, shelved.sha256, read, seed, bounds, str(document.get("description", "")))
 
 

@@ -1,0 +1,210 @@
+"""The second bounds engine against the native one, operation by operation, and both against samples."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from verifluxa.bounds import lirpa
+from verifluxa.bounds.build import build_chain
+from verifluxa.bounds.constants import propagate
+from verifluxa.bounds.domain import Domains, geometry, spread
+from verifluxa.bounds.linear import Pairs, all_layers, load, output_planes
+from verifluxa.errors import UnsupportedError, UsageError
+from verifluxa.graph.graph import Graph, build, chain
+from verifluxa.graph.ops import (
+    Activation,
+    Add,
+    Affine,
+    Concat,
+    Conv,
+    Divide,
+    Input,
+    MaxPool,
+    MeanPool,
+    Op,
+    Reshape,
+    Scale,
+    Shift,
+    Transpose,
+)
+from verifluxa.question import Stamp
+
+Floats = NDArray[np.float64]
+
+
+def _installed() -> bool:
+    try:
+        return bool(version("auto-LiRPA"))
+    except PackageNotFoundError:
+        return False
+
+
+needs_lirpa = pytest.mark.skipif(not _installed(), reason="auto-LiRPA is not installed; `make .venv` does it")
+
+SHAPE = (2, 4, 4)
+RANDOM = np.random.default_rng(7)
+INPUTS = 6
+RELU = Activation("relu")
+
+
+def dense(inputs: int, outputs: int) -> Affine:
+    return Affine(RANDOM.standard_normal((outputs, inputs)) / inputs**0.5, RANDOM.standard_normal(outputs) / 4)
+
+
+def conv(inputs: int, outputs: int, **settings: Any) -> Conv:
+    two = {"stride": (1, 1), "pad_low": (0, 0), "pad_high": (0, 0), "dilation": (1, 1), "groups": 1} | settings
+    weight = RANDOM.standard_normal((outputs, inputs // two["groups"], 2, 2)) / 2
+    return Conv(weight, RANDOM.standard_normal(outputs) / 4, *two.values())
+
+
+def ending(*ops: Op, size: int) -> Graph:
+    """A network on `SHAPE`: some operations, then a relu layer of 8 and three outputs."""
+    return chain(SHAPE, [*ops, Reshape((-1,)), dense(size, 8), RELU, dense(8, 3)], "float64")
+
+
+def branches(join: Op, size: int) -> Graph:
+    nodes: list[tuple[Op, tuple[int, ...]]] = [(Input(SHAPE), ()), (Reshape((-1,)), (0,))]
+    nodes += [(dense(32, 6), (1,)), (RELU, (2,)), (dense(32, 6), (1,)), (RELU, (4,)), (join, (3, 5))]
+    nodes += [(dense(size, 5), (6,)), (RELU, (7,)), (dense(5, 3), (8,))]
+    return build(nodes, "float64")
+
+
+NETWORKS: dict[str, Graph] = {
+    "relu": ending(size=32),
+    "two relus": ending(Reshape((-1,)), dense(32, 12), RELU, size=12),
+    "leakyrelu": ending(Reshape((-1,)), dense(32, 9), Activation("leakyrelu", 0.1), size=9),
+    "sigmoid": ending(Reshape((-1,)), dense(32, 9), Activation("sigmoid"), size=9),
+    "tanh": ending(Reshape((-1,)), dense(32, 9), Activation("tanh"), size=9),
+    "conv": ending(conv(2, 3, stride=(2, 2), pad_low=(1, 1), pad_high=(1, 1)), RELU, size=27),
+    "conv, groups": ending(conv(2, 4, groups=2), RELU, size=36),
+    "maxpool": ending(conv(2, 2, pad_low=(0, 0)), RELU, MaxPool((3, 3), (3, 3), (0, 0), (0, 0)), size=2),
+    "meanpool": ending(
+        conv(2, 3, stride=(2, 2), pad_low=(1, 1), pad_high=(1, 1)),
+        RELU,
+        MeanPool((3, 3), (3, 3), (0, 0), (0, 0)),
+        size=3,
+    ),
+    "shift, scale, divide": ending(
+        Shift(RANDOM.standard_normal((2, 1, 1))), Scale(RANDOM.standard_normal(SHAPE)), Divide(np.array(2.0)), size=32
+    ),
+    "transpose": ending(Transpose((2, 0, 1)), Reshape((4, 8)), Transpose((1, 0)), size=32),
+    "sum of branches": branches(Add(), 6),
+    "branches end to end": branches(Concat(0), 12),
+}
+STAMP = Stamp(np.array([5, 6, 20]), np.zeros(3), np.eye(3), np.zeros(3))
+ROWS = np.array([[1.0, -1.0, 0.0], [-1.0, 1.0, 0.0], [0.0, 1.0, -1.0], [0.0, 0.0, 1.0], [0.3, -0.2, 0.5]])
+LOOSER = {"maxpool"}
+"""Native rows by a tournament of pairs: sound, and wider than auto-LiRPA's one plane for a window."""
+HALVES = (0.1, 1.0)
+
+
+def asked(graph: Graph, half: float) -> lirpa.Asked:
+    """Random pictures, a box of this half-width around a random trigger each."""
+    random = np.random.default_rng(int(1000 * half))
+    center = random.standard_normal((INPUTS, 3))
+    flat = random.standard_normal((INPUTS, 32))
+    rows = np.repeat(ROWS[None], INPUTS, 0)
+    return lirpa.Asked(graph, len(graph.nodes) - 1, STAMP, flat, center - half, center + half, rows)
+
+
+def native(of: lirpa.Asked, method: str) -> Floats:
+    constants = propagate(of.graph, of.inputs.reshape(-1, *SHAPE), "real", of.readout)
+    net = load(build_chain(of.graph, constants, of.stamp))
+    lower, upper = torch.tensor(of.lower), torch.tensor(of.upper)
+    none = lower.new_zeros(INPUTS, 0)
+    shape = geometry(Domains(lower, upper, lower.new_zeros(0, 3), none, none))
+    pairs = Pairs(torch.arange(INPUTS), torch.arange(INPUTS))
+    layers = all_layers(net, shape, pairs, method)
+    rows = torch.tensor(of.rows)
+    value, slope = output_planes(
+        net, layers, shape, (pairs.domain, pairs), (rows, torch.zeros(rows.shape[:2]).double())
+    )
+    return np.asarray(value + spread(slope, pairs.domain, shape)[0])
+
+
+def sampled(of: lirpa.Asked) -> Floats:
+    """The largest values that the rows take at random triggers and at corners, shape (B, r)."""
+    random = np.random.default_rng(3)
+    best = np.full(of.rows.shape[:2], -np.inf)
+    for number in range(200):
+        share = random.random(of.lower.shape)
+        share = share.round() if number % 2 else share
+        tau = of.lower + share * (of.upper - of.lower)
+        outputs = of.graph.run(of.stamp.applied(of.inputs, tau).reshape(-1, *SHAPE))
+        best = np.maximum(best, np.einsum("bro,bo->br", of.rows, outputs))
+    return best
+
+
+@needs_lirpa
+@pytest.mark.parametrize("name", list(NETWORKS))
+def test_both_engines_hold_and_the_native_one_is_at_least_as_tight(name: str) -> None:
+    """Which of two lower lines of a relu serves a row better no rule knows, so rows are compared together."""
+    ours, theirs = [], []
+    for half in HALVES:
+        of = asked(NETWORKS[name], half)
+        most = sampled(of)
+        ours.append(native(of, "crown"))
+        theirs.append(lirpa.upper_bounds(of, "crown"))
+        assert (ours[-1] >= most - 1e-9).all()
+        assert (theirs[-1] >= most - 1e-9).all()
+    own, other = np.stack(ours), np.stack(theirs)
+    if name in LOOSER:
+        return
+    assert own.mean() <= other.mean() + 1e-2 * np.abs(other).mean()
+    assert (own <= other + 1e-6 * (1 + np.abs(other))).mean() > 0.8
+
+
+@needs_lirpa
+@pytest.mark.parametrize("name", list(NETWORKS))
+def test_intervals_hold_and_the_native_ones_are_at_least_as_tight(name: str) -> None:
+    of = asked(NETWORKS[name], 0.3)
+    theirs = lirpa.upper_bounds(of, "interval")
+    assert (theirs >= sampled(of) - 1e-9).all()
+    assert name in LOOSER or native(of, "interval").mean() <= theirs.mean()
+
+
+@needs_lirpa
+def test_slopes_may_be_optimised() -> None:
+    of = asked(NETWORKS["two relus"], 1.0)
+    better = lirpa.upper_bounds(of, "alpha")
+    assert (better >= sampled(of) - 1e-9).all()
+    assert better.mean() <= lirpa.upper_bounds(of, "crown").mean()
+
+
+@needs_lirpa
+def test_torch_is_left_as_it_was() -> None:
+    lirpa.upper_bounds(asked(NETWORKS["relu"], 0.3), "interval")
+    assert torch.get_default_dtype() is torch.float32
+    assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize(
+    "op",
+    [
+        Activation("gelu"),
+        MaxPool((2, 2), (1, 1), (0, 0), (0, 0)),
+        MeanPool((2, 2), (2, 2), (1, 0), (0, 0)),
+        Conv(np.ones((1, 2, 2, 2)), None, (1, 1), (1, 0), (0, 0), (1, 1), 1),
+    ],
+    ids=lambda op: op.kind,
+)
+def test_what_it_does_not_bound_is_named(op: Op) -> None:
+    with pytest.raises(UnsupportedError, match="auto-LiRPA has no bounds for") as caught:
+        lirpa.step_of(op, SHAPE)
+    assert caught.value.code == "VF7003"
+
+
+def test_without_the_package_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(lirpa, "version", missing)
+    with pytest.raises(UsageError, match="not installed") as caught:
+        lirpa.package()
+    assert caught.value.code == "VF4012"

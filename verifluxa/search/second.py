@@ -1,0 +1,104 @@
+"""The first look at a placement by the second bounds engine, auto-LiRPA; see `bounds/lirpa.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from verifluxa.bounds.domain import geometry
+from verifluxa.bounds.linear import Pairs, all_layers
+from verifluxa.bounds.lirpa import Asked, package, upper_bounds
+from verifluxa.bounds.memory import in_chunks
+from verifluxa.errors import UsageError
+from verifluxa.evidence import OPEN
+from verifluxa.question import Question
+from verifluxa.search.claims import Scene
+from verifluxa.search.root import Rooted, whole_domain
+from verifluxa.search.workspace import Claims, Workspace
+
+ENGINE = "auto-lirpa"
+BATCH = 64
+"""Claims in one call: it keeps whole matrices of coefficients."""
+SLACK = 1e-9
+"""Share of its size by which a row must miss 0 beside the radius of rounding."""
+ROUNDING = 2.0
+"""Times the radius: a backward pass sums the same terms as the evaluation, in another order."""
+
+
+def check_engine(arithmetic: str) -> None:
+    """Whether auto-LiRPA can be used for an arithmetic.
+
+    Raises:
+        UsageError: VF4013 in another arithmetic than `real`, VF4012 where it is not installed.
+    """
+    if arithmetic != "real":
+        raise UsageError(
+            "VF4013",
+            f"the bounds engine `{ENGINE}` knows nothing of rounding, so it cannot prove about {arithmetic}",
+            expected="the arithmetic `real`",
+            remedy="give `--arithmetic real`, or choose a strategy with native bounds",
+        )
+    package()
+
+
+def look_second(work: Workspace, questions: Sequence[Question], method: str) -> list[Rooted]:
+    """Bounds the rows of some questions of one placement on the box around the domain.
+
+    Args:
+        questions: of one placement.
+        method: a key of `lirpa.METHODS`.
+
+    Raises:
+        UnsupportedError: VF7001, VF7003 for an operation without bounds.
+        UsageError: VF4012, VF4013.
+    """
+    check_engine(work.problem.arithmetic)
+    work = work.at(questions[0].placement)
+    return [_look(work, question, method) for question in questions]
+
+
+def _look(work: Workspace, question: Question, method: str) -> Rooted:
+    claims = work.claims(question.violation, question.selection)
+    rows = work.alternatives[claims.alternative]
+    upper = torch.cat(in_chunks(len(claims), BATCH, lambda a, b: _upper(work, question, claims, (a, b), method)))
+    scene = Scene(work, work.net(question.placement), geometry(whole_domain(work)))
+    pairs = Pairs(torch.zeros_like(claims.input), claims.input)
+    radius, fine = _rounding(scene, pairs)
+    sizes = (work.coefficients.abs()[rows] * radius[:, None]).sum(-1)
+    value = upper + work.row_constants[rows]
+    size = work.row_constants[rows].abs() + upper.abs()
+    below = (value < -(ROUNDING * sizes + SLACK * (1 + size))) & fine[:, None]
+    best = torch.where(below, value, torch.full_like(value, torch.inf)).argmin(1)
+    row = torch.where(below.any(1), rows.gather(1, best[:, None])[:, 0], OPEN)
+    return Rooted(question, claims, row, len(torch.unique(claims.input[row == OPEN])))
+
+
+def _upper(work: Workspace, question: Question, claims: Claims, cut: tuple[int, int], method: str) -> Tensor:
+    """Upper bounds of the rows without their constants, shape (C, r)."""
+    problem, own = work.problem, slice(*cut)
+    inputs = claims.input[own].cpu().numpy()
+    rows = work.alternatives[claims.alternative[own]].cpu().numpy()
+    asked = Asked(
+        problem.graph,
+        work.readout,
+        problem.placements[question.placement].stamp,
+        problem.inputs.reshape(len(problem.inputs), -1)[inputs],
+        problem.domain.lower[None].repeat(len(inputs), 0),
+        problem.domain.upper[None].repeat(len(inputs), 0),
+        problem.rows.coefficients[rows],
+    )
+    return torch.as_tensor(upper_bounds(asked, method), device=work.device)
+
+
+def _rounding(scene: Scene, pairs: Pairs) -> tuple[Tensor, Tensor]:
+    """How far float64 sums may be off at each output (B, outputs), and which pairs cannot overflow (B,).
+
+    Radii of the layers, carried forward: no function that auto-LiRPA bounds is steeper than 1.
+    """
+    layers = all_layers(scene.net, scene.geometry, pairs, "interval")
+    error = layers[0].radius
+    for layer, bounds in zip(scene.net.layers[1:], layers[1:], strict=True):
+        error = error @ layer.magnitude.T + bounds.radius
+    return error, scene.bounded(layers, pairs.input)
