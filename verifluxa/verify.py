@@ -22,6 +22,7 @@ from verifluxa.dispatch.measure import measure
 from verifluxa.dispatch.observe import EvidenceSink, NoEvidence, Observer, Silent
 from verifluxa.dispatch.pool import Pool
 from verifluxa.dispatch.slices import Engine
+from verifluxa.dispatch.warm import warm_begun
 from verifluxa.errors import UnsupportedError, UsageError
 from verifluxa.inputs import Choice, Inputs, LoadedModel, load_inputs
 from verifluxa.question import Problem
@@ -74,11 +75,15 @@ class Company:
         observer: is told about progress.
         evidence: keeps what closed each question.
         engine: works on the slices; None for the strategy's stages.
+        pool: an open pool to work on; None for one of its own.
+        warm: the folder of an older result, whose split trees are tried first.
     """
 
     observer: Observer = field(default_factory=Silent)
     evidence: EvidenceSink = field(default_factory=NoEvidence)
     engine: Engine | None = None
+    pool: Pool | None = None
+    warm: Path | None = None
 
 
 class More(TypedDict, total=False):
@@ -204,9 +209,7 @@ def carry_out(prepared: Prepared, company: Company | None = None) -> Result:
     """
     company = company or Company()
     cluster = prepared.cluster
-    engine = company.engine or StrategyEngine(prepared.strategy, cluster.device, cluster.threads)
-    on_gpu = company.engine or StrategyEngine(prepared.strategy, "cuda", cluster.threads)
-    pool = open_pool(cluster, engine, on_gpu)
+    pool = company.pool or pool_for(prepared, company.engine)
     plan = Plan(
         attack_slice=cluster.attack_slice,
         prove_slice=cluster.prove_slice,
@@ -218,8 +221,20 @@ def carry_out(prepared: Prepared, company: Company | None = None) -> Result:
     try:
         properties = _decide_all(prepared, pool, plan, company)
     finally:
-        pool.close()
+        if company.pool is None:
+            pool.close()
     return _result(prepared, properties)
+
+
+def pool_for(prepared: Prepared, engine: Engine | None = None) -> Pool:
+    """The pool of a run's cluster; close it after use.
+
+    Raises:
+        UsageError: VF4430 to VF4433 when a Ray cluster cannot be used.
+    """
+    cluster, strategy = prepared.cluster, prepared.strategy
+    on_cluster = engine or StrategyEngine(strategy, cluster.device, cluster.threads)
+    return open_pool(cluster, on_cluster, engine or StrategyEngine(strategy, "cuda", cluster.threads))
 
 
 def _make_ready(inputs: Inputs, prop: Property, arithmetic: str, gap: Fraction | None) -> Ready:
@@ -242,19 +257,22 @@ def _decide_all(prepared: Prepared, pool: Pool, plan: Plan, company: Company) ->
         if interrupted:
             answers, strongest = unasked(item.problem, Reason.INTERRUPTED, company.evidence), None
         else:
-            answers, strongest = _decide(item, pool, plan, company)
+            answers, strongest = _decide(item, pool, plan, company, prepared.strategy)
         company.evidence.end(item.problem)
         interrupted = interrupted or answers.interrupted
         results.append(replace(_property(prepared.inputs, item.asked, item.problem, answers), strongest=strongest))
     return tuple(results)
 
 
-def _decide(item: Ready, pool: Pool, plan: Plan, company: Company) -> tuple[Answers, Counterexample | None]:
+def _decide(
+    item: Ready, pool: Pool, plan: Plan, company: Company, strategy: Strategy
+) -> tuple[Answers, Counterexample | None]:
     """Answers the questions of a property; a measurement also gives the strongest trigger."""
     problem, gap = item.problem, item.asked.gap
     assert problem is not None
     if gap is None:
-        return drive(problem, pool, plan, company.observer, company.evidence), None
+        warm = () if company.warm is None else warm_begun(problem, company.warm, strategy)
+        return drive(problem, pool, replace(plan, warm=warm), company.observer, company.evidence), None
     measured = measure(problem, gap, pool, plan, company.observer)
     for outcome in measured.answers.outcomes:
         company.evidence.record(problem, outcome)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from verifluxa.cli import cert_commands, gate_commands, model_commands, spec_commands
+from verifluxa.cli.batch_command import batch
 from verifluxa.cli.explain_command import explain
 from verifluxa.cli.replay_command import replay
 from verifluxa.cli.run_commands import resume, watch
@@ -22,6 +23,7 @@ def build_app() -> typer.Typer:
     app.command()(verify)
     app.command()(resume)
     app.command()(watch)
+    app.command()(batch)
     app.command()(spec_commands.check)
     app.command()(spec_commands.fmt)
     app.command()(spec_commands.explain_spec)

@@ -67,10 +67,19 @@ def check_same(ledger: Ledger, prepared: Prepared) -> None:
     Raises:
         UsageError: VF4422, naming what has changed.
     """
-    before, now = ledger.origin.digests, digests_of(prepared)
-    changed = [key for key in now if before.get(key) != now[key]]
+    changed = _changed(ledger, prepared)
     if changed:
         raise other_run(ledger.path, ", ".join(f"`{key}`" for key in changed))
+
+
+def is_same(ledger: Ledger, prepared: Prepared) -> bool:
+    """Whether a ledger is of this very run."""
+    return not _changed(ledger, prepared)
+
+
+def _changed(ledger: Ledger, prepared: Prepared) -> list[str]:
+    before, now = ledger.origin.digests, digests_of(prepared)
+    return [key for key in now if before.get(key) != now[key]]
 
 
 def with_changes(request: Request, cluster: str | None, budget: float | None) -> Request:

@@ -18,6 +18,7 @@ from verifluxa.verdict import Verdict
 
 if TYPE_CHECKING:
     from verifluxa.cli.folder import OutFolder
+    from verifluxa.dispatch.pool import Pool
     from verifluxa.dispatch.slices import Engine
     from verifluxa.result.result import Result
     from verifluxa.verify import Prepared, Request
@@ -125,14 +126,21 @@ def _work(request: Request, prepared: Prepared, out: Path | None, engine: Engine
         return work_in(folder, prepared, engine)
 
 
-def work_in(folder: OutFolder, prepared: Prepared, engine: Engine | None = None) -> Result:
-    """Does the work of a run whose ledger is open, and writes what comes of it."""
+def work_in(
+    folder: OutFolder,
+    prepared: Prepared,
+    engine: Engine | None = None,
+    pool: Pool | None = None,
+    warm: Path | None = None,
+) -> Result:
+    """Does the work of a run whose ledger is open, and writes what comes of it; see `verify.Company`."""
     from verifluxa.cli.progress import progress
     from verifluxa.dispatch.observe import Both
     from verifluxa.verify import Company, carry_out
 
     with progress() as observer:
-        result = carry_out(prepared, Company(Both(observer, folder.ledger), folder.ledger, engine))
+        company = Company(Both(observer, folder.ledger), folder.ledger, engine, pool, warm)
+        result = carry_out(prepared, company)
     folder.finish(result)
     return result
 

@@ -31,7 +31,7 @@ from verifluxa.dispatch.tally import Tally
 from verifluxa.errors import UnsupportedError
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem, Question
-from verifluxa.strategy.piecework import Limits
+from verifluxa.strategy.piecework import Begun, Limits
 from verifluxa.verdict import Reason
 
 Group = tuple[int, ...]
@@ -59,6 +59,7 @@ class Plan:
         grace: seconds past the deadline that workers have to come back by themselves.
         limits: how long one slice may branch on a question before it is cut into pieces; None: until it is decided.
         pieces: into how many pieces what is open of a question is cut; 0: twice as many as there are workers.
+        warm: questions that have a split tree from elsewhere, which is tried first (`dispatch.warm`).
     """
 
     attack_slice: int = 64
@@ -68,6 +69,7 @@ class Plan:
     grace: float = 10.0
     limits: Limits | None = None
     pieces: int = 0
+    warm: Iterable[Begun] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +139,8 @@ class _Drive:
             attacked = self._recall()
             self.pool.load(self.problem)
             self._attack(attacked)
+            for begun in self.plan.warm:
+                self.long.begin_anew(begun)
             self._prove()
             self._give_up_rest(Reason.TIME)
         except KeyboardInterrupt:

@@ -152,6 +152,12 @@ class Longs:
         if self._is_open(begun.question):
             self._long[begun.question] = Long.of(begun)
 
+    def begin_anew(self, begun: Begun) -> None:
+        """Takes over a question whose tree comes from elsewhere, unless it goes on already or has its answer."""
+        if begun.question not in self._long and self._is_open(begun.question):
+            self._tally.evidence.begun(self._tally.problem, begun)
+            self._long[begun.question] = Long.of(begun)
+
     def parts_of_all(self) -> list[Part]:
         """What is open of all questions."""
         return [part for long in list(self._long.values()) for part in self._parts(long)]
@@ -169,11 +175,10 @@ class Longs:
     def take_over(self, event: HandedBack) -> Sequence[Part]:
         """A question outlasts its slice: it goes on in pieces. Delivery is at least once; the first one counts."""
         question = event.begun.question
-        if question in self._long or not self._is_open(question):
+        if question in self._long:
             return []
-        self._tally.evidence.begun(self._tally.problem, event.begun)
-        self._long[question] = Long.of(event.begun)
-        return self._parts(self._long[question])
+        self.begin_anew(event.begun)
+        return self._parts(self._long[question]) if question in self._long else []
 
     def take(self, event: PieceDone) -> Sequence[Part]:
         """A piece is back."""

@@ -1,0 +1,131 @@
+"""Many runs as one queue: one summary, one exit code; it goes on after a crash; old trees start a new proof."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from verifluxa.batch import load_batch
+from verifluxa.certificate.evidence_file import read_evidence
+from verifluxa.certificate.evidence_lines import Record
+from verifluxa.certificate.tree_codec import count_leaves
+from verifluxa.errors import UsageError
+
+JOBS = """schema = 1
+strategy = "balanced"
+[[job]]
+name = "clean"
+spec = "digits/small.vfx"
+properties = ["universal"]
+[[job]]
+name = "suspect"
+spec = "digits/small.vfx"
+models = { digits = "digits/badnets.jld2" }
+set = { max_rate = "40 %" }
+properties = ["universal"]
+"""
+
+
+@pytest.fixture
+def jobs(small, here) -> Path:
+    path = here / "jobs.toml"
+    path.write_text(JOBS)
+    return path
+
+
+def test_one_queue_one_summary_one_exit_code(jobs, verifluxa):
+    ran = verifluxa("batch", "jobs.toml", "--out", "nightly")
+    assert ran.code == 1, ran.err
+    lines = ran.out.splitlines()
+    assert [line.split(" (")[0] for line in lines] == [
+        "clean: certified",
+        "suspect: falsified",
+        "2 of 2 jobs: 1 certified, 1 falsified",
+    ]
+    for name, verdict in (("clean", "certified"), ("suspect", "falsified")):
+        folder = Path("nightly") / name
+        assert json.loads((folder / "result.json").read_text())["verdict"] == verdict
+        assert {path.name for path in folder.iterdir()} >= {"certificate.json", "evidence.jsonl.gz", "ledger.sqlite"}
+    assert verifluxa("batch", "jobs.toml", "--out", "nightly", "--job-exit").code == 0
+    assert verifluxa("batch", "jobs.toml", "--out", "nightly", "--job", "clean").code == 0
+
+
+def test_nothing_is_asked_again(jobs, verifluxa, monkeypatch):
+    assert verifluxa("batch", "jobs.toml", "--out", "nightly").code == 1
+
+    def asked(*_):
+        raise AssertionError("asked again")
+
+    monkeypatch.setattr("verifluxa.dispatch.engine.StrategyEngine.attack", asked)
+    monkeypatch.setattr("verifluxa.dispatch.engine.StrategyEngine.prove", asked)
+    assert verifluxa("batch", "jobs.toml", "--out", "nightly").code == 1
+
+
+def test_every_mistake_shows_before_any_work(jobs, verifluxa):
+    jobs.write_text(JOBS + '[[job]]\nname = "third"\nspec = "digits/missing.vfx"\n')
+    ran = verifluxa("batch", "jobs.toml", "--out", "nightly")
+    assert (ran.code, Path("nightly").exists()) == (4, False)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "schema = ",
+        "schema = 2\n",
+        "schema = true\n[[job]]\n",
+        "schema = 1\n",
+        "schema = 1\njob = 3\n",
+        "schema = 1\njob = [3]\n",
+        'schema = 1\ncluster = 3\n[[job]]\nname = "a"\nspec = "b.vfx"\n',
+        'schema = 1\nclutser = "local"\n[[job]]\nname = "a"\nspec = "b.vfx"\n',
+        'schema = 1\n[[job]]\nname = "../a"\nspec = "b.vfx"\n',
+        'schema = 1\n[[job]]\nname = "a"\n',
+        'schema = 1\n[[job]]\nname = "a"\nspec = "b.vfx"\nmodel = {}\n',
+        'schema = 1\n[[job]]\nname = "a"\nspec = "b.vfx"\nmodels = { m = 3 }\n',
+        'schema = 1\n[[job]]\nname = "a"\nspec = "b.vfx"\nproperties = "p"\n',
+        'schema = 1\n[[job]]\nname = "a"\nspec = "b.vfx"\nbudget = "5m"\n',
+        'schema = 1\nseed = -1\n[[job]]\nname = "a"\nspec = "b.vfx"\n',
+        'schema = 1\n[[job]]\nname = "a"\nspec = "b.vfx"\n[[job]]\nname = "a"\nspec = "c.vfx"\n',
+    ],
+)
+def test_a_file_that_is_not_understood_is_refused(here, text, snapshot):
+    (here / "jobs.toml").write_text(text)
+    with pytest.raises(UsageError) as caught:
+        load_batch(Path("jobs.toml"))
+    assert str(caught.value) == snapshot
+
+
+HARD = """schema = 1
+name = "hard"
+[[stage]]
+kind = "bound"
+method = "crown"
+[[stage]]
+kind = "branch"
+boxes = 2000
+clip_rounds = 0
+strips = 1
+"""
+
+
+def trees(folder: str) -> dict[object, int]:
+    items = read_evidence(Path(folder) / "evidence.jsonl.gz")
+    return {item.question[:3]: count_leaves(item.tree) for item in items if isinstance(item, Record) and item.tree}
+
+
+def test_an_old_proof_starts_a_new_one(jobs, small, verifluxa, here):
+    """The retrained model is the same one here: its old trees close leaf by leaf, and no question is split anew."""
+    (here / "hard.toml").write_text(HARD)
+    text = small.read_text().replace("take = 12", "take = 60").replace("(24, 24), (0, 0)", "(12, 6), (0, 0)")
+    small.write_text(text.replace("50 %", "5 %").replace("{5, 7}", "{3, 5}"))
+    one = 'schema = 1\nstrategy = "hard.toml"\n[[job]]\nname = "{}"\nspec = "digits/small.vfx"\n'
+    one += 'properties = ["universal"]\n'
+    jobs.write_text(one.format("old"))
+    first = verifluxa("batch", "jobs.toml", "--out", "runs")
+    jobs.write_text(one.format("new") + 'warm = "runs/old"\n')
+    second = verifluxa("batch", "jobs.toml", "--out", "runs")
+    assert (second.code, second.err) == (first.code, "")
+    old, new = trees("runs/old"), trees("runs/new")
+    assert max(old.values()) > 20
+    assert {key: leaves for key, leaves in new.items() if leaves > old[key]} == {}
+    assert verifluxa("cert", "check", "runs/new/certificate.json").code in (0, 3)
