@@ -18,7 +18,7 @@ from verifluxa.certificate.population import population_bound
 from verifluxa.dispatch.cluster import Cluster, load_cluster, open_pool
 from verifluxa.dispatch.driver import Answers, Plan, drive, unasked
 from verifluxa.dispatch.engine import StrategyEngine, check_device
-from verifluxa.dispatch.measure import measure
+from verifluxa.dispatch.measure import compare, measure
 from verifluxa.dispatch.observe import EvidenceSink, NoEvidence, Observer, Silent
 from verifluxa.dispatch.pool import Pool
 from verifluxa.dispatch.slices import Engine
@@ -27,10 +27,20 @@ from verifluxa.errors import UnsupportedError, UsageError
 from verifluxa.inputs import Choice, Inputs, LoadedModel, load_inputs
 from verifluxa.question import Problem
 from verifluxa.result.build import Asked, Spent, property_result, shown_trigger, unasked_result
-from verifluxa.result.result import Counterexample, DataUsed, FileUsed, Machine, ModelUsed, PropertyResult, Result
+from verifluxa.result.result import (
+    Compared,
+    Counterexample,
+    DataUsed,
+    FileUsed,
+    Machine,
+    ModelUsed,
+    PropertyResult,
+    Result,
+    Share,
+)
 from verifluxa.spec.digest import property_digest
 from verifluxa.spec.plain import explain_property
-from verifluxa.spec.spec import Measure, Property, RateBound, RealOutput, Statement
+from verifluxa.spec.spec import Compare, Measure, Property, RateBound, RealOutput, Statement, claims_of
 from verifluxa.spec.words import conditions
 from verifluxa.strategy.load import Strategy, load_strategy
 from verifluxa.verdict import Reason, Verdict
@@ -130,12 +140,14 @@ class Ready:
         prop: what the spec says.
         asked: the same in words and digests.
         problem: its questions; None where they cannot be put.
+        other: those of the model that is compared with; None where nothing is compared.
         reason, message: why not.
     """
 
     prop: Property
     asked: Asked
     problem: Problem | None
+    other: Problem | None = None
     reason: Reason = Reason.UNSUPPORTED
     message: str | None = None
 
@@ -177,6 +189,10 @@ def prepare(request: Request) -> Prepared:
     _known(request.arithmetic)
     inputs = load_inputs(request.spec, request.choice)
     arithmetic = request.arithmetic or _deployed(inputs)
+    if strategy.bounds != "native":
+        from verifluxa.search.second import check_engine
+
+        check_engine(arithmetic)
     gap = None if request.gap is None else Fraction(request.gap)
     ready = tuple(_make_ready(inputs, prop, arithmetic, gap) for prop in inputs.properties)
     return Prepared(strategy, cluster, inputs, ready, arithmetic, deadline)
@@ -189,7 +205,8 @@ def _known(arithmetic: str | None) -> None:
 
 def _deployed(inputs: Inputs) -> str:
     """The arithmetic in which the models compute."""
-    types = {inputs.models[prop.statement.model].lifted.graph.dtype for prop in inputs.properties}
+    names = {claim.model for prop in inputs.properties for claim in claims_of(prop.statement)}
+    types = {inputs.models[name].lifted.graph.dtype for name in names}
     if len(types) > 1:
         raise UsageError(
             "VF4404",
@@ -238,11 +255,14 @@ def pool_for(prepared: Prepared, engine: Engine | None = None) -> Pool:
 
 
 def _make_ready(inputs: Inputs, prop: Property, arithmetic: str, gap: Fraction | None) -> Ready:
-    asked = asked_of(inputs, prop, gap)
+    asked, other = asked_of(inputs, prop, gap), None
     try:
-        return Ready(prop, asked, problem_of(inputs, prop, asked.digest, arithmetic))
+        if isinstance(prop.statement, Compare):
+            compared = replace(prop, statement=prop.statement.old)
+            other = problem_of(inputs, compared, asked.digest, arithmetic)
+        return Ready(prop, asked, problem_of(inputs, prop, asked.digest, arithmetic), other)
     except UnsupportedError as error:
-        return Ready(prop, asked, None, Reason.UNSUPPORTED, str(error))
+        return Ready(prop, asked, None, None, Reason.UNSUPPORTED, str(error))
 
 
 def _decide_all(prepared: Prepared, pool: Pool, plan: Plan, company: Company) -> tuple[PropertyResult, ...]:
@@ -255,36 +275,52 @@ def _decide_all(prepared: Prepared, pool: Pool, plan: Plan, company: Company) ->
             continue
         company.evidence.begin(item.problem, prepared.inputs.data[item.prop.statement.selection.data].sha256)
         if interrupted:
-            answers, strongest = unasked(item.problem, Reason.INTERRUPTED, company.evidence), None
+            decided = _Decided(unasked(item.problem, Reason.INTERRUPTED, company.evidence))
         else:
-            answers, strongest = _decide(item, pool, plan, company, prepared.strategy)
+            decided = _decide(item, pool, plan, company, prepared.strategy)
         company.evidence.end(item.problem)
-        interrupted = interrupted or answers.interrupted
-        results.append(replace(_property(prepared.inputs, item.asked, item.problem, answers), strongest=strongest))
+        interrupted = interrupted or decided.answers.interrupted
+        found = _property(prepared.inputs, item.asked, item.problem, decided.answers)
+        results.append(replace(found, strongest=decided.strongest, compared=decided.compared))
     return tuple(results)
 
 
-def _decide(
-    item: Ready, pool: Pool, plan: Plan, company: Company, strategy: Strategy
-) -> tuple[Answers, Counterexample | None]:
-    """Answers the questions of a property; a measurement also gives the strongest trigger."""
-    problem, gap = item.problem, item.asked.gap
+@dataclass(frozen=True, eq=False)
+class _Decided:
+    """Answers, the strongest trigger of a measurement, what a comparison found out about the other model."""
+
+    answers: Answers
+    strongest: Counterexample | None = None
+    compared: Compared | None = None
+
+
+def _decide(item: Ready, pool: Pool, plan: Plan, company: Company, strategy: Strategy) -> _Decided:
+    """Answers the questions of a property."""
+    problem, gap, statement = item.problem, item.asked.gap, item.prop.statement
     assert problem is not None
+    if item.other is not None and isinstance(statement, Compare):
+        both = compare(problem, item.other, pool, plan, company.observer)
+        _record(problem, both.answers, company)
+        return _Decided(both.answers, compared=Compared(statement.old.model, *(Share(*end) for end in both.other)))
     if gap is None:
         warm = () if company.warm is None else warm_begun(problem, company.warm, strategy)
-        return drive(problem, pool, replace(plan, warm=warm), company.observer, company.evidence), None
+        return _Decided(drive(problem, pool, replace(plan, warm=warm), company.observer, company.evidence))
     measured = measure(problem, gap, pool, plan, company.observer)
-    for outcome in measured.answers.outcomes:
-        company.evidence.record(problem, outcome)
+    _record(problem, measured.answers, company)
     strongest = None if measured.strongest is None else shown_trigger(problem, *measured.strongest)
-    return measured.answers, strongest
+    return _Decided(measured.answers, strongest)
+
+
+def _record(problem: Problem, answers: Answers, company: Company) -> None:
+    for outcome in answers.outcomes:
+        company.evidence.record(problem, outcome)
 
 
 def asked_of(inputs: Inputs, prop: Property, gap: Fraction | None = None) -> Asked:
     """What the spec says of a property; `gap` takes the place of what it says of the gap of a measurement."""
     statement = prop.statement
     model = inputs.models[statement.model].decl
-    claim = statement.rate if isinstance(statement, Measure) else statement
+    claim = claims_of(statement)[0]
     bound = statement if isinstance(statement, RateBound) else None
     return Asked(
         name=prop.name,
@@ -301,8 +337,8 @@ def asked_of(inputs: Inputs, prop: Property, gap: Fraction | None = None) -> Ask
 
 
 def _kind(statement: Statement) -> str:
-    if isinstance(statement, Measure):
-        return "measure"
+    if isinstance(statement, Measure | Compare):
+        return "measure" if isinstance(statement, Measure) else "compare"
     return "search" if isinstance(statement, RateBound) and statement.searched else "assert"
 
 
@@ -316,6 +352,8 @@ def problem_of(inputs: Inputs, prop: Property, digest: str, arithmetic: str) -> 
     from verifluxa.lower import Given, lower
 
     statement = prop.statement
+    if isinstance(statement, Compare):
+        return problem_of(inputs, replace(prop, statement=statement.new), digest, arithmetic)
     graph = inputs.models[statement.model].lifted.graph
     correct = statement.selection.correct
     judge = None if correct in (None, statement.model) else inputs.models[correct].lifted.graph
@@ -383,7 +421,7 @@ def _data_used(inputs: Inputs, name: str, properties: tuple[PropertyResult, ...]
     counted: set[int] = set()
     excluded: dict[int, str] = {}
     for prop, result in zip(inputs.properties, properties, strict=True):
-        if prop.statement.selection.data == name and result.problem is not None:
+        if name in {claim.selection.data for claim in claims_of(prop.statement)} and result.problem is not None:
             counted.update(result.problem.indices)
             for index, reason in result.problem.excluded:
                 excluded.setdefault(int(index), reason)
