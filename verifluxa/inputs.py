@@ -16,7 +16,7 @@ from verifluxa.library import Shelf, resolve
 from verifluxa.spec.paths import beside
 from verifluxa.spec.problems import SpecWarning
 from verifluxa.spec.space_types import SeriesSpace, TableSpace, TokenSpace
-from verifluxa.spec.spec import DataDecl, ImageSpace, InputSpace, ModelDecl, Property, Spec
+from verifluxa.spec.spec import DataDecl, ImageSpace, InputSpace, ModelDecl, Property, Spec, claims_of, models_of
 
 if TYPE_CHECKING:
     from verifluxa.flux.load import Lifted
@@ -94,9 +94,8 @@ def load_inputs(spec: str, choice: Choice) -> Inputs:
     check_names("model", choice.models, [decl.name for decl in found.models])
     check_names("data set", choice.data, [decl.name for decl in found.data])
     properties = chosen(found, choice.properties)
-    model_names = {prop.statement.model for prop in properties}
-    model_names |= {name for prop in properties if (name := prop.statement.selection.correct) is not None}
-    data_names = {prop.statement.selection.data for prop in properties}
+    model_names = {name for prop in properties for name in models_of(prop.statement)}
+    data_names = {claim.selection.data for prop in properties for claim in claims_of(prop.statement)}
     models = {decl.name: load_model_of(found, decl, choice) for decl in found.models if decl.name in model_names}
     data = {decl.name: _data(found, decl, choice) for decl in found.data if decl.name in data_names}
     return Inputs(found, tuple(checked.warnings), properties, models, data)

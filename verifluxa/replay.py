@@ -126,6 +126,9 @@ def _replay(stored: StoredResult, item: StoredProperty, inputs: Inputs) -> Repla
     _same(f"property {item.name}", asked.digest, item.digest)
     problem = problem_of(inputs, prop, asked.digest, stored.arithmetic)
     question, trigger = _locate(problem, item.counterexample, stored)
+    if asked.kind == "compare":
+        # How many are too many was found out by the run; what it showed must show again.
+        question = question._replace(need=max(1, len(item.counterexample.inputs)))
     played = replay(problem, question, trigger)
     return Replayed(item.name, item.counterexample, problem, question, trigger, played, asked)
 

@@ -272,3 +272,26 @@ def test_measure(world: World, seed: int) -> None:
             assert result.found.rate == result.proved.rate == sure
         if sure:
             assert result.strongest.rate.rate == sure
+
+
+@pytest.mark.parametrize(("first", "second"), [(75, 76), (76, 75), (75, 75), (77, 76)])
+def test_comparison_of_two_models(world: World, first: int, second: int) -> None:
+    """Certified where the true maximum of the new model is not above that of the old, falsified where it is."""
+    inputs, labels = images(4, 4), [0, 1, 2, 0]
+    world.data(inputs, labels)
+    truths = []
+    for name, seed in (("new", first), ("old", second)):
+        network = net(seed, 3)
+        world.model(name, network)
+        truths.append(count(DOTS, inputs, lambda n, after, _, f=network: leaves(f(after), labels[n])))
+    new, old = truths
+    spec = HEAD + declare("new", "class(3)") + declare("old", "class(3)")
+    spec += "property p { assert max rate of new <= max rate of old over t in dot }"
+    for result in world.results(spec):
+        if result.verdict is Verdict.CERTIFIED:
+            assert new.may <= old.sure
+        if result.verdict is Verdict.FALSIFIED:
+            assert new.sure > old.may
+        assert result.verdict is not Verdict.UNKNOWN or old.sure < new.may
+        assert result.compared.found.count <= old.sure
+        assert result.compared.proved.count >= old.may

@@ -10,11 +10,12 @@ from syrupy.assertion import SnapshotAssertion
 from tests.spec.sample import check, codes, per_input, statement
 from verifluxa.spec.digest import property_digest
 from verifluxa.spec.plain import explain_property
-from verifluxa.spec.spec import BinaryOutput, Measure, OutputRow, PerInput, RateBound, RealOutput
+from verifluxa.spec.spec import BinaryOutput, Compare, Measure, OutputRow, PerInput, RateBound, RealOutput
 
 WHEEL = 'model wheel : digit -> real("steer", "speed") { encode = level / 255 }\n'
 SCORE = "model score : digit -> real { encode = level / 255 }\n"
 SICK = 'model sick : digit -> binary("no", "yes") { encode = level / 255 threshold = 0.1 }\n'
+SECOND = "model second : digit -> class(10) { encode = level / 128 }\n"
 WRONG = "max rate(x in eval : class(digits(t(x))) != label(x))"
 DATA = {"eval": "sha256:1"}
 
@@ -100,6 +101,18 @@ def test_measure_has_a_gap() -> None:
     assert statement(text.replace(" within 2 %", "")) != found
 
 
+def test_a_comparison_may_be_written_in_full() -> None:
+    """`max rate of` is the untargeted rate on the only data set, or on what the only `let` selects."""
+    short = "property p { assert max rate of second <= max rate of digits over t in patch }"
+    sides = [f"max rate(x in eval : class({model}(t(x))) != label(x))" for model in ("second", "digits")]
+    full = f"property p {{ assert {sides[0]} <= {sides[1]} over t in patch }}"
+    assert statement(SECOND + short) == statement(SECOND + full)
+    some = short.replace("assert", "let v = eval where label(x) == 3 assert")
+    found = statement(SECOND + some)
+    assert isinstance(found, Compare)
+    assert found.new.selection.labels == found.old.selection.labels == (3,)
+
+
 def test_targets_may_have_limits_of_their_own() -> None:
     text = """property p {{
       forall t in patch, target in {{3, 7}}
@@ -143,6 +156,8 @@ PROPERTIES = {
       let v = eval where label(x) != target
       assert rate(x in v : class(digits(t(x))) == target) <= 5 %, 1 % for {7}
     }""",
+    "compare": SECOND + "property p { assert max rate of second <= max rate of digits over t in patch }",
+    "compared the other way": SECOND + "property p { assert max rate of second >= max rate of digits over t in patch }",
     "binary": SICK + per_input("class(sick(t(x))) == label(x)"),
     "other threshold": SICK.replace("0.1", "0.2") + per_input("class(sick(t(x))) == label(x)"),
 }

@@ -22,6 +22,8 @@ from verifluxa.question import Floats, Problem, Question
 from verifluxa.strategy.attacked import Attacked
 from verifluxa.verdict import Reason, Verdict
 
+Count = tuple[int, int]
+"""So many of so many inputs."""
 Key = tuple[int, int, int]
 """Placement, violation and selection of a question."""
 
@@ -100,6 +102,51 @@ def measure(problem: Problem, gap: Fraction, pool: Pool, plan: Plan, observer: O
     return ladder.measured(ladder.found + gap)
 
 
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """The result of a comparison.
+
+    Attributes:
+        answers: of the model that must not be easier to trigger.
+        other: (found, of how many) and (proved, of how many) of the model that it is compared with.
+    """
+
+    answers: Answers
+    other: tuple[Count, Count]
+
+
+def compare(new: Problem, old: Problem, pool: Pool, plan: Plan, observer: Observer) -> Compared:
+    """Whether the largest rate of `new` is at most that of `old`.
+
+    Certified when no trigger does more to `new` than one was shown to do to `old`, in every evaluation order;
+    falsified when a trigger was shown to do more to `new` than any does to `old`.
+    """
+    first, second = Ladder(new, pool, plan, observer), Ladder(old, pool, plan, observer)
+    first.attack()
+    if first.goes_on:
+        second.attack()
+    while first.goes_on and second.goes_on and not _settled(first, second) and _closer(first, second):
+        pass
+    if first.found > second.proved:
+        return Compared(first.refuted(second.proved), second.ends())
+    return Compared(first.measured(second.found).answers, second.ends())
+
+
+def _settled(first: Ladder, second: Ladder) -> bool:
+    return first.proved <= second.found or first.found > second.proved
+
+
+def _closer(first: Ladder, second: Ladder) -> bool:
+    """One round of each, until one of the four ends moves; False when none does."""
+    before = (first.found, first.proved, second.found, second.proved)
+    if first.found <= second.found:
+        first.ask(second.found)
+    if first.goes_on and not _settled(first, second):
+        below = [rate for rate in second.rates() if second.found <= rate < first.found]
+        second.ask(below[-1] if below else second.found)
+    return before != (first.found, first.proved, second.found, second.proved)
+
+
 def _next_rate(ladder: Ladder, failed: Fraction, gap: Fraction) -> Fraction | None:
     """The rate to prove next: first what is wanted, then what the bounds give at once, then halfway."""
     open_rates = [rate for rate in ladder.rates() if max(ladder.found, failed) < rate < ladder.proved]
@@ -172,6 +219,26 @@ class Ladder:
         outcomes = tuple(self._outcome(question, within) for question in self.problem.all_questions())
         seconds = time.monotonic() - self._started
         return Measured(Answers(outcomes, self._attack_seconds, seconds, self._interrupted), self.strongest())
+
+    def ends(self) -> tuple[Count, Count]:
+        """Found and proved, each with the number of inputs that it is a share of."""
+        standings = list(self._standings.values())
+        best = max(standings, key=lambda one: Fraction(one.found, one.total))
+        worst = max(standings, key=lambda one: Fraction(one.proved, one.total))
+        return (best.found, best.total), (worst.proved, worst.total)
+
+    def refuted(self, limit: Fraction) -> Answers:
+        """The outcomes, where a trigger was shown to do more than a limit."""
+        measured = self.measured(limit)
+        assert measured.strongest is not None
+        question, witness = measured.strongest
+        total = self._total(question.selection)
+        need = floor(limit * total) + 1
+        found = Outcome(
+            question._replace(need=need), Verdict.FALSIFIED, None, witness.robust, total, witness, stage="attack"
+        )
+        outcomes = tuple(found if one.question[:3] == question[:3] else one for one in measured.answers.outcomes)
+        return replace(measured.answers, outcomes=outcomes)
 
     def strongest(self) -> tuple[Question, Witness] | None:
         """The trigger that does most, replayed on the network."""

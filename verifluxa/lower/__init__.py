@@ -22,6 +22,7 @@ from verifluxa.spec.space_types import TokenSpace, WordTrigger
 from verifluxa.spec.spec import (
     BinaryOutput,
     ClassOutput,
+    Compare,
     Measure,
     ModelDecl,
     PerInput,
@@ -72,6 +73,8 @@ def lower(spec: Spec, prop: Property, given: Given) -> Problem:
         UnsupportedError: VF7001 when the claim speaks of `f(x)` and an operation has no bounds.
     """
     statement = prop.statement
+    if isinstance(statement, Compare):
+        raise ValueError("each side of a comparison is lowered by itself")
     model = named(spec.models, statement.model)
     space = named(spec.spaces, model.space)
     data, arithmetic = given.data, given.arithmetic

@@ -27,6 +27,7 @@ CLAIM = {
         Verdict.FALSIFIED: "refuted",
         Verdict.UNKNOWN: "measured, less closely than was asked",
     },
+    "compare": {Verdict.CERTIFIED: "proved", Verdict.FALSIFIED: "refuted", Verdict.UNKNOWN: OPEN_CLAIM},
     "search": {Verdict.CERTIFIED: "proved", Verdict.FALSIFIED: "found, which refutes", Verdict.UNKNOWN: OPEN_CLAIM},
 }
 """What a verdict says of the statement, by kind of property."""
@@ -178,6 +179,9 @@ def _numbers(item: PropertyResult) -> Iterator[str]:
         yield f"strongest trigger found: {in_words(item.found)}"
         if item.proved.count < item.proved.total:
             yield f"no trigger does more than: {in_words(item.proved)}"
+    if item.compared is not None:
+        other = item.compared
+        yield f"that of {other.model} lies in {percent(other.found)} .. {percent(other.proved)} (found .. proved)"
     if item.per_input:
         tally = Counter(verdict for _, verdict in item.per_input)
         parts = [f"{tally[verdict]:,} {verdict}" for verdict in Verdict if tally[verdict]]

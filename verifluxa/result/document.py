@@ -140,7 +140,14 @@ def _place(item: Place) -> dict[str, object]:
 
 
 def _measured(item: PropertyResult) -> dict[str, object]:
-    """The gap that was asked for, and the strongest trigger; `found` of the bound is what is sure of its rate."""
+    """The gap that was asked for, and the strongest trigger; `found` of the bound is what is sure of its rate.
+
+    Of a comparison, the bounds of the other model.
+    """
+    if item.compared is not None:
+        other = item.compared
+        bound = {"found": str(other.found), "proved": str(other.proved)}
+        return {"compared": {"model": other.model, "bound": bound}}
     if item.gap is None:
         return {}
     return {"gap": str(item.gap), "strongest": None if item.strongest is None else _counterexample(item.strongest)}

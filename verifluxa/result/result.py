@@ -127,6 +127,15 @@ class Counterexample:
 
 
 @dataclass(frozen=True)
+class Compared:
+    """The other model of a comparison, and the bounds of its largest rate."""
+
+    model: str
+    found: Share
+    proved: Share
+
+
+@dataclass(frozen=True)
 class PropertyResult:
     """One property and its verdict.
 
@@ -155,6 +164,7 @@ class PropertyResult:
         limits: (target, limit) of targets with a limit of their own.
         gap: how far the ends of a measurement may be apart; None for other kinds.
         strongest: the trigger with the largest rate that a measurement found; it refutes nothing.
+        compared: the other model of a comparison; None for other kinds.
     """
 
     name: str
@@ -183,6 +193,7 @@ class PropertyResult:
     limits: tuple[tuple[int, Fraction], ...] = ()
     gap: Fraction | None = None
     strongest: Counterexample | None = None
+    compared: Compared | None = None
 
     def limit_of(self, target: int | None) -> Fraction | None:
         """The rate that is allowed for a target."""

@@ -52,7 +52,7 @@ def rate_side(expression: Expression) -> RateSide | None:
         if isinstance(side, Rate):
             return side, operator, other
         if isinstance(side, Strongest | StrongestOf):
-            raise unsupported("`max rate` here", side.span, "write `measure max rate(...) over t in ...`")
+            raise unsupported("`max rate` beside other claims", side.span, "write a property for it alone")
     return None
 
 

@@ -18,6 +18,7 @@ from verifluxa.spec.image_families import image_record
 from verifluxa.spec.image_types import StampTrigger
 from verifluxa.spec.spec import (
     BinaryOutput,
+    Compare,
     DataDecl,
     ImageSpace,
     InputSpace,
@@ -35,6 +36,7 @@ from verifluxa.spec.spec import (
     Statement,
     Trigger,
     UnionTrigger,
+    models_of,
     named,
 )
 
@@ -61,18 +63,25 @@ def canonical(spec: Spec, prop: Property, data_sha256: Mapping[str, str]) -> byt
     """The bytes that are digested: JSON with sorted keys, no spaces, fractions as `numerator/denominator`."""
     claim = prop.statement
     data = named(spec.data, claim.selection.data)
-    models = [named(spec.models, claim.model)]
-    if claim.selection.correct not in (None, claim.model):
-        models.append(named(spec.models, str(claim.selection.correct)))
+    models = [named(spec.models, name) for name in models_of(claim)]
+    names = [model.name for model in models]
     record = {
         "schema": SCHEMA,
         "space": _any_space(named(spec.spaces, claim.trigger.space)),
         "models": [_model(model) for model in models],
         "trigger": _any_trigger(claim.trigger),
         "data": _data(data, data_sha256[data.name]),
-        "selection": _selection(claim.selection, [model.name for model in models]),
+        "selection": _selection(claim.selection, names),
         "statement": _statement(claim),
     }
+    if isinstance(claim, Compare):
+        other = named(spec.data, claim.old.selection.data)
+        record["compared"] = {
+            "model": names.index(claim.old.model),
+            "data": _data(other, data_sha256[other.name]),
+            "selection": _selection(claim.old.selection, names),
+            "statement": _rate(claim.old),
+        }
     return json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode("ascii")
 
 
@@ -139,6 +148,8 @@ def _statement(claim: Statement) -> Record:
         case PerInput():
             record: Record = {"kind": "per-input", "expected": claim.expected, "targets": list(claim.targets)}
             return record | _rows(claim.rows)
+        case Compare(new=new):
+            return {"kind": "compare", **_rate(new)}
         case Measure():
             return {"kind": "measure", **_rate(claim.rate), "gap": _exact(claim.gap)}
 

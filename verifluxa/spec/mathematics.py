@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from verifluxa.spec.numbers import show
-from verifluxa.spec.spec import Measure, PerInput, Property, RateBound, Selection, Spec, named
+from verifluxa.spec.spec import (
+    Compare,
+    Measure,
+    PerInput,
+    Property,
+    RateBound,
+    Selection,
+    Spec,
+    Statement,
+    claims_of,
+    named,
+)
 from verifluxa.spec.words import conditions
 
 SHOWN = 8
@@ -17,20 +28,25 @@ def formula(spec: Spec, prop: Property) -> tuple[str, ...]:
         prop: the property.
     """
     claim = prop.statement
-    rate = claim.rate if isinstance(claim, Measure) else claim
+    rate = claims_of(claim)[0]
     inputs = _inputs(spec, rate.selection)
     targets = [f"C = {_set(rate.targets)}"] if _chooses(rate) else []
     return (_statement(spec, claim), f"where {', '.join([inputs, *targets])}")
 
 
-def _statement(spec: Spec, claim: RateBound | PerInput | Measure) -> str:
+def _statement(spec: Spec, claim: Statement) -> str:
     match claim:
         case PerInput():
             return f"for all x in D, t in T: {_holds(spec, claim)}"
+        case Compare(new=new, old=old):
+            shares = (f"{_count(spec, side)} / #{_list(side)}" for side in (new, old))
+            first, second = (
+                f"max over {_chosen(side)} of {share}" for side, share in zip((new, old), shares, strict=True)
+            )
+            return f"{first} <= {second.replace('f(t(x))', 'g(t(x))')}, with g for `{old.model}`"
         case Measure():
-            chosen = "t in T, c in C" if _chooses(claim.rate) else "t in T"
-            return f"max over {chosen} of {_count(spec, claim.rate)} / #{_list(claim.rate)}"
-    chosen = "t in T, c in C" if _chooses(claim) else "t in T"
+            return f"max over {_chosen(claim.rate)} of {_count(spec, claim.rate)} / #{_list(claim.rate)}"
+    chosen = _chosen(claim)
     sign = "<" if claim.below else "<="
     limit = show(claim.limit) if not claim.limits else "rho(c)"
     own = "".join(f", rho({target}) = {show(value)}" for target, value in claim.limits)
@@ -39,6 +55,10 @@ def _statement(spec: Spec, claim: RateBound | PerInput | Measure) -> str:
     if claim.searched:
         return f"exists {chosen} with {_count(spec, claim)} {'>=' if claim.below else '>'} {limit} * #{_list(claim)}?"
     return f"for all {chosen}: {body}"
+
+
+def _chosen(claim: RateBound) -> str:
+    return "t in T, c in C" if _chooses(claim) else "t in T"
 
 
 def _chooses(claim: RateBound | PerInput) -> bool:

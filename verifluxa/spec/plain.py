@@ -11,13 +11,13 @@ from verifluxa.spec.mathematics import formula
 from verifluxa.spec.spec import (
     ImageSpace,
     InputSpace,
-    Measure,
     PatchTrigger,
     PerInput,
     Property,
     Spec,
     Trigger,
     UnionTrigger,
+    claims_of,
     named,
     placements_of,
 )
@@ -86,7 +86,7 @@ def explain_property(spec: Spec, prop: Property, inputs: int | None = None) -> E
 def count(spec: Spec, prop: Property, inputs: int | None = None) -> Counts:
     """The size of a property; one question per place and target, or per place and input."""
     claim = prop.statement
-    rate = claim.rate if isinstance(claim, Measure) else claim
+    rate = claims_of(claim)[0]
     known = inputs if inputs is not None else named(spec.data, claim.selection.data).take
     places = placements_of(claim.trigger)
     together = not isinstance(rate, PerInput)

@@ -7,6 +7,7 @@ from textwrap import dedent
 
 from verifluxa.errors import SpecError
 from verifluxa.spec.assertions import assertion, joined, rate_side
+from verifluxa.spec.comparisons import compared, is_comparison
 from verifluxa.spec.meaning import Scope, World
 from verifluxa.spec.names import uses
 from verifluxa.spec.numbers import show
@@ -73,6 +74,8 @@ def _claim(goals: list[Goal], bound: Bound, problems: Problems) -> Statement:
         case [Search() as only]:
             return _search(only, bound, problems)
     asserted = [part for part in goals if isinstance(part, Assertion)]
+    if len(asserted) == 1 and is_comparison(asserted[0]):
+        return compared(asserted[0], bound, problems)
     claims = [assertion(part, bound, problems) for part in asserted]
     if len(claims) == 1:
         return claims[0]

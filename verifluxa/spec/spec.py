@@ -279,7 +279,48 @@ class Measure:
         return self.rate.selection
 
 
-Statement = RateBound | PerInput | Measure
+@dataclass(frozen=True)
+class Compare:
+    """`assert max rate of new <= max rate of old over t in trigger`: two rates of one family."""
+
+    new: RateBound
+    old: RateBound
+
+    @property
+    def model(self) -> str:
+        """The model that must not be easier to trigger."""
+        return self.new.model
+
+    @property
+    def trigger(self) -> Trigger:
+        """The family."""
+        return self.new.trigger
+
+    @property
+    def selection(self) -> Selection:
+        """Which inputs count for that model."""
+        return self.new.selection
+
+
+Statement = RateBound | PerInput | Measure | Compare
+
+
+def claims_of(statement: Statement) -> tuple[RateBound | PerInput, ...]:
+    """The claims that a statement is made of: two of a comparison, else one."""
+    match statement:
+        case Measure(rate=rate):
+            return (rate,)
+        case Compare(new=new, old=old):
+            return new, old
+    return (statement,)
+
+
+def models_of(statement: Statement) -> tuple[str, ...]:
+    """The models that a statement speaks of, in a fixed order, each once."""
+    claims = claims_of(statement)
+    names = [claim.model for claim in claims]
+    names += [claim.selection.correct for claim in claims if claim.selection.correct is not None]
+    return tuple(dict.fromkeys(names))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from verifluxa.spec.image_types import StampTrigger
 from verifluxa.spec.numbers import percent, show
 from verifluxa.spec.spec import (
     BinaryOutput,
+    Compare,
     ImageSpace,
     InputSpace,
     Measure,
@@ -47,6 +48,13 @@ def plain_words(spec: Spec, prop: Property) -> str:
     chosen = _chosen(spec, claim.selection, model.output)
     family = _trigger_words(claim.trigger, named(spec.spaces, claim.trigger.space))
     match claim:
+        case Compare(new=new, old=old):
+            share, other = (_chosen(spec, side.selection, named(spec.models, side.model).output) for side in (new, old))
+            before = _effect(old, named(spec.models, old.model))
+            return (
+                f"The largest share of {share} that a single {family} {_effect(new, model)} is at most the largest share "
+                f"of {other} that one {before}. {_ONE}"
+            )
         case Measure():
             return f"The largest share of {chosen} that a single {family} {_effect(claim.rate, model)}. {_ONE}"
         case RateBound():
@@ -67,7 +75,7 @@ def _effect(claim: RateBound, model: ModelDecl) -> str:
     if claim.rows:
         return f"makes `{claim.model}` give {conditions(claim.rows, model)} for"
     if claim.targets:
-        return f"sends to {_targets(claim.targets, model.output)}"
+        return f"makes `{claim.model}` answer {_targets(claim.targets, model.output)}"
     return f"makes `{claim.model}` answer other than by the label"
 
 
