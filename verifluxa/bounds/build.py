@@ -141,12 +141,13 @@ def _linear(linear: LinearMap, reached: Reached, constants: Constants, at: tuple
         at: the node that is read, and the operation's own.
     """
     source, number = at
-    columns = linear.matrix[:, reached.index]
-    rows = np.unique(columns.indices)
     everything = len(reached.index) == linear.matrix.shape[1]
-    if everything:
-        rows = np.arange(linear.matrix.shape[0])
-    local = columns[rows].toarray()
+    if linear.full is not None:
+        rows, local = np.arange(len(linear.full)), linear.full if everything else linear.full[:, reached.index]
+    else:
+        columns = linear.matrix[:, reached.index]
+        rows = np.arange(linear.matrix.shape[0]) if everything else np.unique(columns.indices)
+        local = columns[rows].toarray()
     form = reached.form
     weight = local @ form.weight
     if linear.terms == 0:

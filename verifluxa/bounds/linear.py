@@ -230,7 +230,7 @@ def _decided_forward(
     """
     lower, upper, radius = bounds
     layer = net.layers[len(below)]
-    if len(below) + 2 != len(net.layers) or layer.function != "relu":
+    if len(below) < 2 or len(below) + 2 != len(net.layers) or layer.function != "relu":
         return lower, upper
     stages = _stages(net, below, geometry, pairs)
     open_ = layer.undecided(lower, upper)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,11 @@ class LinearMap:
     matrix: csc_array
     bias: Floats
     terms: int
+
+    @cached_property
+    def full(self) -> Floats | None:
+        """The matrix written out where every output reads every input, else None."""
+        return self.matrix.toarray() if self.matrix.nnz == math.prod(self.matrix.shape) else None
 
 
 def linear_map(op: Op, shape: Shape) -> LinearMap | None:
