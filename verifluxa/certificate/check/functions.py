@@ -4,8 +4,9 @@ Lines of relu-like and S-shaped functions: Zhang et al., "Efficient Neural Netwo
 General Activation Functions" (CROWN, 2018), section 3.2. Where two lines of one side are as good as each other, a
 steep but continuous ramp chooses, so that prover and checker choose alike.
 
-Any other function is sampled. Between neighbours h apart a function with |f''| <= c leaves its chord by at most
-c h^2 / 8, so for ANY slope s the largest f(z) - s z is at most that of the sample plus c h^2 / 8; kinks are sampled.
+Any other function is sampled. Between neighbours h apart a function with |f''| <= c there leaves its chord by at most
+c h^2 / 8, so for ANY slope s the largest f(z) - s z is at most that of a segment's ends plus its c h^2 / 8; kinks are
+sampled too. The slope is that of the hull's edge over the middle, or the one at the middle, whichever is better there.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ SMOOTH_ERROR = 2.0**-49
 SAMPLES = 33
 SAMPLED_ERROR = 2.0**-41
 """Of the terms' size: far above the error of evaluating the sampled functions in float64."""
+EDGE_STEPS = 6
 DIFFERENCE = 1e-4
 LEAKY_SLOPE = 0.01
 
@@ -199,48 +201,90 @@ def _above_s(lower: Floats, upper: Floats, f: Curve, slope_of: Curve) -> tuple[F
     return slope, above + SMOOTH_ERROR * (1 + np.abs(lower) + np.abs(upper))
 
 
-def _sampled(f: Curve, curvature: float, steepness: float, error: float, kinks: tuple[float, ...] = ()) -> Function:
-    """Any function with |f'| <= steepness, and |f''| <= curvature away from its kinks."""
+def _sampled(f: Curve, bends: Bends, steepness: float, error: float, kinks: tuple[float, ...] = ()) -> Function:
+    """Any function with |f'| <= steepness, and |f''| as `bends` says away from its kinks."""
 
-    def sample(lower: Floats, upper: Floats) -> tuple[Floats, Floats, Floats]:
-        """Points (first axis), values, and how far f may leave the chords between them."""
+    def sample(lower: Floats, upper: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+        """Points (first axis, kinks last), values, how far f may leave the chord in each segment, the terms' size."""
         share = np.linspace(0.0, 1.0, SAMPLES).reshape(-1, *(1,) * lower.ndim)
         inner = (lower + (upper - lower) * share)[:-1]
         points = np.stack([*inner, upper, *(np.clip(kink, lower, upper) for kink in kinks)])
-        values = f(points)
-        size = 1 + np.abs(points).max(axis=0) + np.abs(values).max(axis=0)
+        values, room = f(points), SAMPLED_ERROR * np.abs(points[:SAMPLES])
         step = (upper - lower) / (SAMPLES - 1) * (1 + SAMPLED_ERROR)
-        return points, values, curvature * step**2 / 8 + SAMPLED_ERROR * size
+        low, high = points[: SAMPLES - 1] - room[:-1], points[1:SAMPLES] + room[1:]
+        gap = bends.bound(low, high) * (step**2 / 8)
+        return points, values, gap, 1 + np.abs(points).max(axis=0) + np.abs(values).max(axis=0)
+
+    def most(values: Floats, gap: Floats) -> Floats:
+        """The largest value of a function that bends as f does, from its values at the points."""
+        found = (np.maximum(values[: SAMPLES - 1], values[1:SAMPLES]) + gap).max(axis=0)
+        kinked = values[SAMPLES:].max(axis=0, initial=-np.inf) + gap.max(axis=0)
+        return np.asarray(np.maximum(found, kinked))
+
+    def edge(points: Floats, values: Floats) -> Floats:
+        """Nearly the slope of the hull's edge over the middle: points above a line replace its ends."""
+        left = np.zeros((1, *points.shape[1:]), dtype=np.int64)
+        right = left + SAMPLES - 1
+        for _ in range(EDGE_STEPS):
+            ends = np.concatenate([left, right])
+            (x, x2), (y, y2) = (np.take_along_axis(part, ends, 0) for part in (points, values))
+            slope: Floats = (y2 - y) / np.where(x2 > x, x2 - x, 1.0)
+            best = (values - slope * points).argmax(axis=0)[None]
+            before = np.take_along_axis(points, best, 0) < points[SAMPLES // 2]
+            left, right = np.where(before, best, left), np.where(before, right, best)
+        return slope
 
     def lines(lower: Floats, upper: Floats) -> Lines:
-        """Along the chord or along the slope at the middle, whichever is better there."""
-        points, values, gap = sample(lower, upper)
-        middle, width = (lower + upper) / 2, upper - lower
+        """Along the hull's edge or along the slope at the middle, whichever is better there."""
+        points, values, gap, size = sample(lower, upper)
+        middle = (lower + upper) / 2
         tangent = (f(middle + DIFFERENCE) - f(middle - DIFFERENCE)) / (2 * DIFFERENCE)
-        narrow = width < NARROW
-        chord = np.where(narrow, tangent, (f(upper) - f(lower)) / np.where(narrow, 1.0, width))
         found = []
         for sign in (-1.0, 1.0):
+            along = np.where(upper - lower < NARROW, tangent, sign * edge(points, sign * values))
             tries = []
-            for slope in (chord, tangent):
-                room = gap + SAMPLED_ERROR * np.abs(slope) * np.abs(points).max(axis=0)
-                most = (sign * (values - slope * points)).max(axis=0) + room
-                tries.append((slope, sign * most, sign * slope * middle + most))
+            for slope in (along, tangent):
+                room = SAMPLED_ERROR * (size + np.abs(slope) * np.abs(points).max(axis=0))
+                above = most(sign * (values - slope * points), gap) + room
+                tries.append((slope, sign * above, sign * slope * middle + above))
             better = tries[1][2] < tries[0][2]
             found += [np.where(better, tries[1][part], tries[0][part]) for part in (0, 1)]
         return Lines(*found)
 
     def ends(lower: Floats, upper: Floats) -> tuple[Floats, Floats]:
-        _, values, gap = sample(lower, upper)
-        return values.min(axis=0) - gap, values.max(axis=0) + gap
+        _, values, gap, size = sample(lower, upper)
+        return -most(-values, gap) - SAMPLED_ERROR * size, most(values, gap) + SAMPLED_ERROR * size
 
     return Function(f, steepness, error, lines, ends)
+
+
+@dataclass(frozen=True)
+class Bends:
+    """A bound of |f''|: `largest` everywhere, `tail(a)` for |z| >= a, 0 from `straight` on (`both`: on either side).
+
+    The tail must fall with a.
+    """
+
+    largest: float
+    tail: Curve = np.zeros_like
+    straight: float = np.inf
+    both: bool = False
+
+    def bound(self, low: Floats, high: Floats) -> Floats:
+        """On intervals."""
+        bound = np.minimum(self.tail(np.maximum(np.maximum(low, -high), 0.0)), self.largest)
+        straight = (low >= self.straight) | (self.both & (high <= -self.straight))
+        return np.where(straight, 0.0, bound)
+
+
+def _exponential(scale: float, rate: float = 1.0, growth: float = 0.0) -> Curve:
+    return lambda a: (scale + growth * a) * np.exp(-rate * a)
 
 
 RELU = replace(_leaky(0.0), value=lambda z: np.maximum(z, 0.0), error=0.0, constant_below_zero=True)
 _TANH = _s_shaped(np.tanh, lambda z: 1.0 - np.tanh(z) ** 2, 0.0, 1.0)
 _SIGMOID = _s_shaped(sigmoid, lambda z: sigmoid(z) * sigmoid(-z), 0.5, 0.25)
-_SELU = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
+_erf = np.vectorize(math.erf, otypes=[np.float64])
 _GELU = np.sqrt(8 / np.pi), 0.044715
 
 _USUAL = {"elu": 1.0, "celu": 1.0, "softshrink": 0.5}
@@ -254,26 +298,42 @@ _TABLE: dict[str, Function] = {
     # What Flux's layers deploy in place of tanh and sigmoid: the same functions, within the same errors.
     "tanh_fast": _TANH,
     "sigmoid_fast": _SIGMOID,
-    # Bounds of f'' and f'. elu: e^z; softplus: s(1 - s) for s = sigmoid; softsign: 2 / (1 + |z|)^3; tanhshrink:
-    # 2 t (1 - t^2), at most 4 / (3 sqrt 3); logcosh: 1 - t^2; lisht: 2 (1 - t^2)(1 - z t); swish: s'(2 + z (1 - 2 s));
+    # Bounds of f'' and f'. elu: e^z; softplus: s(1 - s) <= e^-|z| for s = sigmoid; tanhshrink: 2 t (1 - t^2), at most
+    # 4 / (3 sqrt 3), with 1 - t^2 <= 4 e^-2|z|; logcosh: 1 - t^2; lisht: 2 (1 - t^2)(1 - z t); swish:
+    # s'(2 + z (1 - 2 s)); gelu_erf: (2 - z^2) e^(-z^2 / 2) / sqrt(2 pi);
     # gelu and mish: the largest on a fine grid, at and near 0, with room above; f' of the last four likewise.
-    "elu": _sampled(_elu, 1.0, 1.0, 2.0**-20),
-    "celu": _sampled(_elu, 1.0, 1.0, 2.0**-20),
+    "elu": _sampled(_elu, Bends(1.0, _exponential(1.0), 0.0), 1.0, 2.0**-20),
+    "celu": _sampled(_elu, Bends(1.0, _exponential(1.0), 0.0), 1.0, 2.0**-20),
     "selu": _sampled(
-        lambda z: _SELU[0] * np.where(z >= 0, z, _SELU[1] * _elu(np.minimum(z, 0.0))), 1.7581, 1.7581, 2.0**-19, (0.0,)
+        lambda z: _SELU[0] * np.where(z >= 0, z, _SELU[1] * _elu(np.minimum(z, 0.0))),
+        *(Bends(1.7581, _exponential(1.7581), 0.0), 1.7581, 2.0**-19, (0.0,)),
     ),
-    "softplus": _sampled(_softplus, 0.25, 1.0, 2.0**-20),
-    "logsigmoid": _sampled(lambda z: -_softplus(-z), 0.25, 1.0, 2.0**-20),
-    "softsign": _sampled(lambda z: z / (1.0 + np.abs(z)), 2.0, 1.0, 2.0**-21),
-    "tanhshrink": _sampled(lambda z: z - np.tanh(z), 0.77, 1.0, 2.0**-18),
-    "logcosh": _sampled(lambda z: np.abs(z) + np.log1p(np.exp(-2 * np.abs(z))) - np.log(2.0), 1.0, 1.0, 2.0**-18),
-    "gelu": _sampled(lambda z: z * sigmoid(_GELU[0] * z * (1 + _GELU[1] * z * z)), 0.81, 1.13, 2.0**-18),
-    # f'' = phi(z) (2 - z^2), at most 2 phi(0) < 0.798; f' = Phi(z) + z phi(z), largest at sqrt 2: 1.129.
-    "gelu_erf": _sampled(lambda z: z / 2 * (1 + _erf(z / np.sqrt(2))), 0.8, 1.13, 2.0**-18),
-    "swish": _sampled(lambda z: z * sigmoid(z), 0.505, 1.1, 2.0**-18),
-    "mish": _sampled(lambda z: z * np.tanh(_softplus(z)), 0.66, 1.09, 2.0**-18),
-    "lisht": _sampled(lambda z: z * np.tanh(z), 2.0, 1.2, 2.0**-18),
-    "hardsigmoid": _sampled(_hardsigmoid, 0.0, 0.167, 2.0**-21, (-3.0, 3.0)),
-    "hardswish": _sampled(lambda z: z * _hardsigmoid(z), 0.334, 1.5, 2.0**-20, (-3.0, 3.0)),
-    "softshrink": _sampled(lambda z: z - np.clip(z, -0.5, 0.5), 0.0, 1.0, 2.0**-22, (-0.5, 0.5)),
+    "softplus": _sampled(_softplus, Bends(0.25, _exponential(1.0)), 1.0, 2.0**-20),
+    "logsigmoid": _sampled(lambda z: -_softplus(-z), Bends(0.25, _exponential(1.0)), 1.0, 2.0**-20),
+    "softsign": _sampled(lambda z: z / (1.0 + np.abs(z)), Bends(2.0, lambda a: 2 / (1 + a) ** 3), 1.0, 2.0**-21),
+    "tanhshrink": _sampled(lambda z: z - np.tanh(z), Bends(0.77, _exponential(8.0, 2.0)), 1.0, 2.0**-18),
+    "logcosh": _sampled(
+        lambda z: np.abs(z) + np.log1p(np.exp(-2 * np.abs(z))) - np.log(2.0),
+        Bends(1.0, _exponential(4.0, 2.0)),
+        1.0,
+        2.0**-18,
+    ),
+    "gelu": _sampled(
+        lambda z: z * sigmoid(_GELU[0] * z * (1 + _GELU[1] * z * z)),
+        Bends(0.81, _exponential(8.0, 1.0, 8.0)),
+        1.13,
+        2.0**-18,
+    ),
+    "gelu_erf": _sampled(
+        lambda z: z / 2 * (1 + _erf(z / np.sqrt(2.0))),
+        *(Bends(0.798, lambda a: 0.4 * (2 + a * a) * np.exp(-a * a / 2)), 1.13, 2.0**-18),
+    ),
+    "swish": _sampled(lambda z: z * sigmoid(z), Bends(0.505, _exponential(2.0, 1.0, 1.0)), 1.1, 2.0**-18),
+    "mish": _sampled(lambda z: z * np.tanh(_softplus(z)), Bends(0.66, _exponential(9.0, 1.0, 9.0)), 1.09, 2.0**-18),
+    "lisht": _sampled(lambda z: z * np.tanh(z), Bends(2.0, _exponential(8.0, 2.0, 8.0)), 1.2, 2.0**-18),
+    "hardsigmoid": _sampled(_hardsigmoid, Bends(0.0), 0.167, 2.0**-21, (-3.0, 3.0)),
+    "hardswish": _sampled(
+        lambda z: z * _hardsigmoid(z), Bends(0.334, np.ones_like, 3.0, True), 1.5, 2.0**-20, (-3.0, 3.0)
+    ),
+    "softshrink": _sampled(lambda z: z - np.clip(z, -0.5, 0.5), Bends(0.0), 1.0, 2.0**-22, (-0.5, 0.5)),
 }
