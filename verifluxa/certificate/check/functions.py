@@ -284,7 +284,7 @@ def _exponential(scale: float, rate: float = 1.0, growth: float = 0.0) -> Curve:
 RELU = replace(_leaky(0.0), value=lambda z: np.maximum(z, 0.0), error=0.0, constant_below_zero=True)
 _TANH = _s_shaped(np.tanh, lambda z: 1.0 - np.tanh(z) ** 2, 0.0, 1.0)
 _SIGMOID = _s_shaped(sigmoid, lambda z: sigmoid(z) * sigmoid(-z), 0.5, 0.25)
-_erf = np.vectorize(math.erf, otypes=[np.float64])
+_SELU = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
 _GELU = np.sqrt(8 / np.pi), 0.044715
 
 _USUAL = {"elu": 1.0, "celu": 1.0, "softshrink": 0.5}
