@@ -86,7 +86,7 @@ def test_only_the_certified_model_becomes_production(
         tags = _tags(server, 1)
         assert tags["verifluxa.verdict"] == "certified"
         assert tags["verifluxa.certificate"].startswith("sha256:")
-        documents = {path.name for path in server.artifacts.rglob("*.verifluxa/*/*")}
+        documents = {path.name for path in server.artifacts.rglob("*.verifluxa/*/*/*")}
         assert documents >= {"certificate.dsse.json", "decision.json", "evidence.jsonl.gz"}
     with subtests.test("the backdoored model is refused by the command"):
         assert shop.promote(2, "badnets") == 1
@@ -109,6 +109,20 @@ def test_only_the_certified_model_becomes_production(
         assert shop.alias(2, "staging").status == 200
         assert shop.aliases() == {"production": "1", "staging": "2"}
     _loading_and_audit(shop, subtests, capsys)
+    _stages_and_failures(shop, subtests, capsys)
+    assert len(read_log(load_policy(plant.policy).log).entries) > 20
+
+
+def _stages_and_failures(shop: Shop, subtests: pytest.Subtests, capsys: pytest.CaptureFixture[str]) -> None:
+    server, plant = shop.server, shop.plant
+    with subtests.test("a stage, with a certificate for that stage"):
+        certificate = plant.signed("clean", "models:/digits/1@stage:Production")
+        asked = ("promote", "models:/digits/1", "--stage", "Production", "--certificate", certificate)
+        assert shop.gate(*asked) == 0
+        found = server.call("GET", "/api/2.0/mlflow/model-versions/get?name=digits&version=1")
+        assert found.body["model_version"]["current_stage"] == "Production"
+        body = {"name": "digits", "version": "1", "stage": "Archived"}
+        assert _denied(server.registry("POST", "model-versions/transition-stage", body), "VF6091")
     with subtests.test("the registry does not answer"):
         closed = "http://127.0.0.1:1"
         asked = ["gate", "promote", "models:/digits/1", "--alias", "production", "--policy", str(plant.policy)]
@@ -120,7 +134,6 @@ def test_only_the_certified_model_becomes_production(
         assert _denied(shop.alias(1, "staging"), "VF6001")
         shutil.move(plant.root / "away.toml", plant.policy)
         assert shop.alias(1).status == 200
-    assert len(read_log(load_policy(plant.policy).log).entries) > 20
 
 
 def _other_ways(shop: Shop, subtests: pytest.Subtests) -> None:
@@ -175,6 +188,13 @@ def _copies_and_tags(shop: Shop, subtests: pytest.Subtests) -> None:
         assert _denied(answer, "VF6005")
         found = server.call("GET", "/api/2.0/mlflow/registered-models/get?name=prod.digits")
         assert "latest_versions" not in found.body["registered_model"]
+    with subtests.test("with a certificate for the copy it is made"):
+        certificate = shop.plant.signed("clean", "models:/prod.digits/1")
+        copying = ("copy", "models:/digits/1", "models:/prod.digits/1", "--certificate", certificate)
+        assert shop.gate(*copying) == 0
+        found = server.call("GET", "/api/2.0/mlflow/registered-models/get?name=prod.digits")
+        assert found.body["registered_model"]["latest_versions"][0]["version"] == "1"
+        assert shop.gate(*copying) == 1
     with subtests.test("tags in the gate's name"):
         body = {"name": "digits", "version": "2", "key": "verifluxa.verdict", "value": "certified"}
         assert _denied(server.registry("POST", "model-versions/set-tag", body), "VF6093")
@@ -242,9 +262,9 @@ def _tags(server: Server, version: int) -> dict[str, str]:
 
 def _store_papers(server: Server, plant: Plant) -> None:
     """The clean model's certificate, for version 2, where the documents of version 2 belong."""
-    (folder,) = server.artifacts.rglob("*.verifluxa/digits-*-1")
+    (folder,) = server.artifacts.rglob("*.verifluxa/digits-*-1/production")
     runs = [path.parent for path in server.artifacts.rglob("badnets.jld2")]
-    target = runs[0].with_name("model.verifluxa") / (folder.name[:-1] + "2")
+    target = runs[0].with_name("model.verifluxa") / (folder.parent.name[:-1] + "2") / "production"
     shutil.copytree(folder, target)
     shutil.copyfile(plant.signed("clean", "models:/digits/2@production"), target / "certificate.dsse.json")
 

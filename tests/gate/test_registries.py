@@ -84,10 +84,11 @@ def test_an_oci_layout_is_as_the_specification_says(desk: Desk, tmp_path: Path) 
     registry = OciRegistry(tmp_path / "registry")
     reference = registry.add("digits", desk.model)
     registry.attach(reference, {"certificate.dsse.json": b"{}"})
+    registry.add("digits", desk.model)
     assert json.loads((registry.root / "oci-layout").read_text()) == {"imageLayoutVersion": "1.0.0"}
     index = json.loads((registry.root / "index.json").read_text())
-    assert [item["mediaType"] for item in index["manifests"]] == [MANIFEST, MANIFEST]
-    model, papers = (json.loads(_blob(registry, item["digest"])) for item in index["manifests"])
+    assert [item["mediaType"] for item in index["manifests"]] == [MANIFEST] * 3
+    model, papers, _ = (json.loads(_blob(registry, item["digest"])) for item in index["manifests"])
     titles = {layer["annotations"]["org.opencontainers.image.title"]: layer["size"] for layer in model["layers"]}
     assert titles == {name: len(data) for name, data in FILES.items()}
     assert papers["subject"]["digest"] == index["manifests"][0]["digest"]

@@ -40,7 +40,7 @@ def group() -> typer.Typer:
         no_args_is_help=True,
         pretty_exceptions_enable=False,
     )
-    for command in (decide, promote, audit, policy, override, register):
+    for command in (decide, promote, copy, audit, policy, override, register):
         app.command()(command)
     return app
 
@@ -85,11 +85,36 @@ def promote(  # noqa: PLR0913, PLR0917
 
     if (alias is None) == (stage is None):
         raise UsageError("VF4501", "give --alias or --stage", expected="one of the two", remedy="--alias production")
-    reference = parse_reference(f"{resource}@{alias if stage is None else STAGE + stage}")
+    reference = parse_reference(f"{resource}@{alias if stage is None else STAGE + stage.capitalize()}")
     chosen = _format(format_)
     papers = promoting.Papers(tuple(certificate or ()), override)
     decision = promoting.promote(policy, open_registry(reference.scheme, registry), reference, papers)
     return _present([decision], chosen, "promote")
+
+
+def copy(  # noqa: PLR0913, PLR0917
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="models:/NAME/VERSION.")],
+    target: Annotated[
+        str, typer.Argument(metavar="TARGET", help="models:/OTHER/VERSION, as the copy will be numbered.")
+    ],
+    policy: Policy,
+    registry: Root = None,
+    certificate: Certificates = None,
+    override: OverrideFile = None,
+    format_: Format = "text",
+) -> int:
+    """Copies a version of MLflow into a model whose every version must be certified; the certificate is for TARGET."""
+    from verifluxa.gate import promote as promoting
+    from verifluxa.gate.mlflow_plugin.client import MlflowRegistry
+    from verifluxa.gate.reference import parse_reference
+
+    chosen = _format(format_)
+    one, other = parse_reference(source), parse_reference(target)
+    if one.scheme != "models" or other.scheme != "models":
+        raise UsageError("VF4501", "only versions of MLflow are copied so", expected="models:/NAME/VERSION, twice")
+    papers = promoting.Papers(tuple(certificate or ()), override)
+    decision = promoting.copy_version(policy, MlflowRegistry(registry), one, other, papers)
+    return _present([decision], chosen, "copy")
 
 
 def audit(  # noqa: PLR0913, PLR0917

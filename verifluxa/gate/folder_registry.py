@@ -1,4 +1,6 @@
-"""A registry that is a folder, friendly to git: `NAME/VERSION/model/`, documents beside it, `NAME/aliases/ALIAS`.
+"""A registry that is a folder, friendly to git.
+
+Files lie in `NAME/VERSION/model/`, documents in `NAME/VERSION/documents/ALIAS/`, aliases in `NAME/aliases/`.
 
 A version is complete or not there at all (made under another name, then renamed), and its files never change: an alias
 names the version and the digest of its files in one line, so that an edit shows in `git diff` and in every check.
@@ -8,7 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -21,6 +22,7 @@ from verifluxa.gate.reference import Reference
 from verifluxa.gate.registry import Fetched, no_version, unreachable
 
 SCHEME = "folder"
+DOCUMENTS = "documents"
 _ALIAS = re.compile(r"([1-9][0-9]{0,9}) (sha256:[0-9a-f]{64})\n")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
@@ -33,13 +35,12 @@ class FolderRegistry:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def add(self, name: str, folder: Path, certificate: Path | None = None) -> Reference:
+    def add(self, name: str, folder: Path) -> Reference:
         """Registers a folder of files as the next version.
 
         Args:
             name: of the model.
             folder: its files.
-            certificate: documents beside it are taken along.
 
         Raises:
             GateError: VF6013 for anything that is no plain file, VF6080 when it cannot be written.
@@ -52,8 +53,6 @@ class FolderRegistry:
                 files = take(folder, Path(new) / "model")
                 if files.problems:
                     raise files.problems[0]
-                if certificate is not None:
-                    shutil.copyfile(certificate, Path(new) / certificate.name)
                 return self._place(name, Path(new))
         except OSError as error:
             raise unreachable(str(self.root), error.strerror or str(error)) from error
@@ -66,21 +65,21 @@ class FolderRegistry:
             copied = take(version / "model", into / "model")
             if copied.problems:
                 raise copied.problems[0]
-            papers = into / "papers"
-            papers.mkdir()
-            for entry in version.iterdir():
-                if entry.is_file() and not entry.is_symlink():
-                    shutil.copyfile(entry, papers / entry.name)
+            take(version / DOCUMENTS / reference.slot, into / "papers")
         except OSError as error:
             raise unreachable(str(version), error.strerror or str(error)) from error
         self._check_alias(reference, files_digest(copied.digests))
-        return Fetched(into / "model", papers)
+        return Fetched(into / "model", into / "papers")
 
     def attach(self, reference: Reference, documents: Mapping[str, bytes]) -> None:
         """Writes documents beside a version."""
-        version = self._version(reference)
+        folder = self._version(reference) / DOCUMENTS / reference.slot
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unreachable(str(folder), error.strerror or str(error)) from error
         for name, data in documents.items():
-            self._write(version / name, data)
+            self._write(folder / name, data)
 
     def current(self, reference: Reference) -> int | None:
         """The version that the alias points to."""

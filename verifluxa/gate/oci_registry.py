@@ -57,7 +57,7 @@ class OciRegistry:
             manifest = self._manifest(MODEL, layers, None)
             with self._index() as index:
                 taken = [ref for ref in index if ref.startswith(f"{name}/")]
-                version = max((int(ref.rsplit("/", 1)[1]) for ref in taken), default=0) + 1
+                version = max((int(ref.rsplit("/", 1)[1]) for ref in taken if "!" not in ref), default=0) + 1
                 reference = parse_reference(f"{SCHEME}:/{name}/{version}")
                 index[f"{name}/{version}"] = manifest
         except OSError as error:
@@ -71,7 +71,7 @@ class OciRegistry:
         folder.mkdir(parents=True)
         papers.mkdir()
         self._unpack(descriptor, folder)
-        found = self._read_index().get(f"{reference.name}/{reference.version}!papers")
+        found = self._read_index().get(_papers(reference))
         if found is not None:
             self._unpack(found, papers)
         return Fetched(folder, papers)
@@ -81,7 +81,7 @@ class OciRegistry:
         layers = [self._blob(data, name) for name, data in documents.items()]
         manifest = self._manifest(PAPERS, layers, self._find(reference))
         with self._index() as index:
-            index[f"{reference.name}/{reference.version}!papers"] = manifest
+            index[_papers(reference)] = manifest
 
     def current(self, reference: Reference) -> int | None:
         """The version whose manifest the alias names."""
@@ -234,6 +234,11 @@ class OciRegistry:
             os.fsync(file.fileno())
         os.chmod(file.name, 0o644)
         shutil.move(file.name, path)
+
+
+def _papers(reference: Reference) -> str:
+    """The index's name for the documents of a promotion."""
+    return f"{reference.name}/{reference.version}!{reference.slot}"
 
 
 def _descriptor(digest: str, size: int, title: str | None) -> dict[str, Any]:

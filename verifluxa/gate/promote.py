@@ -10,16 +10,21 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from verifluxa.certificate.document import read_bytes
 from verifluxa.errors import GateError, VerifluxaError
 from verifluxa.gate.case import Decision
 from verifluxa.gate.files import measure
 from verifluxa.gate.log import append, locked, read_log
+from verifluxa.gate.manifest import MANIFEST, manifest
 from verifluxa.gate.policy import load_policy
 from verifluxa.gate.reference import Reference
 from verifluxa.gate.registry import CERTIFICATE, OVERRIDE, PAPERS, REPORT, Fetched, Registry
 from verifluxa.gate.run import Ask, judge, record
+
+if TYPE_CHECKING:
+    from verifluxa.gate.mlflow_plugin.client import MlflowRegistry
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,28 @@ def promote(
             _check_unchanged(policy, registry, decision, before, Path(private) / "again")
 
         return judge(policy, ask, act, now)
+
+
+def copy_version(
+    policy: Path, registry: MlflowRegistry, source: Reference, target: Reference, papers: Papers
+) -> Decision:
+    """Copies a certified version into a model whose every version must be certified.
+
+    Args:
+        policy: the policy.
+        registry: an MLflow registry.
+        source: the version that is copied.
+        target: the name and number that the copy gets; the certificate is for it.
+        papers: the certificate.
+
+    Raises:
+        GateError: VF6080 to VF6082.
+    """
+    with tempfile.TemporaryDirectory(prefix="verifluxa-gate-") as private:
+        fetched = registry.fetch(source, Path(private) / "fetched")
+        brought = _brought(papers, Path(private) / "brought")
+        ask = Ask(target, fetched.folder, brought.certificates, brought.override, "promote", held=False)
+        return judge(policy, ask, lambda decision, _: registry.copy(source, target, _documents(decision, ask)))
 
 
 def audit(policy: Path, registry: Registry, rechecks: bool = False, now: datetime | None = None) -> list[Decision]:
@@ -119,6 +146,7 @@ def _copied(data: bytes, path: Path) -> Path:
 def _documents(decision: Decision, ask: Ask) -> dict[str, bytes]:
     """The certificates as they were decided about, and what a later recheck needs."""
     documents = {REPORT: json.dumps(record(decision, "promote"), indent=1, sort_keys=True).encode() + b"\n"}
+    documents[MANIFEST] = manifest(decision)
     if ask.override is not None and decision.override is not None:
         documents[OVERRIDE] = read_bytes(ask.override)
     for number, path in enumerate(ask.certificates):

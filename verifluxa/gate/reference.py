@@ -10,7 +10,7 @@ from verifluxa.errors import GateError
 STAGE = "stage:"
 _FORM = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]{0,19}):/(?P<name>[^/@\x00-\x20\x7f\\][^/@\x00-\x1f\x7f\\]{0,254})"
-    r"/(?P<version>[1-9][0-9]{0,9})(@(?P<alias>(stage:)?[A-Za-z0-9_.-]{1,255}))?"
+    r"/(?P<version>[1-9][0-9]{0,9})(@(?P<alias>(stage:)?[A-Za-z0-9_-][A-Za-z0-9_.-]{0,254}))?"
 )
 
 
@@ -32,6 +32,11 @@ class Reference:
 
     def __str__(self) -> str:
         return f"{self.scheme}:/{self.name}/{self.version}" + (f"@{self.alias}" if self.alias else "")
+
+    @property
+    def slot(self) -> str:
+        """Where the documents of this promotion lie: a version has others for each alias."""
+        return self.alias.replace(":", "-") if self.alias else "+version"
 
     def at(self, alias: str | None) -> Reference:
         """The same version under another name."""

@@ -54,11 +54,7 @@ class MlflowRegistry:
 
     def attach(self, reference: Reference, documents: Mapping[str, bytes]) -> None:
         """Stores documents as artifacts beside the version's files."""
-        place = papers_uri(self._files(reference), reference)
-        with tempfile.TemporaryDirectory() as folder:
-            for name, data in documents.items():
-                (Path(folder) / name).write_bytes(data)
-            self._ask(reference, lambda: self._repository(place).log_artifacts(folder, None))
+        self._store(reference, papers_uri(self._files(reference), reference), documents)
 
     def current(self, reference: Reference) -> int | None:
         """The version that has the alias or the stage."""
@@ -83,6 +79,20 @@ class MlflowRegistry:
         verdict = "certified" if decision.override is None else "overridden"
         for key, value in ((VERDICT_TAG, verdict), (CERTIFICATE_TAG, decision.certificate)):
             self._tag(reference, key, value)
+
+    def copy(self, source: Reference, target: Reference, documents: Mapping[str, bytes]) -> None:
+        """Copies a version; the target's documents are stored first, where a server with the plugin looks for them.
+
+        Raises:
+            GateError: VF6082 when the copy does not get the target's number.
+        """
+        place = papers_uri(self._files(source), target)
+        self._store(source, place, documents)
+        uri = f"models:/{source.name}/{source.version}"
+        created = self._ask(source, lambda: self._client.copy_model_version(uri, target.name))
+        if int(created.version) != target.version:
+            self._ask(target, lambda: self._client.delete_model_version(target.name, str(created.version)))
+            raise _refused(target, f"the copy would be version {created.version}")
 
     def withdraw(self, reference: Reference, to: int | None) -> None:
         """Sets the alias back, or takes it away."""
@@ -123,6 +133,12 @@ class MlflowRegistry:
             token = found.token
             if not token:
                 return
+
+    def _store(self, reference: Reference, place: str, documents: Mapping[str, bytes]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            for name, data in documents.items():
+                (Path(folder) / name).write_bytes(data)
+            self._ask(reference, lambda: self._repository(place).log_artifacts(folder, None))
 
     def _files(self, reference: Reference) -> str:
         name, version = reference.name, str(reference.version)

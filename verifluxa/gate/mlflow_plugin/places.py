@@ -14,7 +14,7 @@ _PLAIN = re.compile(r"[^A-Za-z0-9_-]")
 
 
 def papers_uri(files: str, reference: Reference) -> str:
-    """The artifact folder of a version's documents, given that of its files: two versions may share files."""
+    """The artifact folder of a promotion's documents, given that of its files: two versions may share files."""
     short = hashlib.sha256(reference.name.encode()).hexdigest()[:8]
     name = _PLAIN.sub("_", reference.name)[:60]
-    return f"{files.rstrip('/')}.verifluxa/{name}-{short}-{reference.version}"
+    return f"{files.rstrip('/')}.verifluxa/{name}-{short}-{reference.version}/{reference.slot}"
