@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds.functions import Relaxation
-from verifluxa.bounds.memory import numbers_in_cache
+from verifluxa.bounds.memory import items_at_once
 from verifluxa.bounds.special import PairRelaxation, Special, scatter
 
 Planes = tuple[Tensor, Tensor]
@@ -111,7 +111,7 @@ def descend(stages: Sequence[Stage], rows: Tensor, constant: Tensor, index: Tens
         constant (C, r) and rows (C, r, s) over the state below the first stage.
     """
     widest = max([rows.shape[2], *(stage.weight.shape[0] for stage in stages)])
-    size = numbers_in_cache(rows.device, len(rows), rows.shape[1] * widest)
+    size = items_at_once(rows.device, rows.shape[1] * widest)
     if size >= len(rows):
         own = stages if index is None else [stage.take(index) for stage in stages]
         return _descend(own, rows, constant)
@@ -188,7 +188,7 @@ def both_planes(stages: Sequence[Stage], weight: Tensor, chosen: Chosen) -> tupl
     ends = counts.cumsum(0).tolist()
     most = int(counts.max())
     widest = max(weight.shape[1], *(stage.weight.shape[1] for stage in stages))
-    size = numbers_in_cache(weight.device, chosen.pairs, 2 * most * widest)
+    size = items_at_once(weight.device, 2 * most * widest)
     parts = []
     for start in range(0, chosen.pairs, size):
         last = min(start + size, chosen.pairs)

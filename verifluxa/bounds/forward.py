@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds.backward import Stage
-from verifluxa.bounds.memory import numbers_in_cache
+from verifluxa.bounds.memory import items_at_once
 
 MARGIN = 1e-9
 """Share of its ends by which a neuron must miss 0: far above what a recomputation may differ by."""
@@ -52,7 +52,7 @@ def ranges(stages: Sequence[Stage], weight: Tensor, magnitude: Tensor, half: Ten
         half: half-widths of each pair's box, shape (B, d).
     """
     most = max(len(weight), *(len(stage.weight) for stage in stages)) * (half.shape[1] + 1)
-    size = 8 * numbers_in_cache(half.device, len(half), most)
+    size = 8 * items_at_once(half.device, most)
     parts = []
     for start in range(0, len(half), size):
         cut = slice(start, start + size)

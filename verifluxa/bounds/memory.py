@@ -38,9 +38,11 @@ def rows_that_fit(width: int, device: str = "cpu") -> int:
     return max(1, int(numbers // max(1, width)))
 
 
-def numbers_in_cache(device: torch.device, count: int, width: int) -> int:
-    """How many of `count` items of `width` float64 numbers each to work on at once; on a GPU all of them."""
-    return max(1, BLOCK_NUMBERS // max(1, width)) if device.type == "cpu" else max(1, count)
+def items_at_once(device: torch.device, width: int) -> int:
+    """How many items of `width` float64 numbers each to work on at once in an innermost loop."""
+    if device.type == "cpu":
+        return max(1, BLOCK_NUMBERS // max(1, width))
+    return rows_that_fit(width, str(device))
 
 
 def in_chunks(count: int, size: int, work: Callable[[int, int], Result]) -> list[Result]:
