@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,10 +12,12 @@ import numpy as np
 import pytest
 
 from verifluxa.data.load import load_dataset
+from verifluxa.data.select import select
 from verifluxa.data.shown import shown
-from verifluxa.errors import DataError, Span, UnsupportedError, VerifluxaError
+from verifluxa.errors import DataError, Span, VerifluxaError
 from verifluxa.spec.space_types import Feature, SeriesSpace, TableSpace, TokenSpace
-from verifluxa.spec.spec import DataDecl, InputSpace
+from verifluxa.spec.spec import DataDecl, InputSpace, Selection
+from verifluxa.spec.vocabulary import read_vocabulary
 
 WORDS = ("[PAD]", "[UNK]", "fine", "film", "don't", "été")
 TEXT = TokenSpace("review", 4, WORDS, "vocab.txt", "sha256:0", pad=0, unknown=1)
@@ -103,14 +107,47 @@ def test_what_a_text_needs_of_its_space(tmp_path: Path) -> None:
     assert code(line(), TEXT, path, take=2) == "VF3018"
 
 
-def test_a_tokenizer_needs_its_package(tmp_path: Path) -> None:
-    pytest.importorskip("verifluxa")
-    try:
-        import tokenizers  # noqa: F401
-    except ImportError:
-        space = TokenSpace("review", 4, WORDS, "tokenizer.json", "sha256:0", pad=0, tokenizer=True)
-        assert code(line(), space, tmp_path / "a.jsonl") == "VF7010"
-        assert issubclass(UnsupportedError, VerifluxaError)
+def test_a_tokenizer_needs_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    space = TokenSpace("review", 4, WORDS, "tokenizer.json", "sha256:0", pad=0, tokenizer=True)
+    assert code(line(), space, tmp_path / "a.jsonl") == "VF7010"
+
+
+def test_a_tokenizer_splits_as_it_was_trained(tmp_path: Path) -> None:
+    tokenizers = pytest.importorskip("tokenizers")
+    made = tokenizers.Tokenizer(tokenizers.models.WordLevel({"[PAD]": 0, "[UNK]": 1, "Fine": 2}, unk_token="[UNK]"))
+    made.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    made.enable_truncation(1)
+    made.save(str(tmp_path / "tokenizer.json"))
+    place = Span(str(tmp_path / "s.vfx"), 1, 1, 1, 2)
+    vocabulary = read_vocabulary(tmp_path / "tokenizer.json", place)
+    assert vocabulary.words == ("[PAD]", "[UNK]", "Fine")
+    space = TokenSpace("r", 4, vocabulary.words, "tokenizer.json", vocabulary.sha256, pad=0, tokenizer=True)
+    path = tmp_path / "a.jsonl"
+    path.write_text(line("Fine fine Fine"))
+    decl = replace(declared(), span=place)
+    assert load_dataset(decl, space, path).inputs.tolist() == [[2, 1, 2, 0]]
+    with pytest.raises(DataError):
+        load_dataset(decl, replace(space, vocab_sha256="sha256:1"), path)
+
+
+def test_a_sample_is_drawn_by_its_seed(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(line("fine " * (n % 4), "good" if n % 3 else "bad") for n in range(30)))
+    chosen = load_dataset(declared(sample=8, seed=1), TEXT, path)
+    assert chosen.sampled is not None
+    assert np.flatnonzero(chosen.sampled).tolist() == [2, 9, 16, 18, 19, 21, 27, 28], "the same everywhere"
+    other = load_dataset(declared(sample=8, seed=2), TEXT, path)
+    assert (other.sampled != chosen.sampled).any()
+    even = load_dataset(declared(sample=10, balanced=True), TEXT, path)
+    assert even.sampled is not None
+    assert np.bincount(even.labels[even.sampled]).tolist() == [5, 5]
+    positions, excluded = select(chosen, Selection("d"), None, None)
+    assert positions.tolist() == np.flatnonzero(chosen.sampled).tolist()
+    assert {reason for _, reason in excluded} == {"not in the sample"}
+    assert len(excluded) == 22
+    for wrong in ({"sample": 31}, {"sample": 9, "balanced": True}, {"sample": 22, "balanced": True}):
+        assert code(path.read_bytes(), TEXT, tmp_path / "b.jsonl", **wrong) == "VF3030"
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,9 @@ def selection_words(selection: Selection, data: DataDecl) -> str:
     if selection.label_is_not_target:
         conditions.append("label(x) != target")
     parts = ["all" if data.take is None else f"take {data.take}"]
+    if data.sample is not None:
+        balanced = " balance classes" if data.balanced else ""
+        parts.append(f"sample {data.sample} seed {data.seed}{balanced}")
     if conditions:
         parts.append("where " + " and ".join(conditions))
     return " ".join(parts)

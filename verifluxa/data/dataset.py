@@ -18,6 +18,7 @@ class Dataset:
         sha256: `sha256:` and hex digits of the file's bytes.
         inputs: float64 in the user's units (pixel levels), shape (N, channels, height, width).
         labels: int64, shape (N,), 0-based classes.
+        sampled: shape (N,): which of them are in the sample; None: all.
     """
 
     name: str
@@ -25,3 +26,4 @@ class Dataset:
     sha256: str
     inputs: NDArray[np.float64]
     labels: NDArray[np.int64]
+    sampled: NDArray[np.bool_] | None = None

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from verifluxa.data.dataset import Dataset
 from verifluxa.data.npz import Npz, read_bytes
+from verifluxa.data.sample import drawn
 from verifluxa.data.series import read_series
 from verifluxa.data.tables import read_table
 from verifluxa.data.texts import Rows, read_texts
@@ -54,7 +55,7 @@ def load_dataset(decl: DataDecl, space: InputSpace, path: str | Path) -> Dataset
             remedy="use the right file; if the new one is meant, `verifluxa pin` writes its digest",
         )
     inputs, labels = _rows(content, decl, space, str(path))
-    return Dataset(decl.name, str(path), sha256, inputs, labels)
+    return Dataset(decl.name, str(path), sha256, inputs, labels, drawn(labels, decl, str(path)))
 
 
 def _rows(content: bytes, decl: DataDecl, space: InputSpace, path: str) -> Rows:

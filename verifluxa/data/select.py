@@ -12,6 +12,7 @@ from verifluxa.data.dataset import Dataset
 if TYPE_CHECKING:
     from verifluxa.spec.spec import Selection
 
+NOT_SAMPLED = "not in the sample"
 NOT_CORRECT = "not correct"
 OTHER_LABEL = "label not selected"
 IS_TARGET = "label is the target"
@@ -48,6 +49,8 @@ def select(
         reasons[predicted != dataset.labels] = NOT_CORRECT
     if selection.labels is not None:
         reasons[~np.isin(dataset.labels, selection.labels)] = OTHER_LABEL
+    if dataset.sampled is not None:
+        reasons[~dataset.sampled] = NOT_SAMPLED
     left_out = reasons.astype(bool)
     excluded = tuple((int(position), str(reasons[position])) for position in np.flatnonzero(left_out))
     return np.flatnonzero(~left_out).astype(np.int64), excluded

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -123,7 +124,11 @@ def _tokenizer(space: TokenSpace, decl: DataDecl) -> Split:
             place=decl.span,
             remedy="`pip install verifluxa[texts]`, or give token numbers (`tokens` in JSON lines, or an NPZ file)",
         ) from None
-    loaded = Tokenizer.from_file(str(Path(decl.span.file).parent / space.vocab))
+    path = Path(decl.span.file).parent / space.vocab
+    content = path.read_bytes()
+    if "sha256:" + hashlib.sha256(content).hexdigest() != space.vocab_sha256:
+        raise DataError("VF3003", "the tokenizer changed while the spec was read", place=str(path))
+    loaded = Tokenizer.from_str(content.decode("utf-8"))
     loaded.no_padding()
     loaded.no_truncation()
 

@@ -130,7 +130,11 @@ def _model(model: ModelDecl) -> Record:
 
 def _data(data: DataDecl, sha256: str) -> Record:
     record: Record = {"sha256": sha256, "take": data.take, "labels_start_at": data.labels_start_at}
-    return record if data.label == "label" else record | {"label": data.label}
+    if data.label != "label":
+        record["label"] = data.label
+    if data.sample is not None:
+        record["sample"] = {"size": data.sample, "seed": data.seed, "balanced": data.balanced}
+    return record
 
 
 def _selection(selection: Selection, models: list[str]) -> Record:

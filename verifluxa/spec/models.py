@@ -22,7 +22,7 @@ LAYOUTS = ("whcn", "hwcn")
 MAX_TAKE = 10**9
 
 _MODEL = Known("model", ("file", "architecture", "flux", "layout", "encode", "threshold"))
-_DATA = Known("data set", ("file", "digest", "take", "label", blocks.LABELS_START), ("sample", "seed"))
+_DATA = Known("data set", ("file", "digest", "take", "label", "sample", "seed", "balance", blocks.LABELS_START))
 
 
 def check_model(syntax: ModelSyntax, space: InputSpace, problems: Problems) -> ModelDecl:
@@ -60,7 +60,8 @@ def check_data(
     take = entries.get("take")
     digest = entries.get("digest")
     first = entries.get(blocks.LABELS_START)
-    label = entries.get("label")
+    label, sample, seed = (entries.get(key) for key in ("label", "sample", "seed"))
+    balance = entries.get("balance")
     return DataDecl(
         name=syntax.name.text,
         space=syntax.space.text,
@@ -72,6 +73,10 @@ def check_data(
         classes=max(counts, default=None),
         labelled=bool(counts) or not outputs,
         label=(problems.attempt(lambda: _label(label)) if label is not None else None) or "label",
+        sample=None if sample is None else problems.attempt(lambda: _take(sample, params)),
+        seed=(problems.attempt(lambda: _seed(seed, params)) if seed is not None else None) or 0,
+        balanced=balance is not None
+        and problems.attempt(lambda: blocks.word(balance, ("classes",), "VF1025")) == "classes",
         names=next((output.labels for output in outputs if output.labels and not isinstance(output, RealOutput)), ()),
     )
 
@@ -124,6 +129,12 @@ def _take(setting: Setting | LabelsStart, params: Mapping[str, Fraction | None])
             expected="at least 1; without `take` the whole file counts",
         )
     return whole(value, setting.value.span, "`take`", 1, MAX_TAKE)
+
+
+def _seed(setting: Setting | LabelsStart, params: Mapping[str, Fraction | None]) -> int:
+    if not isinstance(setting, Setting) or isinstance(setting.value, Digest):
+        raise blocks.wrong_value(setting, "a whole number, such as `1`")
+    return whole(constant(setting.value, params, "`seed`"), setting.value.span, "`seed`", 0, MAX_TAKE)
 
 
 def _labels_start(entry: Setting | LabelsStart) -> int:

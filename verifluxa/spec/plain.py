@@ -9,6 +9,7 @@ from verifluxa.spec.image_families import image_dimensions
 from verifluxa.spec.image_types import StampTrigger
 from verifluxa.spec.mathematics import formula
 from verifluxa.spec.spec import (
+    DataDecl,
     ImageSpace,
     InputSpace,
     PatchTrigger,
@@ -87,7 +88,7 @@ def count(spec: Spec, prop: Property, inputs: int | None = None) -> Counts:
     """The size of a property; one question per place and target, or per place and input."""
     claim = prop.statement
     rate = claims_of(claim)[0]
-    known = inputs if inputs is not None else named(spec.data, claim.selection.data).take
+    known = inputs if inputs is not None else _most(named(spec.data, claim.selection.data))
     places = placements_of(claim.trigger)
     together = not isinstance(rate, PerInput)
     if together:
@@ -98,6 +99,10 @@ def count(spec: Spec, prop: Property, inputs: int | None = None) -> Counts:
     chosen = claim.selection
     exact = inputs is not None or (chosen.correct is None and chosen.labels is None and not chosen.label_is_not_target)
     return Counts(known, exact, places, dimensions, len(rate.targets), questions, together)
+
+
+def _most(data: DataDecl) -> int | None:
+    return data.take if data.sample is None else data.sample
 
 
 def _dimensions(trigger: Trigger, space: InputSpace) -> int:

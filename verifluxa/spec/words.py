@@ -150,6 +150,8 @@ def _trigger_words(trigger: Trigger, space: InputSpace) -> str:
 def _chosen(spec: Spec, selection: Selection, output: Output) -> str:
     data = named(spec.data, selection.data)
     first = f"the first {data.take:,} inputs" if data.take is not None else "the inputs"
+    if data.sample is not None:
+        first = f"{data.sample:,} random ones of {first}"
     conditions = []
     if selection.correct is not None:
         conditions.append(f"that `{selection.correct}` gets right")
