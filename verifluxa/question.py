@@ -225,6 +225,8 @@ class Problem:
         arithmetic: `float32`, `float64` or `real`.
         readout: index of the node whose values the rows speak of: the output, or the logits in front of a
             last softmax (then `rows.constants` carry the gap below which softmax values may tie).
+        spread: each input stands for all inputs within so much in every value, under the same trigger. Bounds treat
+            it as an error of the input, so that what they exclude is excluded for all of them.
     """
 
     name: str
@@ -244,6 +246,7 @@ class Problem:
     per_input: bool
     arithmetic: str = "real"
     readout: int = -1
+    spread: float = 0.0
 
     @cached_property
     def replayed(self) -> Floats:

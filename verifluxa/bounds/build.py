@@ -16,7 +16,7 @@ from verifluxa.bounds.lookup import embedding
 from verifluxa.bounds.normal import normalise
 from verifluxa.bounds.pools import maxpool
 from verifluxa.bounds.products import matmul, multiply
-from verifluxa.bounds.rounding import SAFETY, Rounding
+from verifluxa.bounds.rounding import SAFETY
 from verifluxa.bounds.softmax import softmax
 from verifluxa.bounds.walk import Walk, overflow_of, picked, rounded
 from verifluxa.graph.graph import Graph
@@ -42,7 +42,7 @@ def build_chain(graph: Graph, constants: Constants, stamp: Stamp) -> Chain:
     Raises:
         UnsupportedError: VF7001 for an operation without bounds.
     """
-    walk = Walk(graph, constants, _stamped(stamp, constants.values[0], constants.rounding))
+    walk = Walk(graph, constants, _stamped(stamp, constants))
     # A divisor that may be flushed counts as infinite: Inf and NaN go on into the bounds, where they close nothing.
     with np.errstate(all="ignore"):
         for _ in range(1, len(constants.values)):
@@ -117,8 +117,8 @@ def _total(arrays: Iterable[Floats]) -> Floats:
     return first
 
 
-def _stamped(stamp: Stamp, inputs: Floats, rounding: Rounding) -> Reached:
-    original = inputs[:, stamp.sources]
+def _stamped(stamp: Stamp, constants: Constants) -> Reached:
+    rounding, original = constants.rounding, constants.values[0][:, stamp.sources]
     offset = stamp.keep * original + stamp.offset
     if stamp.replaces:
         slope_radius, radius = np.zeros_like(stamp.gain), np.zeros((1, len(stamp.positions)))
@@ -129,6 +129,7 @@ def _stamped(stamp: Stamp, inputs: Floats, rounding: Rounding) -> Reached:
         radius = scale * (np.abs(stamp.keep * original) + np.abs(stamp.offset)) + rounding.tiny(4)
         slope_radius[stamp.exact] = 0.0
         radius[:, stamp.exact] = 0.0
+        radius = radius + SAFETY * np.abs(stamp.keep) * constants.radii[0][:, stamp.sources]
     order = np.argsort(stamp.positions)
     form = Layer(stamp.gain[order], offset[:, order], slope_radius[order], radius[:, order])
     return Reached(stamp.positions[order], form)

@@ -50,7 +50,7 @@ class Constants:
     unsafe: NDArray[np.bool_]
 
 
-def propagate(graph: Graph, inputs: Floats, arithmetic: str, readout: int) -> Constants:
+def propagate(graph: Graph, inputs: Floats, arithmetic: str, readout: int, spread: float = 0.0) -> Constants:
     """Evaluates nodes 0..readout in float64 with interval radii.
 
     Args:
@@ -58,6 +58,7 @@ def propagate(graph: Graph, inputs: Floats, arithmetic: str, readout: int) -> Co
         inputs: shape (N, *graph.input_shape), in the user's units.
         arithmetic: `float32`, `float64` or `real`.
         readout: index of the last node that is needed.
+        spread: how far each value of an input may be off: a radius of the input itself.
 
     Raises:
         UnsupportedError: VF7001 for an operation without bounds.
@@ -71,6 +72,7 @@ def propagate(graph: Graph, inputs: Floats, arithmetic: str, readout: int) -> Co
     for node, linear in zip(nodes, maps, strict=True):
         step = _Step(node, linear, [nodes[source].shape for source in node.inputs])
         value, radius = _node(step, _operands(node, inputs, values, radii), rounding)
+        radius = radius if node.inputs else np.full_like(value, spread)
         unsafe |= ~np.isfinite(value).all(1) | ~(radius < rounding.largest_radius).all(1)
         values.append(value)
         radii.append(radius)

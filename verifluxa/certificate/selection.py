@@ -14,6 +14,8 @@ def selection_words(selection: Selection, data: DataDecl) -> str:
         conditions.append("label(x) in {" + ", ".join(str(label) for label in selection.labels) + "}")
     if selection.label_is_not_target:
         conditions.append("label(x) != target")
+    if selection.radius:
+        conditions.append(f"within {selection.radius} level of x")
     parts = ["all" if data.take is None else f"take {data.take}"]
     if data.sample is not None:
         balanced = " balance classes" if data.balanced else ""

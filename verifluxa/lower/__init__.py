@@ -9,12 +9,12 @@ import numpy as np
 
 from verifluxa.data.dataset import Dataset
 from verifluxa.data.select import select
-from verifluxa.errors import DataError, ModelError, UsageError
+from verifluxa.errors import DataError, ModelError, UnsupportedError, UsageError
 from verifluxa.graph.graph import Graph
 from verifluxa.lower.ask import ask_classes, ask_outputs
 from verifluxa.lower.deploy import deploy, predictions
 from verifluxa.lower.families import clips, family
-from verifluxa.lower.outputs import Untouched, classes_of, readout
+from verifluxa.lower.outputs import Untouched, classes_of, readout, upward
 from verifluxa.lower.rows import output_rows, reads_untouched
 from verifluxa.lower.words import nothing_falls_off
 from verifluxa.question import Floats, Integers, Problem, Rows, Violation
@@ -27,8 +27,10 @@ from verifluxa.spec.spec import (
     ModelDecl,
     PerInput,
     Property,
+    RateBound,
     Spec,
     Statement,
+    claims_of,
     named,
 )
 from verifluxa.spec.spec import Rows as Groups
@@ -113,7 +115,34 @@ def lower(spec: Spec, prop: Property, given: Given) -> Problem:
         per_input=isinstance(statement, PerInput),
         arithmetic=arithmetic,
         readout=read,
+        spread=_spread(statement, deployed),
     )
+
+
+MOVING = frozenset(
+    {"input", "affine", "conv", "shift", "scale", "divide", "clip", "activation", "maxpool", "meanpool", "reshape"}
+    | {"transpose", "add", "concat", "softmax", "logsoftmax"}
+)
+"""Operations whose error at an input of any error is known by a Lipschitz constant."""
+
+
+def _spread(statement: RateBound | PerInput | Measure, graph: Graph) -> float:
+    """How far inputs move, upwards.
+
+    Raises:
+        UnsupportedError: VF7001 where inputs move and the network holds more than `MOVING`, or rows speak of `f(x)`.
+    """
+    radius = statement.selection.radius
+    if not radius:
+        return 0.0
+    claim = claims_of(statement)[0]
+    strange = {node.op.kind for node in graph.nodes[:-1]} & {"softmax", "logsoftmax"} | {
+        node.op.kind for node in graph.nodes
+    } - MOVING
+    if strange or reads_untouched(claim.rows):
+        what = f"`{sorted(strange)[0]}`" if strange else "a claim about f(x)"
+        raise UnsupportedError("VF7001", f"there are no bounds for {what} where inputs move")
+    return upward(radius)
 
 
 def _has_outputs(graph: Graph, model: ModelDecl) -> None:

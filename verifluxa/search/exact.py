@@ -32,8 +32,10 @@ def exact_margins(problem: Problem, question: Question, trigger: Floats, inputs:
 def may_violate(problem: Problem, question: Question, trigger: Floats, inputs: Integers) -> list[bool]:
     """Whether inputs violate under a trigger in `real` arithmetic, a tie of a closed row included.
 
-    True where an operation has no exact form.
+    True where an operation has no exact form, and where each input stands for others beside it.
     """
+    if problem.spread:
+        return [True] * len(inputs)
     by_label = problem.violations[question.violation].by_label
     answers = []
     for i in inputs:

@@ -11,7 +11,7 @@ from verifluxa.bounds.domain import geometry
 from verifluxa.bounds.linear import Pairs, all_layers
 from verifluxa.bounds.lirpa import Asked, package, upper_bounds
 from verifluxa.bounds.memory import in_chunks
-from verifluxa.errors import UsageError
+from verifluxa.errors import UnsupportedError, UsageError
 from verifluxa.evidence import OPEN
 from verifluxa.question import Question
 from verifluxa.search.claims import Scene
@@ -55,6 +55,8 @@ def look_second(work: Workspace, questions: Sequence[Question], method: str) -> 
         UsageError: VF4012, VF4013.
     """
     check_engine(work.problem.arithmetic)
+    if work.problem.spread:
+        raise UnsupportedError("VF7001", f"the bounds engine `{ENGINE}` knows nothing of inputs that move")
     work = work.at(questions[0].placement)
     return [_look(work, question, method) for question in questions]
 

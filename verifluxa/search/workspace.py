@@ -65,7 +65,7 @@ class Workspace:
     def constants(self) -> Constants:
         """The network on the untouched inputs."""
         problem = self.problem
-        return propagate(problem.graph, problem.inputs, problem.arithmetic, self.readout)
+        return propagate(problem.graph, problem.inputs, problem.arithmetic, self.readout, problem.spread)
 
     def at(self, placement: int) -> Workspace:
         """The workspace for the questions of one placement: where that has a domain of its own, with that one."""
@@ -214,7 +214,7 @@ class _Same:
         problem = self.problem
         shared = (problem.graph, problem.inputs, problem.labels, problem.placements, problem.domain, problem.rows)
         objects = (*shared, problem.violations, problem.selections)
-        return (*map(id, objects), problem.arithmetic, problem.readout)
+        return (*map(id, objects), problem.arithmetic, problem.readout, problem.spread)
 
     def __hash__(self) -> int:
         return hash(self._parts())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 from verifluxa.errors import Span, SpecError
 from verifluxa.spec.meaning import (
@@ -55,6 +56,7 @@ class Chosen:
     data: DataDecl
     conditions: tuple[Condition, ...]
     span: Span
+    radius: Fraction = Fraction(0)
 
 
 def conditions(expression: Expression, scope: Scope) -> tuple[Condition, ...]:
@@ -107,7 +109,7 @@ def selection(chosen: Chosen, model: ModelDecl) -> Selection:
                 if not labels:
                     raise _empty(condition.span)
     kept = None if len(labels) == model.output.count else tuple(sorted(labels))
-    return Selection(chosen.data.name, correct, kept, not_target)
+    return Selection(chosen.data.name, correct, kept, not_target, chosen.radius)
 
 
 def _comparison(expression: Comparison, scope: Scope) -> Condition:

@@ -138,11 +138,12 @@ def _data(data: DataDecl, sha256: str) -> Record:
 
 
 def _selection(selection: Selection, models: list[str]) -> Record:
-    return {
+    record: Record = {
         "correct": None if selection.correct is None else models.index(selection.correct),
         "labels": None if selection.labels is None else list(selection.labels),
         "label_is_not_target": selection.label_is_not_target,
     }
+    return record | {"radius": _exact(selection.radius)} if selection.radius else record
 
 
 def _statement(claim: Statement) -> Record:

@@ -95,6 +95,8 @@ def _inputs(spec: Spec, selection: Selection) -> str:
         kept.append("class(f(x)) = label(x)")
     if selection.labels is not None:
         kept.append(f"label(x) in {_set(selection.labels)}")
+    if selection.radius:
+        kept.append(f"each for all x' with |x' - x| <= {show(selection.radius)} in every pixel")
     found = f"D = {{x in {first}{' : ' + ' and '.join(kept) if kept else ''}}}"
     if selection.label_is_not_target:
         found += ", D_c = {x in D : label(x) != c}"

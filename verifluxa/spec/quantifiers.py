@@ -31,6 +31,7 @@ from verifluxa.spec.spec import ImageSpace, ModelDecl, PatchTrigger, Trigger
 from verifluxa.spec.syntax import Let
 from verifluxa.spec.terms import Anywhere, Around, Binder, Call, Members, Name, Places, Reference, Selection, TriggerAt
 from verifluxa.spec.triggers import Size, room
+from verifluxa.spec.units import measured
 
 INPUT = "x"
 """What `where` calls the input that it speaks of."""
@@ -124,10 +125,11 @@ def chosen_inputs(source: Selection | Around, bound: Bound, variable: str) -> Ch
     """The inputs of `data where condition`; a `let` name may stand for the data.
 
     Raises:
-        SpecError: VF1014 for `around`, VF1020 or VF1022 for the name, and whatever the condition raises.
+        SpecError: VF1044 or VF1083 for the radius of `around`, VF1020 or VF1022 for the name, and whatever the
+            condition raises.
     """
     if isinstance(source, Around):
-        raise unsupported("`around` (inputs that may move)", source.span)
+        return _around(source, bound, variable)
     name = source.name
     known = bound.selections.get(name.text)
     if known is None:
@@ -137,7 +139,28 @@ def chosen_inputs(source: Selection | Around, bound: Bound, variable: str) -> Ch
         return replace(known, span=source.span)
     inputs = {word: InputVariable(known.data.space) for word in (INPUT, variable)}
     scope = Scope(bound.world, {**_without_inputs(bound.scope), **inputs})
-    return Chosen(known.data, (*known.conditions, *conditions(source.condition, scope)), source.span)
+    found = (*known.conditions, *conditions(source.condition, scope))
+    return replace(known, conditions=found, span=source.span)
+
+
+def _around(source: Around, bound: Bound, variable: str) -> Chosen:
+    """The inputs of a selection, each with all images around it."""
+    chosen = chosen_inputs(_plain(source), bound, variable)
+    if not isinstance(bound.world.space(chosen.data.space), ImageSpace):
+        raise SpecError("VF1083", "`around` is for images, where a distance is a number of levels", place=source.span)
+    radius = measured(source.radius, "level", "the distance of `around`")
+    if radius <= 0 or chosen.radius:
+        raise SpecError(
+            "VF1044",
+            "the distance must be above 0, and given once",
+            place=source.radius.span,
+            expected="`around eval within 2 level`",
+        )
+    return replace(chosen, radius=radius)
+
+
+def _plain(source: Around) -> Selection:
+    return Selection(source.name, None, span=source.span)
 
 
 def target_classes(targets: Targets, model: ModelDecl) -> tuple[int, ...]:

@@ -186,12 +186,14 @@ class Selection:
         correct: name of the model whose answer must equal the label, or None.
         labels: the labels that count, or None for all.
         label_is_not_target: each target speaks of the inputs with another label (`label(x) != target`).
+        radius: each input stands for all of the space within so many levels in every pixel; 0 for itself alone.
     """
 
     data: str
     correct: str | None = None
     labels: tuple[int, ...] | None = None
     label_is_not_target: bool = False
+    radius: Fraction = Fraction(0)
 
 
 @dataclass(frozen=True)

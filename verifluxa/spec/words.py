@@ -52,8 +52,8 @@ def plain_words(spec: Spec, prop: Property) -> str:
             share, other = (_chosen(spec, side.selection, named(spec.models, side.model).output) for side in (new, old))
             before = _effect(old, named(spec.models, old.model))
             return (
-                f"The largest share of {share} that a single {family} {_effect(new, model)} is at most the largest share "
-                f"of {other} that one {before}. {_ONE}"
+                f"The largest share of {share} that a single {family} {_effect(new, model)} is at most the largest "
+                f"share of {other} that one {before}. {_ONE}"
             )
         case Measure():
             return f"The largest share of {chosen} that a single {family} {_effect(claim.rate, model)}. {_ONE}"
@@ -159,7 +159,8 @@ def _chosen(spec: Spec, selection: Selection, output: Output) -> str:
         conditions.append(f"whose label is {_targets(selection.labels, output)}")
     if selection.label_is_not_target:
         conditions.append("whose label is another one")
-    return " ".join([f"{first} of `{selection.data}`", " and ".join(conditions)]).strip()
+    found = " ".join([f"{first} of `{selection.data}`", " and ".join(conditions)]).strip()
+    return f"all images within {show(selection.radius)} level of {found}" if selection.radius else found
 
 
 def _targets(targets: tuple[int, ...], output: Output) -> str:
