@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from verifluxa.dispatch.cluster import Cluster, open_pool
 from verifluxa.dispatch.engine import StrategyEngine
@@ -20,12 +21,20 @@ from verifluxa.verdict import Verdict
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """Every question with its outcome; those that the budget did not reach are missing."""
+    """Every question with its outcome; those that the budget did not reach are missing.
+
+    Attributes:
+        outcomes: in the order in which they came.
+        total: number of questions.
+        attack_seconds, seconds: on the clock, for the attack and for all.
+        cpu_seconds: of all processes together, their start included.
+    """
 
     outcomes: tuple[Outcome, ...]
     total: int
     attack_seconds: float
     seconds: float
+    cpu_seconds: float = 0.0
 
     def share(self, verdict: Verdict) -> float:
         """Questions with this verdict, in % of all."""
@@ -43,7 +52,7 @@ class Asked:
 
 
 def ask(problem: Problem, strategy: Strategy, cluster: Cluster, budget: float | None = None) -> Asked:
-    """Attacks all placements, then proves all; starting the workers is not counted.
+    """Attacks all placements, then proves all; starting the workers is counted in CPU seconds alone.
 
     Args:
         problem: whose questions are asked.
@@ -51,6 +60,18 @@ def ask(problem: Problem, strategy: Strategy, cluster: Cluster, budget: float | 
         cluster: where.
         budget: seconds, or None.
     """
+    started = _spent()
+    answers = _ask(problem, strategy, cluster, budget)
+    return replace(answers, cpu_seconds=_spent() - started)
+
+
+def _spent() -> float:
+    """CPU seconds of this process and of all that it has waited for."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def _ask(problem: Problem, strategy: Strategy, cluster: Cluster, budget: float | None) -> Asked:
     pool = open_pool(cluster, StrategyEngine(strategy))
     try:
         pool.load(problem)

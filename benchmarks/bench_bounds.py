@@ -24,6 +24,7 @@ CLASSES = tuple(range(10))
 PLACE = "({at}, {at})"
 REPEATS = 5
 SPEED = "inputs bounded per CPU second (all rows)"
+FRESH = "the same, local networks of all places built anew each time (the peer's are given)"
 TIGHT = "rows bounded less tightly than by the other side, in %"
 LOOSER = 1e-6
 """A row counts as looser when its upper bound exceeds the peer's by more than this share of its size."""
@@ -73,7 +74,7 @@ def case(kind: Kind) -> BoundsCase:
     setting = Setting("clean_cnn" if kind.net.startswith("cnn") else "clean", kind.side, places, inputs=150)
     asked = problem(setting, _wide() if kind.net == NETS[1] else None)
     images = np.arange(128 if kind.places == 1 else 100)
-    return BoundsCase(asked, images, 2 if kind.places == 1 else 1, kind.targets, fresh=kind.places > 1)
+    return BoundsCase(asked, images, 2 if kind.places == 1 else 1, kind.targets)
 
 
 def _wide() -> Graph:
@@ -90,6 +91,9 @@ def _measure(kind: Kind, peer: LirpaPeer | str, repeats: int) -> list[Record]:
     path = ROOT / "build" / "bench" / "case.npz"
     native.save(path)
     records = [_speed(replace(blank, peer=f"{PEER}, {form}"), native, peer, (path, form)) for form in FORMS]
+    if kind.places > 1:
+        own = replace(blank, what=FRESH, peer=f"{PEER}, {FORMS[-1]}")
+        records.append(_speed(own, replace(native, fresh=True), peer, (path, FORMS[-1])))
     return records + _tightness(kind, native, peer, path)
 
 
