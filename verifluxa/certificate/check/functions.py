@@ -32,6 +32,7 @@ SAMPLES = 33
 SAMPLED_ERROR = 2.0**-41
 """Of the terms' size: far above the error of evaluating the sampled functions in float64."""
 EDGE_STEPS = 6
+CLEARLY = 2.0**-20
 DIFFERENCE = 1e-4
 LEAKY_SLOPE = 0.01
 
@@ -235,7 +236,7 @@ def _sampled(f: Curve, bends: Bends, steepness: float, error: float, kinks: tupl
         return slope
 
     def lines(lower: Floats, upper: Floats) -> Lines:
-        """Along the hull's edge or along the slope at the middle, whichever is better there."""
+        """Along the slope at the middle, or along the hull's edge where that is clearly better there."""
         points, values, gap, size = sample(lower, upper)
         middle = (lower + upper) / 2
         tangent = (f(middle + DIFFERENCE) - f(middle - DIFFERENCE)) / (2 * DIFFERENCE)
@@ -243,11 +244,11 @@ def _sampled(f: Curve, bends: Bends, steepness: float, error: float, kinks: tupl
         for sign in (-1.0, 1.0):
             along = np.where(upper - lower < NARROW, tangent, sign * edge(points, sign * values))
             tries = []
-            for slope in (along, tangent):
+            for slope in (tangent, along):
                 room = SAMPLED_ERROR * (size + np.abs(slope) * np.abs(points).max(axis=0))
                 above = most(sign * (values - slope * points), gap) + room
                 tries.append((slope, sign * above, sign * slope * middle + above))
-            better = tries[1][2] < tries[0][2]
+            better = tries[1][2] + CLEARLY * size < tries[0][2]
             found += [np.where(better, tries[1][part], tries[0][part]) for part in (0, 1)]
         return Lines(*found)
 

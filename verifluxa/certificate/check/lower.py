@@ -223,7 +223,8 @@ def _counted(
     selection: Selection, sources: Sources, frozen: tuple[int, ...]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     data = sources.data
-    keep, doubtful = np.ones(len(data.labels), dtype=bool), np.zeros(len(data.labels), dtype=bool)
+    everyone, doubtful = np.ones(len(data.labels), dtype=bool), np.zeros(len(data.labels), dtype=bool)
+    keep = everyone if data.sampled is None else data.sampled.copy()
     if selection.labels is not None:
         keep &= np.isin(data.labels, selection.labels)
     if selection.correct is not None:
