@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from verifluxa.bounds.functions import FUNCTIONS, Parameters, relax
+from verifluxa.bounds.smooth import SMOOTH
 
 Floats = NDArray[np.float64]
 CASES: list[tuple[str, Parameters, float]] = [
@@ -17,6 +18,7 @@ CASES: list[tuple[str, Parameters, float]] = [
     ("sigmoid", (), 1e-6),
     ("tanh", (), 1e-5),
     ("trelu", (1.0,), 1e-6),
+    *((name, (), 0.002 + row.curvature / 20) for name, row in SMOOTH.items()),
 ]
 """Function, parameters, and how far a line may be from the hull at the middle."""
 
@@ -40,7 +42,9 @@ def test_no_line_is_much_closer_at_the_middle(name: str, parameters: Parameters,
     for _ in range(60):
         lower = random.normal() * 4
         upper = lower + 10 ** random.uniform(-1.5, 1.2)
-        z = np.append(np.linspace(lower, upper, 1001), [0.0, 1.0, -1.0, np.nextafter(1.0, 2.0)])
+        # A jump needs both its sides.
+        corners = [1.0, np.nextafter(1.0, 2.0)] if name == "trelu" else [0.0, 1.0, -1.0]
+        z = np.append(np.linspace(lower, upper, 1001), corners)
         z = np.unique(z.clip(lower, upper))
         value = FUNCTIONS[name].value(torch.as_tensor(z), parameters).numpy()
         ends = (torch.tensor([end], dtype=torch.float64) for end in (lower, upper))

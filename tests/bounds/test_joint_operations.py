@@ -30,6 +30,7 @@ from verifluxa.graph.ops import (
     Input,
     LogSoftmax,
     MatMul,
+    MaxPool,
     MeanPool,
     Multiply,
     Normalise,
@@ -239,20 +240,21 @@ WORDS = 9
 
 
 def sentence(random: np.random.Generator, pool: str) -> Graph:
-    """Five words to a mean over them, or to a gate by them."""
+    """Five words to a mean or a maximum over them, or to a gate by them."""
     steps: Steps = [(Input((5,)), ()), (Embedding(some(random, WORDS, 3)), (0,)), (Transpose((1, 0)), (1,))]
-    if pool == "mean":
-        steps += [(MeanPool((5,), (5,), (0,), (0,)), (2,)), (Reshape((-1,)), (3,))]
+    if pool != "gate":
+        pooled = (MeanPool if pool == "mean" else MaxPool)((5,), (5,), (0,), (0,))
+        steps += [(pooled, (2,)), (Reshape((-1,)), (3,))]
     else:
         steps += [(Softmax(1), (2,)), (Multiply(), (2, 3)), (Reshape((-1,)), (4,))]
     last = len(steps) - 1
-    features = 3 if pool == "mean" else 15
+    features = 15 if pool == "gate" else 3
     return build(
         [*steps, (Affine(some(random, 4, features), some(random, 4)), (last,)), (Activation("tanh"), (last + 1,))]
     )
 
 
-@pytest.mark.parametrize("pool", ["mean", "gate"])
+@pytest.mark.parametrize("pool", ["mean", "max", "gate"])
 @pytest.mark.parametrize("ends", [(0, 8), (3, 3), (2, 6)])
 def test_words_between_two_ends_lie_in_the_bounds(pool: str, ends: tuple[int, int]) -> None:
     random = np.random.default_rng(11)

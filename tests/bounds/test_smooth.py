@@ -38,6 +38,7 @@ def test_derivatives_stay_below_their_bounds(key: str, parameters: Parameters) -
     second = ((before - 2 * at + after) / step**2)[fine].abs()
     # Across a jump of the second derivative (elu, celu, softsign at 0) a difference lies between both sides.
     assert float(second.max()) <= row.curvature + 1e-4
+    assert (second <= row.bend(z - 2 * step, z + 2 * step)[fine] + 1e-4).all()
     assert float(((after - before) / (2 * step)).abs().max()) <= row.steepness + 1e-6
 
 
@@ -96,3 +97,30 @@ def test_the_float32_error_covers_torch(key: str, parameters: Parameters) -> Non
     exact = row.value(z.double())
     allowed = FUNCTION_ERROR[key] * exact.abs().clamp(min=1)
     assert ((single - exact).abs() <= allowed / 2).all()
+
+
+@pytest.mark.parametrize(("key", "parameters"), CASES, ids=NAMES)
+def test_the_bound_of_the_second_derivative_falls_on_both_sides(key: str, parameters: Parameters) -> None:
+    """It holds for all |z| >= a: so it may not rise again."""
+    row = row_of(key, parameters)
+    far = torch.linspace(0, 40, 40_001, dtype=torch.float64)
+    bound = row.bend(far, far)
+    assert (bound.diff() <= 1e-12).all()
+    assert (row.bend(-far[1:], -far[1:]).diff() <= 1e-12).all()
+    assert (row.bend(far, far + 1) <= bound).all()
+    assert (row.bend(-far - 1, far) >= row.bend(-far[1:2], -far[1:2])).all()
+
+
+@pytest.mark.parametrize(("key", "parameters"), CASES, ids=NAMES)
+def test_a_recomputation_chooses_alike(key: str, parameters: Parameters) -> None:
+    """Ends that differ in the last places give nearly the same lines, on intervals around 0 too."""
+    generator = torch.Generator().manual_seed(1)
+    middle = torch.randn(3000, generator=generator, dtype=torch.float64) * 4
+    middle[:500] = 0.0
+    width = 10 ** (torch.rand(3000, generator=generator, dtype=torch.float64) * 4 - 3)
+    lower, upper = middle - width, middle + width
+    off = (torch.rand(3000, generator=generator, dtype=torch.float64) - 0.5) * 2**-44
+    first = FUNCTIONS[key].relax(lower, upper, parameters)
+    second = FUNCTIONS[key].relax(lower + off * (1 + lower.abs()), upper - off * (1 + upper.abs()), parameters)
+    for one, other in zip(first, second, strict=True):
+        assert (one - other).abs().max() < 1e-8
