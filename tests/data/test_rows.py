@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
+import zipfile
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from verifluxa.data.load import load_dataset
 from verifluxa.data.select import select
 from verifluxa.data.shown import shown
 from verifluxa.errors import DataError, Span, VerifluxaError
 from verifluxa.spec.space_types import Feature, SeriesSpace, TableSpace, TokenSpace
-from verifluxa.spec.spec import DataDecl, InputSpace, Selection
+from verifluxa.spec.spec import DataDecl, ImageSpace, InputSpace, Selection
 from verifluxa.spec.vocabulary import read_vocabulary
 
 WORDS = ("[PAD]", "[UNK]", "fine", "film", "don't", "été")
@@ -258,3 +261,76 @@ def test_broken_bytes_are_errors_with_a_code(tmp_path: Path, seed: int) -> None:
             ).tobytes()
         found = code(bytes(content), space, tmp_path / name)
         assert found is None or found.startswith("VF30")
+
+
+def zipped(path: Path, files: dict[str, bytes]) -> bytes:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path.read_bytes()
+
+
+def png(levels: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(levels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+GREY = ImageSpace("tile", 2, 3, 1, 0, 255)
+
+
+def test_pictures_in_the_folders_of_their_classes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    levels = rng.integers(0, 256, (3, 2, 3), np.uint8)
+    files = {"good/b.png": png(levels[2]), "0/a.png": png(levels[0]), "0/c.PNG": png(levels[1]), "0/.x": b"", "0/": b""}
+    zipped(tmp_path / "a.zip", files)
+    data = load_dataset(declared(), GREY, tmp_path / "a.zip")
+    np.testing.assert_array_equal(data.inputs[:, 0], levels)
+    assert data.labels.tolist() == [0, 0, 1]
+    assert load_dataset(declared(take=2), GREY, tmp_path / "a.zip").labels.tolist() == [0, 0]
+    colour = rng.integers(0, 256, (2, 3, 3), np.uint8)
+    zipped(tmp_path / "b.zip", {"1/a.png": png(colour)})
+    found = load_dataset(declared(), ImageSpace("tile", 2, 3, 3, 0, 255), tmp_path / "b.zip").inputs
+    np.testing.assert_array_equal(found[0], colour.transpose(2, 0, 1))
+
+
+def bomb() -> bytes:
+    """A picture that says it is huge, and unpacks to zeros without end."""
+    import struct
+    import zlib
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", 16_000, 16_000, 8, 0, 0, 0, 0)
+    body = zlib.compress(bytes(10**7))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, "VF3014"),
+        ({"a.png": png(np.zeros((2, 3), np.uint8))}, "VF3032"),
+        ({"0/notes.txt": b"x"}, "VF3032"),
+        ({"0/a.png": b"no picture"}, "VF3032"),
+        ({"0/a.png": bomb()}, "VF3032"),
+        ({"0/a.png": png(np.zeros((2, 3), np.uint8))[:-9]}, "VF3032"),
+        ({"0/a.png": png(np.zeros((3, 2), np.uint8))}, "VF3010"),
+        ({"9/a.png": png(np.zeros((2, 3), np.uint8))}, "VF3017"),
+        ({"../9/a.png": png(np.zeros((2, 3), np.uint8))}, "VF3017"),
+        ({"0/a.png": png(np.full((2, 3), 200, np.uint8))}, None),
+    ],
+)  # fmt: skip
+def test_pictures_that_are_refused(tmp_path: Path, files: dict[str, bytes], expected: str | None) -> None:
+    content = zipped(tmp_path / "a.zip", files)
+    assert code(content, GREY, tmp_path / "b.zip") == expected
+
+
+def test_a_broken_zip_file_is_refused(tmp_path: Path) -> None:
+    content = zipped(tmp_path / "a.zip", {"0/a.png": png(np.zeros((2, 3), np.uint8))})
+    assert code(content[:-30], GREY, tmp_path / "b.zip") == "VF3032"
+    assert code(b"PK", GREY, tmp_path / "b.zip") == "VF3032"
+    narrow = ImageSpace("tile", 2, 3, 1, 0, 100)
+    bright = zipped(tmp_path / "a.zip", {"0/a.png": png(np.full((2, 3), 200, np.uint8))})
+    assert code(bright, narrow, tmp_path / "b.zip") == "VF3013"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from verifluxa.data.dataset import Dataset
 from verifluxa.data.npz import Npz, read_bytes
+from verifluxa.data.pictures import read_pictures
 from verifluxa.data.sample import drawn
 from verifluxa.data.series import read_series
 from verifluxa.data.tables import read_table
@@ -69,6 +70,8 @@ def _rows(content: bytes, decl: DataDecl, space: InputSpace, path: str) -> Rows:
 
 
 def _images(content: bytes, decl: DataDecl, space: ImageSpace, path: str) -> Rows:
+    if path.lower().endswith(".zip"):
+        return read_pictures(content, decl, space, path)
     arrays = Npz(content, path)
     images = arrays.array(_key(arrays, IMAGE_KEYS, "images", path))
     inputs = _inputs(images, decl, space, path)

@@ -123,7 +123,12 @@ def read_bytes(path: str) -> bytes:
     try:
         status = Path(path).stat()
         if not stat.S_ISREG(status.st_mode):
-            raise DataError("VF3001", "this is not a file", place=path, expected="an NPZ file")
+            raise DataError(
+                "VF3001",
+                "this is not a file",
+                place=path,
+                expected="an NPZ file, JSON lines, a CSV table, or PNG pictures in a ZIP file",
+            )
         if status.st_size <= MAX_FILE:
             with open(path, "rb") as stream:
                 # Python sets aside as much as is asked for, so ask for what the file says it has.
