@@ -14,12 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from verifluxa.bounds.alpha import AlphaSettings, Task, fits, optimise
 from verifluxa.bounds.domain import Domains, Geometry, geometry
 from verifluxa.bounds.linear import Pairs, all_layers, pairs_at_once
 from verifluxa.bounds.memory import in_chunks
 from verifluxa.graph.ops import Activation, Affine, Conv, Divide, Op, Reshape, Transpose
 from verifluxa.question import Problem
-from verifluxa.search.claims import Scene, row_planes
+from verifluxa.search.claims import Scene, row_planes, take_layers
 from verifluxa.search.workspace import Workspace
 
 Floats = NDArray[np.float64]
@@ -106,6 +107,24 @@ class BoundsCase:
 
         # As `search.root.look` cuts its batches.
         return torch.cat(in_chunks(len(domain), pairs_at_once(scene.net, "cpu"), some))
+
+    def alpha_upper(self, steps: int) -> Floats:
+        """Upper bounds of the rows by slopes that are optimised for each row, shape (items, r); one place."""
+        scene = Scene(self.work, self.work.net(0), self.geometry)
+        images, rows = torch.as_tensor(self.images), torch.as_tensor(self.rows)
+        pairs = Pairs(torch.arange(self.boxes).repeat_interleave(len(images)), images.repeat(self.boxes))
+        layers = all_layers(scene.net, scene.geometry, pairs)
+
+        def some(start: int, end: int) -> Tensor:
+            claim = torch.arange(start, end)
+            item, row = claim // len(rows), rows[claim % len(rows)]
+            constants = torch.full((end - start,), -torch.inf, dtype=torch.float64)
+            parts = (self.work.coefficients[row], self.work.row_constants[row], constants)
+            task = Task(scene.net, take_layers(layers, item), scene.geometry, pairs.take(item), *parts)
+            return optimise(task, AlphaSettings(steps, steps))[0]
+
+        size = fits(scene.net, "cpu")
+        return torch.cat(in_chunks(self.items * len(rows), size, some)).view(self.items, -1).numpy()
 
     def save(self, path: Path) -> None:
         """Writes the case for a peer: encoded images, patches in encoded units, layers without the encoding."""

@@ -54,9 +54,9 @@ class LirpaPeer:
         self._process.kill()
         self._process.communicate()
 
-    def load(self, case: Path, form: str, dtype: str) -> None:
+    def load(self, case: Path, form: str, dtype: str, method: str = "CROWN") -> None:
         """Builds and traces the modules of a case in one form; not timed."""
-        self._ask({"load": str(case), "form": form, "dtype": dtype})
+        self._ask({"load": str(case), "form": form, "dtype": dtype, "method": method})
 
     def seconds(self) -> float:
         """CPU seconds of bounding all items once."""
