@@ -187,15 +187,15 @@ def _numbers(item: PropertyResult) -> Iterator[str]:
         parts = [f"{tally[verdict]:,} {verdict}" for verdict in Verdict if tally[verdict]]
         yield f"of {len(item.per_input):,} inputs: {', '.join(parts)}"
     if item.population is not None:
-        yield from _population(*item.population)
+        yield from _population(*item.population, "flipped" if item.condition is None else "made to violate")
     stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in item.stages.items())
     yield f"{item.seconds:.1f} s" + (f" ({stages})" if stages else "")
 
 
-def _population(bound: str, confidence: str) -> Iterator[str]:
+def _population(bound: str, confidence: str, done: str) -> Iterator[str]:
     """What follows for inputs that were not in the data; rounded up, and never without its assumptions."""
     share = math.ceil(Fraction(bound) * 1000) / 10
-    yield f"at most {share:g} % of the population can be flipped ({float(100 * Fraction(confidence)):g} % confidence),"
+    yield f"at most {share:g} % of the population can be {done} ({float(100 * Fraction(confidence)):g} % confidence),"
     yield "  if the inputs were drawn independently, and used neither for training nor for choosing the model"
 
 

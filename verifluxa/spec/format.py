@@ -121,6 +121,8 @@ def _space(last: Piece, piece: Piece) -> bool:
         return False
     if last.role is Role.PREFIX or piece.role is Role.SUFFIX:
         return False
+    if piece.text == "[" and last.text == ")":
+        return False
     if piece.text == "(":
         return last.kind not in ("NAME", "RATE", "SINE")
     return not (last.role is Role.OPEN and piece.role is Role.CLOSE)

@@ -16,8 +16,8 @@ from verifluxa.spec.quantifiers import Bound, bind_forall, bind_let
 from verifluxa.spec.rates import counted, searched
 from verifluxa.spec.spec import Measure as Measured
 from verifluxa.spec.spec import PerInput, Property, RateBound, Statement
-from verifluxa.spec.syntax import Assertion, Doc, Forall, Let, Measure, PropertySyntax, Search
-from verifluxa.spec.terms import Strongest
+from verifluxa.spec.syntax import Assertion, Doc, Forall, Let, Measure, PropertySyntax, Search, walk
+from verifluxa.spec.terms import Strongest, StrongestOf
 from verifluxa.spec.units import measured
 
 Goal = Assertion | Measure | Search
@@ -128,6 +128,8 @@ def _doc(syntax: PropertySyntax) -> str | None:
 
 def _unused(syntax: PropertySyntax, bound: Bound, problems: Problems) -> None:
     used = {name for part in syntax.statements for name in uses(part)}
+    if any(isinstance(node, StrongestOf) for part in syntax.statements for node, _ in walk(part)):
+        return  # `max rate of` speaks of the trigger, and of the only `let`, without naming them
     for name, place in bound.places.items():
         if name not in used:
             what = "the selection" if name in bound.selections else "the variable"
