@@ -43,8 +43,8 @@ def _supported() -> Iterator[str]:
         yield "without bounds, so that a proof is unknown(unsupported):"
         yield from (f"  {name}: {reason}" for name, reason in reasons.items())
     yield from _listed("refused by name", list(support_table.NOT_LIFTED))
-    yield from _listed("input spaces", ["image"])
-    yield from _listed("triggers", ["patch: replace H px x W px, at any, corners, listed places or ranges"])
+    yield from _listed("input spaces", ["image", "tokens: texts by a vocabulary", "table: columns", "series: in time"])
+    yield from _listed("triggers", TRIGGERS)
     yield from _listed("properties", ["rate bound, targeted or untargeted", "per input"])
     yield from _listed("arithmetics", list(ARITHMETICS))
     yield from _listed("strategies", list(names(Shelf.SOLVERS)))
@@ -58,6 +58,14 @@ def _table(title: str, rows: Sequence[SupportRow]) -> Iterator[str]:
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     for line in lines:
         yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+
+
+TRIGGERS = [
+    "image: patches that are replaced, at any, corners, listed places or ranges; see docs/language.md for more",
+    "tokens: insert or replace k words, at any or listed positions, from the vocabulary with exceptions or from a list",
+    "table: set any k of listed columns, within ranges, categories and what `keep` leaves",
+    "series: a stretch of steps that is replaced, at any or listed positions",
+]
 
 
 def _listed(title: str, items: list[str]) -> Iterator[str]:
