@@ -38,6 +38,10 @@ def killed(small, here) -> Path:
 def test_a_killed_run_goes_on_and_its_certificate_is_accepted(killed, verifluxa):
     seen = verifluxa("watch", "out", "--once")
     assert "universal: 2 of 4 questions; 2 certified" in seen.out
+    lines = [json.loads(line) for line in verifluxa("watch", "out", "--log").out.splitlines()]
+    assert [line["verdict"] for line in lines] == ["certified"] * 2
+    assert {line["violation"] for line in lines} == {"target 5", "target 7"}
+    assert lines[0]["placement"] == {"row": 0, "column": 0}
     ran = verifluxa("resume", "out", "--format", "json")
     assert ran.code == 1, ran.err  # one input of `each` can be flipped
     document = json.loads(ran.out)

@@ -46,12 +46,19 @@ def watch(
     ledger: LedgerPath,
     port: Annotated[int, typer.Option(min=0, max=65535, help="On 127.0.0.1; 0 takes a free one.")] = 0,
     once: Annotated[bool, typer.Option("--once", help="Print where the run stands, and end.")] = False,
+    log: Annotated[bool, typer.Option("--log", help="Print a JSON line for each answered question, and end.")] = False,
 ) -> int:
     """Shows a live page on 127.0.0.1: questions, what is proved, workers, the worst open question, time left."""
-    from verifluxa.cli.output import print_words
+    from verifluxa.cli.output import emit, print_words
     from verifluxa.dispatch.standing import standing, standing_words
 
     path = find_ledger(ledger)
+    if log:
+        from verifluxa.dispatch.log import log_lines
+
+        for line in log_lines(path):
+            emit(line)
+        return 0
     if once:
         print_words(standing_words(standing(path)))
         return 0

@@ -21,7 +21,18 @@ from typing import Any
 from verifluxa import __version__
 from verifluxa.dispatch.cluster_errors import bad_address, no_ray, other_version, refused_by_cluster
 from verifluxa.dispatch.ray_worker import Work, work_on
-from verifluxa.dispatch.slices import AttackSlice, Engine, Event, Lost, OutOfMemory, PieceSlice, Refused, Slice
+from verifluxa.dispatch.slices import (
+    NOT_LAST,
+    AttackSlice,
+    Decided,
+    Engine,
+    Event,
+    Lost,
+    OutOfMemory,
+    PieceSlice,
+    Refused,
+    Slice,
+)
 from verifluxa.errors import UsageError
 from verifluxa.question import Problem
 
@@ -94,7 +105,7 @@ class RayPool:
         self._events: deque[Event] = deque()
         self._problem: Problem | None = None
         self._shipped: tuple[int, Any] | None = None
-        self._alone_since: float | None = None
+        self._metrics = _Metrics()
 
     @property
     def workers(self) -> int:
@@ -128,7 +139,9 @@ class RayPool:
         self._feed()
         if not self._events:
             self._listen(min(timeout, POLL_SECONDS))
-        return self._events.popleft() if self._events else None
+        event = self._events.popleft() if self._events else None
+        self._metrics.tell(event, len(self._hands))
+        return event
 
     def cancel(self) -> None:
         """Drops what is not done; a busy actor is killed, since native code cannot be interrupted."""
@@ -263,6 +276,25 @@ class RayPool:
                     queue = self._queues[hand.gpu]
                     self._events.extend(Lost(slice) for slice in queue)
                     queue.clear()
+
+
+class _Metrics:
+    """What Ray's own endpoint shows to Prometheus: slices by kind and by how they ended, and workers."""
+
+    def __init__(self) -> None:
+        from ray.util.metrics import Counter, Gauge
+
+        self._slices = Counter("verifluxa_slices", "Slices that ended", tag_keys=("kind", "end"))
+        self._answers = Counter("verifluxa_questions", "Questions answered", tag_keys=("verdict",))
+        self._workers = Gauge("verifluxa_workers", "Workers that were started and not lost")
+
+    def tell(self, event: Event | None, workers: int) -> None:
+        self._workers.set(workers)
+        if isinstance(event, Decided):
+            for outcome in event.outcomes:
+                self._answers.inc(tags={"verdict": str(outcome.verdict)})
+        elif event is not None and not isinstance(event, NOT_LAST):
+            self._slices.inc(tags={"kind": type(event.slice).__name__, "end": type(event).__name__})
 
 
 class _Worker:
