@@ -79,7 +79,8 @@ def test_any_slopes_and_multipliers_hold_where_the_splits_do(sample: Sample) -> 
     for z, layer in zip(values, sample.net.hidden, strict=False):
         known = torch.as_tensor(np.where(z[at] >= 0, 1.0, -1.0) * (random.random(z[at].shape) < 0.4))
         signs.append(known if layer.linear is None else torch.where(layer.linear, torch.zeros_like(known), known))
-    layers = with_signs(sample.net, sample.geometry, sample.pairs, signs)
+    layers, gone = with_signs(sample.net, sample.geometry, sample.pairs, signs)
+    assert not bool(gone.any()), "the point has these signs"
     holds = np.ones((len(sample.points), count), dtype=bool)
     for z, sign in zip(values, signs, strict=False):
         holds &= (z * sign.numpy() >= 0).all(2)

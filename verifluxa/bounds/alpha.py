@@ -20,7 +20,7 @@ from verifluxa.bounds.memory import rows_that_fit
 LEVELS = 255
 """Slopes are rounded to multiples of 1/255: one byte each."""
 MOMENTUM, SQUARES = 0.9, 0.99
-SLOPE_STEP, PUSH_STEP = 0.25, 0.25
+SLOPE_STEP, PUSH_STEP = 0.1, 0.25
 """First step sizes: of slopes, and of pushes in units of a row's mean coefficient; they fall to a tenth."""
 
 

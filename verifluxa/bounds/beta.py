@@ -32,9 +32,17 @@ class Multipliers:
     slopes: list[Tensor]
     pushes: list[Tensor]
 
-    def take(self, index: Tensor) -> Multipliers:
-        """Those of some claims."""
-        return Multipliers([part[index] for part in self.slopes], [part[index] for part in self.pushes])
+    def take(self, keep: Tensor | slice) -> Multipliers:
+        """Those of some claims, by an index, a mask or a range."""
+        return Multipliers([part[keep] for part in self.slopes], [part[keep] for part in self.pushes])
+
+    def spread(self, at: Tensor, count: int) -> Multipliers:
+        """The same for `count` claims, NaN for those that are not in `at`."""
+
+        def wide(parts: list[Tensor]) -> list[Tensor]:
+            return [part.new_full((count, part.shape[1]), torch.nan).index_put((at,), part) for part in parts]
+
+        return Multipliers(wide(self.slopes), wide(self.pushes))
 
 
 def chooses(layer: NetLayer, bounds: LayerBounds) -> Tensor:

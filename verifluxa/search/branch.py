@@ -16,17 +16,19 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds.alpha import AlphaSettings
+from verifluxa.bounds.beta import Multipliers
 from verifluxa.bounds.domain import Domains, Geometry, geometry
 from verifluxa.bounds.linear import Net, Pairs, all_layers
-from verifluxa.evidence import OPEN, BoxSplit, Node, Outcome, StripSplit, Witness
+from verifluxa.evidence import OPEN, BoxSplit, NeuronSplit, Node, Outcome, StripSplit, Witness
 from verifluxa.question import Question
 from verifluxa.search.attack import count_violations
 from verifluxa.search.claims import Scene, Verdicts, decide_claims
 from verifluxa.search.directions import strip_directions
-from verifluxa.search.improve import improve
+from verifluxa.search.improve import improve, started
 from verifluxa.search.leaves import Leaf, Tree, open_leaves
 from verifluxa.search.replay import witness
 from verifluxa.search.root import Rooted, drop_records, whole_domain, whole_strips
+from verifluxa.search.splits import Sign, choose_neuron, drop_contradicted, signs_of, with_signs
 from verifluxa.search.together import Together, attempt
 from verifluxa.search.workspace import Claims, Workspace
 from verifluxa.verdict import Reason, Verdict
@@ -45,6 +47,8 @@ class BranchSettings:
         gate: branch on inputs (0/1 program) when the linear program is within this of `need`.
         batch: claims that one batch aims at.
         alpha: gradient steps on the slopes of what is still open where one violating input refutes; 0: none.
+        neurons: where one input is left that refutes alone, and the trigger has more values than this, neurons are
+            split and not the box; 0: never.
     """
 
     boxes: int = 20000
@@ -55,6 +59,7 @@ class BranchSettings:
     gate: float = 3.0
     batch: int = 256
     alpha: int = 0
+    neurons: int = 0
 
 
 @dataclass
@@ -68,6 +73,9 @@ class _Open:
     high: Tensor
     claims: Claims
     hope: float = 0.0
+    hoped: int = 0
+    signs: tuple[Sign, ...] = ()
+    chosen: Multipliers | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,10 +236,15 @@ def _process(
     sizes = torch.tensor([len(domain.claims) for _, domain in batch], device=work.device)
     of_domain = torch.repeat_interleave(torch.arange(len(batch), device=work.device), sizes)
     pairs = Pairs(of_domain, claims.input)
-    layers = all_layers(net, shape, pairs)
+    signs = signs_of(net, claims, of_domain, [domain.signs for _, domain in batch])
+    layers, gone = all_layers(net, shape, pairs), None
+    if signs is not None:
+        layers, gone = with_signs(net, shape, pairs, signs)
     scene = Scene(work, net, shape)
     verdicts = decide_claims(scene, layers, pairs, claims, settings.clip_rounds)
-    verdicts = _improved(scene, verdicts, (claims, of_domain), batch, settings)
+    if gone is not None:
+        verdicts = drop_contradicted(verdicts, gone & scene.bounded(layers, claims.input))
+    verdicts = _improved(scene, verdicts, (claims, of_domain), batch, (settings, signs))
     pixels, strips = _scores(verdicts, of_domain, shape, domains)
     corners = _corners(work, verdicts, of_domain, domains)
     starts = (sizes.cumsum(0) - sizes).tolist()
@@ -245,21 +258,25 @@ def _improved(
     verdicts: Verdicts,
     named: tuple[Claims, Tensor],
     batch: list[tuple[_Search, _Open]],
-    settings: BranchSettings,
+    how: tuple[BranchSettings, list[Tensor] | None],
 ) -> Verdicts:
     """Optimises slopes where every single claim matters: where one violating input refutes."""
-    claims, of_domain = named
+    (claims, of_domain), (settings, signs) = named, how
     alone = torch.tensor([search.question.need == 1 for search, _ in batch], device=of_domain.device)
     wanted = alone[of_domain[verdicts.last.at]]
     if not settings.alpha or not bool(wanted.any()):
         return verdicts
     open_ = verdicts.last.take(wanted)
-    found = improve(scene, open_, (claims.take(open_.at), verdicts.planes[open_.at]), AlphaSettings(settings.alpha))
+    own = None if signs is None else [part[open_.at] for part in signs]
+    start = started([(domain.chosen, len(domain.claims)) for _, domain in batch], open_, scene.net)
+    named_open = (claims.take(open_.at), verdicts.planes[open_.at])
+    found = improve(scene, open_, named_open, AlphaSettings(settings.alpha), (own, start))
     row = verdicts.row.clone()
     row[open_.at] = found.row
     closings = {int(open_.at[at]): record for at, record in found.closings.items()}
     last = verdicts.last.take(row[verdicts.last.at] == OPEN)
-    return replace(verdicts, alive=row == OPEN, row=row, last=last, closings=closings)
+    chosen = None if found.chosen is None else found.chosen.spread(open_.at, len(row))
+    return replace(verdicts, alive=row == OPEN, row=row, last=last, closings=closings, chosen=chosen)
 
 
 def _domains(opened: list[_Open], directions: Tensor) -> Domains:
@@ -280,7 +297,8 @@ def _part(verdicts: Verdicts, start: int, end: int) -> Verdicts:
     last = replace(last, at=last.at - start)
     closings = {at - start: record for at, record in verdicts.closings.items() if start <= at < end}
     steering = (slopes[own], values[own])
-    return Verdicts(verdicts.alive[own], verdicts.row[own], verdicts.planes[own], steering, last, closings)
+    chosen = None if verdicts.chosen is None else verdicts.chosen.take(own)
+    return Verdicts(verdicts.alive[own], verdicts.row[own], verdicts.planes[own], steering, last, closings, chosen)
 
 
 def _scores(verdicts: Verdicts, of_domain: Tensor, shape: Geometry, domains: Domains) -> tuple[Tensor, Tensor]:
@@ -324,12 +342,14 @@ def _settle(search: _Search, domain: _Open, bounded: _Bounded) -> None:
         if together.closing is not None:
             _close_jointly(search, domain, bounded, together)
             return
-        domain.hope = together.value
+        domain.hope, domain.hoped = together.value, remaining
         points += [work.on_grid(point) for point in together.points]
     if _refutes(bounded.scene, search, alive, torch.stack(points)):
         search.stop()
         return
-    halves = _split(work, domain, alive, (bounded.pixels, bounded.strips))
+    domain.chosen = None if verdicts.chosen is None else verdicts.chosen.take(verdicts.alive)
+    halves = _split_neuron(search, domain, alive, bounded)
+    halves = halves or _split(work, domain, alive, (bounded.pixels, bounded.strips))
     if halves is None:
         search.stuck = Reason.PRECISION
         return
@@ -339,7 +359,8 @@ def _settle(search: _Search, domain: _Open, bounded: _Bounded) -> None:
 def _together(search: _Search, domain: _Open, bounded: _Bounded) -> Together | None:
     """The joint step, where it is wanted, promising, and every open claim has bounds."""
     need, last = search.question.need, bounded.verdicts.last
-    hopeless = domain.hope > 1.5 * need + 5
+    # Each input that left since the last linear program has lowered its value by at most 1.
+    hopeless = domain.hope - (domain.hoped - len(torch.unique(bounded.verdicts.last.pairs.input))) > 1.5 * need + 5
     if not bounded.settings.joint or need == 1 or hopeless or len(last.at) != int(bounded.verdicts.alive.sum()):
         return None
     return attempt(bounded.scene, last, domain.claims.take(last.at), need, bounded.settings.gate)
@@ -384,6 +405,26 @@ def _split(work: Workspace, domain: _Open, alive: Claims, scores: tuple[Tensor, 
     return _split_box(work, domain, alive, int(pixels.argmax()))
 
 
+def _split_neuron(search: _Search, domain: _Open, alive: Claims, bounded: _Bounded) -> list[_Open] | None:
+    """Two cases of a neuron, where that is wanted and something bends."""
+    most, last = bounded.settings.neurons, bounded.verdicts.last
+    few = len(domain.lower) <= most or not most
+    if few or search.question.need != 1 or not len(last.at) or len(torch.unique(alive.input)) != 1:
+        return None
+    claims, scene = domain.claims.take(last.at), bounded.scene
+    signs = signs_of(scene.net, claims, torch.zeros_like(claims.input), [domain.signs])
+    chosen = choose_neuron(scene, last, signs, scene.work.alternatives[claims.alternative])
+    if chosen is None:
+        return None
+    children = [Node(), Node()]
+    domain.node.split = NeuronSplit(chosen.input, chosen.layer, chosen.neuron)
+    domain.node.children = children
+    return [
+        replace(domain, node=child, claims=alive, signs=(*domain.signs, chosen._replace(sign=sign)))
+        for child, sign in zip(children, (-1, 1), strict=True)
+    ]
+
+
 def _wide(domain: _Open, strip: int) -> bool:
     """Strips thinner than this stop helping; pixels, which end on the grid, take over."""
     return bool(domain.high[strip] - domain.low[strip] > 1e-3 * (domain.upper - domain.lower).abs().max())
@@ -396,8 +437,28 @@ def _split_strip(domain: _Open, alive: Claims, strip: int) -> list[_Open]:
     lower_high, upper_low = domain.high.clone(), domain.low.clone()
     lower_high[strip], upper_low[strip] = cut, cut
     return [
-        _Open(children[0], domain.lower, domain.upper, domain.low, lower_high, alive, domain.hope),
-        _Open(children[1], domain.lower, domain.upper, upper_low, domain.high, alive, domain.hope),
+        _Open(
+            children[0],
+            domain.lower,
+            domain.upper,
+            domain.low,
+            lower_high,
+            alive,
+            domain.hope,
+            domain.hoped,
+            domain.signs,
+        ),
+        _Open(
+            children[1],
+            domain.lower,
+            domain.upper,
+            upper_low,
+            domain.high,
+            alive,
+            domain.hope,
+            domain.hoped,
+            domain.signs,
+        ),
     ]
 
 
@@ -413,8 +474,12 @@ def _split_box(work: Workspace, domain: _Open, alive: Claims, at: int) -> list[_
     upper, lower = domain.upper.clone(), domain.lower.clone()
     upper[at], lower[at] = low_end, high_start
     return [
-        _Open(children[0], domain.lower, upper, domain.low, domain.high, alive, domain.hope),
-        _Open(children[1], lower, domain.upper, domain.low, domain.high, alive, domain.hope),
+        _Open(
+            children[0], domain.lower, upper, domain.low, domain.high, alive, domain.hope, domain.hoped, domain.signs
+        ),
+        _Open(
+            children[1], lower, domain.upper, domain.low, domain.high, alive, domain.hope, domain.hoped, domain.signs
+        ),
     ]
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from verifluxa.bounds.beta import Multipliers
 from verifluxa.bounds.clip import self_clip
 from verifluxa.bounds.domain import Geometry, spread
-from verifluxa.bounds.linear import LayerBounds, Net, Pairs, RowPlanes, output_planes
+from verifluxa.bounds.linear import LayerBounds, Net, Pairs, RowPlanes, planes_of_rows
 from verifluxa.evidence import CONTRADICTED, OPEN, Dropped
 from verifluxa.search.workspace import Claims, Workspace
 
@@ -101,6 +102,7 @@ class Verdicts:
         steering: for alive claims, the slope of the tightest row (C, d) and its value at the center (C,).
         last: the alive claims with their (clipped) bounds and planes; those that may overflow are left out.
         closings: for claims that fell with choices of their own the record that says how.
+        chosen: the choices that were made for claims, for those who go on from here; NaN where there are none.
     """
 
     alive: Tensor
@@ -109,6 +111,7 @@ class Verdicts:
     steering: tuple[Tensor, Tensor]
     last: ClaimBounds
     closings: Mapping[int, Dropped] = field(default_factory=dict)
+    chosen: Multipliers | None = None
 
 
 def row_planes(scene: Scene, layers: list[LayerBounds], of: tuple[Tensor, Pairs, Tensor]) -> Planes:
@@ -118,20 +121,21 @@ def row_planes(scene: Scene, layers: list[LayerBounds], of: tuple[Tensor, Pairs,
         of: index of each claim into the pairs of `layers` (C,), the claims' pairs, and their rows (C, r).
     """
     index, pairs, rows = of
-    parts = (scene.work.coefficients[rows], scene.work.row_constants[rows])
-    value, slope = output_planes(scene.net, layers, scene.geometry, (index, pairs), parts)
+    table = (scene.work.coefficients, scene.work.row_constants)
+    value, slope = planes_of_rows(scene.net, layers, scene.geometry, of, table)
     up = spread(slope, pairs.domain, scene.geometry)[0]
-    summed = _summed(layers[-1], index, parts)
+    summed = _summed(layers[-1], (index, rows), table)
     limit = -(SLACK * (value.abs() + up.abs()) + ROUNDED * summed)
     closed = torch.as_tensor(scene.work.problem.rows.closed, device=rows.device)[rows]
     return Planes(value, slope, value + up, limit, closed)
 
 
-def _summed(last: LayerBounds, index: Tensor, parts: tuple[Tensor, Tensor]) -> Tensor:
+def _summed(last: LayerBounds, of: tuple[Tensor, Tensor], table: tuple[Tensor, Tensor]) -> Tensor:
     """The size of what rows sum, shape (C, r); 0 where it is not finite."""
-    coefficients, constants = parts
+    index, rows = of
+    coefficients, constants = table
     largest = torch.maximum(last.lower.abs(), last.upper.abs())[index]
-    sizes = (coefficients.abs() @ largest[:, :, None])[..., 0] + constants.abs()
+    sizes = (largest @ coefficients.abs().T).gather(1, rows) + constants.abs()[rows]
     return torch.nan_to_num(sizes, nan=0.0, posinf=0.0)
 
 

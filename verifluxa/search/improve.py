@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds.alpha import AlphaSettings, Task, fits, level_of, optimise
-from verifluxa.bounds.beta import Multipliers, chooses, is_supported
+from verifluxa.bounds.beta import Multipliers, chooses, default, is_supported
 from verifluxa.bounds.linear import LayerBounds, Net
 from verifluxa.evidence import OPEN, Dropped
 from verifluxa.search.claims import ClaimBounds, Scene, take_layers
@@ -38,14 +38,14 @@ def improve(
     open_: ClaimBounds,
     named: tuple[Claims, Tensor],
     settings: AlphaSettings,
-    signs: Sequence[Tensor] | None = None,
+    known: tuple[Sequence[Tensor] | None, Multipliers | None] = (None, None),
 ) -> Improved:
     """Optimises the tightest row of each open claim.
 
     Args:
         open_: the claims, with bounds and planes.
         named: the same claims, and the rows that clipped them (C, rounds), -1 where none did.
-        signs: what splits say of each claim's neurons, see `bounds.alpha.Task`.
+        known: what splits say of each claim's neurons, see `bounds.alpha.Task`, and multipliers to start from.
     """
     claims, clips = named
     count = len(claims)
@@ -53,6 +53,7 @@ def improve(
     nothing = Improved(row, {}, torch.zeros(count, dtype=torch.float64, device=clips.device), None)
     if not count or not settings.steps or not is_supported(scene.net) or not scene.net.hidden:
         return nothing
+    signs, start = known
     position = open_.planes.tightest()
     each = torch.arange(count, device=clips.device)
     rows = scene.work.alternatives[claims.alternative][each, position]
@@ -61,7 +62,7 @@ def improve(
     # A batch ends early when every claim of it is settled: those that are nearly settled come together.
     for index in torch.split(open_.planes.upper[each, position].argsort(), fits(scene.net, scene.work.device)):
         task = _task(scene, open_, (index, rows[index], position[index]), signs)
-        largest, chosen = optimise(task, settings)
+        largest, chosen = optimise(task, settings, None if start is None else start.take(index))
         closed = _is_closed(scene, rows[index])
         fell = torch.where(closed, largest < task.limits, largest <= task.limits) & torch.isfinite(largest)
         row[index[fell]] = rows[index[fell]]
@@ -124,3 +125,27 @@ def _hex(slopes: Tensor, free: Tensor, bounds: LayerBounds, at: int) -> str:
         return ""
     levels = torch.where(free, level_of(slopes), torch.zeros_like(slopes))
     return bytes(levels.to(torch.uint8).tolist()).hex()
+
+
+def started(given: Sequence[tuple[Multipliers | None, int]], open_: ClaimBounds, net: Net) -> Multipliers | None:
+    """Multipliers that parents hand on to the open claims, by the default rule where they have none.
+
+    Args:
+        given: of each domain of a batch its claims' multipliers, or None, and how many claims it has.
+        open_: claims of the batch; `at` counts all claims of all domains.
+    """
+    if all(chosen is None for chosen, _ in given):
+        return None
+    rule = default(net, open_.layers)
+
+    def column(name: str, number: int) -> Tensor:
+        own = getattr(rule, name)[number]
+        parts = [
+            own.new_full((count, own.shape[1]), torch.nan) if chosen is None else getattr(chosen, name)[number]
+            for chosen, count in given
+        ]
+        found = torch.cat(parts)[open_.at]
+        return torch.where(torch.isnan(found), own, found)
+
+    layers = range(len(net.hidden))
+    return Multipliers([column("slopes", n) for n in layers], [column("pushes", n) for n in layers])

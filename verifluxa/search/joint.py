@@ -32,6 +32,8 @@ SIZE_UP = 1.0 + 2.0**-30
 """M is rounded up by this: the checker recomputes the least value of a plane and demands M to be above it."""
 DEEPEST = 40
 """Branchings on z along one path."""
+FORCED = 1000.0
+"""What it costs an input that is taken to violate not to do so; larger than any count by far."""
 LEAST_WEIGHT = 1e-12
 """Smaller multipliers are the solver's noise."""
 
@@ -90,7 +92,20 @@ class Solved:
     z: Floats
 
 
-def close_jointly(planes: PlaneTable, box: Box, need: int, gate: float) -> tuple[Joint | None, Solved | None]:
+@dataclass(eq=False)
+class _Program:
+    """A 0/1 program: how many linear programs it may still solve, and the point where it gave up."""
+
+    planes: PlaneTable
+    box: Box
+    need: int
+    budget: int
+    point: Floats | None = None
+
+
+def close_jointly(
+    planes: PlaneTable, box: Box, need: int, gate: float
+) -> tuple[Joint | None, Solved | None, Floats | None]:
     """Tries to show that fewer than `need` of the inputs violate together.
 
     Args:
@@ -98,35 +113,38 @@ def close_jointly(planes: PlaneTable, box: Box, need: int, gate: float) -> tuple
         gate: branch on z only when the linear program's value is at most `need + gate`.
 
     Returns:
-        the closing, or None; and the relaxed solution, whose point is worth a try as a trigger.
+        the closing, or None; the relaxed solution, whose point is worth a try as a trigger; and the point of the
+        0/1 program where it could not be closed.
     """
     free = np.full(len(planes.inputs), -1)
     solved = solve(planes, box, free)
     if solved is None:
-        return None, None
+        return None, None, None
     closing = _dual(planes, box, (solved, free, need))
     if closing is not None or solved.value > need + gate:
-        return closing, solved
-    return _branch(planes, box, (solved, free, need), [int(8 + gate * 8)]), solved
+        return closing, solved, None
+    program = _Program(planes, box, need, int(8 + gate * 8))
+    return _branch(program, solved, free), solved, program.point
 
 
-def _branch(planes: PlaneTable, box: Box, at: tuple[Solved, Integers, int], budget: list[int]) -> Joint | None:
+def _branch(program: _Program, solved: Solved, fixed: Integers) -> Joint | None:
     """Branches on the most fractional z until every leaf is closed by a dual, or gives up."""
-    solved, fixed, need = at
-    closing = _dual(planes, box, at)
+    planes, box = program.planes, program.box
+    closing = _dual(planes, box, (solved, fixed, program.need))
     if closing is not None:
         return closing
     distance = np.where(fixed < 0, np.abs(solved.z - 0.5), np.inf)
     chosen = int(distance.argmin())
     if distance[chosen] > 0.5 - 1e-6 or (fixed >= 0).sum() >= DEEPEST:
+        program.point = solved.point
         return None
     children = []
     for choice in (0, 1):
-        budget[0] -= 1
+        program.budget -= 1
         below = fixed.copy()
         below[chosen] = choice
-        child = solve(planes, box, below) if budget[0] >= 0 else None
-        closed = None if child is None else _branch(planes, box, (child, below, need), budget)
+        child = solve(planes, box, below) if program.budget >= 0 else None
+        closed = None if child is None else _branch(program, child, below)
         if closed is None:
             return None
         children.append(closed)
@@ -150,11 +168,15 @@ def solve(planes: PlaneTable, box: Box, fixed: Integers) -> Solved | None:
     weights[weights < LEAST_WEIGHT] = 0.0
     beta = np.nan_to_num(duals[count + len(planes.inputs) :])
     z = columns[dimension + len(planes.owner) :]
-    return Solved(-float(solver.getObjectiveValue()), columns[:dimension], weights, beta, z)
+    best = -float(solver.getObjectiveValue()) - FORCED * np.count_nonzero(fixed == 1)
+    return Solved(best, columns[:dimension], weights, beta, z)
 
 
 def _model(planes: PlaneTable, box: Box, fixed: Integers) -> highspy.HighsLp:
-    """Columns t (d), z_ia (C), z_i (n); rows per plane, per input (z_i <= sum_a z_ia), per strip."""
+    """Columns t (d), z_ia (C), z_i (n); rows per plane, per input (z_i <= sum_a z_ia), per strip.
+
+    An input fixed to 1 may stay below it at the price `FORCED`: so there is always an optimum, and a dual.
+    """
     dimension, count = len(box.half), len(planes.value)
     claims, inputs = len(planes.owner), len(planes.inputs)
     rows = np.zeros((count + inputs + len(box.directions), dimension + claims + inputs))
@@ -166,8 +188,8 @@ def _model(planes: PlaneTable, box: Box, fixed: Integers) -> highspy.HighsLp:
     infinity = highspy.kHighsInf
     lp = highspy.HighsLp()
     lp.num_row_, lp.num_col_ = rows.shape
-    lp.col_cost_ = np.concatenate([np.zeros(dimension + claims), -np.ones(inputs)])
-    lp.col_lower_ = np.concatenate([-box.half, np.zeros(claims), (fixed == 1).astype(float)])
+    lp.col_cost_ = np.concatenate([np.zeros(dimension + claims), -1.0 - FORCED * (fixed == 1)])
+    lp.col_lower_ = np.concatenate([-box.half, np.zeros(claims + inputs)])
     lp.col_upper_ = np.concatenate([box.half, np.ones(claims), (fixed != 0).astype(float)])
     low, high = box.strip_shift - box.strip_half, box.strip_shift + box.strip_half
     lp.row_lower_ = np.concatenate([np.full(count + inputs, -infinity), low])

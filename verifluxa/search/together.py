@@ -41,7 +41,7 @@ def attempt(scene: Scene, last: ClaimBounds, claims: Claims, need: int, gate: fl
     box = _box(scene, int(domain))
     rows = scene.work.alternatives[claims.alternative]
     first = _table(scene, (last.planes, rows), last.pairs, claims, False)
-    closing, solved = close_jointly(first, box, need, -np.inf)
+    closing, solved, _ = close_jointly(first, box, need, -np.inf)
     if solved is None:
         return None
     center = scene.geometry.center[domain]
@@ -53,11 +53,11 @@ def attempt(scene: Scene, last: ClaimBounds, claims: Claims, need: int, gate: fl
     index = torch.arange(len(rows), device=rows.device)
     planes = row_planes(scene, tangent, (index, last.pairs, rows))
     second = _table(scene, (planes, rows), last.pairs, claims, True)
-    closing, again = close_jointly(_both(first, second), box, need, gate)
+    closing, again, whole = close_jointly(_both(first, second), box, need, gate)
     if again is None:
         return result
-    point = center + torch.as_tensor(again.point, device=center.device)
-    return Together(closing, min(again.value, solved.value), [touching, point], touching)
+    points = [center + torch.as_tensor(p, device=center.device) for p in (again.point, whole) if p is not None]
+    return Together(closing, min(again.value, solved.value), [touching, *points], touching)
 
 
 def _box(scene: Scene, domain: int) -> Box:

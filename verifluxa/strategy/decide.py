@@ -322,7 +322,8 @@ def _settings(stage: BranchStage, limits: Limits | None) -> BranchSettings:
     limits = limits or Limits()
     boxes = stage.boxes if limits.boxes is None else min(stage.boxes, limits.boxes)
     seconds = stage.seconds if limits.seconds is None else min(stage.seconds, limits.seconds)
-    return BranchSettings(boxes, seconds, stage.clip_rounds, stage.strips, stage.joint, stage.gate, alpha=stage.alpha)
+    same = ("clip_rounds", "strips", "joint", "gate", "alpha", "neurons")
+    return BranchSettings(boxes, seconds, **{name: getattr(stage, name) for name in same})
 
 
 def _smt(work: Workspace, rooted: list[Rooted], stage: SmtStage, state: _State, run: Run) -> None:

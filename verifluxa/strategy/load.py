@@ -58,6 +58,7 @@ class BranchStage:
     joint: bool = False
     gate: float = 3.0
     alpha: int = 0
+    neurons: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,151 @@
+"""The protocol of hard questions: 5x5 patches at four places, three targets, four rates, 100 digits (6x6 beside it)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+
+from benchmarks.questions import Setting, lifted, problem
+from benchmarks.train import Digits, train
+from verifluxa.evidence import Outcome
+from verifluxa.graph.graph import Graph
+from verifluxa.lower import predictions
+from verifluxa.question import Problem, Question
+from verifluxa.search.workspace import workspace
+from verifluxa.strategy.attacked import Attacked
+from verifluxa.strategy.decide import Run, attack_slice, prove_slice
+from verifluxa.strategy.load import AttackStage, BranchStage, GridStage, SmtStage, Stage, Strategy
+from verifluxa.verdict import Verdict
+
+NETS = {"784-32-32-10": (32, 32), "784-100-100-10": (100, 100)}
+PLACES = ((12, 12), (10, 14), (6, 12), (20, 20))
+TARGETS = (2, 3, 9)
+RATES = (Fraction(1, 2), Fraction(1, 5), Fraction(1, 10), Fraction(1, 20))
+VICTIMS = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Triple:
+    """A network, a place and a target: one placement, one violation, one selection of victims."""
+
+    net: str
+    place: tuple[int, int]
+    target: int
+    side: int
+    problem: Problem
+
+    @property
+    def label(self) -> str:
+        """What people call it."""
+        return f"{self.net} {self.side}x{self.side} at {self.place}, target {self.target}"
+
+    def question(self, need: int) -> Question:
+        """Can one patch send `need` victims to the target?"""
+        return Question(0, 0, 0, need)
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """The outcome of one question and its CPU seconds; the attack, done once for a triple, is not among them."""
+
+    need: int
+    outcome: Outcome
+    seconds: float
+
+
+def graphs(data: Digits, small: bool) -> dict[str, Graph]:
+    """The example's clean network and, unless `small`, those that are trained here."""
+    trained = {} if small else {name: train(hidden, data) for name, hidden in NETS.items()}
+    return {"clean 784-64-32-10": lifted("clean"), **trained}
+
+
+def triples(data: Digits, nets: Mapping[str, Graph], side: int = 5) -> Iterator[Triple]:
+    """All triples, net by net."""
+    places = ", ".join(f"({row}, {column})" for row, column in PLACES)
+    for name, graph in nets.items():
+        whole = problem(Setting(side=side, places=places), graph)
+        for place in PLACES:
+            for target in TARGETS:
+                yield Triple(name, place, target, side, _narrowed(whole, data, place, target))
+
+
+def _narrowed(whole: Problem, data: Digits, place: tuple[int, int], target: int) -> Problem:
+    """One place and target, and the first victims that the network classifies correctly and that are not the target."""
+    images, labels = data.test
+    inputs = images[:, None].astype(np.float64)
+    right = predictions(whole.graph, inputs) == labels
+    chosen = np.flatnonzero(right & (labels != target))[:VICTIMS]
+    violation = next(v for v in whole.violations if v.target == target)
+    return replace(
+        whole,
+        inputs=inputs[chosen],
+        labels=labels[chosen],
+        indices=tuple(int(i) for i in chosen),
+        excluded=(),
+        placements=tuple(p for p in whole.placements if tuple(value for _, value in p.label) == place),
+        violations=(violation,),
+        selections=(np.arange(len(chosen)),),
+        needs=(1,),
+        pairs=((0, 0),),
+    )
+
+
+def need_of(rate: Fraction, victims: int) -> int:
+    """How many victims refute a limit."""
+    return int(rate * victims) + 1
+
+
+def limited(strategy: Strategy, seconds: float) -> Strategy:
+    """The strategy with at most so many seconds for each of its slow stages."""
+
+    def one(stage: Stage) -> Stage:
+        return replace(stage, seconds=seconds) if isinstance(stage, BranchStage | SmtStage | GridStage) else stage
+
+    return replace(strategy, stages=tuple(map(one, strategy.stages)))
+
+
+def attacked(triple: Triple, strategy: Strategy) -> tuple[Attacked, float]:
+    """What the strategy's attack finds when it looks for as many as it can get, and its CPU seconds."""
+    asked = replace(triple.problem, needs=(len(triple.problem.labels),))
+    workspace(asked).net(0)
+    stages = [stage for stage in strategy.stages if isinstance(stage, AttackStage)]
+    hard = [replace(stage, refine=1) for stage in stages]
+    started = time.process_time()
+    found = attack_slice(asked, [0], Run(replace(strategy, stages=tuple(hard))))
+    return found[0], time.process_time() - started
+
+
+def answer(triple: Triple, need: int, known: Attacked, strategy: Strategy) -> Answer:
+    """Decides one question, with what the attack has found before."""
+    question = triple.question(need)
+    asked = replace(triple.problem, needs=(need,))
+    workspace(asked).net(0)
+    before = known._replace(question=question)
+    started = time.process_time()
+    (outcome,) = prove_slice(asked, [0], {question: before}, Run(strategy.without("attack")))
+    assert isinstance(outcome, Outcome), "without limits on a slice nothing is handed back unfinished"
+    return Answer(need, outcome, time.process_time() - started)
+
+
+def best_found(known: Attacked, outcome: Outcome) -> Attacked:
+    """What is known after an outcome."""
+    if outcome.witness is None or len(outcome.witness.inputs) <= known.found:
+        return known
+    return known._replace(found=len(outcome.witness.inputs), trigger=outcome.witness.trigger)
+
+
+def exact_count(triple: Triple, known: Attacked, strategy: Strategy, seconds: float) -> tuple[Attacked, int, float]:
+    """Raises `need` above what is found until it is proved or the CPU time is over: found, proved, seconds."""
+    spent, proved = 0.0, len(triple.problem.labels)
+    while known.found < proved and spent < seconds:
+        asked = answer(triple, known.found + 1, known, limited(strategy, seconds - spent))
+        spent += asked.seconds
+        known = best_found(known, asked.outcome)
+        if asked.outcome.verdict is not Verdict.FALSIFIED:
+            proved = asked.outcome.proved if asked.outcome.verdict is Verdict.CERTIFIED else proved
+            break
+    return known, proved, spent

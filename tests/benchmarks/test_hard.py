@@ -1,0 +1,39 @@
+"""The benchmark of hard questions runs, and its triples are what they say."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from benchmarks import bench_hard
+from benchmarks.hard_questions import graphs, need_of, triples
+from benchmarks.train import digits
+
+
+@pytest.fixture(autouse=True)
+def only_the_examples_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("VERIFLUXA_MNIST", raising=False)
+
+
+def test_a_triple_has_its_place_and_its_victims() -> None:
+    data = digits()
+    found = list(triples(data, graphs(data, small=True)))
+    assert len(found) == 12
+    for triple in found:
+        (placement,) = triple.problem.placements
+        assert tuple(value for _, value in placement.label) == triple.place
+        assert triple.problem.violations[0].target == triple.target
+        assert not (triple.problem.labels == triple.target).any()
+        assert len(triple.problem.labels) <= 100
+        assert np.array_equal(triple.problem.selections[0], np.arange(len(triple.problem.labels)))
+    assert need_of(Fraction(1, 5), 100) == 21
+
+
+def test_a_small_run_gives_all_records() -> None:
+    records = {record.what: record.ours for record in bench_hard.run(small=True)}
+    assert records["questions"] == 4
+    decided = records["decided, in %"]
+    assert decided is not None
+    assert 0 <= decided <= 100
