@@ -26,6 +26,7 @@ from verifluxa.graph.ops import (
     Activation,
     Add,
     Affine,
+    Conv,
     Embedding,
     Input,
     LogSoftmax,
@@ -284,3 +285,41 @@ def test_words_outside_the_rows_have_no_bounds() -> None:
     for ends in ((-1.0, 3.0), (5.0, 9.0), (0.2, 0.8)):
         _, outputs = bounded(graph, np.ones((1, 5)), replacing([1]), (np.array([ends[0]]), np.array([ends[1]])), "real")
         assert not torch.isfinite(outputs.upper).any()
+
+
+def picks(channels: int) -> Conv:
+    """Only the first column: a trigger in the last one does not reach it."""
+    weight = np.eye(channels, dtype=np.float32)[:, :, None, None]
+    return Conv(weight, None, (1, 4), (0, 0), (0, 0), (1, 1))
+
+
+UNREACHED: dict[str, Op] = {
+    "normalise": Normalise(1, 1e-5),
+    "softmax": Softmax(1),
+    "logarithm of softmax": LogSoftmax(1),
+    "activation": Activation("trelu"),
+    "square": Multiply(),
+    "matrix product": MatMul(),
+}
+
+
+@pytest.mark.parametrize("name", UNREACHED)
+@pytest.mark.parametrize("places", [[3], [3, 7]])
+def test_a_branch_that_is_not_reached_is_a_constant(name: str, places: list[int]) -> None:
+    """The operation stands in a branch that the trigger does not reach, and in one that it does."""
+    random, op = np.random.default_rng(8), UNREACHED[name]
+    steps: Steps = [(Input((2, 2, 4)), ()), (picks(2), (0,)), (Reshape((2, 2)), (1,))]
+    steps.append((op, (2, 2) if name in ("square", "matrix product") else (2,)))
+    square = Conv(some(random, 2, 2, 1, 4), None, (1, 4), (0, 0), (0, 0), (1, 1))
+    steps += [(square, (0,)), (Reshape((2, 2)), (4,))]
+    steps.append((op, (5, 5) if name in ("square", "matrix product") else (5,)))
+    steps += [(Multiply(), (3, 6)), (MatMul(), (3, 7)), (Add(), (8, 3)), (Reshape((-1,)), (9,))]
+    graph = build([*steps, (Affine(some(random, 3, 4), None), (10,))])
+    inputs = random.normal(size=(INPUTS, 2, 2, 4)).astype(np.float32).astype(np.float64)
+    ends = (np.full(len(places), -0.5), np.full(len(places), 0.5))
+    _, outputs = bounded(graph, inputs, replacing(places), ends, "float32")
+    for point in points(random, ends, 20):
+        whole = stamped(inputs, places, point)
+        for computed in (graph.run(whole), sampled(graph, whole, random)):
+            assert (outputs.lower.numpy() <= computed).all()
+            assert (computed <= outputs.upper.numpy()).all()
