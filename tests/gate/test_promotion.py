@@ -18,11 +18,13 @@ from verifluxa.cli.main import run
 from verifluxa.errors import GateError, ManyErrors
 from verifluxa.gate import load_model
 from verifluxa.gate.case import Decision
+from verifluxa.gate.files import measure
 from verifluxa.gate.folder_registry import FolderRegistry
-from verifluxa.gate.log import read_log
+from verifluxa.gate.log import History, read_log
 from verifluxa.gate.oci_registry import OciRegistry
-from verifluxa.gate.policy import load_policy
+from verifluxa.gate.policy import load_policy, parse_policy
 from verifluxa.gate.promote import Papers, audit, promote
+from verifluxa.gate.recheck import drawn
 from verifluxa.gate.reference import Reference
 from verifluxa.gate.registry import Registry
 
@@ -135,6 +137,20 @@ def test_tampered_evidence_is_found_by_the_gate_itself(plant: Plant, tmp_path: P
     assert codes(promote(plant.policy, registry, reference, Papers((certificate,))))[0] == "VF6058"
     evidence.unlink()
     assert codes(promote(plant.policy, registry, reference, Papers((certificate,))))[0] == "VF6058"
+
+
+def test_a_sample_cannot_be_asked_until_chance_is_kind(plant: Plant, tmp_path: Path) -> None:
+    files = measure(plant.model("clean")).digest
+    text = plant.policy.read_text().replace('mode = "always"', 'mode = "sample"\none_in = 1000000')
+    policy = parse_policy(text.encode(), plant.policy)
+    assert not any(drawn(policy, files, History()) for _ in range(20))
+    plain = read_log(load_policy(plant.policy).log)
+    assert plain.entries == ()
+    registry = FolderRegistry(tmp_path / "registry")
+    reference = registry.add("digits", plant.model("clean")).at("production")
+    assert not promote(plant.policy, registry, reference).permitted
+    assert all(drawn(policy, files, read_log(policy.log)) for _ in range(20))
+    assert drawn(load_policy(plant.policy), files, History())
 
 
 # The commands.

@@ -25,7 +25,6 @@ from verifluxa.gate.policy import Policy
 from verifluxa.gate.subjects import check_subjects
 from verifluxa.verdict import Verdict
 
-MOST_CERTIFICATES = 16
 NONE = "none"
 
 
@@ -89,7 +88,7 @@ def _signed(policy: Policy, case: Case) -> tuple[list[Signed], list[VerifluxaErr
         ]
     signed: list[Signed] = []
     reasons: list[VerifluxaError] = []
-    for number, data in enumerate(case.certificates[:MOST_CERTIFICATES], 1):
+    for number, data in enumerate(case.certificates, 1):
         try:
             signed.append(_authentic(policy, data, f"certificate {number}"))
         except CertificateError as error:

@@ -101,8 +101,10 @@ def audit(policy: Path, registry: Registry, rechecks: bool = False, now: datetim
 
 
 def is_protected(policy: Path, reference: Reference) -> bool:
-    """Whether a policy protects the alias or stage of a reference."""
+    """Whether a policy protects the alias or stage of a reference; without one, the version itself."""
     protected, alias = load_policy(policy).protected, reference.alias or ""
+    if not alias:
+        return protected.versions(reference.name)
     if alias.startswith("stage:"):
         return protected.stage(reference.name, alias.removeprefix("stage:"))
     return protected.alias(reference.name, alias)

@@ -11,16 +11,26 @@ from verifluxa.certificate.check.run import check_certificate
 from verifluxa.certificate.load import load_statement
 from verifluxa.errors import VerifluxaError
 from verifluxa.gate.case import Rechecked
+from verifluxa.gate.log import History
 from verifluxa.gate.policy import Policy
 
 WEIGHTS = (".jld2", ".bson", ".npz", ".safetensors", ".onnx")
 
 
-def drawn(policy: Policy) -> bool:
-    """Whether this decision is rechecked; in a sample chance decides, which nobody can foresee."""
-    if policy.recheck.mode == "sample":
-        return secrets.randbelow(policy.recheck.one_in) == 0
-    return policy.recheck.mode == "always"
+def drawn(policy: Policy, files: str, history: History) -> bool:
+    """Whether this decision is rechecked; in a sample chance decides, which nobody can foresee.
+
+    Files that were denied before are always rechecked: else one could ask until chance is kind.
+
+    Args:
+        policy: names the mode.
+        files: digest of the files.
+        history: the gate's earlier decisions.
+    """
+    if policy.recheck.mode != "sample":
+        return policy.recheck.mode == "always"
+    denied = any(entry.files == files and not entry.permitted for entry in history.entries)
+    return denied or secrets.randbelow(policy.recheck.one_in) == 0
 
 
 def recheck(policy: Policy, certificate: Path | None, folder: Path, wanted: bool) -> Rechecked:

@@ -69,7 +69,7 @@ class Registry(Protocol):
         ...
 
     def live(self) -> Iterator[Reference]:
-        """Every version that an alias points to, with that alias."""
+        """Every version that an alias points to, with that alias; where copying is promoting, every version."""
         ...
 
 

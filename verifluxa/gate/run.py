@@ -137,14 +137,16 @@ def _case(policy: Policy, ask: Ask, files: Measured, copy: Path, now: datetime) 
         problems.append(error)
     rechecked = Rechecked(False)
     if ask.rechecks and not problems and not files.problems:
-        rechecked = _recheck(policy, ask, copy, problems)
+        rechecked = _recheck(policy, ask, copy, files, problems)
     files = replace(files, problems=(*files.problems, *problems))
     return Case(ask.reference, tuple(certificates), files, now, History(), rechecked, override)
 
 
-def _recheck(policy: Policy, ask: Ask, copy: Path, problems: list[VerifluxaError]) -> Rechecked:
-    wanted = drawn(policy)
+def _recheck(policy: Policy, ask: Ask, copy: Path, files: Measured, problems: list[VerifluxaError]) -> Rechecked:
+    wanted = True
     try:
+        history = read_log(policy.log) if policy.recheck.mode == "sample" else History()
+        wanted = drawn(policy, files.digest, history)
         return recheck(policy, ask.certificates[0] if ask.certificates else None, copy, wanted)
     except Exception as error:  # noqa: BLE001 - fail closed
         problems.append(_failed(error))

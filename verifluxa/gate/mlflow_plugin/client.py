@@ -106,7 +106,7 @@ class MlflowRegistry:
             self._ask(reference, lambda: self._client.set_registered_model_alias(name, alias, str(to)))
 
     def live(self) -> Iterator[Reference]:
-        """Every version with an alias or in a stage."""
+        """Every version with an alias or in a stage, and every version by itself."""
         anything, token = Reference(SCHEME, "*", 1), None
         while True:
             models = self._ask(anything, lambda: self._client.search_registered_models(None, PAGE, None, token))  # noqa: B023
@@ -128,6 +128,7 @@ class MlflowRegistry:
                 lambda: self._client.search_model_versions(f"name='{quoted}'", PAGE, None, token),  # noqa: B023
             )
             for item in found:
+                yield Reference(SCHEME, name, int(item.version))
                 if item.current_stage not in NO_STAGE:
                     yield Reference(SCHEME, name, int(item.version), f"{STAGE}{item.current_stage}")
             token = found.token
