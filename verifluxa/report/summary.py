@@ -188,8 +188,13 @@ def _numbers(item: PropertyResult) -> Iterator[str]:
         yield f"of {len(item.per_input):,} inputs: {', '.join(parts)}"
     if item.population is not None:
         yield from _population(*item.population, "flipped" if item.condition is None else "made to violate")
-    stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in item.stages.items())
+    stages = "; ".join(f"{stage} {seconds:.1f} s{_closed(item, stage)}" for stage, seconds in item.stages.items())
     yield f"{item.seconds:.1f} s" + (f" ({stages})" if stages else "")
+
+
+def _closed(item: PropertyResult, stage: str) -> str:
+    """How many questions a stage decided, where it decided any."""
+    return f", {item.closed[stage]:,} decided" if item.closed.get(stage) else ""
 
 
 def _population(bound: str, confidence: str, done: str) -> Iterator[str]:

@@ -91,6 +91,7 @@ def property_result(asked: Asked, problem: Problem, outcomes: Sequence[Outcome],
         condition=asked.condition,
         limits=asked.limits,
         gap=asked.gap,
+        closed=_closed(outcomes),
     )
 
 
@@ -227,6 +228,11 @@ def _stages(outcomes: Iterable[Outcome], attack: float) -> Mapping[str, float]:
             stages[stage] = stages.get(stage, 0.0) + end - before
             before = end
     return stages
+
+
+def _closed(outcomes: Iterable[Outcome]) -> Mapping[str, int]:
+    """How many questions each stage decided, in the order in which stages first did."""
+    return Counter(outcome.stage for outcome in outcomes if outcome.stage and outcome.verdict is not Verdict.UNKNOWN)
 
 
 def _strongest(problem: Problem, outcomes: Iterable[Outcome]) -> Counterexample:

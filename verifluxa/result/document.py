@@ -64,6 +64,7 @@ def property_entry(item: PropertyResult) -> dict[str, object]:
         "population": _population(item.population),
         "counterexample": None if item.counterexample is None else _counterexample(item.counterexample),
         "stages": {stage: round(seconds, 3) for stage, seconds in item.stages.items()},
+        "closed": dict(item.closed),
         "seconds": round(item.seconds, 3),
     }
     return entry if item.message is None else {**entry, "message": item.message}

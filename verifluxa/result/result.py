@@ -165,6 +165,7 @@ class PropertyResult:
         gap: how far the ends of a measurement may be apart; None for other kinds.
         strongest: the trigger with the largest rate that a measurement found; it refutes nothing.
         compared: the other model of a comparison; None for other kinds.
+        closed: how many questions each stage decided.
     """
 
     name: str
@@ -194,6 +195,7 @@ class PropertyResult:
     gap: Fraction | None = None
     strongest: Counterexample | None = None
     compared: Compared | None = None
+    closed: Mapping[str, int] = field(default_factory=dict)
 
     def limit_of(self, target: int | None) -> Fraction | None:
         """The rate that is allowed for a target."""
