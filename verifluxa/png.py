@@ -39,7 +39,7 @@ def decode(content: bytes) -> Levels:
 def _decoded(content: bytes) -> Levels:
     """Raises ValueError with what is wrong."""
     chunks = _chunks(content)
-    kind, header = next(chunks)
+    kind, header = next(chunks, (b"", b""))
     if kind != b"IHDR":
         raise ValueError("it does not begin with a header")
     width, height, depth, colour, packing, filtering, interlace = struct.unpack(">IIBBBBB", header)

@@ -260,3 +260,16 @@ def test_what_was_found_is_replayed_from_the_file(world: World, name: str) -> No
     assert result.verdict is Verdict.FALSIFIED
     (again,) = replay_result(result.write(world.folder / "out"))
     assert again.reproduced
+
+
+def test_a_sanitiser_in_encode_is_part_of_the_network(world: World) -> None:
+    """`clip` in `encode` cuts off what a trigger puts beyond it."""
+    weight = np.array([[0] * 6, [0, 0, 0, 0, 1, 0]])
+    world.model("digits", Net(((weight, np.array([5, 0])),)))
+    world.data(images(1, 3), [0, 0, 0])
+    trigger = "trigger t : tile { replace 1 px x 1 px at (1, 1) with 0..9 level unclipped }\n"
+    claim = "property p { forall x in eval, t1 in t assert class(digits(t1(x))) == label(x) }"
+    for encode, right in (("level", Verdict.FALSIFIED), ("clip(level, 0, 4)", Verdict.CERTIFIED)):
+        spec = HEAD + trigger + declare("digits", "class(2)").replace("encode = level", f"encode = {encode}") + claim
+        for result in world.results(spec):
+            assert result.verdict is right

@@ -78,6 +78,8 @@ def _looks_up(network: Graph, model: ModelDecl, space: TokenSpace) -> None:
 
 def _encode(step: EncodeStep, shape: tuple[int, ...], dtype: str) -> Op:
     values = np.array([nearest(value, dtype) for value in step.values], dtype=dtype)
+    if step.kind == "clip":
+        return Clip(float(values[0]), float(values[1]))
     constant = values.reshape(()) if len(values) == 1 else values.reshape(-1, *[1] * (len(shape) - 1))
     if step.kind == "divide":
         return Divide(constant)

@@ -14,7 +14,7 @@ from verifluxa.spec.space_types import SeriesSpace, TableSpace
 from verifluxa.spec.spec import EncodeStep, ImageSpace, InputSpace
 from verifluxa.spec.syntax import LabelsStart, Setting, walk
 from verifluxa.spec.tables import read_scaler
-from verifluxa.spec.terms import Arithmetic, Expression, ListOf, Minus, Number, Reference, Text
+from verifluxa.spec.terms import Arithmetic, Call, Expression, ListOf, Minus, Name, Number, Reference, Text
 from verifluxa.spec.units import unitless
 
 LARGEST = Fraction(10) ** 30
@@ -59,7 +59,7 @@ def check_encode(setting: Setting | LabelsStart, space: Measured) -> tuple[Encod
     value = setting.value if isinstance(setting, Setting) else None
     if isinstance(value, Text):
         raise unsupported("an `encode` from a file", value.span)
-    if isinstance(value, Arithmetic | Minus | Reference):
+    if isinstance(value, Arithmetic | Minus | Reference | Call):
         return _steps(value, space)
     raise _no_chain(setting.span if value is None else value.span)
 
@@ -70,6 +70,10 @@ def _steps(expression: Expression, space: Measured) -> tuple[EncodeStep, ...]:
             return ()
         case Minus(operand=operand):
             return (*_steps(operand, space), EncodeStep("multiply", (Fraction(-1),)))
+        case Call(name=Name(text="clip"), arguments=(inner, low, high)):
+            return (*_steps(inner, space), EncodeStep("clip", _ends(low, high)))
+        case Call(name=Name(text="round")):
+            raise unsupported("rounding in `encode`", expression.span, "it jumps, so it has no bounds; `clip` has some")
         case Arithmetic(left=left, right=right, operator=operator):
             if _has_level(left) and not _has_level(right):
                 return (*_steps(left, space), _step(_KINDS[operator], right, space))
@@ -79,6 +83,17 @@ def _steps(expression: Expression, space: Measured) -> tuple[EncodeStep, ...]:
                 kind = "multiply" if operator == "*" else "add"
                 return (*_steps(right, space), *negated, _step(kind, left, space))
     raise _no_chain(expression.span)
+
+
+def _ends(low: Expression, high: Expression) -> tuple[Fraction, Fraction]:
+    ends = _constant(low), _constant(high)
+    for item, value in zip((low, high), ends, strict=True):
+        _usable("clip", value, item)
+    if ends[0] > ends[1]:
+        raise SpecError(
+            "VF1033", "the ends of the clip are upside down", place=low.span, expected="the lower end first"
+        )
+    return ends
 
 
 def _step(kind: str, expression: Expression, space: Measured) -> EncodeStep:
@@ -129,6 +144,6 @@ def _no_chain(place: Span) -> SpecError:
         "VF1047",
         "`encode` is one chain of arithmetic on `level`",
         place=place,
-        expected="`level / 255`, or `(level / 255 - 0.1307) / 0.3081`",
+        expected="`level / 255`, `(level / 255 - 0.1307) / 0.3081`, or `clip(level, 0, 255) / 255`",
         remedy="`level` stands in it exactly once, and never below a division line",
     )
