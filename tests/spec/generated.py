@@ -50,7 +50,13 @@ SIGNED = seq(maybe(st.just(["-"])), NUMBER)
 RANGE = seq(QUANTITY, "..", QUANTITY)
 GRID = seq(SIGNED, maybe(seq("..", SIGNED, maybe(seq("step", NUMBER)))))
 POINT = seq("(", SIGNED, ",", SIGNED, ")")
-PLACES = st.one_of(st.just(["any"]), st.just(["corners"]), several(POINT), seq("rows", GRID, ", columns", GRID))
+TOGETHER = seq(POINT, "and", POINT)
+PLACES = st.one_of(
+    st.just(["any"]),
+    st.just(["corners"]),
+    several(st.one_of(POINT, TOGETHER)),
+    seq("rows", GRID, ", columns", GRID),
+)
 
 
 def _bigger(smaller: st.SearchStrategy[Tokens]) -> st.SearchStrategy[Tokens]:
@@ -59,6 +65,7 @@ def _bigger(smaller: st.SearchStrategy[Tokens]) -> st.SearchStrategy[Tokens]:
         seq("(", smaller, one(infix), smaller, ")"),
         seq("-", smaller),
         seq(NAME, "(", several(smaller), ")"),
+        seq(NAME, "(", several(smaller), ") [", smaller, "]"),
         seq("[", several(smaller), "]"),
         seq("rate (", NAME, "in", NAME, ":", smaller, one(st.sampled_from(["<=", "==", "!="])), smaller, ")"),
         seq("max rate (", NAME, "in", NAME, "where", smaller, "in {", several(smaller), "}", ":", smaller, ")"),
@@ -94,8 +101,13 @@ STATEMENT = st.one_of(
     DOC,
     seq("forall", several(BINDER)),
     seq("let", NAME, "=", SELECTION),
-    seq("assert", CONDITION, maybe(seq("over", several(BINDER, 1, 2)))),
-    seq("measure", SUM, "over", BINDER),
+    seq(
+        "assert",
+        CONDITION,
+        maybe(seq(",", SUM, "for {", several(SUM), "}")),
+        maybe(seq("over", several(BINDER, 1, 2))),
+    ),
+    seq("measure", SUM, "over", BINDER, maybe(seq("within", QUANTITY))),
     seq("search exists", several(BINDER, 1, 2), ":", CONDITION),
 )
 ENTRY = st.one_of(
@@ -115,13 +127,23 @@ ENTRY = st.one_of(
     seq(KEY, ": bool"),
 )
 BLOCK = st.lists(ENTRY, max_size=3).flatmap(lambda found: st.just(["{", *[t for tokens in found for t in tokens], "}"]))
+PATTERN = st.one_of(
+    TEXT,
+    seq("sine (", one(st.sampled_from(["rows", "columns"])), QUANTITY, maybe(seq("shift", QUANTITY)), ")"),
+)
 CLAUSE = st.one_of(
     seq("replace", QUANTITY, maybe(seq("x", QUANTITY))),
     seq(one(st.sampled_from(["insert", "append"])), QUANTITY),
     seq("at", PLACES),
     seq("with", RANGE, maybe(st.just(["continuous"]))),
     seq("with", TEXT),
-    seq("blend", QUANTITY),
+    seq("blend", several(QUANTITY)),
+    seq("mask", TEXT),
+    st.just(["unclipped"]),
+    seq("one of", several(NAME)),
+    seq(one(st.sampled_from(["replace", "add"])), st.one_of(st.just(["image"]), seq("pixels", several(POINT)))),
+    seq("add", QUANTITY, "x", QUANTITY),
+    seq("with", several(PATTERN), "times", RANGE, maybe(st.just(["continuous"]))),
     seq("from", NAME, maybe(seq("except", several(TEXT)))),
     seq("set any", NUMBER, "of", several(NAME)),
 )
