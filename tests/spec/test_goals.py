@@ -176,3 +176,25 @@ def test_digests_tell_them_apart() -> None:
 def test_words_and_mathematics(name: str, snapshot: SnapshotAssertion) -> None:
     spec = check(PROPERTIES[name]).spec
     assert str(explain_property(spec, spec.properties[0])) == snapshot
+
+
+@pytest.mark.parametrize(
+    ("condition", "labels"),
+    [
+        ("label(x) == 3 or label(x) == 5", (3, 5)),
+        ("not label(x) in {0, 1, 2, 3, 4, 5, 6, 7}", (8, 9)),
+        ("not (label(x) == 1 or label(x) in {2, 3}) and label(x) != 0", (4, 5, 6, 7, 8, 9)),
+        ("label(x) == 1 and label(x) in {1, 2} or label(x) == 7", (1, 7)),
+    ],
+)
+def test_labels_are_chosen_by_or_and_not(condition: str, labels: tuple[int, ...]) -> None:
+    found = statement(per_input("class(digits(t(x))) == label(x)", where=condition))
+    assert found.selection.labels == labels
+
+
+def test_or_and_not_are_for_labels() -> None:
+    for condition in ("correct(digits, x) or label(x) == 3", "not correct(digits, x)"):
+        assert codes(per_input("class(digits(t(x))) == label(x)", where=condition)) == ["VF1014"]
+    assert codes(per_input("class(digits(t(x))) == label(x)", where="label(x) == 1 and not label(x) == 1")) == [
+        "VF1065"
+    ]

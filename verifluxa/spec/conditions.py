@@ -46,7 +46,16 @@ class LabelIsNotTarget:
     span: Span
 
 
-Condition = CorrectBy | LabelIs | LabelIsNotTarget
+@dataclass(frozen=True)
+class AnyOf:
+    """One of the groups holds, or (negated) none of them; about labels alone."""
+
+    groups: tuple[tuple[Condition, ...], ...]
+    negated: bool
+    span: Span
+
+
+Condition = CorrectBy | LabelIs | LabelIsNotTarget | AnyOf
 
 
 @dataclass(frozen=True)
@@ -63,8 +72,7 @@ def conditions(expression: Expression, scope: Scope) -> tuple[Condition, ...]:
     """The conditions of a `where`, which all have to hold.
 
     Raises:
-        SpecError: VF1014 for `or`, `not` and other forms that are not supported yet, VF1063 when it is no
-            condition on an input, and whatever its parts raise.
+        SpecError: VF1014 for a range, VF1063 when it is no condition on an input, and whatever its parts raise.
     """
     match expression:
         case Both(parts=parts):
@@ -73,10 +81,10 @@ def conditions(expression: Expression, scope: Scope) -> tuple[Condition, ...]:
             return (_comparison(expression, scope),)
         case InSet():
             return (_in_set(expression, scope),)
-        case Either():
-            raise unsupported("`or` in `where`", expression.span, "for several labels write `label(x) in {1, 2}`")
-        case Not():
-            raise unsupported("`not` in `where`", expression.span, "for labels write `label(x) != 3`")
+        case Either(parts=parts):
+            return (AnyOf(tuple(conditions(part, scope) for part in parts), False, expression.span),)
+        case Not(operand=operand):
+            return (AnyOf((conditions(operand, scope),), True, expression.span),)
         case InRange():
             raise unsupported("a range in `where`", expression.span, "for labels write `label(x) in {1, 2, 3}`")
     value = meaning(expression, scope)
@@ -90,7 +98,7 @@ def selection(chosen: Chosen, model: ModelDecl) -> Selection:
 
     Raises:
         SpecError: VF1065 when no label can meet the conditions, VF1064 and VF1073 for unknown classes,
-            VF1014 when two models have to be correct.
+            VF1014 when two models have to be correct, and for `or` and `not` of anything but labels.
     """
     labels: set[int] = set(range(model.output.count))
     correct: str | None = None
@@ -103,13 +111,27 @@ def selection(chosen: Chosen, model: ModelDecl) -> Selection:
                 correct = by.name
             case LabelIsNotTarget():
                 not_target = True
-            case LabelIs(classes=classes, negated=negated):
-                named = {class_index(value, model.output, model.name) for value in classes}
-                labels = labels - named if negated else labels & named
+            case _:
+                labels &= _labels(condition, model)
                 if not labels:
                     raise _empty(condition.span)
     kept = None if len(labels) == model.output.count else tuple(sorted(labels))
     return Selection(chosen.data.name, correct, kept, not_target, chosen.radius)
+
+
+def _labels(condition: Condition, model: ModelDecl) -> set[int]:
+    """The labels that meet a condition on labels."""
+    every = set(range(model.output.count))
+    match condition:
+        case LabelIs(classes=classes, negated=negated):
+            named = {class_index(value, model.output, model.name) for value in classes}
+            return every - named if negated else named
+        case AnyOf(groups=groups, negated=negated):
+            met = set()
+            for group in groups:
+                met |= every.intersection(*(_labels(part, model) for part in group))
+            return every - met if negated else met
+    raise unsupported("`or` and `not` of anything but labels", condition.span, "join the conditions by `and`")
 
 
 def _comparison(expression: Comparison, scope: Scope) -> Condition:
