@@ -51,10 +51,20 @@ class Place:
     def __init__(self, claim: Claim, constants: Constants, number: int) -> None:
         self.chain = chain_of(constants, claim.positions[number])
         self.root = Bounder(self.chain, root_region(claim, np.zeros((0, claim.positions.shape[1]))))
+        self._last = self.root
         self.everyone = np.arange(len(claim.labels))
         self.largest = constants.rounding.largest
         fine = [(form.error < self.largest).all(axis=0) for form in constants.forms]
         self.unusable = ~np.all(fine, axis=0)
+
+    def bounder(self, region: Region) -> Bounder:
+        """For a region; that of the whole box and the last one are kept."""
+        whole = self.root.region
+        if not region.cut and (region.lower == whole.lower).all() and (region.upper == whole.upper).all():
+            return self.root
+        if self._last.region is not region:
+            self._last = Bounder(self.chain, region)
+        return self._last
 
     @cached_property
     def quick(self) -> State:
@@ -74,11 +84,9 @@ class Judge:
         self.claim = claim
         self.region = region
         self.place = place
-        whole = place.root.region
-        same = bool((region.lower == whole.lower).all() and (region.upper == whole.upper).all())
-        self.at_root = same and not region.cut
+        self.bounder = place.bounder(region)
+        self.at_root = self.bounder is place.root
         self.inputs = place.everyone if self.at_root else np.array(inputs, dtype=np.int64)
-        self.bounder = place.root if self.at_root else Bounder(place.chain, region)
         self._at = {int(index): at for at, index in enumerate(self.inputs)}
 
     @cached_property
