@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.gate.mlflow_server import QUIET, Answer, Server, serve
-from tests.gate.plant import Plant, make_plant
+from tests.gate.plant import Plant
 from verifluxa.cli.main import run
 from verifluxa.errors import GateError, ManyErrors
 from verifluxa.gate import load_model
@@ -59,11 +59,14 @@ class Shop:
 
 
 @pytest.fixture
-def shop(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+def shop(made: Plant, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
     for name, value in QUIET.items():
         monkeypatch.setenv(name, value)
     root = tmp_path_factory.mktemp("shop")
-    plant = make_plant(root)
+    shutil.copytree(made.root, root, dirs_exist_ok=True)
+    for path in (root / "gate").glob("decisions.jsonl*"):
+        path.unlink()
+    plant = Plant(root)
     with serve(root, plant.policy) as server:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
         yield Shop(server, plant)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
 
 from tests.gate.desk import FILES, NOW, REFERENCE, Desk, codes
 from verifluxa.certificate.check.report import CheckReport, PropertyCheck
@@ -250,6 +252,26 @@ def test_statements(desk: Desk, name: str) -> None:
     change, expected = STATEMENT_CASES[name]
     changed = desk.signed(change(desk.statement))
     assert codes(desk.decide(desk.case(changed))) == expected
+
+
+def test_messages_of_the_gate(desk: Desk, snapshot: SnapshotAssertion) -> None:
+    cases = {name: desk.case(desk.signed(change(desk.statement))) for name, (change, _) in STATEMENT_CASES.items()}
+    found = {name: _own(desk, case) for name, case in cases.items()}
+    for name, (change, _) in FILE_CASES.items():
+        change(desk)
+        found[name] = _own(desk, desk.case())
+        shutil.rmtree(desk.model, ignore_errors=True)
+        desk.model.mkdir()
+        for file, data in FILES.items():
+            (desk.model / file).write_bytes(data)
+    assert {name: texts for name, texts in found.items() if texts} == snapshot
+
+
+def _own(desk: Desk, case: Case) -> list[str]:
+    """The texts of the gate's own reasons, without the place of this test."""
+    digest = desk.policy().sha256
+    texts = [str(reason) for reason in desk.decide(case).reasons if reason.code.startswith("VF6")]
+    return [text.replace(str(desk.root), "DESK").replace(digest, "POLICY") for text in texts]
 
 
 POLICY_CASES: dict[str, tuple[Callable[[str], str], list[str]]] = {

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from tests.gate.plant import Plant, make_plant
+from tests.gate.plant import Plant
 from verifluxa.cli.main import run
 from verifluxa.errors import GateError, ManyErrors
 from verifluxa.gate import load_model
@@ -27,11 +27,6 @@ from verifluxa.gate.promote import Papers, audit, promote
 from verifluxa.gate.recheck import drawn
 from verifluxa.gate.reference import Reference
 from verifluxa.gate.registry import Registry
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Plant:
-    return make_plant(tmp_path_factory.mktemp("plant"))
 
 
 @pytest.fixture
