@@ -139,10 +139,14 @@ def full(index: Integers, whole: Floats, radius: Floats) -> Reach:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Outputs for each input and word: values (n, T, outputs), radii (n, outputs); infinite where sums may overflow."""
+    """Outputs for each input and word: values (n, T, outputs), radii (n, outputs); infinite where sums may overflow.
+
+    `widest`: numbers of one input and word that lived at once.
+    """
 
     values: Floats
     radius: Floats
+    widest: int = 0
 
 
 def evaluate(cut: Split, constants: Constants, places: Integers, words: Floats, inputs: slice) -> Evaluation:
@@ -163,14 +167,15 @@ def evaluate(cut: Split, constants: Constants, places: Integers, words: Floats, 
     count = len(constants.values[0][inputs])
     nothing = np.zeros((count, len(places)))
     live = {0: summed(places[order], nothing, words[:, order], nothing)}
-    fine = ~constants.unsafe[inputs]
+    fine, widest = ~constants.unsafe[inputs], len(places)
     with np.errstate(all="ignore"):
         for number in range(1, cut.readout + 1):
             live[number] = walk.step(number, live)
             fine &= (live[number].radius < constants.rounding.largest_radius).all(1)
+            widest = max(widest, len(live[number].index))
             live = {n: r for n, r in live.items() if walk.last_use.get(n, cut.readout + 1) > number}
         result = walk.everywhere(cut.readout, live[cut.readout])
-    return Evaluation(result.values(), np.where(fine[:, None], result.radius, np.inf))
+    return Evaluation(result.values(), np.where(fine[:, None], result.radius, np.inf), widest)
 
 
 class _Walk:

@@ -9,6 +9,7 @@ halved at each place, along the direction in which its rows spread most.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -40,6 +41,10 @@ SHARE = 0.1
 """Where bounds leave open no more than this share of a node's combinations, those are evaluated."""
 BATCH = 2**14
 """Combinations that are evaluated at once."""
+AT_ONCE = 2**24
+"""Bounds of combinations that live at once."""
+SECONDS = 600.0
+"""Wall-clock time for one question, where the run has no earlier end."""
 BEST = 48
 """Words of each place that are tried together at the beginning."""
 
@@ -54,6 +59,7 @@ class _Open:
     proved: int = 0
     witness: Witness | None = None
     doubtful: bool = False
+    late: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +118,7 @@ def decide_pairs(work: Workspace, cut: Cut, questions: Sequence[Question], late:
         _search(scene, state, late)
         known[key, state.question[1:]] = state
     for state in states:
-        yield _outcome(work, state, scene, started, late)
+        yield _outcome(work, state, scene, started)
 
 
 def _again(scene: _Scene, state: _Open, before: _Open) -> bool:
@@ -167,15 +173,16 @@ def _hull(node: Sequence[Integers], rows: Sequence[Floats]) -> Domain:
     return Domain(lower, upper, np.zeros(len(lower)))
 
 
-def _search(scene: _Scene, state: _Open, late: float | None) -> None:
+def _search(scene: _Scene, state: _Open, deadline: float | None) -> None:
     """First the words that look strongest, together; then all nodes, until each is closed."""
+    late = min(time.monotonic() + SECONDS, math.inf if deadline is None else deadline)
     _try(scene, state, _promising(scene, state), late)
     nodes: list[tuple[Integers, ...]] = [()]
     for part in scene.rows:
         nodes = [(*node, own) for node in nodes for own in _clusters(part, np.arange(len(part)), FIRST)]
     while nodes and state.witness is None:
-        if late is not None and time.monotonic() > late:
-            state.doubtful = True
+        if time.monotonic() > late:
+            state.doubtful = state.late = True
             return
         node = nodes.pop()
         open_, counts = _combinations(scene, state, node)
@@ -210,7 +217,7 @@ def _try(scene: _Scene, state: _Open, chosen: Integers, late: float | None) -> N
     triggers = np.stack([points[chosen[:, k], 0] for k, points in enumerate(scene.slots.points)], 1)
     table = _evaluated(scene, triggers, late)
     if table is None:
-        state.doubtful = True
+        state.doubtful = state.late = True
         return
     question = state.question
     asked = scene.work.problem.selections[question.selection]
@@ -280,30 +287,43 @@ def _combinations(scene: _Scene, state: _Open, node: tuple[Integers, ...]) -> tu
     hull = _hull(node, scene.rows)
     center = (hull.lower + hull.upper) / 2
     features, sizes = scene.cut.split.features, [len(own) for own in node]
-    bound = (value - limit)[..., None]
+    effects = []
     for k, (rows, own) in enumerate(zip(scene.rows, node, strict=True)):
         part = slice(k * features, (k + 1) * features)
-        moved = torch.as_tensor(rows[own] - center[part])
-        effect = slope[..., part].cpu() @ moved.T
-        bound = (bound.cpu()[..., None] + effect[:, :, None, :]).flatten(2)
-    # NaN counts as met; a claim is met where all of its rows are, an input violates where some claim is met.
-    met = (~(bound < 0)).all(1)
+        effects.append(slope[..., part].cpu() @ torch.as_tensor(rows[own] - center[part]).T)
+    start = (value - limit).cpu()
     inputs, index = torch.unique(state.claims.input.cpu(), return_inverse=True)
-    violated = torch.zeros(len(inputs), met.shape[1], dtype=torch.int32).index_add_(0, index, met.to(torch.int32)) > 0
-    counts = violated.sum(0, dtype=torch.int64).numpy().reshape(sizes)
-    return np.argwhere(counts >= state.question.need), counts
+    counts = torch.zeros(int(np.prod(sizes)), dtype=torch.int64)
+    at_once = max(1, AT_ONCE * len(inputs) // (len(index) * start.shape[1] * len(counts)))
+    for first in range(0, len(inputs), at_once):
+        members = ((index >= first) & (index < first + at_once)).nonzero()[:, 0]
+        counts += _violated(start[members], [effect[members] for effect in effects], index[members] - first).sum(0)
+    found: Integers = counts.numpy().reshape(sizes)
+    return np.argwhere(found >= state.question.need), found
 
 
-def _outcome(work: Workspace, state: _Open, scene: _Scene, started: float, late: float | None) -> Outcome:
+def _violated(start: Tensor, effects: list[Tensor], index: Tensor) -> Tensor:
+    """Which inputs may violate under which combination, shape (inputs, combinations).
+
+    A claim is met where all of its rows are, an input violates where one of its claims is met; NaN counts as met.
+    """
+    bound = start[..., None]
+    for effect in effects:
+        bound = (bound[..., None] + effect[:, :, None, :]).flatten(2)
+    met = (~(bound < 0)).all(1).to(torch.int32)
+    none = torch.zeros(int(index.max()) + 1, met.shape[1], dtype=torch.int32)
+    return none.index_add_(0, index, met) > 0
+
+
+def _outcome(work: Workspace, state: _Open, scene: _Scene, started: float) -> Outcome:
     question = state.question
     certified = state.witness is None and not state.doubtful
     verdict = Verdict.FALSIFIED if state.witness else Verdict.CERTIFIED if certified else Verdict.UNKNOWN
-    is_late = late is not None and time.monotonic() > late
     asked = len(work.problem.selections[question.selection])
     return Outcome(
         question=question,
         verdict=verdict,
-        reason=(Reason.TIME if is_late else Reason.PRECISION) if verdict is Verdict.UNKNOWN else None,
+        reason=(Reason.TIME if state.late else Reason.PRECISION) if verdict is Verdict.UNKNOWN else None,
         found=state.found,
         proved=state.proved if certified else asked,
         witness=state.witness,

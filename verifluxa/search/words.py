@@ -274,20 +274,23 @@ def judged(
 ) -> Table | None:
     """Violations of all inputs under rows of words at flat places (c,), (T, c); None when time ran out."""
     columns, rows = words
-    widest = max(int(np.prod(node.shape)) for node in cut.tail.nodes[1:])
-    size = max(1, CHUNK_NUMBERS // (len(rows) * min(widest, 8 * len(columns))))
-    parts = []
-    for start in range(0, len(constants.values[0]), size):
-        if late is not None and time.monotonic() > late:
-            return None
+    widest = evaluate(cut, constants, columns, rows[:1], slice(0, 1)).widest
+    at_once = max(1, min(len(rows), CHUNK_NUMBERS // widest))
+    size = max(1, CHUNK_NUMBERS // (at_once * widest))
+    count, violations = len(constants.values[0]), len(problem.violations)
+    table = [[np.zeros((count, len(rows)), dtype=bool) for _ in range(violations)] for _ in range(3)]
+    for start in range(0, count, size):
         inputs = slice(start, start + size)
-        found = evaluate(cut, constants, columns, rows, inputs)
-        parts.append(_judge(problem, found, problem.labels[inputs]))
-    joined = [
-        tuple(np.concatenate([part[kind][v] for part in parts]) for v in range(len(problem.violations)))
-        for kind in range(3)
-    ]
-    return Table(*joined)
+        for first in range(0, len(rows), at_once):
+            if late is not None and time.monotonic() > late:
+                return None
+            some = slice(first, first + at_once)
+            found = evaluate(cut, constants, columns, rows[some], inputs)
+            for kind, flags in enumerate(_judge(problem, found, problem.labels[inputs])):
+                for violation in range(violations):
+                    table[kind][violation][inputs, some] = flags[violation]
+    may, sure, plain = (tuple(part) for part in table)
+    return Table(may, sure, plain)
 
 
 def _judge(problem: Problem, found: Evaluation, labels: Integers) -> tuple[list[Flags], list[Flags], list[Flags]]:
