@@ -170,6 +170,10 @@ def _other_ways(shop: Shop, subtests: pytest.Subtests) -> None:
             with subtests.test(what, root=root):
                 assert _denied(shop.server.call(method, f"{root}/2.0/mlflow/{path}", body), code)
                 assert shop.aliases() == {"production": "1"}
+    with subtests.test("a name that no certificate can carry"):
+        assert shop.server.register("a@b", shop.plant.files("clean")) == 1
+        body = {"name": "a@b", "alias": "production", "version": "1"}
+        assert _denied(shop.server.registry("POST", "registered-models/alias", body), "VF6031")
     with subtests.test("an unprotected model may be renamed and deleted"):
         server = shop.server
         assert server.registry("POST", "registered-models/create", {"name": "draft"}).status == 200

@@ -16,7 +16,7 @@ from verifluxa.gate.mlflow_plugin.client import NO_STAGE, SCHEME
 from verifluxa.gate.mlflow_plugin.fetch import fetch_files
 from verifluxa.gate.mlflow_plugin.places import CERTIFICATE_TAG, TAG_PREFIX, VERDICT_TAG
 from verifluxa.gate.policy import Policy, load_policy
-from verifluxa.gate.reference import STAGE, Reference
+from verifluxa.gate.reference import STAGE, Reference, parse_reference
 from verifluxa.gate.registry import Fetched
 from verifluxa.gate.run import Ask, judge
 
@@ -45,6 +45,10 @@ class Guard:
 
     def permit(self, fetched: Fetched, reference: Reference, proceed: Proceed) -> Any:
         """Decides, and on a permission does what was asked."""
+        try:
+            parse_reference(str(reference))
+        except GateError as error:
+            raise refusal(f"the gate denies {reference}", (error,)) from error
         done: list[Any] = []
         ask = Ask(reference, fetched.folder, fetched.certificates, fetched.override, "server")
         decision = judge(self.path, ask, lambda _decision, _copy: done.append(proceed()))
