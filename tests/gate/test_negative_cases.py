@@ -274,6 +274,32 @@ def _own(desk: Desk, case: Case) -> list[str]:
     return [text.replace(str(desk.root), "DESK").replace(digest, "POLICY") for text in texts]
 
 
+def test_a_measured_rate_and_a_reference_model(desk: Desk) -> None:
+    """What a measure proves, and what a comparison compares with, stand in no property digest."""
+
+    def demand(line: str) -> Callable[[str], str]:
+        return lambda text: text.replace("questions = 4", f"questions = 4\n{line}")
+
+    before = desk.policy_path.read_text()
+    reference = measure(desk.model).digests["vocabulary.txt"]
+    lines = {'rate_at_most = "1/4"': ["VF6063"], 'rate_at_most = "1/3"': [], f'files = ["{OTHER}"]': ["VF6064"]}
+    for line, expected in lines.items():
+        assert codes(desk.decide(change=demand(line))) == expected
+        desk.policy_path.write_text(before)
+    none = desk.case(desk.signed(prop(desk.statement, bound=None)))
+    assert codes(desk.decide(none, demand('rate_at_most = "1"'))) == ["VF6063"]
+    desk.policy_path.write_text(before)
+    # A reference that the policy names need not be promoted; everything else must lie there, and something must.
+    desk.policy(demand(f'files = ["{reference}"]'))
+    assert codes(desk.decide()) == []
+    (desk.model / "vocabulary.txt").unlink()
+    assert codes(desk.decide()) == []
+    (desk.model / "clean.jld2").unlink()
+    assert codes(desk.decide()) == ["VF6011"]
+    (desk.model / "architecture.txt").unlink()
+    assert codes(desk.decide()) == ["VF6011", "VF6011", "VF6011"]
+
+
 POLICY_CASES: dict[str, tuple[Callable[[str], str], list[str]]] = {
     "a recalled tool": (lambda text: text + '\n[tool]\nrecalled = ["0.1.0"]\n', ["VF6042"]),
     "a tool that is too old": (lambda text: text + '\n[tool]\nminimum = "0.2"\n', ["VF6041"]),

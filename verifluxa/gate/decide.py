@@ -142,7 +142,8 @@ def _verdicts(case: Case, signed: list[Signed]) -> dict[str, str]:
 def _judge(policy: Policy, case: Case, signed: Signed) -> Iterator[VerifluxaError]:
     statement = signed.statement
     yield from check_times(policy, statement, case.now)
-    yield from check_subjects(statement, case.files)
+    references = frozenset(digest for item in policy.requirements for digest in item.files)
+    yield from check_subjects(statement, case.files, references)
     yield from _promotion(policy, case, statement)
     yield from check_tool(policy, statement)
     yield from check_properties(policy, statement)

@@ -79,6 +79,11 @@ def _property(wanted: Requirement, item: PropertyResult, statement: Statement) -
             f"property {name} was proved in {item.arithmetic} arithmetic",
             "one of " + ", ".join(wanted.arithmetic),
         )
+    if wanted.rate_at_most is not None and (item.bound is None or item.bound[1].value > wanted.rate_at_most):
+        proved = "no rate" if item.bound is None else f"a rate of at most {item.bound[1].value}"
+        yield _reason("VF6063", f"property {name} proves {proved}", f"at most {wanted.rate_at_most}")
+    for digest in sorted(set(wanted.files) - {subject.sha256 for subject in statement.subjects}):
+        yield _reason("VF6064", f"property {name} does not speak of a file that the policy refers to", digest)
     digest = statement.data[item.data].digest
     if digest not in wanted.data:
         yield _reason(

@@ -70,15 +70,16 @@ def _resolved(source: str, registry: Registry) -> Reference:
 
 def _load(copy: Path, fetched: Fetched, input_shape: InputShape | None) -> Graph:
     statement, _ = load_statement(fetched.certificates[0])
+    versions = {model.flux_version for model in statement.models}
     weights = [path for path in sorted(copy.iterdir()) if path.suffix.lower() in WEIGHTS]
     others = [path for path in sorted(copy.iterdir()) if path not in weights]
-    if len(weights) != 1 or len(others) > 1 or len(statement.models) != 1:
+    if len(weights) != 1 or len(others) > 1 or len(versions) != 1:
         raise _cannot_load(str(fetched.folder), "one file of weights, and at most one with the architecture")
-    version = statement.models[0].flux_version
+    (version,) = versions
     flux = None if version == "unknown" else version
     graph = lift(weights[0], others[0] if others else None, flux, input_shape)
-    if input_shape is not None and graph.digest != statement.models[0].graph:
-        raise _cannot_load(statement.models[0].graph, "the certified network")
+    if input_shape is not None and graph.digest not in {model.graph for model in statement.models}:
+        raise _cannot_load(graph.digest, "the certified network")
     return graph
 
 

@@ -7,6 +7,7 @@ import tomllib
 from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
+from fractions import Fraction
 from pathlib import Path
 from unicodedata import normalize
 
@@ -22,6 +23,7 @@ ARITHMETICS = ("float32", "float64", "real")
 LARGEST = 1_000_000
 _VERSION = Form("a version such as 0.1.0", r"[0-9]{1,6}(\.[0-9]{1,6}){0,3}")
 _HEX = Form("64 hex digits", r"[0-9a-f]{64}")
+_RATE = Form("an exact rate such as 1/20", r"0|1|[1-9][0-9]{0,8}/[1-9][0-9]{0,8}")
 _BESIDE = Form("a path from the policy's folder", r"[^\x00-\x1f\x7f]{1,500}")
 
 
@@ -44,6 +46,9 @@ class Requirement:
         arithmetic: those that count.
         data: digests of the data files that count.
         inputs, placements, targets, questions: the least numbers that a certificate must speak of.
+        rate_at_most: the largest proved rate, for properties that measure one; None where the statement has a limit.
+        files: digests of reference files (the other model of a comparison) that must be among the certified ones;
+            they need not lie in the folder.
     """
 
     property: str
@@ -54,6 +59,8 @@ class Requirement:
     placements: int
     targets: int
     questions: int
+    rate_at_most: Fraction | None = None
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -239,6 +246,8 @@ def _requirement(table: Table) -> Requirement:
         placements=table.integer("placements", 1, 10**9),
         targets=table.integer("targets", 1, 10**9),
         questions=table.integer("questions", 1, 10**12),
+        rate_at_most=Fraction(table.text("rate_at_most", _RATE)) if table.has("rate_at_most") else None,
+        files=table.digests("files", ()),
     )
     if not found.data:
         table.fail("data", "at least one digest", [])

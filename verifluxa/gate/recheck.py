@@ -56,7 +56,7 @@ def recheck(policy: Policy, certificate: Path | None, folder: Path, wanted: bool
 
 def _check(policy: Policy, certificate: Path, folder: Path, desk: Path) -> CheckReport:
     statement, _ = load_statement(certificate)
-    models = _models(certificate, folder, [model.name for model in statement.models])
+    models = _models(policy, certificate, folder, [model.name for model in statement.models])
     if policy.recheck.spec is None:
         return check_certificate(certificate, models)
     # Beside a copy of the policy's spec lie the promoted files, so that it reads those and no others.
@@ -68,15 +68,20 @@ def _check(policy: Policy, certificate: Path, folder: Path, desk: Path) -> Check
     return check_certificate(certificate, models, _data(policy.recheck.spec, dict(statement.params)), str(spec))
 
 
-def _models(certificate: Path, folder: Path, names: list[str]) -> dict[str, str]:
-    """The promoted file of each model: the only file of weights, or the one that the result beside names."""
+def _models(policy: Policy, certificate: Path, folder: Path, names: list[str]) -> dict[str, str]:
+    """The promoted file of each model: the only file of weights, or the one that the result beside names.
+
+    A file that is not promoted (the other model of a comparison) lies beside the policy's spec.
+    """
     weights = [file for file in folder.iterdir() if file.suffix.lower() in WEIGHTS]
     if len(names) == 1 and len(weights) == 1:
         return {names[0]: str(weights[0])}
     from verifluxa.result.read import read_result
 
     stored = read_result(certificate.parent / "result.json")
-    return {item.file.name: str(folder / PurePath(item.file.path).name) for item in stored.models}
+    beside = folder if policy.recheck.spec is None else policy.recheck.spec.parent
+    found = {item.file.name: PurePath(item.file.path).name for item in stored.models}
+    return {name: str((folder if (folder / file).exists() else beside) / file) for name, file in found.items()}
 
 
 def _data(spec: Path, params: dict[str, str]) -> dict[str, str]:

@@ -11,9 +11,20 @@ from verifluxa.gate.files import Measured
 _REMEDY = "promote exactly the files that were verified, or verify the model again with the files that you have"
 
 
-def check_subjects(statement: Statement, files: Measured) -> Iterator[VerifluxaError]:
-    """Every difference between the certificate's subjects and the folder."""
-    certified = {subject.name: subject.sha256 for subject in statement.subjects}
+def check_subjects(
+    statement: Statement, files: Measured, references: frozenset[str] = frozenset()
+) -> Iterator[VerifluxaError]:
+    """Every difference between the certificate's subjects and the folder.
+
+    Args:
+        statement: the certificate's.
+        files: what the folder holds.
+        references: digests of files that the policy refers to, which need not lie in the folder.
+    """
+    subjects = {subject.name: subject.sha256 for subject in statement.subjects}
+    certified = {name: digest for name, digest in subjects.items() if name in files.digests or digest not in references}
+    if not files.digests:
+        certified = subjects
     missing = certified.keys() - files.digests.keys()
     extra = files.digests.keys() - certified.keys()
     for name in sorted(certified.keys() & files.digests.keys()):

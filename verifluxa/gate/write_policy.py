@@ -39,6 +39,8 @@ def policy_text(statement: Statement, keys: list[str], now: datetime) -> str:
         counts, data = item.coverage, statement.data[item.data]
         lines += ["", "[[require]]", f'name = "{_escaped(item.name)}"', f'property = "{item.digest}"']
         lines += [f'arithmetic = ["{item.arithmetic}"]', f'data = ["{data.digest}"]', f"inputs = {counts.inputs}"]
+        if item.bound is not None:
+            lines += [f'# rate_at_most = "{item.bound[1].value}"   # needed where the property measures a rate']
         lines += [f"placements = {counts.placements}", f"targets = {counts.targets}", f"questions = {counts.questions}"]
     return "\n".join(lines) + "\n"
 
