@@ -14,7 +14,7 @@ from verifluxa.bounds.chain import Chain, Layer
 from verifluxa.bounds.domain import Domains, geometry
 from verifluxa.bounds.linear import Pairs, all_layers, evaluate, load
 from verifluxa.bounds.rounding import Rounding
-from verifluxa.bounds.special import Products
+from verifluxa.bounds.special import PairRelaxation, Products
 
 PAIR = Products(torch.tensor([1, 1]), torch.tensor([True, False]))
 ends = st.one_of(st.floats(-4, 4), st.floats(-1e6, 1e6), st.sampled_from([0.0, -0.0, 1.0, 1e-9, 1e12, 2.0**-40]))
@@ -118,5 +118,27 @@ def test_a_product_of_small_changes_is_nearly_linear() -> None:
         low = torch.tensor([[0.3, -0.2]]).double()
         shape = geometry(Domains(low, low + size, low.new_zeros(0, 2), none, none))
         bounds = all_layers(net, shape, Pairs(index, index))
-        radii.append(float((bounds[0].relaxed[3] - bounds[0].relaxed[1]).max()))  # type: ignore[index]
+        assert isinstance(bounds[0].relaxed, PairRelaxation)
+        middle = (bounds[0].lower + bounds[0].upper) / 2
+        lines = bounds[0].relaxed
+        gap = (lines.upper_slope - lines.lower_slope) * middle + lines.upper_intercept - lines.lower_intercept
+        radii.append(float((gap + (lines.upper_partner - lines.lower_partner) * middle[:, [1, 1, 1]]).max()))
     assert radii[1] < radii[0] / 50
+
+
+def test_the_plane_that_moves_less_gets_the_weight() -> None:
+    """A gate in 0..1 times a value in 0..1: 0 lies below, as well as `x + y - 1`, which moves twice as much."""
+    lower, upper = torch.zeros(2).double(), torch.tensor([1.0, 1.0]).double()
+    lines = [float(part[0]) for part in PAIR.relax(lower, upper)]
+    assert lines[0] == lines[4] == 0
+    assert abs(lines[1]) < 1e-13
+
+
+def test_planes_change_little_with_their_interval() -> None:
+    random = np.random.default_rng(0)
+    lower = torch.as_tensor(random.normal(size=(4000, 2)))
+    upper = lower + torch.as_tensor(10 ** random.uniform(-3, 1, (4000, 2)))
+    first = PAIR.relax(lower, upper)
+    second = PAIR.relax(lower + 1e-12, upper - 1e-12)
+    for one, other in zip(first, second, strict=True):
+        assert (one - other).abs().max() < 1e-8

@@ -16,6 +16,8 @@ from verifluxa.bounds.functions import Relaxation
 
 OWN = 2.0**-48
 """Of the product of the largest factors: far above the error of computing a plane's constant in float64."""
+RAMP = 32.0
+"""How fast the weight of one of two planes goes over to the other: a small change of an interval changes little."""
 UNDERFLOW = 2.0**-1000
 """Covers products that vanish in float64."""
 
@@ -87,24 +89,42 @@ class Products:
         return torch.where(self.product, least, lower), torch.where(self.product, most, upper)
 
     def relax(self, lower: Tensor, upper: Tensor) -> PairRelaxation:
-        """The mean of McCormick's two planes below, and of the two above (McCormick 1976, Math. Programming 10).
+        """On each side a mean of McCormick's two planes (McCormick 1976, Mathematical Programming 10).
 
-        Both planes of a side have the same value in the middle, so their mean is as good there, and it is the
-        tangent plane `y0 x + x0 y - x0 y0` at the middle (x0, y0), moved down and up by `width * width / 4`:
-        x y - that = (x - x0)(y - y0). Shi et al. 2020 (Robustness verification for transformers, appendix C) take
-        one plane of each side instead.
+        Below: `l' x + l y - l l'` and `u' x + u y - u u'` for x in [l, u], y in [l', u']; above: `u' x + l y - l u'`
+        and `l' x + u y - u l'`. Both planes of a side have the same value in the middle, so that any mean of them is
+        as good there. The one that moves less over the rectangle gets the weight: that one wastes less where x and y
+        do not move together. Shi et al. 2020 (Robustness verification for transformers, appendix C) take the same
+        plane everywhere.
         """
         low, high = lower[..., self.partner], upper[..., self.partner]
-        own, other = (lower + upper) / 2, (low + high) / 2
-        # The computed middle may be off by a rounding: distances are taken to the farther end.
-        reach = torch.maximum(upper - own, own - lower) * torch.maximum(high - other, other - low)
-        largest = torch.maximum(lower.abs(), upper.abs()) * torch.maximum(low.abs(), high.abs())
-        room = reach + OWN * largest + UNDERFLOW
-        zero, one = torch.zeros_like(own), torch.ones_like(own)
-        slope = torch.where(self.product, other, one)
-        partner = torch.where(self.product, own, zero)
-        below, above = (torch.where(self.product, part, zero) for part in (-own * other - room, room - own * other))
-        return PairRelaxation(slope, below, slope, above, partner, partner)
+        below = self._mean((low, lower), (high, upper), (lower, upper))
+        above = self._mean((high, lower), (low, upper), (lower, upper))
+        # Far above the error of computing a plane, also where it lies between the two.
+        room = OWN * torch.maximum(lower.abs(), upper.abs()) * torch.maximum(low.abs(), high.abs()) + UNDERFLOW
+        zero, one = torch.zeros_like(lower), torch.ones_like(lower)
+        return PairRelaxation(
+            torch.where(self.product, below[0], one),
+            torch.where(self.product, below[2] - room, zero),
+            torch.where(self.product, above[0], one),
+            torch.where(self.product, above[2] + room, zero),
+            torch.where(self.product, below[1], zero),
+            torch.where(self.product, above[1], zero),
+        )
+
+    def _mean(
+        self, first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor], ends: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Slopes in x and y and the constant of a mean of two planes, each through a corner (y's end, x's end)."""
+        width = ends[1] - ends[0]
+        other = width[..., self.partner]
+        moves, moves2 = (slope.abs() * width + partner.abs() * other for slope, partner in (first, second))
+        share = moves2 / (moves + moves2 + UNDERFLOW)
+        weight = (0.5 + RAMP * (share - 0.5)).clamp(0.0, 1.0)
+        slope = second[0] + weight * (first[0] - second[0])
+        partner = second[1] + weight * (first[1] - second[1])
+        at = second[0] * second[1]
+        return slope, partner, -(at + weight * (first[0] * first[1] - at))
 
     def open(self, lower: Tensor, upper: Tensor) -> Tensor:
         """Both factors of a product of two values that move."""
