@@ -1,8 +1,11 @@
 """The checker as a stranger runs it: `python -m verifluxa.certificate.check`, with numpy and lark alone."""
 
+import ast
+import io
 import shutil
 import subprocess
 import sys
+import tokenize
 from pathlib import Path
 
 import pytest
@@ -57,6 +60,33 @@ def test_the_same_certificate_is_refused_for_another_model(proved: Path) -> None
     done = check(proved, "--spec", str(proved / "few.vfx"), "--model", f"digits={proved / 'badnets.jld2'}")
     assert done.returncode == 1
     assert "REJECTED" in done.stdout
+
+
+def code_lines(path: Path) -> int:
+    """Lines that hold code: no blank ones, comments or docstrings."""
+    text = path.read_text(encoding="utf-8")
+    words = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    found: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type not in (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT):
+            found.update(range(token.start[0], token.end[0] + 1) if token.string else ())
+    for node in ast.walk(ast.parse(text)):
+        for item in node.body if isinstance(node, words) else ():
+            if (
+                isinstance(item, ast.Expr)
+                and isinstance(item.value, ast.Constant)
+                and isinstance(item.value.value, str)
+            ):
+                found.difference_update(range(item.lineno, (item.end_lineno or item.lineno) + 1))
+    return len(found)
+
+
+def test_the_page_about_trust_counts_the_checker_honestly() -> None:
+    counted = sum(map(code_lines, (ROOT / "verifluxa" / "certificate" / "check").glob("*.py")))
+    page = (ROOT / "docs" / "trust.md").read_text(encoding="utf-8")
+    row = next(line for line in page.splitlines() if line.startswith("| `verifluxa/certificate/check/`"))
+    stated = int(row.split("|")[2].replace(",", ""))
+    assert abs(counted - stated) <= 0.03 * counted, f"docs/trust.md says {stated} lines, there are {counted}"
 
 
 def test_the_blocker_blocks() -> None:
