@@ -12,9 +12,13 @@ from numpy.typing import NDArray
 from verifluxa.bounds.chain import Floats, Integers, Layer, Reached, spread_out, stacked
 from verifluxa.bounds.constants import Constants
 from verifluxa.bounds.functions import Parameters
+from verifluxa.bounds.memory import free_bytes
 from verifluxa.bounds.rounding import Rounding
 from verifluxa.bounds.special import Special
 from verifluxa.graph.graph import Graph, Node
+
+ARRAYS = 12
+"""A layer's weights, radii and magnitudes, here and on the device, with room for the layers beside it."""
 
 
 class Walk:
@@ -90,9 +94,13 @@ class Walk:
             parameters: of the function.
             linear: shape (rows,): those that the function leaves alone.
             special: see `chain.Layer`; of the rows, the carried ones are added here.
+
+        Raises:
+            MemoryError: where a layer alone would fill much of the memory, as behind a normalisation of large images.
         """
         carried = sorted(n for n in self.live if self.last_use.get(n, 0) > self.number)
         own = len(rows.weight)
+        _check_fits(own + sum(len(self.live[n].index) for n in carried), rows.weight.shape[1])
         layer = stacked([rows, *(self.live[n].form for n in carried)])
         size = len(layer.weight)
         if carried:
@@ -109,6 +117,12 @@ class Walk:
             self.live[node] = Reached(index, picked(start, len(index), size))
             start += len(index)
         return size
+
+
+def _check_fits(neurons: int, states: int) -> None:
+    """Weights and radii are dense, and stand in memory more than once."""
+    if ARRAYS * 8 * neurons * states > free_bytes():
+        raise MemoryError(f"a layer of {neurons} neurons that read {states} does not fit into memory")
 
 
 def picked(start: int, count: int, size: int) -> Layer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -19,6 +20,12 @@ from verifluxa.question import Problem
 
 CHAINS_KEPT = 1024
 """Chains that stay in memory; the attack and the proof visit placements in the same order."""
+WEIGHTS_KEPT = 2**26
+"""Weights of all of them together."""
+
+
+def _weights(nets: Iterable[Net]) -> int:
+    return sum(layer.weight.numel() for net in nets for layer in net.layers)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +94,7 @@ class Workspace:
         chain = build_chain(self.problem.graph, self.constants, self.problem.placements[placement].stamp)
         net = load(chain, self.device)
         self._nets[placement] = net
-        if len(self._nets) > CHAINS_KEPT:
+        while len(self._nets) > 1 and (len(self._nets) > CHAINS_KEPT or _weights(self._nets.values()) > WEIGHTS_KEPT):
             self._nets.popitem(last=False)
         return net
 
