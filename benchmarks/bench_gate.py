@@ -15,6 +15,7 @@ from tests.gate.desk import NOW, REFERENCE, Desk, make_desk
 from tests.gate.mlflow_server import Server, serve
 from verifluxa.certificate.statement import Subject
 from verifluxa.gate.files import measure, take
+from verifluxa.gate.mlflow_plugin.guard import GUARDS, Guard, install
 from verifluxa.gate.reference import parse_reference
 from verifluxa.gate.run import Ask, judge
 
@@ -29,7 +30,7 @@ def run(small: bool = False) -> list[Record]:
     size, repeats = (2**20, 1) if small else (SIZE, REPEATS)
     with tempfile.TemporaryDirectory() as folder:
         desk, ask = _desk(Path(folder), size)
-        records = [*_decision(desk, ask, repeats), _hashing(desk, size, repeats)]
+        records = [*_decision(desk, ask, repeats), _hashing(desk, size, repeats), _guard(desk, repeats)]
     return records if small else [*records, _plugin()]
 
 
@@ -73,6 +74,28 @@ def _hashing(desk: Desk, size: int, repeats: int) -> Record:
     return Record(
         NAME, f"{size >> 20} MB model", what, rates[0], peer, rates[1], rates[0] / rates[1], repeats, machine()
     )
+
+
+def _guard(desk: Desk, repeats: int) -> Record:
+    """What the guard itself adds to an unprotected call of the store, without any server."""
+
+    class Plain:
+        def set_registered_model_alias(self, name: str, alias: str, version: str) -> None:
+            pass
+
+    class Guarded(Plain):
+        pass
+
+    for name in GUARDS:
+        setattr(Guarded, name, getattr(Guarded, name, lambda self: None))
+    install(Guarded, Guard(desk.policy_path))
+
+    def calls(store: Plain) -> float:
+        return _seconds(lambda: [store.set_registered_model_alias("digits", "staging", "1") for _ in range(CALLS)])
+
+    ours, theirs = interleaved([lambda: calls(Guarded()), lambda: calls(Plain())], repeats)
+    what = "milliseconds that the guard adds to an unprotected call"
+    return Record(NAME, "the store's method", what, 1e3 * (ours - theirs) / CALLS, repeats=repeats, machine=machine())
 
 
 def _plugin() -> Record:

@@ -67,7 +67,8 @@ def test_only_the_certified_model_gets_through(plant: Plant, registry: Local) ->
     assert registry.current(clean) == 2
     assert list(registry.live()) == [clean]
     assert [entry.permitted for entry in read_log(load_policy(plant.policy).log).entries] == [False, True]
-    # Afterwards the documents lie beside the version, and the promotion can be repeated from them.
+    # Afterwards the documents lie beside the version; promotion and proof can be repeated from them.
+    assert [item.permitted for item in audit(plant.policy, registry, rechecks=True)] == [True]
     assert promote(plant.policy, registry, clean).permitted
 
 
