@@ -119,7 +119,8 @@ class Composed(nn.Module):
         values = [(self.stamp(trigger) + rest).view(-1, *self.shape)]
         for node, step in zip(self.nodes, self.steps, strict=True):
             values.append(step(*(values[source] for source in node.inputs)))
-        return values[-1].flatten(1)
+        outputs: Tensor = values[-1].flatten(1)
+        return outputs
 
 
 class _Step(nn.Module):
@@ -172,7 +173,8 @@ def _conv(op: Conv, shape: tuple[int, ...]) -> nn.Module | None:
     outputs, per_group, *window = op.weight.shape
     sizes: dict[str, Any] = {"stride": op.stride, "padding": op.pad_low, "groups": op.groups}
     made = nn.Conv2d(per_group * op.groups, outputs, tuple(window), bias=True, **sizes)
-    return _filled(made, op.weight, np.zeros(outputs) if op.bias is None else op.bias)
+    filled: nn.Module = _filled(made, op.weight, np.zeros(outputs) if op.bias is None else op.bias)
+    return filled
 
 
 def _maxpool(op: MaxPool, shape: tuple[int, ...]) -> nn.Module | None:
@@ -186,9 +188,11 @@ def _meanpool(op: MeanPool, shape: tuple[int, ...]) -> nn.Module | None:
     if len(op.window) != 2 or op.pad_low != op.pad_high:
         return None
     weight = np.full((shape[0], 1, *op.window), 1 / np.prod(op.window))
-    return _filled(
-        nn.Conv2d(*shape[:1] * 2, op.window, op.stride, op.pad_low, groups=shape[0]), weight, np.zeros(shape[0])
-    )
+    channels = shape[0]
+    sizes: dict[str, Any] = {"stride": op.stride, "padding": op.pad_low, "groups": channels}
+    made = nn.Conv2d(channels, channels, (op.window[0], op.window[1]), **sizes)
+    filled: nn.Module = _filled(made, weight, np.zeros(channels))
+    return filled
 
 
 def _activation(op: Activation, shape: tuple[int, ...]) -> nn.Module | None:
