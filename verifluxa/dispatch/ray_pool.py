@@ -352,10 +352,13 @@ def _join(ray: Any, settings: RaySettings) -> None:
             **common,
         )
         return
-    _answers(settings.address)
+    listens = _answers(settings.address)
     try:
         ray.init(address=settings.address, **common)
     except ConnectionError as error:
+        if listens:  # Ray says no more than this to a wrong token
+            why = "it does not let us in (a wrong or missing token), or is no Ray head"
+            raise refused_by_cluster(settings.address, why) from error
         raise bad_address(settings.address, str(error)) from error
     except Exception as error:
         raise _refusal(settings.address, error) from error
@@ -383,17 +386,18 @@ def _refusal(address: str, error: Exception) -> UsageError:
     return refused_by_cluster(address, f"{type(error).__name__}: {words.splitlines()[0] if words else ''}")
 
 
-def _answers(address: str) -> None:
-    """Looks whether anything listens, before Ray waits for a minute."""
+def _answers(address: str) -> bool:
+    """Looks whether anything listens, before Ray waits for a minute; False where there is no address to look at."""
     import socket
 
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
-        return
+        return False
     try:
         socket.create_connection((host, int(port)), timeout=5).close()
     except (OSError, OverflowError) as error:
         raise bad_address(address, str(error)) from error
+    return True
 
 
 def _threads(count: int) -> dict[str, str]:
