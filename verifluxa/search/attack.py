@@ -19,6 +19,8 @@ from verifluxa.question import Question
 from verifluxa.search.workspace import Claims, Workspace
 
 HOT, COLD = 2.0, 0.15
+MOST_COORDINATES = 128
+"""Where a trigger has more, trying each by itself costs far more than the gradient and finds little."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def _attack_some(
         best = int((count[own] + soft[own] / (1 + soft[own].abs().max())).argmax()) + number * starts
         inputs = len(torch.unique(claims.input))
         found.append(Candidate(question, trigger[best], int(count[best]), float(soft[best]), inputs))
-    if settings.coordinate_rounds:
+    if settings.coordinate_rounds and len(work.lower) <= MOST_COORDINATES:
         found = [_coordinates(work, net, c, claims, settings) for c, claims in zip(found, chosen, strict=True)]
     return found
 
