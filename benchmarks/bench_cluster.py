@@ -21,7 +21,8 @@ from verifluxa.dispatch.in_process import InProcessPool
 from verifluxa.dispatch.ledger import Ledger, Origin
 from verifluxa.dispatch.pool import Pool
 from verifluxa.dispatch.processes import ProcessPool
-from verifluxa.dispatch.ray_pool import RayPool, RaySettings
+from verifluxa.dispatch.ray_join import RaySettings
+from verifluxa.dispatch.ray_pool import RayPool
 from verifluxa.dispatch.slices import AttackSlice, PieceSlice, ProofSlice
 from verifluxa.evidence import Node, Outcome
 from verifluxa.graph.graph import chain

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from verifluxa.asking import asked_of, problem_of
 from verifluxa.errors import DataError
 from verifluxa.inputs import Choice, Inputs, load_inputs
 from verifluxa.question import Domain, Floats, Problem, Question
 from verifluxa.result.build import Asked
 from verifluxa.result.read import StoredCounterexample, StoredProperty, StoredResult, read_result
 from verifluxa.result.trigger import trigger_vector
-from verifluxa.verify import asked_of, problem_of
 
 if TYPE_CHECKING:
     from verifluxa.search.replay import Replay

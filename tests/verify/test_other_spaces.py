@@ -182,8 +182,8 @@ def test_a_vocabulary_that_is_longer_than_the_look_up(text: Path) -> None:
 
 def test_decimals_are_what_the_network_reads(table: Path) -> None:
     """0.2 is no float32 number: the problem holds the one that the network is given."""
+    from verifluxa.asking import asked_of, problem_of
     from verifluxa.inputs import Choice, load_inputs
-    from verifluxa.verify import asked_of, problem_of
 
     (table / "a.vfx").write_text(TABLE.replace("COUNT", "1").replace("LIST", "age"))
     inputs = load_inputs(str(table / "a.vfx"), Choice())

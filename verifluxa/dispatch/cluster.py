@@ -146,7 +146,8 @@ def open_pool(cluster: Cluster, engine: Engine, on_gpu: Engine | None = None) ->
     if cluster.kind == "processes":
         return ProcessPool(engine, cluster.workers, cluster.threads)
     if cluster.kind == "ray":
-        from verifluxa.dispatch.ray_pool import RayPool, RaySettings
+        from verifluxa.dispatch.ray_join import RaySettings
+        from verifluxa.dispatch.ray_pool import RayPool
 
         settings = RaySettings(
             address=cluster.address,

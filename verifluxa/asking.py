@@ -1,0 +1,81 @@
+"""From a property of the spec to what is asked: its words and digests, and its questions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from verifluxa.inputs import Inputs
+from verifluxa.question import Problem
+from verifluxa.result.build import Asked
+from verifluxa.spec.digest import property_digest
+from verifluxa.spec.plain import explain_property
+from verifluxa.spec.spec import Compare, Measure, Property, RateBound, RealOutput, Statement, claims_of
+from verifluxa.spec.words import conditions
+
+if TYPE_CHECKING:
+    from verifluxa.graph.graph import Graph
+    from verifluxa.lower import Untouched
+    from verifluxa.question import Floats
+
+
+def asked_of(inputs: Inputs, prop: Property, gap: Fraction | None = None) -> Asked:
+    """What the spec says of a property; `gap` takes the place of what it says of the gap of a measurement."""
+    statement = prop.statement
+    model = inputs.models[statement.model].decl
+    claim = claims_of(statement)[0]
+    bound = statement if isinstance(statement, RateBound) else None
+    return Asked(
+        name=prop.name,
+        words=explain_property(inputs.spec, prop).words,
+        span=prop.span,
+        digest=property_digest(inputs.spec, prop, {name: item.sha256 for name, item in inputs.data.items()}),
+        limit=None if bound is None else bound.limit,
+        classes=() if isinstance(model.output, RealOutput) else model.output.labels,
+        kind=_kind(statement),
+        condition=conditions(claim.rows, model) if claim.rows else None,
+        limits=() if bound is None else bound.limits,
+        gap=None if not isinstance(statement, Measure) else statement.gap if gap is None else gap,
+    )
+
+
+def _kind(statement: Statement) -> str:
+    if isinstance(statement, Measure | Compare):
+        return "measure" if isinstance(statement, Measure) else "compare"
+    return "search" if isinstance(statement, RateBound) and statement.searched else "assert"
+
+
+def problem_of(inputs: Inputs, prop: Property, digest: str, arithmetic: str) -> Problem:
+    """The questions of a property.
+
+    Raises:
+        DataError: when no input is left to prove anything about.
+        UnsupportedError: when the engine has no sound answer for the network.
+    """
+    from verifluxa.lower import Given, lower
+
+    statement = prop.statement
+    if isinstance(statement, Compare):
+        return problem_of(inputs, replace(prop, statement=statement.new), digest, arithmetic)
+    graph = inputs.models[statement.model].lifted.graph
+    correct = statement.selection.correct
+    judge = None if correct in (None, statement.model) else inputs.models[correct].lifted.graph
+    data = inputs.data[statement.selection.data]
+    return lower(inputs.spec, prop, Given(graph, data, digest, arithmetic, judge, untouched))
+
+
+def untouched(graph: Graph, inputs: Floats, arithmetic: str) -> Untouched:
+    """Bounds of a deployed network's outputs on inputs without a trigger, and what it gives when it runs.
+
+    Raises:
+        UnsupportedError: VF7001 for an operation without bounds.
+    """
+    from verifluxa.bounds.constants import propagate
+    from verifluxa.lower import Untouched
+
+    found = propagate(graph, inputs, arithmetic, len(graph.nodes) - 1)
+    radius = np.where(found.unsafe[:, None], np.inf, found.radii[-1])
+    return Untouched(found.values[-1], radius, graph.run(inputs).astype(np.float64))
