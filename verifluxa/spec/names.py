@@ -132,6 +132,9 @@ def article(words: str) -> str:
 def unused(file: syntax.File, problems: Problems) -> None:
     """VF1101 for each declaration that nothing uses."""
     used = {name for item in file.items for name in uses(item)}
+    if any(isinstance(node, StrongestOf) for node, _ in syntax.walk(file)):
+        # `max rate of` speaks of the only data set without naming it.
+        used |= {item.name.text for item in file.items if isinstance(item, syntax.DataSyntax)}
     for item in file.items:
         if not isinstance(item, syntax.PropertySyntax) and item.name.text not in used:
             kind = KINDS[type(item)]
