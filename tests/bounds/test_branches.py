@@ -81,3 +81,16 @@ def test_an_add_of_a_value_with_itself_counts_twice() -> None:
     net = load(build_chain(graph, constants, stamp))
     result = evaluate(net, torch.tensor([[3.0]], dtype=torch.float64), torch.tensor([0]))
     assert result.tolist() == [[2.0, 6.0, 1.0, 3.0]]
+
+
+def test_one_value_that_is_not_reached_is_its_constant() -> None:
+    """The matrix of a reshape of one value is full; a trigger that does not reach it leaves it what it was."""
+    first_row = MaxPool((1, 2), (2, 2), (0, 0), (0, 0))
+    affine = Affine(np.array([[2.0], [-1.0]], np.float32), np.array([0.5, 0.0], np.float32))
+    graph = build([(Input((1, 2, 2)), ()), (first_row, (0,)), (Reshape((-1,)), (1,)), (affine, (2,))])
+    inputs = np.array([[[[3.0, 1.0], [0.0, 0.0]]]])
+    constants = propagate(graph, inputs, "real", 3)
+    stamp = Stamp(np.array([2, 3]), np.zeros(2), np.eye(2), np.zeros(2))
+    net = load(build_chain(graph, constants, stamp))
+    result = evaluate(net, torch.tensor([[7.0, 8.0]], dtype=torch.float64), torch.tensor([0]))
+    assert result.tolist() == [[6.5, -3.0]]

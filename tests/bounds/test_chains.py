@@ -240,8 +240,8 @@ def test_a_stamp_with_arithmetic_has_radii_of_its_own() -> None:
 
 def test_operations_without_bounds_are_named() -> None:
     for op, name in (
-        (Activation("trelu"), "trelu"),
-        (Activation("leakyrelu", 3.0), "leakyrelu"),
+        (Activation("trelu", -1.0), "trelu"),
+        (Activation("celu", -1.0), "celu"),
     ):
         graph = chain((2,), [op, Affine(np.ones((1, 2), np.float32))])
         with pytest.raises(UnsupportedError, match=f"there are no bounds for the operation '{name}'") as caught:

@@ -143,7 +143,7 @@ def _linear(linear: LinearMap, reached: Reached, constants: Constants, at: tuple
     """
     source, number = at
     everything = len(reached.index) == linear.matrix.shape[1]
-    if linear.full is not None:
+    if linear.full is not None and len(reached.index):  # without any the outputs are constants, and stay out
         rows, local = np.arange(len(linear.full)), linear.full if everything else linear.full[:, reached.index]
     else:
         columns = linear.matrix[:, reached.index]
