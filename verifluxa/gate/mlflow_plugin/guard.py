@@ -7,14 +7,17 @@ import inspect
 import os
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from verifluxa.errors import GateError, VerifluxaError
+from verifluxa.gate.files import Measured, measure
 from verifluxa.gate.log import read_log
 from verifluxa.gate.mlflow_plugin.client import NO_STAGE, SCHEME
 from verifluxa.gate.mlflow_plugin.fetch import fetch_files
 from verifluxa.gate.mlflow_plugin.places import CERTIFICATE_TAG, TAG_PREFIX, VERDICT_TAG
+from verifluxa.gate.mlflow_plugin.refusals import changed, no_rename, no_tag, no_withdrawal, refusal
 from verifluxa.gate.policy import Policy, load_policy
 from verifluxa.gate.reference import STAGE, Reference, parse_reference
 from verifluxa.gate.registry import Fetched
@@ -75,16 +78,6 @@ def install(store: type[Any], guard: Guard) -> None:
         setattr(store, name, _guarded(original, check, guard))
 
 
-def refusal(what: str, reasons: tuple[VerifluxaError, ...]) -> Exception:
-    """A refusal as MLflow answers it: HTTP 403 with every reason."""
-    from mlflow.exceptions import MlflowException
-    from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
-
-    lines = [f"{item.code}: {item.message}" for item in reasons]
-    error: Exception = MlflowException("; ".join([what, *lines]), error_code=PERMISSION_DENIED)
-    return error
-
-
 def _guarded(original: Callable[..., Any], check: Check, guard: Guard) -> Callable[..., Any]:
     signature = inspect.signature(original)
 
@@ -104,13 +97,22 @@ def _set_alias(guard: Guard, asked: Arguments, proceed: Proceed) -> Any:
     name, alias, policy = str(asked["name"]), str(asked["alias"]), guard.policy()
     if policy is not None and not policy.protected.alias(name, alias):
         return proceed()
-    return _permit(guard, asked["self"], _reference(name, asked["version"], alias), proceed)
+    store, reference = asked["self"], _reference(name, asked["version"], alias)
+    before = store.get_registered_model(name).aliases.get(alias)
+
+    def undo() -> None:
+        if before is None:
+            _unguarded(store, "delete_registered_model_alias", name, alias)
+        else:
+            _unguarded(store, "set_registered_model_alias", name, alias, before)
+
+    return _permit(guard, store, reference, _Step(proceed, undo))
 
 
 def _delete_alias(guard: Guard, asked: Arguments, proceed: Proceed) -> Any:
     name, alias, policy = str(asked["name"]), str(asked["alias"]), guard.policy()
     if policy is None or (policy.protected.alias(name, alias) and not policy.protected.withdrawal):
-        raise _no_withdrawal(f"{SCHEME}:/{name}@{alias}")
+        raise no_withdrawal(f"{SCHEME}:/{name}@{alias}")
     return proceed()
 
 
@@ -119,9 +121,12 @@ def _transition(guard: Guard, asked: Arguments, proceed: Proceed) -> Any:
     version = asked["self"].get_model_version(name, asked["version"])
     stage = str(asked["stage"]).strip()
     if policy is None or policy.protected.stage(name, stage):
-        return _permit(guard, asked["self"], _reference(name, version.version, STAGE + stage.capitalize()), proceed)
+        store, before = asked["self"], (name, version.version, version.current_stage, False)
+        reference = _reference(name, version.version, STAGE + stage.capitalize())
+        undo = functools.partial(_unguarded, store, "transition_model_version_stage", *before)
+        return _permit(guard, store, reference, _Step(proceed, undo))
     if policy.protected.stage(name, version.current_stage) and not policy.protected.withdrawal:
-        raise _no_withdrawal(f"{SCHEME}:/{name}/{version.version}")
+        raise no_withdrawal(f"{SCHEME}:/{name}/{version.version}")
     return proceed()
 
 
@@ -130,7 +135,7 @@ def _delete_version(guard: Guard, asked: Arguments, proceed: Proceed) -> Any:
     version = asked["self"].get_model_version(name, asked["version"])
     live = [item for item in _live(asked["self"], name, policy) if item.version == int(version.version)]
     if live and not (policy and policy.protected.withdrawal):
-        raise _no_withdrawal(str(live[0]))
+        raise no_withdrawal(str(live[0]))
     return proceed()
 
 
@@ -138,7 +143,7 @@ def _delete_model(guard: Guard, asked: Arguments, proceed: Proceed) -> Any:
     policy = guard.policy()
     live = _live(asked["self"], str(asked["name"]), policy)
     if policy is None or (live and not policy.protected.withdrawal):
-        raise _no_withdrawal(f"{SCHEME}:/{asked['name']}")
+        raise no_withdrawal(f"{SCHEME}:/{asked['name']}")
     return proceed()
 
 
@@ -146,9 +151,9 @@ def _rename(guard: Guard, asked: Arguments, proceed: Proceed) -> Any:
     """Versions keep their aliases under the new name, so each needs a certificate for that name."""
     name, new, policy, store = str(asked["name"]), str(asked["new_name"]), guard.policy(), asked["self"]
     if policy is None or policy.protected.versions(new) or policy.protected.versions(name):
-        raise refusal(f"the gate denies renaming {name} to {new}", (_no_rename(),))
+        raise refusal(f"the gate denies renaming {name} to {new}", (no_rename(),))
     for item in _live(store, name, policy):
-        _permit(guard, store, _reference(new, item.version, item.alias), lambda: None, item)
+        _permit(guard, store, _reference(new, item.version, item.alias), _Step(lambda: None, lambda: None), item)
     return proceed()
 
 
@@ -159,7 +164,7 @@ def _create_version(guard: Guard, asked: dict[str, Any], proceed: Proceed) -> An
     asked["tags"] = [tag for tag in asked["tags"] or () if not str(tag.key).startswith(TAG_PREFIX)]
     if policy is not None and not policy.protected.versions(name):
         return proceed()
-    taken = [int(item.version) for item in store.search_model_versions(f"name='{name}'", max_results=10000)]
+    taken = [int(item.version) for item in _versions(store, name)]
     reference = _reference(name, max(taken, default=0) + 1, None)
     with tempfile.TemporaryDirectory(prefix="verifluxa-gate-") as private:
         fetched = fetch_files(store, str(asked["source"]), reference, Path(private) / "fetched")
@@ -172,13 +177,13 @@ def _set_tag(guard: Guard, asked: Arguments, proceed: Proceed) -> Any:
     if str(tag.key).startswith(TAG_PREFIX):
         allowed = {} if policy is None else _true_tags(policy, str(asked["name"]), int(asked["version"]))
         if allowed.get(tag.key) != tag.value:
-            raise refusal(f"the gate denies the tag {tag.key}", (_no_tag(),))
+            raise refusal(f"the gate denies the tag {tag.key}", (no_tag(),))
     return proceed()
 
 
 def _delete_tag(guard: Guard, asked: Arguments, proceed: Proceed) -> Any:
     if str(asked["key"]).startswith(TAG_PREFIX):
-        raise refusal(f"the gate denies taking away the tag {asked['key']}", (_no_tag(),))
+        raise refusal(f"the gate denies taking away the tag {asked['key']}", (no_tag(),))
     return proceed()
 
 
@@ -196,12 +201,43 @@ GUARDS: dict[str, Check] = {
 """Every method of MLflow's registry store that could change what is in production, or what is said about it."""
 
 
-def _permit(guard: Guard, store: Any, reference: Reference, proceed: Proceed, source: Reference | None = None) -> Any:
+@dataclass(frozen=True)
+class _Step:
+    """A change, and how to take it back."""
+
+    proceed: Proceed
+    undo: Proceed
+
+
+def _permit(guard: Guard, store: Any, reference: Reference, step: _Step, source: Reference | None = None) -> Any:
+    """Decides about a copy of the files; where they changed meanwhile, the change of the registry is taken back."""
     files = source or reference
     with tempfile.TemporaryDirectory(prefix="verifluxa-gate-") as private:
         uri = str(store.get_model_version_download_uri(files.name, str(files.version)))
         fetched = fetch_files(store, uri, reference, Path(private) / "fetched")
-        return guard.permit(fetched, reference, proceed)
+        before = measure(fetched.folder)
+
+        def act() -> Any:
+            done = step.proceed()
+            if not _same(store, uri, reference, before, Path(private) / "again"):
+                step.undo()
+                raise refusal(f"the gate took {reference} back", (changed(reference),))
+            return done
+
+        return guard.permit(fetched, reference, act)
+
+
+def _same(store: Any, uri: str, reference: Reference, before: Measured, into: Path) -> bool:
+    try:
+        after = measure(fetch_files(store, uri, reference, into).folder)
+    except Exception:  # noqa: BLE001 - fail closed: files that cannot be read any more are not the same
+        return False
+    return not after.problems and dict(after.digests) == dict(before.digests)
+
+
+def _unguarded(store: Any, name: str, *arguments: object) -> None:
+    """Calls a method of the store as it was before `install`."""
+    getattr(type(store), name).__wrapped__(store, *arguments)
 
 
 def _reference(name: str, version: object, alias: str | None) -> Reference:
@@ -215,18 +251,29 @@ def _live(store: Any, name: str, policy: Policy | None) -> list[Reference]:
         for alias, version in store.get_registered_model(name).aliases.items()
         if policy is None or policy.protected.alias(name, alias)
     ]
-    for item in store.get_registered_model(name).latest_versions:
+    for item in _versions(store, name):
         stage = item.current_stage
         if stage not in NO_STAGE and (policy is None or policy.protected.stage(name, stage)):
             found.append(_reference(name, item.version, STAGE + stage))
     return found
 
 
+def _versions(store: Any, name: str) -> list[Any]:
+    """All versions of a model."""
+    quote, found, token = '"' if "'" in name else "'", [], None
+    while True:
+        page = store.search_model_versions(f"name={quote}{name}{quote}", max_results=1000, page_token=token)
+        found += list(page)
+        token = page.token
+        if not token:
+            return found
+
+
 def _as_predicted(store: Any, reference: Reference, created: Any) -> Any:
     """Another process may have taken the number for which the certificate is; then the new version goes again."""
     if int(created.version) != reference.version:
         store.delete_model_version(reference.name, str(created.version))
-        raise refusal(f"the gate denies {reference}", (_no_rename(),))
+        raise refusal(f"the gate denies {reference}", (no_rename(),))
     return created
 
 
@@ -236,32 +283,3 @@ def _true_tags(policy: Policy, name: str, version: int) -> dict[str, str]:
             verdict = "overridden" if entry.overridden else "certified"
             return {VERDICT_TAG: verdict, CERTIFICATE_TAG: entry.certificate}
     return {}
-
-
-def _no_withdrawal(what: str) -> Exception:
-    reason = GateError(
-        "VF6091",
-        "a version in production may not be taken away so",
-        place=what,
-        expected="the promotion of another version",
-        remedy="promote another version; or let the policy's owner set `withdrawal = true`",
-    )
-    return refusal(f"the gate denies taking {what} out of production", (reason,))
-
-
-def _no_rename() -> GateError:
-    return GateError(
-        "VF6092",
-        "a model whose every version must be certified keeps its name and its numbers",
-        expected="copies of certified versions, each with a certificate for its new name and number",
-        remedy="sign the certificate for the new name and number, then copy the version",
-    )
-
-
-def _no_tag() -> GateError:
-    return GateError(
-        "VF6093",
-        "tags that begin with verifluxa. say what the gate decided, and nothing else",
-        expected="the values that the log of decisions gives",
-        remedy="promote the version with `verifluxa gate promote`; it writes the tags",
-    )
