@@ -20,5 +20,7 @@ def test_a_layer_that_does_not_fit_is_said(monkeypatch: pytest.MonkeyPatch) -> N
     _, outputs = bounded(graph, inputs, replacing([14]), ends, "float32", "interval")
     assert outputs.upper.isfinite().all()
     monkeypatch.setattr(walk, "free_bytes", lambda: 12 * 8 * 500 * 500)
+    bounded(graph, inputs, replacing([14]), ends, "float32", "interval")
+    monkeypatch.setattr(walk, "all_bytes", lambda: 4 * 12 * 8 * 500 * 500)
     with pytest.raises(MemoryError, match="does not fit into memory"):
         bounded(graph, inputs, replacing([14]), ends, "float32", "interval")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -119,9 +120,21 @@ class Walk:
         return size
 
 
+def all_bytes() -> int:
+    """Memory of the machine, in bytes."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):
+        return 1 << 32
+
+
 def _check_fits(neurons: int, states: int) -> None:
-    """Weights and radii are dense, and stand in memory more than once."""
-    if ARRAYS * 8 * neurons * states > free_bytes():
+    """Weights and radii are dense, and stand in memory more than once.
+
+    What caches hold is not free, yet given back when it is needed: a quarter of all memory is never too much.
+    """
+    bytes_ = ARRAYS * 8 * neurons * states
+    if bytes_ > free_bytes() and bytes_ > all_bytes() / 4:
         raise MemoryError(f"a layer of {neurons} neurons that read {states} does not fit into memory")
 
 
