@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds import backward, linear, memory
-from verifluxa.bounds.backward import Chosen, Stage, both_planes, descend, stage_of
+from verifluxa.bounds.backward import Chosen, Known, Stage, both_planes, descend, stage_of
 from verifluxa.bounds.domain import Domains, Geometry, geometry
 from verifluxa.bounds.forward import ranges
 from verifluxa.bounds.functions import Relaxation, relax
@@ -234,3 +234,21 @@ def test_no_pairs_have_no_bounds(widths: tuple[int, ...]) -> None:
         (torch.ones(1, 3).double(), torch.ones(1).double()),
     )
     assert (tuple(value.shape), tuple(slope.shape)) == ((0, 1), (0, 1, 2))
+
+
+@pytest.mark.parametrize("block", [1, 60, 10**9])
+def test_rows_in_a_table_descend_as_if_written_out(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "BLOCK_NUMBERS", block)
+    stages = [layer.stage for layer in network((3, 7, 5), 4, "relu")]
+    table, place = torch.randn(6, 5).double(), torch.randint(6, (4, 3))
+    constant = torch.randn(4, 3).double()
+    known = descend(stages, Known(table, place), constant)
+    for one, other in zip(known, descend(stages, table[place], constant), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
+def test_no_rows_have_no_planes() -> None:
+    stages = [layer.stage for layer in network((3, 7), 2, "relu")]
+    none = torch.zeros(0, dtype=torch.long)
+    value, slope = descend(stages, torch.zeros(0, 2, 7).double(), torch.zeros(0, 2).double(), none)
+    assert (tuple(value.shape), tuple(slope.shape)) == ((0, 2), (0, 2, 3))

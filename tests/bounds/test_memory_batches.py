@@ -82,3 +82,14 @@ def test_batches_are_sized_from_free_memory(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_there_is_free_memory() -> None:
     assert memory.free_bytes() > 0
+
+
+def test_keeping_freed_memory_is_a_wish(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Elsewhere than with glibc there may be no such call."""
+
+    def nothing(_: object) -> object:
+        return object()
+
+    memory.keep_freed_memory.__wrapped__()
+    monkeypatch.setattr(memory.ctypes, "CDLL", nothing)
+    memory.keep_freed_memory.__wrapped__()

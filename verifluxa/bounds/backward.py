@@ -98,31 +98,36 @@ def stage_of(
     return Stage(weight, Lines(upper_slope, upper_at, lower_slope, lower_at))
 
 
-def descend(stages: Sequence[Stage], rows: Tensor, constant: Tensor, index: Tensor | None = None) -> Planes:
+class Known(NamedTuple):
+    """Rows by their places (C, r) in a table (R, n): they are written out block by block."""
+
+    table: Tensor
+    place: Tensor
+
+
+def descend(stages: Sequence[Stage], rows: Tensor | Known, constant: Tensor, index: Tensor | None = None) -> Planes:
     """Upper planes of rows over the state above the last stage.
 
     Args:
         stages: bottom up, possibly none.
-        rows: shape (C, r, n).
+        rows: shape (C, r, n), or in a table.
         constant: shape (C, r).
         index: which pair of the stages each block of rows speaks of, shape (C,); None: the pairs in their order.
 
     Returns:
         constant (C, r) and rows (C, r, s) over the state below the first stage.
     """
-    widest = max([rows.shape[2], *(stage.weight.shape[0] for stage in stages)])
-    size = items_at_once(rows.device, rows.shape[1] * widest)
-    if size >= len(rows):
-        own = stages if index is None else [stage.take(index) for stage in stages]
-        return _descend(own, rows, constant)
+    widest = max((rows[0] if isinstance(rows, Known) else rows).shape[-1], *(len(stage.weight) for stage in stages), 1)
+    size = items_at_once(constant.device, constant.shape[1] * widest)
     values, slopes = [], []
-    for start in range(0, len(rows), size):
+    for start in range(0, max(1, len(constant)), size):
         part = slice(start, start + size)
-        own = [stage.take(part if index is None else index[part]) for stage in stages]
-        value, slope = _descend(own, rows[part], constant[part])
+        own = rows.table[rows.place[part]] if isinstance(rows, Known) else rows[part]
+        cut = part if index is None else index[part]
+        value, slope = _descend([stage.take(cut) for stage in stages], own, constant[part])
         values.append(value)
         slopes.append(slope)
-    return torch.cat(values), torch.cat(slopes)
+    return (values[0], slopes[0]) if len(values) == 1 else (torch.cat(values), torch.cat(slopes))
 
 
 def _descend(stages: Sequence[Stage], rows: Tensor, constant: Tensor) -> Planes:

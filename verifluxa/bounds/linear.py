@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.backward import Chosen, Stage, both_planes, descend, stage_of
+from verifluxa.bounds.backward import Chosen, Known, Stage, both_planes, descend, stage_of
 from verifluxa.bounds.chain import Chain
 from verifluxa.bounds.domain import Geometry, spread, spread_shared
 from verifluxa.bounds.forward import clearly, pays, ranges
 from verifluxa.bounds.functions import FUNCTIONS, Parameters, Relaxation, relax, span_of
-from verifluxa.bounds.memory import rows_that_fit
+from verifluxa.bounds.memory import keep_freed_memory, rows_that_fit
 from verifluxa.bounds.special import PairRelaxation, Special
 
 
@@ -104,6 +104,7 @@ class Net:
 
 def load(chain: Chain, device: str = "cpu") -> Net:
     """Moves a chain to the device, in float64."""
+    keep_freed_memory()
 
     def tensor(array: object) -> Tensor:
         return torch.as_tensor(array, device=device)
@@ -295,14 +296,14 @@ def backward(
     below: list[LayerBounds],
     geometry: Geometry,
     of: tuple[Tensor, Pairs],
-    rows: tuple[Tensor, Tensor],
+    rows: tuple[Tensor | Known, Tensor],
 ) -> tuple[Tensor, Tensor]:
     """Upper planes of linear rows over the state after layer `len(below) - 1`.
 
     Args:
         below: bounds of all layers under the rows.
         of: index (C,) of each claim into the pairs of `below`, and the claims' own pairs.
-        rows: coefficients (C, r, n) and constants (C, r).
+        rows: coefficients (C, r, n), or where they stand in a table, and constants (C, r).
 
     Returns:
         value at the domain's center (C, r) and slopes (C, r, d): row <= value + slope . (tau - center).
@@ -369,10 +370,10 @@ def planes_of_rows(
     layer, last = net.layers[-1], bounds[-1]
     moved = layer.offset_of(pairs.input) @ coefficients.T + last.radius[index] @ coefficients.abs().T
     value = constants[rows] + moved.gather(1, rows)
-    weight = (coefficients @ layer.weight)[rows]
+    weight = coefficients @ layer.weight
     if len(bounds) == 1:
-        return value + _dot(weight, geometry.center[pairs.domain]), weight
-    return backward(net, bounds[:-1], geometry, (index, pairs), (weight, value))
+        return value + _dot(weight[rows], geometry.center[pairs.domain]), weight[rows]
+    return backward(net, bounds[:-1], geometry, (index, pairs), (Known(weight, rows), value))
 
 
 def pairs_at_once(net: Net, device: str) -> int:

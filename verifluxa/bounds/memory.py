@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Callable
+from functools import cache
 from typing import TypeVar
 
 import torch
@@ -18,6 +20,12 @@ CACHE_NUMBERS = 65_536
 
 BLOCK_NUMBERS = 131_072
 """Numbers per temporary in the innermost loops on a CPU, where only a few temporaries live at a time."""
+
+
+LARGE_BYTES, KEPT_BYTES = 1 << 25, 1 << 26
+"""Larger temporaries are mapped on their own; this much freed memory is kept."""
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
+"""Names of the parameters in glibc's malloc.h."""
 
 
 def free_bytes(device: str = "cpu") -> int:
@@ -36,6 +44,20 @@ def rows_that_fit(width: int, device: str = "cpu") -> int:
     if device == "cpu":
         numbers = min(numbers, CACHE_NUMBERS)
     return max(1, int(numbers // max(1, width)))
+
+
+@cache
+def keep_freed_memory() -> None:
+    """Asks the C library to keep some freed memory: it would give back every large temporary, and clear the next one.
+
+    That took a third of the time of small networks (measured with glibc). Where there is no such call nothing happens.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    mallopt(_MMAP_THRESHOLD, LARGE_BYTES)
+    mallopt(_TRIM_THRESHOLD, KEPT_BYTES)
 
 
 def items_at_once(device: torch.device, width: int) -> int:
