@@ -85,6 +85,9 @@ class Builder(TermBuilder):
         name, kind, value = parts
         return syntax.ParamSyntax(self.name(name), self.name(kind), value, span=span)
 
+    def _include(self, span: Span, parts: Children) -> syntax.Include:
+        return syntax.Include(*(self.name(name) for name in parts), span=span)
+
     def _trigger(self, span: Span, parts: Children) -> syntax.TriggerSyntax:
         name, space, *clauses = parts
         return syntax.TriggerSyntax(self.name(name), self.name(space), tuple(clauses), span=span)

@@ -11,6 +11,7 @@ from typing import TypeVar, cast
 
 from verifluxa.errors import Span, SpecError
 from verifluxa.spec import syntax
+from verifluxa.spec.includes import expanded
 from verifluxa.spec.meaning import World
 from verifluxa.spec.models import check_data, check_model
 from verifluxa.spec.names import Table, declare, unused
@@ -71,12 +72,13 @@ def parse_spec(text: str, path: str, settings: Mapping[str, str] = _NOTHING) -> 
 
 def _checked(file: syntax.File, content: bytes, path: str, settings: Mapping[str, str]) -> Checked:
     problems = Problems()
+    written, file = file, expanded(file, problems)
     problems.attempt(partial(_version, file))
     world = _world(file, declare(file, problems), settings, problems)
     properties = _properties(file, world, problems)
     if problems.errors:
         raise combined(problems.errors)
-    unused(file, problems)
+    unused(written, problems)
     spec = Spec(
         path=path,
         sha256="sha256:" + hashlib.sha256(content).hexdigest(),

@@ -21,9 +21,13 @@ _CLOSES = {"{": "}", "(": ")", "[": "]"}
 
 _VALUES = frozenset({"NUMBER", "NAME", "STRING", "LPAR", "MINUS", "LSQB", "NOT", "RATE", "MAX"})
 _OPERATORS = frozenset({"COMPARE", "PLUS", "MINUS", "TIMES", "DIVIDE", "AND", "OR", "IN"})
-_DECLARATIONS = frozenset({"INPUT", "MODEL", "DATA", "TRIGGER", "PARAM", "PROPERTY"})
+_DECLARATIONS = frozenset({"INPUT", "MODEL", "DATA", "TRIGGER", "PARAM", "PROPERTY", "INCLUDE"})
 _GROUPS = (
-    (_DECLARATIONS, _DECLARATIONS, "a declaration (`input`, `model`, `data`, `trigger`, `param`, `property`)"),
+    (
+        _DECLARATIONS,
+        _DECLARATIONS,
+        "a declaration (`input`, `model`, `data`, `trigger`, `include`, `param`, `property`)",
+    ),
     (frozenset({"PLUS"}), _OPERATORS, "an operator"),
     (frozenset({"NAME", "NUMBER", "MINUS"}), _VALUES, "a value"),
     (frozenset({"NUMBER", "MINUS"}), frozenset({"NUMBER", "MINUS"}), "a number"),

@@ -136,7 +136,7 @@ def unused(file: syntax.File, problems: Problems) -> None:
         # `max rate of` speaks of the only data set without naming it.
         used |= {item.name.text for item in file.items if isinstance(item, syntax.DataSyntax)}
     for item in file.items:
-        if not isinstance(item, syntax.PropertySyntax) and item.name.text not in used:
+        if not isinstance(item, syntax.PropertySyntax | syntax.Include) and item.name.text not in used:
             kind = KINDS[type(item)]
             problems.warn("VF1101", f"the {kind} `{item.name.text}` is never used", item.name.span, "use or delete it")
 
@@ -144,7 +144,9 @@ def unused(file: syntax.File, problems: Problems) -> None:
 def uses(root: syntax.Declaration | syntax.Statement) -> set[str]:
     """Every name that a declaration or statement refers to."""
     found = (
-        {root.space.text} if isinstance(root, syntax.ModelSyntax | syntax.DataSyntax | syntax.TriggerSyntax) else set()
+        {root.space.text}
+        if isinstance(root, syntax.ModelSyntax | syntax.DataSyntax | syntax.TriggerSyntax | syntax.Include)
+        else set()
     )
     for node, _ in syntax.walk(root):
         match node:

@@ -19,6 +19,7 @@ _LINE_START = (
     | syntax.ModelSyntax
     | syntax.DataSyntax
     | syntax.ParamSyntax
+    | syntax.Include
     | syntax.TriggerSyntax
     | syntax.PropertySyntax
     | syntax.Setting

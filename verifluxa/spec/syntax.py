@@ -130,6 +130,14 @@ class DataSyntax(Node):
 
 
 @dataclass(frozen=True)
+class Include(Node):
+    """`include wave for photo`: the triggers of a file on the shelf."""
+
+    name: Name
+    space: Name
+
+
+@dataclass(frozen=True)
 class ParamSyntax(Node):
     """`param name : kind = value`."""
 
@@ -306,7 +314,8 @@ class PropertySyntax(Node):
     statements: tuple[Statement, ...]
 
 
-Declaration = InputSyntax | ModelSyntax | DataSyntax | ParamSyntax | TriggerSyntax | PropertySyntax
+Declared = InputSyntax | ModelSyntax | DataSyntax | ParamSyntax | TriggerSyntax | PropertySyntax
+Declaration = Declared | Include
 
 
 @dataclass(frozen=True)
