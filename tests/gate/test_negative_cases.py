@@ -19,6 +19,7 @@ from verifluxa.certificate.check.report import CheckReport, PropertyCheck
 from verifluxa.certificate.encode import encode_statement
 from verifluxa.certificate.statement import PropertyResult, Statement, Subject
 from verifluxa.errors import CertificateError
+from verifluxa.flux.limits import FILE_BYTES
 from verifluxa.gate.case import Case, Rechecked
 from verifluxa.gate.files import measure
 from verifluxa.gate.log import Entry, History
@@ -77,6 +78,12 @@ def test_files(desk: Desk, name: str) -> None:
     change, expected = FILE_CASES[name]
     change(desk)
     assert codes(desk.decide()) == expected
+
+
+def test_a_file_larger_than_any_model(desk: Desk) -> None:
+    with (desk.model / "clean.jld2").open("wb") as file:
+        file.truncate(FILE_BYTES + 1)
+    assert codes(desk.decide()) == ["VF6013", "VF6011"]
 
 
 def test_two_files_that_changed_names(desk: Desk) -> None:

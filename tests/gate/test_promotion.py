@@ -27,6 +27,8 @@ from verifluxa.gate.promote import Papers, audit, promote
 from verifluxa.gate.recheck import drawn
 from verifluxa.gate.reference import Reference
 from verifluxa.gate.registry import Registry
+from verifluxa.spec.check import load_spec
+from verifluxa.spec.digest import property_digest
 
 
 @pytest.fixture
@@ -113,6 +115,21 @@ def test_an_artifact_swapped_between_check_and_promotion(plant: Plant, tmp_path:
     assert caught.value.code == "VF6083"
     assert inner.current(reference) is None
     assert [entry.action for entry in read_log(load_policy(plant.policy).log).entries] == ["promote", "changed"]
+
+
+def test_a_property_weakened_with_set_or_with_other_data_is_another_one(plant: Plant) -> None:
+    """The digest in the policy is that of the spec as it stands; `--set` and another data file change it."""
+    spec = plant.policy.parent / "digits.vfx"
+    data = measure(plant.policy.parent).digests["mnist_eval.npz"]
+    wanted = load_policy(plant.policy).requirements[0]
+
+    def digest(params: dict[str, str], sha256: str) -> str:
+        found = load_spec(str(spec), params).spec
+        return property_digest(found, found.properties[0], {"eval": sha256})
+
+    assert digest({}, data) == wanted.property
+    assert digest({"max_rate": "99 %"}, data) != wanted.property
+    assert digest({}, "sha256:" + "9" * 64) != wanted.property
 
 
 # The recheck, with the policy's spec and data.

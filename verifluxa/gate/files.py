@@ -11,6 +11,7 @@ from pathlib import Path
 
 from verifluxa.certificate.document import canonical_json
 from verifluxa.errors import GateError, VerifluxaError
+from verifluxa.flux.limits import FILE_BYTES
 
 MOST_FILES = 1000
 PIECE = 2**20
@@ -104,6 +105,9 @@ def _file(walk: _Walk, name: str) -> None:
         with open(descriptor, "rb", buffering=0) as source:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 walk.problems.append(_no_plain_file(str(walk.folder / name), "no plain file"))
+                return
+            if os.fstat(descriptor).st_size > FILE_BYTES:
+                walk.problems.append(_no_plain_file(str(walk.folder / name), f"a file of more than {FILE_BYTES} bytes"))
                 return
             if walk.into is None:
                 digest = hashlib.file_digest(source, "sha256")
