@@ -128,7 +128,9 @@ def test_references_that_are_none(text: str) -> None:
     assert caught.value.code == "VF6031"
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.data())
 def test_fuzzed_policies_are_refused_or_a_policy(desk: Desk, data: st.DataObject) -> None:
     """Any edit of the bytes gives a policy or VF6001/VF6002, never another error; and never drops a demand unseen."""
