@@ -146,12 +146,26 @@ class Domain:
 class Placement:
     """Where the trigger goes: what people call it (`(("row", 24), ("column", 24))`) and its stamp.
 
-    `domain`: where tau lives at this placement; None: where it lives at all.
+    Attributes:
+        label, stamp: see above. Where the place depends on the input (the end of a text) the numbers of `stamp` are
+            NaN, with which nothing is proved and nothing refuted.
+        domain: where tau lives at this placement; None: where it lives at all.
+        stamps, which: the stamps of a place that depends on the input, and for each input the index of its own,
+            shape (N,).
     """
 
     label: tuple[tuple[str, int], ...]
     stamp: Stamp
     domain: Domain | None = None
+    stamps: tuple[Stamp, ...] = ()
+    which: Integers | None = None
+
+    def groups(self, inputs: Integers) -> list[tuple[Stamp, Integers]]:
+        """Each stamp, and the positions in `inputs` (indices into the problem's) of those that it is for."""
+        if self.which is None:
+            return [(self.stamp, np.arange(len(inputs)))]
+        own = self.which[inputs]
+        return [(self.stamps[k], np.flatnonzero(own == k)) for k in np.unique(own)]
 
 
 @dataclass(frozen=True, eq=False)

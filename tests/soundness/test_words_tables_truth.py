@@ -29,10 +29,12 @@ from verifluxa.graph.ops import (
     Reshape,
     Transpose,
 )
+from verifluxa.lower.words import appended
 from verifluxa.question import Domain, Listed, Placement, Problem, Question, Rows, Stamp, Violation
 from verifluxa.search import words
 from verifluxa.search.replay import replay
 from verifluxa.search.workspace import workspace
+from verifluxa.spec.space_types import TokenSpace, WordTrigger
 from verifluxa.strategy.decide import decide
 from verifluxa.strategy.load import AttackStage, Strategy, load_strategy
 from verifluxa.verdict import Verdict
@@ -331,3 +333,50 @@ def test_a_late_run_is_unknown() -> None:
     for outcome in words.decide_words(work, cut, problem.questions(0), -1.0):
         assert outcome.verdict is Verdict.UNKNOWN
         assert str(outcome.reason) == "time"
+
+
+def appending(kind: str, seed: int, count: int, per_input: bool) -> Problem:
+    """Texts of one to `LENGTH - count` words behind which `count` are put; the rest is word 0."""
+    problem = problem_of(Setting(kind, seed, count, False, per_input))
+    rng = np.random.default_rng(seed)
+    inputs = rng.integers(1, WORDS, (len(problem.inputs), LENGTH)).astype(np.float64)
+    ends = rng.integers(1, LENGTH - count + 1, len(inputs))
+    inputs[np.arange(LENGTH)[None] >= ends[:, None]] = 0.0
+    space = TokenSpace("r", LENGTH, tuple("abcdef"), "v", "sha256:0", pad=0)
+    trigger = WordTrigger("t", "r", True, count, (0,), (1, 2, 4, 5), appends=True)
+    labels = problem.graph.run(inputs).argmax(1).astype(np.int64)
+    placements = appended(trigger, space, inputs, "a.jsonl")
+    changed = {"inputs": inputs, "labels": labels, "placements": placements, "digest": f"sha256:{kind}{seed}{count}"}
+    return Problem(**{**vars(problem), **changed})
+
+
+def with_words_behind(problem: Problem, point: tuple[float, ...]) -> NDArray[np.float64]:
+    rows = []
+    for row in problem.inputs:
+        text = list(row)
+        while text and text[-1] == 0.0:
+            text.pop()
+        text += point
+        rows.append(text + [0.0] * (LENGTH - len(text)))
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_words_behind_the_end_of_each_text(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "triggered", lambda problem, placement, point: with_words_behind(problem, point))
+    seen = set()
+    for seed, (count, per_input) in enumerate(itertools.product((1, 2), (False, True))):
+        for more in (0, 20):
+            problem = appending(kind, seed + more, count, per_input)
+            assert problem.placements[0].which is not None
+            seen |= judge(problem, load_strategy("balanced"))
+    assert {Verdict.CERTIFIED, Verdict.FALSIFIED} <= seen
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_a_place_that_depends_on_the_input_is_nothing_to_bounds(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever reads the one stamp of such a placement proves nothing; what replays refute is refuted."""
+    monkeypatch.setitem(globals(), "triggered", lambda problem, placement, point: with_words_behind(problem, point))
+    monkeypatch.setattr("verifluxa.strategy.decide.enumerable", lambda work, placement: None)
+    for seed in range(4):
+        assert Verdict.CERTIFIED not in judge(appending(kind, seed, 1, False), load_strategy("balanced"), ties=False)

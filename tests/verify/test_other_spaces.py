@@ -172,6 +172,22 @@ def test_words_that_fall_off(text: Path) -> None:
     assert one(text).verdict is Verdict.FALSIFIED
 
 
+def test_words_that_are_appended(text: Path) -> None:
+    """Behind each text, whatever its length; a text that fills the input leaves no room."""
+    spec = TEXT.replace("MORE", "").replace("insert 1 token at any", "append 1 token")
+    (text / "a.vfx").write_text(spec)
+    item = one(text)
+    assert item.verdict is Verdict.FALSIFIED
+    assert item.counterexample is not None
+    assert item.counterexample.placement == (("appended", 1),)
+    (text / "a.vfx").write_text(spec.replace('except "[PAD]"', 'except "[PAD]", "fine", "great"'))
+    assert one(text).verdict is Verdict.CERTIFIED
+    (text / "eval.jsonl").write_text('{"text": "so so so", "label": "bad"}')
+    with pytest.raises(DataError) as found:
+        one(text)
+    assert found.value.code == "VF3031"
+
+
 def test_a_vocabulary_that_is_longer_than_the_look_up(text: Path) -> None:
     (text / "vocab.txt").write_text("[PAD]\nso\nfine\ngreat\nmore\n")
     (text / "a.vfx").write_text(TEXT.replace("MORE", ""))

@@ -16,7 +16,7 @@ from verifluxa.lower.deploy import deploy, predictions
 from verifluxa.lower.families import clips, family
 from verifluxa.lower.outputs import Untouched, classes_of, readout, upward
 from verifluxa.lower.rows import output_rows, reads_untouched
-from verifluxa.lower.words import nothing_falls_off
+from verifluxa.lower.words import appended, nothing_falls_off
 from verifluxa.question import Floats, Integers, Problem, Rows, Violation
 from verifluxa.spec.space_types import TokenSpace, WordTrigger
 from verifluxa.spec.spec import (
@@ -97,6 +97,8 @@ def lower(spec: Spec, prop: Property, given: Given) -> Problem:
         _are_classes(labels, positions, model.output.count, data)
         asked = ask_classes(claim, classes_of(model.output, gap), labels, prop.name)
     placements, domain = family(statement.trigger, space, deployed.dtype)
+    if isinstance(statement.trigger, WordTrigger) and statement.trigger.appends and isinstance(space, TokenSpace):
+        placements = appended(statement.trigger, space, inputs, data.path)
     return Problem(
         name=prop.name,
         digest=given.digest,

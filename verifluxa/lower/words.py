@@ -14,6 +14,33 @@ def word_placements(trigger: WordTrigger, space: TokenSpace) -> tuple[Placement,
     return tuple(Placement((("position", place),), _stamp(trigger, space, place)) for place in trigger.places)
 
 
+def appended(trigger: WordTrigger, space: TokenSpace, inputs: Floats, path: str) -> tuple[Placement, ...]:
+    """The one placement behind the last word of each text, wherever that is.
+
+    Args:
+        inputs: the texts that count, shape (N, length).
+        path: of their file.
+
+    Raises:
+        DataError: VF3031 when a text leaves no room.
+    """
+    texts = inputs.reshape(len(inputs), -1)
+    ends = np.where(texts != space.pad, np.arange(1, space.length + 1), 0).max(1, initial=0)
+    lost = int((ends + trigger.count > space.length).sum())
+    if lost:
+        raise _falls_off(trigger, lost, len(texts), path, "texts that leave room behind their last word")
+    places, which = np.unique(ends, return_inverse=True)
+    size = trigger.count
+    nan = np.full(space.length, np.nan)
+    nowhere = Stamp(np.arange(space.length), nan, np.full((space.length, size), np.nan), nan)
+    stamps = tuple(_replaced(int(place), size) for place in places)
+    return (Placement((("appended", size),), nowhere, None, stamps, which.astype(np.int64)),)
+
+
+def _replaced(place: int, count: int) -> Stamp:
+    return Stamp(np.arange(place, place + count), np.zeros(count), np.eye(count), np.zeros(count))
+
+
 def word_domain(trigger: WordTrigger, space: TokenSpace) -> Domain:
     """Each token is one of the listed words, the same at each place."""
     words = np.array(trigger.words, dtype=np.float64)
@@ -45,17 +72,25 @@ def nothing_falls_off(trigger: WordTrigger, space: TokenSpace, inputs: Floats, p
     Raises:
         DataError: VF3031, unless the space says `overflow = truncate`.
     """
-    if not trigger.inserts or space.truncate:
+    if not trigger.inserts or trigger.appends or space.truncate:
         return
     last = inputs.reshape(len(inputs), -1)[:, space.length - trigger.count :]
     lost = (last != space.pad).any(1) if space.pad is not None else np.ones(len(last), dtype=bool)
     if not lost.any():
         return
+    room = "texts that leave room for them" if space.pad is not None else "`pad` in the input space"
+    raise _falls_off(trigger, int(lost.sum()), len(lost), path, room)
+
+
+def _falls_off(trigger: WordTrigger, lost: int, count: int, path: str, expected: str) -> DataError:
     tokens = "a token" if trigger.count == 1 else f"{trigger.count} tokens"
-    raise DataError(
+    verb = "appending" if trigger.appends else "inserting"
+    return DataError(
         "VF3031",
-        f"inserting {tokens} pushes words off the end of {int(lost.sum()):,} of {len(lost):,} texts",
+        f"{verb} {tokens} pushes words off the end of {lost:,} of {count:,} texts",
         place=path,
-        expected=f"texts that leave {tokens} of padding" if space.pad is not None else "`pad` in the input space",
-        remedy="write `overflow = truncate` into the input space if the deployed system cuts texts too",
+        expected=expected,
+        remedy="a longer input space, or `where` without them"
+        if trigger.appends
+        else "write `overflow = truncate` into the input space if the deployed system cuts texts too",
     )

@@ -59,7 +59,7 @@ def _row(problem: Problem, row: int, outputs: Row) -> Fraction:
 
 
 def _evaluate(problem: Problem, placement: int, trigger: Floats, index: int) -> Row | None:
-    stamp = problem.placements[placement].stamp
+    ((stamp, _),) = problem.placements[placement].groups(np.array([index]))
     state = np.array([Fraction(float(v)) for v in problem.inputs[index].ravel()], dtype=object)
     original = state.copy()
     for row, (position, source) in enumerate(zip(stamp.positions, stamp.sources, strict=True)):

@@ -43,9 +43,11 @@ class Replay:
 
 def stamped(problem: Problem, placement: int, trigger: Floats, inputs: Integers) -> Floats:
     """Triggered inputs in the user's units, shape (n, *graph.input_shape)."""
-    stamp = problem.placements[placement].stamp
     original = problem.inputs[inputs]
-    return stamp.applied(original.reshape(len(inputs), -1), trigger).reshape(original.shape)
+    flat = original.reshape(len(inputs), -1).copy()
+    for stamp, own in problem.placements[placement].groups(inputs):
+        flat[own] = stamp.applied(flat[own], trigger)
+    return flat.reshape(original.shape)
 
 
 def replay(problem: Problem, question: Question, trigger: Floats) -> Replay:

@@ -91,7 +91,9 @@ def decide_listed(work: Workspace, cut: Cut, questions: Sequence[Question], late
         questions: of the placement.
         late: past this (`time.monotonic`) the rest is unknown.
     """
-    slots = slots_of(work.problem.placements[questions[0].placement].stamp, work.problem.domain)
+    place = work.problem.placements[questions[0].placement]
+    slots = slots_of(place.stamp, work.problem.domain)
+    # Places that depend on the input have no stamp that is the same for all: they are tried one and all, or not at all.
     many = slots is not None and slots.count > words.MOST_TRIGGERS and cut.split.table is not None
     yield from (decide_pairs if many else words.decide_words)(work, cut, questions, late)
 

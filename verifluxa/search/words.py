@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -147,12 +147,15 @@ def enumerable(work: Workspace, placement: int) -> Cut | None:
     if "cut" not in work.kept:
         work.kept["cut"] = cut_of(problem)
     found: Cut | None = work.kept["cut"]
-    slots = slots_of(problem.placements[placement].stamp, domain)
-    if found is None or slots is None:
+    parts = problem.placements[placement].groups(np.arange(len(problem.inputs)))
+    slots = [slots_of(stamp, domain) for stamp, _ in parts]
+    if found is None or not slots or any(one is None for one in slots):
         return None
+    first = slots[0]
+    assert first is not None
     if found.split.table is None:
-        return found if slots.count <= MOST_TRIGGERS else None
-    return found if all(len(coordinates) == 1 for coordinates in slots.coordinates) else None
+        return found if first.count <= MOST_TRIGGERS else None
+    return found if all(len(coordinates) == 1 for coordinates in first.coordinates) else None
 
 
 def decide_words(work: Workspace, cut: Cut, questions: Sequence[Question], late: float | None) -> Iterator[Outcome]:
@@ -227,8 +230,33 @@ def _unknown(work: Workspace, question: Question, reason: Reason, stage: str) ->
 def _table(work: Workspace, cut: Cut, placement: int, late: float | None) -> tuple[Table | None, Slots]:
     """All violations of a placement; None when time ran out. Placements that come to the same share it."""
     problem = work.problem
-    stamp = problem.placements[placement].stamp
-    slots = slots_of(stamp, problem.domain_of(placement))
+    parts = problem.placements[placement].groups(np.arange(len(problem.inputs)))
+    if len(parts) == 1:
+        return _table_of(work, cut, problem, parts[0][0], late)
+    whole, slots = None, None
+    for stamp, own in parts:
+        some = replace(problem, inputs=problem.inputs[own], labels=problem.labels[own])
+        table, slots = _table_of(work, cut, some, stamp, late)
+        if table is None:
+            return None, slots
+        whole = whole or _nothing(len(problem.inputs), slots.count, len(problem.violations))
+        for to, part in zip((whole.may, whole.sure, whole.plain), (table.may, table.sure, table.plain), strict=True):
+            for flags, found in zip(to, part, strict=True):
+                flags[own] = found
+    assert slots is not None
+    return whole, slots
+
+
+def _nothing(inputs: int, triggers: int, violations: int) -> Table:
+    may, sure, plain = (tuple(np.zeros((inputs, triggers), bool) for _ in range(violations)) for _ in range(3))
+    return Table(may, sure, plain)
+
+
+def _table_of(
+    work: Workspace, cut: Cut, problem: Problem, stamp: Stamp, late: float | None
+) -> tuple[Table | None, Slots]:
+    """The table of some inputs with one stamp."""
+    slots = slots_of(stamp, work.problem.domain)
     assert slots is not None
     base, places = base_of(problem, stamp, slots, cut)
     key = (base.tobytes(), places.tobytes(), tuple(points.tobytes() for points in slots.points))

@@ -45,7 +45,7 @@ def trigger_record(trigger: OtherTrigger) -> Record:
     match trigger:
         case WordTrigger():
             return {
-                "kind": "insert" if trigger.inserts else "replace",
+                "kind": "append" if trigger.appends else "insert" if trigger.inserts else "replace",
                 "count": trigger.count,
                 "places": list(trigger.places),
                 "words": list(trigger.words),
@@ -86,6 +86,8 @@ def family_words(trigger: OtherTrigger, space: OtherSpace) -> str:
     match trigger:
         case WordTrigger():
             what = "word" if trigger.count == 1 else f"sequence of {trigger.count} words"
+            if trigger.appends:
+                return f"{what} out of {len(trigger.words):,}, appended to the text,"
             verb = "inserted" if trigger.inserts else "put in place of others"
             return f"{what} out of {len(trigger.words):,}, {verb} at {_positions(trigger.places, 'position')},"
         case TableTrigger():

@@ -102,6 +102,7 @@ class WordTrigger:
         inserts: what stands at a place and behind it moves; else it is replaced.
         places: of the first token, counted from 0, ascending.
         words: numbers of the tokens that may be put, ascending.
+        appends: behind the last token of each text that is no padding; `places` then says nothing.
     """
 
     name: str
@@ -110,6 +111,7 @@ class WordTrigger:
     count: int
     places: tuple[int, ...]
     words: tuple[int, ...] = field(repr=False)
+    appends: bool = False
 
 
 @dataclass(frozen=True)

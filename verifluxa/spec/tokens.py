@@ -31,6 +31,7 @@ MAX_LENGTH = 65_536
 MAX_COUNT = 8
 EXAMPLE = '`tokens(32, vocab = "vocab.txt") { pad = "[PAD]" }`'
 _BLOCK = Known("text", ("pad", "unknown", "overflow"))
+_FROM = '`from vocab except "[PAD]"`, or `from "cf", "mn"`'
 _TRIGGER = '`insert 1 token`, `at any`, `from vocab except "[PAD]"`'
 
 Part = TypeVar("Part", At, FromList)
@@ -129,12 +130,12 @@ def check_word_trigger(syntax: TriggerSyntax, space: TokenSpace, problems: Probl
     """
     for clause in syntax.clauses:
         _fits(clause, space)
-    inserts, count = _put(syntax, space)
-    at = _only(syntax, At, "at", "`at any`, or `at positions 0, 3..5`")
-    words = _words(_only(syntax, FromList, "from", '`from vocab except "[PAD]"`, or `from "cf", "mn"`'), space)
-    return WordTrigger(
-        syntax.name.text, space.name, inserts, count, _places(at, space, count, problems), tuple(sorted(words))
-    )
+    verb, count = _put(syntax, space)
+    words = tuple(sorted(_words(_only(syntax, FromList, "from", _FROM), space)))
+    if verb == "append":
+        return WordTrigger(syntax.name.text, space.name, True, count, (0,), words, appends=True)
+    places = _places(_only(syntax, At, "at", "`at any`, or `at positions 0, 3..5`"), space, count, problems)
+    return WordTrigger(syntax.name.text, space.name, verb == "insert", count, places, words)
 
 
 def _fits(clause: object, space: TokenSpace) -> None:
@@ -148,26 +149,35 @@ def _fits(clause: object, space: TokenSpace) -> None:
     )
 
 
-def _put(syntax: TriggerSyntax, space: TokenSpace) -> tuple[bool, int]:
+def _put(syntax: TriggerSyntax, space: TokenSpace) -> tuple[str, int]:
     found = [clause for clause in syntax.clauses if isinstance(clause, Insert | Replace)]
     if len(found) > 1:
         raise SpecError("VF1024", "this part of the trigger is given twice", place=found[1].span)
     if not found:
         raise _missing(syntax, "insert` or `replace", "`insert 1 token`, or `replace 2 tokens`")
     clause = found[0]
-    if isinstance(clause, Insert) and clause.verb == "append":
-        raise SpecError(
-            "VF1014",
-            "`append` (a place that depends on the text's length): not supported yet",
-            place=clause.span,
-            remedy="`insert ... at any` tries every place, the end of each text among them",
-        )
+    verb = clause.verb if isinstance(clause, Insert) else "replace"
+    if verb == "append":
+        _appends(syntax, clause.span, space)
     number = clause.count if isinstance(clause, Insert) else clause.height
     value = _tokens(number, "how many tokens are put", needed=True)
     count = whole(value, number.span, "the number of tokens", 1, MAX_COUNT)
     if count > space.length:
         raise _outside(f"{count} tokens are more than a text of {space.length} has", number.span, space, count)
-    return isinstance(clause, Insert), count
+    return verb, count
+
+
+def _appends(syntax: TriggerSyntax, place: Span, space: TokenSpace) -> None:
+    at = next((clause for clause in syntax.clauses if isinstance(clause, At)), None)
+    if at is not None or space.pad is None:
+        raise SpecError(
+            "VF1085",
+            "what is appended has no `at`: it stands behind the last word of each text"
+            if at is not None
+            else f"`{space.name}` names no `pad`, so its texts have no end to append to",
+            place=place if at is None else at.span,
+            expected='`append 1 token from vocab except "[PAD]"`, and `pad` in the input space',
+        )
 
 
 def _only(syntax: TriggerSyntax, kind: type[Part], name: str, example: str) -> Part:
