@@ -25,6 +25,17 @@ class Format(StrEnum):
     SARIF = "sarif"
 
 
+class VerifyFormat(StrEnum):
+    """The formats of `verify`: those of every result, and that of a benchmark instance."""
+
+    TEXT = "text"
+    JSON = "json"
+    JSONL = "jsonl"
+    JUNIT = "junit"
+    SARIF = "sarif"
+    VNNCOMP = "vnncomp"
+
+
 def rendered(result: Result, chosen: Format) -> str:
     """The result in a machine format."""
     if chosen is Format.JSONL:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from verifluxa.cli.formats import Format
+from verifluxa.cli.formats import Format, VerifyFormat
 from verifluxa.cli.options import gap, pairs, seconds
 from verifluxa.verdict import Verdict
 
@@ -32,12 +32,17 @@ Properties = Annotated[list[str] | None, typer.Option("--property", metavar="NAM
 
 
 def verify(  # noqa: PLR0913, PLR0917 - typer reads the options from the signature
-    spec: Annotated[str, typer.Argument(metavar="SPEC", help="A `.vfx` file, or the name of one on the shelf.")],
+    spec: Annotated[
+        str,
+        typer.Argument(metavar="[SPEC]", help="A `.vfx` file, or the name of one on the shelf.", show_default=False),
+    ] = "",
     model: Models = None,
     data: Data = None,
     set_: Params = None,
     property_: Properties = None,
-    strategy: Annotated[str, typer.Option(help="How to prove: a name on the shelf or a `.toml` file.")] = "balanced",
+    strategy: Annotated[
+        str | None, typer.Option(help="How to prove: a name on the shelf or a `.toml` file; balanced.")
+    ] = None,
     cluster: Annotated[str, typer.Option(help="Where to prove: a name on the shelf or a `.toml` file.")] = "laptop",
     budget: Annotated[str | None, typer.Option(metavar="T", help="Time for the whole run: 90s, 5m, 1.5h.")] = None,
     arithmetic: Annotated[
@@ -48,7 +53,9 @@ def verify(  # noqa: PLR0913, PLR0917 - typer reads the options from the signatu
         str | None, typer.Option("--gap", metavar="RATE", help="Stop measuring once the ends are so near: 2%.")
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for result.json and pictures.")] = None,
-    format_: Annotated[Format, typer.Option("--format", help="What stands on stdout.")] = Format.TEXT,
+    format_: Annotated[VerifyFormat, typer.Option("--format", help="What stands on stdout.")] = VerifyFormat.TEXT,
+    onnx: Annotated[Path | None, typer.Option(metavar="FILE", help="In place of SPEC: a network ...")] = None,
+    vnnlib: Annotated[Path | None, typer.Option(metavar="FILE", help="... and a question about it.")] = None,
     show_config: Annotated[bool, typer.Option("--show-config", help="Print every setting and its origin.")] = False,
     job_exit: Annotated[bool, typer.Option("--job-exit", help="Exit 0 on any final verdict (cluster jobs).")] = False,
 ) -> int:
@@ -62,14 +69,21 @@ def verify(  # noqa: PLR0913, PLR0917 - typer reads the options from the signatu
     choice = Choice(
         pairs("--model", model), pairs("--data", data), pairs("--set", set_, "VALUE"), tuple(property_ or ())
     )
-    request = Request(spec, choice, strategy, cluster, seconds(budget), arithmetic, seed, gap(gap_))
+    limits = (seconds(budget), arithmetic, seed)
+    if not spec or onnx or vnnlib or format_ is VerifyFormat.VNNCOMP:
+        from verifluxa.cli.vnncomp_command import instance
+
+        usual = format_ in (VerifyFormat.TEXT, VerifyFormat.VNNCOMP) and not (show_config or job_exit)
+        plain = choice == Choice({}, {}, {}) and out is None and gap_ is None and usual
+        return instance(onnx, vnnlib, Request(spec, choice, strategy or "thorough", cluster, *limits), plain)
+    request = Request(spec, choice, strategy or "balanced", cluster, *limits, gap(gap_))
     if show_config:
         from verifluxa.cli.config import config_lines
         from verifluxa.cli.output import emit
 
         emit("\n".join(config_lines(request)))
         return 0
-    return execute(request, Presentation(format_, out, job_exit))
+    return execute(request, Presentation(Format(format_.value), out, job_exit))
 
 
 @dataclass(frozen=True)
