@@ -278,3 +278,23 @@ def test_a_margin_far_below_the_size_of_the_terms_is_decided(step: float) -> Non
     problem = one_pixel(graph, levels(1, 0, 8, step))
     (outcome,) = decide(problem, list(problem.all_questions()), load_strategy("balanced"))
     assert outcome.verdict is Verdict.CERTIFIED
+
+
+@pytest.mark.parametrize("seed", [3, 6])
+def test_the_order_of_inputs_does_not_change_verdicts(seed: int) -> None:
+    problem = random_problem(seed, Ask(targets=(0, 1)))
+    order = np.random.default_rng(seed).permutation(len(problem.labels))
+    place = np.argsort(order)
+    turned = digested(
+        replace(
+            problem,
+            inputs=problem.inputs[order],
+            labels=problem.labels[order],
+            selections=tuple(np.sort(place[chosen]) for chosen in problem.selections),
+        )
+    )
+    for number, question in enumerate(problem.questions(0)):
+        for need in range(1, len(problem.selections[question.selection]) + 1):
+            (first,) = run(problem, [with_need(problem, need, 0, number)], BranchSettings())
+            (second,) = run(turned, [with_need(turned, need, 0, number)], BranchSettings())
+            assert first.verdict is second.verdict

@@ -7,7 +7,6 @@ input's half-space would be unsound; clipping (bounds/clip.py) speaks of one cla
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,22 +15,26 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds.alpha import AlphaSettings
-from verifluxa.bounds.beta import Multipliers
 from verifluxa.bounds.domain import Domains, Geometry, geometry
 from verifluxa.bounds.linear import Net, Pairs, all_layers
-from verifluxa.evidence import OPEN, BoxSplit, NeuronSplit, Node, Outcome, StripSplit, Witness
+from verifluxa.evidence import OPEN, NeuronSplit, Node, Outcome, Witness
 from verifluxa.question import Question
-from verifluxa.search.attack import count_violations
+from verifluxa.search.attack import AttackSettings, attack, count_violations
 from verifluxa.search.claims import Scene, Verdicts, decide_claims
 from verifluxa.search.directions import strip_directions
+from verifluxa.search.halving import Open, Scores, halved
 from verifluxa.search.improve import improve, started
 from verifluxa.search.leaves import Leaf, Tree, open_leaves
 from verifluxa.search.replay import witness
 from verifluxa.search.root import Rooted, drop_records, whole_domain, whole_strips
-from verifluxa.search.splits import Sign, choose_neuron, drop_contradicted, signs_of, with_signs
+from verifluxa.search.splits import choose_neuron, drop_contradicted, signs_of, with_signs
 from verifluxa.search.together import Together, attempt
 from verifluxa.search.workspace import Claims, Workspace
 from verifluxa.verdict import Reason, Verdict
+
+NEAR = 2
+"""From a point that violates this many inputs too few, a short ascent is worth its time."""
+CLIMB_STEPS = 20
 
 
 @dataclass(frozen=True)
@@ -62,22 +65,6 @@ class BranchSettings:
     neurons: int = 0
 
 
-@dataclass
-class _Open:
-    """A domain that waits: its evidence node, box, strips and open claims."""
-
-    node: Node
-    lower: Tensor
-    upper: Tensor
-    low: Tensor
-    high: Tensor
-    claims: Claims
-    hope: float = 0.0
-    hoped: int = 0
-    signs: tuple[Sign, ...] = ()
-    chosen: Multipliers | None = None
-
-
 @dataclass(frozen=True, eq=False)
 class _Bounded:
     """A domain after bounding: its scene, verdicts of its own claims, scores of pixels and strips."""
@@ -85,8 +72,7 @@ class _Bounded:
     scene: Scene
     verdicts: Verdicts
     corner: Tensor
-    pixels: Tensor
-    strips: Tensor
+    scores: Scores
     settings: BranchSettings
 
 
@@ -96,12 +82,13 @@ class _Search:
 
     question: Question
     root: Node
-    stack: list[_Open]
+    stack: list[Open]
     started: float
     limit: int
     proved: int = 0
     found: int = 0
     boxes: int = 0
+    nearest: int = 0
     witness: Witness | None = None
     stuck: Reason | None = None
     cut_short: bool = False
@@ -193,18 +180,18 @@ def _taken_up(work: Workspace, tree: Tree) -> _Search:
 def _begin(work: Workspace, rooted: Rooted, directions: Tensor) -> _Search:
     node = Node(dropped=rooted.dropped())
     low, high = whole_strips(work, directions)
-    root = _Open(node, work.lower, work.upper, low, high, rooted.open_claims)
+    root = Open(node, work.lower, work.upper, low, high, rooted.open_claims)
     return _Search(rooted.question, node, [root], time.monotonic(), rooted.remaining)
 
 
-def _opened(leaf: Leaf) -> _Open:
+def _opened(leaf: Leaf) -> Open:
     box = leaf.domains
-    return _Open(leaf.node, box.lower[0], box.upper[0], box.low[0], box.high[0], leaf.claims)
+    return Open(leaf.node, box.lower[0], box.upper[0], box.low[0], box.high[0], leaf.claims)
 
 
 def _next_batch(
     searches: list[_Search], settings: BranchSettings, deadline: float | None
-) -> list[tuple[_Search, _Open]]:
+) -> list[tuple[_Search, Open]]:
     """Takes open domains from each question in turn until the batch has claims enough."""
     now = time.monotonic()
     late = deadline is not None and now > deadline
@@ -215,7 +202,7 @@ def _next_batch(
         elif search.stack and search.boxes >= settings.boxes:
             search.stuck, search.cut_short = search.stuck or Reason.NODES, True
             search.stop()
-    batch: list[tuple[_Search, _Open]] = []
+    batch: list[tuple[_Search, Open]] = []
     size = 0
     while size < settings.batch and any(search.stack for search in searches):
         for search in searches:
@@ -228,7 +215,7 @@ def _next_batch(
 
 
 def _process(
-    work: Workspace, net: Net, directions: Tensor, batch: list[tuple[_Search, _Open]], settings: BranchSettings
+    work: Workspace, net: Net, directions: Tensor, batch: list[tuple[_Search, Open]], settings: BranchSettings
 ) -> None:
     domains = _domains([domain for _, domain in batch], directions)
     shape = geometry(domains)
@@ -250,14 +237,16 @@ def _process(
     starts = (sizes.cumsum(0) - sizes).tolist()
     for number, ((search, domain), start) in enumerate(zip(batch, starts, strict=True)):
         own = _part(verdicts, start, start + len(domain.claims))
-        _settle(search, domain, _Bounded(scene, own, corners[number], pixels[number], strips[number], settings))
+        middle = directions @ shape.center[number] + shape.strip_shift[number]
+        scores = Scores(pixels[number], strips[number], middle, shape.strip_half[number])
+        _settle(search, domain, _Bounded(scene, own, corners[number], scores, settings))
 
 
 def _improved(
     scene: Scene,
     verdicts: Verdicts,
     named: tuple[Claims, Tensor],
-    batch: list[tuple[_Search, _Open]],
+    batch: list[tuple[_Search, Open]],
     how: tuple[BranchSettings, list[Tensor] | None],
 ) -> Verdicts:
     """Optimises slopes where every single claim matters: where one violating input refutes."""
@@ -279,7 +268,7 @@ def _improved(
     return replace(verdicts, alive=row == OPEN, row=row, last=last, closings=closings, chosen=chosen)
 
 
-def _domains(opened: list[_Open], directions: Tensor) -> Domains:
+def _domains(opened: list[Open], directions: Tensor) -> Domains:
     def stacked(name: str) -> Tensor:
         return torch.stack([getattr(domain, name) for domain in opened])
 
@@ -323,7 +312,7 @@ def _corners(work: Workspace, verdicts: Verdicts, of_domain: Tensor, domains: Do
     return work.on_grid(torch.where(total >= 0, domains.upper, domains.lower))
 
 
-def _settle(search: _Search, domain: _Open, bounded: _Bounded) -> None:
+def _settle(search: _Search, domain: Open, bounded: _Bounded) -> None:
     """Closes, refutes or splits one domain."""
     if search.finished:
         return
@@ -349,14 +338,14 @@ def _settle(search: _Search, domain: _Open, bounded: _Bounded) -> None:
         return
     domain.chosen = None if verdicts.chosen is None else verdicts.chosen.take(verdicts.alive)
     halves = _split_neuron(search, domain, alive, bounded)
-    halves = halves or _split(work, domain, alive, (bounded.pixels, bounded.strips))
+    halves = halves or halved(work, domain, alive, bounded.scores)
     if halves is None:
         search.stuck = Reason.PRECISION
         return
     search.stack += halves
 
 
-def _together(search: _Search, domain: _Open, bounded: _Bounded) -> Together | None:
+def _together(search: _Search, domain: Open, bounded: _Bounded) -> Together | None:
     """The joint step, where it is wanted, promising, and every open claim has bounds."""
     need, last = search.question.need, bounded.verdicts.last
     # Each input that left since the last linear program has lowered its value by at most 1.
@@ -366,7 +355,7 @@ def _together(search: _Search, domain: _Open, bounded: _Bounded) -> Together | N
     return attempt(bounded.scene, last, domain.claims.take(last.at), need, bounded.settings.gate)
 
 
-def _close_jointly(search: _Search, domain: _Open, bounded: _Bounded, together: Together) -> None:
+def _close_jointly(search: _Search, domain: Open, bounded: _Bounded, together: Together) -> None:
     """Keeps what a joint closing rests on: the planes' clipping rows and the point where tangents touch."""
     claims, planes = domain.claims, bounded.verdicts.planes
     domain.node.clips = tuple(
@@ -382,9 +371,14 @@ def _refutes(scene: Scene, search: _Search, alive: Claims, points: Tensor) -> bo
     """Tries grid points as triggers; a hit is replayed on the unsimplified network."""
     counts = count_violations(scene.work, scene.net, alive, points)
     best = int(counts.argmax())
-    if counts[best] < search.question.need:
+    point = (
+        points[best]
+        if counts[best] >= search.question.need
+        else _climbed(scene, search, int(counts[best]), points[best])
+    )
+    if point is None:
         return False
-    found = witness(scene.work, search.question, points[best].cpu().numpy())
+    found = witness(scene.work, search.question, point.cpu().numpy())
     search.found = max(search.found, found.robust)
     if len(found.inputs) < search.question.need:
         return False
@@ -392,20 +386,19 @@ def _refutes(scene: Scene, search: _Search, alive: Claims, points: Tensor) -> bo
     return True
 
 
-def _split(work: Workspace, domain: _Open, alive: Claims, scores: tuple[Tensor, Tensor]) -> list[_Open] | None:
-    """Two halves along the pixel or strip with the largest score; None when it is a single point."""
-    pixels, strips = scores
-    width = domain.upper - domain.lower
-    divisible = torch.where(work.step > 0, width >= work.step, width > 1e-6 * (work.upper - work.lower).abs())
-    if not bool(divisible.any()):
+def _climbed(scene: Scene, search: _Search, count: int, point: Tensor) -> Tensor | None:
+    """A short ascent from a point that almost refutes; None where that is not enough, or was tried often."""
+    need = search.question.need
+    again = count <= search.nearest and search.boxes & (search.boxes - 1)
+    if count < max(1, need - NEAR) or again:
         return None
-    pixels = torch.where(divisible, pixels, torch.full_like(pixels, -1.0))
-    if len(strips) and float(strips.max()) > float(pixels.max()) and _wide(domain, int(strips.argmax())):
-        return _split_strip(domain, alive, int(strips.argmax()))
-    return _split_box(work, domain, alive, int(pixels.argmax()))
+    search.nearest = max(search.nearest, count)
+    settings = AttackSettings(0, 1, CLIMB_STEPS, CLIMB_STEPS, search.boxes)
+    (candidate,) = attack(scene.work, [search.question], settings, point[None])
+    return candidate.trigger if candidate.count >= need else None
 
 
-def _split_neuron(search: _Search, domain: _Open, alive: Claims, bounded: _Bounded) -> list[_Open] | None:
+def _split_neuron(search: _Search, domain: Open, alive: Claims, bounded: _Bounded) -> list[Open] | None:
     """Two cases of a neuron, where that is wanted and something bends."""
     most, last = bounded.settings.neurons, bounded.verdicts.last
     few = len(domain.lower) <= most or not most
@@ -422,64 +415,6 @@ def _split_neuron(search: _Search, domain: _Open, alive: Claims, bounded: _Bound
     return [
         replace(domain, node=child, claims=alive, signs=(*domain.signs, chosen._replace(sign=sign)))
         for child, sign in zip(children, (-1, 1), strict=True)
-    ]
-
-
-def _wide(domain: _Open, strip: int) -> bool:
-    """Strips thinner than this stop helping; pixels, which end on the grid, take over."""
-    return bool(domain.high[strip] - domain.low[strip] > 1e-3 * (domain.upper - domain.lower).abs().max())
-
-
-def _split_strip(domain: _Open, alive: Claims, strip: int) -> list[_Open]:
-    cut = float((domain.low[strip] + domain.high[strip]) / 2)
-    children = [Node(), Node()]
-    domain.node.split, domain.node.children = StripSplit(strip, cut), children
-    lower_high, upper_low = domain.high.clone(), domain.low.clone()
-    lower_high[strip], upper_low[strip] = cut, cut
-    return [
-        _Open(
-            children[0],
-            domain.lower,
-            domain.upper,
-            domain.low,
-            lower_high,
-            alive,
-            domain.hope,
-            domain.hoped,
-            domain.signs,
-        ),
-        _Open(
-            children[1],
-            domain.lower,
-            domain.upper,
-            upper_low,
-            domain.high,
-            alive,
-            domain.hope,
-            domain.hoped,
-            domain.signs,
-        ),
-    ]
-
-
-def _split_box(work: Workspace, domain: _Open, alive: Claims, at: int) -> list[_Open]:
-    low, high, step = float(domain.lower[at]), float(domain.upper[at]), float(work.step[at])
-    if step > 0:
-        low_end = low + math.floor((high - low) / step / 2) * step
-        high_start = low_end + step
-    else:
-        low_end = high_start = (low + high) / 2
-    children = [Node(), Node()]
-    domain.node.split, domain.node.children = BoxSplit(at, low_end, high_start), children
-    upper, lower = domain.upper.clone(), domain.lower.clone()
-    upper[at], lower[at] = low_end, high_start
-    return [
-        _Open(
-            children[0], domain.lower, upper, domain.low, domain.high, alive, domain.hope, domain.hoped, domain.signs
-        ),
-        _Open(
-            children[1], lower, domain.upper, domain.low, domain.high, alive, domain.hope, domain.hoped, domain.signs
-        ),
     ]
 
 

@@ -1,0 +1,100 @@
+"""Open domains of a search, and how they are halved: along a pixel, or along a strip."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from verifluxa.bounds.beta import Multipliers
+from verifluxa.evidence import BoxSplit, Node, StripSplit
+from verifluxa.search.splits import Sign
+from verifluxa.search.workspace import Claims, Workspace
+
+
+@dataclass
+class Open:
+    """A domain that waits.
+
+    Attributes:
+        node: of the evidence.
+        lower, upper: the box, shape (d,).
+        low, high: the strips, shape (m,).
+        claims: that are still open.
+        hope, hoped: value of the last linear program above, and how many inputs there were then.
+        signs: of neurons that are split.
+        chosen: slopes and multipliers that the claims start from.
+    """
+
+    node: Node
+    lower: Tensor
+    upper: Tensor
+    low: Tensor
+    high: Tensor
+    claims: Claims
+    hope: float = 0.0
+    hoped: int = 0
+    signs: tuple[Sign, ...] = ()
+    chosen: Multipliers | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What halving a domain along each pixel (d,) or strip (m,) promises, and where its strips really lie.
+
+    Attributes:
+        pixels, strips: the larger the better.
+        middle, half: of the strips, tightened by the box, shape (m,).
+    """
+
+    pixels: Tensor
+    strips: Tensor
+    middle: Tensor
+    half: Tensor
+
+
+def halved(work: Workspace, domain: Open, alive: Claims, scores: Scores) -> list[Open] | None:
+    """Two halves along the pixel or strip with the largest score; None when it is a single point."""
+    strips = scores.strips
+    width = domain.upper - domain.lower
+    divisible = torch.where(work.step > 0, width >= work.step, width > 1e-6 * (work.upper - work.lower).abs())
+    if not bool(divisible.any()):
+        return None
+    pixels = torch.where(divisible, scores.pixels, torch.full_like(scores.pixels, -1.0))
+    if len(strips) and float(strips.max()) > float(pixels.max()):
+        at = int(strips.argmax())
+        # Strips thinner than this stop helping; pixels, which end on the grid, take over.
+        if float(2 * scores.half[at]) > 1e-3 * float((domain.upper - domain.lower).abs().max()):
+            return _split_strip(domain, alive, at, float(scores.middle[at]))
+    return _split_box(work, domain, alive, int(pixels.argmax()))
+
+
+def _split_strip(domain: Open, alive: Claims, strip: int, cut: float) -> list[Open]:
+    """Cuts in the middle of what the box leaves of a strip."""
+    children = [Node(), Node()]
+    domain.node.split, domain.node.children = StripSplit(strip, cut), children
+    lower_high, upper_low = domain.high.clone(), domain.low.clone()
+    lower_high[strip], upper_low[strip] = min(cut, float(domain.high[strip])), max(cut, float(domain.low[strip]))
+    return [
+        replace(domain, node=children[0], high=lower_high, claims=alive),
+        replace(domain, node=children[1], low=upper_low, claims=alive),
+    ]
+
+
+def _split_box(work: Workspace, domain: Open, alive: Claims, at: int) -> list[Open]:
+    low, high, step = float(domain.lower[at]), float(domain.upper[at]), float(work.step[at])
+    if step > 0:
+        low_end = low + math.floor((high - low) / step / 2) * step
+        high_start = low_end + step
+    else:
+        low_end = high_start = (low + high) / 2
+    children = [Node(), Node()]
+    domain.node.split, domain.node.children = BoxSplit(at, low_end, high_start), children
+    upper, lower = domain.upper.clone(), domain.lower.clone()
+    upper[at], lower[at] = low_end, high_start
+    return [
+        replace(domain, node=children[0], upper=upper, claims=alive),
+        replace(domain, node=children[1], lower=lower, claims=alive),
+    ]
