@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -20,11 +21,13 @@ from verifluxa.certificate.check.report import CheckReport, PropertyCheck
 from verifluxa.certificate.check.section import Section, Tally
 from verifluxa.certificate.document import canonical_json
 from verifluxa.certificate.evidence_file import read_evidence
-from verifluxa.certificate.evidence_lines import Header, Record, encode_record
+from verifluxa.certificate.evidence_lines import Header, Record, encode_record, record_of
 from verifluxa.certificate.statement import Statement
 from verifluxa.errors import CertificateError
-from verifluxa.evidence import Dropped, Node
+from verifluxa.evidence import Node
 from verifluxa.spec.spec import Measure, OutputRow, PatchTrigger, RateBound, RealOutput
+from verifluxa.strategy.decide import decide
+from verifluxa.strategy.load import load_strategy
 from verifluxa.verdict import Verdict
 
 ROWS = ((OutputRow((Fraction(1), Fraction(0), Fraction(0)), (Fraction(0),) * 3, Fraction(-1)),),)
@@ -128,17 +131,41 @@ def test_a_header_of_another_property_is_refused(statement: Statement, name: str
     assert caught.value.code == "VF5056"
 
 
-def test_slopes_of_ones_own_make_a_leaf_unrechecked() -> None:
+def test_cases_of_neurons_make_a_leaf_unrechecked() -> None:
     """What stands in a record beyond what is recomputed is never taken on trust."""
     found = scene(1, Shape())
     records = found.prove()
     at = next(n for n, record in enumerate(records) if record.tree is not None)
-    assert "slopes" in Dropped._fields
     tree = copy.deepcopy(records[at].tree)
     assert tree is not None
-    tree.dropped[0] = tree.dropped[0]._replace(slopes=((0, 0, 255),))  # type: ignore[call-arg]
+    tree.dropped[0] = tree.dropped[0]._replace(pushes=((0, 0, 1.0),))
     records[at] = replace(records[at], tree=tree)
     assert found.check(records).unrechecked == records[at].leaves
+
+
+def with_slopes(node: Node, change: Callable[[str], str]) -> int:
+    """Changes the chosen slopes of all records of a tree; how many there were."""
+    count = sum(bool(record.slopes) for record in node.dropped)
+    node.dropped = [record._replace(slopes=tuple(map(change, record.slopes))) for record in node.dropped]
+    return count + sum(with_slopes(child, change) for child in node.children)
+
+
+def test_chosen_slopes_are_recomputed() -> None:
+    found = scene(21, Shape("cnn", limit=Fraction(1, 4)))
+    problem, strategy = found.problem, load_strategy("thorough").without("attack")
+    asked = [question for place in range(len(problem.placements)) for question in problem.questions(place)]
+    records = [record_of(outcome) for outcome in decide(problem, asked, strategy)]
+    at = next(n for n, record in enumerate(records) if record.tree and with_slopes(record.tree, str))
+    tally = found.check(records)
+    assert tally.unrechecked == 0
+    assert tally.leaves >= records[at].leaves
+    for digits in ("00", "ff"):
+        tree = copy.deepcopy(records[at].tree)
+        assert tree is not None
+        with_slopes(tree, lambda text, digits=digits: digits * (len(text) // 2))  # type: ignore[misc]
+        with pytest.raises(CertificateError) as caught:
+            found.check([*records[:at], replace(records[at], tree=tree), *records[at + 1 :]])
+        assert caught.value.code == "VF5054"
 
 
 def test_rates_that_are_not_vouched_for_are_named() -> None:

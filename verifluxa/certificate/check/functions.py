@@ -61,6 +61,7 @@ class Function:
         lines: of lower and upper ends, elementwise; lower <= upper.
         range: least and largest value between two ends; None: nondecreasing, so the values at the ends.
         constant_below_zero: and linear above it, so that only intervals around 0 need planes.
+        least: on an interval around 0 every line through 0 with a slope from this to 1 lies below; None: not so.
     """
 
     value: Curve
@@ -69,6 +70,7 @@ class Function:
     lines: Callable[[Floats, Floats], Lines]
     range: Callable[[Floats, Floats], tuple[Floats, Floats]] | None = None
     constant_below_zero: bool = False
+    least: float | None = None
 
     def error_in(self, arithmetic: str) -> float:
         """The error in an arithmetic; in float64 and `real` that of computing it in float64."""
@@ -143,7 +145,7 @@ def _leaky(slope: float) -> Function:
         high = np.where(crossing, (slope - chord) * lower, 0.0)
         return Lines(np.where(crossing, low_slope, chord), np.zeros_like(lower), chord, high)
 
-    return Function(lambda z: np.where(z > 0, z, slope * z), 1.0, 2.0**-23, lines)
+    return Function(lambda z: np.where(z > 0, z, slope * z), 1.0, 2.0**-23, lines, least=slope)
 
 
 def _clip(low: float, high: float) -> Function:

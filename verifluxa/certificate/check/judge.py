@@ -19,13 +19,17 @@ from verifluxa.errors import CertificateError
 
 
 class Entry(NamedTuple):
-    """One alternative of one input, the row that is said to be below zero (or None), the rows that clip."""
+    """One alternative of one input, the row that is said to be below zero (or None), the rows that clip.
+
+    `slopes` are the lower slopes of relu and leakyrelu that the evidence chose, see `verifluxa.evidence.Dropped`.
+    """
 
     input: int
     number: int
     alternative: Alternative
     row: int | None
     planes: tuple[int, ...]
+    slopes: tuple[str, ...] = ()
 
 
 class Clipped(NamedTuple):
@@ -52,6 +56,7 @@ class Place:
         self.chain = chain_of(constants, claim.positions[number])
         self.root = Bounder(self.chain, root_region(claim, np.zeros((0, claim.positions.shape[1]))))
         self._last = self.root
+        self.branches = any(len(step.sources) > 1 for step in constants.steps)
         self.everyone = np.arange(len(claim.labels))
         self.largest = constants.rounding.largest
         fine = [(form.error < self.largest).all(axis=0) for form in constants.forms]
@@ -122,6 +127,8 @@ class Judge:
         met = np.zeros(len(entries), dtype=bool)
         for numbers, state, gone in self.clip(entries):
             group = [entries[number] for number in numbers]
+            for place, entry in enumerate(group):
+                self._choose(state, place, entry.slopes)
             met[numbers] = gone | self._below(state, np.arange(len(group)), group, True)
         return met
 
@@ -136,6 +143,17 @@ class Judge:
                 cut = self.planes(state, np.arange(len(group)), [entry.planes[number] for entry in group])
                 gone |= self.bounder.clip(state, cut)
             yield Clipped(numbers, state, gone)
+
+    def _choose(self, state: State, place: int, slopes: Sequence[str]) -> None:
+        """Puts the chosen lower slopes into the lines of one entry, where its neurons bend and any slope is sound."""
+        for layer, bounds, text in zip(self.bounder.chain, state.layers, slopes, strict=False):
+            least = None if layer.function is None else layer.function.least
+            chosen = np.frombuffer(bytes.fromhex(text), dtype=np.uint8) / 255
+            if least is not None and chosen.shape == bounds.lower[place].shape:
+                bends = (bounds.lower[place] < 0) & (bounds.upper[place] > 0)
+                bends[: layer.linear] = False
+                slope = bounds.lines.low_slope[place]
+                slope[bends] = np.maximum(chosen, least)[bends]
 
     def planes(self, state: State, where: Integers, rows: Sequence[int]) -> Planes:
         """Upper planes of rows of entries of a state."""

@@ -32,6 +32,10 @@ class Asked:
     directions: Floats
     meanings: dict[tuple[object, ...], list[Entry] | None] = field(default_factory=dict)
 
+    def unknown(self, record: Dropped) -> bool:
+        """Whether a record rests on more than is recomputed; branches are numbered otherwise than by the prover."""
+        return any(record[4:]) or (self.place.branches and any(record[3:]))
+
 
 class Checked(NamedTuple):
     """What a tree proves: at most `proved` inputs violate together; `leaves` were counted, `unrechecked` were not."""
@@ -52,8 +56,8 @@ def check_tree(asked: Asked, root: Node) -> Checked:
     waiting: list[tuple[Node, Region, Fallen]] = [(root, root_region(asked.claim, asked.directions), frozenset())]
     while waiting:
         node, region, fallen = waiting.pop()
-        if not isinstance(node.split, BoxSplit | StripSplit | None) or any(any(record[3:]) for record in node.dropped):
-            # Cases of neurons, chosen slopes: not recomputed here (yet), so nothing below is taken on trust.
+        if not isinstance(node.split, BoxSplit | StripSplit | None) or any(map(asked.unknown, node.dropped)):
+            # Cases of neurons: not recomputed here, so nothing below is taken on trust.
             unrechecked += count_leaves(node)
             continue
         fallen |= _fallen(asked, node, region)
@@ -109,7 +113,7 @@ def _adjacent(claim: Claim, region: Region, split: BoxSplit) -> bool:
 def _fallen(asked: Asked, node: Node, region: Region) -> Fallen:
     """The pairs that the node's records drop, each one recomputed."""
     entries = [entry for record in node.dropped for entry in _entries(asked, record, region)]
-    plain, clipped = ([entry for entry in entries if bool(entry.planes) is cut] for cut in (False, True))
+    plain, clipped = ([e for e in entries if bool(e.planes or e.slopes) is own] for own in (False, True))
     judge = Judge(asked.claim, asked.place, region, sorted({entry.input for entry in entries}))
     if entries and not judge.empty:
         holds = np.concatenate([judge.plain(plain), judge.clipped(clipped)])
@@ -125,13 +129,13 @@ def _entries(asked: Asked, record: Dropped, region: Region) -> list[Entry]:
     alternatives = asked.alternatives.get(record.input)
     if alternatives is None or len(record.rows) > len(alternatives):
         raise unproved("VF5054", f"input {record.input} is dropped with other alternatives than it has", region)
-    key = (record.rows, record.planes, alternatives)
+    key = (*record[1:], alternatives)
     if key not in asked.meanings:  # most records of a question say the same of many inputs
         asked.meanings[key] = _meaning(asked, record, alternatives)
     meaning = asked.meanings[key]
     if meaning is None:
         raise unproved("VF5054", f"input {record.input} is dropped by a row of another alternative", region)
-    return [Entry(record.input, at, alternative, row, planes) for _, at, alternative, row, planes in meaning]
+    return [Entry(record.input, *entry[1:]) for entry in meaning]
 
 
 def _meaning(asked: Asked, record: Dropped, alternatives: tuple[Alternative, ...]) -> list[Entry] | None:
@@ -144,5 +148,5 @@ def _meaning(asked: Asked, record: Dropped, alternatives: tuple[Alternative, ...
             known = tuple(plane for plane in planes if plane is not None and plane in alternative)
             if (row != CONTRADICTED and named not in alternative) or len(known) < len(planes):
                 return None
-            entries.append(Entry(record.input, number, alternative, named, known))
+            entries.append(Entry(record.input, number, alternative, named, known, record.slopes))
     return entries
