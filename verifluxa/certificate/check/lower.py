@@ -175,7 +175,8 @@ def claim_of(statement: Statement, sources: Sources, frozen: tuple[int, ...]) ->
     Raises:
         CertificateError: VF5058 for a statement that is not understood.
     """
-    understand(statement, statement.trigger, statement.selection)
+    understand(statement)
+    understand(statement.trigger, statement.selection)
     assert isinstance(statement, RateBound | PerInput)
     assert isinstance(statement.trigger, PatchTrigger)
     trigger, graph, universal = statement.trigger, sources.models[statement.model], isinstance(statement, RateBound)

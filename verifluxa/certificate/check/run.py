@@ -196,7 +196,8 @@ def sources_of(inputs: Inputs, prop: Property, arithmetic: str) -> Sources:
         CertificateError: VF5058 for a statement, model or space that is not understood.
     """
     statement = prop.statement
-    understand(statement, statement.trigger, statement.selection)
+    understand(statement)
+    understand(statement.trigger, statement.selection)
     space = named(inputs.spec.spaces, statement.trigger.space)
     understand(space)
     assert isinstance(space, ImageSpace)
