@@ -7,6 +7,7 @@ import typer
 from verifluxa.cli import cert_commands, gate_commands, model_commands, spec_commands
 from verifluxa.cli.batch_command import batch
 from verifluxa.cli.explain_command import explain
+from verifluxa.cli.export_command import export
 from verifluxa.cli.replay_command import replay
 from verifluxa.cli.run_commands import resume, watch
 from verifluxa.cli.supports_command import supports
@@ -30,6 +31,7 @@ def build_app() -> typer.Typer:
     app.command()(spec_commands.pin)
     app.command()(model_commands.inspect)
     app.command()(model_commands.lift)
+    app.command()(export)
     app.command()(supports)
     app.command()(replay)
     app.command()(explain)
