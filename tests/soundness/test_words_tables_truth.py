@@ -380,3 +380,32 @@ def test_a_place_that_depends_on_the_input_is_nothing_to_bounds(kind: str, monke
     monkeypatch.setattr("verifluxa.strategy.decide.enumerable", lambda work, placement: None)
     for seed in range(4):
         assert Verdict.CERTIFIED not in judge(appending(kind, seed, 1, False), load_strategy("balanced"), ties=False)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_equal_texts_with_other_labels_have_tables_of_their_own(seed: int) -> None:
+    """Two groups of one place may come to the same bag of words; what they violate depends on their labels."""
+    problem = appending("bag", seed, 1, True)
+    # The first ends at its second word, the other behind padding inside: the same bag, another end.
+    inputs = np.array([[3.0, 3.0, 0.0, 0.0], [3.0, 0.0, 3.0, 0.0]])
+    space = TokenSpace("r", LENGTH, tuple("abcdef"), "v", "sha256:0", pad=0)
+    trigger = WordTrigger("t", "r", True, 1, (0,), (1, 2, 4, 5), appends=True)
+    label = int(problem.graph.run(inputs).argmax(1)[0])
+    changed = {
+        "inputs": inputs,
+        "labels": np.array([label, (label + 1) % CLASSES]),
+        "placements": appended(trigger, space, inputs, "a.jsonl"),
+        "selections": (np.array([0]), np.array([1])),
+        "pairs": ((0, 0), (0, 1)),
+        "needs": (1, 1),
+        "indices": (0, 1),
+        "digest": f"sha256:bags{seed}",
+    }
+    two = Problem(**{**vars(problem), **changed})
+    assert len(two.placements[0].stamps) == 2
+    for question, outcome in zip(two.questions(0), decide(two, two.questions(0), load_strategy("quick")), strict=True):
+        chosen = two.selections[question.selection]
+        own = two.labels[chosen][:, None]
+        outputs = [two.graph.run(with_words_behind(two, (word,)))[chosen] for word in (1.0, 2.0, 4.0, 5.0)]
+        met = [bool(((o >= np.take_along_axis(o, own, 1)) & (np.arange(CLASSES) != own)).any()) for o in outputs]
+        assert outcome.proved == int(any(met))

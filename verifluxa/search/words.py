@@ -259,7 +259,9 @@ def _table_of(
     slots = slots_of(stamp, work.problem.domain)
     assert slots is not None
     base, places = base_of(problem, stamp, slots, cut)
-    key = (base.tobytes(), places.tobytes(), tuple(points.tobytes() for points in slots.points))
+    # Groups of inputs may have equal texts and other labels.
+    asked = (problem.labels.tobytes(), base.tobytes(), places.tobytes())
+    key = (*asked, tuple(points.tobytes() for points in slots.points))
     if work.kept.get("table", (None,))[0] != key:
         table = None
         if slots.count <= MOST_TRIGGERS:
