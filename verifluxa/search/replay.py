@@ -103,7 +103,9 @@ def _in_real(work: Workspace, question: Question, trigger: Floats, played: Repla
     """Margins in exact arithmetic: the replay's where they are sure, exact rationals where they are doubtful."""
     margins = np.where(sure, np.maximum(played.margins, np.finfo(np.float64).tiny), -np.inf)
     scale = 1e-3 * (1 + float(np.abs(played.margins).max(initial=0.0)))
-    doubtful = np.flatnonzero((np.abs(played.margins) < scale) & ~(sure & (played.margins > 0)))[:EXACT_INPUTS]
+    # Where inputs stand for others beside them, `sure` speaks of all of those, and says little of the input itself.
+    near = (np.abs(played.margins) < scale) | ((played.margins > 0) & (work.problem.spread > 0))
+    doubtful = np.flatnonzero(near & ~(sure & (played.margins > 0)))[:EXACT_INPUTS]
     if len(doubtful):
         margins[doubtful] = [float(m) for m in exact_margins(work.problem, question, trigger, played.inputs[doubtful])]
     return margins
