@@ -25,12 +25,22 @@ from verifluxa.certificate.evidence_lines import Header, Record, encode_record, 
 from verifluxa.certificate.statement import Statement
 from verifluxa.errors import CertificateError
 from verifluxa.evidence import Node
-from verifluxa.spec.spec import Measure, OutputRow, PatchTrigger, RateBound, RealOutput
+from verifluxa.lower import Given, lower
+from verifluxa.spec.spec import Measure, OutputRow, PatchTrigger, RateBound, RealOutput, Rows
 from verifluxa.strategy.decide import decide
 from verifluxa.strategy.load import load_strategy
 from verifluxa.verdict import Verdict
 
-ROWS = ((OutputRow((Fraction(1), Fraction(0), Fraction(0)), (Fraction(0),) * 3, Fraction(-1)),),)
+NONE = (Fraction(0),) * 3
+
+
+def above(limit: Fraction, *, weight: Fraction = Fraction(1), clean: tuple[Fraction, ...] = NONE) -> Rows:
+    """The first output lies above a limit, or the second below its negative."""
+    first = OutputRow((weight, Fraction(0), Fraction(0)), clean, -limit)
+    return ((first,), (OutputRow((Fraction(0), -weight, Fraction(0)), clean, -limit),))
+
+
+ROWS = above(Fraction(1), clean=(Fraction(-1), Fraction(0), Fraction(0)))
 
 
 def code_of(found: Scene, statement: Any) -> str:
@@ -49,6 +59,8 @@ def test_statements_with_more_to_them_than_is_known_are_not_spoken_of() -> None:
     assert code_of(found, statement) == ""
     assert code_of(found, replace(statement, rows=ROWS)) == "VF5058"
     assert code_of(single, replace(single.prop.statement, rows=ROWS)) == "VF5058"
+    assert code_of(single, replace(single.prop.statement, rows=above(Fraction(1), weight=Fraction(1, 3)))) == "VF5058"
+    assert code_of(single, replace(single.prop.statement, rows=above(Fraction(1)))) == ""
     assert code_of(found, Measure(statement, Fraction(0))) == "VF5058"
     assert code_of(found, replace(statement, limit=Fraction(0), below=True)) == "VF5058"
 
@@ -58,6 +70,23 @@ def test_statements_with_more_to_them_than_is_known_are_not_spoken_of() -> None:
 
     trigger = Blended(**{name: getattr(statement.trigger, name) for name in UNDERSTOOD[PatchTrigger].split()})
     assert code_of(found, replace(statement, trigger=trigger)) == "VF5058"
+
+
+@pytest.mark.parametrize("limit", [Fraction(1, 2), Fraction(7, 10)])
+def test_conditions_on_outputs_are_recomputed(limit: Fraction) -> None:
+    single = scene(4, Shape(per_input=True))
+    prop = replace(single.prop, statement=replace(single.prop.statement, rows=above(limit)))
+    spec = replace(single.spec, properties=(prop,))
+    problem = lower(spec, prop, Given(single.graph, single.data, single.problem.digest, "float32"))
+    found = replace(single, spec=spec, problem=problem)
+    records = found.prove()
+    tally = found.check(records)
+    assert tally.unrechecked == 0
+    assert {Verdict.CERTIFIED, Verdict.FALSIFIED} <= set(tally.verdicts)
+    closer = replace(prop, statement=replace(prop.statement, rows=above(limit / 4)))
+    with pytest.raises(CertificateError) as caught:
+        replace(found, spec=replace(spec, properties=(closer,))).check(records)
+    assert caught.value.code == "VF5054"
 
 
 def test_a_new_field_is_not_understood_unless_it_is_empty() -> None:

@@ -350,7 +350,7 @@ def test_both_lowerings_agree(shape: Shape) -> None:
     inputs = found.data.inputs
     assert found.sources.models["net"].digest == problem.graph.digest
     assert np.array_equal(found.sources.models["net"].run(inputs), problem.graph.run(inputs))
-    assert np.allclose(problem.rows.constants, claim.gap)
+    assert np.allclose(problem.rows.constants, claim.rows.constant)
 
 
 def pair_of(row: Floats) -> tuple[int, int]:

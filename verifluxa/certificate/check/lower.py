@@ -10,12 +10,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from verifluxa.certificate.check.bounds import OutputRows
-from verifluxa.certificate.check.network import Floats, Integers, constants_or_none
+from verifluxa.certificate.check.network import LAST_ONLY, Floats, Integers, constants_or_none
 from verifluxa.certificate.check.refuse import refused
 from verifluxa.certificate.check.rounding import SOFTMAX_GAP
 from verifluxa.certificate.evidence_lines import Row
@@ -27,6 +28,7 @@ from verifluxa.spec.spec import (
     EncodeStep,
     ImageSpace,
     ModelDecl,
+    OutputRow,
     PatchTrigger,
     PerInput,
     RateBound,
@@ -36,11 +38,12 @@ from verifluxa.spec.spec import (
 
 Alternative = tuple[int, ...]
 """Numbers of rows: all of them together are one way to violate."""
-_STATEMENT = "model trigger selection targets"
+_STATEMENT = "model trigger selection targets rows"
 UNDERSTOOD: dict[type, str] = {
     RateBound: f"{_STATEMENT} limit limits below searched",
     PerInput: f"{_STATEMENT} expected",
     PatchTrigger: "name space height width places low high step",
+    OutputRow: "stamped clean constant closed",
     Selection: "data correct labels label_is_not_target",
     ImageSpace: "name height width channels low high",
     ModelDecl: "name space output file architecture layout encode span flux",
@@ -63,12 +66,12 @@ class Claim:
         positions: for each placement the flat input values that the trigger replaces, shape (P, d).
         lower, upper: ends of each trigger value; `step` 1 on the grid of levels, 0 where continuous.
         targets: the class of each violation, None where there is no single one.
-        rows: every row that an alternative may name; `closed` tells which are met at 0.
+        rows: every row that an alternative may name, as a proof must exclude it; `closed` tells which are met at 0.
+        sure, possible: the rows' constants where an output must surely, or may, meet them in a replay.
         violations: for each violation and label the alternatives.
         selections: inputs (indices into `inputs`) of each selection.
         needs: how many of a selection must violate together.
         pairs: (violation, selection) asked at each placement.
-        gap: what two outputs in front of a softmax may differ by and still tie.
     """
 
     indices: tuple[int, ...]
@@ -84,18 +87,22 @@ class Claim:
     targets: tuple[int | None, ...]
     rows: OutputRows
     closed: NDArray[np.bool_]
+    sure: Floats
+    possible: Floats
     violations: tuple[tuple[tuple[Alternative, ...], ...], ...]
     selections: tuple[tuple[int, ...], ...]
     needs: tuple[int, ...]
     pairs: tuple[tuple[int, int], ...]
-    gap: float
 
     def numbers(self, rows: tuple[Row, ...]) -> tuple[int | None, ...]:
         """The claim's own row for each row of the evidence, which is only a hint; None where there is none."""
-        known = {}
+        known: dict[object, list[int]] = {}
         for number, (weight, closed) in enumerate(zip(self.rows.weight, self.closed, strict=True)):
-            known[tuple((int(at), float(weight[at])) for at in np.flatnonzero(weight)), bool(closed)] = number
-        return tuple(known.get((row.coefficients, row.closed)) for row in rows)
+            key = tuple((int(at), float(weight[at])) for at in np.flatnonzero(weight)), bool(closed)
+            known.setdefault(key, []).append(number)
+        alike = (known.get((row.coefficients, row.closed), []) for row in rows)
+        away = (np.abs(self.rows.constant - row.constant) for row in rows)
+        return tuple(min(n, key=far.__getitem__) if n else None for n, far in zip(alike, away, strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,10 +189,17 @@ def claim_of(statement: Statement, sources: Sources, frozen: tuple[int, ...]) ->
     trigger, graph, universal = statement.trigger, sources.models[statement.model], isinstance(statement, RateBound)
     indices, doubtful = _counted(statement.selection, sources, frozen)
     labels, classes, gap = sources.data.labels[list(indices)], graph.output_shape[0], _gap(graph, sources.arithmetic)
+    if (labels >= classes).any():
+        raise refused("VF5052", "a label is no class of the model")
     targets: tuple[int | None, ...] = statement.targets if universal and statement.targets else (None,)
     selections = _selections(statement, labels)
     pairs = [(first, other) for first in range(classes) for other in range(classes) if other != first]
     weight = np.array([[float(at == first) - float(at == other) for at in range(classes)] for first, other in pairs])
+    ends = np.tile([-gap, 0.0, gap], (len(pairs), 1))
+    closed, said = [True] * len(pairs), [row for group in statement.rows for row in group]
+    if said:
+        weight, ends = _output_rows(statement, said, graph)
+        closed = [row.closed for row in said]
     return Claim(
         indices=indices,
         excluded=tuple(index for index in range(len(sources.data.labels)) if index not in set(indices)),
@@ -198,14 +212,30 @@ def claim_of(statement: Statement, sources: Sources, frozen: tuple[int, ...]) ->
         upper=_outward(trigger.high, 1),
         step=trigger.step or 0,
         targets=targets,
-        rows=OutputRows(weight.reshape(-1, classes), np.full(len(pairs), gap)),
-        closed=np.ones(len(pairs), dtype=bool),
+        rows=OutputRows(weight.reshape(-1, classes), ends[:, 2]),
+        closed=np.array(closed, dtype=bool),
+        sure=ends[:, 0],
+        possible=ends[:, 1],
         violations=_violations(statement, {pair: number for number, pair in enumerate(pairs)}, classes),
         selections=selections,
         needs=tuple(_need(statement, number, len(items)) for number, items in enumerate(selections)),
         pairs=tuple((index if universal else 0, index) for index in range(len(selections))),
-        gap=gap,
     )
+
+
+def _output_rows(statement: RateBound | PerInput, rows: list[OutputRow], graph: Graph) -> tuple[Floats, Floats]:
+    """Weights of rows about the outputs, and their constants: surely met, possibly met, to be excluded."""
+    understand(*rows)
+    exact = all(Fraction(float(value)) == value for row in rows for value in row.stamped)
+    if (
+        statement.targets
+        or not exact
+        or any(map(any, (row.clean for row in rows)))
+        or graph.nodes[-1].op.kind in LAST_ONLY
+    ):
+        raise refused("VF5058", "the checker does not know such a condition on outputs")
+    ends = [[_outward(row.constant, way) for way in (-1, 1, 1)] for row in rows]
+    return np.array([[float(value) for value in row.stamped] for row in rows]), np.array(ends)
 
 
 def stored(data: Dataset, graph: Graph) -> Floats:
@@ -274,6 +304,9 @@ def _violations(
         return tuple((row[other, expected],) for other in range(classes) if other != expected)
 
     every, targets = range(classes), statement.targets
+    if statement.rows:
+        ends = np.cumsum([0, *(len(group) for group in statement.rows)])
+        return ((tuple(tuple(range(low, high)) for low, high in pairwise(ends)),) * classes,)
     if isinstance(statement, PerInput):
         if targets:
             return (tuple(tuple(becomes(target) for target in targets) for _ in every),)

@@ -158,7 +158,7 @@ class Section:
         # A violation is strict in the outputs themselves: in front of a softmax by more than may tie behind it.
         value = (claim.rows.weight @ outputs.value).T
         radius = (np.abs(claim.rows.weight) @ outputs.error).T
-        met = value - radius > claim.gap, value + radius > 0
+        met = value + claim.sure - radius > 0, value + claim.possible + radius > 0
         by_label = claim.violations[question.violation]
         options = [by_label[int(claim.labels[index])] for index in chosen]
         sure, possible = (
