@@ -198,3 +198,11 @@ def test_or_and_not_are_for_labels() -> None:
     assert codes(per_input("class(digits(t(x))) == label(x)", where="label(x) == 1 and not label(x) == 1")) == [
         "VF1065"
     ]
+
+
+def test_classes_that_must_not_be_reached_are_joined() -> None:
+    both = statement(per_input("class(digits(t(x))) != 5 and class(digits(t(x))) != 3", where="label(x) == 1"))
+    assert isinstance(both, PerInput)
+    assert both.targets == (3, 5)
+    mixed = per_input("class(digits(t(x))) != 5 and class(digits(t(x))) == label(x)")
+    assert codes(mixed) == ["VF1014"]

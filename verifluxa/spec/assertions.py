@@ -56,16 +56,20 @@ def rate_side(expression: Expression) -> RateSide | None:
     return None
 
 
-def joined(claims: list[PerInput], place: Assertion) -> PerInput:
-    """Several claims about outputs of one model as one: violated where any of them is.
+def joined(claims: list[PerInput], place: Assertion | Both) -> PerInput:
+    """Several claims about outputs of one model, or about classes that must not be reached, as one.
+
+    It is violated where any of them is.
 
     Raises:
-        SpecError: VF1014 when they do not speak of outputs of one model, or of other inputs or triggers.
+        SpecError: VF1014 when they are not of one of these kinds, or speak of other inputs or triggers.
     """
     first = claims[0]
+    if all(claim.targets and replace(claim, targets=first.targets) == first for claim in claims):
+        return replace(first, targets=tuple(sorted({target for claim in claims for target in claim.targets})))
     if any(not claim.rows or replace(claim, rows=first.rows) != first for claim in claims):
         raise unsupported(
-            "several claims in one property that are not about outputs of one model",
+            "several claims that are not all about outputs, or all about classes not to be reached",
             place.span,
             "write one property for each",
         )
@@ -76,8 +80,8 @@ def _per_input(expression: Expression, bound: Bound, problems: Problems) -> PerI
     if speaks_of_outputs(expression, bound.scope):
         return _of_outputs(expression, bound)
     match expression:
-        case Both():
-            raise unsupported("several claims in one `assert`", expression.span, "write one property for each")
+        case Both(parts=parts):
+            return joined([_per_input(part, bound, problems) for part in parts], expression)
         case Either() | Not():
             raise unsupported("`or` and `not` in a claim about classes", expression.span)
         case InSet():
