@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.records import merged, read, write
 from benchmarks.table import RECORDS, text
 
-BENCHES = ("bounds", "digits", "growth", "startup", "arithmetic", "checker", "lift", "gate", "hard")
+BENCHES = ("bounds", "alpha", "digits", "growth", "startup", "arithmetic", "checker", "lift", "gate", "hard", "cluster")
 
 
 def main() -> int:
