@@ -145,3 +145,10 @@ def test_the_table_tells_the_cases_apart() -> None:
     assert len(set(labels)) == len(labels)
     kinds = [kind.label for kind in bench_bounds.KINDS]
     assert len(set(kinds)) == len(kinds)
+
+
+def test_optimised_slopes_are_no_worse_than_the_rule() -> None:
+    case = BoundsCase(problem(Setting("clean", 5, "(12, 12)", inputs=6)), np.arange(3), 2, TARGETS)
+    optimised, plain = case.alpha_upper(4), case.native_upper()
+    assert optimised.shape == plain.shape
+    assert (optimised <= plain + 1e-6).all()
