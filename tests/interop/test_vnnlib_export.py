@@ -17,7 +17,7 @@ from verifluxa.cli.main import run
 from verifluxa.cli.vnncomp_command import Answer, solve
 from verifluxa.errors import UsageError
 from verifluxa.graph.graph import build
-from verifluxa.graph.ops import Softmax
+from verifluxa.graph.ops import Add, Divide, Scale, Shift, Softmax
 from verifluxa.interop.onnx_import import import_onnx
 from verifluxa.interop.vnnlib_export import (
     Single,
@@ -82,7 +82,7 @@ def test_both_answers_occur() -> None:
     assert {back(problem, next(singles(problem, 1)), 1).word for problem in problems} == {"sat", "unsat"}
 
 
-@pytest.mark.parametrize("kind", ["plain", "blend", "moved", "softmax"])
+@pytest.mark.parametrize("kind", ["plain", "blend", "moved", "softmax", "encode", "read twice"])
 def test_the_network_of_tau_is_the_stamp_and_the_network(kind: str) -> None:
     problem = random_problem(3, Ask())
     stamp = problem.placements[0].stamp
@@ -91,6 +91,15 @@ def test_the_network_of_tau_is_the_stamp_and_the_network(kind: str) -> None:
     if kind == "moved":
         stamp = replace(stamp, keep=np.ones(2), gain=stamp.gain[:, :1] * 2, source=np.array([0, 2]))
     problem = replace(problem, placements=(replace(problem.placements[0], stamp=stamp),))
+    if kind in ("encode", "read twice"):
+        nodes, values = problem.graph.nodes, np.float32([1, 2, 4, 5, 8]).reshape(1, 1, 5)
+        front = [Shift(values), Divide(values[..., ::-1].copy()), Scale(np.float32(3.0).reshape(())), Shift(-values)]
+        steps = [(nodes[0].op, ()), *((op, (number,)) for number, op in enumerate(front))]
+        if kind == "read twice":
+            steps.append((Add(), (2, 4)))
+        moved = len(steps) - 1
+        steps += [(node.op, tuple(source + moved for source in node.inputs)) for node in nodes[1:]]
+        problem = replace(problem, graph=build(steps, "float32"))
     readout = problem
     if kind == "softmax":
         steps = [(node.op, node.inputs) for node in problem.graph.nodes]

@@ -1,7 +1,7 @@
 """Questions about one input at one placement for other verifiers: ONNX of `tau -> outputs`, and VNN-LIB.
 
-The network: the stamp as one affine operation (the input's untouched values are its constants), `encode`, the
-model. `sat` means that a trigger exists. Universal questions become those about their single inputs.
+The network: the stamp and `encode` as one affine operation (the input's untouched values are its constants), then
+the model. `sat` means that a trigger exists. Universal questions become those about their single inputs.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import numpy as np
 
 from verifluxa.errors import UsageError
 from verifluxa.graph.graph import Graph, build
-from verifluxa.graph.ops import Affine, Embedding, Input, Op, Reshape
+from verifluxa.graph.ops import Affine, Divide, Embedding, Input, Op, Reshape, Scale, Shift
 from verifluxa.interop.onnx_export import onnx_bytes
 from verifluxa.interop.onnx_package import onnx_package
-from verifluxa.question import Domain, Problem
+from verifluxa.question import Domain, Floats, Problem
 
 
 class Single(NamedTuple):
@@ -68,6 +68,8 @@ def check_sayable(problem: Problem) -> None:
     why = None
     if any(isinstance(node.op, Embedding) for node in problem.graph.nodes):
         why = "the network reads words, and VNN-LIB speaks of boxes of numbers"
+    elif any(placement.stamps for placement in problem.placements):
+        why = "the place depends on the input"
     elif problem.spread:
         why = "inputs stand for all inputs around them, under one trigger"
     elif any(not len(problem.domain_of(p).lower) for p in range(len(problem.placements))):
@@ -81,23 +83,48 @@ def check_sayable(problem: Problem) -> None:
 
 
 def triggered(problem: Problem, single: Single) -> Graph:
-    """The network that reads the trigger: from tau (d,) to the values that the rows speak of."""
+    """The network that reads the trigger: from tau (d,) to the values that the rows speak of.
+
+    The stamp and the elementwise steps behind it, as of `encode`, are one affine operation, computed in float64 and
+    rounded once: many verifiers have no division.
+    """
     graph, stamp = problem.graph, problem.placements[single.placement].stamp
-    size = math.prod(graph.input_shape)
-    free = stamp.gain.shape[1]
-    original = problem.inputs[single.input].reshape(1, size)
+    size, free, dtype = math.prod(graph.input_shape), stamp.gain.shape[1], np.dtype(graph.dtype)
     weight = np.zeros((size, free))
     weight[stamp.positions] = stamp.gain
-    bias = stamp.applied(original, np.zeros(free))[0]
-    dtype = np.dtype(graph.dtype)
-    front: list[Op] = [Affine(weight.astype(dtype), bias.astype(dtype))]
-    if graph.input_shape != (size,):
-        front.append(Reshape(graph.input_shape))
+    bias = stamp.applied(problem.inputs[single.input].reshape(1, size), np.zeros(free))[0]
+    slopes, offset = weight.T.reshape(free, *graph.input_shape), bias.reshape(graph.input_shape)
+    folded = _elementwise(graph)
+    for node in graph.nodes[1 : folded + 1]:
+        slopes, offset = _through(node.op, slopes), _through(node.op, offset)
+        if isinstance(node.op, Shift):
+            offset = offset + node.op.value
+    affine = Affine(slopes.reshape(free, size).T.astype(dtype), offset.reshape(size).astype(dtype))
+    front: list[Op] = [affine, Reshape(graph.input_shape)]
     steps: list[tuple[Op, tuple[int, ...]]] = [(Input((free,)), ())]
     steps += [(op, (number,)) for number, op in enumerate(front)]
-    last = problem.readout % len(graph.nodes)
-    steps += [(n.op, tuple(source + len(front) for source in n.inputs)) for n in graph.nodes[1 : last + 1]]
+    moved, last = len(front) - folded, problem.readout % len(graph.nodes)
+    steps += [(n.op, tuple(source + moved for source in n.inputs)) for n in graph.nodes[folded + 1 : last + 1]]
     return build(steps, graph.dtype)
+
+
+def _elementwise(graph: Graph) -> int:
+    """How many steps in front shift, scale or divide each value, and are read by the next step alone."""
+    count = 0
+    for number, node in enumerate(graph.nodes[1:], 1):
+        if not isinstance(node.op, Shift | Scale | Divide) or node.inputs != (number - 1,):
+            break
+        count = number
+    while count and any(source < count for node in graph.nodes[count + 1 :] for source in node.inputs):
+        count -= 1
+    return count
+
+
+def _through(op: Op, values: Floats) -> Floats:
+    """What a factor makes of values; a shift leaves slopes alone."""
+    if isinstance(op, Scale):
+        return values * op.factor.astype(np.float64)
+    return values / op.divisor.astype(np.float64) if isinstance(op, Divide) else values
 
 
 def onnx_of(graph: Graph) -> bytes:
