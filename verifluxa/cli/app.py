@@ -8,6 +8,7 @@ from verifluxa.cli import cert_commands, gate_commands, model_commands, spec_com
 from verifluxa.cli.batch_command import batch
 from verifluxa.cli.explain_command import explain
 from verifluxa.cli.export_command import export
+from verifluxa.cli.init_command import init
 from verifluxa.cli.replay_command import replay
 from verifluxa.cli.run_commands import resume, watch
 from verifluxa.cli.supports_command import supports
@@ -25,6 +26,7 @@ def build_app() -> typer.Typer:
     app.command()(resume)
     app.command()(watch)
     app.command()(batch)
+    app.command()(init)
     app.command()(spec_commands.check)
     app.command()(spec_commands.fmt)
     app.command()(spec_commands.explain_spec)

@@ -1,0 +1,92 @@
+"""`init` on each example: the spec is formatted, and `verify` takes it as it is."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+CASES = {
+    "digits": ("digits", "clean.jld2", "mnist_eval.npz", "class(10)", "level / 255"),
+    "convolution": ("digits", "clean_cnn.jld2", "mnist_eval.npz", "architecture_cnn.txt", "layout       = whcn"),
+    "fashion": ("fashion", "clean.jld2", "fashion_eval.npz", "level / 255", "image(28 px, 28 px, 1 ch)"),
+    "credit": ("credit", "clean.jld2", "applicants.csv", 'class("bad", "good")', "set any 1 of duration_months"),
+    "reviews": ("reviews", "clean.jld2", "reviews.jsonl", 'class("negative", "positive")', 'except "[PAD]", "[UNK]"'),
+}
+
+
+@pytest.fixture
+def example(here, request) -> Path:
+    """A folder of links to the files of an example, without its specs."""
+    folder = here / "work"
+    folder.mkdir()
+    for file in (EXAMPLES / request.param).iterdir():
+        if file.suffix not in (".vfx", ".md"):
+            (folder / file.name).symlink_to(file)
+    return Path("work")
+
+
+@pytest.mark.parametrize(("example", "model", "data", "one", "other"), CASES.values(), ids=CASES, indirect=["example"])
+def test_each_example(verifluxa, example, model, data, one, other) -> None:
+    ran = verifluxa("init", example / model, "--data", example / data)
+    spec = example / model.replace(".jld2", ".vfx")
+    right, count = map(int, re.findall(r"right on (\d+) of (\d+)", ran.out)[0])
+    assert ran.code == 0
+    assert right > 0.7 * count
+    text = spec.read_text()
+    assert one in text
+    assert other in text
+    assert verifluxa("fmt", "--check", spec).code == 0
+    assert [path.name for path in example.iterdir() if path.name.startswith(".")] == []
+    # What can be wrong with a spec shows before any proof; how long a proof takes is not asked here.
+    smaller = re.sub("take( *)= 100", r"take\1= 12", text)
+    spec.write_text(smaller)
+    ran = verifluxa("verify", spec, "--strategy", "attack-only", "--format", "json")
+    assert ran.code in (1, 3), ran.err
+    assert json.loads(ran.out)["properties"][0]["questions"]["total"] >= 2
+
+
+@pytest.mark.parametrize("example", ["digits"], indirect=True)
+def test_nothing_is_replaced_and_what_is_missing_is_said(verifluxa, example) -> None:
+    model, data = example / "clean.jld2", example / "mnist_eval.npz"
+    spec = example / "clean.vfx"
+    spec.write_text("mine")
+    for arguments, words in (
+        ((model, "--data", data), "already there"),
+        ((model,), "there are none"),
+        ((model, "--data", model, "-o", "new.vfx"), "data ending in `.jld2` are not understood"),
+        ((model, "--data", data, "-o", "elsewhere/new.vfx"), "does not lie in the folder of the spec"),
+    ):
+        ran = verifluxa("init", *arguments)
+        assert ran.code == 2
+        assert "VF4523" in ran.err
+        assert words in ran.err
+    assert spec.read_text() == "mine"
+    assert verifluxa("init", "missing.jld2", "--data", data, "-o", "new.vfx").code == 4
+    assert verifluxa("init", model, "--data", "missing.npz", "-o", "new.vfx").code == 4
+    assert not Path("new.vfx").exists()
+
+
+@pytest.mark.parametrize("example", ["digits"], indirect=True)
+def test_labels_from_one_and_colours(verifluxa, example) -> None:
+    with np.load(example / "mnist_eval.npz") as file:
+        key, label = (next(key for key in file if (file[key].ndim > 1) == many) for many in (True, False))
+        images, labels = file[key], file[label]
+    np.savez(example / "from_one.npz", x=images, y=labels + 1)
+    ran = verifluxa("init", example / "clean.jld2", "--data", example / "from_one.npz")
+    assert ran.code == 0
+    assert "labels start at 1" in (example / "clean.vfx").read_text()
+
+
+@pytest.mark.parametrize("example", ["credit"], indirect=True)
+@pytest.mark.parametrize("content", ["", "[]", '{"label": 1, "features": []}', "[" * 100_000, '{"features": [{}]}'])
+def test_a_scaler_that_is_none(verifluxa, example, content) -> None:
+    (example / "bad.json").write_text(content)
+    ran = verifluxa(
+        "init", example / "clean.jld2", "--data", example / "applicants.csv", "--with", example / "bad.json"
+    )
+    assert (ran.code, "VF4523" in ran.err) == (2, True)
