@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -178,10 +179,13 @@ def test_slopes_may_be_optimised() -> None:
 
 
 @needs_lirpa
-def test_torch_is_left_as_it_was() -> None:
+def test_python_and_torch_are_left_as_they_were() -> None:
+    """Its import asks Python for a deeper recursion, among other things."""
+    deepest = sys.getrecursionlimit()
     lirpa.upper_bounds(asked(NETWORKS["relu"], 0.3), "interval")
     assert torch.get_default_dtype() is torch.float32
     assert torch.is_grad_enabled()
+    assert sys.getrecursionlimit() == deepest < 100_000
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ verifier's own float64 sums, and what it closes is marked in the evidence as not
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -90,8 +91,8 @@ def package() -> _Package:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Its import and tracing warn of what the adaptations take care of, and it logs to the terminal."""
-    before = logging.root.manager.disable
+    """Its import and tracing warn of what the adaptations take care of, it logs, and it lifts the recursion limit."""
+    before, deepest = logging.root.manager.disable, sys.getrecursionlimit()
     logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings(record=True):
@@ -99,6 +100,7 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
+        sys.setrecursionlimit(deepest)
 
 
 class Composed(nn.Module):
