@@ -17,8 +17,9 @@ from verifluxa.question import Problem
 from verifluxa.search import root
 from verifluxa.search.root import look, whole_domain
 from verifluxa.search.workspace import Workspace
-from verifluxa.strategy.decide import Run, prove_slice
+from verifluxa.strategy.decide import prove_slice
 from verifluxa.strategy.load import BranchStage, Strategy, load_strategy
+from verifluxa.strategy.running import Run
 
 ERRORS = [MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")]
 

@@ -377,7 +377,8 @@ def test_words_behind_the_end_of_each_text(kind: str, monkeypatch: pytest.Monkey
 def test_a_place_that_depends_on_the_input_is_nothing_to_bounds(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever reads the one stamp of such a placement proves nothing; what replays refute is refuted."""
     monkeypatch.setitem(globals(), "triggered", lambda problem, placement, point: with_words_behind(problem, point))
-    monkeypatch.setattr("verifluxa.strategy.decide.enumerable", lambda work, placement: None)
+    for room in ("decide", "attacking"):
+        monkeypatch.setattr(f"verifluxa.strategy.{room}.enumerable", lambda work, placement: None)
     for seed in range(4):
         assert Verdict.CERTIFIED not in judge(appending(kind, seed, 1, False), load_strategy("balanced"), ties=False)
 

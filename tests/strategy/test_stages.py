@@ -17,8 +17,10 @@ from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Activation
 from verifluxa.question import Problem, Question
 from verifluxa.strategy.attacked import Attacked
-from verifluxa.strategy.decide import Run, attack_slice, decide, prove_slice
+from verifluxa.strategy.attacking import attack_slice
+from verifluxa.strategy.decide import decide, prove_slice
 from verifluxa.strategy.load import AttackStage, BoundStage, BranchStage, Strategy, load_strategy
+from verifluxa.strategy.running import Run
 from verifluxa.verdict import Reason, Verdict
 
 

@@ -35,14 +35,16 @@ class StrategyEngine:
 
     def attack(self, problem: Problem, slice: AttackSlice) -> Sequence[Attacked]:
         """The best trigger that the strategy's attack finds for each question."""
-        from verifluxa.strategy.decide import Run, attack_slice
+        from verifluxa.strategy.attacking import attack_slice
+        from verifluxa.strategy.running import Run
 
         with _threads(self.threads):
             return attack_slice(problem, slice.placements, Run(self.strategy, slice.deadline, self.device))
 
     def prove(self, problem: Problem, slice: ProofSlice) -> Iterable[Outcome | Begun]:
         """One outcome for each question, as they are decided; `Begun` where limits cut one short."""
-        from verifluxa.strategy.decide import Run, prove_slice
+        from verifluxa.strategy.decide import prove_slice
+        from verifluxa.strategy.running import Run
 
         with _threads(self.threads):
             run = Run(self.strategy, slice.deadline, self.device, slice.limits)
@@ -50,7 +52,8 @@ class StrategyEngine:
 
     def further(self, problem: Problem, slice: PieceSlice) -> Grown:
         """Goes on with a piece of a question that was begun."""
-        from verifluxa.strategy.decide import Run, further
+        from verifluxa.strategy.decide import further
+        from verifluxa.strategy.running import Run
 
         with _threads(self.threads):
             return further(problem, slice.piece, Run(self.strategy, slice.deadline, self.device, slice.limits))

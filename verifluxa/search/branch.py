@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds.alpha import AlphaSettings
-from verifluxa.bounds.domain import Domains, Geometry, geometry
+from verifluxa.bounds.domain import geometry
 from verifluxa.bounds.linear import Net, Pairs, all_layers
 from verifluxa.evidence import OPEN, NeuronSplit, Node, Outcome, Witness
 from verifluxa.question import Question
 from verifluxa.search.attack import AttackSettings, attack, count_violations
+from verifluxa.search.batch import corners, domains_of, influence, joined, part_of
 from verifluxa.search.claims import Scene, Verdicts, decide_claims
 from verifluxa.search.directions import strip_directions
 from verifluxa.search.halving import Open, Scores, halved
@@ -217,9 +218,9 @@ def _next_batch(
 def _process(
     work: Workspace, net: Net, directions: Tensor, batch: list[tuple[_Search, Open]], settings: BranchSettings
 ) -> None:
-    domains = _domains([domain for _, domain in batch], directions)
+    domains = domains_of([domain for _, domain in batch], directions)
     shape = geometry(domains)
-    claims = _joined([domain.claims for _, domain in batch])
+    claims = joined([domain.claims for _, domain in batch])
     sizes = torch.tensor([len(domain.claims) for _, domain in batch], device=work.device)
     of_domain = torch.repeat_interleave(torch.arange(len(batch), device=work.device), sizes)
     pairs = Pairs(of_domain, claims.input)
@@ -232,14 +233,14 @@ def _process(
     if gone is not None:
         verdicts = drop_contradicted(verdicts, gone & scene.bounded(layers, claims.input))
     verdicts = _improved(scene, verdicts, (claims, of_domain), batch, (settings, signs))
-    pixels, strips = _scores(verdicts, of_domain, shape, domains)
-    corners = _corners(work, verdicts, of_domain, domains)
+    pixels, strips = influence(verdicts, of_domain, shape, domains)
+    points = corners(work, verdicts, of_domain, domains)
     starts = (sizes.cumsum(0) - sizes).tolist()
     for number, ((search, domain), start) in enumerate(zip(batch, starts, strict=True)):
-        own = _part(verdicts, start, start + len(domain.claims))
+        own = part_of(verdicts, start, start + len(domain.claims))
         middle = directions @ shape.center[number] + shape.strip_shift[number]
         scores = Scores(pixels[number], strips[number], middle, shape.strip_half[number])
-        _settle(search, domain, _Bounded(scene, own, corners[number], scores, settings))
+        _settle(search, domain, _Bounded(scene, own, points[number], scores, settings))
 
 
 def _improved(
@@ -266,50 +267,6 @@ def _improved(
     last = verdicts.last.take(row[verdicts.last.at] == OPEN)
     chosen = None if found.chosen is None else found.chosen.spread(open_.at, len(row))
     return replace(verdicts, alive=row == OPEN, row=row, last=last, closings=closings, chosen=chosen)
-
-
-def _domains(opened: list[Open], directions: Tensor) -> Domains:
-    def stacked(name: str) -> Tensor:
-        return torch.stack([getattr(domain, name) for domain in opened])
-
-    return Domains(stacked("lower"), stacked("upper"), directions, stacked("low"), stacked("high"))
-
-
-def _joined(parts: list[Claims]) -> Claims:
-    return Claims(*(torch.cat([getattr(c, name) for c in parts]) for name in ("input", "alternative", "position")))
-
-
-def _part(verdicts: Verdicts, start: int, end: int) -> Verdicts:
-    own = slice(start, end)
-    slopes, values = verdicts.steering
-    last = verdicts.last.take((verdicts.last.at >= start) & (verdicts.last.at < end))
-    last = replace(last, at=last.at - start)
-    closings = {at - start: record for at, record in verdicts.closings.items() if start <= at < end}
-    steering = (slopes[own], values[own])
-    chosen = None if verdicts.chosen is None else verdicts.chosen.take(own)
-    return Verdicts(verdicts.alive[own], verdicts.row[own], verdicts.planes[own], steering, last, closings, chosen)
-
-
-def _scores(verdicts: Verdicts, of_domain: Tensor, shape: Geometry, domains: Domains) -> tuple[Tensor, Tensor]:
-    """Influence of each pixel (D, d) and each strip (D, m) on the claims that are still alive."""
-    slopes, _ = verdicts.steering
-    half = (domains.upper - domains.lower) / 2
-    size = (slopes.abs() * half[of_domain]).sum(1).clamp(min=1e-12)
-    weight = torch.where(verdicts.alive, 1 / size, torch.zeros_like(size))
-    weighted = torch.nan_to_num(slopes * weight[:, None])
-    pixels = half.new_zeros(half.shape).index_add(0, of_domain, weighted.abs()) * half
-    strips_half = shape.strip_half
-    beta = (weighted[:, None] @ shape.ridge[of_domain].transpose(1, 2))[:, 0]
-    strips = strips_half.new_zeros(strips_half.shape).index_add(0, of_domain, beta.abs()) * strips_half
-    return pixels, strips
-
-
-def _corners(work: Workspace, verdicts: Verdicts, of_domain: Tensor, domains: Domains) -> Tensor:
-    """A grid point per domain where the planes of the alive claims are large together, shape (D, d)."""
-    slopes, _ = verdicts.steering
-    alive = torch.nan_to_num(slopes) * verdicts.alive[:, None]
-    total = alive.new_zeros(domains.lower.shape).index_add(0, of_domain, alive)
-    return work.on_grid(torch.where(total >= 0, domains.upper, domains.lower))
 
 
 def _settle(search: _Search, domain: Open, bounded: _Bounded) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,101 +14,22 @@ from verifluxa.errors import UnsupportedError
 from verifluxa.evidence import Node, Outcome
 from verifluxa.question import Problem, Question
 from verifluxa.search.again import look_again
-from verifluxa.search.attack import AttackSettings, Candidate, attack
+from verifluxa.search.attack import attack
 from verifluxa.search.branch import BranchSettings, explore, explore_further
 from verifluxa.search.grid import GridSettings, enumerate_grid
 from verifluxa.search.leaves import Tree
 from verifluxa.search.refine import RefineSettings, refine
-from verifluxa.search.replay import witness
 from verifluxa.search.root import Rooted, look
 from verifluxa.search.second import look_second
 from verifluxa.search.word_pairs import decide_listed
 from verifluxa.search.words import enumerable
 from verifluxa.search.workspace import Workspace, workspace
 from verifluxa.strategy.attacked import Attacked
+from verifluxa.strategy.attacking import attack_slice, hard, replayed
 from verifluxa.strategy.load import AttackStage, BoundStage, BranchStage, GridStage, SmtStage, Stage, Strategy
 from verifluxa.strategy.piecework import Begun, Grown, Limits, Piece
+from verifluxa.strategy.running import Run
 from verifluxa.verdict import Reason, Verdict
-
-
-@dataclass(frozen=True)
-class Run:
-    """How one run works on its questions.
-
-    Attributes:
-        strategy: the stages.
-        deadline: on the clock of `time.monotonic`; past it the rest is unknown(time). None: no limit.
-        device: `cpu`, or a torch device such as `cuda`.
-        limits: how much branching a question may have before it is handed back as `Begun`; None: no limit.
-    """
-
-    strategy: Strategy
-    deadline: float | None = None
-    device: str = "cpu"
-    limits: Limits | None = None
-
-    @property
-    def is_late(self) -> bool:
-        """Whether the deadline has passed."""
-        return self.deadline is not None and time.monotonic() > self.deadline
-
-
-def attack_slice(problem: Problem, placements: Sequence[int], run: Run) -> list[Attacked]:
-    """Attacks all questions of some placements; the most promising ones twice, and replays what it finds."""
-    work = workspace(problem, run.device)
-    best: dict[Question, Attacked] = {}
-    placements = [placement for placement in placements if enumerable(work, placement) is None]
-    if not placements:
-        return []
-    try:
-        for stage in run.strategy.stages:
-            if isinstance(stage, AttackStage):
-                asked = [problem.questions(placement) for placement in placements]
-                _attack(work, asked, stage, run, best)
-    except UnsupportedError:
-        return []
-    return list(best.values())
-
-
-def _attack(
-    work: Workspace,
-    asked: list[list[Question]],
-    stage: AttackStage,
-    run: Run,
-    best: dict[Question, Attacked],
-) -> None:
-    seed = run.strategy.seed
-    quick = AttackSettings(stage.inputs, stage.starts, stage.steps, 0, seed)
-    candidates: list[Candidate] = []
-    for questions in asked:
-        if run.is_late:
-            break
-        candidates += attack(work, questions, quick)
-    for candidate in candidates:
-        best[candidate.question] = Attacked(candidate.question, 0, None, candidate.trigger.cpu().numpy())
-    candidates.sort(key=lambda c: (c.count / max(1, c.looked_at), c.soft), reverse=True)
-    share = math.ceil(stage.refine * len(asked) / len(work.problem.placements))
-    # Bounds settle most questions at once, and what they leave open is tried hard again before branching.
-    share = min(share, math.ceil(len(candidates) / 10))
-    hard = _hard(stage, seed)
-    for candidate in candidates[:share]:
-        if run.is_late:
-            break
-        (found,) = attack(work, [candidate.question], hard, candidate.trigger[None])
-        best[candidate.question] = _replayed(work, found)
-        if best[candidate.question].witness is not None:
-            break
-
-
-def _hard(stage: AttackStage, seed: int) -> AttackSettings:
-    return AttackSettings(0, stage.refine_starts, stage.refine_steps, 8, seed)
-
-
-def _replayed(work: Workspace, candidate: Candidate) -> Attacked:
-    trigger = candidate.trigger.cpu().numpy()
-    evidence = witness(work, candidate.question, trigger)
-    refutes = len(evidence.inputs) >= candidate.question.need
-    return Attacked(candidate.question, evidence.robust, evidence if refutes else None, trigger)
 
 
 def prove_slice(
@@ -354,12 +274,12 @@ def _last_try(work: Workspace, left: list[Question], strategy: Strategy, state: 
     given = None
     if all(start is not None for start in starts):
         given = torch.as_tensor(np.stack([s for s in starts if s is not None]), device=work.device)
-    for candidate in attack(work, left, _hard(stages[-1], strategy.seed + 1), given):
-        replayed = _replayed(work, candidate)
+    for candidate in attack(work, left, hard(stages[-1], strategy.seed + 1), given):
+        tried = replayed(work, candidate)
         before = state.known[candidate.question]
-        state.known[candidate.question] = replayed._replace(found=max(before.found, replayed.found))
-        if replayed.witness is not None:
-            state.outcomes[candidate.question] = _falsified(work, replayed, "attack", state)
+        state.known[candidate.question] = tried._replace(found=max(before.found, tried.found))
+        if tried.witness is not None:
+            state.outcomes[candidate.question] = _falsified(work, tried, "attack", state)
 
 
 def _asked(work: Workspace, question: Question) -> int:
