@@ -11,7 +11,10 @@ from pathlib import Path
 from benchmarks.records import merged, read, write
 from benchmarks.table import RECORDS, text
 
-BENCHES = ("bounds", "alpha", "digits", "growth", "startup", "arithmetic", "checker", "lift", "gate", "hard", "cluster")
+BENCHES = (
+    *("bounds", "alpha", "digits", "growth", "startup", "arithmetic", "checker", "lift", "gate", "hard", "cluster"),
+    "peers",
+)
 
 
 def main() -> int:

@@ -19,6 +19,8 @@ LIRPA_NEEDS = (
     "sortedcontainers",
     "tqdm",
 )
+MARABOU = "maraboupy==2.0.0"
+MARABOU_NEEDS = ("numpy", "onnx", "onnxruntime")
 INSTALL_SECONDS = 1200
 
 
@@ -32,17 +34,25 @@ def lirpa_python() -> Path:
     Raises:
         NotInstalled: where the package index cannot be reached or does not have the packages.
     """
-    folder = PLACE / "lirpa"
+    # Its metadata ask for torch < 1.13; what it really needs stands in lirpa_adaptations.py.
+    return _made("lirpa", ["-c", str(ROOT / "constraints.txt"), *LIRPA_NEEDS], ["--no-deps", LIRPA])
+
+
+def marabou_python() -> Path:
+    """The interpreter of Marabou's environment, likewise."""
+    return _made("marabou", ["-c", str(ROOT / "constraints.txt"), *MARABOU_NEEDS, MARABOU])
+
+
+def _made(name: str, *installs: list[str]) -> Path:
+    folder = PLACE / name
     python = folder / "bin" / "python"
     done = folder / ".installed"
     if done.exists():
         return python
-    print(f"making the environment of auto-LiRPA in {folder.relative_to(ROOT)} ...", file=sys.stderr)
+    print(f"making the environment of {name} in {folder.relative_to(ROOT)} ...", file=sys.stderr)
     _call([sys.executable, "-m", "venv", "--clear", str(folder)])
-    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    _call([*pip, "-c", str(ROOT / "constraints.txt"), *LIRPA_NEEDS])
-    # Its metadata ask for torch < 1.13; what it really needs stands in lirpa_adaptations.py.
-    _call([*pip, "--no-deps", LIRPA])
+    for packages in installs:
+        _call([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages])
     done.touch()
     return python
 

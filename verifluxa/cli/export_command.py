@@ -52,7 +52,7 @@ def export(  # noqa: PLR0913, PLR0917 - typer reads the options from the signatu
     words = [
         line
         for number, problem in enumerate(problems, 1)
-        for line in _Folder(out, number, vnnlib, timeout).write(problem, most)
+        for line in Folder(out, number, vnnlib, timeout).write(problem, most)
     ]
     print_words([*words, f"{out / 'instances.csv'}: onnx, vnnlib, seconds; {out / 'questions.jsonl'}: what they are"])
     return 0
@@ -80,7 +80,7 @@ def _problems(inputs: Inputs) -> list[Problem]:
 
 
 @dataclass(frozen=True)
-class _Folder:
+class Folder:
     """Where the files of one property go; their names hold its number, and its own name for people."""
 
     path: Path
@@ -89,6 +89,7 @@ class _Folder:
     timeout: int
 
     def write(self, problem: Problem, most: int) -> Iterator[str]:
+        """Writes the files of at most so many questions; yields what to say of them."""
         from verifluxa.interop.vnnlib_export import count_singles, singles
 
         instances, questions = [], []
