@@ -11,7 +11,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-DISTRIBUTIONS = {"PIL": "pillow", "z3": "z3-solver", "mlflow": "mlflow-skinny", "auto_LiRPA": "auto-lirpa"}
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "z3": "z3-solver",
+    "mlflow": "mlflow-skinny",
+    "auto_LiRPA": "auto-lirpa",
+    "yaml": "pyyaml",
+}
 # Installed by hand, since their metadata refuses today's torch: solvers/README.md.
 BY_HAND = {"auto-lirpa"}
 
