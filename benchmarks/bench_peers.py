@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import statistics
 import subprocess
 import tempfile
@@ -13,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.peers.environment import MARABOU, ROOT, NotInstalled, marabou_python
+from benchmarks.peers.environment import MARABOU, PLACE, ROOT, NotInstalled, marabou_python
 from benchmarks.questions import Setting, problem
 from benchmarks.records import Record, machine
 from verifluxa.cli.export_command import Folder
@@ -60,7 +62,18 @@ def _case(setting: Setting, count: int) -> list[Record]:
             theirs, peer = _theirs(folder), PEER
         except NotInstalled as error:
             theirs, peer = None, f"{PEER}: peer not installed ({error})"
-    return _records(label, ours, theirs, peer, asked)
+        wrong = [] if theirs is None else [_contradict(*three) for three in zip(ours, theirs, asked, strict=True)]
+        if theirs is not None and any(wrong):
+            _keep(folder, label, [(*files[i], ours[i], theirs[i]) for i in np.flatnonzero(wrong)])
+    return _records(label, ours, theirs, peer, sum(wrong))
+
+
+def _keep(folder: Path, label: str, found: list[tuple[str, str, Answered, Answered]]) -> None:
+    """Keeps the files of contradictions, and who said what."""
+    place = PLACE / "contradictions" / re.sub(r"\W+", "_", label)
+    shutil.copytree(folder, place, dirs_exist_ok=True)
+    lines = [f"{onnx} {vnnlib}\n  ours: {ours}\n  theirs: {theirs}\n" for onnx, vnnlib, ours, theirs in found]
+    (place / "contradictions.txt").write_text("".join(lines), encoding="utf-8")
 
 
 def _read(folder: Path, onnx: str, vnnlib: str) -> Asked:
@@ -72,7 +85,8 @@ def _read(folder: Path, onnx: str, vnnlib: str) -> Asked:
 def _ours(asked: Asked) -> Answered:
     started = time.process_time()
     answer = solve((asked,), Request("", strategy="balanced"), time.monotonic() + LIMIT)
-    return Answered(answer.word, time.process_time() - started)
+    point = None if answer.point is None else tuple(answer.point.tolist())
+    return Answered(answer.word, time.process_time() - started, point)
 
 
 def _theirs(folder: Path) -> list[Answered]:
@@ -84,9 +98,7 @@ def _theirs(folder: Path) -> list[Answered]:
     return [Answered(a["answer"], a["seconds"], tuple(a["point"]) if "point" in a else None) for a in answers]
 
 
-def _records(
-    label: str, ours: list[Answered], theirs: list[Answered] | None, peer: str, asked: list[Asked]
-) -> list[Record]:
+def _records(label: str, ours: list[Answered], theirs: list[Answered] | None, peer: str, wrong: int) -> list[Record]:
     sides = [ours] if theirs is None else [ours, theirs]
     shares = [100 * sum(a.word in ("sat", "unsat") for a in side) / len(ours) for side in sides]
     medians = [statistics.median(a.seconds for a in side) for side in sides]
@@ -94,7 +106,6 @@ def _records(
     ratio = None if theirs is None else medians[1] / medians[0]
     records.append(Record(NAME, label, "median CPU seconds", medians[0], peer, *medians[1:], ratio, machine=machine()))
     if theirs is not None:
-        wrong = sum(_contradict(*three) for three in zip(ours, theirs, asked, strict=True))
         records.append(
             Record(NAME, label, "contradictions, each a mistake of one side", wrong, peer, machine=machine())
         )

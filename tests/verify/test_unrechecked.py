@@ -25,9 +25,7 @@ UNKNOWN = {
     "comparison": DIGITS
     + declare("other", "class(3)").replace("other.", "digits.")
     + "property p { assert max rate of digits <= max rate of other over t1 in dot }",
-    "blend": "trigger t : tile { replace 1 px x 1 px at any with 0..3 level blend 10 % }\n"
-    + DIGITS
-    + RATE.format("t"),
+    "blend": "trigger t : tile { replace 1 px x 1 px at any with 0..3 level blend 10 % }\n" + DIGITS + RATE.format("t"),
     "perturbation": "trigger t : tile { add 1 px x 1 px at any with -1..1 level }\n" + DIGITS + RATE.format("t"),
     "union": "trigger t : tile { one of dot, bar }\n" + DIGITS + RATE.format("t"),
     "around": DIGITS + f"property p {{ forall x in around eval within 1 level, t1 in dot assert {CLASS} in {{0, 1}} }}",
