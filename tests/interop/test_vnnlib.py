@@ -124,6 +124,12 @@ def test_a_counterexample_lies_inside_exactly() -> None:
     assert region.contains(inward(region, np.array([0.7, 0.1]), "float32"))
 
 
+def test_a_question_about_another_network_is_another_question() -> None:
+    query = read(NAMES + BOX + "(assert (>= Y_0 0.5))")
+    graphs = (PEAK, net([[1, 1, 1, 1, 0], [0, 0, 0, 0, 1]], [0, 1]))
+    assert len({one.problem.digest for graph in graphs for one in ask(graph, query, "real", "q")}) == 2
+
+
 def test_real_arithmetic_and_outputs_of_another_shape() -> None:
     graph = chain((2,), [*(node.op for node in PEAK.nodes[1:]), Reshape((1, 2))])
     text = NAMES + BOX + "(assert (>= Y_0 1.5))"

@@ -84,7 +84,7 @@ def _problem(graph: Graph, region: Region, arithmetic: str, name: str) -> Proble
     rows, alternatives = _rows(region.alternatives, math.prod(graph.output_shape))
     return Problem(
         name=name,
-        digest="sha256:" + hashlib.sha256(repr(region).encode()).hexdigest(),
+        digest="sha256:" + hashlib.sha256(repr((graph.digest, region)).encode()).hexdigest(),
         graph=graph,
         inputs=((lower + upper) / 2).reshape(1, *graph.input_shape),
         labels=np.zeros(1, dtype=np.int64),
