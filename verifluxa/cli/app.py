@@ -39,7 +39,6 @@ def build_app() -> typer.Typer:
     app.command()(explain)
     app.add_typer(cert_commands.group(), name="cert")
     app.add_typer(gate_commands.group(), name="gate")
-    app.add_typer(gate_commands.group(), name="gate")
     return app
 
 
