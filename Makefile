@@ -29,7 +29,7 @@ demo: $(STAMP)
 	@ls $(DEMO)/badnets/pictures/*.png
 
 test: lint types contracts
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 soak: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m soak

@@ -56,12 +56,16 @@ HEADER = Header(
 
 INDEX = st.integers(0, 40)
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
+SLOPES = st.lists(st.binary(max_size=3).map(bytes.hex), max_size=2).map(tuple)
+PUSHES = st.lists(st.tuples(INDEX, INDEX, FINITE.filter(bool)), max_size=2).map(tuple)
 DROPPED = st.lists(
     st.builds(
         Dropped,
         INDEX,
         st.lists(st.integers(CONTRADICTED, 40), max_size=3).map(tuple),
         st.lists(INDEX, max_size=2).map(tuple),
+        SLOPES,
+        PUSHES,
     ),
     max_size=6,
     unique=True,

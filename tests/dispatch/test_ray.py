@@ -23,7 +23,6 @@ os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # nodes on the loopback i
 ray = pytest.importorskip("ray", reason="Ray is not installed (extra `ray`)")
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"),
-    pytest.mark.xdist_group("ray"),
 ]
 
 HERE = str(Path(__file__).resolve().parent)
@@ -125,6 +124,22 @@ def test_a_worker_of_another_version_is_refused(cluster, monkeypatch):
     with pytest.raises(UsageError) as caught:
         run(FakeEngine())
     assert caught.value.code == "VF4433"
+
+
+def test_workers_that_cannot_start_end_the_run(cluster):
+    """An installation without the tool's engine: each actor dies before it says hello."""
+    settings = RaySettings(workers=2, environment={"PYTHONPATH": "", "RAY_worker_nonsense": "1"})
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("verifluxa.dispatch.ray_pool._Worker", Stillborn)
+        assert counts(run(FakeEngine(), settings=settings)) == {"lost-worker": 12}
+
+
+class Stillborn:
+    def __init__(self) -> None:
+        os._exit(1)
+
+    def hello(self, version: str) -> str:
+        return version
 
 
 def test_a_mistake_in_the_engine_ends_the_run_and_is_no_verdict(cluster):

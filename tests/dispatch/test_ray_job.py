@@ -3,15 +3,17 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("ray.dashboard.modules.job.sdk", reason="Ray's job server is not installed (extra `ray`)")
-pytestmark = pytest.mark.xdist_group("ray")
 
 BIN = Path(sys.executable).parent
 DIGITS = Path(__file__).resolve().parents[2] / "examples" / "digits"
@@ -65,12 +67,30 @@ def head(tmp_path_factory):
     port, jobs = free_ports(2)
     options = ["--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1", "--num-cpus=2"]
     sizes = ["--object-store-memory=100000000", f"--port={port}", f"--dashboard-port={jobs}"]
-    started = called(BIN / "ray", "start", "--head", *options, *sizes)
-    assert started.returncode == 0, started.stdout + started.stderr
+    command = [str(BIN / "ray"), "start", "--head", "--block", *options, *sizes]
+    log = (folder / "head.log").open("w")
+    process = subprocess.Popen(command, env=environment(TOKEN), stdout=log, stderr=log, start_new_session=True)
+    wait_for(jobs, process)
     (folder / "auto.toml").write_text('schema = 1\nkind = "ray"\naddress = "auto"\nworkers = 1\n')
     (folder / "head.toml").write_text(f'schema = 1\nkind = "ray"\naddress = "127.0.0.1:{port}"\nworkers = 1\n')
     yield folder, jobs
-    called(BIN / "ray", "stop", "--force")
+    os.killpg(process.pid, signal.SIGTERM)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(3)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    log.close()
+
+
+def wait_for(port: int, process: subprocess.Popen) -> None:
+    """Until somebody listens; `ray stop` would end every cluster of this machine, so the head is ours to end."""
+    for _ in range(600):
+        assert process.poll() is None
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.2)
+    raise AssertionError("the head does not listen")
 
 
 def test_a_submitted_job(head, tmp_path):

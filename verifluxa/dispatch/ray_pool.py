@@ -38,6 +38,7 @@ POLL_SECONDS = 5.0
 """`ray.wait` never waits longer: a signal, a deadline or a lost node must be noticed."""
 START_SECONDS = 120.0
 """A worker that has not said hello by then does not come: the cluster has no room for it."""
+MOST_FAILED_STARTS = 5
 LOOPBACK = ("127.0.0.1", "localhost")
 
 
@@ -78,6 +79,7 @@ class RayPool:
         self._events: deque[Event] = deque()
         self._problem: Problem | None = None
         self._shipped: tuple[int, Any] | None = None
+        self._failed_starts = 0
         self._metrics = _Metrics()
 
     @property
@@ -207,14 +209,22 @@ class RayPool:
             answer = self._ray.get(reference)
         except errors.OutOfMemoryError as error:
             self._bury(hand, OutOfMemory(hand.slice, str(error)) if hand.slice is not None else None)
-        except (errors.RayActorError, errors.WorkerCrashedError, errors.ObjectLostError, errors.NodeDiedError):
+        except (
+            errors.RayActorError,
+            errors.WorkerCrashedError,
+            errors.ObjectLostError,
+            errors.NodeDiedError,
+            errors.RuntimeEnvSetupError,
+        ):
             self._bury(hand)
+            if hand.started is not None:
+                self._count_failed_start(hand)
         else:
             self._answer(hand, answer)
 
     def _answer(self, hand: _Hand, answer: Any) -> None:
         if hand.started is not None:
-            hand.started = None
+            hand.started, self._failed_starts = None, 0
             if answer != __version__ and self._queues[hand.gpu]:
                 self._events.append(Refused(self._queues[hand.gpu].popleft(), other_version(answer, __version__)))
             self._feed()
@@ -245,10 +255,20 @@ class RayPool:
         for hand in list(self._hands):
             if hand.started is not None and now - hand.started > START_SECONDS:
                 self._bury(hand)
-                if not any(other.gpu == hand.gpu and other.started is None for other in self._hands):
-                    queue = self._queues[hand.gpu]
-                    self._events.extend(Lost(slice) for slice in queue)
-                    queue.clear()
+                self._give_up_waiting(hand)
+
+    def _count_failed_start(self, hand: _Hand) -> None:
+        """Actors that die before they say hello (a broken installation there) are tried a few times, not for ever."""
+        self._failed_starts += 1
+        if self._failed_starts >= MOST_FAILED_STARTS:
+            self._give_up_waiting(hand)
+
+    def _give_up_waiting(self, hand: _Hand) -> None:
+        """Where no actor of a kind works, the work that waits for one is lost."""
+        if not any(other.gpu == hand.gpu and other.started is None for other in self._hands):
+            queue = self._queues[hand.gpu]
+            self._events.extend(Lost(slice) for slice in queue)
+            queue.clear()
 
 
 class _Metrics:
