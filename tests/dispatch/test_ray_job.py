@@ -121,6 +121,14 @@ def test_the_address_in_a_file(head, tmp_path):
     assert json.loads(done.stdout)["verdict"] == "certified"
 
 
+def test_local_is_a_cluster_of_its_own_also_beside_another_one(head):
+    folder, _ = head
+    (folder / "own.toml").write_text('schema = 1\nkind = "ray"\nworkers = 1\n')
+    done = called(BIN / "verifluxa", "verify", "spec.vfx", "--cluster", "own.toml", "--format", "json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["machine"] == {"cluster": "own", "workers": 1, "device": "cpu"}
+
+
 def test_a_wrong_token(head):
     folder, _ = head
     done = called(

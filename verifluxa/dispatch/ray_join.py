@@ -59,6 +59,7 @@ def _join(ray: Any, settings: RaySettings) -> None:
     if settings.address == LOCAL:
         cpus = settings.workers * settings.threads + settings.gpu_workers or None
         ray.init(
+            address=LOCAL,  # else Ray joins whatever cluster runs on this machine
             num_cpus=cpus,
             include_dashboard=False,
             object_store_memory=STORE_BYTES,
