@@ -25,7 +25,9 @@ from typing import Any
 
 from verifluxa.certificate.document import Limits, canonical_json, read_json
 from verifluxa.certificate.evidence_lines import (
+    Header,
     Record,
+    decode_header,
     decode_record,
     encode_header,
     encode_record,
@@ -281,6 +283,20 @@ class Ledger:
             headers = self._database.execute("SELECT number, header FROM property ORDER BY number").fetchall()
         for number, header in headers:
             yield header, self._lines(number)
+
+    def headers(self) -> dict[int, Header]:
+        """What the questions of each property are, by its number.
+
+        Raises:
+            UsageError: VF4420 when one is not understood.
+        """
+        place = str(self.path)
+        with told(self.path):
+            rows = self._database.execute("SELECT number, CAST(header AS BLOB) FROM property").fetchall()
+            return {
+                number: decode_header(Fields(read_json(line, place, Limits(LARGEST, 8)), place))
+                for number, line in rows
+            }
 
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """Reads with a query of our own (`watch`, the simulator, the summary of where time went)."""

@@ -7,11 +7,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from verifluxa.certificate.document import Limits, read_json
-from verifluxa.certificate.evidence_lines import Header, decode_header
-from verifluxa.certificate.fields import Fields
+from verifluxa.certificate.evidence_lines import Header
 from verifluxa.dispatch.ledger import Ledger
-from verifluxa.dispatch.ledger_file import LARGEST
 
 COLUMNS = "property, place, verdict, reason, found, proved, stage, boxes, seconds, leaves, at"
 
@@ -23,10 +20,7 @@ def log_lines(path: Path) -> Iterator[str]:
         UsageError: VF4420 when the ledger is not understood.
     """
     with Ledger.watch(path) as ledger:
-        headers = {
-            number: decode_header(Fields(read_json(line, str(path), Limits(LARGEST, 8)), str(path)))
-            for number, line in ledger.rows("SELECT number, CAST(header AS BLOB) FROM property")
-        }
+        headers = ledger.headers()
         for row in ledger.rows(f"SELECT {COLUMNS} FROM outcome ORDER BY at, property, place"):
             yield _line(headers[row[0]], row)
 

@@ -10,12 +10,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from verifluxa.certificate.document import Limits, read_json
-from verifluxa.certificate.evidence_lines import Header, decode_header
-from verifluxa.certificate.fields import Fields
+from verifluxa.certificate.evidence_lines import Header
 from verifluxa.dispatch.attack_lines import decode_attacked
 from verifluxa.dispatch.ledger import Ledger
-from verifluxa.dispatch.ledger_file import LARGEST
 from verifluxa.question import Question
 
 SILENCE = 10.0
@@ -88,11 +85,9 @@ def standing(path: Path) -> Standing:
     with Ledger.watch(path) as ledger:
         request = ledger.origin.request
         progress = {key: _value(text) for key, text in ledger.rows("SELECT key, value FROM progress")}
-        rows = ledger.rows(
-            "SELECT number, name, questions, placements, started, ended, CAST(header AS BLOB) FROM property"
-            " ORDER BY number"
-        )
-        properties = tuple(_property(ledger, row, progress) for row in rows)
+        rows = ledger.rows("SELECT number, name, questions, placements, started, ended FROM property ORDER BY number")
+        headers = ledger.headers()
+        properties = tuple(_property(ledger, row, headers[row[0]]) for row in rows)
         left = progress.get("left")
         at = progress.get("at")
         last = max([at if isinstance(at, float) else 0.0, *(float(row[5] or row[4]) for row in rows)], default=0.0)
@@ -122,11 +117,10 @@ def standing_words(found: Standing) -> Iterator[str]:
             yield f"  worst open question: {worst.placement}, {worst.violation}: found {float(100 * worst.found):.1f} %"
 
 
-def _property(ledger: Ledger, row: tuple[Any, ...], progress: dict[str, Any]) -> PropertyStanding:
-    number, name, questions, placements, started, ended, line = row
+def _property(ledger: Ledger, row: tuple[Any, ...], header: Header) -> PropertyStanding:
+    number, name, questions, placements, started, ended = row
     counted = ledger.rows("SELECT verdict, count(*) FROM outcome WHERE property = ? GROUP BY verdict", number)
     ((attacked,),) = ledger.rows("SELECT count(*) FROM attack WHERE property = ?", number)
-    header = decode_header(Fields(read_json(line, str(ledger.path), Limits(LARGEST, 8)), str(ledger.path)))
     return PropertyStanding(
         name=str(name),
         questions=int(questions),
