@@ -83,10 +83,10 @@ def code_lines(path: Path) -> int:
 
 def test_the_page_about_trust_counts_the_checker_honestly() -> None:
     counted = sum(map(code_lines, (ROOT / "verifluxa" / "certificate" / "check").glob("*.py")))
-    page = (ROOT / "docs" / "trust.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "explanation" / "trust.md").read_text(encoding="utf-8")
     row = next(line for line in page.splitlines() if line.startswith("| `verifluxa/certificate/check/`"))
     stated = int(row.split("|")[2].replace(",", ""))
-    assert abs(counted - stated) <= 0.03 * counted, f"docs/trust.md says {stated} lines, there are {counted}"
+    assert abs(counted - stated) <= 0.03 * counted, f"docs/explanation/trust.md says {stated} lines, there are {counted}"
 
 
 def test_the_blocker_blocks() -> None:

@@ -1,4 +1,4 @@
-"""The commands of `docs/models.md` do what the page says."""
+"""The commands of `docs/how-to/models.md` do what the page says."""
 
 import re
 import shlex
@@ -9,7 +9,7 @@ import pytest
 
 from tests.conformance.cases import ROOT
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "models.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "models.md"
 COMMANDS = [
     line for block in re.findall(r"```sh\n(.*?)```", PAGE.read_text("utf-8"), re.S) for line in block.splitlines()
 ]

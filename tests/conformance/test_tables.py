@@ -46,7 +46,7 @@ from verifluxa.graph.shapes import SHAPE
 from verifluxa.question import Stamp
 from verifluxa.smt.pieces import PIECES
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "layers.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "layers.md"
 KINDS = [op.kind for op in OPS]
 
 

@@ -1,4 +1,4 @@
-"""docs/gate.md: its policy is one, its commands exist, and the tests that its threat table names exist."""
+"""docs/how-to/gate.md: its policy is one, its commands exist, and the tests that its threat table names exist."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from verifluxa.cli.app import build_app
 from verifluxa.gate.policy import load_policy
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs" / "gate.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "how-to" / "gate.md").read_text(encoding="utf-8")
 
 
 def test_the_policy_of_the_page_is_one(desk: Desk) -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.spec.sample import check, codes
 from verifluxa.spec.format import format_spec
 
-PAGE = Path(__file__).parents[2] / "docs" / "language.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "language.md"
 BLOCKS = re.findall(r"```vfx\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
 PHOTO = "input photo : image(32 px, 48 px, 3 ch) of 0..255 level\n"
 

@@ -10,7 +10,7 @@ import pytest
 from verifluxa.spec.check import parse_spec
 from verifluxa.spec.format import format_spec
 
-PAGE = (Path(__file__).parents[2] / "docs" / "other_inputs.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "texts-and-tables.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```vfx\n(.*?)```", PAGE, re.S)
 SCALER = re.findall(r"```json\n(.*?)```", PAGE, re.S)[0]
 REST = {

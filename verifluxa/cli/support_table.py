@@ -1,4 +1,4 @@
-"""What is supported, put together from the tables of the code: for `verifluxa supports` and `docs/layers.md`."""
+"""What is supported, put together from the tables of the code: for `verifluxa supports` and `docs/reference/layers.md`."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def reasons() -> dict[str, str]:
 
 
 def markdown() -> str:
-    """The page `docs/layers.md`."""
+    """The page `docs/reference/layers.md`."""
     return "\n".join(_page()) + "\n"
 
 

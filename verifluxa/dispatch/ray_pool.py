@@ -1,6 +1,6 @@
 """The pool of a Ray cluster: an actor for each worker, slices through the driver's queue. The one room with ray.
 
-What holds here was measured on Ray 2.60 (design notes in docs/cluster.md): a driver queue with `ray.wait` is
+What holds here was measured on Ray 2.60 (design notes in docs/how-to/cluster.md): a driver queue with `ray.wait` is
 a hundred times faster than nested `ray.get`; `ray.cancel` does not stop native code, so a worker that hangs is killed;
 `ActorPool` loses the item of a dead actor, so each slice in flight is remembered here.
 """

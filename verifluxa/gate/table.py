@@ -127,5 +127,5 @@ def wrong(path: str, problem: str, expected: str) -> GateError:
         f"this is no policy: {problem}",
         place=path,
         expected=expected,
-        remedy="docs/gate.md describes every key; a policy that is not understood denies everything",
+        remedy="docs/how-to/gate.md describes every key; a policy that is not understood denies everything",
     )

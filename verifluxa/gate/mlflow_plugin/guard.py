@@ -72,7 +72,7 @@ def install(store: type[Any], guard: Guard) -> None:
             raise GateError(
                 "VF6086",
                 f"this version of MLflow cannot be guarded: its store has no {name}",
-                expected="a version of MLflow that docs/gate.md names",
+                expected="a version of MLflow that docs/how-to/gate.md names",
                 remedy="install a version that the plugin knows; the server does not start without its guard",
             )
         setattr(store, name, _guarded(original, check, guard))
