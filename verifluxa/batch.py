@@ -202,5 +202,9 @@ def _seed(table: Mapping[str, Any], place: str) -> int | None:
 
 def _refuse(place: str, message: str, expected: str | None = None) -> UsageError:
     return UsageError(
-        "VF4440", message, place=place, expected=expected, remedy="docs/how-to/cluster.md shows a file of jobs and its keys"
+        "VF4440",
+        message,
+        place=place,
+        expected=expected,
+        remedy="docs/how-to/cluster.md shows a file of jobs and its keys",
     )

@@ -86,7 +86,7 @@ def test_the_page_about_trust_counts_the_checker_honestly() -> None:
     page = (ROOT / "docs" / "explanation" / "trust.md").read_text(encoding="utf-8")
     row = next(line for line in page.splitlines() if line.startswith("| `verifluxa/certificate/check/`"))
     stated = int(row.split("|")[2].replace(",", ""))
-    assert abs(counted - stated) <= 0.03 * counted, f"docs/explanation/trust.md says {stated} lines, there are {counted}"
+    assert abs(counted - stated) <= 0.03 * counted, f"trust.md says {stated} lines, there are {counted}"
 
 
 def test_the_blocker_blocks() -> None:

@@ -1,4 +1,4 @@
-"""What is supported, put together from the tables of the code: for `verifluxa supports` and `docs/reference/layers.md`."""
+"""What is supported, put together from the tables of the code: for `verifluxa supports` and the page of layers."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def _table(title: str, rows: Sequence[SupportRow]) -> Iterator[str]:
 
 
 TRIGGERS = [
-    "image: patches that are replaced, at any, corners, listed places or ranges; see docs/reference/language.md for more",
+    "image: patches that are replaced, at any, corners, listed places or ranges; docs/reference/language.md has more",
     "tokens: insert or replace k words, at any or listed positions, from the vocabulary with exceptions or from a list",
     "table: set any k of listed columns, within ranges, categories and what `keep` leaves",
     "series: a stretch of steps that is replaced, at any or listed positions",
