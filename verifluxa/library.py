@@ -24,6 +24,7 @@ class Shelf(StrEnum):
     """A folder of shipped files; the value is the folder's name."""
 
     SPECS = "specs"
+    PROBES = "specs/probes"
     SOLVERS = "solvers"
     CLUSTER = "cluster"
 
@@ -35,7 +36,8 @@ class Shelf(StrEnum):
     @property
     def thing(self) -> str:
         """What people call one file of this shelf."""
-        return {"specs": "property file", "solvers": "strategy", "cluster": "cluster"}[self.value]
+        things = {"specs": "property file", "specs/probes": "library of probes", "solvers": "strategy"}
+        return things.get(self.value, "cluster")
 
 
 @dataclass(frozen=True)

@@ -164,6 +164,9 @@ class Builder(TermBuilder):
     def _one_of(self, span: Span, parts: Children) -> clauses.OneOf:
         return clauses.OneOf(tuple(self.name(name) for name in parts), span=span)
 
+    def _probes(self, span: Span, parts: Children) -> clauses.Probes:
+        return clauses.Probes(tuple(self.name(name) for name in parts), span=span)
+
     def _stamped(self, span: Span, parts: Children) -> clauses.Stamped:
         verb, area = parts
         return clauses.Stamped(str(verb), area, span=span)

@@ -84,6 +84,13 @@ class WithPatterns(Node):
 
 
 @dataclass(frozen=True)
+class Probes(Node):
+    """`probe badnets_square, sinusoid`: known triggers of the library; `probe all`."""
+
+    names: tuple[Name, ...]
+
+
+@dataclass(frozen=True)
 class OneOf(Node):
     """`one of patch, wave`: a trigger of one of these families."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from math import pi, sin
 from typing import TypeVar
 
 from verifluxa.errors import Span, SpecError
@@ -20,12 +19,11 @@ from verifluxa.spec.spec import ImageSpace
 from verifluxa.spec.syntax import At, Levels, Replace, TriggerSyntax, WithLevels, WithPicture
 from verifluxa.spec.terms import Anywhere, Points, Text, Together
 from verifluxa.spec.units import level_range, measured, whole
+from verifluxa.spec.waves import sine
 
 MAX_DIMENSIONS = 4096
 """Values of one trigger: the networks of the prover are dense in them."""
 MAX_OPACITIES = 100
-DIGITS = 10**6
-"""Values of a sine are rounded to so many parts, so that every machine means the same pattern."""
 
 Part = TypeVar("Part")
 
@@ -270,7 +268,7 @@ def _wave(wave: Wave, row: int, column: int) -> Fraction:
     if period <= 0:
         raise SpecError("VF1032", "a period must be more than 0 px", place=wave.period.span, expected="`6 px`")
     at = (row if wave.axis == "rows" else column) + shift
-    return Fraction(round(sin(2 * pi * float(at / period % 1)) * DIGITS), DIGITS)
+    return sine(at / period)
 
 
 def _weights(syntax: TriggerSyntax, area: Area) -> tuple[Fraction, ...]:

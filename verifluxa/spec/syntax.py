@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
-from verifluxa.spec.clause_syntax import Blend, Mask, OneOf, Stamped, Unclipped, WithPatterns
+from verifluxa.spec.clause_syntax import Blend, Mask, OneOf, Probes, Stamped, Unclipped, WithPatterns
 from verifluxa.spec.terms import (
     Around,
     Binder,
@@ -228,6 +228,7 @@ Clause = (
     | Mask
     | Unclipped
     | OneOf
+    | Probes
     | Insert
     | FromList
     | SetFeatures

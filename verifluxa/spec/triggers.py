@@ -7,8 +7,9 @@ from fractions import Fraction
 from typing import NamedTuple, TypeVar, cast
 
 from verifluxa.errors import Span, SpecError
-from verifluxa.spec.clause_syntax import OneOf
+from verifluxa.spec.clause_syntax import OneOf, Probes
 from verifluxa.spec.image_types import Picture, StampTrigger
+from verifluxa.spec.known import check_probes
 from verifluxa.spec.names import Table, same_space
 from verifluxa.spec.placements import Room, places_of
 from verifluxa.spec.problems import Problems
@@ -57,6 +58,8 @@ def check_trigger(syntax: TriggerSyntax, space: InputSpace, problems: Problems) 
             return check_table_trigger(syntax, space, problems)
         case SeriesSpace():
             return check_series_trigger(syntax, space, problems)
+        case ImageSpace() if any(isinstance(clause, Probes) for clause in syntax.clauses):
+            return check_probes(syntax, space, problems)
         case ImageSpace():
             _is_image_trigger(syntax)
             plain = is_plain(syntax)

@@ -33,6 +33,9 @@ from verifluxa.spec.spec import (
 SHOWN = 10
 """Classes that are listed before `N more`."""
 
+MANY = 4
+"""Families of a union from which on they are only named."""
+
 _ONE = "One and the same trigger is on all of them."
 
 
@@ -138,6 +141,10 @@ def _term(value: Fraction, word: str, first: bool) -> str:
 
 def _trigger_words(trigger: Trigger, space: InputSpace) -> str:
     match trigger:
+        case UnionTrigger(members=members) if len(members) > MANY:
+            listed = ", ".join(f"`{member.name}`" for member in members[:SHOWN])
+            more = f" and {len(members) - SHOWN} more" if len(members) > SHOWN else ""
+            return f"trigger of {len(members)} families ({listed}{more})"
         case UnionTrigger(members=members):
             return ", or ".join(_trigger_words(member, space) for member in members)
         case PatchTrigger() | StampTrigger():
