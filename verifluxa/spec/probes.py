@@ -171,13 +171,13 @@ def _share(pattern: Sheet | Sine, pixel: Place, space: ImageSpace) -> Fraction:
 
 def _probe(item: Mapping[str, Any], shelved: Shelved) -> Probe:
     """One entry. Raises KeyError, TypeError, ValueError or OSError when something is wrong with it."""
-    words = [item[key] for key in ("name", "title", "source", "verb")]
-    if not all(isinstance(word, str) for word in words) or item["verb"] not in ("replace", "add"):
+    name, title, source, verb = (item[key] for key in ("name", "title", "source", "verb"))
+    if not all(isinstance(word, str) for word in (name, title, source)) or verb not in ("replace", "add"):
         raise ValueError("a probe has the texts name, title, source and verb (`replace` or `add`)")
     opacity, amplitude = (Fraction(item.get(key, default)) for key, default in (("opacity", 100), ("amplitude", 0)))
-    if not 0 < opacity <= 100 or (amplitude > 0) != (item["verb"] == "add"):
-        raise ValueError(f"{item['name']}: `opacity` is in percent, and `add`, it alone, has an `amplitude`")
-    return Probe(*words, _pattern(item, shelved), opacity / 100, amplitude)
+    if not 0 < opacity <= 100 or (amplitude > 0) != (verb == "add"):
+        raise ValueError(f"{name}: `opacity` is in percent, and `add`, it alone, has an `amplitude`")
+    return Probe(name, title, source, verb, _pattern(item, shelved), opacity / 100, amplitude)
 
 
 def _pattern(item: Mapping[str, Any], shelved: Shelved) -> Drawing | Sheet | Sine:
