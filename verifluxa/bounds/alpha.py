@@ -1,7 +1,8 @@
 """Lower slopes and split multipliers by projected gradient steps, many claims at once.
 
-What is optimised is the largest value of each claim's upper plane on its domain. The steps need not be exact: whatever
-they end with is rounded to numbers that evidence can hold, and the bound is computed anew from those.
+What is optimised is the largest value of each claim's upper plane on its domain. The steps need not be exact, and are
+taken in float32: whatever they end with is rounded to numbers that evidence can hold, and the bound is computed anew
+from those in float64.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds.beta import Multipliers, chooses, default, least_slope, planes
+from verifluxa.bounds.descent import Claimed, Descent, Evaluated, claimed, steepest
 from verifluxa.bounds.domain import Geometry, spread
 from verifluxa.bounds.linear import LayerBounds, Net, NetLayer, Pairs
 from verifluxa.bounds.memory import rows_that_fit
 
 LEVELS = 255
 """Slopes are rounded to multiples of 1/255: one byte each."""
-MOMENTUM, SQUARES = 0.9, 0.99
-SLOPE_STEP, PUSH_STEP = 0.1, 0.25
+SLOPE_STEP, PUSH_STEP = 0.5, 0.25
 """First step sizes: of slopes, and of pushes in units of a row's mean coefficient; they fall to a tenth."""
 
 
@@ -71,7 +72,7 @@ class Task:
 def fits(net: Net, device: str) -> int:
     """How many claims are worked on at once: each step keeps a dozen copies of all slopes."""
     numbers = sum(layer.weight.shape[0] for layer in net.layers) + net.layers[0].weight.shape[1]
-    return max(1, 8 * rows_that_fit(12 * numbers, device))
+    return max(1, 8 * rows_that_fit(numbers, device))
 
 
 def optimise(task: Task, settings: AlphaSettings, start: Multipliers | None = None) -> tuple[Tensor, Multipliers]:
@@ -84,41 +85,56 @@ def optimise(task: Task, settings: AlphaSettings, start: Multipliers | None = No
     free = [chooses(layer, bounds) for layer, bounds in zip(task.net.hidden, task.layers, strict=False)]
     begin = rule if start is None else start
     slopes = [torch.where(f, b, r) for f, b, r in zip(free, begin.slopes, rule.slopes, strict=True)]
-    pushes = [part.abs() for part in begin.pushes]
-    best = Multipliers(slopes, _signed(task, pushes))
-    with torch.no_grad():
-        lowest = task.largest(best)
-    moving = [slopes, pushes] if task.signs is not None else [slopes]
-    scales = _scales(task)
-    state = [[(torch.zeros_like(p), torch.zeros_like(p)) for p in group] for group in moving]
-    idle = 0
+    begin = Multipliers(slopes, _signed(task, [part.abs() for part in begin.pushes]))
+    lowest = task.largest(begin)
     choice = any(bool(part.any()) for part in (*free, *(task.signs or ())))
-    for step in range(settings.steps if choice else 0):
-        if bool((lowest < task.limits).all()) or idle >= settings.patience:
-            break
-        leaves = [[part.detach().requires_grad_(True) for part in group] for group in moving]
-        chosen = Multipliers(leaves[0], _signed(task, leaves[1]) if len(leaves) > 1 else best.pushes)
-        value = task.largest(chosen)
-        with torch.no_grad():
-            better = value < lowest
-            progress = better & (value < lowest - 1e-4 * lowest.abs())
-            idle = 0 if bool(progress.any()) else idle + 1
-            best = _where(better, Multipliers([p.detach() for p in chosen.slopes], list(chosen.pushes)), best)
-            lowest = torch.where(better, value, lowest)
-        flat = [part for group in leaves for part in group]
-        gradients = iter(torch.autograd.grad(value.sum(), flat, allow_unused=True))
-        size = 1.0 - 0.9 * step / settings.steps
-        moving = [
-            [
-                _moved(part, next(gradients), state[g], (n, step, size * scale))
-                for n, (part, scale) in enumerate(zip(group, scales[g], strict=True))
-            ]
-            for g, group in enumerate(leaves)
-        ]
-        _project(task, moving)
-    rounded = _rounded(task, best, free)
-    with torch.no_grad():
-        return task.largest(rounded), rounded
+    if not choice or not settings.steps or bool((lowest < task.limits).all()):
+        return lowest, begin
+    found = _rounded(task, _descended(task, settings, begin), free)
+    value = task.largest(found)
+    better = value < lowest
+    return torch.where(better, value, lowest), _where(better, found, begin)
+
+
+def _descended(task: Task, settings: AlphaSettings, begin: Multipliers) -> Multipliers:
+    """The best multipliers of a descent in float32."""
+    claims, signs = claims_of(task), [part.float() for part in task.signs or ()]
+    layers = len(claims.stages)
+    start = [part.float() for part in begin.slopes]
+    if signs:
+        start += [part.abs().float() for part in begin.pushes]
+
+    def evaluate(parts: list[Tensor]) -> Evaluated:
+        slopes = parts[:layers]
+        pushes = [size * sign for size, sign in zip(parts[layers:], signs, strict=True)] if signs else None
+        walked = claims.walk(slopes, pushes)
+        up, where = steepest(walked.slope, task.pairs.domain, task.geometry)
+
+        def gradients() -> list[Tensor]:
+            met = claims.meet(walked, slopes, claims.center + where)
+            return claims.by_slopes(walked, met) + [z * sign for z, sign in zip(met, signs, strict=False)]
+
+        return Evaluated(walked.value + up, gradients)
+
+    def project(parts: list[Tensor]) -> None:
+        for part, layer in zip(parts[:layers], task.net.hidden, strict=True):
+            part.clamp_(least_slope(layer), 1.0)
+        for part in parts[layers:]:
+            part.clamp_(min=0.0)
+
+    sizes = [SLOPE_STEP] * layers + (_push_steps(task) if signs else [])
+    best = Descent(evaluate, project, sizes, task.limits.float()).run(start, settings.steps, settings.patience)
+    wide = [part.double() for part in best]
+    return Multipliers(wide[:layers], _signed(task, wide[layers:] or [torch.zeros_like(p) for p in wide]))
+
+
+def claims_of(task: Task) -> Claimed:
+    """The rows over the state above the last hidden layer, in float32."""
+    last, bounds = task.net.layers[-1], task.layers[-1]
+    constant = (task.rows.abs() * bounds.radius + task.rows * last.offset_of(task.pairs.input)).sum(1)
+    each = torch.arange(len(task.rows), device=task.rows.device)
+    of = (each, task.pairs, task.rows @ last.weight, task.constants + constant)
+    return claimed(task.net, task.layers[:-1], task.geometry, of)
 
 
 def _signed(task: Task, sizes: Sequence[Tensor]) -> list[Tensor]:
@@ -127,50 +143,30 @@ def _signed(task: Task, sizes: Sequence[Tensor]) -> list[Tensor]:
     return [part * sign for part, sign in zip(sizes, task.signs, strict=True)]
 
 
-def _scales(task: Task) -> list[list[Tensor | float]]:
-    """Step sizes per group and layer: a slope's is absolute, a push's in units of the coefficients that meet it."""
-    pushes: list[Tensor | float] = []
+def _push_steps(task: Task) -> list[Tensor | float]:
+    """Step sizes of pushes: in units of the coefficients that meet them."""
+    sizes: list[Tensor | float] = []
     rows = (task.rows @ task.net.layers[-1].weight).abs()
     for layer in task.net.hidden[::-1]:
-        pushes.append(PUSH_STEP * rows.mean(1, keepdim=True))
+        sizes.append((PUSH_STEP * rows.mean(1, keepdim=True)).float())
         rows = rows @ layer.weight.abs()
-    return [[SLOPE_STEP] * len(pushes), pushes[::-1]]
-
-
-def _moved(
-    part: Tensor, gradient: Tensor | None, state: list[tuple[Tensor, Tensor]], at: tuple[int, int, Tensor | float]
-) -> Tensor:
-    """One step of Adam (Kingma and Ba 2015, algorithm 1)."""
-    number, step, size = at
-    if gradient is None:
-        return part.detach()
-    first = MOMENTUM * state[number][0] + (1 - MOMENTUM) * torch.nan_to_num(gradient)
-    second = SQUARES * state[number][1] + (1 - SQUARES) * torch.nan_to_num(gradient) ** 2
-    state[number] = (first, second)
-    unbiased = first / (1 - MOMENTUM ** (step + 1))
-    root = (second / (1 - SQUARES ** (step + 1))).sqrt() + 1e-12
-    return part.detach() - size * unbiased / root
-
-
-def _project(task: Task, moving: list[list[Tensor]]) -> None:
-    for number, layer in enumerate(task.net.hidden):
-        moving[0][number] = moving[0][number].clamp(least_slope(layer), 1.0)
-        if len(moving) > 1:
-            moving[1][number] = moving[1][number].clamp(min=0.0)
+    return sizes[::-1]
 
 
 def _where(better: Tensor, new: Multipliers, old: Multipliers) -> Multipliers:
     def chosen(a: list[Tensor], b: list[Tensor]) -> list[Tensor]:
-        return [torch.where(better[:, None], x, y).detach() for x, y in zip(a, b, strict=True)]
+        return [torch.where(better[:, None], x, y) for x, y in zip(a, b, strict=True)]
 
     return Multipliers(chosen(new.slopes, old.slopes), chosen(new.pushes, old.pushes))
 
 
 def _rounded(task: Task, best: Multipliers, free: Sequence[Tensor]) -> Multipliers:
     """Multipliers as evidence holds them: slopes as whole steps between the least one and 1."""
-    slopes = []
-    for layer, part, may in zip(task.net.hidden, best.slopes, free, strict=True):
-        slopes.append(torch.where(may, slope_of(level_of(part), layer), part))
+    rule = default(task.net, task.layers).slopes
+    slopes = [
+        torch.where(may, slope_of(level_of(part), layer), usual)
+        for layer, part, may, usual in zip(task.net.hidden, best.slopes, free, rule, strict=True)
+    ]
     return Multipliers(slopes, best.pushes)
 
 

@@ -1,0 +1,76 @@
+"""The written-out passes give the same planes and gradients as automatic differentiation of `beta.planes`."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tests.soundness.build import Ask, Family, levels, make_problem, mlp, replacing
+from verifluxa.bounds.alpha import Task, claims_of
+from verifluxa.bounds.beta import Multipliers, chooses, default, planes
+from verifluxa.bounds.descent import Descent, Evaluated, steepest
+from verifluxa.bounds.domain import Domains, geometry
+from verifluxa.bounds.linear import Pairs, all_layers
+from verifluxa.search.workspace import Workspace
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("strips", [False, True])
+def test_planes_and_gradients_are_those_of_autograd(seed: int, strips: bool) -> None:
+    task = _task(seed, strips)
+    slopes = [part.clone().requires_grad_(True) for part in default(task.net, task.layers).slopes]
+    pushes = [torch.full_like(part, 0.1).requires_grad_(True) for part in slopes]
+    value, slope = planes(
+        task.net, task.layers, task.geometry, (task.pairs, task.rows, task.constants), Multipliers(slopes, pushes)
+    )
+    single = [part.detach().float() for part in slopes]
+    claims = claims_of(task)
+    walked = claims.walk(single, [part.detach().float() for part in pushes])
+    torch.testing.assert_close(walked.value.double(), value.detach(), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(walked.slope.double(), slope.detach(), rtol=1e-4, atol=1e-4)
+    up, where = steepest(slope.detach(), task.pairs.domain, task.geometry)
+    torch.testing.assert_close(up, (slope.detach() * where).sum(1))
+    found = torch.autograd.grad((value + (slope * where).sum(1)).sum(), [*slopes, *pushes])
+    met = claims.meet(walked, single, claims.center + where.float())
+    free = [chooses(layer, bounds) for layer, bounds in zip(task.net.hidden, task.layers, strict=False)]
+    assert any(bool(part.any()) for part in free)
+    for own, expected, may in zip(claims.by_slopes(walked, met), found[: len(slopes)], free, strict=True):
+        torch.testing.assert_close(own.double(), torch.where(may, expected, 0.0), rtol=1e-3, atol=1e-3)
+    for own, expected in zip(met, found[len(slopes) :], strict=True):
+        torch.testing.assert_close(own.double(), expected, rtol=1e-3, atol=1e-3)
+
+
+def _task(seed: int, strips: bool) -> Task:
+    """One row of three inputs over a 6-8-5-3 network, its trigger of two values cut by a strip or not."""
+    random = np.random.default_rng(seed)
+    sizes = (6, 8, 5, 3)
+    graph = mlp((1, 1, 6), *((random.normal(size=(b, a)), random.normal(size=b)) for a, b in pairwise(sizes)))
+    family = Family((replacing((1, 4)),), levels(2, 0, 3))
+    work = Workspace(make_problem(graph, random.normal(size=(3, 6)), [0, 1, 2], family, Ask()))
+    directions = torch.tensor([[0.6, 0.8]], dtype=torch.float64)[: int(strips)]
+    ends = torch.full((1, int(strips)), 1.5, dtype=torch.float64)
+    shape = geometry(Domains(work.lower[None], work.upper[None], directions, ends, 2 * ends))
+    pairs = Pairs(torch.zeros(3, dtype=torch.long), torch.arange(3))
+    layers = all_layers(work.net(0), shape, pairs)
+    rows, constants = work.coefficients[:1].expand(3, -1), work.row_constants[:1].expand(3)
+    return Task(work.net(0), layers, shape, pairs, rows, constants, torch.full((3,), -torch.inf, dtype=torch.float64))
+
+
+def test_each_item_keeps_its_best() -> None:
+    """Items with rows of their own; one that only gets worse keeps where it began."""
+    goal = torch.tensor([[3.0], [1.0], [0.0]])
+    item = torch.tensor([0, 0, 1])
+
+    def evaluate(parts: list[Tensor]) -> Evaluated:
+        away = (parts[0] - goal)[:, 0]
+        value = torch.zeros(2).index_add(0, item, away**2)
+        return Evaluated(value, lambda: [2 * away[:, None]])
+
+    search = Descent(evaluate, lambda parts: None, [0.5], torch.full((2,), -torch.inf), [item])
+    (best,) = search.run([torch.zeros(3, 1)], 60, 60)
+    torch.testing.assert_close(best, goal, rtol=0.0, atol=0.2)
+    assert float(best[2]) == 0.0
