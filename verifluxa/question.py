@@ -241,6 +241,8 @@ class Problem:
             last softmax (then `rows.constants` carry the gap below which softmax values may tie).
         spread: each input stands for all inputs within so much in every value, under the same trigger. Bounds treat
             it as an error of the input, so that what they exclude is excluded for all of them.
+        blends: whether inputs are three planes (image, opacity, levels) that the graph blends first, see
+            `lower.blends`.
     """
 
     name: str
@@ -261,6 +263,7 @@ class Problem:
     arithmetic: str = "real"
     readout: int = -1
     spread: float = 0.0
+    blends: bool = False
 
     @cached_property
     def replayed(self) -> Floats:

@@ -88,7 +88,14 @@ def test_the_pictures_of_a_scene():
     after = problem.inputs[:2].copy()
     after[:, 0, 2:4, 0:3] = 255.0
     scene = Scene(
-        problem, Question(1, 0, 0, 2), np.full((1, 2, 3), 255.0), (0, 1), after, (("0", "1"), ("0", "1")), "2 of 3"
+        problem,
+        Question(1, 0, 0, 2),
+        np.full((1, 2, 3), 255.0),
+        (0, 1),
+        problem.inputs[:2],
+        after,
+        (("0", "1"), ("0", "1")),
+        "2 of 3",
     )
     files = pictures(scene)
     assert list(files) == ["trigger.png", "inputs.png"]

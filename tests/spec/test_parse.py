@@ -43,6 +43,7 @@ def test_every_kind_of_node_occurs_in_the_examples_or_here() -> None:
     trigger w : d { add image with sine(rows 4 px shift 1 px), "p.png" times -2..2 level }
     trigger y : d { add 1 px x 2 px }
     trigger z : d { one of v, w }
+    trigger k : d { probe cross }
     include wave for d
     """
     texts = [path.read_text(encoding="utf-8") for path in EXAMPLES] + [more]

@@ -12,6 +12,7 @@ from verifluxa.data.select import select
 from verifluxa.errors import DataError, ModelError, UnsupportedError, UsageError
 from verifluxa.graph.graph import Graph
 from verifluxa.lower.ask import ask_classes, ask_outputs
+from verifluxa.lower.blends import varies, without_trigger
 from verifluxa.lower.deploy import deploy, predictions
 from verifluxa.lower.families import clips, family
 from verifluxa.lower.outputs import Untouched, classes_of, readout, upward
@@ -81,11 +82,13 @@ def lower(spec: Spec, prop: Property, given: Given) -> Problem:
     space = named(spec.spaces, model.space)
     data, arithmetic = given.data, given.arithmetic
     _fits(arithmetic, given.graph.dtype)
-    deployed = deploy(given.graph, model, space, clips(statement.trigger))
+    blends = varies(statement.trigger)
+    deployed = deploy(given.graph, model, space, clips(statement.trigger), blends)
     _has_outputs(deployed, model)
-    positions, excluded = _counted(spec, statement, deployed, given)
+    positions, excluded = _counted(spec, statement, given)
     # The network reads numbers of its own type: what the file holds is rounded to it once, before all else.
     inputs = np.ascontiguousarray(data.inputs[positions].astype(deployed.dtype).astype(np.float64))
+    inputs = without_trigger(inputs) if blends else inputs
     if isinstance(statement.trigger, WordTrigger) and isinstance(space, TokenSpace):
         nothing_falls_off(statement.trigger, space, inputs, data.path)
     claim = statement.rate if isinstance(statement, Measure) else statement
@@ -118,6 +121,7 @@ def lower(spec: Spec, prop: Property, given: Given) -> Problem:
         arithmetic=arithmetic,
         readout=read,
         spread=_spread(statement, deployed),
+        blends=blends,
     )
 
 
@@ -182,13 +186,11 @@ def _fits(arithmetic: str, dtype: str) -> None:
     )
 
 
-def _counted(
-    spec: Spec, statement: Statement, deployed: Graph, given: Given
-) -> tuple[Integers, tuple[tuple[int, str], ...]]:
+def _counted(spec: Spec, statement: Statement, given: Given) -> tuple[Integers, tuple[tuple[int, str], ...]]:
     correct, predicted = statement.selection.correct, None
     if correct is not None:
         model = named(spec.models, correct)
-        judge = deployed if given.judge is None else deploy(given.judge, model, named(spec.spaces, model.space))
+        judge = deploy(given.judge or given.graph, model, named(spec.spaces, model.space))
         predicted = predictions(judge, given.data.inputs, model.output)
     positions, excluded = select(given.data, statement.selection, predicted, None)
     return np.asarray(positions, dtype=np.int64), tuple(excluded)

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from verifluxa.errors import ModelError
 from verifluxa.graph.graph import Graph, build, resized
 from verifluxa.graph.ops import Clip, Divide, Embedding, Input, Op, Reshape, Scale, Shift, Transpose
+from verifluxa.lower.blends import Steps, blend_steps
 from verifluxa.lower.outputs import decided
 from verifluxa.question import Integers
 from verifluxa.spec.space_types import SeriesSpace, TableSpace, TokenSpace
 from verifluxa.spec.spec import ClassOutput, EncodeStep, ImageSpace, InputSpace, ModelDecl, Output
 
 
-def deploy(graph: Graph, model: ModelDecl, space: InputSpace, clip: bool = False) -> Graph:
+def deploy(graph: Graph, model: ModelDecl, space: InputSpace, clip: bool = False, blend: bool = False) -> Graph:
     """The deployed operation sequence: layout, `encode`, then the network, unsimplified.
 
     Args:
@@ -25,6 +26,7 @@ def deploy(graph: Graph, model: ModelDecl, space: InputSpace, clip: bool = False
         model: its declaration.
         space: of its inputs.
         clip: whether the image is clipped to its range first, as behind a stamp that may leave it.
+        blend: whether the input is that of a blend of variable opacity; see `blends`.
     """
     shape = shape_of(space)
     front: list[Op] = []
@@ -41,9 +43,11 @@ def deploy(graph: Graph, model: ModelDecl, space: InputSpace, clip: bool = False
     network = graph if graph.input_shape == network_shape else resized(graph, network_shape)
     if isinstance(space, TokenSpace):
         _looks_up(network, model, space)
-    steps: list[tuple[Op, tuple[int, ...]]] = [(Input(shape), ())]
-    steps += [(op, (number,)) for number, op in enumerate(front)]
-    moved = len(front)
+    first: Steps = [(Input(shape), ())]
+    steps = blend_steps(space, graph.dtype) if blend and isinstance(space, ImageSpace) else first
+    moved = len(steps) - 1
+    steps += [(op, (number,)) for number, op in enumerate(front, moved)]
+    moved += len(front)
     steps += [(node.op, tuple(source + moved for source in node.inputs)) for node in network.nodes[1:]]
     return build(steps, graph.dtype)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -27,6 +27,8 @@ class _Sheet:
 def stamp_placements(trigger: StampTrigger, space: ImageSpace) -> tuple[Placement, ...]:
     """All placements: place by place, and at each one opacity by opacity."""
     sheet = _sheet(trigger, space)
+    if trigger.opacity is not None:
+        return tuple(_varying(trigger, sheet, group, space) for group in trigger.places)
     return tuple(
         Placement(
             _label(trigger, group, opacity),
@@ -68,6 +70,37 @@ def _stamp(
         np.tile(keep, len(group)),
         blocks.reshape(len(group) * len(keep), -1),
         np.zeros(len(group) * len(keep)),
+    )
+
+
+def _varying(trigger: StampTrigger, sheet: _Sheet, group: tuple[Place, ...], space: ImageSpace) -> Placement:
+    """A blend of variable opacity: the first value is the opacity, copied to the second plane; see `blends`."""
+    opaque = _stamp(
+        replace(trigger, weights=()),
+        replace(sheet, strength=(Fraction(1),) * len(sheet.strength)),
+        group,
+        Fraction(1),
+        space,
+    )
+    known, (low, high) = _domain(trigger, group, sheet), outward(*(trigger.opacity or (Fraction(1), Fraction(1))))
+    size, plane = len(opaque.positions), space.channels * space.height * space.width
+    gain = np.zeros((2 * size, 1 + opaque.gain.shape[1]))
+    gain[:size, 0] = np.tile([float(value) for value in sheet.strength], len(group))
+    gain[size:, 1:] = opaque.gain
+    return Placement(
+        _label(trigger, group, Fraction(1)),
+        Stamp(
+            np.concatenate([opaque.positions + plane, opaque.positions + 2 * plane]),
+            np.zeros(2 * size),
+            gain,
+            np.zeros(2 * size),
+        ),
+        Domain(
+            np.concatenate([[low], known.lower]),
+            np.concatenate([[high], known.upper]),
+            np.concatenate([[0.0], known.step]),
+            names=("opacity {}", *[""] * len(known.lower)),
+        ),
     )
 
 

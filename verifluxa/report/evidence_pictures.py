@@ -32,6 +32,7 @@ class Scene:
         problem, question: what it refutes.
         trigger: levels, shape (channels, height, width).
         shown: inputs that it changes, indices into the problem's.
+        before: these inputs without the trigger, in the user's units, shape (n, channels, height, width).
         after: the same inputs with the trigger, in the user's units, shape (n, channels, height, width).
         classes: for each of them, what the network says without and with the trigger, in words.
         effect: what the trigger does, one sentence.
@@ -41,6 +42,7 @@ class Scene:
     question: Question
     trigger: Values
     shown: tuple[int, ...]
+    before: Values
     after: Values
     classes: tuple[tuple[str, str], ...]
     effect: str
@@ -52,7 +54,7 @@ def pictures(scene: Scene) -> dict[str, bytes]:
     if len(scene.problem.graph.input_shape) != 3 or not {"row", "column"} <= set(place):
         return {}
     corner = Corner(place["row"], place["column"])
-    before = scene.problem.inputs[list(scene.shown)]
+    before = scene.before
     domain = scene.problem.domain_of(scene.question.placement)
     levels = Levels(min(0.0, float(domain.lower.min())), float(domain.upper.max()))
     seen = Levels(min(0.0, float(before.min()), float(scene.after.min())), _most(before, scene.after, domain.upper))
@@ -84,7 +86,7 @@ def choose(classes: Sequence[int], most: int = MOST_EXAMPLES) -> list[int]:
 
 def _examples(scene: Scene) -> list[Example]:
     return [
-        Example(scene.problem.indices[index], scene.problem.inputs[index], scene.after[number], before, after)
+        Example(scene.problem.indices[index], scene.before[number], scene.after[number], before, after)
         for number, (index, (before, after)) in enumerate(zip(scene.shown, scene.classes, strict=True))
     ]
 

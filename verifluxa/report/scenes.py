@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from verifluxa.lower.blends import PLANES, blended
 from verifluxa.question import Floats, Problem, Question
 from verifluxa.report.evidence_pictures import Scene, choose
 from verifluxa.report.summary import answers, effect_words
@@ -46,19 +47,30 @@ def scene(
         question=question,
         trigger=_image(problem, question, trigger),
         shown=shown,
-        after=stamped(problem, question.placement, trigger, np.array(shown, dtype=np.int64)),
+        before=_seen(problem, problem.inputs[list(shown)]),
+        after=_seen(problem, stamped(problem, question.placement, trigger, np.array(shown, dtype=np.int64))),
         classes=tuple((before[n], after[n]) for n in chosen),
         effect=effect,
     )
 
 
+def _seen(problem: Problem, inputs: Floats) -> Floats:
+    """Inputs as people see them: where opacity varies, blended."""
+    return blended(inputs) if problem.blends else inputs
+
+
 def _image(problem: Problem, question: Question, trigger: Floats) -> Floats:
     """The levels of a patch, shape (channels, height, width), as it stands in a blank picture; else tau itself."""
     stamp = problem.placements[question.placement].stamp
-    positions, shape = stamp.positions, problem.graph.input_shape
+    positions, shape, values = stamp.positions, problem.graph.input_shape, shown_values(stamp, trigger)
     if len(shape) != 3:
         return trigger
+    if problem.blends:
+        # Of three planes the last one holds the levels that are mixed in.
+        shape = (shape[0] // PLANES, *shape[1:])
+        levels = positions >= 2 * int(np.prod(shape))
+        positions, values = positions[levels] % int(np.prod(shape)), values[levels]
     blank = np.zeros(shape)
-    blank.reshape(-1)[positions] = shown_values(stamp, trigger)
+    blank.reshape(-1)[positions] = values
     _, rows, columns = np.unravel_index(positions, shape)
     return blank[:, rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]

@@ -153,6 +153,9 @@ class Builder(TermBuilder):
         return clauses.Wave(str(axis), period, shift, span=span)
 
     def _blend(self, span: Span, parts: Children) -> clauses.Blend:
+        (first, *_) = parts
+        if isinstance(first, syntax.Levels):
+            return clauses.Blend((first.low, first.high), ranges=True, span=span)
         return clauses.Blend(tuple(parts), span=span)
 
     def _mask(self, span: Span, parts: Children) -> clauses.Mask:

@@ -40,9 +40,10 @@ class Stamped(Node):
 
 @dataclass(frozen=True)
 class Blend(Node):
-    """`blend 20 %`, `blend 10 %, 20 %`: the opacity, or several."""
+    """`blend 20 %`, `blend 10 %, 20 %`, `blend 10 %..30 %`: the opacity, several, or the ends of a range."""
 
     amounts: tuple[Number, ...]
+    ranges: bool = False
 
 
 @dataclass(frozen=True)

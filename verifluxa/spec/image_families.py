@@ -23,7 +23,8 @@ def image_record(trigger: ImageTrigger) -> Record:
             "levels": [_exact(trigger.low), _exact(trigger.high)],
             "step": trigger.step,
         }
-    return {
+    varies: Record = {} if trigger.opacity is None else {"opacity": [_exact(end) for end in trigger.opacity]}
+    return varies | {
         "kind": trigger.verb,
         "pixels": [list(pixel) for pixel in trigger.pixels],
         "places": [[list(place) for place in group] for group in trigger.places],
@@ -58,14 +59,15 @@ def image_dimensions(trigger: ImageTrigger, space: ImageSpace) -> int:
     """Values of a trigger at one place; the most, where places differ."""
     if isinstance(trigger, PatchTrigger):
         return trigger.height * trigger.width * space.channels
+    varies = int(trigger.opacity is not None)
     match trigger.values:
         case Picture():
-            return 0
+            return varies
         case Patterns(patterns=patterns):
             own = len(patterns)
         case Free():
             own = len(trigger.pixels) * space.channels
-    return own * max(len(group) for group in trigger.places)
+    return varies + own * max(len(group) for group in trigger.places)
 
 
 def image_words(trigger: ImageTrigger, space: ImageSpace) -> str:
@@ -115,6 +117,8 @@ def _how(trigger: StampTrigger) -> str:
     words = []
     if trigger.opacities != (Fraction(1),):
         words.append("blended in at " + " or ".join(percent(value) for value in trigger.opacities[:5]))
+    if trigger.opacity is not None:
+        words.append("blended in at any opacity of " + " to ".join(percent(end) for end in trigger.opacity))
     if trigger.weights:
         words.append("through a mask")
     if trigger.clip:

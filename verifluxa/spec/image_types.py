@@ -47,6 +47,7 @@ class StampTrigger:
         places: each one or several (row, column) that are stamped at once, each with values of its own.
         values: what v may be.
         opacities: one placement for each, at each place; 1 is opaque.
+        opacity: the ends of a range; the opacity is then a value of the trigger, and `opacities` is 1 alone.
         weights: how much of each pixel, times the opacity; empty: all.
         clip: whether the result is clipped to the range of the space.
     """
@@ -60,6 +61,7 @@ class StampTrigger:
     opacities: tuple[Fraction, ...] = (Fraction(1),)
     weights: tuple[Fraction, ...] = field(default=(), repr=False)
     clip: bool = False
+    opacity: tuple[Fraction, Fraction] | None = None
 
     @property
     def box(self) -> tuple[int, int]:

@@ -59,6 +59,7 @@ def check_stamp(syntax: TriggerSyntax, space: ImageSpace, problems: Problems) ->
     weights = _weights(syntax, area)
     blend = _single(syntax, Blend)
     opacities = _opacities(blend) if blend is not None else (Fraction(1),)
+    varies = blend is not None and blend.ranges and len(opacities) > 1
     if verb == "add" and blend is not None:
         raise _together("`blend` and `add`", blend.span, "let the range or the amplitude say how much is added")
     unclipped = _single(syntax, Unclipped) is not None
@@ -71,9 +72,10 @@ def check_stamp(syntax: TriggerSyntax, space: ImageSpace, problems: Problems) ->
         pixels=area.pixels,
         places=_places(syntax, space, area, problems),
         values=values,
-        opacities=opacities,
+        opacities=(Fraction(1),) if varies else opacities,
         weights=weights,
         clip=verb == "add" and not unclipped,
+        opacity=(opacities[0], opacities[-1]) if varies else None,
     )
     _bounded(trigger, space, syntax.name.span)
     return trigger
@@ -289,6 +291,12 @@ def _opacities(blend: Blend) -> tuple[Fraction, ...]:
             raise SpecError(
                 "VF1058", f"an opacity cannot be {amount.text} %", place=amount.span, expected="above 0 % to 100 %"
             )
+    if blend.ranges:
+        if found[0] > found[1]:
+            raise SpecError(
+                "VF1033", "the ends of the opacity are upside down", place=blend.span, expected="the lower end first"
+            )
+        return (found[0], found[1]) if found[0] < found[1] else (found[0],)
     if len(set(found)) < len(found) or len(found) > MAX_OPACITIES:
         raise SpecError(
             "VF1058",
