@@ -14,7 +14,7 @@ LIRPA_NEEDS := appdirs ninja packaging setuptools sortedcontainers tqdm
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,docs]'
 	@# The second bounds engine: its metadata ask for an old torch, see verifluxa/bounds/lirpa_adaptations.py.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(LIRPA_NEEDS)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps auto-LiRPA
@@ -52,7 +52,9 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
 
 docs: $(STAMP)
-	$(BIN)/python docs/build.py --out build/docs
+	$(BIN)/python -m docs.stage build/docs-source
+	$(BIN)/python -m sphinx -q -W --keep-going -c docs build/docs-source build/docs
+	@echo "build/docs/index.html"
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,6 @@ from verifluxa.cli.support_table import (
     SupportRow,
     activation_rows,
     layer_rows,
-    markdown,
     operation_rows,
 )
 from verifluxa.errors import CertificateError, UnsupportedError
@@ -46,7 +44,6 @@ from verifluxa.graph.shapes import SHAPE
 from verifluxa.question import Stamp
 from verifluxa.smt.pieces import PIECES
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "layers.md"
 KINDS = [op.kind for op in OPS]
 
 
@@ -213,7 +210,3 @@ def test_every_layer_that_lifts_is_in_the_table_and_every_cell_is_filled() -> No
     for row in (*layer_rows(), *activation_rows()):
         assert len(row.cells) == len(COLUMNS)
         assert all(row.cells)
-
-
-def test_the_page_of_layers_is_up_to_date() -> None:
-    assert PAGE.read_text(encoding="utf-8") == markdown(), "run `python docs/make_layers.py`"

@@ -34,7 +34,7 @@ def _requirement_names(lines: list[str]) -> set[str]:
 
 def _imports(folder: str) -> set[str]:
     """Distributions that the files of a folder import, at any depth of their functions."""
-    own = {path.stem for path in (ROOT / folder).rglob("*.py")} | {"verifluxa", "tests", "benchmarks"}
+    own = {path.stem for path in (ROOT / folder).rglob("*.py")} | {"verifluxa", "tests", "benchmarks", "docs"}
     modules = set()
     for path in (ROOT / folder).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from verifluxa.bounds.functions import function_of as bounded_function
@@ -98,11 +98,6 @@ def reasons() -> dict[str, str]:
     return {**NOT_PROVABLE, **NOT_PROVABLE_FUNCTIONS}
 
 
-def markdown() -> str:
-    """The page `docs/reference/layers.md`."""
-    return "\n".join(_page()) + "\n"
-
-
 def _proof(kind: str) -> tuple[str, str, str, str]:
     """Radius, bounds, SMT, checker."""
     bounds = bounds_of(kind)
@@ -138,35 +133,3 @@ def _activation(name: str) -> SupportRow:
     radius = "yes" if row is not None and row[0] in FUNCTION_ERROR else "no"
     exact = "yes" if row is not None and row[0] in PIECES else "no"
     return SupportRow(name, ("yes", "yes", radius, bounds, exact, "yes" if rechecks(name) else "no"))
-
-
-def _page() -> Iterator[str]:
-    yield "# What is supported"
-    yield ""
-    yield "Made by `python docs/make_layers.py` from the tables of the code; `verifluxa supports` prints the same."
-    yield ""
-    yield "- read: the forms of a model file that the layer is read from: a whole model, a state, a list of weights."
-    yield "- run: it is computed as Flux does in test mode, compared with Flux's own outputs."
-    yield "- radius: how far its floating-point evaluations may be apart is bounded."
-    yield "- bounds: properties of networks with it can be certified."
-    yield "- SMT: what bounds leave open can be decided exactly; only what is piecewise linear can."
-    yield "- checker: `verifluxa cert check` recomputes its bounds."
-    yield ""
-    yield "`last step`: at the end of a network. A layer also needs its activation's row."
-    for title, rows in (("Layers", layer_rows()), ("Activations", activation_rows()), ("Operations", operation_rows())):
-        yield ""
-        yield f"## {title}"
-        yield ""
-        yield "| " + " | ".join((title.lower().removesuffix("s"), *COLUMNS)) + " |"
-        yield "|" + "---|" * (len(COLUMNS) + 1)
-        yield from ("| " + " | ".join((f"`{row.name}`", *row.cells)) + " |" for row in rows)
-    if reasons():
-        yield ""
-        yield "## Without bounds, and why"
-        yield ""
-        yield from (f"- `{name}`: {reason}" for name, reason in reasons().items())
-    yield ""
-    yield "## Refused"
-    yield ""
-    yield ", ".join(f"`{name}`" for name in NOT_LIFTED) + ", layers of one's own, anonymous functions and closures:"
-    yield "`verifluxa inspect` names the part, and nothing about such a model is proved."

@@ -54,7 +54,7 @@ class Graph:
 
     @cached_property
     def digest(self) -> str:
-        """`sha256:` and hex digits of the canonical form."""
+        """Digest of the canonical form, written as sha256 and hex digits."""
         return "sha256:" + hashlib.sha256(canonical(self)).hexdigest()
 
     def run(self, *inputs: NDArray[np.generic]) -> NDArray[np.floating]:
