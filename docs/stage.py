@@ -21,14 +21,16 @@ SHELVES = ("specs", "solvers", "cluster", "examples")
 LINK = re.compile(r"\]\(([^)#\s:]+)(#[^)\s]*)?\)")
 NAVIGATION: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Tutorial", ("tutorial.md",)),
-    ("How-to", ("how-to/models.md", "how-to/*.md")),
-    ("Reference", ("reference/language.md", "reference/commands.md", "reference/*.md", "reference/errors/index.md")),
-    ("Shelves", ("specs/*.md", "solvers/*.md", "cluster/*.md")),
-    ("Examples", ("examples/digits/*.md", "examples/*/*.md")),
-    ("Explanation", ("explanation/semantics.md", "explanation/*.md", "benchmarks.md")),
+    ("How-to", ("how-to/models.md", "how-to")),
+    ("Reference", ("reference/language.md", "reference/commands.md", "reference", "reference/errors/index.md")),
+    ("Shelves", ("specs", "solvers", "cluster")),
+    ("Examples", ("examples/digits", "examples")),
+    ("Explanation", ("explanation/semantics.md", "explanation", "benchmarks.md")),
     ("Project", ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")),
 )
-"""The sidebar: captions and patterns of pages. A page stands where it matches first, so that new ones find a place."""
+"""The sidebar: captions, and pages or folders; of a folder all that stands below it, so that new pages find a place."""
+OWN_TREE = PurePosixPath("reference/errors")
+"""Its pages stand below its index."""
 
 
 def sources() -> list[Path]:
@@ -74,13 +76,17 @@ def relinked(page: Path, text: str, wanted: set[PurePosixPath]) -> str:
 def navigation(pages: Iterable[PurePosixPath]) -> Iterator[str]:
     """The sidebar, as the home page declares it."""
     names = sorted(pages)
-    for caption, patterns in NAVIGATION:
-        found = dict.fromkeys(name for pattern in patterns for name in names if name.match(pattern))
+    for caption, places in NAVIGATION:
+        found = dict.fromkeys(name for place in places for name in names if _below(name, place))
         yield from (
             f"\n```{{toctree}}\n:hidden:\n:caption: {caption}\n",
             *(str(name.with_suffix("")) for name in found),
             "```",
         )
+
+
+def _below(page: PurePosixPath, place: str) -> bool:
+    return str(page) == place or (page.is_relative_to(place) and not page.is_relative_to(OWN_TREE))
 
 
 def _name(page: PurePosixPath) -> str:
