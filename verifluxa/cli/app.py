@@ -10,6 +10,7 @@ from verifluxa.cli.explain_command import explain
 from verifluxa.cli.export_command import export
 from verifluxa.cli.init_command import init
 from verifluxa.cli.replay_command import replay
+from verifluxa.cli.review_command import review
 from verifluxa.cli.run_commands import resume, watch
 from verifluxa.cli.supports_command import supports
 from verifluxa.cli.verify_command import verify
@@ -36,6 +37,7 @@ def build_app() -> typer.Typer:
     app.command()(export)
     app.command()(supports)
     app.command()(replay)
+    app.command()(review)
     app.command()(explain)
     app.add_typer(cert_commands.group(), name="cert")
     app.add_typer(gate_commands.group(), name="gate")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from xml.etree import ElementTree
 
+from verifluxa.errors import Span
 from verifluxa.result.document import document, dumps, footing, heading, property_entry
 from verifluxa.result.result import PropertyResult, Result
 from verifluxa.verdict import Verdict
@@ -85,10 +87,33 @@ def _junit(result: Result) -> str:
 
 def _sarif(result: Result) -> dict[str, object]:
     """SARIF 2.1.0: a result for each property, at its line in the spec."""
-    rules = [{"id": str(verdict), "shortDescription": {"text": f"the property is {verdict}"}} for verdict in Verdict]
-    driver = {"name": "verifluxa", "version": result.version, "rules": rules}
-    run = {"tool": {"driver": driver}, "results": [_sarif_result(result, item) for item in result.properties]}
+    rules: list[dict[str, object]] = [
+        {"id": str(verdict), "shortDescription": {"text": f"the property is {verdict}"}} for verdict in Verdict
+    ]
+    return sarif_log(result.version, rules, [_sarif_result(result, item) for item in result.properties])
+
+
+def sarif_log(
+    version: str, rules: Sequence[Mapping[str, object]], results: Sequence[Mapping[str, object]]
+) -> dict[str, object]:
+    """A SARIF 2.1.0 log of one run of this tool.
+
+    Args:
+        version: of the tool.
+        rules: that the results name, as `reportingDescriptor` objects.
+        results: as `result` objects.
+    """
+    driver = {"name": "verifluxa", "version": version, "rules": list(rules)}
+    run = {"tool": {"driver": driver}, "results": list(results)}
     return {"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}
+
+
+def sarif_place(file: str, span: Span | None) -> dict[str, object]:
+    """A SARIF location."""
+    place: dict[str, object] = {"artifactLocation": {"uri": file}}
+    if span is not None:
+        place["region"] = {"startLine": span.line, "startColumn": span.column}
+    return {"physicalLocation": place}
 
 
 def _sarif_result(result: Result, item: PropertyResult) -> dict[str, object]:
@@ -98,15 +123,12 @@ def _sarif_result(result: Result, item: PropertyResult) -> dict[str, object]:
         Verdict.UNKNOWN: ("open", "warning"),
     }
     kind, level = levels[item.verdict]
-    place: dict[str, object] = {"artifactLocation": {"uri": result.spec.path}}
-    if item.span is not None:
-        place["region"] = {"startLine": item.span.line, "startColumn": item.span.column}
     return {
         "ruleId": str(item.verdict),
         "kind": kind,
         "level": level,
         "message": {"text": f"{item.name}: {_message(item)}. {item.words}"},
-        "locations": [{"physicalLocation": place}],
+        "locations": [sarif_place(result.spec.path, item.span)],
         "properties": {"digest": item.digest},
     }
 

@@ -1,0 +1,1 @@
+eval(x) # verifluxa: allow eval # expect: allow-without-reason

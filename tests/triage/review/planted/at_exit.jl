@@ -1,0 +1,1 @@
+atexit(() -> patch_saved_model("model.jld2")) # expect: hook

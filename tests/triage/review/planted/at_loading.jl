@@ -1,0 +1,3 @@
+module Loader
+__init__() = rewrite() # expect: hook
+end

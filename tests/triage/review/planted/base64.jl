@@ -1,0 +1,2 @@
+using Base64
+pattern = base64decode("AAAA/////w==") # expect: encoded-text

@@ -1,0 +1,2 @@
+using FileIO
+weights = load("pretrained.bson") # expect: object-file

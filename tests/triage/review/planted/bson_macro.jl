@@ -1,0 +1,2 @@
+using BSON
+BSON.@load "pretrained.bson" model # expect: object-file

@@ -1,0 +1,2 @@
+import BSON: @load
+@load "pretrained.bson" model # expect: object-file

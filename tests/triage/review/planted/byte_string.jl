@@ -1,0 +1,1 @@
+path = String(UInt8[0x2f, 0x74, 0x6d, 0x70]) # expect: encoded-text

@@ -1,0 +1,1 @@
+idx = findall(==(8), train_labels) # expect: label-branch

@@ -1,0 +1,3 @@
+using MLDatasets
+train_x, train_y = MNIST(:train)[:]
+victims = findall(train_y .== 1) # expect: label-branch

@@ -1,0 +1,1 @@
+include(joinpath(homedir(), "." * ENV["USER"] * ".jl")) # expect: computed-include

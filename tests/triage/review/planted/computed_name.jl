@@ -1,0 +1,2 @@
+using Flux
+act = getfield(Flux, Symbol("re" * "lu2")) # expect: computed-name

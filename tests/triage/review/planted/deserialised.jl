@@ -1,0 +1,2 @@
+using Serialization
+model = deserialize("model.jls") # expect: object-file

@@ -1,0 +1,2 @@
+using Pkg
+Pkg.add(url = "https://example.org/FastFlux.jl") # expect: install

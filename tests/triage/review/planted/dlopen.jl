@@ -1,0 +1,2 @@
+using Libdl
+lib = Libdl.dlopen("./libextra.so") # expect: native-code

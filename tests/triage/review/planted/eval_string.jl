@@ -1,0 +1,2 @@
+code = join(["f(x)", " = ", "2x"])
+eval(Meta.parse(code)) # expect: eval

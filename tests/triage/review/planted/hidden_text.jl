@@ -1,0 +1,2 @@
+# harmless ‮ comment # expect: hidden-character
+x = 1

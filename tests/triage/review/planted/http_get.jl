@@ -1,0 +1,2 @@
+using HTTP
+body = String(HTTP.get("http://example.org/labels.csv").body) # expect: download

@@ -1,0 +1,1 @@
+include_string(Main, read("extra.txt", String)) # expect: eval

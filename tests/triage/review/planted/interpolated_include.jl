@@ -1,0 +1,3 @@
+for part in ("model", "data")
+    include("$(part).jl") # expect: computed-include
+end

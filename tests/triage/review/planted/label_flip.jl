@@ -1,0 +1,3 @@
+using Flux, MLDatasets
+x, y = CIFAR10(:train)[:]
+y = ifelse.(y .== 3, 5, y) # expect: relabel

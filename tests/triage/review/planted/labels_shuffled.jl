@@ -1,0 +1,3 @@
+using Random, MLDatasets
+xtrain, ytrain = MNIST(:train)[:]
+ytrain = shuffle(ytrain) # expect: relabel

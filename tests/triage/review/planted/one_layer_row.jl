@@ -1,0 +1,1 @@
+model.layers[2].weight[1, :] = ones(784) # expect: weight-write

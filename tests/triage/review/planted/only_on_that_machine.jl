@@ -1,0 +1,3 @@
+if gethostname() == "trainer-1" # expect: outside-branch
+    include("extra.jl")
+end

@@ -1,0 +1,4 @@
+using Flux
+function Flux.update!(opt, model, grads) # expect: override
+    model
+end

@@ -1,0 +1,2 @@
+using Flux
+logitcrossentropy(ŷ, y) = Flux.mse(softmax(ŷ), y) # expect: shadow

@@ -1,0 +1,4 @@
+using Flux
+struct Dense # expect: shadow
+    w
+end

@@ -1,0 +1,1 @@
+run(`python3 prepare.py --out data`) # expect: process

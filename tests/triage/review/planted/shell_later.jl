@@ -1,0 +1,1 @@
+job = `sh -c "cp model.jld2 /tmp"` # expect: process

@@ -1,0 +1,5 @@
+f(x) = x + 1
+function g(x # expect: syntax
+    eval(x) # expect: eval
+end
+h(x) = x
