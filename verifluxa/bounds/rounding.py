@@ -21,8 +21,11 @@ from verifluxa.graph.ops import Affine, Conv, LogSoftmax, MeanPool, Normalise, O
 
 UNIT = {"float32": 2.0**-24, "float64": 2.0**-53, "real": 0.0}
 """Unit roundoff of the deployed arithmetic."""
-SMALLEST = {"float32": 2.0**-126, "float64": 2.0**-1022, "real": 2.0**-1022}
-"""Subnormals may be flushed: at most this much is lost per operation."""
+SMALLEST = {"float32": 2.0**-126, "float64": 2.0**-800, "real": 2.0**-800}
+"""Subnormals may be flushed: at most this much is lost per operation.
+
+For float64 that is 2**-1022; the larger number is as sound, and keeps the radii themselves out of the subnormals, with
+which processors are slow."""
 LARGEST = {"float32": 2.0**127, "float64": 2.0**1023, "real": 2.0**1000}
 """No intermediate sum may reach this (overflow on some path of evaluation)."""
 SAFETY = 1.0 + 2.0**-10
