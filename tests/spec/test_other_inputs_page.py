@@ -9,6 +9,7 @@ import pytest
 
 from verifluxa.spec.check import parse_spec
 from verifluxa.spec.format import format_spec
+from verifluxa.spec.space_types import SynonymTrigger
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "texts-and-tables.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```vfx\n(.*?)```", PAGE, re.S)
@@ -20,7 +21,7 @@ REST = {
 }
 
 
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", [0, 2, 3])
 def test_a_block_checks(number: int, tmp_path: Path) -> None:
     block = BLOCKS[number]
     (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\nfine\n")
@@ -38,9 +39,22 @@ def test_a_block_checks(number: int, tmp_path: Path) -> None:
     assert format_spec(format_spec(text)) == format_spec(text)
 
 
+def test_synonyms_are_read_from_their_file(tmp_path: Path) -> None:
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\nfilm\nfine\nmovie\n")
+    (tmp_path / "synonyms.txt").write_text("film movie\n\n")
+    text = f"spec 1\n{BLOCKS[0]}{REST['review']}{BLOCKS[1]}"
+    for trigger in ("word", "rewording"):
+        text += f"property {trigger} {{ forall x in reviews, t in {trigger} assert class(net(t(x))) == label(x) }}\n"
+    checked = parse_spec(text, str(tmp_path / "a.vfx"))
+    assert checked.warnings == ()
+    found = checked.spec.properties[1].statement.trigger
+    assert isinstance(found, SynonymTrigger)
+    assert found.sets == ((2, 4),)
+
+
 def test_the_last_block_draws_a_sample(tmp_path: Path) -> None:
     (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\nfine\n")
-    text = f"spec 1\n{BLOCKS[0]}{REST['review']}{BLOCKS[3]}"
+    text = f"spec 1\n{BLOCKS[0]}{REST['review']}{BLOCKS[4]}"
     text += "property p { forall x in reviews_eval, t in word assert class(net(t(x))) == label(x) }\n"
     text += "property q { forall x in reviews, t in word assert class(net(t(x))) == label(x) }\n"
     (_, data) = parse_spec(text, str(tmp_path / "a.vfx")).spec.data

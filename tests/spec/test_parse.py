@@ -44,6 +44,7 @@ def test_every_kind_of_node_occurs_in_the_examples_or_here() -> None:
     trigger y : d { add 1 px x 2 px }
     trigger z : d { one of v, w }
     trigger k : d { probe cross }
+    trigger s : d { replace words by synonyms "s.txt" }
     include wave for d
     """
     texts = [path.read_text(encoding="utf-8") for path in EXAMPLES] + [more]

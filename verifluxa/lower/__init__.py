@@ -14,12 +14,10 @@ from verifluxa.graph.graph import Graph
 from verifluxa.lower.ask import ask_classes, ask_outputs
 from verifluxa.lower.blends import varies, without_trigger
 from verifluxa.lower.deploy import deploy, predictions
-from verifluxa.lower.families import clips, family
+from verifluxa.lower.families import Texts, clips, family_on
 from verifluxa.lower.outputs import Untouched, classes_of, readout, upward
 from verifluxa.lower.rows import output_rows, reads_untouched
-from verifluxa.lower.words import appended, nothing_falls_off
 from verifluxa.question import Floats, Integers, Problem, Rows, Violation
-from verifluxa.spec.space_types import TokenSpace, WordTrigger
 from verifluxa.spec.spec import (
     BinaryOutput,
     ClassOutput,
@@ -89,8 +87,6 @@ def lower(spec: Spec, prop: Property, given: Given) -> Problem:
     # The network reads numbers of its own type: what the file holds is rounded to it once, before all else.
     inputs = np.ascontiguousarray(data.inputs[positions].astype(deployed.dtype).astype(np.float64))
     inputs = without_trigger(inputs) if blends else inputs
-    if isinstance(statement.trigger, WordTrigger) and isinstance(space, TokenSpace):
-        nothing_falls_off(statement.trigger, space, inputs, data.path)
     claim = statement.rate if isinstance(statement, Measure) else statement
     if claim.rows:
         read, asked = -1, ask_outputs(claim, _outputs(claim.rows, deployed, inputs, given), prop.name)
@@ -99,9 +95,7 @@ def lower(spec: Spec, prop: Property, given: Given) -> Problem:
         labels = data.labels[positions]
         _are_classes(labels, positions, model.output.count, data)
         asked = ask_classes(claim, classes_of(model.output, gap), labels, prop.name)
-    placements, domain = family(statement.trigger, space, deployed.dtype)
-    if isinstance(statement.trigger, WordTrigger) and statement.trigger.appends and isinstance(space, TokenSpace):
-        placements = appended(statement.trigger, space, inputs, data.path)
+    placements, domain = family_on(statement.trigger, space, deployed.dtype, Texts(inputs, data.path))
     return Problem(
         name=prop.name,
         digest=given.digest,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from verifluxa.errors import DataError
-from verifluxa.question import Domain, Floats, Listed, Placement, Stamp
-from verifluxa.spec.space_types import TokenSpace, WordTrigger
+from verifluxa.question import Domain, Floats, Integers, Listed, Placement, Stamp
+from verifluxa.spec.space_types import SynonymTrigger, TokenSpace, WordTrigger
 
 
 def word_placements(trigger: WordTrigger, space: TokenSpace) -> tuple[Placement, ...]:
@@ -39,6 +41,44 @@ def appended(trigger: WordTrigger, space: TokenSpace, inputs: Floats, path: str)
 
 def _replaced(place: int, count: int) -> Stamp:
     return Stamp(np.arange(place, place + count), np.zeros(count), np.eye(count), np.zeros(count))
+
+
+def synonym_placements(trigger: SynonymTrigger, space: TokenSpace) -> tuple[Placement, ...]:
+    """A placement for each word that may be replaced; where it stands depends on the text, see `reworded`."""
+    nan = np.full(space.length, np.nan)
+    nowhere = Stamp(np.arange(space.length), nan, np.full((space.length, 1), np.nan), nan)
+    sets = {word: [other for other in words if other != word] for words in trigger.sets for word in words}
+    return tuple(
+        Placement((("word", word),), nowhere, _other_words(word, sets[word], space)) for word in trigger.places
+    )
+
+
+def _other_words(word: int, others: list[int], space: TokenSpace) -> Domain:
+    names = tuple(f"{space.words[other]} for {space.words[word]}" for other in others)
+    values = np.array(others, dtype=np.float64)
+    listed = (Listed(np.array([0]), values[:, None], names),)
+    return Domain(values[:1], values[-1:], np.ones(1), None, listed)
+
+
+def reworded(placements: tuple[Placement, ...], inputs: Floats) -> tuple[Placement, ...]:
+    """The same with the stamps of the texts: at all places of the placement's word, or at none.
+
+    Args:
+        placements: of `synonym_placements`.
+        inputs: the texts that count, shape (N, length).
+    """
+    texts = inputs.reshape(len(inputs), -1)
+    found = []
+    for placement in placements:
+        patterns, which = np.unique(texts == dict(placement.label)["word"], axis=0, return_inverse=True)
+        stamps = tuple(_everywhere(np.flatnonzero(pattern)) for pattern in patterns)
+        found.append(replace(placement, stamps=stamps, which=which.reshape(-1).astype(np.int64)))
+    return tuple(found)
+
+
+def _everywhere(places: Integers) -> Stamp:
+    nothing = np.zeros(len(places))
+    return Stamp(places.astype(np.int64), nothing, np.ones((len(places), 1)), nothing)
 
 
 def word_domain(trigger: WordTrigger, space: TokenSpace) -> Domain:

@@ -46,12 +46,16 @@ class Slots:
     """Where a placement puts what, out of finitely many triggers.
 
     Attributes:
-        places: of each coordinate of tau in the input, shape (d,).
+        places: where something is put, shape (c,); a word that is replaced throughout stands at several, or none.
+        sources: of each place the coordinate of tau that is put there, shape (c,), ascending.
         coordinates: of each group, those that take one of its points together.
+        size: number of coordinates of tau.
         points: of each group, shape (m, len(coordinates)).
     """
 
     places: Integers
+    sources: Integers
+    size: int
     coordinates: tuple[Integers, ...]
     points: tuple[Floats, ...]
 
@@ -72,7 +76,7 @@ class Slots:
         return found
 
     def _of(self, chosen: Integers) -> Floats:
-        result = np.zeros((chosen.shape[1], len(self.places)))
+        result = np.zeros((chosen.shape[1], self.size))
         for coordinates, points, at in zip(self.coordinates, self.points, chosen, strict=True):
             result[:, coordinates] = points[at]
         return result
@@ -98,7 +102,7 @@ def slots_of(stamp: Stamp, domain: Domain) -> Slots | None:
     size = stamp.gain.shape[1]
     put = np.flatnonzero(np.abs(stamp.gain).sum(1))
     of_place = stamp.gain[put].argmax(1)
-    if not stamp.exact.all() or sorted(of_place) != list(range(size)) or domain.strips is not None:
+    if not stamp.exact.all() or domain.strips is not None:
         return None
     listed = {int(k) for one in domain.lists for k in one.coordinates}
     alone = [k for k in range(size) if k not in listed]
@@ -108,8 +112,11 @@ def slots_of(stamp: Stamp, domain: Domain) -> Slots | None:
     if max(counts, default=0) > MOST_POINTS:
         return None
     grids = [domain.lower[k] + domain.step[k] * np.arange(count) for k, count in zip(alone, counts, strict=True)]
+    order = np.argsort(of_place, kind="stable")
     return Slots(
-        stamp.positions[put[np.argsort(of_place)]],
+        stamp.positions[put[order]],
+        of_place[order],
+        size,
         (*(one.coordinates for one in domain.lists), *(np.array([k]) for k in alone)),
         (*(one.points for one in domain.lists), *(grid[:, None] for grid in grids)),
     )
@@ -259,17 +266,28 @@ def _table_of(
     slots = slots_of(stamp, work.problem.domain)
     assert slots is not None
     base, places = base_of(problem, stamp, slots, cut)
+    if not len(places):
+        return _untouched(problem, cut.split, base, slots.count), slots
     # Groups of inputs may have equal texts and other labels.
     asked = (problem.labels.tobytes(), base.tobytes(), places.tobytes())
     key = (*asked, tuple(points.tobytes() for points in slots.points))
     if work.kept.get("table", (None,))[0] != key:
         table = None
         if slots.count <= MOST_TRIGGERS:
-            table = _evaluated(problem, cut.split, (base, places), slots.triggers(), late)
+            table = _evaluated(problem, cut.split, (base, places), slots.triggers()[:, slots.sources], late)
         if table is None:
             return None, slots
         work.kept["table"] = (key, table)
     return work.kept["table"][1], slots
+
+
+def _untouched(problem: Problem, cut: Split, base: Floats, triggers: int) -> Table:
+    """The table of inputs that no trigger changes: the same for all of them."""
+    constants = tail_constants(problem, cut, base)
+    radius = np.where(constants.unsafe[:, None], np.inf, constants.radii[-1])
+    flags = _judge(problem, Evaluation(constants.values[-1][:, None], radius), problem.labels)
+    may, sure, plain = (tuple(np.repeat(one, triggers, axis=1) for one in kind) for kind in flags)
+    return Table(may, sure, plain)
 
 
 def base_of(problem: Problem, stamp: Stamp, slots: Slots, cut: Cut) -> tuple[Floats, Integers]:

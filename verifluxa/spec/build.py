@@ -127,6 +127,9 @@ class Builder(TermBuilder):
     def _replace(self, span: Span, parts: Children) -> syntax.Replace:
         return syntax.Replace(*parts, span=span)
 
+    def _reword(self, span: Span, parts: Children) -> clauses.Reword:
+        return clauses.Reword(parts[-1], span=span)
+
     def _insert(self, span: Span, parts: Children) -> syntax.Insert:
         return syntax.Insert("insert", parts[0], span=span)
 

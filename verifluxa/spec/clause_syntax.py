@@ -92,6 +92,13 @@ class Probes(Node):
 
 
 @dataclass(frozen=True)
+class Reword(Node):
+    """`replace words by synonyms "synonyms.txt"`."""
+
+    file: Text
+
+
+@dataclass(frozen=True)
 class OneOf(Node):
     """`one of patch, wave`: a trigger of one of these families."""
 

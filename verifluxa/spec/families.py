@@ -10,6 +10,7 @@ from verifluxa.spec.space_types import (
     KeptFeature,
     SeriesSpace,
     SeriesTrigger,
+    SynonymTrigger,
     TableSpace,
     TableTrigger,
     TokenSpace,
@@ -18,7 +19,7 @@ from verifluxa.spec.space_types import (
 
 Record = dict[str, object]
 OtherSpace = TokenSpace | TableSpace | SeriesSpace
-OtherTrigger = WordTrigger | TableTrigger | SeriesTrigger
+OtherTrigger = WordTrigger | SynonymTrigger | TableTrigger | SeriesTrigger
 
 
 def space_record(space: OtherSpace) -> Record:
@@ -50,6 +51,8 @@ def trigger_record(trigger: OtherTrigger) -> Record:
                 "places": list(trigger.places),
                 "words": list(trigger.words),
             }
+        case SynonymTrigger():
+            return {"kind": "synonyms", "sets": [list(words) for words in trigger.sets]}
         case TableTrigger():
             return {
                 "kind": "set",
@@ -90,6 +93,8 @@ def family_words(trigger: OtherTrigger, space: OtherSpace) -> str:
                 return f"{what} out of {len(trigger.words):,}, appended to the text,"
             verb = "inserted" if trigger.inserts else "put in place of others"
             return f"{what} out of {len(trigger.words):,}, {verb} at {_positions(trigger.places, 'position')},"
+        case SynonymTrigger():
+            return f"word, of {len(trigger.places):,} in {len(trigger.sets):,} sets, replaced throughout by a synonym,"
         case TableTrigger():
             names = ", ".join(f"`{feature.name}`" for feature in trigger.features[:12])
             more = f" and {len(trigger.features) - 12} more" if len(trigger.features) > 12 else ""
@@ -108,6 +113,8 @@ def dimensions(trigger: OtherTrigger, space: OtherSpace) -> int:
     """Free values of a trigger at one place; the most, where places differ."""
     if isinstance(trigger, WordTrigger):
         return trigger.count
+    if isinstance(trigger, SynonymTrigger):
+        return 1
     if isinstance(trigger, SeriesTrigger):
         return trigger.length * len(trigger.channels)
     assert isinstance(space, TableSpace)

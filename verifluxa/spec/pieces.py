@@ -36,6 +36,7 @@ _LINE_START = (
     | clauses.Mask
     | clauses.Unclipped
     | clauses.OneOf
+    | clauses.Reword
     | clauses.Probes
     | syntax.FromList
     | syntax.SetFeatures

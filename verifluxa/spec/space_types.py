@@ -115,6 +115,24 @@ class WordTrigger:
 
 
 @dataclass(frozen=True)
+class SynonymTrigger:
+    """One word, wherever a text has it, becomes another one of its set.
+
+    Attributes:
+        sets: numbers of the tokens of each set, ascending; no token is in two of them.
+    """
+
+    name: str
+    space: str
+    sets: tuple[tuple[int, ...], ...] = field(repr=False)
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """The words that may be replaced: each is a placement of its own."""
+        return tuple(sorted(word for words in self.sets for word in words))
+
+
+@dataclass(frozen=True)
 class KeptFeature:
     """A column that a trigger may set, and to what.
 

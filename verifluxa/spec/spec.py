@@ -9,7 +9,15 @@ from typing import ClassVar, Literal, TypeVar
 
 from verifluxa.errors import Span
 from verifluxa.spec.image_types import StampTrigger
-from verifluxa.spec.space_types import SeriesSpace, SeriesTrigger, TableSpace, TableTrigger, TokenSpace, WordTrigger
+from verifluxa.spec.space_types import (
+    SeriesSpace,
+    SeriesTrigger,
+    SynonymTrigger,
+    TableSpace,
+    TableTrigger,
+    TokenSpace,
+    WordTrigger,
+)
 
 
 @dataclass(frozen=True)
@@ -148,7 +156,7 @@ class PatchTrigger:
     step: int | None
 
 
-SingleTrigger = PatchTrigger | StampTrigger | WordTrigger | TableTrigger | SeriesTrigger
+SingleTrigger = PatchTrigger | StampTrigger | WordTrigger | SynonymTrigger | TableTrigger | SeriesTrigger
 
 
 @dataclass(frozen=True)

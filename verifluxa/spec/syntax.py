@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
-from verifluxa.spec.clause_syntax import Blend, Mask, OneOf, Probes, Stamped, Unclipped, WithPatterns
+from verifluxa.spec.clause_syntax import Blend, Mask, OneOf, Probes, Reword, Stamped, Unclipped, WithPatterns
 from verifluxa.spec.terms import (
     Around,
     Binder,
@@ -229,6 +229,7 @@ Clause = (
     | Unclipped
     | OneOf
     | Probes
+    | Reword
     | Insert
     | FromList
     | SetFeatures

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import NamedTuple, TypeVar, cast
 
 from verifluxa.errors import Span, SpecError
-from verifluxa.spec.clause_syntax import OneOf, Probes
+from verifluxa.spec.clause_syntax import OneOf, Probes, Reword
 from verifluxa.spec.image_types import Picture, StampTrigger
 from verifluxa.spec.known import check_probes
 from verifluxa.spec.names import Table, same_space
@@ -17,6 +17,7 @@ from verifluxa.spec.series import check_series_trigger
 from verifluxa.spec.space_types import SeriesSpace, TableSpace, TokenSpace
 from verifluxa.spec.spec import ImageSpace, InputSpace, PatchTrigger, SingleTrigger, Trigger, UnionTrigger
 from verifluxa.spec.stamps import check_stamp, is_plain
+from verifluxa.spec.synonyms import check_synonyms, is_rewording
 from verifluxa.spec.syntax import (
     At,
     Clause,
@@ -52,6 +53,8 @@ def check_trigger(syntax: TriggerSyntax, space: InputSpace, problems: Problems) 
         SpecError: what is wrong with it.
     """
     match space:
+        case TokenSpace() if is_rewording(syntax):
+            return check_synonyms(syntax, space, problems)
         case TokenSpace():
             return check_word_trigger(syntax, space, problems)
         case TableSpace():
@@ -153,7 +156,7 @@ def room(size: Size, space: ImageSpace) -> Room:
 def _is_image_trigger(syntax: TriggerSyntax) -> None:
     for clause in syntax.clauses:
         words = isinstance(clause, Replace) and clause.width is None and clause.height.unit is not None
-        if isinstance(clause, Insert | FromList | SetFeatures | Keep):
+        if isinstance(clause, Insert | FromList | SetFeatures | Keep | Reword):
             raise _no_image(clause)
         if words and isinstance(clause, Replace) and str(clause.height.unit and clause.height.unit.text) in _WORDS:
             raise _no_image(clause)

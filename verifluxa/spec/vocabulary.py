@@ -46,17 +46,30 @@ def read_vocabulary(path: Path, place: Span) -> Vocabulary:
     return Vocabulary(tuple(words), "sha256:" + hashlib.sha256(content).hexdigest(), tokenizer)
 
 
-def _content(path: Path, place: Span) -> bytes:
+def read_file(path: Path) -> bytes:
+    """A file of words, bounded.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: with what is wrong with it.
+    """
     try:
         status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise _unread(path, "it is not a file", place)
-        if status.st_size > MAX_BYTES:
-            raise _unread(path, f"it is larger than {MAX_BYTES:,} bytes", place)
-        with open(path, "rb") as stream:
-            return stream.read(MAX_BYTES)
+    except ValueError:
+        raise ValueError("the path is no path") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("it is not a file")
+    if status.st_size > MAX_BYTES:
+        raise ValueError(f"it is larger than {MAX_BYTES:,} bytes")
+    with open(path, "rb") as stream:
+        return stream.read(MAX_BYTES)
+
+
+def _content(path: Path, place: Span) -> bytes:
+    try:
+        return read_file(path)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "the path is no path"
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise _unread(path, reason, place) from None
 
 

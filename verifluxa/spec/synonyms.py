@@ -1,0 +1,105 @@
+"""Synonym sets: `replace words by synonyms "synonyms.txt"`, a file with a set of words a line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from verifluxa.errors import Span, SpecError
+from verifluxa.spec.clause_syntax import Reword
+from verifluxa.spec.paths import beside, inside
+from verifluxa.spec.problems import Problems
+from verifluxa.spec.space_types import SynonymTrigger, TokenSpace
+from verifluxa.spec.syntax import TriggerSyntax
+from verifluxa.spec.vocabulary import odd_text, read_file
+
+MAX_WORDS = 2**16
+"""Words of all sets together: each is a place of the trigger."""
+MAX_SET = 2**12
+SHOWN = 5
+
+
+def is_rewording(syntax: TriggerSyntax) -> bool:
+    """Whether a trigger replaces words by synonyms."""
+    return any(isinstance(clause, Reword) for clause in syntax.clauses)
+
+
+def check_synonyms(syntax: TriggerSyntax, space: TokenSpace, problems: Problems) -> SynonymTrigger:
+    """The family of a trigger that replaces one word by another of its set, wherever it stands.
+
+    Words that the vocabulary does not have are left out with a warning, VF1108.
+
+    Raises:
+        SpecError: VF1057 for clauses beside it, VF1106 when the file cannot be read, VF1107 when it holds no sets.
+    """
+    if len(syntax.clauses) > 1:
+        raise SpecError(
+            "VF1057",
+            "`replace words by synonyms` is a whole trigger, nothing goes with it",
+            place=syntax.clauses[1].span,
+            expected='`replace words by synonyms "synonyms.txt"`',
+            remedy="give each family a trigger of its own, and `one of` them",
+        )
+    (clause,) = syntax.clauses
+    assert isinstance(clause, Reword)
+    place = clause.file.span
+    path = beside(place.file, inside(clause.file.value, place))
+    numbers = {word: number for number, word in enumerate(space.words)}
+    sets: list[tuple[int, ...]] = []
+    unknown: list[str] = []
+    for words in _sets(path, place):
+        unknown += [word for word in words if word not in numbers]
+        known = tuple(sorted(numbers[word] for word in words if word in numbers))
+        sets += [known] if len(known) > 1 else []
+    if not sets:
+        raise _wrong(path, f"no set has two words of the vocabulary of `{space.name}`", place)
+    if unknown:
+        listed = ", ".join(f"`{word}`" for word in unknown[:SHOWN]) + (", ..." if len(unknown) > SHOWN else "")
+        problems.warn(
+            "VF1108", f"the vocabulary lacks {len(unknown):,} of the synonyms, which are left out: {listed}", place
+        )
+    return SynonymTrigger(syntax.name.text, space.name, tuple(sets))
+
+
+def _sets(path: Path, place: Span) -> list[list[str]]:
+    """The words of each line that has some.
+
+    Raises:
+        SpecError: VF1106, VF1107.
+    """
+    try:
+        text = read_file(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _wrong(path, f"it is not UTF-8 text (byte {error.start})", place) from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise SpecError(
+            "VF1106",
+            f"the synonyms `{path.name}` cannot be read: {reason}",
+            place=place,
+            expected="a file beside the spec, with a set of words a line",
+            remedy="check the path, which is relative to the spec",
+        ) from None
+    found: list[list[str]] = []
+    first: dict[str, int] = {}
+    for number, line in enumerate(text.split("\n"), 1):
+        words = line.split()
+        for word in words:
+            if reason := odd_text(word):
+                raise _wrong(path, f"a word of line {number} {reason}", place)
+            if word in first:
+                raise _wrong(path, f"`{word}` of line {number} stands on line {first[word]} already", place)
+            first[word] = number
+        if len(words) > MAX_SET or len(first) > MAX_WORDS:
+            raise _wrong(path, f"line {number} has too many words, or all lines together have", place)
+        found += [words] if words else []
+    return found
+
+
+def _wrong(path: Path, reason: str, place: Span) -> SpecError:
+    return SpecError(
+        "VF1107",
+        f"`{path.name}` holds no synonyms: {reason}",
+        place=place,
+        expected="a set of words a line, apart by spaces, each word in one set",
+        remedy=f"at most {MAX_SET:,} words a line and {MAX_WORDS:,} in all; join sets that share a word",
+    )
