@@ -63,7 +63,8 @@ def plain_words(spec: Spec, prop: Property) -> str:
         case RateBound():
             return f"No single {family} {_does(claim, model, _more(claim, chosen))}. {_ONE}"
         case PerInput():
-            return f"For each of {chosen}: no {family.removesuffix(',')}, even one made for that input, {_flips(claim, model)}."
+            one = family.removesuffix(",")
+            return f"For each of {chosen}: no {one}, even one made for that input, {_flips(claim, model)}."
 
 
 def _more(claim: RateBound, chosen: str) -> str:
