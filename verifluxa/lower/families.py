@@ -43,7 +43,6 @@ def family(trigger: Trigger, space: InputSpace, dtype: str) -> tuple[tuple[Place
         placed = _union(trigger, space, lambda member: family(member, space, dtype))
         assert placed[0].domain is not None
         return placed, placed[0].domain
-    placed: tuple[Placement, ...]
     match trigger, space:
         case PatchTrigger(), ImageSpace():
             placed = tuple(images.placement(trigger, place, space) for place in trigger.places)

@@ -71,10 +71,10 @@ def _sets(path: Path, place: Span) -> list[list[str]]:
     except UnicodeDecodeError as error:
         raise _wrong(path, f"it is not UTF-8 text (byte {error.start})", place) from None
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise SpecError(
             "VF1106",
-            f"the synonyms `{path.name}` cannot be read: {reason}",
+            f"the synonyms `{path.name}` cannot be read: {why}",
             place=place,
             expected="a file beside the spec, with a set of words a line",
             remedy="check the path, which is relative to the spec",
