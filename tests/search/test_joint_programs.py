@@ -9,7 +9,8 @@ import pytest
 from scipy.optimize import linprog
 
 from verifluxa.evidence import Joint
-from verifluxa.search.joint import Box, PlaneTable, close_jointly, dual_value
+from verifluxa.search.joint import close_jointly, dual_value
+from verifluxa.search.program import Box, PlaneTable
 
 BOX = Box(np.ones(2), np.zeros((0, 2)), np.zeros(0), np.zeros(0))
 WIDE = 20.0
@@ -104,3 +105,37 @@ def test_random_half_planes(seed: int) -> None:
         if closing is not None:
             check_leaves(planes, closing, need, np.full(6, -1))
         assert closing is not None or need <= most, "the program is exact over its planes"
+
+
+def box_and_strips(seed: int) -> Box:
+    """A square in 3 dimensions and four strips, each of which meets the box."""
+    random = np.random.default_rng(seed)
+    directions, half = random.normal(size=(4, 3)), random.uniform(0.5, 2, 3)
+    reach = np.abs(directions) @ half
+    return Box(half, directions, random.uniform(0.05, 0.3, 4), random.uniform(-0.7, 0.7, 4) * reach)
+
+
+def meets(box: Box) -> bool:
+    low, high = box.strip_shift - box.strip_half, box.strip_shift + box.strip_half
+    rows, ends = np.concatenate([box.directions, -box.directions]), np.concatenate([high, -low])
+    found = linprog(np.zeros(3), A_ub=rows, b_ub=ends, bounds=list(zip(-box.half, box.half, strict=True)))
+    return bool(found.status == 0)
+
+
+def test_a_domain_without_points_is_closed_by_its_strips_alone() -> None:
+    """Here planes that every point meets: nothing but the strips can close it."""
+    everyone, seen = np.arange(3), set()
+    size = np.full(3, 2.0)
+    planes = PlaneTable(
+        everyone, everyone, 0 * everyone, everyone, 0 * everyone, size < 0, size, np.zeros((3, 3)), 0 * size + 1e-3
+    )
+    for seed in range(60):
+        box = box_and_strips(seed)
+        closing, solved, _ = close_jointly(planes, box, 2, WIDE)
+        seen.add(meets(box))
+        assert (closing is None) == (solved is not None) == meets(box)
+        if closing is not None:
+            assert not closing.weights
+            value, _ = dual_value(planes, box, (0 * size, np.array(closing.beta)), np.full(3, -1))
+            assert value < 2
+    assert seen == {True, False}

@@ -19,12 +19,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import highspy
 import numpy as np
-from numpy.typing import NDArray
 
 from verifluxa.evidence import Joint, Weighted
 from verifluxa.question import Floats, Integers
+from verifluxa.search.program import Box, PlaneTable, Solved, missed, solve
 
 SLACK = 1e-7
 """A dual value must lie below `need` by this share of its terms."""
@@ -32,64 +31,8 @@ SIZE_UP = 1.0 + 2.0**-30
 """M is rounded up by this: the checker recomputes the least value of a plane and demands M to be above it."""
 DEEPEST = 40
 """Branchings on z along one path."""
-FORCED = 1000.0
-"""What it costs an input that is taken to violate not to do so; larger than any count by far."""
-LEAST_WEIGHT = 1e-12
-"""Smaller multipliers are the solver's noise."""
-
-
-@dataclass(frozen=True, eq=False)
-class Box:
-    """One domain: half-widths (d,), strips as |V t - shift| <= half with t measured from the center."""
-
-    half: Floats
-    directions: Floats
-    strip_half: Floats
-    strip_shift: Floats
-
-
-@dataclass(frozen=True, eq=False)
-class PlaneTable:
-    """P planes of the C claims of n inputs that are still open in one domain.
-
-    Attributes:
-        inputs: indices into the problem's inputs, ascending, shape (n,).
-        owner: of each claim, an index into `inputs`, shape (C,).
-        position: which alternative each claim is, shape (C,).
-        claim: of each plane, shape (P,).
-        row: problem row, shape (P,).
-        tangent: shape (P,).
-        value: at the center, shape (P,).
-        slope: shape (P, d).
-        size: M, shape (P,), positive.
-    """
-
-    inputs: Integers
-    owner: Integers
-    position: Integers
-    claim: Integers
-    row: Integers
-    tangent: NDArray[np.bool_]
-    value: Floats
-    slope: Floats
-    size: Floats
-
-    @property
-    def alone(self) -> NDArray[np.bool_]:
-        """Inputs with exactly one claim, shape (n,)."""
-        alone: NDArray[np.bool_] = np.bincount(self.owner, minlength=len(self.inputs)) == 1
-        return alone
-
-
-@dataclass(frozen=True, eq=False)
-class Solved:
-    """What a linear program gave: its value, the point t, weights (P,), strip multipliers (m,), and z (n,)."""
-
-    value: float
-    point: Floats
-    weights: Floats
-    beta: Floats
-    z: Floats
+EMPTY_BY = 4.0
+"""The dual value of a domain without points lies this often the number of its inputs below that number."""
 
 
 @dataclass(eq=False)
@@ -114,12 +57,12 @@ def close_jointly(
 
     Returns:
         the closing, or None; the relaxed solution, whose point is worth a try as a trigger; and the point of the
-        0/1 program where it could not be closed.
+        0/1 program where it could not be closed. A domain whose strips miss its box is closed without a solution.
     """
     free = np.full(len(planes.inputs), -1)
     solved = solve(planes, box, free)
     if solved is None:
-        return None, None, None
+        return _nowhere(planes, box, need), None, None
     closing = _dual(planes, box, (solved, free, need))
     if closing is not None or solved.value > need + gate:
         return closing, solved, None
@@ -151,61 +94,21 @@ def _branch(program: _Program, solved: Solved, fixed: Integers) -> Joint | None:
     return Joint(branch_on=int(planes.inputs[chosen]), children=tuple(children))
 
 
-def solve(planes: PlaneTable, box: Box, fixed: Integers) -> Solved | None:
-    """Solves the relaxation with some z fixed (0, 1; -1: free); None when the solver gives no optimum."""
-    # The public class prints a banner when it is made, whatever its options say; this is what it wraps.
-    solver = highspy._core._Highs()
-    for option, value in (("output_flag", False), ("threads", 1), ("presolve", "off")):
-        solver.setOptionValue(option, value)
-    solver.passModel(_model(planes, box, fixed))
-    solver.run()
-    if solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
-        return None
-    solution = solver.getSolution()
-    columns, duals = np.array(solution.col_value), -np.array(solution.row_dual)
-    dimension, count = len(box.half), len(planes.value)
-    weights = np.nan_to_num(np.clip(duals[:count], 0.0, None))
-    weights[weights < LEAST_WEIGHT] = 0.0
-    beta = np.nan_to_num(duals[count + len(planes.inputs) :])
-    z = columns[dimension + len(planes.owner) :]
-    best = -float(solver.getObjectiveValue()) - FORCED * np.count_nonzero(fixed == 1)
-    return Solved(best, columns[:dimension], weights, beta, z)
+def _nowhere(planes: PlaneTable, box: Box, need: int) -> Joint | None:
+    """The closing of a domain without points: strips that together miss the box.
 
-
-def _model(planes: PlaneTable, box: Box, fixed: Integers) -> highspy.HighsLp:
-    """Columns t (d), z_ia (C), z_i (n); rows per plane, per input (z_i <= sum_a z_ia), per strip.
-
-    An input fixed to 1 may stay below it at the price `FORCED`: so there is always an optimum, and a dual.
+    The multipliers of the strips give a dual value that falls without end as they are scaled up.
     """
-    dimension, count = len(box.half), len(planes.value)
-    claims, inputs = len(planes.owner), len(planes.inputs)
-    rows = np.zeros((count + inputs + len(box.directions), dimension + claims + inputs))
-    rows[:count, :dimension] = -planes.slope / planes.size[:, None]
-    rows[np.arange(count), dimension + planes.claim] = 1.0
-    rows[count + planes.owner, dimension + np.arange(claims)] = -1.0
-    rows[count + np.arange(inputs), dimension + claims + np.arange(inputs)] = 1.0
-    rows[count + inputs :, :dimension] = box.directions
-    infinity = highspy.kHighsInf
-    lp = highspy.HighsLp()
-    lp.num_row_, lp.num_col_ = rows.shape
-    lp.col_cost_ = np.concatenate([np.zeros(dimension + claims), -1.0 - FORCED * (fixed == 1)])
-    lp.col_lower_ = np.concatenate([-box.half, np.zeros(claims + inputs)])
-    lp.col_upper_ = np.concatenate([box.half, np.ones(claims), (fixed != 0).astype(float)])
-    low, high = box.strip_shift - box.strip_half, box.strip_shift + box.strip_half
-    lp.row_lower_ = np.concatenate([np.full(count + inputs, -infinity), low])
-    lp.row_upper_ = np.concatenate([1 + planes.value / planes.size, np.zeros(inputs), high])
-    _fill(lp, rows)
-    return lp
-
-
-def _fill(lp: highspy.HighsLp, rows: Floats) -> None:
-    """Hands a dense matrix over row by row, zeros left out."""
-    used = rows != 0
-    starts = np.concatenate([[0], used.sum(1).cumsum()])
-    lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-    lp.a_matrix_.start_ = starts.astype(np.int32)
-    lp.a_matrix_.index_ = np.nonzero(used)[1].astype(np.int32)
-    lp.a_matrix_.value_ = rows[used]
+    beta = missed(box)
+    if beta is None:
+        return None
+    none = np.zeros(len(planes.value))
+    spare = len(planes.inputs) - dual_value(planes, box, (none, beta), np.full(len(planes.inputs), -1))[0]
+    if not spare > 0:
+        return None
+    beta = beta * (EMPTY_BY * len(planes.inputs) / spare)
+    solved = Solved(0.0, np.zeros(len(box.half)), none, beta, np.zeros(0))
+    return _dual(planes, box, (solved, np.full(len(planes.inputs), -1), need))
 
 
 def _dual(planes: PlaneTable, box: Box, at: tuple[Solved, Integers, int]) -> Joint | None:

@@ -12,7 +12,8 @@ from verifluxa.bounds.domain import spread
 from verifluxa.bounds.linear import LayerBounds, Net, Pairs
 from verifluxa.evidence import Joint
 from verifluxa.search.claims import ClaimBounds, Planes, Scene, row_planes
-from verifluxa.search.joint import SIZE_UP, Box, PlaneTable, close_jointly
+from verifluxa.search.joint import SIZE_UP, close_jointly
+from verifluxa.search.program import Box, PlaneTable
 from verifluxa.search.workspace import Claims
 
 ROWS_KEPT = 4
@@ -42,9 +43,9 @@ def attempt(scene: Scene, last: ClaimBounds, claims: Claims, need: int, gate: fl
     rows = scene.work.alternatives[claims.alternative]
     first = _table(scene, (last.planes, rows), last.pairs, claims, False)
     closing, solved, _ = close_jointly(first, box, need, -np.inf)
-    if solved is None:
-        return None
     center = scene.geometry.center[domain]
+    if solved is None:
+        return None if closing is None else Together(closing, 0.0, [], center)
     touching = center + torch.as_tensor(solved.point, device=center.device)
     result = Together(closing, solved.value, [touching], touching)
     if closing is not None or solved.value > need + gate:
