@@ -44,13 +44,17 @@ class AttackSettings:
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """The best point of one question: how many of the inputs looked at it violates, and their smooth count."""
+    """The best point of one question: how many of the inputs looked at it violates, and their smooth count.
+
+    `ends`: the best point of every start, shape (starts, d).
+    """
 
     question: Question
     trigger: Tensor
     count: int
     soft: float
     looked_at: int
+    ends: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +124,7 @@ def _attack_some(
         own = slice(number * starts, (number + 1) * starts)
         best = int((count[own] + soft[own] / (1 + soft[own].abs().max())).argmax()) + number * starts
         inputs = len(torch.unique(claims.input))
-        found.append(Candidate(question, trigger[best], int(count[best]), float(soft[best]), inputs))
+        found.append(Candidate(question, trigger[best], int(count[best]), float(soft[best]), inputs, trigger[own]))
     if settings.coordinate_rounds and len(work.lower) <= MOST_COORDINATES:
         found = [_coordinates(work, net, c, claims, settings) for c, claims in zip(found, chosen, strict=True)]
     return found
@@ -219,11 +223,16 @@ def _coordinates(
     return candidate
 
 
+def margins_of(work: Workspace, net: Net, claims: Claims, triggers: Tensor) -> Tensor:
+    """Violation margins of the n inputs of some claims under triggers (K, d), by the center network, shape (K, n)."""
+    batch = _batch([claims], len(triggers), work)
+    return _margins(work, net, batch, triggers).reshape(len(triggers), -1)
+
+
 def count_violations(
     work: Workspace, net: Net, claims: Claims, triggers: Tensor
 ) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """How many inputs each trigger (K, d) makes violate, by the center network, shape (K,)."""
-    batch = _batch([claims], len(triggers), work)
     with torch.no_grad():
-        counts = _counts(batch, _margins(work, net, batch, triggers))
-    return counts.to(torch.long).cpu().numpy()
+        counts = (margins_of(work, net, claims, triggers) > 0).sum(1)
+    return counts.cpu().numpy()

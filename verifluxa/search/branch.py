@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -19,9 +19,9 @@ from verifluxa.bounds.domain import geometry
 from verifluxa.bounds.linear import Net, Pairs, all_layers
 from verifluxa.evidence import OPEN, NeuronSplit, Node, Outcome, Witness
 from verifluxa.question import Question
-from verifluxa.search.attack import AttackSettings, attack, count_violations
 from verifluxa.search.batch import corners, domains_of, influence, joined, part_of
 from verifluxa.search.claims import Scene, Verdicts, decide_claims
+from verifluxa.search.climb import Climbed, climb, lacking
 from verifluxa.search.directions import strip_directions
 from verifluxa.search.halving import Open, Scores, halved
 from verifluxa.search.improve import improve, started
@@ -33,9 +33,10 @@ from verifluxa.search.together import Together, attempt
 from verifluxa.search.workspace import Claims, Workspace
 from verifluxa.verdict import Reason, Verdict
 
-NEAR = 2
-"""From a point that violates this many inputs too few, a short ascent is worth its time."""
-CLIMB_STEPS = 20
+CLIMB_FIRST, CLIMB_EVERY, CLIMB_STEPS = 8, 256, 160
+"""Domains before the first local search; between two of them as many as there were before, but no more than this."""
+CLIMB_SHARE, CLIMB_POINTS = 8, 32
+"""A local search has a start for so many domains since the last one, and no more than this."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,8 @@ class _Search:
     proved: int = 0
     found: int = 0
     boxes: int = 0
-    nearest: int = 0
+    next_climb: int = CLIMB_FIRST
+    near: list[Climbed] = field(default_factory=list)
     witness: Witness | None = None
     stuck: Reason | None = None
     cut_short: bool = False
@@ -326,33 +328,30 @@ def _close_jointly(search: _Search, domain: Open, bounded: _Bounded, together: T
 
 def _refutes(scene: Scene, search: _Search, alive: Claims, points: Tensor) -> bool:
     """Tries grid points as triggers; a hit is replayed on the unsimplified network."""
-    counts = count_violations(scene.work, scene.net, alive, points)
-    best = int(counts.argmax())
-    point = (
-        points[best]
-        if counts[best] >= search.question.need
-        else _climbed(scene, search, int(counts[best]), points[best])
-    )
-    if point is None:
+    need, net = search.question.need, scene.net
+    margins = lacking(scene.work, net, alive, need, points)
+    best = Climbed(points[int(margins.argmax())], float(margins.max()))
+    search.near.append(best)
+    if best.margin <= 0 and search.boxes >= search.next_climb:
+        best = _climbed(scene.work, search)
+    if best.margin <= 0:
         return False
-    found = witness(scene.work, search.question, point.cpu().numpy())
+    found = witness(scene.work, search.question, best.trigger.cpu().numpy())
     search.found = max(search.found, found.robust)
-    if len(found.inputs) < search.question.need:
+    if len(found.inputs) < need:
         return False
     search.witness = found
     return True
 
 
-def _climbed(scene: Scene, search: _Search, count: int, point: Tensor) -> Tensor | None:
-    """A short ascent from a point that almost refutes; None where that is not enough, or was tried often."""
-    need = search.question.need
-    again = count <= search.nearest and search.boxes & (search.boxes - 1)
-    if count < max(1, need - NEAR) or again:
-        return None
-    search.nearest = max(search.nearest, count)
-    settings = AttackSettings(0, 1, CLIMB_STEPS, CLIMB_STEPS, search.boxes)
-    (candidate,) = attack(scene.work, [search.question], settings, point[None])
-    return candidate.trigger if candidate.count >= need else None
+def _climbed(work: Workspace, search: _Search) -> Climbed:
+    """A local search from points met since the last one: half of them those that came nearest, half from anywhere."""
+    search.next_climb = search.boxes + min(search.boxes, CLIMB_EVERY)
+    near = sorted(search.near, key=lambda point: point.margin, reverse=True)
+    search.near.clear()
+    half = max(1, min(len(near) // CLIMB_SHARE, CLIMB_POINTS) // 2)
+    chosen = [*near[:half], *near[half :: max(1, len(near) // half)]]
+    return climb(work, search.question, torch.stack([point.trigger for point in chosen]), CLIMB_STEPS)
 
 
 def _split_neuron(search: _Search, domain: Open, alive: Claims, bounded: _Bounded) -> list[Open] | None:

@@ -14,8 +14,9 @@ from verifluxa.errors import UnsupportedError
 from verifluxa.evidence import Node, Outcome
 from verifluxa.question import Problem, Question
 from verifluxa.search.again import look_again
-from verifluxa.search.attack import attack
+from verifluxa.search.attack import Candidate, attack
 from verifluxa.search.branch import BranchSettings, explore, explore_further
+from verifluxa.search.climb import climb, lacking
 from verifluxa.search.grid import GridSettings, enumerate_grid
 from verifluxa.search.leaves import Tree
 from verifluxa.search.refine import RefineSettings, refine
@@ -30,6 +31,9 @@ from verifluxa.strategy.load import AttackStage, BoundStage, BranchStage, GridSt
 from verifluxa.strategy.piecework import Begun, Grown, Limits, Piece
 from verifluxa.strategy.running import Run
 from verifluxa.verdict import Reason, Verdict
+
+NEAR, CLIMBED = 2, 4
+"""Where at most so many inputs are lacking, one of so many ends of an attack is taken further."""
 
 
 def prove_slice(
@@ -275,11 +279,23 @@ def _last_try(work: Workspace, left: list[Question], strategy: Strategy, state: 
     if all(start is not None for start in starts):
         given = torch.as_tensor(np.stack([s for s in starts if s is not None]), device=work.device)
     for candidate in attack(work, left, hard(stages[-1], strategy.seed + 1), given):
-        tried = replayed(work, candidate)
+        tried = replayed(work, _climbed(work, candidate, stages[-1]))
         before = state.known[candidate.question]
         state.known[candidate.question] = tried._replace(found=max(before.found, tried.found))
         if tried.witness is not None:
             state.outcomes[candidate.question] = _falsified(work, tried, "attack", state)
+
+
+def _climbed(work: Workspace, candidate: Candidate, stage: AttackStage) -> Candidate:
+    """Where a few inputs are lacking, the best ends of the attack are taken further, towards those."""
+    question = candidate.question
+    if not max(1, question.need - NEAR) <= candidate.count < question.need:
+        return candidate
+    claims = work.claims(question.violation, question.selection)
+    margins = lacking(work, work.net(question.placement), claims, question.need, candidate.ends)
+    best = margins.topk(min(len(margins), stage.refine_starts // CLIMBED)).indices
+    found = climb(work, question, candidate.ends[best], stage.refine_steps)
+    return replace(candidate, trigger=found.trigger) if found.margin > 0 else candidate
 
 
 def _asked(work: Workspace, question: Question) -> int:
