@@ -7,6 +7,7 @@ input's half-space would be unsound; clipping (bounds/clip.py) speaks of one cla
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -16,19 +17,21 @@ from torch import Tensor
 
 from verifluxa.bounds.alpha import AlphaSettings
 from verifluxa.bounds.domain import geometry
-from verifluxa.bounds.linear import Net, Pairs, all_layers
-from verifluxa.evidence import OPEN, NeuronSplit, Node, Outcome, Witness
+from verifluxa.bounds.linear import Net
+from verifluxa.bounds.memory import is_out_of_memory
+from verifluxa.evidence import OPEN, Node, Outcome, Witness
 from verifluxa.question import Question
 from verifluxa.search.batch import corners, domains_of, influence, joined, part_of
-from verifluxa.search.claims import Scene, Verdicts, decide_claims
+from verifluxa.search.bounding import decided
+from verifluxa.search.claims import Scene, Verdicts
 from verifluxa.search.climb import Climbed, climb, lacking
 from verifluxa.search.directions import strip_directions
-from verifluxa.search.halving import Open, Scores, halved
+from verifluxa.search.halving import Open, Scores, halved, neuron_cases
 from verifluxa.search.improve import improve, started
 from verifluxa.search.leaves import Leaf, Tree, open_leaves
 from verifluxa.search.replay import witness
 from verifluxa.search.root import Rooted, drop_records, whole_domain, whole_strips
-from verifluxa.search.splits import choose_neuron, drop_contradicted, signs_of, with_signs
+from verifluxa.search.splits import signs_of
 from verifluxa.search.together import Together, attempt
 from verifluxa.search.workspace import Claims, Workspace
 from verifluxa.verdict import Reason, Verdict
@@ -86,6 +89,7 @@ class _Search:
     root: Node
     stack: list[Open]
     started: float
+    ends: float
     limit: int
     proved: int = 0
     found: int = 0
@@ -139,8 +143,14 @@ def explore(
     net = work.net(rooted[0].question.placement)
     whole = whole_domain(work)
     directions = torch.cat([whole.directions, strip_directions(net, settings.strips)])
-    searches = [_begin(work, one, directions) for one in rooted]
-    return _explored(work, net, directions, searches, settings, deadline)
+    searches = [_begin(work, one, directions, _ends(settings, deadline)) for one in rooted]
+    return _explored(work, net, directions, searches, settings)
+
+
+def _ends(settings: BranchSettings, deadline: float | None) -> float:
+    """When a search that begins now must end."""
+    own = math.inf if settings.seconds is None else time.monotonic() + settings.seconds
+    return own if deadline is None else min(own, deadline)
 
 
 def explore_further(
@@ -153,38 +163,38 @@ def explore_further(
     directions = trees[0].directions
     if directions is None:
         directions = whole_domain(work).directions
-    searches = [_taken_up(work, tree) for tree in trees]
-    return _explored(work, net, directions, searches, settings, deadline)
+    searches = [_taken_up(work, tree, _ends(settings, deadline)) for tree in trees]
+    return _explored(work, net, directions, searches, settings)
 
 
-def _explored(  # noqa: PLR0913, PLR0917 - the state of one search
-    work: Workspace,
-    net: Net,
-    directions: Tensor,
-    searches: list[_Search],
-    settings: BranchSettings,
-    deadline: float | None,
+def _explored(
+    work: Workspace, net: Net, directions: Tensor, searches: list[_Search], settings: BranchSettings
 ) -> list[Explored]:
     while True:
-        batch = _next_batch(searches, settings, deadline)
+        batch = _next_batch(searches, settings)
         if not batch:
             break
-        _process(work, net, directions, batch, settings)
+        try:
+            _process(work, net, directions, batch, settings)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            _give_up(batch)
     return [Explored(_outcome(one, directions), one.root, directions, one.cut_short, one.proved) for one in searches]
 
 
-def _taken_up(work: Workspace, tree: Tree) -> _Search:
+def _taken_up(work: Workspace, tree: Tree, ends: float) -> _Search:
     leaves = list(open_leaves(work, tree))
     stack = [_opened(leaf) for leaf in leaves]
     limit = max((len(torch.unique(leaf.claims.input)) for leaf in leaves), default=0)
-    return _Search(tree.question, tree.root, stack[::-1], time.monotonic(), limit)
+    return _Search(tree.question, tree.root, stack[::-1], time.monotonic(), ends, limit)
 
 
-def _begin(work: Workspace, rooted: Rooted, directions: Tensor) -> _Search:
+def _begin(work: Workspace, rooted: Rooted, directions: Tensor, ends: float) -> _Search:
     node = Node(dropped=rooted.dropped())
     low, high = whole_strips(work, directions)
     root = Open(node, work.lower, work.upper, low, high, rooted.open_claims)
-    return _Search(rooted.question, node, [root], time.monotonic(), rooted.remaining)
+    return _Search(rooted.question, node, [root], time.monotonic(), ends, rooted.remaining)
 
 
 def _opened(leaf: Leaf) -> Open:
@@ -192,14 +202,25 @@ def _opened(leaf: Leaf) -> Open:
     return Open(leaf.node, box.lower[0], box.upper[0], box.low[0], box.high[0], leaf.claims)
 
 
-def _next_batch(
-    searches: list[_Search], settings: BranchSettings, deadline: float | None
-) -> list[tuple[_Search, Open]]:
+def _put_back(batch: list[tuple[_Search, Open]]) -> None:
+    """Domains for which there was no time wait again; whose time is over is seen next."""
+    for search, domain in reversed(batch):
+        search.stack.append(domain)
+        search.boxes -= 1
+
+
+def _give_up(batch: list[tuple[_Search, Open]]) -> None:
+    """Not even one claim fits into memory: these questions stay open, whatever of them was settled."""
+    for search, _ in batch:
+        search.stuck, search.cut_short = Reason.MEMORY, False
+        search.stop()
+
+
+def _next_batch(searches: list[_Search], settings: BranchSettings) -> list[tuple[_Search, Open]]:
     """Takes open domains from each question in turn until the batch has claims enough."""
     now = time.monotonic()
-    late = deadline is not None and now > deadline
     for search in searches:
-        if search.stack and (late or (settings.seconds is not None and now - search.started > settings.seconds)):
+        if search.stack and now > search.ends:
             search.stuck, search.cut_short = search.stuck or Reason.TIME, True
             search.stop()
         elif search.stack and search.boxes >= settings.boxes:
@@ -225,19 +246,19 @@ def _process(
     claims = joined([domain.claims for _, domain in batch])
     sizes = torch.tensor([len(domain.claims) for _, domain in batch], device=work.device)
     of_domain = torch.repeat_interleave(torch.arange(len(batch), device=work.device), sizes)
-    pairs = Pairs(of_domain, claims.input)
     signs = signs_of(net, claims, of_domain, [domain.signs for _, domain in batch])
-    layers, gone = all_layers(net, shape, pairs), None
-    if signs is not None:
-        layers, gone = with_signs(net, shape, pairs, signs)
     scene = Scene(work, net, shape)
-    verdicts = decide_claims(scene, layers, pairs, claims, settings.clip_rounds)
-    if gone is not None:
-        verdicts = drop_contradicted(verdicts, gone & scene.bounded(layers, claims.input))
+    ends = min(search.ends for search, _ in batch)
+    verdicts = decided(scene, (claims, of_domain), signs, settings.clip_rounds, ends)
+    kept = int((sizes.cumsum(0) <= len(verdicts.row)).sum())
+    if kept < len(batch):
+        _put_back(batch[kept:])
+        batch, whole = batch[:kept], int(sizes[:kept].sum())
+        verdicts, of_domain = part_of(verdicts, 0, whole), of_domain[:whole]
     verdicts = _improved(scene, verdicts, (claims, of_domain), batch, (settings, signs))
     pixels, strips = influence(verdicts, of_domain, shape, domains)
     points = corners(work, verdicts, of_domain, domains)
-    starts = (sizes.cumsum(0) - sizes).tolist()
+    starts = (sizes.cumsum(0) - sizes)[:kept].tolist()
     for number, ((search, domain), start) in enumerate(zip(batch, starts, strict=True)):
         own = part_of(verdicts, start, start + len(domain.claims))
         middle = directions @ shape.center[number] + shape.strip_shift[number]
@@ -296,7 +317,9 @@ def _settle(search: _Search, domain: Open, bounded: _Bounded) -> None:
         search.stop()
         return
     domain.chosen = None if verdicts.chosen is None else verdicts.chosen.take(verdicts.alive)
-    halves = _split_neuron(search, domain, alive, bounded)
+    most = bounded.settings.neurons
+    wanted = search.question.need == 1 and remaining == 1 and 0 < most < len(domain.lower)
+    halves = neuron_cases(bounded.scene, domain, alive, verdicts.last) if wanted else None
     halves = halves or halved(work, domain, alive, bounded.scores)
     if halves is None:
         search.stuck = Reason.PRECISION
@@ -352,26 +375,6 @@ def _climbed(work: Workspace, search: _Search) -> Climbed:
     half = max(1, min(len(near) // CLIMB_SHARE, CLIMB_POINTS) // 2)
     chosen = [*near[:half], *near[half :: max(1, len(near) // half)]]
     return climb(work, search.question, torch.stack([point.trigger for point in chosen]), CLIMB_STEPS)
-
-
-def _split_neuron(search: _Search, domain: Open, alive: Claims, bounded: _Bounded) -> list[Open] | None:
-    """Two cases of a neuron, where that is wanted and something bends."""
-    most, last = bounded.settings.neurons, bounded.verdicts.last
-    few = len(domain.lower) <= most or not most
-    if few or search.question.need != 1 or not len(last.at) or len(torch.unique(alive.input)) != 1:
-        return None
-    claims, scene = domain.claims.take(last.at), bounded.scene
-    signs = signs_of(scene.net, claims, torch.zeros_like(claims.input), [domain.signs])
-    chosen = choose_neuron(scene, last, signs, scene.work.alternatives[claims.alternative])
-    if chosen is None:
-        return None
-    children = [Node(), Node()]
-    domain.node.split = NeuronSplit(chosen.input, chosen.layer, chosen.neuron)
-    domain.node.children = children
-    return [
-        replace(domain, node=child, claims=alive, signs=(*domain.signs, chosen._replace(sign=sign)))
-        for child, sign in zip(children, (-1, 1), strict=True)
-    ]
 
 
 def _outcome(search: _Search, directions: Tensor) -> Outcome:

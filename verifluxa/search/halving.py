@@ -1,4 +1,4 @@
-"""Open domains of a search, and how they are halved: along a pixel, or along a strip."""
+"""Open domains of a search, and how they are halved: along a pixel, along a strip, or by the sign of a neuron."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds.beta import Multipliers
-from verifluxa.evidence import BoxSplit, Node, StripSplit
-from verifluxa.search.splits import Sign
+from verifluxa.evidence import BoxSplit, NeuronSplit, Node, StripSplit
+from verifluxa.search.claims import ClaimBounds, Scene
+from verifluxa.search.splits import Sign, choose_neuron, signs_of
 from verifluxa.search.workspace import Claims, Workspace
 
 
@@ -97,4 +98,27 @@ def _split_box(work: Workspace, domain: Open, alive: Claims, at: int) -> list[Op
     return [
         replace(domain, node=children[0], upper=upper, claims=alive),
         replace(domain, node=children[1], lower=lower, claims=alive),
+    ]
+
+
+def neuron_cases(scene: Scene, domain: Open, alive: Claims, last: ClaimBounds) -> list[Open] | None:
+    """Two cases of a neuron of the only input that is left; None where nothing bends.
+
+    Args:
+        alive: the open claims.
+        last: those of them that have bounds.
+    """
+    if not len(last.at):
+        return None
+    claims = domain.claims.take(last.at)
+    signs = signs_of(scene.net, claims, torch.zeros_like(claims.input), [domain.signs])
+    chosen = choose_neuron(scene, last, signs, scene.work.alternatives[claims.alternative])
+    if chosen is None:
+        return None
+    children = [Node(), Node()]
+    domain.node.split = NeuronSplit(chosen.input, chosen.layer, chosen.neuron)
+    domain.node.children = children
+    return [
+        replace(domain, node=child, claims=alive, signs=(*domain.signs, chosen._replace(sign=sign)))
+        for child, sign in zip(children, (-1, 1), strict=True)
     ]

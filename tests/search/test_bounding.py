@@ -1,0 +1,128 @@
+"""Batches cut by memory and by the clock: the same claims decided in the same way, or left for later."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from tests.search.small import most, random_problem, with_need
+from tests.search.test_branching import check, run
+from tests.soundness.build import Ask
+from verifluxa.bounds.domain import geometry
+from verifluxa.certificate.tree_codec import encode_tree
+from verifluxa.evidence import Outcome
+from verifluxa.question import Problem
+from verifluxa.search import bounding
+from verifluxa.search.bounding import claims_at_once, decided
+from verifluxa.search.branch import BranchSettings
+from verifluxa.search.claims import Scene, decide_claims
+from verifluxa.search.root import whole_domain
+from verifluxa.search.workspace import Workspace
+from verifluxa.verdict import Reason, Verdict
+
+HOW = BranchSettings(strips=1)
+OUT = [MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")]
+
+
+def hard(seed: int, shift: int = 1) -> tuple[Problem, int]:
+    """A problem of several alternatives an input, and a need just above (or at) the largest count."""
+    problem = random_problem(seed, Ask())
+    return problem, most(problem, problem.questions(0)[0]) + shift
+
+
+def answer(problem: Problem, need: int) -> Outcome:
+    (outcome,) = run(problem, [with_need(problem, need)], HOW)
+    return outcome
+
+
+def as_before(seed: int) -> tuple[Problem, int, Outcome]:
+    problem, need = hard(seed)
+    return problem, need, answer(problem, need)
+
+
+def short_of_memory(most_claims: int, error: BaseException) -> Any:
+    def some(scene: Scene, layers: Any, pairs: Any, claims: Any, rounds: int) -> Any:
+        if len(claims) > most_claims:
+            raise error
+        return decide_claims(scene, layers, pairs, claims, rounds)
+
+    return some
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+@pytest.mark.parametrize("seed", range(5))
+def test_the_cut_of_a_batch_changes_nothing(seed: int, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    problem, need, before = as_before(seed)
+    monkeypatch.setattr(bounding, "claims_at_once", lambda net, device: size)
+    after = answer(problem, need)
+    assert (after.verdict, after.boxes, after.proved) == (before.verdict, before.boxes, before.proved)
+    assert before.tree is not None
+    assert after.tree is not None
+    assert encode_tree(after.tree) == encode_tree(before.tree)
+    check(problem, after)
+
+
+@pytest.mark.parametrize("error", OUT, ids=lambda error: type(error).__name__)
+def test_a_batch_that_runs_out_of_memory_halves_and_goes_on(
+    error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem, need, before = as_before(2)
+    monkeypatch.setattr(bounding, "decide_claims", short_of_memory(3, error))
+    after = answer(problem, need)
+    assert (after.verdict, after.boxes) == (before.verdict, before.boxes)
+    check(problem, after)
+
+
+@pytest.mark.parametrize("error", OUT, ids=lambda error: type(error).__name__)
+def test_one_claim_that_does_not_fit_leaves_the_question_open(
+    error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem, need = hard(2)
+    monkeypatch.setattr(bounding, "decide_claims", short_of_memory(0, error))
+    outcome = answer(problem, need)
+    assert (outcome.verdict, outcome.reason, outcome.tree) == (Verdict.UNKNOWN, Reason.MEMORY, None)
+    check(problem, outcome)
+
+
+def test_other_faults_are_not_taken_for_a_lack_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem, need = hard(2)
+    monkeypatch.setattr(bounding, "decide_claims", short_of_memory(0, RuntimeError("a fault")))
+    with pytest.raises(RuntimeError, match="a fault"):
+        answer(problem, need)
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3])
+def test_what_the_clock_cuts_off_is_left_out(parts: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a batch in parts of two claims those parts count that began in time; the first one always does."""
+    problem, _ = hard(4)
+    question, work = problem.questions(0)[0], Workspace(problem)
+    claims = work.claims(question.violation, question.selection)
+    scene = Scene(work, work.net(0), geometry(whole_domain(work)))
+    named = (claims, torch.zeros_like(claims.input))
+    whole = decided(scene, named, None, 2, math.inf)
+    monkeypatch.setattr(bounding, "claims_at_once", lambda net, device: 2)
+    ticks = itertools.count(1)
+    monkeypatch.setattr(bounding.time, "monotonic", lambda: float(next(ticks)))
+    some = decided(scene, named, None, 2, parts - 0.5)
+    assert len(some.row) == 2 * parts
+    assert some.row.tolist() == whole.row[: 2 * parts].tolist()
+    assert some.last.at.tolist() == [at for at in whole.last.at.tolist() if at < 2 * parts]
+    torch.testing.assert_close(some.last.planes.upper, whole.last.planes.upper[: len(some.last.at)])
+    assert [len(layer.lower) for layer in some.last.layers] == [len(some.last.at)] * len(some.last.layers)
+
+
+def test_the_largest_temporary_is_bounded_by_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = random_problem(0)
+    net = Workspace(problem).net(0)
+    plenty = claims_at_once(net, "cpu")
+    monkeypatch.setattr(bounding, "free_bytes", lambda device: 64 * 2**10)
+    few = claims_at_once(net, "cpu")
+    assert 1 <= few < plenty
+    widest = max(layer.weight.shape[0] for layer in net.layers)
+    assert few * 4 * widest * net.layers[0].weight.shape[1] * 8 <= 64 * 2**10
+    monkeypatch.setattr(bounding, "free_bytes", lambda device: 0)
+    assert claims_at_once(net, "cpu") == 1

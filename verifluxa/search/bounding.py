@@ -1,0 +1,106 @@
+"""Claims of a batch of domains, decided in parts that fit into memory, with an eye on the clock.
+
+What is known of one claim never depends on the others, so a batch may be cut anywhere, even inside a domain.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from verifluxa.bounds.clip import MULTIPLIERS
+from verifluxa.bounds.linear import LayerBounds, Net, Pairs, all_layers
+from verifluxa.bounds.memory import SHARE, free_bytes, in_chunks
+from verifluxa.search.claims import ClaimBounds, Planes, Scene, Verdicts, decide_claims
+from verifluxa.search.splits import drop_contradicted, with_signs
+from verifluxa.search.workspace import Claims
+
+LARGEST_NUMBERS = 2**23
+"""Numbers of the largest temporary: a dozen of them live at a time."""
+
+
+def claims_at_once(net: Net, device: str) -> int:
+    """How many claims to clip at once: each neuron has a row for each multiplier over all values of the trigger."""
+    widest = max(layer.weight.shape[0] for layer in net.layers)
+    numbers = len(MULTIPLIERS) * widest * max(1, net.layers[0].weight.shape[1])
+    return max(1, int(min(free_bytes(device) * SHARE / 8, LARGEST_NUMBERS)) // numbers)
+
+
+def decided(
+    scene: Scene, named: tuple[Claims, Tensor], signs: Sequence[Tensor] | None, clip_rounds: int, ends: float
+) -> Verdicts:
+    """Decides the claims of a batch of domains, or, when the time ends before the last part, the first of them.
+
+    Args:
+        named: the claims, and the domain of each, shape (C,).
+        signs: what splits of neurons say, per hidden layer (C, n), or None.
+        clip_rounds: rounds of self-clipping.
+        ends: on the clock of `time.monotonic`.
+
+    Raises:
+        MemoryError: when even one claim does not fit.
+    """
+    claims, of_domain = named
+
+    def some(start: int, end: int) -> Verdicts | None:
+        if start and time.monotonic() > ends:
+            return None
+        index = torch.arange(start, end, device=of_domain.device)
+        own = None if signs is None else [part[index] for part in signs]
+        return _some(scene, (claims.take(index), of_domain[index]), own, clip_rounds)
+
+    found = in_chunks(len(claims), claims_at_once(scene.net, scene.work.device), some)
+    parts = [part for part in found if part is not None] or [_some(scene, named, signs, clip_rounds)]
+    return parts[0] if len(parts) == 1 else _joined(parts)
+
+
+def _some(scene: Scene, named: tuple[Claims, Tensor], signs: Sequence[Tensor] | None, clip_rounds: int) -> Verdicts:
+    claims, of_domain = named
+    pairs = Pairs(of_domain, claims.input)
+    if signs is None:
+        return _without_planes(
+            decide_claims(scene, all_layers(scene.net, scene.geometry, pairs), pairs, claims, clip_rounds)
+        )
+    layers, gone = with_signs(scene.net, scene.geometry, pairs, signs)
+    verdicts = decide_claims(scene, layers, pairs, claims, clip_rounds)
+    return _without_planes(drop_contradicted(verdicts, gone & scene.bounded(layers, claims.input)))
+
+
+def _without_planes(verdicts: Verdicts) -> Verdicts:
+    """Gives the planes of single neurons back, which fill most of the memory: clipping alone reads them."""
+    layers = [replace(layer, planes=None) for layer in verdicts.last.layers]
+    return replace(verdicts, last=replace(verdicts.last, layers=layers))
+
+
+def _joined(parts: Sequence[Verdicts]) -> Verdicts:
+    """The verdicts of consecutive parts."""
+    sizes = [len(part.row) for part in parts]
+    slopes, values = (torch.cat([part.steering[column] for part in parts]) for column in (0, 1))
+    alive, row, planes = (torch.cat([getattr(part, name) for part in parts]) for name in ("alive", "row", "planes"))
+    return Verdicts(alive, row, planes, (slopes, values), _joined_bounds([part.last for part in parts], sizes))
+
+
+def _joined_bounds(parts: Sequence[ClaimBounds], sizes: Sequence[int]) -> ClaimBounds:
+    starts = [sum(sizes[:number]) for number in range(len(sizes))]
+    at = torch.cat([part.at + start for part, start in zip(parts, starts, strict=True)])
+    pairs = Pairs(*(torch.cat([getattr(part.pairs, name) for part in parts]) for name in ("domain", "input")))
+    layers = [_joined_layer(column) for column in zip(*(part.layers for part in parts), strict=True)]
+    names = ("value", "slope", "upper", "limit", "closed")
+    planes = Planes(*(torch.cat([getattr(part.planes, name) for part in parts]) for name in names))
+    return ClaimBounds(at, pairs, layers, planes)
+
+
+def _joined_layer(parts: Sequence[LayerBounds]) -> LayerBounds:
+    lower, upper, radius = (torch.cat([getattr(part, name) for part in parts]) for name in ("lower", "upper", "radius"))
+    relaxed = parts[0].relaxed
+    if relaxed is not None:
+        relaxed = type(relaxed)(*map(torch.cat, zip(*(part.relaxed for part in parts if part.relaxed), strict=True)))
+    first, pairs = 0, []
+    for part in parts:
+        pairs.append(part.pair + first)
+        first += len(part.lower)
+    return LayerBounds(lower, upper, radius, torch.cat(pairs), torch.cat([p.neuron for p in parts]), relaxed, None)
