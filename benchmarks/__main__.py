@@ -12,7 +12,20 @@ from benchmarks.records import merged, read, write
 from benchmarks.table import RECORDS, text
 
 BENCHES = (
-    *("bounds", "alpha", "digits", "growth", "startup", "arithmetic", "checker", "lift", "gate", "hard", "cluster"),
+    *(
+        "bounds",
+        "alpha",
+        "digits",
+        "map",
+        "growth",
+        "startup",
+        "arithmetic",
+        "checker",
+        "lift",
+        "gate",
+        "hard",
+        "cluster",
+    ),
     "peers",
 )
 

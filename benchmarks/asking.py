@@ -60,12 +60,12 @@ def ask(problem: Problem, strategy: Strategy, cluster: Cluster, budget: float | 
         cluster: where.
         budget: seconds, or None.
     """
-    started = _spent()
+    started = spent()
     answers = _ask(problem, strategy, cluster, budget)
-    return replace(answers, cpu_seconds=_spent() - started)
+    return replace(answers, cpu_seconds=spent() - started)
 
 
-def _spent() -> float:
+def spent() -> float:
     """CPU seconds of this process and of all that it has waited for."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(one.ru_utime + one.ru_stime for one in used)

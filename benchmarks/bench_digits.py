@@ -29,41 +29,19 @@ BUDGET = 600.0
 REPEATED_UNDER = 120.0
 """Runs that take longer than this many seconds are not repeated."""
 REPEATS = 3
-GAP = 0.02
-Ends = dict[tuple[int, int], tuple[float, float]]
-"""Of each placement and violation the largest rate found and the least proved, as shares of the inputs."""
 
 
 def run(small: bool = False) -> list[Record]:
     """All rates on the clean model, the convolutional one, then the planted trigger of the backdoored ones."""
     places = "rows 0..25 step 5, columns 0..25 step 5" if small else "any"
-    settings = [Setting(rate=rate, places=places) for rate in (RATES[:3:2] if small else RATES)]
-    ends: Ends = {}
-    records = [record for setting in settings for record in _rate(setting, small, ends)]
-    records.append(_map(settings[-1], ends))
-    records += _rate(Setting("clean_cnn", rate=RATES[0], places=places), small, {})
+    settings = [Setting(rate=rate, places=places, arithmetic="float32") for rate in (RATES[:3:2] if small else RATES)]
+    settings.append(Setting("clean_cnn", rate=RATES[0], places=places, arithmetic="float32"))
+    records = [record for setting in settings for record in _rate(setting, small)]
     found = [_found(model, 1 if small else REPEATS) for model in ("badnets", "badnets_cnn")]
     return [*records, *chain.from_iterable(found)]
 
 
-def _map(setting: Setting, ends: Ends) -> Record:
-    """How narrow the interval of the worst rate has become, place by place and target by target."""
-    share = 100 * sum(proved - found <= GAP for found, proved in ends.values()) / len(ends)
-    what = f"(place, target) pairs whose worst rate is known within {100 * GAP:.0f} %, in %, by all rates together"
-    return Record(NAME, _label(replace(setting, rate="50 % to 5 %")), what, share, machine=machine())
-
-
-def _narrow(asked: Problem, answers: Asked, ends: Ends) -> None:
-    """Takes over what a run found and proved."""
-    for outcome in answers.outcomes:
-        question = outcome.question
-        count = len(asked.selections[question.selection])
-        found, proved = ends.get((question.placement, question.violation), (0.0, 1.0))
-        narrowed = max(found, outcome.found / count), min(proved, outcome.proved / count)
-        ends[question.placement, question.violation] = narrowed
-
-
-def _rate(setting: Setting, small: bool, ends: Ends) -> list[Record]:
+def _rate(setting: Setting, small: bool) -> list[Record]:
     """Both clusters in turn; the counts are those of the last run with a process per core."""
     asked = problem(setting)
     strategy = load_strategy("balanced")
@@ -74,7 +52,6 @@ def _rate(setting: Setting, small: bool, ends: Ends) -> list[Record]:
         if runs["laptop"][-1].seconds > REPEATED_UNDER:
             break
     last = runs["local"][-1]
-    _narrow(asked, last, ends)
     return [_seconds(setting, runs), *_counts(setting, last), *_evidence(setting, asked, last)]
 
 

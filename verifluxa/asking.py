@@ -39,6 +39,7 @@ def asked_of(inputs: Inputs, prop: Property, gap: Fraction | None = None) -> Ask
         condition=conditions(claim.rows, model) if claim.rows else None,
         limits=() if bound is None else bound.limits,
         gap=None if not isinstance(statement, Measure) else statement.gap if gap is None else gap,
+        everywhere=isinstance(statement, Measure) and statement.everywhere,
     )
 
 

@@ -17,7 +17,7 @@ from verifluxa.certificate.population import population_bound
 from verifluxa.dispatch.cluster import Cluster, load_cluster, open_pool
 from verifluxa.dispatch.driver import Answers, Plan, drive, unasked
 from verifluxa.dispatch.engine import StrategyEngine, check_device
-from verifluxa.dispatch.measure import compare, measure
+from verifluxa.dispatch.measure import Closeness, compare, measure
 from verifluxa.dispatch.observe import EvidenceSink, NoEvidence, Observer, Silent
 from verifluxa.dispatch.pool import Pool
 from verifluxa.dispatch.slices import Engine
@@ -299,7 +299,7 @@ def _decide(item: Ready, pool: Pool, plan: Plan, company: Company, strategy: Str
     if gap is None:
         warm = () if company.warm is None else warm_begun(problem, company.warm, strategy)
         return _Decided(drive(problem, pool, replace(plan, warm=warm), company.observer, company.evidence))
-    measured = measure(problem, gap, pool, plan, company.observer)
+    measured = measure(problem, Closeness(gap, item.asked.everywhere), pool, plan, company.observer)
     _record(problem, measured.answers, company)
     strongest = None if measured.strongest is None else shown_trigger(problem, *measured.strongest)
     return _Decided(measured.answers, strongest)

@@ -277,6 +277,41 @@ def test_measure(world: World, seed: int) -> None:
             assert result.strongest.rate.rate == sure
 
 
+@pytest.mark.parametrize("gap", [Fraction(0), Fraction(30, 100)])
+@pytest.mark.parametrize("seed", range(2))
+def test_measure_everywhere(world: World, seed: int, gap: Fraction) -> None:
+    """The interval of each place and target holds its own maximum, and is as narrow as was asked where nothing ties."""
+    network, inputs = net(seed + 70, 3), images(seed + 3, 5)
+    labels = [0, 1, 2, 0, 1]
+    world.model("digits", network)
+    world.data(inputs, labels)
+    spec = (
+        HEAD
+        + declare("digits", "class(3)")
+        + f"""property p {{
+      let v = eval where label(x) != target
+      measure max rate(x in v : class(digits(t(x))) == target) over t in bar, target in {{0, 1}}
+        within {100 * gap} % everywhere
+    }}"""
+    )
+    for result in world.results(spec):
+        closed = True
+        assert len(result.places) == 8
+        for place in result.places:
+            at = dict(place.placement)
+            target, corner = place.target, 2 * at["row"] + at["column"]
+            assert target is not None
+            chosen = [number for number, label in enumerate(labels) if label != target]
+            triggers = BARS[16 * corner : 16 * (corner + 1)]
+            truth = count(triggers, inputs[chosen], lambda _, after, __, c=target: reaches(network(after), c))
+            assert place.found.rate <= Fraction(truth.sure, len(chosen))
+            assert place.proved.rate >= Fraction(truth.may, len(chosen))
+            if truth.sure == truth.may:
+                assert place.proved.rate - place.found.rate <= gap
+            closed = closed and place.proved.rate - place.found.rate <= gap
+        assert (result.verdict is Verdict.CERTIFIED) == closed
+
+
 @pytest.mark.parametrize(("first", "second"), [(75, 76), (76, 75), (75, 75), (77, 76)])
 def test_comparison_of_two_models(world: World, first: int, second: int) -> None:
     """Certified where the true maximum of the new model is not above that of the old, falsified where it is."""

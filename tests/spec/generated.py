@@ -107,7 +107,7 @@ STATEMENT = st.one_of(
         maybe(seq(",", SUM, "for {", several(SUM), "}")),
         maybe(seq("over", several(BINDER, 1, 2))),
     ),
-    seq("measure", SUM, "over", BINDER, maybe(seq("within", QUANTITY))),
+    seq("measure", SUM, "over", BINDER, maybe(seq("within", QUANTITY, maybe(st.just(["everywhere"]))))),
     seq("search exists", several(BINDER, 1, 2), ":", CONDITION),
 )
 ENTRY = st.one_of(

@@ -59,6 +59,7 @@ class Plan:
         grace: seconds past the deadline that workers have to come back by themselves.
         limits: how long one slice may branch on a question before it is cut into pieces; None: until it is decided.
         pieces: into how many pieces what is open of a question is cut; 0: twice as many as there are workers.
+        every: whether all questions are asked, also after a counterexample.
         warm: questions that have a split tree from elsewhere, which is tried first (`dispatch.warm`).
     """
 
@@ -69,6 +70,7 @@ class Plan:
     grace: float = 10.0
     limits: Limits | None = None
     pieces: int = 0
+    every: bool = False
     warm: Iterable[Begun] = ()
 
 
@@ -121,7 +123,7 @@ class _Drive:
         self.pool = pool
         self.plan = plan
         self.observer = observer
-        self.tally = Tally(problem, evidence)
+        self.tally = Tally(problem, evidence, plan.every)
         self.started = time.monotonic()
         self.shown = 0.0
         self.stage = "attack"

@@ -16,9 +16,12 @@ from verifluxa.verdict import Reason, Verdict
 
 
 class Tally:
-    """Keeps outcomes without their trees (those go to the evidence sink) and knows what is still open."""
+    """Keeps outcomes without their trees (those go to the evidence sink) and knows what is still open.
 
-    def __init__(self, problem: Problem, evidence: EvidenceSink) -> None:
+    With `every`, a counterexample answers its own question alone.
+    """
+
+    def __init__(self, problem: Problem, evidence: EvidenceSink, every: bool = False) -> None:
         self.problem = problem
         self.evidence = evidence
         self.attacked: dict[Question, Attacked] = {}
@@ -26,6 +29,7 @@ class Tally:
         self.counts = dict.fromkeys(Verdict, 0)
         self.best = Fraction(0)
         self._refuted: set[int] = set()
+        self._every = every
 
     def attack(self, attacked: Attacked) -> None:
         """Notes what an attack found; a witness answers its question."""
@@ -58,7 +62,7 @@ class Tally:
             self.outcomes[question] = replace(outcome, tree=None, directions=None)
             self.counts[outcome.verdict] += 1
             self.best = max(self.best, Fraction(outcome.found, self.population(question)))
-            if outcome.verdict is Verdict.FALSIFIED:
+            if outcome.verdict is Verdict.FALSIFIED and not self._every:
                 self._refuted.add(question.selection)
             self.evidence.record(self.problem, outcome)
 

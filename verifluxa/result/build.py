@@ -30,6 +30,7 @@ class Asked:
         condition: what counts, in words, where the property speaks of outputs in place of the class.
         limits: (target, limit) of targets with a limit of their own.
         gap: how far the ends of a measurement may be apart; None for other kinds.
+        everywhere: whether that holds of each placement and target by itself.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Asked:
     condition: str | None = None
     limits: tuple[tuple[int, Fraction], ...] = ()
     gap: Fraction | None = None
+    everywhere: bool = False
 
     def limit_of(self, target: int | None) -> Fraction | None:
         """The rate that is allowed for a target."""
@@ -91,6 +93,7 @@ def property_result(asked: Asked, problem: Problem, outcomes: Sequence[Outcome],
         condition=asked.condition,
         limits=asked.limits,
         gap=asked.gap,
+        everywhere=asked.everywhere,
         closed=_closed(outcomes),
     )
 
@@ -121,6 +124,7 @@ def unasked_result(asked: Asked, reason: Reason, message: str | None = None) -> 
         condition=asked.condition,
         limits=asked.limits,
         gap=asked.gap,
+        everywhere=asked.everywhere,
     )
 
 

@@ -151,7 +151,9 @@ def _measured(item: PropertyResult) -> dict[str, object]:
         return {"compared": {"model": other.model, "bound": bound}}
     if item.gap is None:
         return {}
-    return {"gap": str(item.gap), "strongest": None if item.strongest is None else _counterexample(item.strongest)}
+    shown = None if item.strongest is None else _counterexample(item.strongest)
+    everywhere = {"everywhere": True} if item.everywhere else {}
+    return {"gap": str(item.gap), **everywhere, "strongest": shown}
 
 
 def _population(bound: tuple[str, str] | None) -> dict[str, object] | None:

@@ -163,6 +163,7 @@ class PropertyResult:
         condition: what counts, in words, where the property speaks of outputs in place of the class.
         limits: (target, limit) of targets with a limit of their own.
         gap: how far the ends of a measurement may be apart; None for other kinds.
+        everywhere: whether that holds of each placement and target by itself.
         strongest: the trigger with the largest rate that a measurement found; it refutes nothing.
         compared: the other model of a comparison; None for other kinds.
         closed: how many questions each stage decided.
@@ -193,6 +194,7 @@ class PropertyResult:
     condition: str | None = None
     limits: tuple[tuple[int, Fraction], ...] = ()
     gap: Fraction | None = None
+    everywhere: bool = False
     strongest: Counterexample | None = None
     compared: Compared | None = None
     closed: Mapping[str, int] = field(default_factory=dict)

@@ -226,7 +226,8 @@ class Builder(TermBuilder):
         return syntax.Budget(*parts, span=span)
 
     def _measure(self, span: Span, parts: Children) -> syntax.Measure:
-        return syntax.Measure(*parts, span=span)
+        quantity, over, gap, everywhere = parts
+        return syntax.Measure(quantity, over, gap, everywhere is not None, span=span)
 
     def _search(self, span: Span, parts: Children) -> syntax.Search:
         return syntax.Search(*parts, span=span)

@@ -156,7 +156,8 @@ def _statement(claim: Statement) -> Record:
         case Compare(new=new):
             return {"kind": "compare", **_rate(new)}
         case Measure():
-            return {"kind": "measure", **_rate(claim.rate), "gap": _exact(claim.gap)}
+            everywhere = {"everywhere": True} if claim.everywhere else {}
+            return {"kind": "measure", **_rate(claim.rate), "gap": _exact(claim.gap), **everywhere}
 
 
 def _rate(claim: RateBound) -> Record:

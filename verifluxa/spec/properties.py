@@ -102,7 +102,7 @@ def _measure(part: Measure, bound: Bound, problems: Problems) -> Measured:
             place=part.gap.span,
             expected="from 0 % to below 100 %, such as `2 %`",
         )
-    return Measured(counts, gap)
+    return Measured(counts, gap, part.everywhere)
 
 
 def _search(part: Search, bound: Bound, problems: Problems) -> RateBound:

@@ -267,15 +267,17 @@ class PerInput:
 
 @dataclass(frozen=True)
 class Measure:
-    """`measure max rate(...) over t in trigger [, target in targets] [within gap]`.
+    """`measure max rate(...) over t in trigger [, target in targets] [within gap [everywhere]]`.
 
     Attributes:
         rate: what is counted; its limit means nothing.
         gap: how narrow the interval must be to be certified; 0: closed.
+        everywhere: so narrow at each placement and for each target, not only where the rate is largest.
     """
 
     rate: RateBound
     gap: Fraction
+    everywhere: bool = False
 
     @property
     def model(self) -> str:

@@ -290,11 +290,12 @@ class Assertion(Node):
 
 @dataclass(frozen=True)
 class Measure(Node):
-    """`measure quantity over binders within gap`."""
+    """`measure quantity over binders within gap everywhere`."""
 
     quantity: Expression
     over: tuple[Binder, ...]
     gap: Number | None
+    everywhere: bool
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,8 @@ def plain_words(spec: Spec, prop: Property) -> str:
                 f"share of {other} that one {before}. {_ONE}"
             )
         case Measure():
-            return f"The largest share of {chosen} that a single {family} {_effect(claim.rate, model)}. {_ONE}"
+            each = ", at each place and for each target" if claim.everywhere else ""
+            return f"The largest share of {chosen} that a single {family} {_effect(claim.rate, model)}{each}. {_ONE}"
         case RateBound():
             return f"No single {family} {_does(claim, model, _more(claim, chosen))}. {_ONE}"
         case PerInput():

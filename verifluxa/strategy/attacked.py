@@ -20,9 +20,11 @@ class Attacked(NamedTuple):
             nothing was replayed.
         witness: the trigger, where it refutes.
         trigger: the best point that was seen, shape (d,); a start for later tries.
+        hard: whether the harder attack, which what the bounds leave open meets, was made on it already.
     """
 
     question: Question
     found: int
     witness: Witness | None
     trigger: NDArray[np.float64] | None = None
+    hard: bool = False

@@ -272,6 +272,7 @@ def _take(outcome: Outcome, state: _State) -> None:
 def _last_try(work: Workspace, left: list[Question], strategy: Strategy, state: _State) -> None:
     """Attacks what the bounds left open, harder: most of what can be falsified falls before branching."""
     stages = [stage for stage in strategy.stages if isinstance(stage, AttackStage)]
+    left = [question for question in left if not state.known[question].hard]
     if not left or not stages:
         return
     starts = [state.known[q].trigger for q in left]
