@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import statistics
 import time
-from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
 
