@@ -22,6 +22,7 @@ CASES: list[tuple[str, Parameters]] = [
     ("leakyrelu", (0.0,)),
     ("trelu", (1.0,)),
     ("trelu", (0.0,)),
+    ("round", ()),
     ("clip", (-1.0, 1.0)),
     ("clip", (0.0, 6.0)),
     ("clip", (2.0, 2.0)),

@@ -49,6 +49,7 @@ TEXTBOOK: dict[str, Callable[[float], float]] = {
     "logsigmoid": lambda x: math.log(_sigmoid(x)),
     "logcosh": lambda x: math.log(math.cosh(x)),
     "trelu": lambda x: x if x > 1 else 0.0,
+    "round": lambda x: float(round(x)),
 }
 POINTS = np.concatenate([np.linspace(-9, 9, 181), [0.5, -0.5, 1.0, 6.0, -3.0, 3.0, 1e-9, -1e-9]])
 

@@ -204,8 +204,8 @@ def _activation(node: Node, order: Order, x: Floats) -> Floats:
         return np.maximum(x, np.float32(0))
     if op.function == "leakyrelu" and op.parameter is not None:
         return np.asarray(np.maximum(x, np.float32(op.parameter) * x), np.float32)
-    if op.function == "trelu":
-        return np.where(x > 1, x, np.float32(0))
+    if op.function in ("round", "trelu"):
+        return np.asarray(np.rint(x) if op.function == "round" else np.where(x > 1, x, 0), np.float32)
     if op.function.startswith("tanh"):
         return np.asarray(np.tanh(x), np.float32)
     if op.function.startswith("sigmoid"):

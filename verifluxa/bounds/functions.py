@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.jump import jump_lines, jump_value
+from verifluxa.bounds.jump import jump_lines, jump_value, round_lines, round_value
 from verifluxa.bounds.rounding import FUNCTION_ERROR
 from verifluxa.bounds.smooth import SMOOTH, Smooth, lines, value_range, with_parameter
 from verifluxa.graph.activations import ACTIVATIONS
@@ -232,3 +232,4 @@ FUNCTIONS: dict[str, Function] = {
 FUNCTIONS |= {"tanh_fast": FUNCTIONS["tanh"], "sigmoid_fast": FUNCTIONS["sigmoid"]}
 FUNCTIONS |= {name: _sampled(name) for name in (*SMOOTH, "two slopes")}
 FUNCTIONS["trelu"] = Function(jump_value, lambda _: torch.inf, lambda *on: Relaxation(*jump_lines(*on)))
+FUNCTIONS["round"] = Function(round_value, lambda _: torch.inf, lambda *on: Relaxation(*round_lines(*on)))

@@ -163,6 +163,7 @@ FUNCTION_ERROR: dict[str, float] = {
     "leakyrelu": 2.0**-23,
     "two slopes": 2.0**-23,
     "trelu": 0.0,
+    "round": 0.0,
     "clip": 0.0,
     "hardtanh": 0.0,
     "relu6": 0.0,

@@ -131,6 +131,10 @@ def _trelu(x: Tensor, threshold: float) -> Tensor:
     return x.new_zeros(()).where(x <= threshold, x)
 
 
+def _round(x: Tensor, _: float) -> Tensor:
+    return x.round()
+
+
 ACTIVATIONS: dict[str, Function] = {
     "relu": Function(_relu),
     "leakyrelu": Function(_leakyrelu, 0.01),
@@ -157,6 +161,7 @@ ACTIVATIONS: dict[str, Function] = {
     "logsigmoid": Function(_logsigmoid),
     "logcosh": Function(_logcosh),
     "trelu": Function(_trelu, 1.0),
+    "round": Function(_round),
 }
 
 

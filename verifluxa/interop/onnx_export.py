@@ -308,4 +308,5 @@ _FUNCTIONS: dict[str, Callable[[_Writer, str, float], str]] = {
     "logsigmoid": _logsigmoid,
     "logcosh": _logcosh,
     "trelu": _trelu,
+    "round": _one("Round"),
 }

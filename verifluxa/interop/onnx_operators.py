@@ -363,6 +363,7 @@ OPERATORS: dict[str, Operator] = {
     "Neg": _negative,
     "Relu": _function("relu"),
     "Reshape": _reshape,
+    "Round": _function("round"),
     "Selu": _selu,
     "Shrink": _shrink,
     "Sigmoid": _function("sigmoid"),

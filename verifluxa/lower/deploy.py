@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from verifluxa.errors import ModelError
 from verifluxa.graph.graph import Graph, build, resized
-from verifluxa.graph.ops import Clip, Divide, Embedding, Input, Op, Reshape, Scale, Shift, Transpose
+from verifluxa.graph.ops import Activation, Clip, Divide, Embedding, Input, Op, Reshape, Scale, Shift, Transpose
 from verifluxa.lower.blends import Steps, blend_steps
 from verifluxa.lower.outputs import decided
 from verifluxa.question import Integers
@@ -81,6 +81,8 @@ def _looks_up(network: Graph, model: ModelDecl, space: TokenSpace) -> None:
 
 
 def _encode(step: EncodeStep, shape: tuple[int, ...], dtype: str) -> Op:
+    if step.kind == "round":
+        return Activation("round")
     values = np.array([nearest(value, dtype) for value in step.values], dtype=dtype)
     if step.kind == "clip":
         return Clip(float(values[0]), float(values[1]))

@@ -127,6 +127,8 @@ def _unary(op: Op, state: Row, shape: Shape) -> Row | None:
     if isinstance(op, Clip):
         low, high = Fraction(op.low), Fraction(op.high)
         return np.array([min(max(v, low), high) for v in state], dtype=object)
+    if isinstance(op, Activation) and op.function == "round":
+        return np.array([Fraction(round(v)) for v in state], dtype=object)
     if isinstance(op, Activation) and op.function == "relu":
         return np.array([max(v, Fraction(0)) for v in state], dtype=object)
     linear = linear_map(op, shape)

@@ -20,6 +20,10 @@ from verifluxa.spec.units import unitless
 LARGEST = Fraction(10) ** 30
 """Constants stay well inside float32, and so do their inverses."""
 
+ROUND = EncodeStep("round", ())
+_FUNCTIONS = {("clip", 2), ("round", 0), ("quantise", 1)}
+"""Functions of `encode`, and how many constants stand behind the value."""
+
 _KINDS = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide"}
 
 
@@ -53,8 +57,8 @@ def check_encode(setting: Setting | LabelsStart, space: Measured) -> tuple[Encod
 
     Raises:
         SpecError: VF1047 when it is not a chain of `+ - * /` on `level`, VF1048 when a list does not have one
-            number per channel, VF1037 when it divides or multiplies by zero, VF1038 for constants out of
-            reach of float32, VF1014 for a file.
+            number per channel, VF1037 when it divides or multiplies by zero, VF1032 for a negative step, VF1038 for
+            constants out of reach of float32, VF1014 for a file.
     """
     value = setting.value if isinstance(setting, Setting) else None
     if isinstance(value, Text):
@@ -70,10 +74,8 @@ def _steps(expression: Expression, space: Measured) -> tuple[EncodeStep, ...]:
             return ()
         case Minus(operand=operand):
             return (*_steps(operand, space), EncodeStep("multiply", (Fraction(-1),)))
-        case Call(name=Name(text="clip"), arguments=(inner, low, high)):
-            return (*_steps(inner, space), EncodeStep("clip", _ends(low, high)))
-        case Call(name=Name(text="round")):
-            raise unsupported("rounding in `encode`", expression.span, "it jumps, so it has no bounds; `clip` has some")
+        case Call(name=Name(text=name), arguments=(inner, *rest)) if (name, len(rest)) in _FUNCTIONS:
+            return (*_steps(inner, space), *_called(name, rest))
         case Arithmetic(left=left, right=right, operator=operator):
             if _has_level(left) and not _has_level(right):
                 return (*_steps(left, space), _step(_KINDS[operator], right, space))
@@ -83,6 +85,25 @@ def _steps(expression: Expression, space: Measured) -> tuple[EncodeStep, ...]:
                 kind = "multiply" if operator == "*" else "add"
                 return (*_steps(right, space), *negated, _step(kind, left, space))
     raise _no_chain(expression.span)
+
+
+def _called(name: str, rest: list[Expression]) -> tuple[EncodeStep, ...]:
+    """What a function does behind its first argument."""
+    if name == "clip":
+        return (EncodeStep("clip", _ends(*rest)),)
+    if name == "round":
+        return (ROUND,)
+    step = (_width(*rest),)
+    return EncodeStep("divide", step), ROUND, EncodeStep("multiply", step)
+
+
+def _width(size: Expression) -> Fraction:
+    """How far apart the values of `quantise` lie."""
+    value = _constant(size)
+    _usable("divide", value, size)
+    if value < 0:
+        raise SpecError("VF1032", "values cannot lie less than 0 apart", place=size.span, expected="`16`, or `1/2`")
+    return value
 
 
 def _ends(low: Expression, high: Expression) -> tuple[Fraction, Fraction]:
@@ -144,6 +165,6 @@ def _no_chain(place: Span) -> SpecError:
         "VF1047",
         "`encode` is one chain of arithmetic on `level`",
         place=place,
-        expected="`level / 255`, `(level / 255 - 0.1307) / 0.3081`, or `clip(level, 0, 255) / 255`",
+        expected="`level / 255`, `(level / 255 - 0.1307) / 0.3081`, `clip(level, 0, 255)`, `quantise(level, 16)`",
         remedy="`level` stands in it exactly once, and never below a division line",
     )

@@ -38,7 +38,7 @@ InputSpace = ImageSpace | TokenSpace | TableSpace | SeriesSpace
 
 @dataclass(frozen=True)
 class EncodeStep:
-    """One arithmetic step of `encode`: `kind` is divide, multiply, add or subtract; or clip, whose values are the ends.
+    """One step of `encode`: `kind` is divide, multiply, add or subtract; clip, whose values are the ends; or round.
 
     `values` has one number, or one per channel; each is the exact decimal of the source text, and is
     rounded once to the model's float type when the network is put together.
