@@ -157,7 +157,7 @@ def _linear(linear: LinearMap, reached: Reached, constants: Constants, at: tuple
         moved = Layer(weight, form.offset @ local.T, local @ form.slope_radius, form.radius @ local.T)
         return Reached(rows, moved)
     size = constants.rounding.magnitude(local, linear.terms)
-    scale = constants.rounding.coefficient(linear.terms)
+    scale = linear.coefficient(constants.rounding)
     slope_radius = SAFETY * (size @ form.slope_radius) + scale * (size @ (np.abs(form.weight) + form.slope_radius))
     inner = SAFETY * form.radius + scale * (np.abs(form.offset) + form.radius)
     if everything:
@@ -167,7 +167,8 @@ def _linear(linear: LinearMap, reached: Reached, constants: Constants, at: tuple
         # The original values of the reached elements are taken out again; their radius stays in (sound, cheap).
         original = constants.values[source][:, reached.index]
         offset = constants.values[number][:, rows] + (form.offset - original) @ local.T
-        base = SAFETY * constants.radii[number][:, rows] + constants.rounding.own * (np.abs(original) @ size.T)
+        own = 0.0 if linear.exact else constants.rounding.own
+        base = SAFETY * constants.radii[number][:, rows] + own * (np.abs(original) @ size.T)
     return Reached(rows, Layer(weight, offset, slope_radius, inner @ size.T + base))
 
 

@@ -154,7 +154,7 @@ def _linear(linear: LinearMap, value: Floats, radius: Floats, rounding: Rounding
     size.data = rounding.magnitude(size.data, linear.terms)
     inherited = (size @ radius.T).T
     magnitude = (size @ (np.abs(value) + radius).T).T + np.abs(linear.bias)
-    fresh = rounding.coefficient(linear.terms) * magnitude + rounding.tiny(linear.terms)
+    fresh = linear.coefficient(rounding) * magnitude + rounding.tiny(linear.terms)
     return result, SAFETY * inherited + fresh
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, csc_array
 
-from verifluxa.bounds.rounding import TERMS
+from verifluxa.bounds.rounding import TERMS, Rounding
 from verifluxa.graph.ops import (
     Affine,
     Concat,
@@ -44,11 +44,17 @@ class LinearMap:
         matrix: shape (outputs, inputs), the stored weights exactly (Divide and MeanPool: rounded once).
         bias: shape (outputs,).
         terms: roundings on the longest path of the deployed operation; 0: values are only moved.
+        exact: whether values are scaled down by powers of two alone, so that nothing but an underflow is lost.
     """
 
     matrix: csc_array
     bias: Floats
     terms: int
+    exact: bool = False
+
+    def coefficient(self, rounding: Rounding) -> float:
+        """Relative error of the deployed operation, see `Rounding.coefficient`."""
+        return 0.0 if self.exact else rounding.coefficient(self.terms)
 
     @cached_property
     def full(self) -> Floats | None:
@@ -62,7 +68,16 @@ def linear_map(op: Op, shape: Shape) -> LinearMap | None:
     if build is None:
         return None
     matrix, bias = build(op, shape)
-    return LinearMap(csc_array(matrix), np.ascontiguousarray(bias, dtype=np.float64), TERMS[op.kind](op))
+    found = csc_array(matrix)
+    return LinearMap(found, np.ascontiguousarray(bias, dtype=np.float64), TERMS[op.kind](op), _is_exact(op, found))
+
+
+def _is_exact(op: Op, matrix: csc_array) -> bool:
+    """A factor of 1, 1/2, 1/4, ... changes the exponent alone, in every arithmetic; one above 1 might overflow."""
+    if not isinstance(op, Scale | Divide):
+        return False
+    factors = np.abs(matrix.data)
+    return bool(((np.frexp(factors)[0] == 0.5) & (factors <= 1)).all())
 
 
 def _affine(op: Affine, shape: Shape) -> tuple[object, Floats]:

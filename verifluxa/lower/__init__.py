@@ -84,9 +84,7 @@ def lower(spec: Spec, prop: Property, given: Given) -> Problem:
     deployed = deploy(given.graph, model, space, clips(statement.trigger), blends)
     _has_outputs(deployed, model)
     positions, excluded = _counted(spec, statement, given)
-    # The network reads numbers of its own type: what the file holds is rounded to it once, before all else.
-    inputs = np.ascontiguousarray(data.inputs[positions].astype(deployed.dtype).astype(np.float64))
-    inputs = without_trigger(inputs) if blends else inputs
+    inputs = _read(data.inputs[positions], deployed.dtype, blends)
     claim = statement.rate if isinstance(statement, Measure) else statement
     if claim.rows:
         read, asked = -1, ask_outputs(claim, _outputs(claim.rows, deployed, inputs, given), prop.name)
@@ -117,6 +115,12 @@ def lower(spec: Spec, prop: Property, given: Given) -> Problem:
         spread=_spread(statement, deployed),
         blends=blends,
     )
+
+
+def _read(inputs: Floats, dtype: str, blends: bool) -> Floats:
+    """Inputs as the network reads them, in numbers of its own type: rounded to it once, before all else."""
+    read = np.ascontiguousarray(inputs.astype(dtype).astype(np.float64))
+    return without_trigger(read) if blends else read
 
 
 MOVING = frozenset(

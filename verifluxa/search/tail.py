@@ -229,7 +229,7 @@ class _Walk:
         else:
             rounding, size = self.constants.rounding, matrix.copy()
             size.data = rounding.magnitude(size.data, linear.terms)
-            fresh = rounding.coefficient(linear.terms) * ((size @ (most + radius).T).T + np.abs(bias))
+            fresh = linear.coefficient(rounding) * ((size @ (most + radius).T).T + np.abs(bias))
             spread = SAFETY * (size @ radius.T).T + fresh + rounding.tiny(linear.terms)
         if reach.parts is None:
             return full(rows, reach.whole @ local.T + constant[:, None], spread)
