@@ -213,7 +213,27 @@ def _data(spec: Spec, decl: DataDecl, choice: Choice) -> Dataset:
     from verifluxa.data.load import load_dataset
 
     space = next(item for item in spec.spaces if item.name == decl.space)
-    return load_dataset(decl, space, data_path(spec, decl, choice.data))
+    return load_dataset(decl, space, data_path(spec, decl, choice.data), _labels(spec, decl, choice.data))
+
+
+def data_digest(spec: Spec, decl: DataDecl, chosen: Mapping[str, str]) -> str:
+    """The digest of a data set, as `digest` in a spec has it: of the bytes of a file, or of the listing of a folder.
+
+    Raises:
+        DataError: VF3905 when a file cannot be read; what `data.gathered` says of folders and arrays.
+    """
+    from verifluxa.data.gathered import gather
+
+    path = data_path(spec, decl, chosen)
+    if Path(path).is_dir() or path.lower().endswith(".npy"):
+        return gather(path, _labels(spec, decl, chosen)).sha256
+    return file_digest(path)
+
+
+def _labels(spec: Spec, decl: DataDecl, chosen: Mapping[str, str]) -> str | None:
+    """The file of labels that a spec names; another file of inputs that is no NPY file holds its own."""
+    path = chosen.get(decl.name)
+    return _beside(spec, decl.labels) if path is None or path.lower().endswith(".npy") else None
 
 
 def _lifted(path: str, architecture: str | None, flux: str | None, space: InputSpace) -> Lifted:

@@ -193,7 +193,7 @@ def test_missing_and_doubled_arrays(tmp_path: Path) -> None:
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     assert code(declared(), SPACE, tmp_path / "none.npz") == "VF3001"
-    assert code(declared(), SPACE, tmp_path) == "VF3001"
+    assert code(declared(), SPACE, tmp_path) == "VF3014", "a folder without pictures"
     assert code(declared(), SPACE, "a\0b") == "VF3001"
 
 

@@ -71,7 +71,7 @@ def pin(
 ) -> int:
     """Writes the digests of the data files into a spec, so that no other data can take their place unnoticed."""
     from verifluxa.cli.output import print_words
-    from verifluxa.inputs import check_names, data_path, file_digest
+    from verifluxa.inputs import check_names, data_digest
     from verifluxa.result.write import write_whole
     from verifluxa.spec.check import load_spec
     from verifluxa.spec.pin import pin_spec
@@ -80,7 +80,7 @@ def pin(
     chosen = pairs("--data", data)
     found = load_spec(spec).spec
     check_names("data set", chosen, [decl.name for decl in found.data])
-    digests = {decl.name: file_digest(data_path(found, decl, chosen)) for decl in found.data}
+    digests = {decl.name: data_digest(found, decl, chosen) for decl in found.data}
     text = decode(read_bytes(spec), spec)
     pinned = pin_spec(text, digests, spec)
     if pinned != text:
@@ -101,7 +101,7 @@ def _notes(spec: Spec) -> Iterator[str]:
     from verifluxa.spec.paths import beside
 
     named = [("model", decl.name, file) for decl in spec.models for file in (decl.file, decl.architecture)]
-    named += [("data", decl.name, decl.file) for decl in spec.data]
+    named += [("data", decl.name, file) for decl in spec.data for file in (decl.file, decl.labels)]
     for kind, name, file in named:
         if file is not None and not beside(spec.path, file).exists():
             yield f"note: {kind} {name}: {beside(spec.path, file)} is not there"

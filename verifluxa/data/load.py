@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verifluxa.data.dataset import Dataset
-from verifluxa.data.npz import Npz, read_bytes
+from verifluxa.data.gathered import Gathered, gather
+from verifluxa.data.npz import Npz
 from verifluxa.data.pictures import read_pictures
 from verifluxa.data.sample import drawn
 from verifluxa.data.series import read_series
 from verifluxa.data.tables import read_table
-from verifluxa.data.texts import Rows, read_texts
+from verifluxa.data.texts import Rows, read_texts, read_tokens
 from verifluxa.errors import DataError
 
 if TYPE_CHECKING:
@@ -29,50 +29,51 @@ MAX_LOADED = 2**32
 """Bytes of the inputs once they are float64."""
 
 
-def load_dataset(decl: DataDecl, space: InputSpace, path: str | Path) -> Dataset:
+def load_dataset(decl: DataDecl, space: InputSpace, path: str | Path, labels: str | None = None) -> Dataset:
     """Loads a data set and checks all that its declaration says.
 
     Args:
         decl: the declaration in the spec.
         space: the input space that it names.
-        path: the file; already resolved, or as given on the command line.
+        path: the file or folder; already resolved, or as given on the command line.
+        labels: the file that `decl.labels` names, where there is one.
 
     Returns:
         The inputs, cut by `take`: images as (N, channels, height, width) in levels, texts as (N, tokens), rows of a
         table as (N, numbers), series as (N, channels, steps); labels counted from 0, all 0 where no model has classes.
 
     Raises:
-        DataError: VF3001 to VF3003 for the file and its digest, VF3004 to VF3008 for its arrays, VF3010 to VF3014 and
-            VF3018 for the images, VF3015 to VF3017 for the labels; what `texts`, `tables` and `series` raise.
+        DataError: VF3001 to VF3003, VF3034 and VF3035 for the file and its digest, VF3004 to VF3008 for its arrays,
+            VF3010 to VF3014 and VF3018 for the images, VF3015 to VF3017 for the labels; what `texts`, `tables` and
+            `series` raise.
     """
-    content = read_bytes(str(path))
-    sha256 = "sha256:" + hashlib.sha256(content).hexdigest()
-    if decl.digest not in (None, sha256):
+    found = gather(str(path), labels)
+    if decl.digest not in (None, found.sha256):
         raise DataError(
             "VF3003",
             f"this is not the file that `{decl.name}` was pinned to",
             place=str(path),
-            expected=f"{decl.digest}, this one has {sha256}",
+            expected=f"{decl.digest}, this one has {found.sha256}",
             remedy="use the right file; if the new one is meant, `verifluxa pin` writes its digest",
         )
-    inputs, labels = _rows(content, decl, space, str(path))
-    return Dataset(decl.name, str(path), sha256, inputs, labels, drawn(labels, decl, str(path)))
+    inputs, classes = _rows(found, decl, space, str(path))
+    return Dataset(decl.name, str(path), found.sha256, inputs, classes, drawn(classes, decl, str(path)))
 
 
-def _rows(content: bytes, decl: DataDecl, space: InputSpace, path: str) -> Rows:
+def _rows(found: Gathered, decl: DataDecl, space: InputSpace, path: str) -> Rows:
     if space.kind == "tokens":
-        return read_texts(content, decl, space, path)
+        return (read_tokens if found.arrays else read_texts)(found.content, decl, space, path)
     if space.kind == "table":
-        return read_table(content, decl, space, path)
+        return read_table(found.content, decl, space, path)
     if space.kind == "series":
-        return read_series(content, decl, space, path)
-    return _images(content, decl, space, path)
+        return read_series(found.content, decl, space, path)
+    return _images(found, decl, space, path)
 
 
-def _images(content: bytes, decl: DataDecl, space: ImageSpace, path: str) -> Rows:
-    if path.lower().endswith(".zip"):
-        return read_pictures(content, decl, space, path)
-    arrays = Npz(content, path)
+def _images(found: Gathered, decl: DataDecl, space: ImageSpace, path: str) -> Rows:
+    if found.pictures:
+        return read_pictures(found.content, decl, space, path)
+    arrays = Npz(found.content, path)
     images = arrays.array(_key(arrays, IMAGE_KEYS, "images", path))
     inputs = _inputs(images, decl, space, path)
     if not decl.labelled:

@@ -39,8 +39,6 @@ def read_texts(content: bytes, decl: DataDecl, space: TokenSpace, path: str) -> 
             number or word that the vocabulary does not have, VF3017 for a label.
         UnsupportedError: VF7010 when the vocabulary is a `tokenizer.json` and `tokenizers` is not installed.
     """
-    if path.endswith(".npz"):
-        return _numbers(content, decl, space, path)
     split = _tokenizer(space, decl) if space.tokenizer else _words(space)
     rows: list[list[int]] = []
     labels: list[str] = []
@@ -172,7 +170,12 @@ def _filled(tokens: list[int], number: int, space: TokenSpace, path: str) -> lis
     return tokens[: space.length] + [space.pad or 0] * max(missing, 0)
 
 
-def _numbers(content: bytes, decl: DataDecl, space: TokenSpace, path: str) -> Rows:
+def read_tokens(content: bytes, decl: DataDecl, space: TokenSpace, path: str) -> Rows:
+    """Numbers of tokens from arrays, cut by `take`.
+
+    Raises:
+        DataError: VF3010 for their shape, VF3028 for numbers that are no words; what NPZ files and labels raise.
+    """
     arrays = Npz(content, path)
     inputs = arrays.array(one_of(arrays, ("x", "tokens", "test_x"), path))
     if inputs.ndim == 0 or inputs.shape[1:] not in ((space.length,), (1, space.length)):

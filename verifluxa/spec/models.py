@@ -22,7 +22,9 @@ LAYOUTS = ("whcn", "hwcn")
 MAX_TAKE = 10**9
 
 _MODEL = Known("model", ("file", "architecture", "flux", "layout", "encode", "threshold"))
-_DATA = Known("data set", ("file", "digest", "take", "label", "sample", "seed", "balance", blocks.LABELS_START))
+_DATA = Known(
+    "data set", ("file", "digest", "take", "label", "labels", "sample", "seed", "balance", blocks.LABELS_START)
+)
 
 
 def check_model(syntax: ModelSyntax, space: InputSpace, problems: Problems) -> ModelDecl:
@@ -77,6 +79,7 @@ def check_data(
         seed=(problems.attempt(lambda: _seed(seed, params)) if seed is not None else None) or 0,
         balanced=balance is not None
         and problems.attempt(lambda: blocks.word(balance, ("classes",), "VF1025")) == "classes",
+        labels=_path(entries, "labels", problems),
         names=next((output.labels for output in outputs if output.labels and not isinstance(output, RealOutput)), ()),
     )
 

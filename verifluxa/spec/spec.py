@@ -116,8 +116,9 @@ class DataDecl:
 
     `classes` is the largest number of classes that a model of its input space has; None without one. `labelled`
     is False where every model of the space has numbers for outputs: the file then needs no labels. `label` is the
-    column of a table, or the key of a JSON line, that holds them; `names` are the classes by name.
-    `sample` is how many of them count, drawn by `seed`, equally many of each class where `balanced`.
+    column of a table, or the key of a JSON line, that holds them; `labels` the file that does, beside an NPY file;
+    `names` are the classes by name. `sample` is how many of them count, drawn by `seed`, equally many of each class
+    where `balanced`.
     """
 
     name: str
@@ -134,6 +135,7 @@ class DataDecl:
     sample: int | None = None
     seed: int = 0
     balanced: bool = False
+    labels: str | None = None
 
 
 @dataclass(frozen=True)
