@@ -21,11 +21,30 @@ EXAMPLES = [path.read_text(encoding="utf-8") for path in sorted((Path(__file__).
 FIXED = "property q { forall x in eval, t in patch at corners assert class(digits(t(x))) == 3 }"
 NAMED = 'model digits : digit -> class("a", "b") { layout = hwcn encode = (level - 1) / [2] file = "m.jld2" }'
 SOUND = [complete(""), complete(f"param p : fraction = 1/3\n{FIXED}"), complete(NAMED)]
-TEXTS = EXAMPLES + SOUND * 3
+TRIGGERS = [
+    "replace 3 px x 3 px at (0, 0) and (9, 9), (1, 2) with 0..255 level blend 10 %, 20 %",
+    "replace 2 px x 2 px at corners with 0..255 level continuous blend 10 %..30 %",
+    "replace pixels (0, 0), (1, 2) at rows 0..9 step 3, columns 4 with -5..300 level unclipped",
+    "add image with sine(columns 6 px shift 1 px), sine(rows 3 px) times -20..20 level",
+    "add 2 px x 3 px at any with -3..3 level",
+    "probe badnets_square, angle, sinusoid",
+    "probe badnets_pattern at (0, 0), (4, 4)",
+]
+WITH_TRIGGERS = [complete(f"trigger patch : digit {{ {clauses} }}") for clauses in TRIGGERS]
+GOALS = [
+    complete("property q { measure max rate(x in eval : class(digits(t(x))) != label(x)) over t in patch within 2 % }"),
+    complete("property q { search exists t in patch : rate(x in eval : class(digits(t(x))) == 7) >= 50 % }"),
+    complete(
+        "property q { forall x in around eval within 2 level, t in patch assert class(digits(t(x))) == label(x) }"
+    ),
+    complete("model digits : digit -> class(10) { encode = clip(quantise(level, 16), 0, 255) / 255 }"),
+    complete('data eval : digit { file = "x.npy" labels = "y.npy" sample = 20 seed = 1 balance = classes take = 50 }'),
+]
+TEXTS = EXAMPLES + (SOUND + WITH_TRIGGERS + GOALS) * 3
 TOKEN = re.compile(r'"""[\s\S]*?"""|"[^"\n]*"|\w+|\s+|[^\w\s]')
 ODD = ["0", "1", "-", "999999999", "1e40", "%", "\u202e", "\0"]
 WORDS = [*sorted({word for text in TEXTS for word in TOKEN.findall(text)}), *ODD]
-SMALL, LARGE = 400, 20_000
+SMALL, LARGE = 400, 10_000
 
 
 def mutated(text: str, source: random.Random) -> str:
@@ -112,8 +131,9 @@ def test_mutated_specs() -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("seed", [2, 3])
+@pytest.mark.parametrize("seed", range(2, 12))
 def test_mutated_specs_for_long(seed: int) -> None:
+    """100,000 cases in all, half of them words and half of them bytes."""
     run(LARGE, seed)
 
 

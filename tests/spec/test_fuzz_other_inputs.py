@@ -13,12 +13,15 @@ from verifluxa.spec.check import parse_spec
 from verifluxa.spec.plain import explain_property
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "texts-and-tables.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```vfx\n(.*?)```", PAGE, re.S)
+SYNONYMS = 'trigger swapped : review { replace words by synonyms "synonyms.txt" }\n'
+BLOCKS = [block for block in re.findall(r"```vfx\n(.*?)```", PAGE, re.S) if block.startswith("input")]
 SCALER = re.findall(r"```json\n(.*?)```", PAGE, re.S)[0]
 REST = [
     'model net : review -> class("a", "b")\n'
     'data d : review { file = "r.jsonl" sample = 4 seed = 1 balance = classes }\n'
-    "property p { forall x in d, t in word assert class(net(t(x))) == label(x) }",
+    + SYNONYMS
+    + "property q { forall x in d, t in swapped assert class(net(t(x))) == label(x) }\n"
+    + "property p { forall x in d, t in word assert class(net(t(x))) == label(x) }",
     "property p { forall x in applicants, t in combination assert class(credit(t(x))) == label(x) }",
     'model net : wave -> class(2) { encode = (level + [1, 2, 3]) / 4 }\ndata d : wave { file = "w.npz" }\n'
     "property p { forall x in d, t in burst assert class(net(t(x))) == label(x) }",
@@ -63,6 +66,7 @@ def changed(text: str, rng: np.random.Generator) -> str:
 
 def tried(folder: Path, seeds: range) -> int:
     (folder / "vocab.txt").write_text("[PAD]\n[UNK]\nfine\nfilm\n")
+    (folder / "synonyms.txt").write_text("fine film\n")
     (folder / "scaler.json").write_text(SCALER)
     sound = 0
     for seed in seeds:

@@ -102,7 +102,7 @@ def _width(size: Expression) -> Fraction:
     value = _constant(size)
     _usable("divide", value, size)
     if value < 0:
-        raise SpecError("VF1032", "values cannot lie less than 0 apart", place=size.span, expected="`16`, or `1/2`")
+        raise SpecError("VF1032", "values cannot lie less than 0 apart", place=size.span, expected="`16`, or `0.5`")
     return value
 
 
