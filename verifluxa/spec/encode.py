@@ -21,7 +21,7 @@ LARGEST = Fraction(10) ** 30
 """Constants stay well inside float32, and so do their inverses."""
 
 ROUND = EncodeStep("round", ())
-_FUNCTIONS = {("clip", 2), ("round", 0), ("quantise", 1)}
+FUNCTIONS = {("clip", 2), ("round", 0), ("quantise", 1)}
 """Functions of `encode`, and how many constants stand behind the value."""
 
 _KINDS = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide"}
@@ -74,7 +74,7 @@ def _steps(expression: Expression, space: Measured) -> tuple[EncodeStep, ...]:
             return ()
         case Minus(operand=operand):
             return (*_steps(operand, space), EncodeStep("multiply", (Fraction(-1),)))
-        case Call(name=Name(text=name), arguments=(inner, *rest)) if (name, len(rest)) in _FUNCTIONS:
+        case Call(name=Name(text=name), arguments=(inner, *rest)) if (name, len(rest)) in FUNCTIONS:
             return (*_steps(inner, space), *_called(name, rest))
         case Arithmetic(left=left, right=right, operator=operator):
             if _has_level(left) and not _has_level(right):

@@ -21,8 +21,8 @@ from verifluxa.spec.units import constant, whole
 LAYOUTS = ("whcn", "hwcn")
 MAX_TAKE = 10**9
 
-_MODEL = Known("model", ("file", "architecture", "flux", "layout", "encode", "threshold"))
-_DATA = Known(
+MODEL = Known("model", ("file", "architecture", "flux", "layout", "encode", "threshold"))
+DATA = Known(
     "data set", ("file", "digest", "take", "label", "labels", "sample", "seed", "balance", blocks.LABELS_START)
 )
 
@@ -34,7 +34,7 @@ def check_model(syntax: ModelSyntax, space: InputSpace, problems: Problems) -> M
         SpecError: VF1026, VF1053, VF1014, VF1032 or VF1038 for its output. Wrong settings are reported to
             `problems`: VF1023 to VF1025, VF1047, VF1048, VF1050, VF1051, VF1056.
     """
-    entries = blocks.settings(syntax.block, _MODEL, problems)
+    entries = blocks.settings(syntax.block, MODEL, problems)
     output = check_output(syntax, entries, problems)
     layout = (
         problems.attempt(lambda: blocks.word(entries["layout"], LAYOUTS, "VF1050")) if "layout" in entries else None
@@ -58,7 +58,7 @@ def check_data(
     """The declaration of a data set. Wrong settings are reported: VF1023 to VF1025, VF1051, VF1052, VF1054, VF1055."""
     outputs = [model.output for model in models if model is not None and model.space == syntax.space.text]
     counts = [output.count for output in outputs if not isinstance(output, RealOutput)]
-    entries = blocks.settings(syntax.block, _DATA, problems)
+    entries = blocks.settings(syntax.block, DATA, problems)
     take = entries.get("take")
     digest = entries.get("digest")
     first = entries.get(blocks.LABELS_START)

@@ -22,7 +22,7 @@ MAX_VALUES = 2**24
 MAX_LEVEL = 2**24
 """Up to here whole numbers are exact in float32."""
 
-_KINDS = ("image", "tokens", "table", "series")
+KINDS = ("image", "tokens", "table", "series")
 _EXAMPLE = "`image(28 px, 28 px, 1 ch) of 0..255 level`"
 
 
@@ -48,7 +48,7 @@ def check_space(syntax: InputSyntax, problems: Problems) -> ImageSpace | TokenSp
         f"there is no kind of input called `{syntax.kind.text}`",
         place=syntax.kind.span,
         expected=_EXAMPLE,
-        remedy=did_you_mean(syntax.kind.text, _KINDS),
+        remedy=did_you_mean(syntax.kind.text, KINDS),
     )
 
 

@@ -30,7 +30,7 @@ from verifluxa.spec.vocabulary import read_vocabulary
 MAX_LENGTH = 65_536
 MAX_COUNT = 8
 EXAMPLE = '`tokens(32, vocab = "vocab.txt") { pad = "[PAD]" }`'
-_BLOCK = Known("text", ("pad", "unknown", "overflow"))
+BLOCK = Known("text", ("pad", "unknown", "overflow"))
 _FROM = '`from vocab except "[PAD]"`, or `from "cf", "mn"`'
 _TRIGGER = '`insert 1 token`, `at any`, `from vocab except "[PAD]"`'
 
@@ -48,7 +48,7 @@ def check_tokens(syntax: InputSyntax, problems: Problems) -> TokenSpace:
     length, file = _arguments(syntax)
     place = file.span
     vocabulary = read_vocabulary(beside(place.file, inside(file.value, place)), place)
-    entries = settings(syntax.block, _BLOCK, problems)
+    entries = settings(syntax.block, BLOCK, problems)
     numbers = {text: number for number, text in enumerate(vocabulary.words)}
 
     def number_of(key: str) -> int | None:
