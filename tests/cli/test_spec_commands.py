@@ -93,6 +93,8 @@ def test_fmt_leaves_a_broken_file_alone(verifluxa, here):
 
 def test_explain_spec_counts_before_any_work(verifluxa, digits, snapshot):
     ran = verifluxa("explain-spec", digits / "no_backdoor.vfx")
+    assert "estimate" in ran.out
+    assert "Estimates are rates of small networks" in ran.out
     assert (ran.code, ran.out) == (0, snapshot)
 
 

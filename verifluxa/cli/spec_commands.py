@@ -56,12 +56,18 @@ def explain_spec(spec: Spec_, set_: Params = None) -> int:
     """Says in plain words what a spec asks, and how much work that is, before any is done."""
     from verifluxa.cli.messages import show_warnings
     from verifluxa.cli.output import print_words
+    from verifluxa.spec.cost import cost, machine_speed
     from verifluxa.spec.plain import explain_property
 
     checked = _load(spec, set_)
     show_warnings(checked.warnings)
+    speed = machine_speed()
     for prop in checked.spec.properties:
-        print_words([*str(explain_property(checked.spec, prop)).splitlines(), ""])
+        explained = explain_property(checked.spec, prop)
+        found = cost(prop, explained.counts, speed)
+        estimate = "known once the data is read" if found is None else f"about {found} in one process"
+        print_words([*str(explained).splitlines(), f"    {'estimate':<15} {estimate}", ""])
+    print_words(["Estimates are rates of small networks on this machine; larger ones, and what branches, take longer."])
     return 0
 
 

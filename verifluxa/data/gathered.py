@@ -21,6 +21,7 @@ from verifluxa.data.shown import shown
 from verifluxa.errors import DataError
 
 ARRAY, PICTURE = ".npy", ".png"
+FORMATS = (".npz", ARRAY, ".zip", ".csv", ".jsonl", ".json")
 MAX_DEPTH = 8
 """Folders within folders."""
 
@@ -50,7 +51,8 @@ def gather(path: str, labels: str | None = None) -> Gathered:
         labels: an NPY file with the labels, beside an NPY file with the inputs.
 
     Raises:
-        DataError: VF3001 or VF3002 for files, VF3034 for folders, VF3035 for labels of what is no NPY file.
+        DataError: VF3001 or VF3002 for files, VF3034 for folders, VF3035 for labels of what is no NPY file, VF3036
+            for another format.
     """
     name = path.lower()
     folder = Path(path).is_dir()
@@ -66,6 +68,16 @@ def gather(path: str, labels: str | None = None) -> Gathered:
         members = _files(Path(path))
         return _packed(members, any(member.lower().endswith(ARRAY) for member in members))
     content = read_bytes(path)
+    if not name.endswith(FORMATS):
+        raise DataError(
+            "VF3036",
+            f"data of the format {shown(Path(path).suffix)} is not read"
+            if Path(path).suffix
+            else "the data has no format",
+            place=path,
+            expected="a file that ends in " + ", ".join(f"`{ending}`" for ending in FORMATS) + ", or a folder",
+            remedy="write the data as one of these; NumPy, Julia's NPZ.jl and spreadsheets do",
+        )
     if name.endswith(ARRAY):
         return _packed({"x.npy": content} | ({} if labels is None else {"y.npy": read_bytes(labels)}), arrays=True)
     digest = "sha256:" + hashlib.sha256(content).hexdigest()

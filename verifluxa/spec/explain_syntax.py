@@ -22,6 +22,7 @@ _CLOSES = {"{": "}", "(": ")", "[": "]"}
 _VALUES = frozenset({"NUMBER", "NAME", "STRING", "LPAR", "MINUS", "LSQB", "NOT", "RATE", "MAX"})
 _OPERATORS = frozenset({"COMPARE", "PLUS", "MINUS", "TIMES", "DIVIDE", "AND", "OR", "IN"})
 _DECLARATIONS = frozenset({"INPUT", "MODEL", "DATA", "TRIGGER", "PARAM", "PROPERTY", "INCLUDE"})
+_COMPARISONS = frozenset({"<=", ">=", "==", "!=", "<", ">"})
 _GROUPS = (
     (
         _DECLARATIONS,
@@ -108,11 +109,15 @@ def _unexpected(found: str, accepted: Collection[str], parser: Lark, place: Span
         f"`{shown}` cannot stand here" if found else "the file ends too early",
         place=place,
         expected=_expected(accepted, literal),
-        remedy=f"did you mean `{near[0]}`?" if near and near[0] != found else _hint(accepted),
+        remedy=f"did you mean `{near[0]}`?" if near and near[0] != found else _hint(found, accepted),
     )
 
 
-def _hint(accepted: Collection[str]) -> str | None:
+def _hint(found: str, accepted: Collection[str]) -> str | None:
+    if found in _COMPARISONS and "COMPARE" not in accepted:
+        return "comparisons are not chained: write `a <= b and b <= c`, or `b in a..c`"
+    if accepted == {"__ANON_0"}:
+        return "a model says what it gives: `model digits : digit -> class(10) { ... }`"
     return "settings are written with `=`, as in `file = ...`; `:` is for columns" if "BOOL" in accepted else None
 
 
