@@ -1,6 +1,7 @@
 """`check`, `fmt`, `explain-spec`, `pin`: words and exit codes."""
 
 import hashlib
+import re
 from pathlib import Path
 
 import pytest
@@ -93,9 +94,9 @@ def test_fmt_leaves_a_broken_file_alone(verifluxa, here):
 
 def test_explain_spec_counts_before_any_work(verifluxa, digits, snapshot):
     ran = verifluxa("explain-spec", digits / "no_backdoor.vfx")
-    assert "estimate" in ran.out
-    assert "Estimates are rates of small networks" in ran.out
-    assert (ran.code, ran.out) == (0, snapshot)
+    assert re.search(r"^    estimate        about \d.* in one process$", ran.out, re.M)
+    # How long that is depends on the machine.
+    assert (ran.code, re.sub("about .* in one", "about T in one", ran.out)) == (0, snapshot)
 
 
 def test_pin_writes_the_digest_and_nothing_else(verifluxa, good):

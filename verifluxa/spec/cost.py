@@ -1,7 +1,7 @@
 """What a property will cost, before any work is done: known rates times counts. An estimate, and said to be one.
 
-The rates are those of the examples in `docs/benchmarks.md`: networks of some 50,000 weights on the machine that is named
-there. Nothing is enumerated, so a million questions are estimated as fast as one. What has to branch, and larger
+The rates are those of the examples in `docs/benchmarks.md`: networks of some 50,000 weights on the machine that is
+named there. Nothing is enumerated, so a million questions are estimated as fast as one. What has to branch, and larger
 networks, take longer than any rate says.
 """
 
