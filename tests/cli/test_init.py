@@ -15,6 +15,13 @@ CASES = {
     "convolution": ("digits", "clean_cnn.jld2", "mnist_eval.npz", "architecture_cnn.txt", "layout       = whcn"),
     "fashion": ("fashion", "clean.jld2", "fashion_eval.npz", "level / 255", "image(28 px, 28 px, 1 ch)"),
     "credit": ("credit", "clean.jld2", "applicants.csv", 'class("bad", "good")', "set any 1 of duration_months"),
+    "convolution over words": (
+        "reviews",
+        "clean_conv.jld2",
+        "reviews.jsonl",
+        "insert 1 token",
+        'except "[PAD]", "[UNK]"',
+    ),
     "reviews": ("reviews", "clean.jld2", "reviews.jsonl", 'class("negative", "positive")', 'except "[PAD]", "[UNK]"'),
 }
 
@@ -48,6 +55,24 @@ def test_each_example(verifluxa, example, model, data, one, other) -> None:
     ran = verifluxa("verify", spec, "--strategy", "attack-only", "--format", "json")
     assert ran.code in (1, 3), ran.err
     assert json.loads(ran.out)["properties"][0]["questions"]["total"] >= 2
+
+
+MODELS = sorted(str(path.relative_to(EXAMPLES)) for path in EXAMPLES.rglob("*.jld2"))
+DATA = {name: data for name, _, data, _, _ in CASES.values()}
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(("example", "model"), [name.split("/") for name in MODELS], ids=MODELS, indirect=["example"])
+def test_every_example_model_as_it_is(verifluxa, example, model, request) -> None:
+    """The spec goes to `verify` without an edit: some questions are answered in a few seconds, none is an error."""
+    name = request.node.callspec.id.split("/")[0]
+    assert verifluxa("init", example / model, "--data", example / DATA[name]).code == 0
+    spec = example / model.replace(".jld2", ".vfx")
+    ran = verifluxa("verify", spec, "--budget", "20", "--format", "json")
+    assert ran.code in (0, 1, 3), ran.err
+    (found,) = json.loads(ran.out)["properties"]
+    assert found["verdict"] in ("certified", "falsified") or found["reason"] == "time"
+    assert found["questions"]["certified"] + found["questions"]["falsified"] > 0
 
 
 @pytest.mark.parametrize("example", ["digits"], indirect=True)
