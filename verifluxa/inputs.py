@@ -20,6 +20,7 @@ from verifluxa.spec.spec import DataDecl, ImageSpace, InputSpace, ModelDecl, Pro
 
 if TYPE_CHECKING:
     from verifluxa.flux.load import Lifted
+    from verifluxa.spec.check import Checked
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,11 @@ def load_inputs(spec: str, choice: Choice) -> Inputs:
     """
     from verifluxa.spec.check import load_spec
 
-    checked = load_spec(find_spec(spec), choice.params)
+    return inputs_of(load_spec(find_spec(spec), choice.params), choice)
+
+
+def inputs_of(checked: Checked, choice: Choice) -> Inputs:
+    """Loads the models and data that the chosen properties of a checked spec name; raises what `load_inputs` does."""
     found = checked.spec
     check_names("model", choice.models, [decl.name for decl in found.models])
     check_names("data set", choice.data, [decl.name for decl in found.data])

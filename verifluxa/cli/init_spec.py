@@ -162,24 +162,36 @@ def of_texts(content: bytes, vocabulary: Sequence[str], vocabulary_path: str, le
     )
 
 
-def spec_text(files: Files, kind: Kind, choice: tuple[tuple[str, ...], tuple[str | int, ...]], take: int) -> str:
-    """The spec, formatted.
+@dataclass(frozen=True)
+class Way:
+    """One way to read a model and its data.
 
-    Args:
-        files: that it names.
-        kind: of its data.
-        choice: one of the kind's encodes, and one of its labels.
+    Attributes:
+        files: that the spec names.
+        kind: of the data.
+        encode, labels: one of the kind's encodes, and one of its orders of labels.
         take: how many inputs.
     """
+
+    files: Files
+    kind: Kind
+    encode: tuple[str, ...]
+    labels: tuple[str | int, ...]
+    take: int
+
+
+def spec_text(way: Way) -> str:
+    """The spec, formatted."""
     from verifluxa.spec.format import format_spec
 
-    return format_spec("\n".join(_lines(files, kind, choice, take)) + "\n", "init")
+    return format_spec("\n".join([*head_lines(way), *_claim_lines(way.kind)]) + "\n", "init")
 
 
-def _lines(files: Files, kind: Kind, choice: tuple[tuple[str, ...], tuple[str | int, ...]], take: int) -> Iterator[str]:
-    encode, labels = choice
-    names = ", ".join(_text(label) for label in labels if isinstance(label, str))
-    output = f"class({names or len(labels)})"
+def head_lines(way: Way) -> Iterator[str]:
+    """The part of a spec that says what an input is, and which model and data there are."""
+    files, kind = way.files, way.kind
+    names = ", ".join(_text(label) for label in way.labels if isinstance(label, str))
+    output = f"class({names or len(way.labels)})"
     yield from ("spec 1", "", "# A first spec; every line may be changed. `verifluxa explain-spec` says what it asks.")
     yield from ("", "# What an input is, before any scaling.", *kind.space)
     yield from ("", "# The network, and how it reads an input; the way with which it is right most often.")
@@ -189,9 +201,12 @@ def _lines(files: Files, kind: Kind, choice: tuple[tuple[str, ...], tuple[str | 
         yield f"  architecture = {_text(files.architecture)}"
     if files.version is not None:
         yield f"  flux = {_text(files.version)}"
-    yield from (*encode, "}")
+    yield from (*way.encode, "}")
     yield from ("", "# The inputs that the claim speaks of.", "data eval : item {")
-    yield from (f"  file = {_text(files.data)}", f"  digest = {files.digest}", *kind.data, f"  take = {take}", "}")
+    yield from (f"  file = {_text(files.data)}", f"  digest = {files.digest}", *kind.data, f"  take = {way.take}", "}")
+
+
+def _claim_lines(kind: Kind) -> Iterator[str]:
     yield from ("", f"# {kind.trigger[0]}", "trigger change : item {", *kind.trigger[1:], "}")
     yield from ("", f"# The share of inputs that one trigger may move; also `--set max_rate={kind.rate - 10}%`.")
     yield f"param max_rate : fraction = {kind.rate} %"
