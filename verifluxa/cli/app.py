@@ -12,6 +12,7 @@ from verifluxa.cli.init_command import init
 from verifluxa.cli.replay_command import replay
 from verifluxa.cli.review_command import review
 from verifluxa.cli.run_commands import resume, watch
+from verifluxa.cli.scan_command import scan
 from verifluxa.cli.supports_command import supports
 from verifluxa.cli.verify_command import verify
 
@@ -28,6 +29,7 @@ def build_app() -> typer.Typer:
     app.command()(watch)
     app.command()(batch)
     app.command()(init)
+    app.command()(scan)
     app.command()(spec_commands.check)
     app.command()(spec_commands.fmt)
     app.command()(spec_commands.explain_spec)

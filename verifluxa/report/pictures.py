@@ -80,8 +80,8 @@ def trigger_picture(trigger: Pixels, corner: Corner, levels: Levels, caption: Ca
     """
     _, height, width = trigger.shape
     side = max(12, min(CELL_SIDE, CELL_SIDE * 6 // max(height, width)))
-    top, left = _below_caption(), MARGIN + 64
-    image = _canvas(caption, left + width * side + MARGIN, top + 44 + height * side + MARGIN)
+    top, left = below_caption(), MARGIN + 64
+    image = canvas(caption, left + width * side + MARGIN, top + 44 + height * side + MARGIN)
     draw = ImageDraw.Draw(image)
     top += 44
     shades = _shades(trigger, levels)
@@ -109,17 +109,17 @@ def before_after_picture(
     _, height, width = examples[0].before.shape
     scale = max(1, TILE_SIDE // max(height, width))
     size = (width * scale, height * scale)
-    left, top, line = MARGIN + 96, _below_caption(), size[1] + 64
-    image = _canvas(caption, left + len(examples) * (size[0] + GAP) - GAP + MARGIN, top + 44 + 2 * line + 24)
+    left, top, line = MARGIN + 96, below_caption(), size[1] + 64
+    image = canvas(caption, left + len(examples) * (size[0] + GAP) - GAP + MARGIN, top + 44 + 2 * line + 24)
     draw = ImageDraw.Draw(image)
     for number, example in enumerate(examples):
         x = left + number * (size[0] + GAP)
-        _text(draw, (x + size[0] / 2, top + 18), f"input {example.index}", (22, FAINT, "mm"))
-        _tile(image, (x, top + 44), example.before, levels, scale)
-        _text(draw, (x + size[0] / 2, top + 44 + size[1] + 26), example.class_before, (30, INK, "mm"))
-        _tile(image, (x, top + 44 + line), example.after, levels, scale)
+        text(draw, (x + size[0] / 2, top + 18), f"input {example.index}", (22, FAINT, "mm"))
+        tile(image, (x, top + 44), example.before, levels, scale)
+        text(draw, (x + size[0] / 2, top + 44 + size[1] + 26), example.class_before, (30, INK, "mm"))
+        tile(image, (x, top + 44 + line), example.after, levels, scale)
         changed = example.class_after != example.class_before
-        _text(
+        text(
             draw,
             (x + size[0] / 2, top + 44 + line + size[1] + 26),
             example.class_after,
@@ -127,7 +127,7 @@ def before_after_picture(
         )
         _outline(draw, (x, top + 44 + line), corner, patch, scale)
     for word, y in (("before", top + 44), ("after", top + 44 + line)):
-        _text(draw, (MARGIN, y + size[1] / 2), word, (24, FAINT, "lm"))
+        text(draw, (MARGIN, y + size[1] / 2), word, (24, FAINT, "lm"))
     return image
 
 
@@ -138,16 +138,18 @@ def png(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def _canvas(caption: Caption, width: int, height: int) -> Image.Image:
+def canvas(caption: Caption, width: int, height: int) -> Image.Image:
+    """A sheet of at least this size with its caption on it."""
     needed = MARGIN * 2 + int(max(_font(36).getlength(caption.title), _font(24).getlength(caption.subtitle)))
     image = Image.new("RGB", (max(width, needed), height), PAPER)
     draw = ImageDraw.Draw(image)
-    _text(draw, (MARGIN, MARGIN), caption.title, (36, INK, "la"))
-    _text(draw, (MARGIN, MARGIN + 52), caption.subtitle, (24, FAINT, "la"))
+    text(draw, (MARGIN, MARGIN), caption.title, (36, INK, "la"))
+    text(draw, (MARGIN, MARGIN + 52), caption.subtitle, (24, FAINT, "la"))
     return image
 
 
-def _below_caption() -> int:
+def below_caption() -> int:
+    """Where the caption ends."""
     return MARGIN + 52 + 24 + 32
 
 
@@ -179,17 +181,18 @@ def _rulers(draw: ImageDraw.ImageDraw, frame: tuple[int, int, int], corner: Corn
     """Numbers of the rows and columns; every one where they fit, else the first and the last."""
     left, top, side = frame
     for row in _labelled(size[0], side):
-        _text(draw, (left - 16, top + (row + 0.5) * side), str(corner.row + row), (24, FAINT, "rm"))
+        text(draw, (left - 16, top + (row + 0.5) * side), str(corner.row + row), (24, FAINT, "rm"))
     for column in _labelled(size[1], side):
-        _text(draw, (left + (column + 0.5) * side, top - 14), str(corner.column + column), (24, FAINT, "ms"))
-    _text(draw, (MARGIN - 8, top - 14), "row \\ col", (18, FAINT, "ls"))
+        text(draw, (left + (column + 0.5) * side, top - 14), str(corner.column + column), (24, FAINT, "ms"))
+    text(draw, (MARGIN - 8, top - 14), "row \\ col", (18, FAINT, "ls"))
 
 
 def _labelled(count: int, side: int) -> list[int]:
     return list(range(count)) if side >= 40 else sorted({0, count - 1})
 
 
-def _tile(image: Image.Image, place: tuple[int, int], pixels: Pixels, levels: Levels, scale: int) -> None:
+def tile(image: Image.Image, place: tuple[int, int], pixels: Pixels, levels: Levels, scale: int) -> None:
+    """Puts pixels (channels, height, width) at a place, each enlarged."""
     small = Image.fromarray(_shades(pixels, levels))
     large = small.resize((small.width * scale, small.height * scale), Image.Resampling.NEAREST)
     image.paste(large, place)
@@ -205,7 +208,8 @@ def _outline(
     draw.rectangle(box, outline=ALARM, width=3)
 
 
-def _text(draw: ImageDraw.ImageDraw, place: tuple[float, float], words: str, look: Look) -> None:
+def text(draw: ImageDraw.ImageDraw, place: tuple[float, float], words: str, look: Look) -> None:
+    """Writes at a place."""
     size, colour, anchor = look
     draw.text(place, words, colour, _font(size), anchor=anchor)
 

@@ -1,0 +1,1 @@
+"""Looks for a backdoor without a spec: ranks classes and places, and says what to verify next. Lazy."""

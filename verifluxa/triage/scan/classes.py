@@ -1,0 +1,148 @@
+"""One line for each class, and the rule that calls a class suspect.
+
+The thresholds were fixed with `benchmarks/bench_scan.py` on other seeds than those whose rates the documents report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from verifluxa.question import Floats
+from verifluxa.result.result import Share
+from verifluxa.triage.scan.inversion import Inverted
+from verifluxa.triage.scan.outliers import anomaly_index, share_of_median
+from verifluxa.triage.scan.probes import Tried
+from verifluxa.triage.scan.rates import Ends, largest_proved, strongest
+
+MASK_SHARE, CHANGE_SHARE = 0.25, 0.5
+"""A class is suspect where its smallest mask, or change, is below this share of the median class's."""
+PATCH_RATE, LISTED_RATE = 0.9, 0.8
+"""And where a patch, or a word or value, sends at least this share of the inputs of other classes there."""
+PROBE_RATE = 0.98
+"""A known trigger; large bright ones move most digits of a small clean network as well."""
+REACHED = 0.8
+"""Share of all inputs that an inverted trigger must move as deployed; it was searched on a few of them."""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a class is suspect.
+
+    Attributes:
+        measure: `trigger`, `mask`, `change` or `probe`.
+        words: one sentence.
+        score: how far beyond the threshold; 1 is at it.
+    """
+
+    measure: str
+    words: str
+    score: float
+
+
+@dataclass(frozen=True, eq=False)
+class ClassRow:
+    """What is known of one class as a target.
+
+    Attributes:
+        target, name: the class.
+        best: the strongest trigger of fixed size.
+        proved: no trigger of the family does more, at any place; None where that was not proved in the time.
+        sizes: of the smallest mask and change; NaN where none was found.
+        shares: the same as shares of the median over the classes.
+        indices: anomaly indices (Neural Cleanse) of `mask`, `change`, `found`, `proved`; NaN where there is none.
+        reasons: why it is suspect; empty: nothing was found.
+        score: of the strongest measure; a class is suspect from 1 on.
+    """
+
+    target: int
+    name: str
+    best: Ends
+    proved: Share | None
+    sizes: Mapping[str, float]
+    shares: Mapping[str, float]
+    indices: Mapping[str, float]
+    reasons: tuple[Reason, ...] = ()
+    score: float = field(default=0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """All that was measured.
+
+    Attributes:
+        names: of the classes.
+        ends: of all places and targets.
+        inverted: the smallest masks and changes; empty where inputs are no images.
+        probes: known triggers.
+        what: what the trigger family puts, in words: `a patch of 3 x 3 px`.
+        rate: the share of inputs from which a trigger of the family is suspect.
+    """
+
+    names: Sequence[str]
+    ends: Sequence[Ends]
+    inverted: Sequence[Inverted]
+    probes: Sequence[Tried]
+    what: str
+    rate: float
+
+
+def class_rows(seen: Seen) -> list[ClassRow]:
+    """One row for each class, the most suspect first."""
+    classes = range(len(seen.names))
+    own = [[one for one in seen.ends if one.question.violation == target] for target in classes]
+    best, proved = [strongest(ends) for ends in own], [largest_proved(ends) for ends in own]
+    sizes = {one.kind.name: one.size for one in seen.inverted}
+    indices = {name: anomaly_index(size, small=True) for name, size in sizes.items()}
+    indices["found"] = anomaly_index(_rates([one.found for one in best]), small=False)
+    indices["proved"] = anomaly_index(_rates(proved), small=False)
+    shares = {name: share_of_median(size) for name, size in sizes.items()}
+    rows = []
+    for target in classes:
+        scored = list(_scored(seen, target, best[target], shares))
+        rows.append(
+            ClassRow(
+                target=target,
+                name=seen.names[target],
+                best=best[target],
+                proved=proved[target],
+                sizes={name: float(size[target]) for name, size in sizes.items()},
+                shares={name: float(share[target]) for name, share in shares.items()},
+                indices={name: float(index[target]) for name, index in indices.items()},
+                reasons=tuple(sorted((one for one in scored if one.score >= 1), key=lambda one: -one.score)),
+                score=max((one.score for one in scored), default=0.0),
+            )
+        )
+    return sorted(rows, key=lambda row: (-row.score, row.target))
+
+
+def _rates(shares: Sequence[Share | None]) -> Floats:
+    return np.array([np.nan if share is None else float(share.rate) for share in shares])
+
+
+def _scored(seen: Seen, target: int, best: Ends, shares: Mapping[str, Floats]) -> list[Reason]:
+    """Every measure of a class, with its score."""
+    found = best.found
+    reasons = [
+        Reason(
+            "trigger",
+            f"{seen.what} sends {found} inputs of other classes there",
+            float(found.rate) / seen.rate,
+        )
+    ]
+    limits = {"mask": (MASK_SHARE, "mask"), "change": (CHANGE_SHARE, "change of all pixels")}
+    for one in seen.inverted:
+        limit, words = limits[one.kind.name]
+        share = float(shares[one.kind.name][target])
+        if share > 0 and one.success[target] >= REACHED:
+            sentence = f"the smallest {words} that sends inputs there has {share:.2f} of the usual size"
+            reasons.append(Reason(one.kind.name, sentence, limit / share))
+    for probe in seen.probes:
+        if probe.target == target:
+            sentence = (
+                f"the known trigger `{probe.name}` sends {probe.success:.0%} there, without it {probe.before:.0%}"
+            )
+            reasons.append(Reason("probe", sentence, (probe.success - probe.before) / PROBE_RATE))
+    return reasons

@@ -1,0 +1,129 @@
+"""The library of known triggers, tried one by one: what the model says with each, and without."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from verifluxa.lower.stamps import stamp_placements
+from verifluxa.question import Floats, Integers, Placement
+from verifluxa.spec.probes import Probe, load_probes, probe_trigger
+from verifluxa.spec.spec import ImageSpace
+from verifluxa.triage.scan.inversion import Scene
+
+FEW = 24
+"""Inputs with which places are compared; the best place is then tried on all."""
+ROWS = 4096
+"""Inputs that run at once."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A known trigger at its strongest place.
+
+    Attributes:
+        name, title, source: of the probe.
+        place: where it does most.
+        target: the class that it sends most inputs of other classes to.
+        success: share of those inputs that go there with the trigger.
+        before: the same share without it.
+        accuracy: share of all inputs that the model gets right with the trigger on them.
+    """
+
+    name: str
+    title: str
+    source: str
+    place: tuple[tuple[str, int], ...]
+    target: int
+    success: float
+    before: float
+    accuracy: float
+
+
+def try_probes(scene: Scene, space: ImageSpace) -> list[Tried]:
+    """Tries every probe that fits into the image, strongest first; those that the deadline cuts off are left out."""
+    tried = []
+    before = scene.graph.run(scene.inputs).argmax(1)
+    for probe in load_probes():
+        if time.monotonic() > scene.deadline:
+            break
+        if fits(probe, space):
+            found = _try(scene, probe, space, before)
+            tried += [] if found is None else [found]
+    return sorted(tried, key=lambda one: -one.success)
+
+
+def fits(probe: Probe, space: ImageSpace) -> bool:
+    """Whether a drawing is no larger than the image."""
+    from verifluxa.spec.probes import Drawing, size_of
+
+    if not isinstance(probe.pattern, Drawing):
+        return True
+    height, width = size_of(probe.pattern)
+    return height <= space.height and width <= space.width
+
+
+def _try(scene: Scene, probe: Probe, space: ImageSpace, before: Integers) -> Tried | None:
+    placements = stamp_placements(probe_trigger(probe, space), space)
+    few = _few(scene.labels)
+    best: tuple[float, Placement] | None = None
+    for start in range(0, len(placements), max(1, ROWS // len(few))):
+        if time.monotonic() > scene.deadline:
+            break
+        some = placements[start : start + max(1, ROWS // len(few))]
+        shares = _shares(scene, some, few).max(1)
+        if best is None or shares.max() > best[0]:
+            best = float(shares.max()), some[int(shares.argmax())]
+    if best is None:
+        return None
+    everything = np.arange(len(scene.labels))
+    answers = _answers(scene, [best[1]], everything)[0]
+    shares = _rates(answers[None], scene.labels, scene.graph.output_shape[0])[0]
+    target = int(shares.argmax())
+    others = scene.labels != target
+    return Tried(
+        name=probe.name,
+        title=probe.title,
+        source=probe.source,
+        place=best[1].label,
+        target=target,
+        success=float(shares[target]),
+        before=float((before[others] == target).mean()),
+        accuracy=float((answers == scene.labels).mean()),
+    )
+
+
+def _few(labels: Integers) -> Integers:
+    """Inputs of all classes in turn: the first of each, then the second of each, and so on."""
+    turn = np.zeros(len(labels), dtype=np.int64)
+    for label in np.unique(labels):
+        own = np.flatnonzero(labels == label)
+        turn[own] = np.arange(len(own))
+    return np.argsort(turn, kind="stable")[:FEW]
+
+
+def _shares(scene: Scene, placements: Sequence[Placement], inputs: Integers) -> Floats:
+    """For each place and class the share of inputs of other classes that go there, shape (P, K)."""
+    return _rates(_answers(scene, placements, inputs), scene.labels[inputs], scene.graph.output_shape[0])
+
+
+def _answers(scene: Scene, placements: Sequence[Placement], inputs: Integers) -> Integers:
+    """The class of each input with the trigger at each place, shape (P, n)."""
+    chosen = scene.inputs[inputs]
+    flat = chosen.reshape(len(inputs), -1)
+    stamped = [place.stamp.applied(flat, place.domain.lower) for place in placements if place.domain is not None]
+    levels = np.clip(np.concatenate(stamped), *scene.levels).reshape(-1, *chosen.shape[1:])
+    answers = scene.graph.run(levels).argmax(1)
+    return np.asarray(answers.reshape(len(placements), len(inputs)), dtype=np.int64)
+
+
+def _rates(answers: Integers, labels: Integers, classes: int) -> Floats:
+    shares = np.zeros((len(answers), classes))
+    for target in range(classes):
+        others = labels != target
+        if others.any():
+            shares[:, target] = (answers[:, others] == target).mean(1)
+    return shares

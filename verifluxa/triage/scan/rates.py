@@ -1,0 +1,160 @@
+"""Both ends of the rate at every place and for every target: proved by bounds, found by an attack where that pays.
+
+The bounds come first. They take one pass for all targets of a place, and no trigger does more than they say; so the
+attack goes where they leave most room. A proof that was not reached in the time leaves no upper end.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from verifluxa.dispatch.engine import StrategyEngine
+from verifluxa.dispatch.slices import ProofSlice
+from verifluxa.errors import UnsupportedError
+from verifluxa.evidence import Outcome
+from verifluxa.question import Floats, Problem, Question
+from verifluxa.result.result import Share
+from verifluxa.search.attack import AttackSettings, attack
+from verifluxa.search.replay import witness
+from verifluxa.search.words import enumerable
+from verifluxa.search.workspace import workspace
+from verifluxa.strategy.load import BoundStage, Strategy
+from verifluxa.verdict import Verdict
+
+BOUNDS = Strategy("scan", "", (BoundStage("crown"),))
+"""One pass of linear bounds a place; words and other listed values are tried one and all in its stead."""
+ATTACK = AttackSettings(inputs=0, starts=8, steps=40, coordinate_rounds=4)
+
+
+@dataclass(frozen=True, eq=False)
+class Ends:
+    """What is known of one place and target.
+
+    Attributes:
+        question: which.
+        found: inputs that `trigger` drives to the target in every evaluation order.
+        proved: no trigger drives more inputs there; None where that was not proved in the time.
+        trigger: the strongest that was found, shape (d,), or None.
+        tried: whether triggers were looked for.
+    """
+
+    question: Question
+    found: Share
+    proved: Share | None
+    trigger: Floats | None = None
+    tried: bool = False
+
+    @property
+    def room(self) -> Share:
+        """What a trigger may do for all that is known."""
+        return self.proved or Share(self.found.total, self.found.total)
+
+
+@dataclass(frozen=True, eq=False)
+class Where:
+    """Where the attack goes.
+
+    Attributes:
+        places: so many places for each target, by what the bounds leave.
+        hints: for (placement, target) the share of the target's smallest mask that lies there; one more place.
+    """
+
+    places: int = 2
+    hints: Mapping[tuple[int, int], float] = field(default_factory=dict)
+
+
+def proved_ends(problem: Problem, deadline: float) -> list[Ends]:
+    """Proves an upper end for every question that there is time for; the others have none.
+
+    Args:
+        problem: the questions; their needs mean nothing.
+        deadline: on the clock of `time.monotonic`.
+    """
+    # More than all: whatever the bounds leave is certified, and says how much that is.
+    every = replace(problem, needs=tuple(len(selection) + 1 for selection in problem.selections))
+    engine = StrategyEngine(BOUNDS, threads=1)
+    found: dict[Question, Ends] = {}
+    for placement in _spread_out(len(every.placements)):
+        if time.monotonic() > deadline:
+            break
+        for outcome in engine.prove(every, ProofSlice((placement,), None, {}, deadline)):
+            assert isinstance(outcome, Outcome)
+            found[outcome.question] = _ends(every, outcome)
+    return [found.get(question) or _nothing(every, question) for question in every.all_questions()]
+
+
+def _spread_out(count: int) -> Iterable[int]:
+    """All numbers below `count`, coarse steps first: where time runs out the whole image was looked at."""
+    step = 7
+    return (number for start in range(step) for number in range(start, count, step))
+
+
+def _ends(problem: Problem, outcome: Outcome) -> Ends:
+    total = len(problem.selections[outcome.question.selection])
+    proved = Share(outcome.proved, total) if outcome.verdict is Verdict.CERTIFIED else None
+    tried = proved is not None and outcome.stage == "enumerate"
+    return Ends(outcome.question, Share(outcome.found, total), proved, None, tried)
+
+
+def _nothing(problem: Problem, question: Question) -> Ends:
+    return Ends(question, Share(0, len(problem.selections[question.selection])), None)
+
+
+def found_ends(problem: Problem, ends: list[Ends], where: Where, deadline: float) -> list[Ends]:
+    """Looks for triggers where the proved ends leave most room, and where a smallest mask lies.
+
+    Args:
+        problem: the questions.
+        ends: of all of them.
+        where: the attack goes.
+        deadline: on the clock of `time.monotonic`.
+    """
+    work = workspace(problem)
+    better: dict[Question, Ends] = {}
+    for placement, asked in _promising(ends, where).items():
+        if time.monotonic() > deadline:
+            break
+        if all(one.tried for one in asked) or enumerable(work, placement) is not None:
+            continue
+        try:
+            candidates = attack(work, [one.question for one in asked], ATTACK)
+        except UnsupportedError:
+            break
+        for one, candidate in zip(asked, candidates, strict=True):
+            trigger = candidate.trigger.cpu().numpy()
+            seen = witness(work, one.question, trigger)
+            found = Share(seen.robust, one.found.total)
+            better[one.question] = replace(one, found=found, trigger=trigger, tried=True)
+    return [better.get(one.question, one) for one in ends]
+
+
+def _promising(ends: list[Ends], where: Where) -> Mapping[int, list[Ends]]:
+    """The questions to attack, by placement, the most promising placement first."""
+
+    def promise(one: Ends) -> float:
+        return where.hints.get(one.question[:2], 0.0) if one.proved is None else float(one.proved.rate)
+
+    chosen: dict[Question, Ends] = {}
+    for target in {one.question.violation for one in ends}:
+        own = [one for one in ends if one.question.violation == target]
+        own.sort(key=lambda one: (-promise(one), one.question))
+        hinted = max(own, key=lambda one: (where.hints.get(one.question[:2], 0.0), promise(one)))
+        chosen |= {one.question: one for one in (*own[: where.places], hinted)}
+    grouped: dict[int, list[Ends]] = {}
+    for one in sorted(chosen.values(), key=lambda one: (-promise(one), one.question)):
+        grouped.setdefault(one.question.placement, []).append(one)
+    return grouped
+
+
+def strongest(ends: Iterable[Ends]) -> Ends:
+    """The one with the largest found rate; among equals the one with most room."""
+    return max(ends, key=lambda one: (one.found.rate, one.tried, one.room.rate, -one.question.placement))
+
+
+def largest_proved(ends: Iterable[Ends]) -> Share | None:
+    """No trigger at any of these places does more; None where one of them has no proved end."""
+    shares = [one.proved for one in ends]
+    known = [share for share in shares if share is not None]
+    return max(known, key=lambda share: share.rate) if known and len(known) == len(shares) else None

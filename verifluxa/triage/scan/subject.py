@@ -1,0 +1,183 @@
+"""What is scanned: the head of a spec says what an input is and how the model reads it; the scan adds what it asks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from verifluxa.asking import asked_of, problem_of
+from verifluxa.data.dataset import Dataset
+from verifluxa.errors import DataError, UsageError
+from verifluxa.graph.graph import Graph
+from verifluxa.inputs import Choice, Inputs, inputs_of
+from verifluxa.lower.deploy import deploy, predictions
+from verifluxa.question import Integers, Problem
+from verifluxa.spec.check import parse_spec
+from verifluxa.spec.spec import ImageSpace, InputSpace, ModelDecl, Output
+
+MODEL, DATA, SPACE, TRIGGER, WINDOW = "network", "eval", "item", "change", "window"
+"""Names in the head, of the trigger family that the scan asks about, and of the parts of an input."""
+STRONGEST, EACH = "strongest", "each_input"
+MOST_PLACES = 1024
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model and its data.
+
+    Attributes:
+        head: lines of a spec: the input space `item`, the model `network`, the data `eval`.
+        trigger: lines of the body of a trigger family; of images it is replaced by a patch at every place.
+        window: lines of the body of a family that changes one part of an input; likewise.
+        path: of a spec that the files in the head lie beside; it need not exist.
+        shown: the model and the data as the user called them.
+        side: of the patch on images, in pixels.
+    """
+
+    head: tuple[str, ...]
+    trigger: tuple[str, ...]
+    window: tuple[str, ...]
+    path: str
+    shown: tuple[str, str]
+    side: int = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A subject that was read.
+
+    Attributes:
+        inputs: the spec with the files that it names.
+        problem: the rate of every place and target, over the inputs that the model gets right.
+        graph: the deployed network.
+        trigger: lines of the trigger family that was asked about.
+        answers: what the model says of each input of the data, shape (N,); -1 for no class.
+    """
+
+    inputs: Inputs
+    problem: Problem
+    graph: Graph
+    trigger: tuple[str, ...]
+    answers: Integers
+
+    @property
+    def space(self) -> InputSpace:
+        """Of the inputs."""
+        return self.inputs.spec.spaces[0]
+
+    @property
+    def model(self) -> ModelDecl:
+        """The declaration of the model."""
+        return self.inputs.models[MODEL].decl
+
+    @property
+    def output(self) -> Output:
+        """How a class is read off."""
+        return self.model.output
+
+    @property
+    def data(self) -> Dataset:
+        """The data."""
+        return self.inputs.data[DATA]
+
+    def class_name(self, target: int) -> str:
+        """What people call a class."""
+        return self.output.labels[target] if self.output.labels else str(target)
+
+
+def load(subject: Subject) -> Loaded:
+    """Reads the model and the data, and puts the questions.
+
+    Raises:
+        UsageError: VF8003 where a patch does not fit into the image.
+        DataError: VF8001 where all inputs that the model gets right are of one class, VF8002 where there are none.
+        VerifluxaError: whatever is wrong with the files.
+    """
+    first = inputs_of(parse_spec(_text(subject), subject.path), Choice())
+    space = first.spec.spaces[0]
+    if isinstance(space, ImageSpace):
+        patch = patch_lines(space, subject.side)
+        subject = replace(subject, trigger=patch, window=patch)
+    checked = parse_spec(_text(subject), subject.path)
+    inputs = Inputs(checked.spec, tuple(checked.warnings), checked.spec.properties, first.models, first.data)
+    loaded, data = inputs.models[MODEL], inputs.data[DATA]
+    graph = deploy(loaded.lifted.graph, loaded.decl, space)
+    answers = predictions(graph, data.inputs, loaded.decl.output)
+    _has_classes(data, answers)
+    prop = next(one for one in inputs.properties if one.name == STRONGEST)
+    problem = problem_of(inputs, prop, asked_of(inputs, prop).digest, graph.dtype)
+    return Loaded(inputs, problem, graph, subject.trigger, answers)
+
+
+def patch_lines(space: ImageSpace, side: int) -> tuple[str, ...]:
+    """A patch of any levels: at every place, or where those are many on a grid of steps.
+
+    Raises:
+        UsageError: VF8003 where it does not fit into the image.
+    """
+    if not 1 <= side <= min(space.height, space.width):
+        raise UsageError(
+            "VF8003",
+            f"a patch of {side} x {side} px does not fit into images of {space.height} x {space.width} px",
+            expected=f"--patch 1 to {min(space.height, space.width)}",
+        )
+    rows, columns = space.height - side, space.width - side
+    step = 1
+    while (rows // step + 1) * (columns // step + 1) > MOST_PLACES:
+        step += 1
+    at = "any" if step == 1 else f"rows 0..{rows} step {step}, columns 0..{columns} step {step}"
+    return f"replace {side} px x {side} px", f"at {at}", f"with {space.low}..{space.high} level"
+
+
+def declared(name: str, lines: Sequence[str]) -> list[str]:
+    """The declaration of a trigger family."""
+    return [f"trigger {name} : {SPACE} {{", *(f"  {line.strip()}" for line in lines), "}"]
+
+
+def rate_of(trigger: str, target: str) -> str:
+    """The rate at which a trigger drives inputs of other classes to a target, as a spec says it."""
+    return f"rate(x in victims : class({MODEL}({trigger}(x))) == {target})"
+
+
+def victims_of(target: str) -> str:
+    """The inputs that count: the model gets them right, and they are of other classes."""
+    return f"let victims = {DATA} where correct({MODEL}, x) and label(x) != {target}"
+
+
+def _text(subject: Subject) -> str:
+    lines = [
+        *subject.head,
+        *declared(TRIGGER, subject.trigger),
+        *declared(WINDOW, subject.window),
+        f"property {STRONGEST} {{",
+        f"  {victims_of('target')}",
+        f"  measure max {rate_of('t', 'target')} over t in {TRIGGER}, target in classes({MODEL})",
+        "}",
+        f"property {EACH} {{",
+        f"  forall x in {DATA}, t in {WINDOW}",
+        f"  assert class({MODEL}(t(x))) == label(x)",
+        "}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _has_classes(data: Dataset, answers: Integers) -> None:
+    labels, right = np.unique(data.labels), np.unique(data.labels[answers == data.labels])
+    if len(labels) == 1:
+        raise DataError(
+            "VF8001",
+            f"all {len(data.labels)} inputs are of class {labels[0]}",
+            place=data.path,
+            expected="inputs of two classes at least: a trigger shows by moving inputs from one to another",
+        )
+    if len(right) < 2:
+        raise DataError(
+            "VF8002",
+            f"the model is right on {int((answers == data.labels).sum())} of {len(answers)} inputs,"
+            f" of {len(right)} {'class' if len(right) == 1 else 'classes'}",
+            place=data.path,
+            expected="a model that is right on inputs of two classes at least",
+            remedy="check that model and data belong together; `verifluxa init` shows how they are read",
+        )

@@ -1,0 +1,135 @@
+"""A scan in words, for people."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterator
+
+from verifluxa.result.result import Share
+from verifluxa.spec.space_types import TableSpace, TokenSpace
+from verifluxa.triage.scan.classes import ClassRow
+from verifluxa.triage.scan.next_spec import limit_of
+from verifluxa.triage.scan.rates import Ends
+from verifluxa.triage.scan.road import Scan, accuracy, most_found
+
+MEANS_NOT = (
+    "`nothing found` does not mean clean: triggers of other kinds, larger ones, and those that need a condition in the"
+    " input were not looked for; `suspect` is no proof of a planted backdoor. `verifluxa verify` gives verdicts."
+)
+SHOWN_CLASSES, SHOWN_PLACES, SHOWN_PROBES, SHOWN_WORDS = 10, 5, 5, 10
+NOT_PROVED = "not proved in the time"
+
+
+def lines(scan: Scan, spec: str | None) -> Iterator[str]:
+    """The report.
+
+    Args:
+        scan: what was found.
+        spec: where the next spec was written, or None.
+    """
+    yield f"{scan.model.path}: {scan.verdict}"
+    yield f"  {scan.data.path}: right on {scan.right} of {scan.inputs} inputs; proofs cover {scan.arithmetic}"
+    for row in scan.suspects:
+        yield f"  class {row.name} is suspect:"
+        yield from (f"    {words}" for words in _reasons(row))
+    yield from ("", *_classes(scan))
+    if scan.kind != "tokens":
+        yield from ("", *_places(scan))
+    if scan.probes:
+        yield from ("", *_probes(scan))
+    if scan.words:
+        yield from ("", *_words(scan))
+    if scan.strange:
+        yield from ("", *_strange(scan))
+    yield from ("", *_next(scan, spec), "", *textwrap.wrap(MEANS_NOT, 110))
+
+
+def _reasons(row: ClassRow) -> Iterator[str]:
+    """Each measure once; of known triggers the first."""
+    known = [reason for reason in row.reasons if reason.measure == "probe"]
+    for reason in row.reasons:
+        more = f", and {len(known) - 1} more of them" if reason in known and len(known) > 1 else ""
+        if reason not in known[1:]:
+            yield reason.words + more
+
+
+def _classes(scan: Scan) -> Iterator[str]:
+    """The table of classes."""
+    yield f"classes, the most suspect first ({scan.what}; a score of 1 and more is suspect):"
+    sizes = [one.kind.name for one in scan.inverted]
+    heads = "".join(f"  {name + ' (index)':>17}" for name in sizes)
+    yield f"  {'class':<12}  {'score':>5}  {'found':>13}  {'proved':>13}{heads}"
+    for row in scan.rows[:SHOWN_CLASSES]:
+        numbers = "".join(f"  {_size(row, name):>17}" for name in sizes)
+        proved = "open" if row.proved is None else _rate(row.proved)
+        yield f"  {row.name[:12]:<12}  {row.score:>5.2f}  {_rate(row.best.found):>13}  {proved:>13}{numbers}"
+    if len(scan.rows) > SHOWN_CLASSES:
+        yield f"  ... and {len(scan.rows) - SHOWN_CLASSES} more"
+    left = sum(one.proved is None for one in scan.ends)
+    if left:
+        yield f"  open: {left} of {len(scan.ends)} places and targets were {NOT_PROVED}"
+    if sizes:
+        yield "  mask: pixels; change: root of the sum of squares, 1 is a pixel from darkest to brightest;"
+        yield "  in brackets the anomaly index of Neural Cleanse over the classes"
+
+
+def _size(row: ClassRow, name: str) -> str:
+    size, index = row.sizes[name], row.indices[name]
+    if math.isnan(size):
+        return "none found"
+    return f"{size:.2f} ({index:.1f})" if not math.isnan(index) else f"{size:.2f}"
+
+
+def _places(scan: Scan) -> Iterator[str]:
+    yield "places, the strongest trigger first:"
+    found = most_found(scan, SHOWN_PLACES)
+    if not found:
+        yield "  no trigger of this family moves any input"
+    for one in found:
+        proved = NOT_PROVED if one.proved is None else f"proved: no more than {_rate(one.proved)}"
+        yield f"  {_at(scan, one)} to {scan.loaded.class_name(one.question.violation)}: {_rate(one.found)}, {proved}"
+
+
+def _at(scan: Scan, one: Ends) -> str:
+    """Where a trigger is; of a column its value as well."""
+    problem = scan.loaded.problem
+    if isinstance(scan.loaded.space, TableSpace) and one.trigger is not None:
+        said = problem.domain_of(one.question.placement).described(one.trigger)
+        return ", ".join(said)
+    return ", ".join(f"{name} {value}" for name, value in problem.placements[one.question.placement].label)
+
+
+def _probes(scan: Scan) -> Iterator[str]:
+    yield f"known triggers ({len(scan.probes)} tried; without one the model is right on {accuracy(scan):.0%}):"
+    for one in scan.probes[:SHOWN_PROBES]:
+        place = ", ".join(f"{name} {value}" for name, value in one.place)
+        target = scan.loaded.class_name(one.target)
+        yield (
+            f"  {one.name} at {place}: {one.success:.0%} to {target}, without it {one.before:.0%};"
+            f" right on {one.accuracy:.0%}"
+        )
+
+
+def _words(scan: Scan) -> Iterator[str]:
+    yield "single words or values, the strongest first:"
+    for one in scan.words[:SHOWN_WORDS]:
+        place = ", ".join(f"{name} {value}" for name, value in one.place)
+        at = f" ({place})" if isinstance(scan.loaded.space, TokenSpace) else ""
+        yield f"  {one.said}{at} to {scan.loaded.class_name(one.target)}: {_rate(one.found)}"
+
+
+def _strange(scan: Scan) -> Iterator[str]:
+    yield "inputs that are none, and the class that most of them get (common in clean models too):"
+    for one in scan.strange:
+        yield f"  {one.kind}: {one.shares[one.top]:.0%} of {one.count} to {scan.loaded.class_name(one.top)}"
+
+
+def _next(scan: Scan, spec: str | None) -> Iterator[str]:
+    limit, first = limit_of(scan.rows), scan.rows[0]
+    yield f"verify next: {scan.what} sends no more than {limit} % of the inputs of other classes to {first.name}"
+    yield f"  verifluxa verify {spec}" if spec else "  -o SPEC writes this as a spec"
+
+
+def _rate(share: Share) -> str:
+    return f"{share} ({float(share.rate):.0%})"
