@@ -56,14 +56,12 @@ def test_output_range(world: World, seed: int) -> None:
     world.model("score", network)
     world.data(inputs)
     values = [[network(trigger(plain))[0] for trigger in DOTS] for plain in map(exact, inputs)]
-    low, high = min(values[0]), max(values[1])
+    low, high = sorted((min(values[0]), max(values[1])))
     spec = (
         HEAD
         + declare("score", "real")
         + f"property p {{ forall x in eval, t in dot assert score(t(x)) in {low}..{high} }}"
     )
-    if low > high:
-        pytest.skip("an empty range")
     for result in world.results(spec):
         for (_, verdict), row in zip(result.per_input, values, strict=True):
             violated = any(value < low or value > high for value in row)
