@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from tests.certificate.conftest import FACTS, RESULT
 from verifluxa.certificate.build import build_statement
@@ -26,6 +27,8 @@ from verifluxa.verdict import Verdict
 
 NOW = datetime(2026, 2, 10, 12, 0, 0, tzinfo=UTC)
 REFERENCE = "models:/digits/7@production"
+OTHER = "sha256:" + "9" * 64
+"""The digest of something else."""
 FILES = {"clean.jld2": b"weights of a network", "architecture.txt": b"Chain(Dense(2 => 2))", "vocabulary.txt": b"a b c"}
 
 POLICY = """
@@ -124,3 +127,9 @@ def codes(decision: Decision) -> list[str]:
     """The codes of the reasons, in order."""
     assert decision.permitted == (not decision.reasons or decision.override is not None)
     return [reason.code for reason in decision.reasons]
+
+
+def prop(statement: Statement, **changes: Any) -> Statement:
+    """The statement with its property changed."""
+    changed = replace(statement.properties[0], **changes)
+    return replace(statement, properties=(changed,), verdict=changed.verdict)
