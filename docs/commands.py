@@ -78,7 +78,7 @@ def markdown(all_commands: tuple[Command, ...]) -> str:
 def _table(parameters: tuple[Parameter, ...]) -> list[str]:
     if not parameters:
         return []
-    rows = ["| | | default |", "|---|---|---|"]
+    rows = ["| what | meaning | default |", "|---|---|---|"]
     for item in parameters:
         typed = ", ".join(item.names) + (f" {item.value}" if item.value else "")
         default = "required" if item.required else f"`{item.default}`" if item.default else ""
@@ -113,7 +113,7 @@ def _paragraphs(text: str) -> tuple[str, ...]:
 def _parameter(item: Any) -> Parameter:
     option = item.param_type_name == "option"
     flag = option and item.is_flag
-    names = tuple(sorted(item.opts, key=len, reverse=True)) if option else (_value(item).strip("[]"),)
+    names = tuple(sorted(item.opts, key=len, reverse=True)) if option else (_value(item).strip("[]."),)
     shown = "" if flag or item.default in (None, "", ()) else _text(item.default)
     repeated = item.multiple or item.nargs == -1
     return Parameter(

@@ -17,6 +17,7 @@ DISTRIBUTIONS = {
     "mlflow": "mlflow-skinny",
     "auto_LiRPA": "auto-lirpa",
     "yaml": "pyyaml",
+    "markdown_it": "markdown-it-py",
 }
 # Installed by hand, since their metadata refuses today's torch: solvers/README.md.
 BY_HAND = {"auto-lirpa"}

@@ -53,7 +53,12 @@ def test_the_wheel_carries_every_file_of_the_package_and_the_shelves(
             missing.append(name)
     assert missing == []
     assert "verifluxa/py.typed" in carried
-    assert {name.split("/")[0] for name in carried} == {"verifluxa", f"verifluxa-{verifluxa.__version__}.dist-info"}
+    distribution = f"verifluxa-{verifluxa.__version__}"
+    assert {name.split("/")[0] for name in carried} == {
+        "verifluxa",
+        f"{distribution}.dist-info",
+        f"{distribution}.data",
+    }
 
 
 COMMAND = "import sys; sys.argv = {arguments}; from verifluxa.cli.main import entry; entry()"

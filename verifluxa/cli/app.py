@@ -22,7 +22,7 @@ SETTINGS = {"help_option_names": ["-h", "--help"]}
 
 def build_app() -> typer.Typer:
     """The whole command line."""
-    app = typer.Typer(help=HELP, add_completion=False, pretty_exceptions_enable=False, context_settings=SETTINGS)
+    app = typer.Typer(help=HELP, pretty_exceptions_enable=False, context_settings=SETTINGS)
     app.callback(invoke_without_command=True)(_root)
     app.command()(verify)
     app.command()(resume)
