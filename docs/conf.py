@@ -18,6 +18,8 @@ exclude_patterns = ["conf.py"]
 html_theme = "furo"
 html_title = f"Verifluxa {__version__}"
 # Nothing comes from elsewhere: furo has no web fonts, and no page has a script but Sphinx's own search and the theme.
+html_static_path = ["site.css"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
 html_theme_options = {"top_of_page_buttons": []}

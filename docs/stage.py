@@ -21,11 +21,11 @@ SHELVES = ("specs", "solvers", "cluster", "examples")
 LINK = re.compile(r"\]\(([^)#\s:]+)(#[^)\s]*)?\)")
 NAVIGATION: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Tutorial", ("tutorial.md",)),
-    ("How-to", ("how-to/models.md", "how-to")),
+    ("How-to", ("how-to/install.md", "how-to/models.md", "how-to")),
     ("Reference", ("reference/language.md", "reference/commands.md", "reference", "reference/errors/index.md")),
     ("Shelves", ("specs", "solvers", "cluster")),
     ("Examples", ("examples/digits", "examples")),
-    ("Explanation", ("explanation/semantics.md", "explanation", "benchmarks.md")),
+    ("Explanation", ("explanation/semantics.md", "explanation/engine.md", "explanation", "benchmarks.md")),
     ("Project", ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")),
 )
 """The sidebar: captions, and pages or folders; of a folder all that stands below it, so that new pages find a place."""
