@@ -46,7 +46,7 @@ def show_statement(statement: Statement, note: str) -> str:
 def _property(result: PropertyResult) -> list[str]:
     counts = result.coverage
     answers = f"{counts.certified} certified, {counts.falsified} falsified, {counts.unknown} unknown"
-    domain = f"{counts.placements} placements, {counts.targets} targets"
+    domain = f"{counts.placements} places, {counts.targets} targets"
     reason = f" ({result.reason})" if result.reason else ""
     lines = [
         f"property {result.name}: {result.verdict}{reason}, arithmetic {result.arithmetic}",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from verifluxa.cli.arguments import Cluster, JobExit, Strategy
 from verifluxa.cli.options import seconds
 
 if TYPE_CHECKING:
@@ -19,16 +20,16 @@ if TYPE_CHECKING:
 
 def batch(  # noqa: PLR0913, PLR0917 - typer reads the options from the signature
     jobs: Annotated[Path, typer.Argument(metavar="JOBS", help="A `.toml` file of jobs.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="A folder for each job goes here.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Holds a folder for each job.")],
     job: Annotated[list[str] | None, typer.Option("--job", metavar="NAME", help="Only this job.")] = None,
-    strategy: Annotated[str | None, typer.Option(help="How to prove, in place of the file's.")] = None,
-    cluster: Annotated[str | None, typer.Option(help="Where to prove, in place of the file's.")] = None,
-    budget: Annotated[str | None, typer.Option(metavar="T", help="Time for each job: 90s, 5m, 1.5h.")] = None,
-    job_exit: Annotated[bool, typer.Option("--job-exit", help="Exit 0 on any final verdict (cluster jobs).")] = False,
+    strategy: Strategy = None,
+    cluster: Cluster = None,
+    budget: Annotated[str | None, typer.Option(metavar="TIME", help="Most time for each job: 90s, 5m, 1.5h.")] = None,
+    job_exit: JobExit = False,
 ) -> int:
     """Verifies many models and specs as one queue. A batch that was killed goes on where it was.
 
-    Exit codes as of `verify`, for all jobs together: falsified before unknown before certified.
+    Options stand in place of what the file says. Exit codes: those of `verify`, for all jobs together.
     """
     from verifluxa.batch import Overrides, load_batch, ready
     from verifluxa.cli.output import print_words

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from verifluxa.cli.arguments import CertificateFile, MovedData, MovedModels, MovedSpec
 from verifluxa.cli.options import pairs
 from verifluxa.errors import UsageError
 
 if TYPE_CHECKING:
     from verifluxa.certificate.sign import Release
 
-Certificate = Annotated[Path, typer.Argument(metavar="CERT", help="certificate.json or certificate.dsse.json.")]
 PasswordFile = Annotated[
-    Path | None, typer.Option("--password-file", metavar="FILE", help="First line: the key's password.")
+    Path | None,
+    typer.Option("--password-file", metavar="FILE", help="A file whose first line is the password of the key."),
 ]
 LONGEST_PASSWORD = 4096
 
@@ -36,7 +37,7 @@ def group() -> typer.Typer:
 
 def keygen(
     path: Annotated[Path, typer.Argument(metavar="KEY", help="The private key; the public one gets `.pub`.")],
-    ed25519: Annotated[bool, typer.Option("--ed25519", help="Ed25519 in place of ECDSA on P-256.")] = False,
+    ed25519: Annotated[bool, typer.Option("--ed25519", help="A key for Ed25519, in place of ECDSA on P-256.")] = False,
     password_file: PasswordFile = None,
 ) -> int:
     """Makes a signing key (mode 0600) and its public key. Nothing is overwritten."""
@@ -49,9 +50,9 @@ def keygen(
 
 
 def sign(  # noqa: PLR0913, PLR0917 - typer reads the options from the signature
-    certificate: Certificate,
+    certificate: CertificateFile,
     key: Annotated[Path, typer.Option("--key", metavar="KEY", help="The private key.")],
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="The envelope.")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", metavar="FILE", help="The envelope.")] = None,
     password_file: PasswordFile = None,
     resource: Annotated[str | None, typer.Option(metavar="URI", help="The promotion that it is for.")] = None,
     policy: Annotated[Path | None, typer.Option(metavar="FILE", help="The policy that it is signed under.")] = None,
@@ -67,7 +68,7 @@ def sign(  # noqa: PLR0913, PLR0917 - typer reads the options from the signature
     return 0
 
 
-def show(certificate: Certificate) -> int:
+def show(certificate: CertificateFile) -> int:
     """Shows a certificate in words. It verifies nothing."""
     from verifluxa.certificate import show as showing
     from verifluxa.cli.output import print_words
@@ -77,16 +78,16 @@ def show(certificate: Certificate) -> int:
 
 
 def verify(
-    certificate: Certificate,
+    certificate: CertificateFile,
     key: Annotated[list[Path], typer.Option("--key", metavar="PUB", help="A public key that you trust.")],
     file: Annotated[
         list[str] | None, typer.Option("--file", metavar="NAME=FILE", help="A file that it speaks of.")
     ] = None,
     threshold: Annotated[int, typer.Option(min=1, help="How many of the keys must have signed.")] = 1,
 ) -> int:
-    """Verifies signatures, digests and times. Exit 0 accepted, 1 rejected.
+    """Verifies signatures, digests and times.
 
-    The files default to those that `result.json` beside the certificate names.
+    Exit codes: 0 accepted, 1 rejected. The files default to those that `result.json` beside the certificate names.
     """
     from verifluxa.certificate import verify as verifying
     from verifluxa.cli.messages import show_error
@@ -102,15 +103,17 @@ def verify(
 
 
 def check(
-    certificate: Certificate,
-    spec: Annotated[str | None, typer.Option("--spec", metavar="FILE", help="The spec.")] = None,
-    model: Annotated[list[str] | None, typer.Option("--model", metavar="NAME=FILE", help="A model.")] = None,
-    data: Annotated[list[str] | None, typer.Option("--data", metavar="NAME=FILE", help="A data set.")] = None,
-    evidence: Annotated[Path | None, typer.Option("--evidence", metavar="FILE", help="The evidence.")] = None,
+    certificate: CertificateFile,
+    spec: MovedSpec = None,
+    model: MovedModels = None,
+    data: MovedData = None,
+    evidence: Annotated[
+        Path | None, typer.Option("--evidence", metavar="FILE", help="Where the evidence is now.")
+    ] = None,
 ) -> int:
     """Recomputes every bound of a certificate with a small program of its own. Signatures are not looked at.
 
-    Exit 0 accepted, 1 rejected, 3 when leaves stay unrechecked. The files default to those that `result.json`
+    Exit codes: 0 accepted, 1 rejected, 3 some leaves are not rechecked. The files default to those that `result.json`
     beside the certificate names.
     """
     from verifluxa.certificate.check.run import check_certificate

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from verifluxa.cli.arguments import Data, Models, Params, Properties, SpecName
 from verifluxa.cli.options import pairs
 from verifluxa.errors import UsageError
 
@@ -20,19 +21,19 @@ if TYPE_CHECKING:
     from verifluxa.interop.vnnlib_export import Single
     from verifluxa.question import Problem
 
-Named = Annotated[list[str] | None, typer.Option("--model", metavar="NAME=FILE", help="Another file for a model.")]
-
 
 def export(  # noqa: PLR0913, PLR0917 - typer reads the options from the signature
-    spec: Annotated[str, typer.Argument(metavar="SPEC", help="A `.vfx` file, or the name of one on the shelf.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],
-    model: Named = None,
-    data: Annotated[list[str] | None, typer.Option(metavar="NAME=FILE", help="Another file for a data set.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Another value.")] = None,
-    property_: Annotated[list[str] | None, typer.Option("--property", metavar="NAME", help="Only this.")] = None,
+    spec: SpecName,
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="A new or empty folder.")],
+    model: Models = None,
+    data: Data = None,
+    set_: Params = None,
+    property_: Properties = None,
     vnnlib: Annotated[int, typer.Option(min=1, max=2, help="Version of VNN-LIB.")] = 1,
-    most: Annotated[int, typer.Option("--max", min=1, max=100_000, help="Questions of each property.")] = 100,
-    timeout: Annotated[int, typer.Option(min=1, max=1_000_000, help="Seconds, for the list of instances.")] = 60,
+    most: Annotated[int, typer.Option("--max", min=1, max=100_000, help="Most questions of each property.")] = 100,
+    timeout: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Seconds for each question, in the list of instances.")
+    ] = 60,
 ) -> int:
     """Writes questions about single inputs for other verifiers: is there a trigger for this input, here?
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from verifluxa.errors import UsageError
+from verifluxa.gate.formats import Format as GateFormat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +27,7 @@ Certificates = Annotated[
 OverrideFile = Annotated[
     Path | None, typer.Option("--override", metavar="FILE", help="A signed break-glass statement.")
 ]
-Format = Annotated[str, typer.Option("--format", metavar="F", help="text, json, junit or sarif.")]
+Format = Annotated[GateFormat, typer.Option("--format", help="What stands on stdout.")]
 Root = Annotated[
     str | None,
     typer.Option("--registry", metavar="WHERE", help="MLflow's address, or the folder of folder:/ and oci:/."),
@@ -36,7 +37,7 @@ Root = Annotated[
 def group() -> typer.Typer:
     """The commands of the group."""
     app = typer.Typer(
-        help="The release gate: only certified models get through. Exit 0 permitted, 1 denied for whatever reason.",
+        help="The release gate: only certified models get through. Exit codes: 0 permitted, 1 denied, for any reason.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
     )
@@ -52,9 +53,9 @@ def decide(  # noqa: PLR0913, PLR0917 - typer reads the options from the signatu
     certificate: Certificates = None,
     override: OverrideFile = None,
     accepted: Annotated[
-        Path | None, typer.Option("--accepted", metavar="FILE", help="List of accepted files, for Julia.")
+        Path | None, typer.Option("--accepted", metavar="FILE", help="Write the list of accepted files, for Julia.")
     ] = None,
-    format_: Format = "text",
+    format_: Format = GateFormat.TEXT,
 ) -> int:
     """Decides whether the files in a folder may be promoted, and records it."""
     from verifluxa.gate.manifest import manifest
@@ -62,11 +63,10 @@ def decide(  # noqa: PLR0913, PLR0917 - typer reads the options from the signatu
     from verifluxa.gate.run import Ask, judge
 
     ask = Ask(parse_reference(resource), folder, tuple(certificate or ()), override)
-    chosen = _format(format_)
     decision = judge(policy, ask)
     if decision.permitted and accepted is not None:
         _write(accepted, manifest(decision))
-    return _present([decision], chosen, "decide")
+    return _present([decision], format_, "decide")
 
 
 def promote(  # noqa: PLR0913, PLR0917
@@ -77,7 +77,7 @@ def promote(  # noqa: PLR0913, PLR0917
     registry: Root = None,
     certificate: Certificates = None,
     override: OverrideFile = None,
-    format_: Format = "text",
+    format_: Format = GateFormat.TEXT,
 ) -> int:
     """Lets an alias point to a version, if the policy permits it. Without --certificate the stored one is used."""
     from verifluxa.gate import promote as promoting
@@ -86,10 +86,9 @@ def promote(  # noqa: PLR0913, PLR0917
     if (alias is None) == (stage is None):
         raise UsageError("VF4501", "give --alias or --stage", expected="one of the two", remedy="--alias production")
     reference = parse_reference(f"{resource}@{alias if stage is None else STAGE + stage.capitalize()}")
-    chosen = _format(format_)
     papers = promoting.Papers(tuple(certificate or ()), override)
     decision = promoting.promote(policy, open_registry(reference.scheme, registry), reference, papers)
-    return _present([decision], chosen, "promote")
+    return _present([decision], format_, "promote")
 
 
 def copy(  # noqa: PLR0913, PLR0917
@@ -101,20 +100,19 @@ def copy(  # noqa: PLR0913, PLR0917
     registry: Root = None,
     certificate: Certificates = None,
     override: OverrideFile = None,
-    format_: Format = "text",
+    format_: Format = GateFormat.TEXT,
 ) -> int:
     """Copies a version of MLflow into a model whose every version must be certified; the certificate is for TARGET."""
     from verifluxa.gate import promote as promoting
     from verifluxa.gate.mlflow_plugin.client import MlflowRegistry
     from verifluxa.gate.reference import parse_reference
 
-    chosen = _format(format_)
     one, other = parse_reference(source), parse_reference(target)
     if one.scheme != "models" or other.scheme != "models":
         raise UsageError("VF4501", "only versions of MLflow are copied so", expected="models:/NAME/VERSION, twice")
     papers = promoting.Papers(tuple(certificate or ()), override)
     decision = promoting.copy_version(policy, MlflowRegistry(registry), one, other, papers)
-    return _present([decision], chosen, "copy")
+    return _present([decision], format_, "copy")
 
 
 def audit(  # noqa: PLR0913, PLR0917
@@ -125,31 +123,32 @@ def audit(  # noqa: PLR0913, PLR0917
     head: Annotated[
         str | None, typer.Option("--head", metavar="DIGEST", help="A head of the log that was kept elsewhere.")
     ] = None,
-    format_: Format = "text",
+    format_: Format = GateFormat.TEXT,
 ) -> int:
-    """Decides again about every live version, and verifies the log. Exit 1 when anything no longer passes."""
+    """Decides again about every live version, and verifies the log.
+
+    Exit codes: 0 everything passes, 1 something no longer does.
+    """
     from verifluxa.cli.output import print_words
     from verifluxa.gate import promote as promoting
     from verifluxa.gate.log import check_contains, read_log
     from verifluxa.gate.policy import load_policy
 
-    chosen = _format(format_)
     log = load_policy(policy).log
     if head is not None:
         check_contains(log, head)
     decisions = promoting.audit(policy, open_registry(scheme, registry), recheck)
-    if chosen == "text":
+    if format_ is GateFormat.TEXT:
         failed = len(promoting.failures(decisions))
-        print_words([f"{len(decisions)} live versions, {failed} no longer pass; head of the log {read_log(log).head}"])
-    return _present(decisions, chosen, "audit")
+        live = f"{len(decisions)} live version{'' if len(decisions) == 1 else 's'}"
+        print_words([f"{live}, {failed} no longer pass; head of the log {read_log(log).head}"])
+    return _present(decisions, format_, "audit")
 
 
 def policy(
     certificate: Annotated[Path, typer.Argument(metavar="CERT", help="A certificate that you have read and accept.")],
     key: Annotated[list[Path], typer.Option("--key", metavar="PUB", help="A public key, beside the policy.")],
-    out: Annotated[
-        Path | None, typer.Option("-o", "--out", metavar="FILE", help="The policy; stdout by default.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", metavar="FILE", help="The policy (stdout).")] = None,
 ) -> int:
     """Writes a first policy that demands what a certificate proves. Read it before you rely on it."""
     from verifluxa.certificate.load import load_statement
@@ -195,7 +194,7 @@ def override(  # noqa: PLR0913, PLR0917
 
 def register(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The model's files, and nothing else.")],
-    name: Annotated[str, typer.Option("--name", help="Of the model.")],
+    name: Annotated[str, typer.Option("--name", help="The name of the model.")],
     registry: Annotated[str, typer.Option("--registry", metavar="FOLDER", help="The registry's folder.")],
     scheme: Annotated[str, typer.Option("--scheme", help="folder or oci.")] = "folder",
 ) -> int:
@@ -232,25 +231,16 @@ def open_registry(scheme: str, where: str | None) -> Registry:
     return OciRegistry(Path(where)) if scheme == "oci" else FolderRegistry(Path(where))
 
 
-def _present(decisions: Sequence[Decision], chosen: str, action: str) -> int:
+def _present(decisions: Sequence[Decision], chosen: GateFormat, action: str) -> int:
     from verifluxa.cli.output import emit, print_words
-    from verifluxa.gate.render import Format as Formats
     from verifluxa.gate.render import rendered
 
-    text = rendered(decisions, Formats(chosen), action)
-    if chosen == "text":
+    text = rendered(decisions, chosen, action)
+    if chosen is GateFormat.TEXT:
         print_words(text.splitlines())
     else:
         emit(text)
     return 0 if all(item.permitted for item in decisions) else 1
-
-
-def _format(chosen: str) -> str:
-    from verifluxa.gate.render import Format as Formats
-
-    if chosen not in list(Formats):
-        raise UsageError("VF4501", f"--format {chosen} is none", expected="one of " + ", ".join(Formats))
-    return chosen
 
 
 def _write(path: Path, data: bytes) -> None:

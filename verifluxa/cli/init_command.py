@@ -17,12 +17,16 @@ Option = typer.Option
 def init(  # noqa: PLR0913, PLR0917 - typer reads the options from the signature
     model: Model,
     data: Annotated[Path | None, Option(metavar="FILE", help="Inputs: .npz images, .csv table, .jsonl texts.")] = None,
-    architecture: Annotated[Path | None, Option(metavar="FILE", help="The layers as Flux prints them.")] = None,
+    architecture: Annotated[
+        Path | None, Option(metavar="FILE", help="A text with the layers, as Flux prints them.")
+    ] = None,
     companion: Annotated[
         Path | None, Option("--with", metavar="FILE", help="scaler.json of a table, vocab.txt of texts.")
     ] = None,
-    flux_version: Annotated[str | None, Option(metavar="V", help="Of the Flux that the model runs under.")] = None,
-    out: Annotated[Path | None, Option("-o", "--out", metavar="FILE", help="The spec; beside the files.")] = None,
+    flux_version: Annotated[
+        str | None, Option(metavar="VERSION", help="The version of Flux that the model runs under: 0.16.7.")
+    ] = None,
+    out: Annotated[Path | None, Option("-o", "--out", metavar="FILE", help="The spec (beside the files).")] = None,
 ) -> int:
     """Writes a commented spec for a model and its data, which `verify` takes without an edit.
 
@@ -44,7 +48,8 @@ def init(  # noqa: PLR0913, PLR0917 - typer reads the options from the signature
         raise cannot("the spec is already there", "a new file; name one with -o", target)
     found = best_way(Look(model, data, extra, architecture, flux_version, folder))
     write_whole(target, spec_text(found.way).encode())
-    print_words([f"{target}: the model is right on {found.right} of {found.count} inputs", *doubt(found)])
+    shown = os.path.relpath(target)
+    print_words([f"{shown}: the model is right on {found.right} of {found.count} inputs", *doubt(found)])
     return 0
 
 

@@ -9,19 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from verifluxa.cli.arguments import Architecture, FluxVersion, ModelFile
 from verifluxa.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
     from verifluxa.flux.exported import Exported
     from verifluxa.flux.load import Lifted
 
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="A .jld2, .bson, .safetensors, .npz or .onnx file.")]
-Architecture = Annotated[
-    str | None, typer.Option("--architecture", metavar="FILE", help="The layers as Flux prints them.")
-]
-FluxVersion = Annotated[
-    str | None, typer.Option("--flux-version", metavar="V", help="Of the Flux that it runs under, as 0.16.7.")
-]
 InputShape = Annotated[
     str | None,
     typer.Option("--input-shape", metavar="SIZES", help="Channels, height, width: 1,28,28; several inputs: 5;4."),
@@ -31,7 +25,8 @@ ProbeFile = Annotated[
     typer.Option("--probe", metavar="FILE", help="An .npz of inputs x and Flux's outputs y, to compare with."),
 ]
 Tolerance = Annotated[
-    float | None, typer.Option("--tolerance", metavar="T", help="Of --probe, relative to the largest output.")
+    float | None,
+    typer.Option("--tolerance", metavar="X", help="Most difference of --probe, relative to the largest output (1e-5)."),
 ]
 
 Shapes = tuple[tuple[int, ...], ...]
@@ -39,7 +34,10 @@ _SHAPE = re.compile(r"\s*\d{1,9}(\s*[,x]\s*\d{1,9}){0,4}\s*")
 
 
 def inspect(
-    model: Model, architecture: Architecture = None, flux_version: FluxVersion = None, input_shape: InputShape = None
+    model: ModelFile,
+    architecture: Architecture = None,
+    flux_version: FluxVersion = None,
+    input_shape: InputShape = None,
 ) -> int:
     """Shows the layers of a model with shapes and parameters, its digests, and what no proof covers."""
     from verifluxa.cli import model_words
@@ -62,18 +60,22 @@ def inspect(
 
 
 def lift(  # noqa: PLR0913, PLR0917 - each is an option of the command
-    model: Model,
+    model: ModelFile,
     architecture: Architecture = None,
     flux_version: FluxVersion = None,
     input_shape: InputShape = None,
     probe: ProbeFile = None,
     tolerance: Tolerance = None,
-    julia: Annotated[bool, typer.Option("--julia", help="Export MODEL with Flux itself; runs its code.")] = False,
-    out: Annotated[Path | None, typer.Option("-o", "--out", metavar="FILE", help="Write the graph as .onnx.")] = None,
+    julia: Annotated[
+        bool, typer.Option("--julia", help="MODEL is a Julia script: export it with Flux itself, which runs its code.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="FILE", help="An .onnx file for the graph.")
+    ] = None,
 ) -> int:
     """Lifts a model to its graph, and shows the operations in the order in which they are computed.
 
-    Exit code 1: the recorded outputs of --probe differ from the network's by more than the tolerance.
+    Exit codes: 0 lifted, 1 the outputs recorded in --probe differ by more than the tolerance.
     """
     from verifluxa.cli import model_words
     from verifluxa.cli.output import print_words

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from verifluxa.cli.arguments import MovedData, MovedModels, MovedSpec
 from verifluxa.cli.options import pairs
 
 if TYPE_CHECKING:
@@ -19,10 +20,10 @@ MOST_ROWS = 12
 
 def replay(
     result: Annotated[Path, typer.Argument(metavar="RESULT", help="The result.json of a falsified property.")],
-    model: Annotated[list[str] | None, typer.Option("--model", metavar="NAME=FILE", help="Where it is now.")] = None,
-    data: Annotated[list[str] | None, typer.Option("--data", metavar="NAME=FILE", help="Where it is now.")] = None,
-    spec: Annotated[str | None, typer.Option("--spec", metavar="FILE", help="Where the spec is now.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder for the pictures.")] = None,
+    model: MovedModels = None,
+    data: MovedData = None,
+    spec: MovedSpec = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", metavar="DIR", help="Folder for the pictures.")] = None,
 ) -> int:
     """Evaluates the counterexample of a result on the model again, and draws it.
 

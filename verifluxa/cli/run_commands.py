@@ -7,22 +7,21 @@ from typing import Annotated
 
 import typer
 
+from verifluxa.cli.arguments import Budget, Cluster, JobExit, RunFolder
 from verifluxa.cli.formats import Format
 from verifluxa.cli.options import seconds
 
-LedgerPath = Annotated[Path, typer.Argument(metavar="LEDGER", help="`ledger.sqlite` of a run, or its folder.")]
-
 
 def resume(
-    ledger: LedgerPath,
-    cluster: Annotated[str | None, typer.Option(help="Where to prove; as before when left out.")] = None,
-    budget: Annotated[str | None, typer.Option(metavar="T", help="Time for the rest: 90s, 5m, 1.5h.")] = None,
+    ledger: RunFolder,
+    cluster: Cluster = None,
+    budget: Budget = None,
     format_: Annotated[Format, typer.Option("--format", help="What stands on stdout.")] = Format.TEXT,
-    job_exit: Annotated[bool, typer.Option("--job-exit", help="Exit 0 on any final verdict (cluster jobs).")] = False,
+    job_exit: JobExit = False,
 ) -> int:
     """Goes on with a run that was killed, interrupted, or whose budget ended. What has its answer is not asked again.
 
-    The spec, models, data, strategy and version of the tool must be what they were. Exit codes as of `verify`.
+    The spec, models, data, strategy and version of the tool must be what they were. Exit codes: those of `verify`.
     """
     from verifluxa.cli.folder import resumed_folder
     from verifluxa.cli.messages import show_warnings
@@ -43,7 +42,7 @@ def resume(
 
 
 def watch(
-    ledger: LedgerPath,
+    ledger: RunFolder,
     port: Annotated[int, typer.Option(min=0, max=65535, help="On 127.0.0.1; 0 takes a free one.")] = 0,
     once: Annotated[bool, typer.Option("--once", help="Print where the run stands, and end.")] = False,
     log: Annotated[bool, typer.Option("--log", help="Print a JSON line for each answered question, and end.")] = False,

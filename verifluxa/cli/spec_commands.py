@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from verifluxa.cli.arguments import Data, Params, SpecName, SpecNames
 from verifluxa.cli.options import pairs
 
 if TYPE_CHECKING:
@@ -15,26 +17,32 @@ if TYPE_CHECKING:
     from verifluxa.spec.check import Checked
     from verifluxa.spec.spec import Spec
 
-Spec_ = Annotated[str, typer.Argument(metavar="SPEC", help="A `.vfx` file, or the name of one on the shelf.")]
-Params = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Another value for a param.")]
+WIDTH = 100
 
 
-def check(spec: Spec_, set_: Params = None) -> int:
-    """Parses and type-checks a spec. Exit 0 fine, 4 not. Files that are not there are only noted."""
+def check(spec: SpecNames, set_: Params = None) -> int:
+    """Parses and type-checks specs. Files that are not there are only noted.
+
+    Exit codes: 0 fine, 4 not.
+    """
     from verifluxa.cli.messages import show_warnings
     from verifluxa.cli.output import print_words
 
-    checked = _load(spec, set_)
-    show_warnings(checked.warnings)
-    print_words([*_notes(checked.spec), f"{checked.spec.path}: fine, {_counted(len(checked.spec.properties))}"])
+    for name in spec:
+        checked = _load(name, set_)
+        show_warnings(checked.warnings)
+        print_words([*_notes(checked.spec), f"{checked.spec.path}: fine, {_counted(len(checked.spec.properties))}"])
     return 0
 
 
 def fmt(
     spec: Annotated[list[str], typer.Argument(metavar="SPEC...", help="`.vfx` files.")],
-    check_only: Annotated[bool, typer.Option("--check", help="Only say whether they are formatted.")] = False,
+    check_only: Annotated[bool, typer.Option("--check", help="Write nothing; say whether they are formatted.")] = False,
 ) -> int:
-    """Formats specs in place; comments stay. With --check: exit 0 formatted, 1 not; nothing is written."""
+    """Formats specs in place; comments stay.
+
+    Exit codes with --check: 0 formatted, 1 not.
+    """
     from verifluxa.cli.output import print_words
     from verifluxa.result.write import write_whole
     from verifluxa.spec.format import format_spec
@@ -52,7 +60,7 @@ def fmt(
     return 1 if check_only and changed else 0
 
 
-def explain_spec(spec: Spec_, set_: Params = None) -> int:
+def explain_spec(spec: SpecName, set_: Params = None) -> int:
     """Says in plain words what a spec asks, and how much work that is, before any is done."""
     from verifluxa.cli.messages import show_warnings
     from verifluxa.cli.output import print_words
@@ -66,14 +74,15 @@ def explain_spec(spec: Spec_, set_: Params = None) -> int:
         explained = explain_property(checked.spec, prop)
         found = cost(prop, explained.counts, speed)
         estimate = "known once the data is read" if found is None else f"about {found} in one process"
-        print_words([*str(explained).splitlines(), f"    {'estimate':<15} {estimate}", ""])
+        words = [short for line in str(explained).splitlines() for short in _wrapped(line)]
+        print_words([*words, f"    {'estimate':<15} {estimate}", ""])
     print_words(["Estimates are rates of small networks on this machine; larger ones, and what branches, take longer."])
     return 0
 
 
 def pin(
     spec: Annotated[str, typer.Argument(metavar="SPEC", help="A `.vfx` file; it is changed.")],
-    data: Annotated[list[str] | None, typer.Option("--data", metavar="NAME=FILE", help="Another file.")] = None,
+    data: Data = None,
 ) -> int:
     """Writes the digests of the data files into a spec, so that no other data can take their place unnoticed."""
     from verifluxa.cli.output import print_words
@@ -117,6 +126,12 @@ def _notes(spec: Spec) -> Iterator[str]:
     ):
         for name in names:
             yield f"note: {kind} {name} names no file; to verify, give --{kind} {name}=FILE"
+
+
+def _wrapped(line: str) -> list[str]:
+    """A long line as several, the further ones two columns deeper."""
+    deeper = " " * (len(line) - len(line.lstrip()) + 2)
+    return textwrap.wrap(line, WIDTH, subsequent_indent=deeper, break_on_hyphens=False, drop_whitespace=True) or [""]
 
 
 def _counted(count: int) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from verifluxa.cli.arguments import Budget, Cluster, Data, JobExit, Models, Params, Properties, Strategy
 from verifluxa.cli.formats import Format, VerifyFormat
 from verifluxa.cli.options import gap, pairs, seconds
 from verifluxa.verdict import Verdict
@@ -25,11 +26,6 @@ if TYPE_CHECKING:
 
 EXIT_CODES = {Verdict.CERTIFIED: 0, Verdict.FALSIFIED: 1, Verdict.UNKNOWN: 3}
 
-Models = Annotated[list[str] | None, typer.Option("--model", metavar="NAME=FILE", help="Another file for a model.")]
-Data = Annotated[list[str] | None, typer.Option("--data", metavar="NAME=FILE", help="Another file for a data set.")]
-Params = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Another value for a param.")]
-Properties = Annotated[list[str] | None, typer.Option("--property", metavar="NAME", help="Only this property.")]
-
 
 def verify(  # noqa: PLR0913, PLR0917 - typer reads the options from the signature
     spec: Annotated[
@@ -40,24 +36,30 @@ def verify(  # noqa: PLR0913, PLR0917 - typer reads the options from the signatu
     data: Data = None,
     set_: Params = None,
     property_: Properties = None,
-    strategy: Annotated[
-        str | None, typer.Option(help="How to prove: a name on the shelf or a `.toml` file; balanced.")
-    ] = None,
-    cluster: Annotated[str, typer.Option(help="Where to prove: a name on the shelf or a `.toml` file.")] = "laptop",
-    budget: Annotated[str | None, typer.Option(metavar="T", help="Time for the whole run: 90s, 5m, 1.5h.")] = None,
+    strategy: Strategy = None,
+    cluster: Cluster = None,
+    budget: Budget = None,
     arithmetic: Annotated[
-        str | None, typer.Option(metavar="A", help="float32, float64 or real; the model's own.")
+        str | None, typer.Option(metavar="NAME", help="float32, float64 or real (the model's own float type).")
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, max=2**31 - 1, help="Seed of every random choice.")] = None,
     gap_: Annotated[
-        str | None, typer.Option("--gap", metavar="RATE", help="Stop measuring once the ends are so near: 2%.")
+        str | None,
+        typer.Option("--gap", metavar="RATE", help="End a measurement once found and proved are so near: 2%."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for result.json and pictures.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", metavar="DIR", help="Folder for result, certificate, evidence and pictures."),
+    ] = None,
     format_: Annotated[VerifyFormat, typer.Option("--format", help="What stands on stdout.")] = VerifyFormat.TEXT,
-    onnx: Annotated[Path | None, typer.Option(metavar="FILE", help="In place of SPEC: a network ...")] = None,
-    vnnlib: Annotated[Path | None, typer.Option(metavar="FILE", help="... and a question about it.")] = None,
+    onnx: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="With --vnnlib, in place of SPEC: a network.")
+    ] = None,
+    vnnlib: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="With --onnx: a question about the network.")
+    ] = None,
     show_config: Annotated[bool, typer.Option("--show-config", help="Print every setting and its origin.")] = False,
-    job_exit: Annotated[bool, typer.Option("--job-exit", help="Exit 0 on any final verdict (cluster jobs).")] = False,
+    job_exit: JobExit = False,
 ) -> int:
     """Proves the properties of a spec, or shows the trigger that breaks one.
 
@@ -75,8 +77,10 @@ def verify(  # noqa: PLR0913, PLR0917 - typer reads the options from the signatu
 
         usual = format_ in (VerifyFormat.TEXT, VerifyFormat.VNNCOMP) and not (show_config or job_exit)
         plain = choice == Choice({}, {}, {}) and out is None and gap_ is None and usual
-        return instance(onnx, vnnlib, Request(spec, choice, strategy or "thorough", cluster, *limits), plain)
-    request = Request(spec, choice, strategy or "balanced", cluster, *limits, gap(gap_))
+        return instance(
+            onnx, vnnlib, Request(spec, choice, strategy or "thorough", cluster or "laptop", *limits), plain
+        )
+    request = Request(spec, choice, strategy or "balanced", cluster or "laptop", *limits, gap(gap_))
     if show_config:
         from verifluxa.cli.config import config_lines
         from verifluxa.cli.output import emit

@@ -25,7 +25,7 @@ th { text-align: left; font-weight: normal; padding-right: 1.5rem; } td { font-v
 def page(found: Standing) -> str:
     """The page of a run."""
     again = "" if found.is_over else f'<meta http-equiv="refresh" content="{REFRESH_SECONDS}">'
-    facts = [("state", found.state), ("cluster", f"{found.cluster}, {found.workers} workers")]
+    facts = [("state", found.state), ("cluster", found.where)]
     if found.left is not None and not found.is_over:
         facts.append(("budget left", f"{found.left:.0f} s"))
     sections = "".join(_section(item) for item in found.properties)

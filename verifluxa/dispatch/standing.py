@@ -69,6 +69,11 @@ class Standing:
     properties: tuple[PropertyStanding, ...]
 
     @property
+    def where(self) -> str:
+        """The cluster and its workers."""
+        return f"{self.cluster}, {self.workers} worker{'' if self.workers == 1 else 's'}"
+
+    @property
     def state(self) -> str:
         """In a word or two."""
         if self.is_over:
@@ -105,7 +110,7 @@ def standing(path: Path) -> Standing:
 
 def standing_words(found: Standing) -> Iterator[str]:
     """The same as lines of text."""
-    yield f"{found.spec}: {found.state}; cluster {found.cluster}, {found.workers} workers"
+    yield f"{found.spec}: {found.state}; cluster {found.where}"
     if found.left is not None and not found.is_over:
         yield f"  budget left: {found.left:.0f} s"
     for item in found.properties:

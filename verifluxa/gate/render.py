@@ -5,24 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from enum import StrEnum
 from xml.etree import ElementTree
 
 from verifluxa import __version__
 from verifluxa.gate.case import Decision
+from verifluxa.gate.formats import Format
 from verifluxa.gate.run import record
 
 SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-
-class Format(StrEnum):
-    """What stands on stdout."""
-
-    TEXT = "text"
-    JSON = "json"
-    JUNIT = "junit"
-    SARIF = "sarif"
 
 
 def rendered(decisions: Sequence[Decision], chosen: Format, action: str) -> str:
