@@ -187,7 +187,7 @@ def test_the_commands_of_a_release(plant: Plant, tmp_path: Path, capsys: pytest.
         asked = ("promote", resource, "--alias", "production", *common, "--certificate", certificate)
         assert gate(capsys, *asked)[0] == expected
     code, out, _ = gate(capsys, "audit", "--scheme", "folder", *common)
-    assert (code, out.splitlines()[0][:37]) == (0, "1 live versions, 0 no longer pass; he")
+    assert (code, out.splitlines()[0][:37]) == (0, "1 live version, 0 no longer pass; hea")
     head = out.splitlines()[0].rsplit(" ", 1)[1]
     (where / "digits" / "2" / "model" / "clean.jld2").write_bytes(b"swapped")
     code, out, _ = gate(capsys, "audit", "--scheme", "folder", *common, "--head", head)
