@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 from verifluxa import __version__
 from verifluxa.asking import asked_of, problem_of
@@ -40,9 +40,6 @@ from verifluxa.result.result import (
 from verifluxa.spec.spec import Compare, Property, claims_of
 from verifluxa.strategy.load import Strategy, load_strategy
 from verifluxa.verdict import Reason, Verdict
-
-if TYPE_CHECKING:
-    pass
 
 ARITHMETICS = ("float32", "float64", "real")
 
