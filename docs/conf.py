@@ -30,6 +30,7 @@ myst_heading_anchors = 4
 myst_enable_extensions: list[str] = []
 # Docstrings are written as Markdown is: single backticks are code.
 default_role = "code"
+add_module_names = False
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 napoleon_use_ivar = True
