@@ -17,13 +17,13 @@ from docs.made import MADE
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = "docs"
 BESIDE = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
-SHELVES = ("specs", "solvers", "cluster", "examples")
+SHELVES = ("specs", "solvers", "cluster", "examples", "editors")
 LINK = re.compile(r"\]\(([^)#\s:]+)(#[^)\s]*)?\)")
 NAVIGATION: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Tutorial", ("tutorial.md",)),
     ("How-to", ("how-to/install.md", "how-to/models.md", "how-to")),
     ("Reference", ("reference/language.md", "reference/commands.md", "reference", "reference/errors/index.md")),
-    ("Shelves", ("specs", "solvers", "cluster")),
+    ("Shelves", ("specs", "solvers", "cluster", "editors")),
     ("Examples", ("examples/digits", "examples")),
     ("Explanation", ("explanation/semantics.md", "explanation/engine.md", "explanation", "benchmarks.md")),
     ("Project", ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")),

@@ -17,7 +17,11 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = (
     *sorted((ROOT / "docs").rglob("*.md")),
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
-    *sorted(path for shelf in ("specs", "solvers", "cluster", "examples") for path in (ROOT / shelf).rglob("*.md")),
+    *sorted(
+        path
+        for shelf in ("specs", "solvers", "cluster", "examples", "editors")
+        for path in (ROOT / shelf).rglob("*.md")
+    ),
 )
 SECONDS = re.compile(r"\d+\\\.\d+\\ s\b")
 NOTE = re.compile(r"<!-- (not run|first): (.*?) -->", re.S)
