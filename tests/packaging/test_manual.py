@@ -22,7 +22,7 @@ def test_the_manual_page_is_that_of_the_commands() -> None:
 @pytest.mark.skipif(shutil.which("man") is None, reason="no man on this machine")
 def test_man_renders_it_without_a_warning() -> None:
     asked = ["man", "--warnings=all", "-l", str(PATH)]
-    environment = {**os.environ, "MANWIDTH": "100", "LC_ALL": "C.UTF-8", "MAN_KEEP_FORMATTING": ""}
+    environment = {**os.environ, "MANWIDTH": "300", "LC_ALL": "C.UTF-8", "MAN_KEEP_FORMATTING": ""}
     done = subprocess.run(asked, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     shown = " ".join(done.stdout.split())

@@ -45,3 +45,17 @@ Cluster = Annotated[
 ]
 Budget = Annotated[str | None, Option("--budget", metavar="TIME", help="Most time for the run: 90s, 5m, 1.5h.")]
 JobExit = Annotated[bool, Option("--job-exit", help="Exit with 0 on any final verdict, for job schedulers.")]
+Arithmetic = Annotated[
+    str | None,
+    Option("--arithmetic", metavar="NAME", help="float32, float64 or real (the model's own float type)."),
+]
+Seed = Annotated[int | None, Option("--seed", min=0, max=2**31 - 1, help="Seed of every random choice.")]
+Gap = Annotated[
+    str | None, Option("--gap", metavar="RATE", help="End a measurement once found and proved are so near: 2%.")
+]
+NetworkFile = Annotated[
+    Path | None, Option("--onnx", metavar="FILE", help="With --vnnlib, in place of SPEC: a network.")
+]
+QuestionFile = Annotated[
+    Path | None, Option("--vnnlib", metavar="FILE", help="With --onnx: a question about the network.")
+]

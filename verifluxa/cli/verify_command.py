@@ -12,7 +12,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from verifluxa.cli.arguments import Budget, Cluster, Data, JobExit, Models, Params, Properties, Strategy
+from verifluxa.cli.arguments import (
+    Arithmetic,
+    Budget,
+    Cluster,
+    Data,
+    Gap,
+    JobExit,
+    Models,
+    NetworkFile,
+    Params,
+    Properties,
+    QuestionFile,
+    Seed,
+    Strategy,
+)
 from verifluxa.cli.formats import Format, VerifyFormat
 from verifluxa.cli.options import gap, pairs, seconds
 from verifluxa.verdict import Verdict
@@ -39,25 +53,16 @@ def verify(  # noqa: PLR0913, PLR0917 - typer reads the options from the signatu
     strategy: Strategy = None,
     cluster: Cluster = None,
     budget: Budget = None,
-    arithmetic: Annotated[
-        str | None, typer.Option(metavar="NAME", help="float32, float64 or real (the model's own float type).")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, max=2**31 - 1, help="Seed of every random choice.")] = None,
-    gap_: Annotated[
-        str | None,
-        typer.Option("--gap", metavar="RATE", help="End a measurement once found and proved are so near: 2%."),
-    ] = None,
+    arithmetic: Arithmetic = None,
+    seed: Seed = None,
+    gap_: Gap = None,
     out: Annotated[
         Path | None,
         typer.Option("-o", "--out", metavar="DIR", help="Folder for result, certificate, evidence and pictures."),
     ] = None,
     format_: Annotated[VerifyFormat, typer.Option("--format", help="What stands on stdout.")] = VerifyFormat.TEXT,
-    onnx: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="With --vnnlib, in place of SPEC: a network.")
-    ] = None,
-    vnnlib: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="With --onnx: a question about the network.")
-    ] = None,
+    onnx: NetworkFile = None,
+    vnnlib: QuestionFile = None,
     show_config: Annotated[bool, typer.Option("--show-config", help="Print every setting and its origin.")] = False,
     job_exit: JobExit = False,
 ) -> int:
