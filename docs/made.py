@@ -29,6 +29,7 @@ FAMILIES = {
     "VF50": "certificates and evidence",
     "VF60": "the gate",
     "VF70": "what is missing for a proof",
+    "VF80": "scan, review, screen and guard",
 }
 DEFAULT_FAMILY = "Further errors"
 ERRORS = PurePosixPath("docs/reference/errors")

@@ -27,8 +27,9 @@ MovedModels = Annotated[list[str] | None, Option("--model", metavar="NAME=FILE",
 MovedData = Annotated[list[str] | None, Option("--data", metavar="NAME=FILE", help="Where a data set's file is now.")]
 MovedSpec = Annotated[str | None, Option("--spec", metavar="FILE", help="Where the spec is now.")]
 
+Companion = Annotated[Path | None, Option("--with", metavar="FILE", help="scaler.json of a table, vocab.txt of texts.")]
 Architecture = Annotated[
-    str | None, Option("--architecture", metavar="FILE", help="A text with the layers, as Flux prints them.")
+    Path | None, Option("--architecture", metavar="FILE", help="A text with the layers, as Flux prints them.")
 ]
 FluxVersion = Annotated[
     str | None,

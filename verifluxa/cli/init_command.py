@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from verifluxa.cli.arguments import Architecture, Companion, FluxVersion
+
 if TYPE_CHECKING:
     from verifluxa.cli.init_look import Found
 
@@ -18,15 +20,9 @@ Option = typer.Option
 def init(  # noqa: PLR0913, PLR0917 - typer reads the options from the signature
     model: Model,
     data: Annotated[Path | None, Option(metavar="FILE", help="Inputs: .npz images, .csv table, .jsonl texts.")] = None,
-    architecture: Annotated[
-        Path | None, Option(metavar="FILE", help="A text with the layers, as Flux prints them.")
-    ] = None,
-    companion: Annotated[
-        Path | None, Option("--with", metavar="FILE", help="scaler.json of a table, vocab.txt of texts.")
-    ] = None,
-    flux_version: Annotated[
-        str | None, Option(metavar="VERSION", help="The version of Flux that the model runs under: 0.16.7.")
-    ] = None,
+    architecture: Architecture = None,
+    companion: Companion = None,
+    flux_version: FluxVersion = None,
     out: Annotated[Path | None, Option("-o", "--out", metavar="FILE", help="The spec (beside the files).")] = None,
 ) -> int:
     """Writes a commented spec for a model and its data, which `verify` takes without an edit.

@@ -52,8 +52,7 @@ def inspect(
             raise
         from verifluxa.flux.outline import outline
 
-        text = None if architecture is None else Path(architecture)
-        print_words(model_words.refused(model, error, outline(model, text, flux_version)))
+        print_words(model_words.refused(model, error, outline(model, architecture, flux_version)))
         raise
     print_words([*model_words.head(model, lifted), "", *model_words.layers(lifted), *model_words.remarks(lifted)])
     return 0
@@ -97,10 +96,10 @@ def lift(  # noqa: PLR0913, PLR0917 - each is an option of the command
     return 0 if found.within else 1
 
 
-def _lift(model: str, architecture: str | None, flux_version: str | None, input_shape: Shapes | None) -> Lifted:
+def _lift(model: str, architecture: Path | None, flux_version: str | None, input_shape: Shapes | None) -> Lifted:
     from verifluxa.inputs import lift_files
 
-    return lift_files(model, architecture, flux_version, input_shape)
+    return lift_files(model, None if architecture is None else str(architecture), flux_version, input_shape)
 
 
 def _is_export(model: str) -> bool:

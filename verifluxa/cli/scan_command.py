@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from verifluxa.cli.arguments import Architecture, Companion, FluxVersion
 from verifluxa.cli.init_command import Model
 from verifluxa.cli.options import seconds
 
@@ -30,9 +31,9 @@ class ScanFormat(StrEnum):
 def scan(  # noqa: PLR0913, PLR0917 - typer reads the options from the signature
     model: Model,
     data: Annotated[Path, Option(metavar="FILE", help="Labelled inputs: .npz images, .csv table, .jsonl texts.")],
-    budget: Annotated[str, Option(metavar="T", help="Time for the search: 90s, 5m.")] = "60s",
+    budget: Annotated[str, Option(metavar="TIME", help="Most time for the search: 90s, 5m.")] = "60s",
     format_: Annotated[ScanFormat, Option("--format", help="What stands on stdout.")] = ScanFormat.TEXT,
-    out: Annotated[Path | None, Option("-o", "--out", metavar="SPEC", help="Writes what to verify next.")] = None,
+    out: Annotated[Path | None, Option("-o", "--out", metavar="FILE", help="The spec of what to verify next.")] = None,
     explain: Annotated[
         Path | None, Option(metavar="DIR", help="Folder for what the strongest trigger's answers hang on.")
     ] = None,
@@ -42,11 +43,9 @@ def scan(  # noqa: PLR0913, PLR0917 - typer reads the options from the signature
     ] = None,
     patch: Annotated[int, Option(metavar="PX", min=1, help="Side of the patch on images.")] = 3,
     seed: Annotated[int, Option(min=0, max=2**31 - 1, help="Seed of every random choice.")] = 0,
-    architecture: Annotated[Path | None, Option(metavar="FILE", help="The layers as Flux prints them.")] = None,
-    companion: Annotated[
-        Path | None, Option("--with", metavar="FILE", help="scaler.json of a table, vocab.txt of texts.")
-    ] = None,
-    flux_version: Annotated[str | None, Option(metavar="V", help="Of the Flux that the model runs under.")] = None,
+    architecture: Architecture = None,
+    companion: Companion = None,
+    flux_version: FluxVersion = None,
 ) -> int:
     """Looks for a backdoor: ranks classes and places by the strongest trigger, found and proved.
 
