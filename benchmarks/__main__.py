@@ -13,7 +13,7 @@ from benchmarks.table import RECORDS, text
 
 BENCHES = (
     *("bounds", "alpha", "digits", "map", "growth", "startup", "arithmetic"),
-    *("checker", "lift", "gate", "hard", "cluster", "scan", "peers"),
+    *("checker", "lift", "gate", "hard", "cluster", "scan", "peers", "uap"),
 )
 
 

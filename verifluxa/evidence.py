@@ -124,13 +124,64 @@ class Joint:
     children: tuple[Joint, ...] = ()
 
 
+class Steered(NamedTuple):
+    """One plane of a case of a conflict, with its own choices.
+
+    Attributes:
+        input: index into the problem's inputs.
+        position: which alternative of the input.
+        row: the problem row, one of the alternative.
+        weight: the multiplier, positive.
+        slopes: see `Dropped`; a text for every hidden layer in which some neuron bends, else empty.
+        pushes: see `Dropped`, of neurons of this input that are split above.
+    """
+
+    input: int
+    position: int
+    row: int
+    weight: float
+    slopes: tuple[str, ...] = ()
+    pushes: tuple[tuple[int, int, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Case:
+    """A case of a conflict, in which some pre-activations of its inputs have known signs.
+
+    Attributes:
+        planes: of a leaf: the weighted sum of these upper planes is below 0 on the node's whole domain, where bounds of
+            neurons are those of the domain, with the ends of split ones cut off at 0.
+        split: the neuron whose two cases the children are, or None.
+        children: two, or none.
+    """
+
+    planes: tuple[Steered, ...] = ()
+    split: NeuronSplit | None = None
+    children: tuple[Case, ...] = ()
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Alternatives of different inputs that no trigger of the domain meets together, and the cases that show it.
+
+    Where they are all met, each of their rows is >= 0, and so is any sum of their upper planes with weights >= 0.
+
+    Attributes:
+        claims: (input, position) of each alternative.
+    """
+
+    claims: tuple[tuple[int, int], ...]
+    case: Case
+
+
 @dataclass
 class Node:
     """A domain of the tree. `split` None: a leaf, closed when `closed`, else open.
 
     A closed leaf is closed by counting, or by `joint` where that is given: then `clips` holds, per claim that
     is still open, (input, position, clipping rows), from which the planes of the weights come, and `point` is
-    where tangents touch. With `smt` an SMT solver, or exact rationals at a single point, decided that fewer than `need`
+    where tangents touch. With `conflicts` any `need` inputs, each by an open alternative, hold all claims of
+    one conflict. With `smt` an SMT solver, or exact rationals at a single point, decided that fewer than `need`
     inputs violate together in the domain: nothing is recorded that could be recomputed without one.
     """
 
@@ -142,6 +193,7 @@ class Node:
     clips: tuple[tuple[int, int, tuple[int, ...]], ...] = ()
     point: tuple[float, ...] = ()
     smt: bool = False
+    conflicts: tuple[Conflict, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

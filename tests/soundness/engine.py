@@ -9,7 +9,7 @@ from typing import Any
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem, Question
 from verifluxa.strategy.decide import decide
-from verifluxa.strategy.load import BranchStage, SmtStage, Stage, Strategy, load_strategy
+from verifluxa.strategy.load import BranchStage, CrossStage, SmtStage, Stage, Strategy, load_strategy
 
 STRATEGIES = (
     *("balanced", "balanced without attack", "quick", "quick without attack", "attack-only"),
@@ -24,6 +24,8 @@ TRICKS: dict[str, dict[str, Any]] = {
     "every trick": {"clip_rounds": 2, "strips": 3, "joint": True},
 }
 """Ways to branch, without attack and first bounds."""
+CONFLICTS = "conflicts alone"
+"""Counting by conflicts, whatever the number of the trigger's values; no attack, no first bounds, no branching."""
 SECONDS = 1.0
 """For a solver, where the budget is small."""
 
@@ -33,9 +35,11 @@ def strategy(name: str, boxes: int | None = None) -> Strategy:
     """A strategy of the shelf, or a variant of it.
 
     Args:
-        name: of the shelf, with or without ` without attack`; or one of `TRICKS`.
+        name: of the shelf, with or without ` without attack`; or one of `TRICKS`; or `CONFLICTS`.
         boxes: a smaller budget for branching; a solver then gets few seconds.
     """
+    if name == CONFLICTS:
+        return replace(load_strategy("balanced"), stages=(CrossStage(values=0, seconds=SECONDS),))
     if name in TRICKS:
         found = load_strategy("balanced").without("attack").without("bound")
         found = _branching(found, **TRICKS[name])

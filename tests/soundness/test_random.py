@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.soundness.build import digested
-from tests.soundness.engine import STRATEGIES, TRICKS, answer, strategy
+from tests.soundness.engine import CONFLICTS, STRATEGIES, TRICKS, answer, strategy
 from tests.soundness.judge import judge
 from tests.soundness.judge_floats import judge_float32
 from tests.soundness.networks import crowds, hardest, problems
@@ -51,14 +51,14 @@ def check_floats(problem: Problem, shift: int) -> None:
     problem = digested(replace(problem, arithmetic="float32"))
     oracle = Oracle(problem)
     points = list(oracle.points(question))
-    for name in ("balanced", "every trick"):
+    for name in ("balanced", "every trick", CONFLICTS):
         judge_float32(problem, answer(problem, question, name, FEW), points, oracle, np.random.default_rng(0))
 
 
 @LITTLE
 @given(problems(), SHIFTS)
 def test_balanced_agrees_with_enumeration(problem: Problem, shift: int) -> None:
-    check(problem, shift, ("balanced", "balanced without attack"))
+    check(problem, shift, ("balanced", "balanced without attack", CONFLICTS))
 
 
 @LITTLE

@@ -9,7 +9,7 @@ import pytest
 
 from tests.soundness.build import digested
 from tests.soundness.cases import Case
-from tests.soundness.engine import STRATEGIES, TRICKS, answer, strategy
+from tests.soundness.engine import CONFLICTS, STRATEGIES, TRICKS, answer, strategy
 from tests.soundness.judge import judge
 from tests.soundness.judge_floats import judge_float32
 from tests.soundness.table import table
@@ -46,7 +46,7 @@ def test_balanced_decides_rightly_with_the_attack_off(name: str) -> None:
 
 
 OTHERS = ["quick without attack", "quick", "attack-only", "exact-small", "exact-small without attack", *TRICKS]
-OTHERS += ["thorough", "thorough without attack"]
+OTHERS += ["thorough", "thorough without attack", CONFLICTS]
 
 
 def run(name: str, how: str) -> None:
@@ -64,7 +64,7 @@ def test_other_strategies_are_never_wrong(name: str, how: str) -> None:
 
 @pytest.mark.soak
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("how", [*STRATEGIES, *TRICKS])
+@pytest.mark.parametrize("how", [*STRATEGIES, *TRICKS, CONFLICTS])
 def test_all_strategies_are_never_wrong(name: str, how: str) -> None:
     run(name, how)
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import combinations, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from verifluxa.evidence import (
     CONTRADICTED,
     OPEN,
     BoxSplit,
+    Case,
     Dropped,
     Joint,
     NeuronSplit,
@@ -125,6 +127,37 @@ def _check_node(judge: _Judge, node: Node, region: _Region) -> list[tuple[Node, 
     return list(zip(node.children, halves, strict=True))
 
 
+def _check_conflicts(judge: _Judge, node: Node, open_claims: set[tuple[int, int]]) -> None:
+    """Every choice of `need` inputs, each by an open alternative, holds a conflict."""
+    conflicts = [frozenset(conflict.claims) for conflict in node.conflicts]
+    for conflict in node.conflicts:
+        _check_case(judge, conflict.case, frozenset(conflict.claims), ())
+    inputs = sorted({number for number, _ in open_claims})
+    for some in combinations(inputs, judge.question.need):
+        for choice in product(*([claim for claim in open_claims if claim[0] == number] for number in some)):
+            if not any(conflict <= set(choice) for conflict in conflicts):
+                raise BadTree(f"{choice} holds no conflict")
+
+
+def _check_case(judge: _Judge, case: Case, claims: Claims, split: tuple[NeuronSplit, ...]) -> None:
+    if case.split is not None:
+        if case.planes or len(case.children) != 2 or case.split in split:
+            raise BadTree("a split case has two children, no planes, and is not split twice by one neuron")
+        for child in case.children:
+            _check_case(judge, child, claims, (*split, case.split))
+        return
+    if not case.planes or any(not plane.weight > 0 for plane in case.planes):
+        raise BadTree("a leaf of a conflict has planes with positive weights")
+    for plane in case.planes:
+        if (plane.input, plane.position) not in claims:
+            raise BadTree("a plane of a claim that the conflict does not name")
+        if plane.row not in judge.options(plane.input)[plane.position]:
+            raise BadTree("a plane of a row that the alternative does not have")
+        known = {(s.layer, s.neuron) for s in split if s.input == plane.input}
+        if not {(layer, neuron) for layer, neuron, _ in plane.pushes} <= known:
+            raise BadTree("a push on a neuron that is not split")
+
+
 def _check_leaf(judge: _Judge, node: Node, region: _Region) -> None:
     if node.children:
         raise BadTree("children without a split")
@@ -134,6 +167,8 @@ def _check_leaf(judge: _Judge, node: Node, region: _Region) -> None:
     remaining = len({i for i, _ in open_claims})
     if node.joint is not None:
         _check_joint(judge, node, open_claims)
+    elif node.conflicts:
+        _check_conflicts(judge, node, open_claims)
     elif remaining >= judge.question.need and not node.smt:  # what a solver closed is judged by its points alone
         raise BadTree(f"{remaining} inputs remain at a closed leaf, need is {judge.question.need}")
     if judge.answers.loose[region.points].sum(axis=1, initial=0).max(initial=0) >= judge.question.need:

@@ -14,15 +14,13 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds.beta import Multipliers, chooses, default, least_slope, planes
-from verifluxa.bounds.descent import Claimed, Descent, Evaluated, claimed, steepest
+from verifluxa.bounds.descent import SLOPE_STEP, Claimed, Descent, Evaluated, claimed, steepest
 from verifluxa.bounds.domain import Geometry, spread
 from verifluxa.bounds.linear import LayerBounds, Net, NetLayer, Pairs
 from verifluxa.bounds.memory import rows_that_fit
 
 LEVELS = 255
 """Slopes are rounded to multiples of 1/255: one byte each."""
-SLOPE_STEP, PUSH_STEP = 0.5, 0.25
-"""First step sizes: of slopes, and of pushes in units of a row's mean coefficient; they fall to a tenth."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +120,7 @@ def _descended(task: Task, settings: AlphaSettings, begin: Multipliers) -> Multi
         for part in parts[layers:]:
             part.clamp_(min=0.0)
 
-    sizes = [SLOPE_STEP] * layers + (_push_steps(task) if signs else [])
+    sizes = [SLOPE_STEP] * layers + (claims.push_steps(start) if signs else [])
     best = Descent(evaluate, project, sizes, task.limits.float()).run(start, settings.steps, settings.patience)
     wide = [part.double() for part in best]
     return Multipliers(wide[:layers], _signed(task, wide[layers:] or [torch.zeros_like(p) for p in wide]))
@@ -141,16 +139,6 @@ def _signed(task: Task, sizes: Sequence[Tensor]) -> list[Tensor]:
     if task.signs is None:
         return [torch.zeros_like(part) for part in sizes]
     return [part * sign for part, sign in zip(sizes, task.signs, strict=True)]
-
-
-def _push_steps(task: Task) -> list[Tensor | float]:
-    """Step sizes of pushes: in units of the coefficients that meet them."""
-    sizes: list[Tensor | float] = []
-    rows = (task.rows @ task.net.layers[-1].weight).abs()
-    for layer in task.net.hidden[::-1]:
-        sizes.append((PUSH_STEP * rows.mean(1, keepdim=True)).float())
-        rows = rows @ layer.weight.abs()
-    return sizes[::-1]
 
 
 def _where(better: Tensor, new: Multipliers, old: Multipliers) -> Multipliers:

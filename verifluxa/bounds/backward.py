@@ -23,6 +23,9 @@ from verifluxa.bounds.functions import Relaxation
 from verifluxa.bounds.memory import items_at_once
 from verifluxa.bounds.special import PairRelaxation, Special, scatter
 
+DENSE_NUMBERS = 1 << 21
+"""Largest matrix of products of weights that is written out: triggers of hundreds of values would need gigabytes."""
+
 Planes = tuple[Tensor, Tensor]
 """Values at the center, shape (...), and slopes, shape (..., d)."""
 
@@ -208,6 +211,8 @@ def both_planes(stages: Sequence[Stage], weight: Tensor, chosen: Chosen) -> tupl
 
 def _dense_pays(stage: Stage, weight: Tensor, chosen: Chosen) -> bool:
     """Whether one large product for all neurons costs less than rows for the chosen ones (measured, in ns)."""
+    if weight.numel() * stage.weight.shape[1] > DENSE_NUMBERS:
+        return False
     dense = weight.shape[0] * stage.weight.shape[1] * (2 + 0.08 * chosen.pairs)
     return dense < len(chosen.pair) * (8 + 0.36 * stage.weight.shape[1])
 

@@ -9,7 +9,7 @@ coefficient joins the row before the error radii are counted: z is the deployed 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -65,6 +65,20 @@ def default(net: Net, layers: Sequence[LayerBounds]) -> Multipliers:
         assert bounds.relaxed is not None
         slopes.append(bounds.relaxed.lower_slope)
     return Multipliers(slopes, [torch.zeros_like(part) for part in slopes])
+
+
+def cut(layer: NetLayer, bounds: LayerBounds, sign: Tensor) -> LayerBounds:
+    """Bounds of a layer where some signs are known: ends at 0, and lines between these.
+
+    Args:
+        sign: 1 where the pre-activation is >= 0, -1 where it is <= 0, else 0, shape (B, n).
+    """
+    if not bool((sign != 0).any()):
+        return bounds
+    lower = torch.where(sign > 0, bounds.lower.clamp(min=0.0), bounds.lower)
+    upper = torch.where(sign < 0, bounds.upper.clamp(max=0.0), bounds.upper)
+    upper = torch.maximum(lower, upper)
+    return replace(bounds, lower=lower, upper=upper, relaxed=layer.relax(lower, upper))
 
 
 def is_supported(net: Net) -> bool:

@@ -22,6 +22,8 @@ from verifluxa.bounds.domain import Geometry, spread
 from verifluxa.bounds.linear import LayerBounds, Net, Pairs
 from verifluxa.bounds.special import PairRelaxation
 
+SLOPE_STEP, PUSH_STEP = 0.5, 0.25
+"""First step sizes: of slopes, and of pushes in units of a row's mean coefficient on their layer."""
 MOMENTUM, SQUARES = 0.9, 0.99
 LAST_SHARE = 0.1
 """Step sizes fall to this share of the first ones."""
@@ -109,6 +111,11 @@ class Claimed:
         """The gradients in the lower slopes, 0 where they are not free."""
         parts = zip(walked.above, met, self.stages, strict=True)
         return [(above.clamp(max=0) * z).mul_(stage.free) for above, z, stage in parts]
+
+    def push_steps(self, slopes: Sequence[Tensor]) -> list[Tensor | float]:
+        """Step sizes of pushes, shape (C, 1) per layer: in units of the coefficients that they join."""
+        below = self.walk(slopes, None).below
+        return [PUSH_STEP * part.abs().mean(1, keepdim=True) for part in below]
 
 
 def claimed(

@@ -1,8 +1,8 @@
 """Split trees as flat arrays in preorder, and back: compact, exact, and of bounded depth in JSON.
 
 A node is `[dropped]` (leaf closed by counting), `[dropped, 0]` (open leaf), `[dropped, 1]` (leaf closed by an SMT
-solver), `[dropped, ["j", joint, clips, point]]` (leaf closed jointly, see `joint_codec`) or `[dropped, split]`,
-followed in the list by its subtrees.
+solver), `[dropped, ["j", joint, clips, point]]` (leaf closed jointly, see `joint_codec`), `[dropped, ["c", conflicts]]`
+(leaf closed by conflicts, see `conflict_codec`) or `[dropped, split]`, followed in the list by its subtrees.
 A split is `["b", coordinate, low_end, high_start]`, `["s", direction, cut]` or `["n", input, layer, neuron]`, floats as
 shortest decimal strings. `dropped` groups the inputs that fell by equal rows: `[[rows, inputs],
 [rows, inputs, planes], [rows, inputs, planes, slopes, pushes], ...]`; a push is `[layer, neuron, "multiplier"]`.
@@ -12,9 +12,10 @@ Inputs are sorted, so a tree has one encoding. Rows may be -1 (this alternative 
 
 from __future__ import annotations
 
-import re
 from itertools import pairwise
 
+from verifluxa.certificate.chosen_codec import decode_pushes, decode_slopes, encode_pushes
+from verifluxa.certificate.conflict_codec import decode_conflict_leaf, encode_conflict_leaf
 from verifluxa.certificate.document import Json
 from verifluxa.certificate.fields import wrong
 from verifluxa.certificate.joint_codec import decode_joint_leaf, encode_joint_leaf, indices, is_index
@@ -23,7 +24,6 @@ from verifluxa.evidence import CONTRADICTED, BoxSplit, Dropped, NeuronSplit, Nod
 
 Chosen = tuple[tuple[str, ...], tuple[tuple[int, int, float], ...]]
 """Slopes and pushes of a record."""
-HEX = re.compile(r"([0-9a-f]{2})*")
 HALVES = 2
 STILL_OPEN, BY_SOLVER = 0, 1
 
@@ -38,8 +38,8 @@ def encode_tree(root: Node) -> list[Json]:
     waiting = [root]
     while waiting:
         node = waiting.pop()
-        how = bool(node.split) + bool(node.joint) + node.smt
-        open_ = (node.joint or node.smt) and not node.closed
+        how = bool(node.split) + bool(node.joint) + node.smt + bool(node.conflicts)
+        open_ = (node.joint or node.smt or node.conflicts) and not node.closed
         if len(node.children) != (HALVES if node.split else 0) or how > 1 or open_ or (node.split and node.closed):
             raise ValueError("a split has two halves and a leaf has none")
         flat.append(_encode_node(node))
@@ -87,6 +87,8 @@ def _encode_node(node: Node) -> Json:
         return [dropped, _encode_split(node.split)]
     if node.joint is not None:
         return [dropped, encode_joint_leaf(node)]
+    if node.conflicts:
+        return [dropped, encode_conflict_leaf(node)]
     if node.smt:
         return [dropped, BY_SOLVER]
     return [dropped] if node.closed else [dropped, STILL_OPEN]
@@ -111,8 +113,7 @@ def _encode_dropped(dropped: list[Dropped]) -> Json:
         if planes or slopes or pushes:
             group.append(list(planes))
         if slopes or pushes:
-            signed: list[Json] = [[layer, neuron, float_text(value)] for layer, neuron, value in pushes]
-            group += [list(slopes), signed]
+            group += [list(slopes), encode_pushes(pushes)]
         encoded.append(group)
     return encoded
 
@@ -127,6 +128,8 @@ def _decode_node(item: Json, place: str) -> Node:
         return Node(dropped, closed=item[1] == BY_SOLVER, smt=item[1] == BY_SOLVER)
     if isinstance(item[1], list) and item[1][:1] == ["j"]:
         return decode_joint_leaf(dropped, item[1], place)
+    if isinstance(item[1], list) and item[1][:1] == ["c"]:
+        return decode_conflict_leaf(dropped, item[1], place)
     return Node(dropped, _decode_split(item[1], place))
 
 
@@ -163,28 +166,7 @@ def _decode_group(group: Json, place: str) -> list[Dropped]:
         raise wrong(place, "a group: [rows, inputs], [rows, inputs, planes] or [..., slopes, pushes]", group)
     rows = indices(group[0], place, low=CONTRADICTED)
     inputs, *more = [indices(part, place) for part in group[1:3]]
-    chosen = _decode_chosen(group[3], group[4], place) if len(group) > 3 else ((), ())
+    chosen = (decode_slopes(group[3], place), decode_pushes(group[4], place)) if len(group) > 3 else ((), ())
     if not inputs or (len(group) == 3 and not more[0]) or (len(group) > 3 and chosen == ((), ())):
         raise wrong(place, "inputs, and planes, slopes or pushes where there are any", group)
     return [Dropped(number, rows, more[0] if more else (), *chosen) for number in inputs]
-
-
-def _decode_chosen(slopes: Json, pushes: Json, place: str) -> Chosen:
-    """Lower slopes and multipliers of a record."""
-    if not isinstance(slopes, list) or not isinstance(pushes, list):
-        raise wrong(place, "slopes and pushes", [slopes, pushes])
-    texts = tuple(text for text in slopes if isinstance(text, str) and HEX.fullmatch(text))
-    if len(texts) != len(slopes):
-        raise wrong(place, "slopes: two lower-case hex digits for each neuron of a layer", slopes)
-    return texts, tuple(_decode_push(item, place) for item in pushes)
-
-
-def _decode_push(item: Json, place: str) -> tuple[int, int, float]:
-    match item:
-        case [int(layer), int(neuron), text] if is_index(layer) and is_index(neuron):
-            value = parse_float_text(text)
-            if value:
-                return layer, neuron, value
-        case _:
-            pass
-    raise wrong(place, '[layer, neuron, "multiplier"], the multiplier not 0', item)

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.beta import chooses
+from verifluxa.bounds.beta import chooses, cut
 from verifluxa.bounds.clip import CROSSING
 from verifluxa.bounds.domain import Geometry
-from verifluxa.bounds.linear import LayerBounds, Net, NetLayer, Pairs, first_layer, next_layer
+from verifluxa.bounds.linear import LayerBounds, Net, Pairs, first_layer, next_layer
 from verifluxa.evidence import CONTRADICTED, OPEN
 from verifluxa.search.claims import ClaimBounds, Scene, Verdicts
 from verifluxa.search.workspace import Claims
@@ -33,18 +33,9 @@ def with_signs(net: Net, geometry: Geometry, pairs: Pairs, signs: Sequence[Tenso
         own = next_layer(net, bounds, geometry, pairs, "crown") if bounds else first_layer(net, geometry, pairs)
         if number < len(net.hidden):
             gone |= _gone(own, signs[number])
-            own = _signed(layer, own, signs[number])
+            own = cut(layer, own, signs[number])
         bounds.append(own)
     return bounds, gone
-
-
-def _signed(layer: NetLayer, bounds: LayerBounds, sign: Tensor) -> LayerBounds:
-    if not bool((sign != 0).any()):
-        return bounds
-    lower = torch.where(sign > 0, bounds.lower.clamp(min=0.0), bounds.lower)
-    upper = torch.where(sign < 0, bounds.upper.clamp(max=0.0), bounds.upper)
-    upper = torch.maximum(lower, upper)
-    return replace(bounds, lower=lower, upper=upper, relaxed=layer.relax(lower, upper))
 
 
 def _gone(bounds: LayerBounds, sign: Tensor) -> Tensor:

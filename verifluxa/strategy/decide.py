@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from verifluxa.search.again import look_again
 from verifluxa.search.attack import Candidate, attack
 from verifluxa.search.branch import BranchSettings, explore, explore_further
 from verifluxa.search.climb import climb, lacking
+from verifluxa.search.conflicts import cross
+from verifluxa.search.cross import CrossSettings
 from verifluxa.search.grid import GridSettings, enumerate_grid
 from verifluxa.search.leaves import Tree
 from verifluxa.search.refine import RefineSettings, refine
@@ -27,7 +30,16 @@ from verifluxa.search.words import enumerable
 from verifluxa.search.workspace import Workspace, workspace
 from verifluxa.strategy.attacked import Attacked
 from verifluxa.strategy.attacking import attack_slice, hard, replayed
-from verifluxa.strategy.load import AttackStage, BoundStage, BranchStage, GridStage, SmtStage, Stage, Strategy
+from verifluxa.strategy.load import (
+    AttackStage,
+    BoundStage,
+    BranchStage,
+    CrossStage,
+    GridStage,
+    SmtStage,
+    Stage,
+    Strategy,
+)
 from verifluxa.strategy.piecework import Begun, Grown, Limits, Piece
 from verifluxa.strategy.running import Run
 from verifluxa.verdict import Reason, Verdict
@@ -187,6 +199,9 @@ def _stage(
     elif rooted and isinstance(stage, GridStage):
         for outcome in enumerate_grid(work, rooted, GridSettings(stage.points, stage.seconds), run.deadline):
             _take(outcome, state)
+    elif rooted and isinstance(stage, CrossStage):
+        for outcome in cross(work, rooted, CrossSettings(**_limits(stage)), run.deadline):
+            _take(outcome, state)
     elif rooted and isinstance(stage, SmtStage):
         _smt(work, rooted, stage, state, run)
 
@@ -241,6 +256,10 @@ def _branch(work: Workspace, rooted: list[Rooted], stage: BranchStage, state: _S
         )
 
 
+def _limits(stage: CrossStage) -> dict[str, Any]:
+    return {field.name: getattr(stage, field.name) for field in fields(CrossSettings)}
+
+
 def _settings(stage: BranchStage, limits: Limits | None) -> BranchSettings:
     """The search of a stage, within what one slice may do."""
     limits = limits or Limits()
@@ -265,6 +284,9 @@ def _take(outcome: Outcome, state: _State) -> None:
     known = state.known[question]
     found = max(outcome.found, known.found)
     state.known[question] = known._replace(found=found)
+    before = state.left.get(question)
+    if outcome.verdict is Verdict.UNKNOWN and before is not None:
+        outcome = replace(outcome, proved=min(outcome.proved, before.proved))
     kept = state.left if outcome.verdict is Verdict.UNKNOWN else state.outcomes
     kept[question] = replace(outcome, found=found)
 

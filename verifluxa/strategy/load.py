@@ -91,11 +91,23 @@ class GridStage:
     seconds: float = 30.0
 
 
-Stage = AttackStage | BoundStage | GridStage | BranchStage | SmtStage
+@dataclass(frozen=True)
+class CrossStage:
+    """Conflicts between inputs under one trigger of many values; see `search.cross.CrossSettings`."""
+
+    kind: ClassVar[str] = "cross"
+    values: int = 64
+    seconds: float = 30.0
+    cases: int = 20000
+    steps: int = 15
+
+
+Stage = AttackStage | BoundStage | GridStage | CrossStage | BranchStage | SmtStage
 STAGES: dict[str, type[Stage]] = {
     "attack": AttackStage,
     "bound": BoundStage,
     "grid": GridStage,
+    "cross": CrossStage,
     "branch": BranchStage,
     "smt": SmtStage,
 }

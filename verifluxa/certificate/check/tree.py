@@ -64,7 +64,7 @@ def check_tree(asked: Asked, root: Node) -> Checked:
         if node.split is not None:
             halves = _halves(asked, region, node.split)
             waiting += [(child, half, fallen) for child, half in zip(node.children, halves, strict=True)]
-        elif node.smt:
+        elif node.smt or node.conflicts:
             unrechecked += 1
         else:
             proved, leaves = max(proved, _left(asked, node, region, fallen)), leaves + 1

@@ -1,0 +1,94 @@
+"""The baseline of the table of universal perturbations: upper planes of single claims, and a program over them.
+
+Banerjee and Singh 2024 (RACoon), section 3: each input's bounds are linear in the perturbation that all inputs share,
+so that how many can be wrong together is a mixed-integer program: maximise the sum of z_i with z_i <= sum_a z_ia and,
+where z_ia = 1, plane_ia(perturbation) >= 0. Solved by HiGHS; its dual bound is taken, so that time alone limits it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import floor
+
+import numpy as np
+import torch
+from scipy.optimize import Bounds, LinearConstraint, milp
+from scipy.sparse import csr_matrix
+
+from verifluxa.bounds.alpha import AlphaSettings, Task, optimise
+from verifluxa.bounds.beta import planes
+from verifluxa.bounds.cross import light
+from verifluxa.bounds.domain import geometry, spread
+from verifluxa.bounds.linear import Pairs, all_layers
+from verifluxa.question import Floats, Integers, Problem
+from verifluxa.search.claims import take_layers
+from verifluxa.search.root import whole_domain
+from verifluxa.search.workspace import Workspace
+
+STEPS = 100
+"""Gradient steps on the slopes of each claim."""
+
+
+@dataclass(frozen=True, eq=False)
+class SharedBounds:
+    """Planes of the claims that single bounds leave open.
+
+    Attributes:
+        inputs: that have an open claim.
+        owner: of each claim, an index into these, shape (C,).
+        value, slope: at the domain's center, shape (C,) and (C, d).
+        fall: how far each plane falls below its value at the center, shape (C,).
+        half: half-widths of the domain, shape (d,).
+    """
+
+    inputs: Integers
+    owner: Integers
+    value: Floats
+    slope: Floats
+    fall: Floats
+    half: Floats
+
+    @classmethod
+    def of(cls, problem: Problem) -> SharedBounds:
+        """Bounds with slopes optimised for each claim, as alpha-CROWN has them."""
+        work = Workspace(problem)
+        net, shape, claims = work.net(0), geometry(whole_domain(work)), work.claims(0, 0)
+        inputs, of_input = torch.unique(claims.input, return_inverse=True)
+        layers = all_layers(net, shape, Pairs(torch.zeros_like(inputs), inputs))
+        layers = [light(bounds, torch.arange(len(inputs))) for bounds in layers]
+        row = work.alternatives[claims.alternative][:, 0]
+        pairs = Pairs(torch.zeros_like(claims.input), claims.input)
+        rows, constants = work.coefficients[row], work.row_constants[row]
+        task = Task(net, take_layers(layers, of_input), shape, pairs, rows, constants, torch.zeros_like(constants))
+        largest, chosen = optimise(task, AlphaSettings(STEPS, STEPS))
+        value, slope = planes(net, task.layers, shape, (pairs, rows, constants), chosen)
+        kept = (largest >= 0).nonzero()[:, 0]
+        fall = spread(slope[kept][:, None], pairs.domain[kept], shape)[1][:, 0]
+        left, owner = np.unique(claims.input[kept].numpy(), return_inverse=True)
+        return cls(left, owner, value[kept].numpy(), slope[kept].numpy(), fall.numpy(), shape.half[0].numpy())
+
+
+def most_by_program(bounds: SharedBounds, seconds: float) -> int:
+    """How many inputs may be wrong together: the bound of the program after so many seconds."""
+    claims, inputs, size = len(bounds.owner), len(bounds.inputs), len(bounds.half)
+    if not claims:
+        return 0
+    # Columns: the perturbation, from the center; z_ia; z_i. A plane that cannot fall below 0 asks nothing.
+    least = np.maximum(bounds.fall - bounds.value, 0.0)
+    planes_ = np.hstack([-bounds.slope, np.diag(least), np.zeros((claims, inputs))])
+    belongs = np.zeros((inputs, claims))
+    belongs[bounds.owner, np.arange(claims)] = -1.0
+    counts = np.hstack([np.zeros((inputs, size)), belongs, np.eye(inputs)])
+    matrix, high = csr_matrix(np.vstack([planes_, counts])), np.concatenate([bounds.value + least, np.zeros(inputs)])
+    found = milp(
+        np.concatenate([np.zeros(size + claims), -np.ones(inputs)]),
+        constraints=LinearConstraint(matrix, -np.inf, high),
+        bounds=Bounds(
+            np.concatenate([-bounds.half, np.zeros(claims + inputs)]),
+            np.concatenate([bounds.half, np.ones(claims + inputs)]),
+        ),
+        integrality=np.concatenate([np.zeros(size), np.ones(claims + inputs)]),
+        options={"time_limit": seconds},
+    )
+    proved = -float(found.mip_dual_bound) if found.mip_dual_bound is not None else float(inputs)
+    return min(inputs, floor(proved + 1e-6))

@@ -1,0 +1,169 @@
+"""Conflicts between inputs under one trigger, against enumeration; choices against trying all; the evidence's codec."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from itertools import combinations, pairwise, product
+
+import numpy as np
+import pytest
+
+from tests.search.small import all_triggers, in_float32, in_real, most, row_values, with_need
+from tests.soundness.build import Ask, Family, levels, make_problem, mlp, replacing
+from tests.soundness.judge import judge
+from tests.soundness.truth import Oracle
+from verifluxa.certificate.tree_codec import decode_tree, encode_tree
+from verifluxa.errors import CertificateError
+from verifluxa.evidence import Case, Outcome
+from verifluxa.question import Problem, Question
+from verifluxa.search.choices import choose, several
+from verifluxa.search.conflicts import cross
+from verifluxa.search.cross import CrossSettings
+from verifluxa.search.root import look
+from verifluxa.search.workspace import workspace
+from verifluxa.verdict import Verdict
+
+ALL = CrossSettings(values=0, seconds=60.0, cases=60)
+
+
+def run(problem: Problem, question: Question, settings: CrossSettings = ALL) -> Outcome:
+    work = workspace(problem)
+    (outcome,) = cross(work, look(work, [question], "interval"), settings, None)
+    return outcome
+
+
+def steady(seed: int, ask: Ask | None = None, top: int = 3) -> Problem:
+    """A 6-9-6-3 network that is right about its six inputs, and a trigger of three values 0..top."""
+    random = np.random.default_rng(seed)
+    sizes = (6, 9, 6, 3)
+    graph = mlp((1, 1, 6), *((random.normal(size=(b, a)), random.normal(size=b)) for a, b in pairwise(sizes)))
+    inputs = random.integers(0, 4, (6, 6)).astype(float)
+    labels = graph.run(inputs.reshape(6, 1, 1, 6).astype(np.float32)).argmax(1).tolist()
+    return make_problem(graph, inputs, labels, Family((replacing((0, 2, 5)),), levels(3, 0, top)), ask or Ask())
+
+
+def size(case: Case) -> int:
+    return 1 + sum(map(size, case.children))
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("ask", [Ask(), Ask(targets=(1,))])
+def test_every_need_agrees_with_enumeration(seed: int, ask: Ask) -> None:
+    problem = in_real(steady(seed, ask))
+    oracle = Oracle(problem)
+    loose = most(problem, with_need(problem, 1))
+    for need in range(1, len(problem.selections[0]) + 1):
+        question = with_need(problem, need)
+        outcome = run(problem, question)
+        judge(problem, outcome, oracle.truth(question), list(oracle.points(question)), oracle)
+        assert outcome.proved >= loose
+        if outcome.tree is not None:
+            flat = encode_tree(outcome.tree)
+            assert encode_tree(decode_tree(flat, "here")) == flat
+
+
+def test_something_is_proved_by_cases_and_something_by_several_inputs_together() -> None:
+    """The examples are not all trivial: conflicts of two inputs, and conflicts that take more than one case."""
+    largest, most_cases = 0, 0
+    for seed in (0, 3):
+        problem = in_real(steady(seed))
+        for need in (1, 4):
+            outcome = run(problem, with_need(problem, need), replace(ALL, cases=300))
+            for conflict in outcome.tree.conflicts if outcome.tree else ():
+                largest = max(largest, len(conflict.claims))
+                most_cases = max(most_cases, size(conflict.case))
+    assert largest >= 2
+    assert most_cases >= 3
+
+
+@pytest.mark.parametrize("seed", [0, 1, 7])
+def test_no_trigger_meets_all_claims_of_a_conflict(seed: int) -> None:
+    problem = in_float32(steady(seed))
+    triggers = all_triggers(problem.domain)
+    seen = 0
+    for need in (1, 2, 4, 5):
+        question = with_need(problem, need)
+        outcome = run(problem, question)
+        by_label = problem.violations[question.violation].by_label
+        values = [row_values(problem, question, trigger) for trigger in triggers]
+        chosen = problem.selections[question.selection].tolist()
+        for conflict in outcome.tree.conflicts if outcome.tree else ():
+            seen += 1
+            met = np.ones(len(triggers), dtype=bool)
+            for number, position in conflict.claims:
+                rows = list(by_label[int(problem.labels[number])][position])
+                met &= [bool((value[chosen.index(number), rows] >= 0).all()) for value in values]
+            assert not met.any()
+    assert seen
+
+
+def test_small_triggers_are_left_to_boxes_and_time_ends_it() -> None:
+    problem = in_real(steady(1))
+    question = with_need(problem, 1)
+    work = workspace(problem)
+    assert cross(work, look(work, [question], "interval"), CrossSettings(values=3), None) == []
+    (outcome,) = cross(work, look(work, [question], "interval"), ALL, time.monotonic() - 1)
+    assert outcome.verdict is Verdict.UNKNOWN
+
+
+def test_the_same_seedless_search_gives_the_same_evidence() -> None:
+    problem = in_real(steady(2))
+    first, second = (run(problem, with_need(replace(problem), 3)) for _ in range(2))
+    assert first.tree == second.tree
+    assert first.proved == second.proved
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_choices_are_those_of_trying_all(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    options, number = [], 0
+    for _ in range(5):
+        many = int(random.integers(0, 4))
+        options.append(list(range(number, number + many)))
+        number += many
+    conflicts = [
+        frozenset(random.choice(number, 2, replace=False).tolist()) for _ in range(int(random.integers(1, 12)))
+    ]
+    for need in range(1, 6):
+        possible = [
+            tuple(sorted(choice))
+            for some in combinations(options, need)
+            for choice in product(*some)
+            if not any(conflict <= set(choice) for conflict in conflicts)
+        ]
+        found = choose(options, conflicts, need)
+        assert found.complete
+        assert (found.choice is None) == (not possible)
+        assert found.choice is None or found.choice in possible
+        listed, complete = several(options, conflicts, need, 1000, 100_000)
+        assert complete
+        assert set(listed) == set(possible)
+
+
+def test_a_search_that_is_too_large_says_so() -> None:
+    pairs = [frozenset((2 * a, 2 * b)) for a, b in combinations(range(12), 2)]
+    found = choose([[2 * n] for n in range(12)], pairs, 2, nodes=3)
+    assert found.choice is None
+    assert not found.complete
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        ["c", []],
+        ["c", [[[], [["p", [[0, 0, 0, "1", [], []]]]]]]],
+        ["c", [[[[0, 0]], []]]],
+        ["c", [[[[0, 0]], [["p", []]]]]],
+        ["c", [[[[0, 0]], [["n", 0, 0, 0], ["p", [[0, 0, 0, "1", [], []]]]]]]],
+        ["c", [[[[0, 0]], [["p", [[0, 0, 0, "0", [], []]]]]]]],
+        ["c", [[[[0, 0]], [["p", [[0, 0, 0, "-1", [], []]]]]]]],
+        ["c", [[[[0, 0]], [["p", [[0, 0, 0, "1", ["0g"], []]]]]]]],
+        ["c", [[[[0, 0]], [["p", [[0, 0, 0, "1", [], [[0, 0, "0"]]]]]]]]],
+        ["c", [[[[0, -1]], [["p", [[0, 0, 0, "1", [], []]]]]]]],
+        ["c", [[[[0, 0]], [["p", [[0, 0, 0, "1", [], []]]], ["p", [[0, 0, 0, "1", [], []]]]]]]],
+    ],
+)
+def test_what_the_codec_does_not_write_is_refused(item: list[object]) -> None:
+    with pytest.raises(CertificateError, match="VF5005"):
+        decode_tree([[[], item]], "here")

@@ -1,0 +1,214 @@
+"""Can several claims be met by ONE trigger? Slopes and weights that show that they cannot, many groups at once.
+
+Where claim c is met its row, and so any upper plane g_c of it, is >= 0. For weights w >= 0 that sum to 1
+
+    max over t of sum_c w_c g_c(t)  <  0
+
+shows that no trigger of the domain meets all claims of the group (Farkas; by weak duality any weights are sound). The
+planes of a group share the trigger, so their slopes are optimised together with the weights, and not each for itself
+(Banerjee and Singh 2024, RACoon, ICML: bounds across executions; section 4). A steep plane that is bad for its own
+claim may be just what cancels another one's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from verifluxa.bounds.alpha import level_of, slope_of
+from verifluxa.bounds.beta import Multipliers, chooses, cut, default, least_slope, planes
+from verifluxa.bounds.descent import SLOPE_STEP, Claimed, Descent, Evaluated, claimed, steepest
+from verifluxa.bounds.domain import Geometry, spread
+from verifluxa.bounds.linear import LayerBounds, Net, Pairs
+
+WEIGHT_STEP = 0.5
+"""First step size of the logarithms of weights."""
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """G groups of claims in one domain each, C claims in all.
+
+    Attributes:
+        net: the network of a placement.
+        layers: bounds of all layers of some pairs.
+        geometry: of the domains.
+        index: of each claim into the pairs of `layers`, shape (C,).
+        pairs: of the claims.
+        rows, constants: over the outputs, shape (C, outputs) and (C,).
+        group: of each claim, shape (C,).
+        limits: a group is refuted below this, shape (G,).
+        signs: per hidden layer 1 where the pre-activation is known to be >= 0, -1 where <= 0, else 0, shape (C, n);
+            None: nothing is split.
+    """
+
+    net: Net
+    layers: Sequence[LayerBounds]
+    geometry: Geometry
+    index: Tensor
+    pairs: Pairs
+    rows: Tensor
+    constants: Tensor
+    group: Tensor
+    limits: Tensor
+    signs: Sequence[Tensor] | None = None
+
+    @property
+    def domain(self) -> Tensor:
+        """Of each group, shape (G,)."""
+        return torch.zeros_like(self.limits, dtype=torch.long).index_copy(0, self.group, self.pairs.domain)
+
+    def own_layers(self) -> list[LayerBounds]:
+        """Bounds of each claim, those of split neurons ending at 0."""
+        layers = [light(bounds, self.index) for bounds in self.layers]
+        if self.signs is None:
+            return layers
+        split = zip(self.net.hidden, layers, self.signs, strict=False)
+        return [*(cut(layer, bounds, sign) for layer, bounds, sign in split), layers[-1]]
+
+    def claims(self, layers: list[LayerBounds]) -> Claimed:
+        """The rows over the state above the last hidden layer, in float32."""
+        last, bounds = self.net.layers[-1], layers[-1]
+        constant = (self.rows.abs() * bounds.radius + self.rows * last.offset_of(self.pairs.input)).sum(1)
+        each = torch.arange(len(self.index), device=self.index.device)
+        of = (each, self.pairs, self.rows @ last.weight, self.constants + constant)
+        return claimed(self.net, layers[:-1], self.geometry, of)
+
+    def sizes(self, last: LayerBounds) -> Tensor:
+        """The size of what each row sums over the outputs, shape (C,); 0 where it is not finite."""
+        largest = torch.maximum(last.lower.abs(), last.upper.abs())
+        summed = (largest * self.rows.abs()).sum(1) + self.constants.abs()
+        return torch.nan_to_num(summed, nan=0.0, posinf=0.0)
+
+    def summed(self, parts: Tensor) -> Tensor:
+        """Sums over each group: (C, ...) to (G, ...)."""
+        return parts.new_zeros(len(self.limits), *parts.shape[1:]).index_add(0, self.group, parts)
+
+    def shares(self, logarithms: Tensor) -> Tensor:
+        """Weights (C,) that sum to 1 in each group, from their logarithms (C, 1)."""
+        weights = logarithms[:, 0].exp()
+        return weights / self.summed(weights)[self.group]
+
+
+class Chosen(NamedTuple):
+    """What planes are made with: multipliers of the claims, and logarithms of their weights, shape (C, 1)."""
+
+    multipliers: Multipliers
+    logarithms: Tensor
+
+    def take(self, index: Tensor | slice) -> Chosen:
+        """Those of some claims."""
+        return Chosen(self.multipliers.take(index), self.logarithms[index])
+
+
+@dataclass(frozen=True, eq=False)
+class Together:
+    """What a group's planes show.
+
+    Attributes:
+        largest: the largest value of each group's weighted sum, shape (G,).
+        weights: shape (C,).
+        chosen: what the planes are made with.
+        value, slope: of the claims' planes, shape (C,) and (C, d).
+        where: the point of the domain, from its center, where each group's sum is largest, shape (G, d).
+        size: of the terms that a plane's largest value sums, shape (C,).
+        summed: of what a row sums over the outputs, shape (C,); 0 where that is not finite.
+    """
+
+    largest: Tensor
+    weights: Tensor
+    chosen: Chosen
+    value: Tensor
+    slope: Tensor
+    where: Tensor
+    size: Tensor
+    summed: Tensor
+
+
+def optimise_together(groups: Groups, steps: int, patience: int, start: Chosen | None = None) -> Together:
+    """Makes the largest value of each group's weighted sum as low as some steps can.
+
+    Args:
+        groups: the claims; `beta.is_supported` holds for their network.
+        steps, patience: see `descent.Descent.run`.
+        start: what to begin with; None: the default rule and equal weights.
+    """
+    layers = groups.own_layers()
+    rule = default(groups.net, layers)
+    begin = start or Chosen(rule, torch.zeros_like(groups.constants)[:, None])
+    free = [chooses(layer, bounds) for layer, bounds in zip(groups.net.hidden, layers, strict=False)]
+    slopes = [torch.where(f, b, r) for f, b, r in zip(free, begin.multipliers.slopes, rule.slopes, strict=True)]
+    begin = begin._replace(multipliers=Multipliers(slopes, begin.multipliers.pushes))
+    found = _descended(groups, layers, begin, (steps, patience))
+    rounded = [
+        torch.where(may, slope_of(level_of(part), layer), usual)
+        for part, may, layer, usual in zip(found.multipliers.slopes, free, groups.net.hidden, rule.slopes, strict=True)
+    ]
+    return _evaluated(groups, layers, found._replace(multipliers=Multipliers(rounded, found.multipliers.pushes)))
+
+
+def _descended(groups: Groups, layers: list[LayerBounds], begin: Chosen, limits: tuple[int, int]) -> Chosen:
+    """The best of a descent in float32."""
+    claims = groups.claims(layers)
+    signs = [part.float() for part in groups.signs or ()]
+    slopes, pushes = (
+        [part.float() for part in parts] for parts in (begin.multipliers.slopes, begin.multipliers.pushes)
+    )
+    count, domain = len(slopes), groups.domain
+
+    def evaluate(parts: list[Tensor]) -> Evaluated:
+        pushed = [size * sign for size, sign in zip(parts[count:-1], signs, strict=True)] if signs else None
+        walked = claims.walk(parts[:count], pushed)
+        weights = groups.shares(parts[-1])
+        up, where = steepest(groups.summed(weights[:, None] * walked.slope), domain, groups.geometry)
+
+        def gradients() -> list[Tensor]:
+            point = where[groups.group]
+            met = claims.meet(walked, parts[:count], claims.center + point)
+            by_parts = claims.by_slopes(walked, met) + [z * sign for z, sign in zip(met, signs, strict=False)]
+            reached = walked.value + (walked.slope * point).sum(1)
+            more = reached - groups.summed(weights * reached)[groups.group]
+            return [weights[:, None] * part for part in (*by_parts, more[:, None])]
+
+        return Evaluated(groups.summed(weights * walked.value) + up, gradients)
+
+    def project(parts: list[Tensor]) -> None:
+        for part, layer in zip(parts[:count], groups.net.hidden, strict=True):
+            part.clamp_(least_slope(layer), 1.0)
+        for part in parts[count:-1]:
+            part.clamp_(min=0.0)
+
+    sizes: list[Tensor | float] = [SLOPE_STEP] * count
+    variables = [*slopes]
+    if signs:
+        sizes += claims.push_steps(slopes)
+        variables += [part.abs() for part in pushes]
+    items = [groups.group] * (len(variables) + 1)
+    descent = Descent(evaluate, project, [*sizes, WEIGHT_STEP], groups.limits.float(), items)
+    best = [part.double() for part in descent.run([*variables, begin.logarithms.float()], *limits)]
+    signed = [size * sign for size, sign in zip(best[count:-1], groups.signs or (), strict=True)]
+    return Chosen(Multipliers(best[:count], signed or [torch.zeros_like(part) for part in best[:count]]), best[-1])
+
+
+def _evaluated(groups: Groups, layers: list[LayerBounds], chosen: Chosen) -> Together:
+    """The groups' values anew, in float64, from numbers that evidence can hold."""
+    of = (groups.pairs, groups.rows, groups.constants)
+    value, slope = planes(groups.net, layers, groups.geometry, of, chosen.multipliers)
+    weights = groups.shares(chosen.logarithms)
+    total = groups.summed(weights[:, None] * slope)
+    up = spread(total[:, None], groups.domain, groups.geometry)[0][:, 0]
+    where = steepest(total, groups.domain, groups.geometry)[1]
+    size = value.abs() + (slope.abs() * groups.geometry.half[groups.pairs.domain]).sum(1)
+    largest = groups.summed(weights * value) + up
+    return Together(largest, weights, chosen, value, slope, where, size, groups.sizes(layers[-1]))
+
+
+def light(bounds: LayerBounds, index: Tensor) -> LayerBounds:
+    """Bounds of some pairs without the planes of neurons."""
+    relaxed = None if bounds.relaxed is None else type(bounds.relaxed)(*(part[index] for part in bounds.relaxed))
+    none = index.new_zeros(0)
+    return LayerBounds(bounds.lower[index], bounds.upper[index], bounds.radius[index], none, none, relaxed, None)

@@ -1,0 +1,104 @@
+"""Leaves that are closed by conflicts, as flat arrays and back.
+
+`["c", conflicts]`: a conflict is `[claims, cases]`, a claim `[input, position]`; `cases` lists the tree in preorder,
+`["p", planes]` for a leaf and `["n", input, layer, neuron]` for a split, followed by its two cases (<= 0, >= 0). A
+plane is `[input, position, row, "weight", slopes, pushes]`, a push `[layer, neuron, "multiplier"]`; slopes are two hex
+digits for each neuron of a layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from verifluxa.certificate.chosen_codec import decode_pushes, decode_slopes, encode_pushes
+from verifluxa.certificate.document import Json
+from verifluxa.certificate.fields import wrong
+from verifluxa.certificate.joint_codec import is_index
+from verifluxa.certificate.numbers import float_text, parse_float_text
+from verifluxa.evidence import Case, Conflict, Dropped, NeuronSplit, Node, Steered
+
+DEEPEST = 256
+"""Splits below each other in one conflict."""
+
+
+def encode_conflict_leaf(node: Node) -> Json:
+    """The flat form of what closes a leaf by conflicts.
+
+    Raises:
+        ValueError: for a split without two cases, or a leaf with any: a mistake of the caller.
+    """
+    conflicts: list[Json] = [_encode(conflict) for conflict in node.conflicts]
+    return ["c", conflicts]
+
+
+def decode_conflict_leaf(dropped: list[Dropped], item: list[Json], place: str) -> Node:
+    """The leaf of a flat form.
+
+    Raises:
+        CertificateError: VF5005 for anything that `encode_conflict_leaf` does not write.
+    """
+    match item:
+        case ["c", list(conflicts)] if conflicts:
+            return Node(dropped, closed=True, conflicts=tuple(_decode(conflict, place) for conflict in conflicts))
+    raise wrong(place, 'conflicts: ["c", [[claims, cases], ...]]', item)
+
+
+def _encode(conflict: Conflict) -> Json:
+    flat: list[Json] = []
+    waiting = [conflict.case]
+    while waiting:
+        case = waiting.pop()
+        if len(case.children) != (2 if case.split else 0):
+            raise ValueError("a split of a conflict has two cases and a leaf has none")
+        split = case.split
+        if split is not None:
+            flat.append(["n", int(split.input), int(split.layer), int(split.neuron)])
+        else:
+            flat.append(["p", [_encode_plane(plane) for plane in case.planes]])
+        waiting.extend(reversed(case.children))
+    claims: list[Json] = [[int(number), int(position)] for number, position in conflict.claims]
+    return [claims, flat]
+
+
+def _encode_plane(plane: Steered) -> Json:
+    named: list[Json] = [int(plane.input), int(plane.position), int(plane.row), float_text(float(plane.weight))]
+    return [*named, list(plane.slopes), encode_pushes(plane.pushes)]
+
+
+def _decode(item: Json, place: str) -> Conflict:
+    match item:
+        case [list(claims), list(flat)] if claims:
+            reading = iter(flat)
+            case = _case(reading, place, 0)
+            if next(reading, None) is None:
+                return Conflict(tuple(_claim(claim, place) for claim in claims), case)
+    raise wrong(place, "a conflict: [claims, cases in preorder]", item)
+
+
+def _claim(item: Json, place: str) -> tuple[int, int]:
+    match item:
+        case [int(number), int(position)] if is_index(number) and is_index(position):
+            return number, position
+    raise wrong(place, "a claim: [input, position]", item)
+
+
+def _case(reading: Iterator[Json], place: str, depth: int) -> Case:
+    item = next(reading, None)
+    match item:
+        case ["p", list(planes)] if planes:
+            return Case(tuple(_plane(plane, place) for plane in planes))
+        case ["n", int(number), int(layer), int(neuron)] if all(map(is_index, (number, layer, neuron))):
+            if depth < DEEPEST:
+                first = _case(reading, place, depth + 1)
+                return Case((), NeuronSplit(number, layer, neuron), (first, _case(reading, place, depth + 1)))
+    raise wrong(place, f'["p", planes] or ["n", input, layer, neuron], at most {DEEPEST} below each other', item)
+
+
+def _plane(item: Json, place: str) -> Steered:
+    match item:
+        case [int(number), int(position), int(row), text, slopes, pushes]:
+            weight = parse_float_text(text)
+            if weight is not None and weight > 0 and all(map(is_index, (number, position, row))):
+                chosen = decode_slopes(slopes, place), decode_pushes(pushes, place)
+                return Steered(number, position, row, weight, *chosen)
+    raise wrong(place, '[input, position, row, "weight", slopes, pushes], the weight positive', item)

@@ -1,0 +1,174 @@
+"""The stage for triggers of many values: conflicts between claims, see `search/cross.py`; one Outcome per question."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from verifluxa import evidence
+from verifluxa.bounds.alpha import level_of
+from verifluxa.bounds.beta import is_supported
+from verifluxa.bounds.cross import light
+from verifluxa.bounds.domain import geometry
+from verifluxa.bounds.linear import LayerBounds, Net, Pairs, all_layers, pairs_at_once
+from verifluxa.evidence import NeuronSplit, Node, Outcome, Steered, Witness
+from verifluxa.search.attack import count_violations
+from verifluxa.search.choices import choose
+from verifluxa.search.claims import Scene, row_planes
+from verifluxa.search.cross import NODES, Conflict, Crossing, CrossSettings
+from verifluxa.search.cuts import Case
+from verifluxa.search.replay import witness
+from verifluxa.search.root import Rooted, whole_domain
+from verifluxa.search.workspace import Claims, Workspace
+from verifluxa.verdict import Reason, Verdict
+
+
+def cross(work: Workspace, rooted: Sequence[Rooted], settings: CrossSettings, deadline: float | None) -> list[Outcome]:
+    """Tries questions of one placement, where the trigger has many values; none where it has few.
+
+    Args:
+        rooted: the questions that the first look left open.
+        settings: the limits.
+        deadline: on the clock of `time.monotonic`, or None.
+    """
+    work = work.at(rooted[0].question.placement)
+    net = work.net(rooted[0].question.placement)
+    if len(work.lower) <= settings.values or not net.hidden or not is_supported(net):
+        return []
+    scene = Scene(work, net, geometry(whole_domain(work)))
+    ends = math.inf if deadline is None else deadline
+    return [_decided(scene, one, settings, min(time.monotonic() + settings.seconds, ends)) for one in rooted]
+
+
+@dataclass(frozen=True, eq=False)
+class _Tried:
+    """What was found at points: most inputs of a replayed trigger in every evaluation order, and one that refutes."""
+
+    found: int
+    witness: Witness | None
+
+
+def _decided(scene: Scene, rooted: Rooted, settings: CrossSettings, ends: float) -> Outcome:
+    started = time.monotonic()
+    crossing, unsafe = _crossing(scene, rooted, settings, ends)
+    need = rooted.question.need - unsafe
+    closed = need > 0 and crossing.closes(need) and crossing.most() < need
+    tried = _Tried(0, None) if closed else _tried(scene, rooted, crossing.points)
+    verdict = Verdict.CERTIFIED if closed else Verdict.UNKNOWN if tried.witness is None else Verdict.FALSIFIED
+    proved = crossing.most() + unsafe if verdict is not Verdict.FALSIFIED else rooted.remaining
+    return Outcome(
+        question=rooted.question,
+        verdict=verdict,
+        reason=_reason(crossing) if verdict is Verdict.UNKNOWN else None,
+        found=tried.found,
+        proved=proved,
+        witness=tried.witness,
+        stage="cross",
+        boxes=crossing.bounded,
+        seconds=time.monotonic() - started,
+        tree=_leaf(scene.net, rooted, crossing, need) if closed else None,
+    )
+
+
+def _reason(crossing: Crossing) -> Reason:
+    if time.monotonic() > crossing.ends:
+        return Reason.TIME
+    return Reason.NODES if crossing.is_over else Reason.STRATEGY
+
+
+def _crossing(scene: Scene, rooted: Rooted, settings: CrossSettings, ends: float) -> tuple[Crossing, int]:
+    """The open claims with their bounds, and how many inputs must stay open because a sum may overflow."""
+    claims = rooted.open_claims
+    inputs, of_input = torch.unique(claims.input, return_inverse=True)
+    layers = _layers(scene, inputs)
+    safe = scene.bounded(layers, inputs)
+    kept = safe[of_input].nonzero()[:, 0]
+    claims, of_input = claims.take(kept), of_input[kept]
+    rows = scene.work.alternatives[claims.alternative]
+    pairs = Pairs(torch.zeros_like(claims.input), claims.input)
+    planes = row_planes(scene, [light(bounds, of_input) for bounds in layers], (_count(claims), pairs, rows))
+    return Crossing(scene, layers, of_input, claims, planes, settings, ends), int((~safe).sum())
+
+
+def _count(claims: Claims) -> Tensor:
+    return torch.arange(len(claims), device=claims.input.device)
+
+
+def _layers(scene: Scene, inputs: Tensor) -> list[LayerBounds]:
+    """Bounds of all layers of some inputs, without the planes of neurons: with many values these are large."""
+    parts = []
+    for some in torch.split(inputs, pairs_at_once(scene.net, scene.work.device)):
+        layers = all_layers(scene.net, scene.geometry, Pairs(torch.zeros_like(some), some))
+        parts.append([light(bounds, torch.arange(len(some), device=some.device)) for bounds in layers])
+    return [_joined(column) for column in zip(*parts, strict=True)]
+
+
+def _joined(parts: Sequence[LayerBounds]) -> LayerBounds:
+    first = parts[0]
+    relaxed = None
+    if first.relaxed is not None:
+        lines = zip(*(part.relaxed for part in parts if part.relaxed is not None), strict=True)
+        relaxed = type(first.relaxed)(*(torch.cat(column) for column in lines))
+    lower, upper, radius = (torch.cat([getattr(part, name) for part in parts]) for name in ("lower", "upper", "radius"))
+    return replace(first, lower=lower, upper=upper, radius=radius, relaxed=relaxed)
+
+
+def _tried(scene: Scene, rooted: Rooted, points: Sequence[Tensor]) -> _Tried:
+    """Replays the best of the points that the search has seen."""
+    if not points:
+        return _Tried(0, None)
+    triggers = scene.work.on_grid(torch.stack(list(points)))
+    counts = count_violations(scene.work, scene.net, rooted.open_claims, triggers)
+    found = witness(scene.work, rooted.question, triggers[int(counts.argmax())].cpu().numpy())
+    return _Tried(found.robust, found if len(found.inputs) >= rooted.question.need else None)
+
+
+def _leaf(net: Net, rooted: Rooted, crossing: Crossing, need: int) -> Node:
+    """The evidence: as few conflicts as still close the question, the ones with most cases left out first."""
+    kept = sorted(crossing.conflicts, key=lambda conflict: -_size(conflict.case))
+    for conflict in list(kept):
+        fewer = [other for other in kept if other is not conflict]
+        found = choose(crossing.options, [other.claims for other in fewer], need, NODES)
+        if found.choice is None and found.complete:
+            kept = fewer
+    conflicts = tuple(_stored(net, crossing, conflict) for conflict in kept)
+    return Node(dropped=rooted.dropped(), closed=True, conflicts=conflicts)
+
+
+def _size(case: Case) -> int:
+    return 1 + sum(map(_size, case.children))
+
+
+def _stored(net: Net, crossing: Crossing, conflict: Conflict) -> evidence.Conflict:
+    claims = crossing.claims
+    named = tuple((int(claims.input[claim]), int(claims.position[claim])) for claim in sorted(conflict.claims))
+    return evidence.Conflict(named, _case(net, claims, conflict, conflict.case))
+
+
+def _case(net: Net, claims: Claims, conflict: Conflict, case: Case) -> evidence.Case:
+    if case.split is not None:
+        split = NeuronSplit(case.split.input, case.split.layer, case.split.neuron)
+        return evidence.Case((), split, tuple(_case(net, claims, conflict, child) for child in case.children))
+    return evidence.Case(tuple(_planes(claims, conflict, case)))
+
+
+def _planes(claims: Claims, conflict: Conflict, case: Case) -> Iterator[Steered]:
+    chosen = case.planes
+    assert chosen is not None
+    # Only proportions count: the largest weight is 1.
+    weights = (chosen.logarithms[:, 0] - chosen.logarithms.max()).exp().tolist()
+    for at, (claim, row) in enumerate(zip(conflict.claim.tolist(), conflict.row.tolist(), strict=True)):
+        if not weights[at]:
+            continue
+        slopes = tuple(bytes(level_of(part[at]).to(torch.uint8).tolist()).hex() for part in chosen.multipliers.slopes)
+        pushes = tuple(
+            (layer, neuron, float(part[at, neuron]))
+            for layer, part in enumerate(chosen.multipliers.pushes)
+            for neuron in part[at].nonzero()[:, 0].tolist()
+        )
+        yield Steered(int(claims.input[claim]), int(claims.position[claim]), row, weights[at], slopes, pushes)

@@ -1,0 +1,252 @@
+"""How many inputs can violate under ONE trigger when it has many values: conflicts between claims, and counting.
+
+Boxes of hundreds of values cannot be halved into anything useful. What is left is what the inputs have in common: the
+trigger. A *conflict* is a set of claims (input, alternative) that no trigger of the domain meets together, with the
+weights and slopes that show it (`bounds.cross`). `need` inputs can violate together only by a choice of one open claim
+for each of them that holds no conflict; so choices are made, and refuted, until there is none left:
+
+    choose `need` claims of different inputs without a known conflict; none: closed
+    optimise slopes and weights of the chosen claims together; below 0: a conflict, as few claims as still do
+    not below 0: the choice may be met, as far as these bounds can tell; open
+
+Counterexample-guided, as lazy clause generation; the bound is that of RACoon (Banerjee and Singh 2024) with the
+tuples of executions chosen by what still stands in the way.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from verifluxa.bounds.cross import Groups, Together, optimise_together
+from verifluxa.bounds.domain import spread
+from verifluxa.bounds.linear import LayerBounds, Pairs
+from verifluxa.search.choices import Choice, choose, several
+from verifluxa.search.claims import ROUNDED, SLACK, Planes, Scene
+from verifluxa.search.cuts import Case, Cutting, refuted
+from verifluxa.search.together import ROWS_KEPT
+from verifluxa.search.workspace import Claims
+
+FIRST_CASES, MORE_CASES = 32, 3
+"""Cases of a group in the first round, and how many times more in each further one."""
+CHOICES = 8
+"""Choices that are tried in one batch."""
+NODES = 100_000
+"""Steps of one search for choices; a larger search gives up."""
+LEAST_SHARE = 0.02
+"""A claim with less weight than this stays out of its group's cases."""
+CLEARLY = 1e-3
+"""Descent goes on until a group is below zero by this much: float32 rounds."""
+
+
+class _Begun(NamedTuple):
+    """A group's cases so far, and of each of its planes the claim and the problem row."""
+
+    cutting: Cutting
+    claim: Tensor
+    row: Tensor
+
+
+@dataclass(frozen=True)
+class CrossSettings:
+    """How hard to try.
+
+    Attributes:
+        values: triggers with no more values than this are left to boxes.
+        seconds: for one question.
+        cases: that may be bounded for one question.
+        steps: gradient steps of one group of claims.
+    """
+
+    values: int = 64
+    seconds: float = 30.0
+    cases: int = 20000
+    steps: int = 15
+
+
+@dataclass(frozen=True, eq=False)
+class Conflict:
+    """Claims that no trigger meets together, and the cases that show it.
+
+    Attributes:
+        claims: by their numbers.
+        claim, row: of each plane of a case, its claim and its problem row, shape (P,).
+        case: the tree.
+    """
+
+    claims: frozenset[int]
+    claim: Tensor
+    row: Tensor
+    case: Case
+
+
+@dataclass
+class Crossing:
+    """The open claims of one question in one domain, what conflicts are known, and how many inputs they leave.
+
+    Attributes:
+        scene: with one domain.
+        layers: bounds of all layers of some inputs on it.
+        of_input: of each claim into these, shape (C,).
+        claims: that are open, on inputs whose sums cannot overflow.
+        planes: of their rows.
+        settings: how hard to try.
+        ends: on the clock of `time.monotonic`.
+        conflicts: what was found.
+        begun: groups that are not closed yet, by their claims.
+        bounded: groups and cases that were bounded.
+    """
+
+    scene: Scene
+    layers: Sequence[LayerBounds]
+    of_input: Tensor
+    claims: Claims
+    planes: Planes
+    settings: CrossSettings
+    ends: float
+    conflicts: list[Conflict] = field(default_factory=list)
+    begun: dict[Choice, _Begun] = field(default_factory=dict)
+    bounded: int = 0
+
+    @property
+    def points(self) -> list[Tensor]:
+        """Points (d,) at which groups were seen to be met."""
+        return [begun.cutting.seen for begun in self.begun.values() if begun.cutting.seen is not None]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the time or the number of cases is used up."""
+        return time.monotonic() > self.ends or self.bounded >= self.settings.cases
+
+    @cached_property
+    def options(self) -> list[list[int]]:
+        """Open claims by input."""
+        by_input: dict[int, list[int]] = {}
+        for number, input_ in enumerate(self.claims.input.tolist()):
+            by_input.setdefault(input_, []).append(number)
+        return list(by_input.values())
+
+    def most(self) -> int:
+        """How many inputs the conflicts leave together, as far as a search of limited size can tell."""
+        known = [conflict.claims for conflict in self.conflicts]
+        left = sum(any(frozenset((claim,)) not in known for claim in claims) for claims in self.options)
+        while left:
+            found = choose(self.options, known, left, NODES)
+            if found.choice is not None or not found.complete:
+                break
+            left -= 1
+        return left
+
+    def closes(self, need: int) -> bool:
+        """Whether fewer than `need` inputs can violate together; tries until the time is over."""
+        cases = FIRST_CASES
+        while True:
+            self._singles(need, cases)
+            if self._crossed(need, cases):
+                return True
+            hopeless = all(begun.cutting.met for begun in self.begun.values())
+            if self.is_over or hopeless:
+                return False
+            cases *= MORE_CASES
+
+    def _singles(self, need: int, cases: int) -> None:
+        """Claims by themselves, the inputs first that are nearest to fall, until fewer than `need` are left."""
+        values = self.planes.upper.amin(1)
+        gone = {only for conflict in self.conflicts if len(conflict.claims) == 1 for only in conflict.claims}
+        inputs = [claims for claims in ([c for c in own if c not in gone] for own in self.options) if claims]
+        left = len(inputs)
+        for claims in sorted(inputs, key=lambda claims: float(values[claims].max())):
+            if left < need:
+                break
+            left -= all(self._cut((claim,), cases) for claim in sorted(claims, key=lambda c: float(values[c])))
+
+    def _crossed(self, need: int, cases: int) -> bool:
+        """Refutes choices until none is left, or one stays."""
+        while not self.is_over:
+            known = [conflict.claims for conflict in self.conflicts]
+            choices, complete = several(self.options, known, need, CHOICES, NODES)
+            if not choices:
+                return complete
+            if not self._refute(choices, cases):
+                return False
+        return False
+
+    def _refute(self, choices: Sequence[Choice], cases: int) -> bool:
+        """Whether all choices fall: at once, or by cases of those claims that have weight."""
+        groups, claim, row = self._groups(choices)
+        together = optimise_together(groups, 2 * self.settings.steps, self.settings.steps)
+        self.bounded += len(choices)
+        fell = refuted(groups, together).tolist()
+        for number in (at for at, fine in enumerate(fell) if fine):
+            own = (groups.group == number).nonzero()[:, 0]
+            own = self._fewest(own, claim[own], together)
+            self._keep(
+                Conflict(frozenset(claim[own].tolist()), claim[own], row[own], Case(planes=together.chosen.take(own)))
+            )
+        for number in (at for at, fine in enumerate(fell) if not fine):
+            own = (groups.group == number) & (together.weights > LEAST_SHARE)
+            if not self._cut(tuple(sorted(set(claim[own].tolist()))), cases):
+                return False
+        return True
+
+    def _cut(self, choice: Choice, cases: int) -> bool:
+        """Goes on with the cases of a group; whether it is a conflict now."""
+        if choice not in self.begun:
+            groups, claim, row = self._groups([choice])
+            self.begun[choice] = _Begun(Cutting(groups, self.settings.steps), claim, row)
+        cutting, claim, row = self.begun[choice]
+        before = cutting.bounded
+        closed = cutting.run(min(cases, self.settings.cases - self.bounded), self.ends)
+        self.bounded += cutting.bounded - before
+        if closed:
+            del self.begun[choice]
+            self._keep(Conflict(frozenset(choice), claim, row, cutting.root))
+        return closed
+
+    def _keep(self, conflict: Conflict) -> None:
+        """Adds a conflict, unless one is known that says more."""
+        if not any(known.claims <= conflict.claims for known in self.conflicts):
+            self.conflicts.append(conflict)
+
+    def _groups(self, choices: Sequence[Choice]) -> tuple[Groups, Tensor, Tensor]:
+        """The choices as groups of planes, with the claim and the problem row of each plane."""
+        scene, device = self.scene, self.claims.input.device
+        kept = min(ROWS_KEPT, self.planes.upper.shape[1])
+        best = self.planes.upper.topk(kept, dim=1, largest=False).indices
+        claim = torch.tensor([c for choice in choices for c in choice], device=device).repeat_interleave(kept)
+        group = torch.tensor([g for g, choice in enumerate(choices) for _ in choice], device=device)
+        row = scene.work.alternatives[self.claims.alternative[claim], best[claim[::kept]].reshape(-1)]
+        groups = Groups(
+            scene.net,
+            self.layers,
+            scene.geometry,
+            self.of_input[claim],
+            Pairs(torch.zeros_like(claim), self.claims.input[claim]),
+            scene.work.coefficients[row],
+            scene.work.row_constants[row],
+            group.repeat_interleave(kept),
+            torch.full((len(choices),), -CLEARLY, dtype=torch.float64, device=device),
+        )
+        return groups, claim, row
+
+    def _fewest(self, own: Tensor, claim: Tensor, together: Together) -> Tensor:
+        """The planes of fewer claims that still conflict: the one with the least weight leaves while it can."""
+        members = sorted(set(claim.tolist()), key=lambda c: float(together.weights[own[claim == c]].sum()))
+        for member in members:
+            rest = own[claim != member]
+            if len(rest) and self._below(rest, together):
+                own, claim = rest, claim[claim != member]
+        return own
+
+    def _below(self, own: Tensor, together: Together) -> bool:
+        weights = together.weights[own]
+        slope = (weights[:, None] * together.slope[own]).sum(0)
+        up = spread(slope[None, None], torch.zeros_like(own[:1]), self.scene.geometry)[0][0, 0]
+        room = (weights * (SLACK * together.size[own] + ROUNDED * together.summed[own])).sum()
+        return bool((weights * together.value[own]).sum() + up < -room)
