@@ -32,7 +32,7 @@ ATTACK = AttackStage(inputs=0, starts=8, steps=40, refine=1, refine_starts=16, r
 
 @dataclass(frozen=True)
 class Effort:
-    """Seconds on the clock for a batch and a method (single bounds need less and would gain nothing), and the attack."""
+    """Seconds on the clock for a batch and a method (single bounds need less and gain nothing more), and the attack."""
 
     seconds: float = 20.0
     attack: AttackStage = field(default=ATTACK)
