@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from itertools import groupby
+from importlib.resources import files
+from itertools import dropwhile, groupby, takewhile
 from pathlib import PurePosixPath
 
 from docs.commands import commands, markdown
@@ -12,7 +13,7 @@ from verifluxa.cli import explain_command, support_table
 
 FAMILIES = {
     "VF10": "specs",
-    "VF11": "warnings about specs",
+    "VF11": "further errors and warnings about specs",
     "VF20": "model files",
     "VF21": "layers",
     "VF22": "models and specs that do not fit",
@@ -125,6 +126,30 @@ def api() -> str:
     return "\n".join(lines) + "\n"
 
 
+def grammar() -> str:
+    """The grammar of the spec language, as the parser reads it."""
+    text = files("verifluxa.spec").joinpath("grammar.lark").read_text(encoding="utf-8")
+    words = [line.removeprefix("// ").removeprefix("//") for line in takewhile(_is_note, text.splitlines())]
+    rules = "\n".join(list(dropwhile(_is_note, text.splitlines()))).strip()
+    return "\n".join(
+        [
+            "# Grammar of the spec language",
+            "",
+            "Made from the file that the parser reads, in the notation of Lark (EBNF). What the rules mean stands in",
+            "[the spec language](language.md); the checker asks for more than they do: units, shapes, names.",
+            "",
+            *words,
+            "",
+            f"```text\n{rules}\n```",
+            "",
+        ]
+    )
+
+
+def _is_note(line: str) -> bool:
+    return line.startswith("//")
+
+
 def _command_page() -> str:
     return markdown(commands())
 
@@ -135,6 +160,7 @@ def _family_page(prefix: str) -> Callable[[], str]:
 
 MADE: dict[PurePosixPath, Callable[[], str]] = {
     PurePosixPath("docs/reference/commands.md"): _command_page,
+    PurePosixPath("docs/reference/grammar.md"): grammar,
     PurePosixPath("docs/reference/layers.md"): layers,
     PurePosixPath("docs/reference/api.md"): api,
     ERRORS / "index.md": errors,

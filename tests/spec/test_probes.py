@@ -122,6 +122,21 @@ def test_a_spec_takes_one_several_or_all() -> None:
     assert all(len(member.places) == 1 for member in everything.members if isinstance(member, StampTrigger))
 
 
+def test_an_amplitude_may_be_any_of_a_range() -> None:
+    one = _family("probe trojan_watermark times 0..80 level")
+    assert isinstance(one, StampTrigger)
+    assert isinstance(one.values, Patterns)
+    assert (one.values.low, one.values.high, one.values.step) == (0, 80, 1)
+    fixed = _family("probe trojan_watermark")
+    assert isinstance(fixed, StampTrigger)
+    assert isinstance(fixed.values, Patterns)
+    assert one.values.patterns == fixed.values.patterns
+    both = _family("probe sinusoid, ramp times -9..9 level continuous")
+    assert isinstance(both, UnionTrigger)
+    steps = [member.values.step for member in both.members if isinstance(member, StampTrigger)]  # type: ignore[union-attr]
+    assert steps == [None, None]
+
+
 def test_a_drawing_that_is_too_large_is_refused_by_name() -> None:
     with pytest.raises(SpecError, match="content_mark"):
         probe_trigger(PROBES["content_mark"], ImageSpace("small", 4, 4, 1, 0, 255))

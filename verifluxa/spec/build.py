@@ -171,7 +171,9 @@ class Builder(TermBuilder):
         return clauses.OneOf(tuple(self.name(name) for name in parts), span=span)
 
     def _probes(self, span: Span, parts: Children) -> clauses.Probes:
-        return clauses.Probes(tuple(self.name(name) for name in parts), span=span)
+        *names, levels, continuous = parts
+        ends = None if levels is None else clauses.Range(levels.low, levels.high, span=levels.span)
+        return clauses.Probes(tuple(self.name(name) for name in names), ends, continuous is not None, span=span)
 
     def _stamped(self, span: Span, parts: Children) -> clauses.Stamped:
         verb, area = parts

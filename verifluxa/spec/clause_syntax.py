@@ -86,9 +86,11 @@ class WithPatterns(Node):
 
 @dataclass(frozen=True)
 class Probes(Node):
-    """`probe badnets_square, sinusoid`: known triggers of the library; `probe all`."""
+    """`probe badnets_square, sinusoid`, `probe all`: known triggers; `times 0..60 level`: with another amplitude."""
 
     names: tuple[Name, ...]
+    levels: Range | None = None
+    continuous: bool = False
 
 
 @dataclass(frozen=True)

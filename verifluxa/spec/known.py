@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from verifluxa.errors import SpecError
-from verifluxa.spec.clause_syntax import Probes
-from verifluxa.spec.image_types import Place, StampTrigger
+from verifluxa.spec.clause_syntax import Probes, Range
+from verifluxa.spec.image_types import Patterns, Place, StampTrigger
 from verifluxa.spec.names import did_you_mean
 from verifluxa.spec.placements import Room, groups_of
 from verifluxa.spec.probes import Drawing, Probe, load_probes, probe_trigger, size_of
 from verifluxa.spec.problems import Problems
 from verifluxa.spec.spec import ImageSpace, UnionTrigger
+from verifluxa.spec.stamps import amplitudes
 from verifluxa.spec.syntax import At, TriggerSyntax
 from verifluxa.spec.terms import Name
 
@@ -22,7 +25,8 @@ def check_probes(syntax: TriggerSyntax, space: ImageSpace, problems: Problems) -
 
     Raises:
         SpecError: VF1020 for a probe that the library does not have, VF1024 for one that is named twice, VF1041 for one
-            that is larger than the image, VF1042 and VF1043 for places, VF1057 for clauses that do not go with it.
+            that is larger than the image, VF1042 and VF1043 for places, VF1057 for clauses that do not go with it;
+            VF1030 to VF1033 and VF1044 for amplitudes.
     """
     (clause,) = [clause for clause in syntax.clauses if isinstance(clause, Probes)][:1]
     at = next((clause for clause in syntax.clauses if isinstance(clause, At)), None)
@@ -37,8 +41,23 @@ def check_probes(syntax: TriggerSyntax, space: ImageSpace, problems: Problems) -
             )
     members: list[StampTrigger] = []
     for name, probe in _chosen(clause):
-        members.append(probe_trigger(probe, space, _places(name, probe, space, at, problems), name.span))
+        member = probe_trigger(probe, space, _places(name, probe, space, at, problems), name.span)
+        members.append(member if clause.levels is None else _times(member, clause, clause.levels))
     return members[0] if len(members) == 1 else UnionTrigger(syntax.name.text, space.name, tuple(members))
+
+
+def _times(member: StampTrigger, clause: Probes, levels: Range) -> StampTrigger:
+    """The probe with any amplitude of a range, as patterns have."""
+    if not isinstance(member.values, Patterns):
+        raise SpecError(
+            "VF1057",
+            f"`{member.name}` replaces and has no amplitude, so it does not go with `times`",
+            place=levels.span,
+            expected="a probe that is added, such as `sinusoid` or `trojan_watermark`",
+        )
+    low, high = amplitudes(levels, clause.continuous)
+    values = Patterns(member.values.patterns, low, high, None if clause.continuous else 1)
+    return replace(member, values=values)
 
 
 def _chosen(clause: Probes) -> list[tuple[Name, Probe]]:

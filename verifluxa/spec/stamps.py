@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import TypeVar
 
 from verifluxa.errors import Span, SpecError
-from verifluxa.spec.clause_syntax import Blend, Mask, Pixels, Size, Stamped, Unclipped, Wave, Whole, WithPatterns
+from verifluxa.spec.clause_syntax import Blend, Mask, Pixels, Range, Size, Stamped, Unclipped, Wave, Whole, WithPatterns
 from verifluxa.spec.image_types import Free, Patterns, Picture, Place, StampTrigger, Values
 from verifluxa.spec.paths import beside, inside
 from verifluxa.spec.placements import Room, groups_of
@@ -252,7 +252,7 @@ def _picture(file: Text, area: Area, channels: int) -> Pixelwise:
 
 
 def _patterns(clause: WithPatterns, space: ImageSpace, area: Area) -> Patterns:
-    low, high = _range(clause.levels.low, clause.levels.high, clause.levels.span, clause.continuous)
+    low, high = amplitudes(clause.levels, clause.continuous)
     found = []
     for pattern in clause.patterns:
         if isinstance(pattern, Wave):
@@ -261,6 +261,15 @@ def _patterns(clause: WithPatterns, space: ImageSpace, area: Area) -> Patterns:
             pixels = _picture(pattern, area, space.channels)
             found.append(tuple(Fraction(int(pixels[r, c, k]), 255) for k, r, c in _cells(area, space.channels)))
     return Patterns(tuple(found), low, high, None if clause.continuous else 1)
+
+
+def amplitudes(levels: Range, continuous: bool) -> tuple[Fraction, Fraction]:
+    """The ends of `times low..high level`.
+
+    Raises:
+        SpecError: VF1044 for parts of levels without `continuous`, VF1030 to VF1033 for the numbers.
+    """
+    return _range(levels.low, levels.high, levels.span, continuous)
 
 
 def _wave(wave: Wave, row: int, column: int) -> Fraction:
