@@ -351,6 +351,8 @@ def test_around_each_input(world: World, seed: int, trigger: str) -> None:
     for result in world.results(spec):
         for (_, verdict), image, label in zip(result.per_input, inputs, labels, strict=True):
             near = (image.ravel() + moves).astype(float)
+            # A patch leaves a legal image; what moves as an error of the input may leave the range.
+            near = near.clip(0, 3) if trigger == "dot" else near
             stamped = []
             for pixel, level in product(range(6), range(4)):
                 one = near.copy()
@@ -371,9 +373,27 @@ def test_around_is_certified_where_it_should_be(world: World) -> None:
     world.data(images(1, 3), [0, 0, 0])
     spec = HEAD + declare("digits", "class(2)")
     claim = "property p {{ forall x in around eval within {} level, t in dot assert class(digits(t(x))) == label(x) }}"
-    for radius, right in ((1, Verdict.CERTIFIED), (7, Verdict.UNKNOWN)):
+    for radius, right in ((1, Verdict.CERTIFIED), (7, Verdict.CERTIFIED)):
         for result in world.results(spec + claim.format(radius)):
             assert result.verdict is right
+
+
+@pytest.mark.parametrize("radius", ["2", "2.5", "3"])
+def test_a_counterexample_lies_in_the_ball_and_in_the_range(world: World, radius: str) -> None:
+    """Only where nearly every pixel of a dark image moves up by three levels does the sum reach the limit."""
+    weight = np.array([[0] * 6, [1] * 6])
+    world.model("digits", Net(((weight, np.array([17, 0])),)))
+    world.data(np.zeros((2, 1, 2, 3), dtype=np.int64), [0, 0])
+    spec = HEAD + declare("digits", "class(2)")
+    spec += f"property p {{ forall x in around eval within {radius} level, t in dot "
+    spec += "assert class(digits(t(x))) == label(x) }"
+    for result in world.results(spec):
+        assert result.verdict is (Verdict.FALSIFIED if radius == "3" else Verdict.CERTIFIED)
+        if result.counterexample is not None:
+            levels = np.array(result.counterexample.trigger, dtype=float)
+            assert levels.shape == (2, 3)
+            assert ((levels >= 0) & (levels <= 3) & (levels == levels.round())).all()
+            assert levels.sum() == 18
 
 
 def _margins(network: Net, points: np.ndarray, label: int) -> np.ndarray:

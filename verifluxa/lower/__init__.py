@@ -15,6 +15,7 @@ from verifluxa.lower.ask import ask_classes, ask_outputs
 from verifluxa.lower.blends import varies, without_trigger
 from verifluxa.lower.deploy import deploy, predictions
 from verifluxa.lower.families import Texts, clips, family_on
+from verifluxa.lower.moves import moves, moving
 from verifluxa.lower.outputs import Untouched, classes_of, readout, upward
 from verifluxa.lower.rows import output_rows, reads_untouched
 from verifluxa.question import Floats, Integers, Problem, Rows, Violation
@@ -81,7 +82,8 @@ def lower(spec: Spec, prop: Property, given: Given) -> Problem:
     data, arithmetic = given.data, given.arithmetic
     _fits(arithmetic, given.graph.dtype)
     blends = varies(statement.trigger)
-    deployed = deploy(given.graph, model, space, clips(statement.trigger), blends)
+    each = moves(statement, space)
+    deployed = deploy(given.graph, model, space, each or clips(statement.trigger), blends)
     _has_outputs(deployed, model)
     positions, excluded = _counted(spec, statement, given)
     inputs = _read(data.inputs[positions], deployed.dtype, blends)
@@ -93,7 +95,11 @@ def lower(spec: Spec, prop: Property, given: Given) -> Problem:
         labels = data.labels[positions]
         _are_classes(labels, positions, model.output.count, data)
         asked = ask_classes(claim, classes_of(model.output, gap), labels, prop.name)
+    spread = _spread(statement, deployed, each)
     placements, domain = family_on(statement.trigger, space, deployed.dtype, Texts(inputs, data.path))
+    if each:
+        placements = moving(placements, domain, inputs[0].size, statement.selection.radius)
+        domain = placements[0].domain or domain
     return Problem(
         name=prop.name,
         digest=given.digest,
@@ -112,7 +118,7 @@ def lower(spec: Spec, prop: Property, given: Given) -> Problem:
         per_input=isinstance(statement, PerInput),
         arithmetic=arithmetic,
         readout=read,
-        spread=_spread(statement, deployed),
+        spread=spread,
         blends=blends,
     )
 
@@ -130,16 +136,16 @@ MOVING = frozenset(
 """Operations whose error at an input of any error is known by a Lipschitz constant."""
 
 
-def _spread(statement: RateBound | PerInput | Measure, graph: Graph) -> float:
-    """How far inputs move, upwards.
+def _spread(statement: RateBound | PerInput | Measure, graph: Graph, each: bool) -> float:
+    """How far inputs move beside their trigger, upwards; nothing where the move is a part of it (`each`).
 
     Raises:
         UnsupportedError: VF7001 where inputs move and the network holds more than `MOVING`, or rows speak of `f(x)`.
     """
     radius = statement.selection.radius
-    if not radius:
-        return 0.0
     claim = claims_of(statement)[0]
+    if not radius or (each and not reads_untouched(claim.rows)):
+        return 0.0
     strange = {node.op.kind for node in graph.nodes[:-1]} & {"softmax", "logsoftmax"} | {
         node.op.kind for node in graph.nodes
     } - MOVING
