@@ -64,8 +64,7 @@ def lower(spec: Spec, prop: Property, given: Given) -> Problem:
     """Puts one property's question together.
 
     Args:
-        spec: the checked spec.
-        prop: one of its properties.
+        spec, prop: the checked spec, and one of its properties.
         given: the network, the data, the digest and the arithmetic.
 
     Raises:
@@ -98,15 +97,14 @@ def lower(spec: Spec, prop: Property, given: Given) -> Problem:
     spread = _spread(statement, deployed, each)
     placements, domain = family_on(statement.trigger, space, deployed.dtype, Texts(inputs, data.path))
     if each:
-        placements = moving(placements, domain, inputs[0].size, statement.selection.radius)
-        domain = placements[0].domain or domain
+        placements, domain = moving(placements, domain, inputs[0].size, statement.selection.radius)
     return Problem(
         name=prop.name,
         digest=given.digest,
         graph=deployed,
         inputs=inputs,
         labels=asked.labels,
-        indices=tuple(int(p) for p in positions),
+        indices=tuple(positions.tolist()),
         excluded=excluded,
         placements=placements,
         domain=domain,

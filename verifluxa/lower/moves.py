@@ -45,7 +45,9 @@ def _replaces(member: SingleTrigger, space: ImageSpace) -> bool:
     return False
 
 
-def moving(placements: tuple[Placement, ...], domain: Domain, size: int, radius: Fraction) -> tuple[Placement, ...]:
+def moving(
+    placements: tuple[Placement, ...], domain: Domain, size: int, radius: Fraction
+) -> tuple[tuple[Placement, ...], Domain]:
     """The placements with a value for each pixel, in the order of the image: a level of the stamp, or a move.
 
     Args:
@@ -55,7 +57,9 @@ def moving(placements: tuple[Placement, ...], domain: Domain, size: int, radius:
         radius: of the ball; where it is whole, moves are whole levels.
     """
     identity, nothing, everywhere = np.eye(size), np.zeros(size), np.arange(size)
-    return tuple(_moving(one, one.domain or domain, radius, (identity, nothing, everywhere)) for one in placements)
+    shared = identity, nothing, everywhere
+    moved = tuple(_moving(one, one.domain or domain, radius, shared) for one in placements)
+    return moved, moved[0].domain or domain
 
 
 def _moving(
