@@ -37,6 +37,15 @@ def test_a_planted_trigger_is_found() -> None:
     assert counts(problem, found.question, found.trigger.numpy()[None], strict=True).tolist() == [8]
 
 
+def test_a_known_trigger_is_looked_at_on_all_inputs() -> None:
+    problem = planted()
+    pattern = np.tile([200.0, 0.0], 3)
+    known = digested(replace(problem, domain=Domain(pattern, pattern, np.ones(6))))
+    (found,) = attack(workspace(known), known.questions(0), AttackSettings(inputs=2, starts=8, steps=24))
+    assert found.trigger.tolist() == pattern.tolist()
+    assert (found.count, found.looked_at) == (8, 8)
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_no_more_is_found_than_there_is(seed: int) -> None:
     problem = random_problem(seed, Ask(targets=(0, 2)))
