@@ -18,6 +18,7 @@ from verifluxa.bounds.alpha import AlphaSettings, Task, fits, optimise
 from verifluxa.bounds.domain import Domains, Geometry, geometry
 from verifluxa.bounds.linear import Pairs, all_layers, pairs_at_once
 from verifluxa.bounds.memory import in_chunks
+from verifluxa.bounds.refined import refined_layers
 from verifluxa.graph.ops import Activation, Affine, Conv, Divide, Op, Reshape, Transpose
 from verifluxa.question import Problem
 from verifluxa.search.claims import Scene, row_planes, take_layers
@@ -108,12 +109,17 @@ class BoundsCase:
         # As `search.root.look` cuts its batches.
         return torch.cat(in_chunks(len(domain), pairs_at_once(scene.net, "cpu"), some))
 
-    def alpha_upper(self, steps: int) -> Floats:
-        """Upper bounds of the rows by slopes that are optimised for each row, shape (items, r); one place."""
+    def alpha_upper(self, steps: int, refine: int = 0) -> Floats:
+        """Upper bounds of the rows by slopes that are optimised for each row, shape (items, r); one place.
+
+        Args:
+            steps: on the slopes of a row.
+            refine: steps on the slopes of each neuron's ends before.
+        """
         scene = Scene(self.work, self.work.net(0), self.geometry)
         images, rows = torch.as_tensor(self.images), torch.as_tensor(self.rows)
         pairs = Pairs(torch.arange(self.boxes).repeat_interleave(len(images)), images.repeat(self.boxes))
-        layers = all_layers(scene.net, scene.geometry, pairs)
+        layers = refined_layers(scene.net, scene.geometry, pairs, refine)
 
         def some(start: int, end: int) -> Tensor:
             claim = torch.arange(start, end)

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from verifluxa.bounds.alpha import AlphaSettings
 from verifluxa.bounds.domain import geometry
-from verifluxa.bounds.linear import Pairs, all_layers
+from verifluxa.bounds.linear import Pairs
 from verifluxa.bounds.memory import rows_that_fit
+from verifluxa.bounds.refined import refined_layers
 from verifluxa.evidence import OPEN, Dropped
 from verifluxa.search.claims import ClaimBounds, Scene, row_planes, take_layers
 from verifluxa.search.improve import improve
@@ -19,20 +20,21 @@ from verifluxa.search.root import Rooted, whole_domain
 from verifluxa.search.workspace import Claims, Workspace
 
 
-def look_again(work: Workspace, rooted: Sequence[Rooted], settings: AlphaSettings) -> list[Rooted]:
+def look_again(work: Workspace, rooted: Sequence[Rooted], settings: AlphaSettings, refine: int = 0) -> list[Rooted]:
     """Optimises the tightest row of every open claim on the whole domain.
 
     Args:
         rooted: questions of one placement after a first look.
         settings: how hard to try.
+        refine: steps on the slopes of each neuron's ends before; the records do not hold those.
     """
     scene = Scene(work, work.net(rooted[0].question.placement), geometry(whole_domain(work)))
     widest = max(layer.weight.shape[0] * layer.weight.shape[1] for layer in scene.net.layers)
     size = max(4, 4 * rows_that_fit(widest, work.device))
-    return [_again(scene, one, size, settings) for one in rooted]
+    return [_again(scene, one, size, (settings, refine)) for one in rooted]
 
 
-def _again(scene: Scene, rooted: Rooted, size: int, settings: AlphaSettings) -> Rooted:
+def _again(scene: Scene, rooted: Rooted, size: int, settings: tuple[AlphaSettings, int]) -> Rooted:
     row, closings = rooted.row.clone(), dict(rooted.closings)
     for index in torch.split((row == OPEN).nonzero()[:, 0], size):
         fallen, records = _some(scene, rooted.claims.take(index), settings)
@@ -42,11 +44,12 @@ def _again(scene: Scene, rooted: Rooted, size: int, settings: AlphaSettings) -> 
     return replace(rooted, row=row, remaining=remaining, closings=closings)
 
 
-def _some(scene: Scene, claims: Claims, settings: AlphaSettings) -> tuple[Tensor, dict[int, Dropped]]:
+def _some(scene: Scene, claims: Claims, how: tuple[AlphaSettings, int]) -> tuple[Tensor, dict[int, Dropped]]:
     """Fallen rows of some claims (C,), and the records of those that fell."""
     inputs, of_input = torch.unique(claims.input, return_inverse=True)
     pairs = Pairs(torch.zeros_like(inputs), inputs)
-    shared = all_layers(scene.net, scene.geometry, pairs)
+    settings, refine = how
+    shared = refined_layers(scene.net, scene.geometry, pairs, refine)
     safe = scene.bounded(shared, inputs)[of_input].nonzero()[:, 0]
     row = torch.full_like(claims.input, OPEN)
     if not len(safe):

@@ -211,14 +211,16 @@ def _bound(work: Workspace, left: list[Question], stage: BoundStage, state: _Sta
         looked = look_second(work, left, stage.method)
     elif stage.method == "alpha":
         before = [state.rooted.get(question) or look(work, [question], "crown")[0] for question in left]
-        looked = look_again(work, before, AlphaSettings(stage.steps))
+        looked = look_again(work, before, AlphaSettings(stage.steps), stage.refine)
     else:
         looked = look(work, left, stage.method)
+    recorded = engine == "native" and not stage.refine
     for rooted in looked:
-        state.rooted[rooted.question] = rooted
+        if recorded or engine != "native":
+            state.rooted[rooted.question] = rooted
         if rooted.remaining < rooted.question.need:
-            # What another engine closed is not written down: nobody could recompute it.
-            node = Node(rooted.dropped(), closed=True) if engine == "native" else Node(closed=True, smt=True)
+            # What another engine closed, or slopes that no record holds, nobody could recompute: it stays unwritten.
+            node = Node(rooted.dropped(), closed=True) if recorded else Node(closed=True, smt=True)
             state.outcomes[rooted.question] = _certified(rooted, stage.method, state, node)
 
 

@@ -39,11 +39,13 @@ class BoundStage:
     Attributes:
         method: one of `METHODS`.
         steps: gradient steps of `alpha`.
+        refine: gradient steps of `alpha` on each neuron's own ends before; what closes then is not rechecked.
     """
 
     kind: ClassVar[str] = "bound"
     method: str = "crown"
     steps: int = 20
+    refine: int = 0
 
 
 @dataclass(frozen=True)

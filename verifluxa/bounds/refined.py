@@ -1,0 +1,69 @@
+"""Bounds of hidden layers with slopes of their own for each neuron's end, in place of the default rule's.
+
+The ends of a neuron are those of a network that stops there, so what optimises a row over the outputs optimises them as
+well (Xu et al. 2021, alpha-CROWN, section 3.2: slopes of intermediate bounds). Each end is made as tight as it gets by
+itself, bottom up; layers above start from the tighter ones.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from verifluxa.bounds.alpha import AlphaSettings, Task, fits, optimise
+from verifluxa.bounds.beta import is_supported
+from verifluxa.bounds.cross import light
+from verifluxa.bounds.domain import Geometry
+from verifluxa.bounds.linear import LayerBounds, Net, Pairs, all_layers, first_layer, narrowed, next_layer
+from verifluxa.bounds.memory import in_chunks
+
+
+def refined_layers(net: Net, geometry: Geometry, pairs: Pairs, steps: int) -> list[LayerBounds]:
+    """Bounds of every layer, bottom up; those of `all_layers` where the network has layers that are not supported.
+
+    Args:
+        net: the network of a placement.
+        geometry: of the domains.
+        pairs: whose bounds are wanted.
+        steps: gradient steps for each end of an undecided neuron.
+    """
+    if not is_supported(net) or not steps:
+        return all_layers(net, geometry, pairs)
+    bounds = [first_layer(net, geometry, pairs)]
+    while len(bounds) < len(net.layers):
+        own = next_layer(net, bounds, geometry, pairs, "crown")
+        if net.layers[len(bounds)].function is not None:
+            own = _refined(net, [*bounds, own], geometry, pairs, AlphaSettings(steps, steps))
+        bounds.append(own)
+    return bounds
+
+
+def _refined(
+    net: Net, bounds: list[LayerBounds], geometry: Geometry, pairs: Pairs, settings: AlphaSettings
+) -> LayerBounds:
+    """The last of some layers, both ends of its undecided neurons anew."""
+    layer, own = net.layers[len(bounds) - 1], bounds[-1]
+    pair, neuron = layer.undecided(own.lower, own.upper).nonzero(as_tuple=True)
+    if not len(pair):
+        return own
+    shorter = Net(net.layers[: len(bounds)], net.unsafe, net.largest_radius)
+    both, column = pair.repeat(2), neuron.repeat(2)
+    sign = torch.ones(len(both), dtype=own.lower.dtype, device=own.lower.device)
+    sign[len(pair) :] = -1.0
+
+    def some(start: int, end: int) -> torch.Tensor:
+        part = slice(start, end)
+        rows = own.lower.new_zeros(end - start, len(layer.weight))
+        rows[torch.arange(end - start, device=rows.device), column[part]] = sign[part]
+        nothing = torch.zeros_like(sign[part])
+        mine = [light(each, both[part]) for each in bounds]
+        task = Task(shorter, mine, geometry, pairs.take(both[part]), rows, nothing, nothing - math.inf)
+        return optimise(task, settings)[0]
+
+    ends = torch.cat(in_chunks(len(both), fits(shorter, str(own.lower.device)), some))
+    up, down = ends[: len(pair)], ends[len(pair) :]
+    lower, upper = narrowed((own.lower, own.upper), (pair, neuron), (down, up))
+    # Ends that cross by a rounding are one value.
+    upper = torch.maximum(lower, upper)
+    return LayerBounds(lower, upper, own.radius, own.pair, own.neuron, layer.relax(lower, upper), own.planes)
