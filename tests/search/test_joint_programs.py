@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
+from verifluxa.certificate.check.region import Region, reach_of
 from verifluxa.evidence import Joint
 from verifluxa.search.joint import close_jointly, dual_value
 from verifluxa.search.program import Box, PlaneTable
@@ -122,13 +123,16 @@ def meets(box: Box) -> bool:
     return bool(found.status == 0)
 
 
+def met_everywhere() -> PlaneTable:
+    """Three inputs that violate wherever there is a point."""
+    everyone, none = np.arange(3), np.zeros(3, dtype=np.int64)
+    flat = np.zeros((3, 3))
+    return PlaneTable(everyone, everyone, none, everyone, none, none > 0, none + 2.0, flat, none + 1e-3)
+
+
 def test_a_domain_without_points_is_closed_by_its_strips_alone() -> None:
     """Here planes that every point meets: nothing but the strips can close it."""
-    everyone, seen = np.arange(3), set()
-    size = np.full(3, 2.0)
-    planes = PlaneTable(
-        everyone, everyone, 0 * everyone, everyone, 0 * everyone, size < 0, size, np.zeros((3, 3)), 0 * size + 1e-3
-    )
+    planes, none, seen = met_everywhere(), np.zeros(3), set()
     for seed in range(60):
         box = box_and_strips(seed)
         closing, solved, _ = close_jointly(planes, box, 2, WIDE)
@@ -136,6 +140,21 @@ def test_a_domain_without_points_is_closed_by_its_strips_alone() -> None:
         assert (closing is None) == (solved is not None) == meets(box)
         if closing is not None:
             assert not closing.weights
-            value, _ = dual_value(planes, box, (0 * size, np.array(closing.beta)), np.full(3, -1))
+            value, _ = dual_value(planes, box, (none, np.array(closing.beta)), np.full(3, -1))
             assert value < 2
     assert seen == {True, False}
+
+
+def test_the_checker_comes_to_the_same_of_a_domain_without_points() -> None:
+    """It tightens strips in its own way, so the closings must have something to spare."""
+    planes, closed = met_everywhere(), 0
+    for seed in range(60):
+        box = box_and_strips(seed)
+        closing, _, _ = close_jointly(planes, box, 2, WIDE)
+        if closing is not None:
+            low, high = box.strip_shift - box.strip_half, box.strip_shift + box.strip_half
+            reach = reach_of(Region(-box.half, box.half, box.directions, low, high, cut=True))
+            most = float(reach.dual(np.zeros((1, 3)), np.array([closing.beta]))[0])
+            assert reach.empty or 3 + most < 2
+            closed += 1
+    assert closed > 20
