@@ -12,7 +12,7 @@ from benchmarks.records import merged, read, write
 from benchmarks.table import RECORDS, text
 
 BENCHES = (
-    *("bounds", "alpha", "digits", "map", "growth", "startup", "arithmetic"),
+    *("bounds", "alpha", "digits", "map", "growth", "startup", "arithmetic", "triage"),
     *("checker", "lift", "gate", "hard", "cluster", "scan", "peers", "uap"),
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from verifluxa.cli import cert_commands, gate_commands, model_commands, spec_commands
+from verifluxa.cli import cert_commands, gate_commands, guard_command, model_commands, spec_commands
 from verifluxa.cli.batch_command import batch
 from verifluxa.cli.explain_command import explain
 from verifluxa.cli.export_command import export
@@ -13,6 +13,7 @@ from verifluxa.cli.replay_command import replay
 from verifluxa.cli.review_command import review
 from verifluxa.cli.run_commands import resume, watch
 from verifluxa.cli.scan_command import scan
+from verifluxa.cli.screen_command import screen
 from verifluxa.cli.supports_command import supports
 from verifluxa.cli.verify_command import verify
 
@@ -40,9 +41,11 @@ def build_app() -> typer.Typer:
     app.command()(supports)
     app.command()(replay)
     app.command()(review)
+    app.command()(screen)
     app.command()(explain)
     app.add_typer(cert_commands.group(), name="cert")
     app.add_typer(gate_commands.group(), name="gate")
+    app.add_typer(guard_command.group(), name="guard")
     return app
 
 

@@ -35,7 +35,7 @@ def read_table(content: bytes, decl: DataDecl, space: TableSpace, path: str) -> 
         DataError: VF3020 when it is no CSV text, VF3021 for its header, VF3022 for a row of another length, VF3023
             for a cell that is not of its column, VF3017 for a label.
     """
-    rows = _rows(content, path)
+    rows = csv_rows(content, path)
     header = next(rows, (0, []))[1]
     places = _places(header, decl, space, path)
     found: list[list[float]] = []
@@ -61,7 +61,7 @@ def read_table(content: bytes, decl: DataDecl, space: TableSpace, path: str) -> 
     return inputs, numbers
 
 
-def _rows(content: bytes, path: str) -> Iterator[tuple[int, list[str]]]:
+def csv_rows(content: bytes, path: str) -> Iterator[tuple[int, list[str]]]:
     """Rows and their line numbers; strict quotes, bounded cells."""
     try:
         text = content.decode("utf-8-sig")

@@ -42,7 +42,7 @@ def read_texts(content: bytes, decl: DataDecl, space: TokenSpace, path: str) -> 
     split = _tokenizer(space, decl) if space.tokenizer else _words(space)
     rows: list[list[int]] = []
     labels: list[str] = []
-    for number, line in _lines(content, path):
+    for number, line in json_lines(content, path):
         if decl.take is not None and len(rows) == decl.take:
             break
         tokens, label = _entry(line, number, split, decl, path)
@@ -66,7 +66,12 @@ def too_few(count: int, decl: DataDecl, path: str) -> DataError:
     )
 
 
-def _lines(content: bytes, path: str) -> Iterator[tuple[int, bytes]]:
+def json_lines(content: bytes, path: str) -> Iterator[tuple[int, bytes]]:
+    """The lines that are not empty, with their numbers; bounded in length and number.
+
+    Raises:
+        DataError: VF3026.
+    """
     for number, line in enumerate(content.split(b"\n"), 1):
         if len(line) > MAX_LINE or number > MAX_ROWS:
             raise _line_error(number, f"is longer than {MAX_LINE:,} bytes, or one of too many", path)
