@@ -53,7 +53,16 @@ def _recurring(images: Singles, examples: Examples, near: Neighbours) -> Iterato
                 more, count = groups_of(things, examples.labels, near.looks, (side, row, column))
                 found += more
                 tested += count
-    for group in sorted(found, key=lambda one: -one.nats)[:200]:
+    middle = images.mean(0)
+
+    def order(group: Group) -> tuple[float, float]:
+        """The most surprising group first; of equal ones that whose block is the most unlike the usual picture."""
+        side, row, column = group.key[:3]
+        here = np.s_[:, row : row + side, column : column + side]
+        return -round(group.nats, 6), -float(np.abs(images[group.members[0]][here] - middle[here]).mean())
+
+    best = sorted(found, key=lambda one: -one.nats)[:1000]
+    for group in sorted(best, key=order)[:200]:
         side, row, column = group.key[:3]
         score = score_of(group.nats, tested)
         yield Suspicion(
