@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from verifluxa.cli.arguments import MovedData, MovedModels, MovedSpec
 from verifluxa.cli.options import pairs
 
 if TYPE_CHECKING:
@@ -50,9 +51,9 @@ def export(  # noqa: PLR0913, PLR0917 - each is an option of the command
         float | None, typer.Option(metavar="T", help="How far a value may be off; usually 3 % of the range.")
     ] = None,
     anywhere: Annotated[bool, typer.Option("--anywhere", help="Look for patches at every place.")] = False,
-    model: Annotated[list[str] | None, typer.Option("--model", metavar="NAME=FILE", help="Where it is now.")] = None,
-    data: Annotated[list[str] | None, typer.Option("--data", metavar="NAME=FILE", help="Where it is now.")] = None,
-    spec: Annotated[str | None, typer.Option("--spec", metavar="FILE", help="Where the spec is now.")] = None,
+    model: MovedModels = None,
+    data: MovedData = None,
+    spec: MovedSpec = None,
 ) -> int:
     """Replays the triggers of a result and writes a check for them that needs NumPy alone."""
     from verifluxa.cli.output import print_words

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from verifluxa.cli.arguments import Architecture, FluxVersion
+
 if TYPE_CHECKING:
     from verifluxa.report.summary import Line
     from verifluxa.triage.screen.run import Screened
@@ -32,8 +34,8 @@ class ScreenFormat(StrEnum):
 def screen(  # noqa: PLR0913, PLR0917 - each is an option of the command
     data: Annotated[str, typer.Argument(metavar="DATA", help="Training data: .npz, .jsonl, .csv, PNG in .zip.")],
     model: Annotated[str | None, typer.Option(metavar="MODEL", help="A model that was trained on them.")] = None,
-    architecture: Annotated[str | None, typer.Option(metavar="FILE", help="The layers as Flux prints them.")] = None,
-    flux_version: Annotated[str | None, typer.Option(metavar="V", help="As 0.16.7.")] = None,
+    architecture: Architecture = None,
+    flux_version: FluxVersion = None,
     label: Annotated[str, typer.Option(metavar="NAME", help="Column or key that holds the labels.")] = "label",
     most: Annotated[int, typer.Option("--max", min=1, max=100_000, help="Length of the list.")] = 1000,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for screen.json and suspects.png.")] = None,
