@@ -63,7 +63,8 @@ def screen(  # noqa: PLR0913, PLR0917 - each is an option of the command
         from verifluxa.triage.screen.model import activations_of
 
         shape = None if examples.images is None else examples.images.shape[1:]
-        graph = lift_files(model, architecture, flux_version, shape).graph
+        text = None if architecture is None else str(architecture)
+        graph = lift_files(model, text, flux_version, shape).graph
         activations, right = activations_of(graph, examples)
         notes = [f"the model gives the label of {right:.0%} of the examples"]
     found = screened(examples, activations, most)
