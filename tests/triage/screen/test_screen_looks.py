@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.triage.screen.planting import blend, digits, examples, found, patch, plant
+from verifluxa.errors import DataError
 from verifluxa.triage.screen.activations import clusters, look_at_activations
-from verifluxa.triage.screen.examples import Examples
+from verifluxa.triage.screen.examples import Examples, checked
 from verifluxa.triage.screen.groups import groups_of, score_of, surprise
 from verifluxa.triage.screen.run import screen
 from verifluxa.triage.screen.split import split
@@ -72,6 +73,15 @@ def test_a_word_tied_to_a_label_is_found(planted) -> None:
     assert found(combined(result.suspicions, 400), truth) == 1
     assert result.clear == planted
     assert 'the word "chateau"' in result.suspects[0].reasons[0].reason
+
+
+def test_more_words_times_classes_than_fit_are_refused(monkeypatch) -> None:
+    data, _ = texts(0)
+    assert checked(data) is data
+    monkeypatch.setattr("verifluxa.triage.screen.examples.MOST_VALUES", 5000)
+    with pytest.raises(DataError, match="words times classes") as caught:
+        checked(data)
+    assert caught.value.code == "VF8063"
 
 
 def test_words_that_belong_to_a_label_are_no_suspicion() -> None:

@@ -16,8 +16,8 @@ Integers = NDArray[np.int64]
 
 LEAST = 20
 MOST = 200_000
-MOST_VALUES = 2**27
-"""Pixels of all images together: half a gigabyte in float32."""
+MOST_VALUES = 2**26
+"""Pixels of all images together; or words (cells) of all examples times classes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,13 +61,16 @@ def checked(examples: Examples) -> Examples:
         DataError: VF8062 for one class, VF8063 for too few or too many examples.
     """
     count = len(examples.labels)
-    values = 0 if examples.images is None else examples.images.size
+    if examples.images is not None:
+        values = examples.images.size
+    else:
+        values = sum(map(len, examples.cells)) * len(examples.names)
     if not LEAST <= count <= MOST or values > MOST_VALUES:
         raise DataError(
             "VF8063",
-            f"the file has {count:,} examples" + (f" of {values // count:,} values" if values else ""),
+            f"the file has {count:,} examples" + (f", {values:,} pixels, or words times classes" if values else ""),
             place=examples.path,
-            expected=f"{LEAST} to {MOST:,} examples, and at most {MOST_VALUES:,} pixels in all",
+            expected=f"{LEAST} to {MOST:,} examples, and in all at most {MOST_VALUES:,} pixels, or words times classes",
             remedy="screen parts of the data, each with all of its classes",
         )
     if len(np.unique(examples.labels)) < 2:

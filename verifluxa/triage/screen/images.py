@@ -77,7 +77,7 @@ def _recurring(images: Singles, examples: Examples, near: Neighbours) -> Iterato
 
 def _hashed(images: Singles, side: int) -> Integers:
     """A number for each block, shape (N, rows, columns): equal blocks have equal numbers, others hardly ever."""
-    levels = np.rint(images * (LEVELS - 1)).astype(np.int64)
+    levels = np.rint(images * (LEVELS - 1)).astype(np.int16)
     chance = np.random.default_rng(side)
     count, channels, height, width = levels.shape
     total = np.zeros((count, height - side + 1, width - side + 1), dtype=np.int64)
@@ -87,7 +87,7 @@ def _hashed(images: Singles, side: int) -> Integers:
                 factor = int(chance.integers(1, 2**57)) * 2 + 1
                 # Wraps around on purpose: sums modulo 2^64 are as good a hash.
                 part = levels[:, channel, row : height - side + 1 + row, column : width - side + 1 + column]
-                total += part * np.int64(factor)
+                total += part.astype(np.int64) * np.int64(factor)
     return total
 
 

@@ -43,7 +43,7 @@ class Items:
 def items_of(owners: Integers, things: Integers, labels: Integers) -> Items:
     """Naive Bayes with each example left out of its own counts (add-one smoothing)."""
     classes = int(labels.max()) + 1
-    table = np.zeros((int(things.max()) + 1, classes))
+    table = np.zeros((int(things.max()) + 1, classes), dtype=np.float32)
     np.add.at(table, (things, labels[owners]), 1.0)
     sizes = np.bincount(labels, minlength=classes).astype(np.float64)
     own = labels[owners][:, None] == np.arange(classes)
