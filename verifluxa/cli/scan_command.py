@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -35,7 +38,7 @@ def scan(  # noqa: PLR0913, PLR0917 - typer reads the options from the signature
     format_: Annotated[ScanFormat, Option("--format", help="What stands on stdout.")] = ScanFormat.TEXT,
     out: Annotated[Path | None, Option("-o", "--out", metavar="FILE", help="The spec of what to verify next.")] = None,
     explain: Annotated[
-        Path | None, Option(metavar="DIR", help="Folder for what the strongest trigger's answers hang on.")
+        Path | None, Option(metavar="DIR", help="A folder for what the answer to a triggered input hangs on.")
     ] = None,
     shap: Annotated[bool, Option("--shap", help="With --explain: SHAP values as well (extra `shap`).")] = False,
     other: Annotated[
@@ -52,7 +55,7 @@ def scan(  # noqa: PLR0913, PLR0917 - typer reads the options from the signature
     Exit codes: 0 nothing found (which does not mean clean), 1 suspect, 2 usage, 4 bad input, 5 internal error.
     """
     from verifluxa.cli.init_look import Look, architectures, beside, best_way, common_folder
-    from verifluxa.result.write import check_writable, write_whole
+    from verifluxa.result.write import write_whole
     from verifluxa.triage.scan.inversion import InversionSettings
     from verifluxa.triage.scan.road import ScanSettings
     from verifluxa.triage.scan.road import scan as scan_model
@@ -60,20 +63,58 @@ def scan(  # noqa: PLR0913, PLR0917 - typer reads the options from the signature
     limit = seconds(budget)
     assert limit is not None
     _free(out)
-    if explain is not None:
-        check_writable(explain)
+    _can_explain(explain, shap)
     extra = companion or beside(model, data)
     texts = [architecture] if architecture else architectures(model)
     folder = out.absolute().parent if out else common_folder(model, data, extra, *texts)
     found = best_way(Look(model, data, extra, architecture, flux_version, folder))
     subject = subject_of(found, folder / (out.name if out else "scan.vfx"), (str(model), str(data)), patch)
     settings = ScanSettings(limit, inversion=InversionSettings(seed=seed), seed=seed, other=other)
-    done = scan_model(subject, settings)
-    explained = _explained(done, explain, shap, limit)
+    with _status() as tell:
+        done = scan_model(subject, settings, tell)
+        tell("explain")
+        explained = _explained(done, explain, shap, limit)
     if out is not None:
         write_whole(out, done.next_spec.encode())
     _present(done, explained, format_, out)
     return 1 if done.suspects else 0
+
+
+def _can_explain(folder: Path | None, shap: bool) -> None:
+    """Says before the work that an explanation could not be made or written.
+
+    Raises:
+        UsageError: VF4406 for the folder, VF8006 without the library `shap`.
+    """
+    from verifluxa.result.write import check_writable
+    from verifluxa.triage.explain.heuristics import shap_library
+
+    if shap and folder is None:
+        raise typer.BadParameter("--shap needs --explain DIR")
+    if folder is not None:
+        check_writable(folder)
+    if shap:
+        shap_library()
+
+
+PARTS = {
+    "read": "reading",
+    "invert": "smallest masks and changes",
+    "prove": "proved ends",
+    "attack": "strongest triggers",
+    "probes": "known triggers",
+    "strange": "strange inputs",
+    "explain": "explaining",
+}
+
+
+@contextmanager
+def _status() -> Iterator[Callable[[str], None]]:
+    """Says on stderr what is being done, where that is a terminal."""
+    from rich.console import Console
+
+    with Console(file=sys.stderr).status(PARTS["read"]) as status:
+        yield lambda part: status.update(PARTS[part])
 
 
 def _free(out: Path | None) -> None:
@@ -162,9 +203,8 @@ def _present(done: Scan, explained: Explained | None, chosen: ScanFormat, out: P
     from verifluxa.triage.scan import document, words
 
     if chosen is ScanFormat.JSON:
-        more = {} if explained is None else {"explanation": explaining.document(explained)}
-        emit(dumps({**document.document(done), **more}))
+        key = {} if explained is None else {"explanation": explaining.document(explained)}
+        emit(dumps({**document.document(done), **key}))
         return
-    if explained is not None:
-        print_words([*explaining.lines(explained), ""])
-    print_words(words.lines(done, None if out is None else str(out)))
+    more = [] if explained is None else list(explaining.lines(explained))
+    print_words(words.lines(done, None if out is None else str(out), more))

@@ -100,10 +100,11 @@ def test_the_certified_map_holds_for_every_level(files, capsys) -> None:
 def test_a_word_carries_the_answer(tmp_path, capsys) -> None:
     folder = EXAMPLES / "reviews"
     _, out, _ = scan(capsys, folder / "badnets.jld2", "--data", folder / "reviews.jsonl", "--explain", tmp_path / "map")
-    said = out.splitlines()
+    said = (tmp_path / "map" / "explanation.txt").read_text().splitlines()
     assert said[0].startswith("input 0 is negative, with the trigger (chateau at position 0) positive")
     assert said[2].startswith("    gradient: word 0: chateau")
     assert said[3].startswith("    occlusion: word 0: chateau")
+    assert "\n".join(said) in out
     assert [path.name for path in (tmp_path / "map").iterdir()] == ["explanation.txt"]
 
 

@@ -37,6 +37,7 @@ def test_a_planted_pixel_is_found_and_the_next_spec_runs(files, capsys) -> None:
     assert run(["fmt", "--check", "next.vfx"]) == 0
     assert run(["verify", "next.vfx", "--property", "first_ranked"]) == 1
     assert run(["verify", "next.vfx", "--property", "other_classes"]) == 0
+    assert run(["verify", "next.vfx", "--property", "masked_trigger"]) == 1
     assert run(["verify", "next.vfx", "--property", "faint_trigger", "--strategy", "attack-only"]) in (1, 3)
 
 

@@ -81,7 +81,7 @@ def shapley(case: Case, seed: int) -> Floats:
     Raises:
         UsageError: VF8006 where the library is not installed.
     """
-    library = _library()
+    library = shap_library()
     players = apart(case)
 
     def lead(present: Floats) -> Floats:
@@ -102,7 +102,12 @@ def shapley(case: Case, seed: int) -> Floats:
     return found.reshape(case.after.shape)
 
 
-def _library() -> Any:
+def shap_library() -> Any:
+    """The library.
+
+    Raises:
+        UsageError: VF8006 where it is not installed.
+    """
     try:
         return importlib.import_module("shap")
     except ImportError:

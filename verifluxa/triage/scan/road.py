@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -103,30 +103,36 @@ class Scan:
         return "suspect" if self.suspects else "nothing found"
 
 
-def scan(subject: Subject, settings: ScanSettings) -> Scan:
+def scan(subject: Subject, settings: ScanSettings, tell: Callable[[str], None] = lambda part: None) -> Scan:
     """Scans a model.
+
+    Args:
+        subject: the model and its data.
+        settings: how much is done.
+        tell: is told each part as it begins.
 
     Raises:
         VerifluxaError: whatever the user can mend; see `subject.load`.
     """
-    clock = _Clock(settings.budget)
+    clock = _Clock(tell)
+    clock.begin("read")
     loaded = load(subject)
-    clock.lap("read")
     # Reading is not counted: a budget is for the search.
     started = time.monotonic()
     end = {part: started + share * settings.budget for part, share in SHARES.items()}
+    clock.begin("invert")
     inverted = tuple(_inverted(loaded, settings, end["invert"]))
-    clock.lap("invert")
+    clock.begin("prove")
     ends = proved_ends(loaded.problem, end["prove"])
-    clock.lap("prove")
+    clock.begin("attack")
     ends = found_ends(loaded.problem, ends, _where(loaded, inverted, settings.places), end["attack"])
     words = tuple(rank_words(loaded.problem, end["attack"])) if loaded.space.kind != "image" else ()
     ends = with_triggers(ends, words)
-    clock.lap("attack")
+    clock.begin("probes")
     probes = tuple(_probes(loaded, end["probes"]))
-    clock.lap("probes")
+    clock.begin("strange")
     strange = tuple(swallowed(loaded.graph, loaded.output, _strange(loaded, settings)))
-    clock.lap("strange")
+    clock.end()
     names = tuple(loaded.class_name(target) for target in range(loaded.output.count))
     what = WHAT.get(loaded.space.kind, "a change of one value")
     what = what.format(side=subject.side)
@@ -156,14 +162,21 @@ def scan(subject: Subject, settings: ScanSettings) -> Scan:
 class _Clock:
     """Seconds by part."""
 
-    def __init__(self, budget: float) -> None:
+    def __init__(self, tell: Callable[[str], None]) -> None:
         self.laps: dict[str, float] = {}
-        self._last = time.monotonic()
+        self._tell = tell
+        self._part: str | None = None
+        self._last = 0.0
 
-    def lap(self, part: str) -> None:
-        now = time.monotonic()
-        self.laps[part] = now - self._last
-        self._last = now
+    def begin(self, part: str) -> None:
+        """Ends the part before."""
+        self.end()
+        self._part, self._last = part, time.monotonic()
+        self._tell(part)
+
+    def end(self) -> None:
+        if self._part is not None:
+            self.laps[self._part] = time.monotonic() - self._last
 
 
 def _inverted(loaded: Loaded, settings: ScanSettings, deadline: float) -> Iterator[Inverted]:

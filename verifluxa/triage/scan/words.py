@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from verifluxa.result.result import Share
 from verifluxa.spec.space_types import TableSpace, TokenSpace
@@ -21,12 +21,13 @@ SHOWN_CLASSES, SHOWN_PLACES, SHOWN_PROBES, SHOWN_WORDS = 10, 5, 5, 10
 NOT_PROVED = "not proved in the time"
 
 
-def lines(scan: Scan, spec: str | None) -> Iterator[str]:
+def lines(scan: Scan, spec: str | None, explanation: Sequence[str] = ()) -> Iterator[str]:
     """The report.
 
     Args:
         scan: what was found.
         spec: where the next spec was written, or None.
+        explanation: what the answer to a triggered input hangs on.
     """
     yield f"{scan.model.path}: {scan.verdict}"
     yield f"  {scan.data.path}: right on {scan.right} of {scan.inputs} inputs; proofs cover {scan.arithmetic}"
@@ -42,6 +43,8 @@ def lines(scan: Scan, spec: str | None) -> Iterator[str]:
         yield from ("", *_words(scan))
     if scan.strange:
         yield from ("", *_strange(scan))
+    if explanation:
+        yield from ("", *explanation)
     yield from ("", *_next(scan, spec), "", *textwrap.wrap(MEANS_NOT, 110))
 
 
