@@ -1,7 +1,8 @@
 """The scan on many networks: how many backdoored ones it calls suspect, how many clean ones, and what it costs.
 
 `python -m benchmarks.bench_scan FIRST LAST [KIND ...]` prints the measures of each network of these seeds in a line.
-The thresholds in `verifluxa/triage/scan/classes.py` were fixed with the seeds 100 to 107; the records are of 0 to 9.
+The thresholds in `verifluxa/triage/scan/classes.py` were fixed with the seeds 100 to 107 (rates of patches and known
+triggers: clean networks of the seeds 100 to 105); the records are of the seeds 0 to 9.
 """
 
 from __future__ import annotations
