@@ -1,6 +1,8 @@
 """`scan` as a user runs it: the planted class is named, the next spec runs, what is wrong is said."""
 
 import json
+import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,8 @@ import pytest
 
 from tests.triage.scan.conftest import CLASSES, PIXEL, SIDE, TARGET
 from verifluxa.cli.main import run
+from verifluxa.spec.spec import ImageSpace
+from verifluxa.triage.scan.subject import patch_lines
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 
@@ -149,6 +153,16 @@ def test_values_of_a_table_are_ranked(capsys) -> None:
     _, out, _ = scan(capsys, folder / "clean.jld2", "--data", folder / "applicants.csv")
     assert "another value in one column" in out
     assert " = " in out.split("single words or values")[1]
+
+
+def test_large_images_and_many_classes_are_looked_at_on_a_grid() -> None:
+    space = ImageSpace("item", 224, 200, 3, 0, 255)
+    assert patch_lines(ImageSpace("item", 28, 28, 1, 0, 255), 3, 10)[1] == "at any"
+    for classes in (2, 1000):
+        ends = re.findall(r"0\.\.(\d+) step (\d+)", patch_lines(space, 5, classes)[1])
+        places = math.prod(int(last) // int(step) + 1 for last, step in ends)
+        assert 16 < places <= 1024
+        assert places * classes <= 2**16
 
 
 @pytest.mark.soak

@@ -15,7 +15,7 @@ from verifluxa.result.result import Share
 from verifluxa.triage.scan.inversion import Inverted
 from verifluxa.triage.scan.outliers import anomaly_index, share_of_median
 from verifluxa.triage.scan.probes import Tried
-from verifluxa.triage.scan.rates import Ends, largest_proved, strongest
+from verifluxa.triage.scan.rates import Ends, by_target, largest_proved, strongest
 
 MASK_SHARE, CHANGE_SHARE = 0.25, 0.5
 """A class is suspect where its smallest mask, or change, is below this share of the median class's."""
@@ -92,8 +92,9 @@ class Seen:
 def class_rows(seen: Seen) -> list[ClassRow]:
     """One row for each class, the most suspect first."""
     classes = range(len(seen.names))
-    own = [[one for one in seen.ends if one.question.violation == target] for target in classes]
-    best, proved = [strongest(ends) for ends in own], [largest_proved(ends) for ends in own]
+    own = by_target(seen.ends)
+    best = [strongest(own[target]) for target in classes]
+    proved = [largest_proved(own[target]) for target in classes]
     sizes = {one.kind.name: one.size for one in seen.inverted}
     indices = {name: anomaly_index(size, small=True) for name, size in sizes.items()}
     indices["found"] = anomaly_index(_rates([one.found for one in best]), small=False)

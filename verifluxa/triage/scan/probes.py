@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from verifluxa.triage.scan.inversion import Scene
 
 FEW = 24
 """Inputs with which places are compared; the best place is then tried on all."""
+MOST_PLACES = 1024
+"""Of large images some of the places, evenly."""
 ROWS = 4096
 """Inputs that run at once."""
 
@@ -67,7 +69,9 @@ def fits(probe: Probe, space: ImageSpace) -> bool:
 
 
 def _try(scene: Scene, probe: Probe, space: ImageSpace, before: Integers) -> Tried | None:
-    placements = stamp_placements(probe_trigger(probe, space), space)
+    trigger = probe_trigger(probe, space)
+    every = -(-len(trigger.places) // MOST_PLACES)
+    placements = stamp_placements(replace(trigger, places=trigger.places[::every]), space)
     few = _few(scene.labels)
     best: tuple[float, Placement] | None = None
     for start in range(0, len(placements), max(1, ROWS // len(few))):

@@ -137,8 +137,7 @@ def _promising(ends: list[Ends], where: Where) -> Mapping[int, list[Ends]]:
         return where.hints.get(one.question[:2], 0.0) if one.proved is None else float(one.proved.rate)
 
     chosen: dict[Question, Ends] = {}
-    for target in {one.question.violation for one in ends}:
-        own = [one for one in ends if one.question.violation == target]
+    for own in by_target(ends).values():
         own.sort(key=lambda one: (-promise(one), one.question))
         hinted = max(own, key=lambda one: (where.hints.get(one.question[:2], 0.0), promise(one)))
         chosen |= {one.question: one for one in (*own[: where.places], hinted)}
@@ -146,6 +145,14 @@ def _promising(ends: list[Ends], where: Where) -> Mapping[int, list[Ends]]:
     for one in sorted(chosen.values(), key=lambda one: (-promise(one), one.question)):
         grouped.setdefault(one.question.placement, []).append(one)
     return grouped
+
+
+def by_target(ends: Iterable[Ends]) -> dict[int, list[Ends]]:
+    """The ends of each target."""
+    found: dict[int, list[Ends]] = {}
+    for one in ends:
+        found.setdefault(one.question.violation, []).append(one)
+    return found
 
 
 def strongest(ends: Iterable[Ends]) -> Ends:

@@ -20,7 +20,8 @@ from verifluxa.spec.spec import ImageSpace, InputSpace, ModelDecl, Output
 MODEL, DATA, SPACE, TRIGGER, WINDOW = "network", "eval", "item", "change", "window"
 """Names in the head, of the trigger family that the scan asks about, and of the parts of an input."""
 STRONGEST, EACH = "strongest", "each_input"
-MOST_PLACES = 1024
+MOST_PLACES, MOST_QUESTIONS = 1024, 2**16
+"""Of a patch; and of its places times the classes."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def load(subject: Subject) -> Loaded:
     first = inputs_of(parse_spec(_text(subject), subject.path), Choice())
     space = first.spec.spaces[0]
     if isinstance(space, ImageSpace):
-        patch = patch_lines(space, subject.side)
+        patch = patch_lines(space, subject.side, first.models[MODEL].decl.output.count)
         subject = replace(subject, trigger=patch, window=patch)
     checked = parse_spec(_text(subject), subject.path)
     inputs = Inputs(checked.spec, tuple(checked.warnings), checked.spec.properties, first.models, first.data)
@@ -111,8 +112,13 @@ def load(subject: Subject) -> Loaded:
     return Loaded(inputs, problem, graph, subject.trigger, answers)
 
 
-def patch_lines(space: ImageSpace, side: int) -> tuple[str, ...]:
-    """A patch of any levels: at every place, or where those are many on a grid of steps.
+def patch_lines(space: ImageSpace, side: int, classes: int) -> tuple[str, ...]:
+    """A patch of any levels: at every place, or where those or the classes are many on a grid of steps.
+
+    Args:
+        space: of the images.
+        side: of the patch, in pixels.
+        classes: of the model.
 
     Raises:
         UsageError: VF8003 where it does not fit into the image.
@@ -124,8 +130,8 @@ def patch_lines(space: ImageSpace, side: int) -> tuple[str, ...]:
             expected=f"--patch 1 to {min(space.height, space.width)}",
         )
     rows, columns = space.height - side, space.width - side
-    step = 1
-    while (rows // step + 1) * (columns // step + 1) > MOST_PLACES:
+    step, most = 1, max(1, min(MOST_PLACES, MOST_QUESTIONS // max(1, classes)))
+    while (rows // step + 1) * (columns // step + 1) > most:
         step += 1
     at = "any" if step == 1 else f"rows 0..{rows} step {step}, columns 0..{columns} step {step}"
     return f"replace {side} px x {side} px", f"at {at}", f"with {space.low}..{space.high} level"
