@@ -15,10 +15,6 @@ if TYPE_CHECKING:
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A .jld2, .bson, .safetensors, .npz or .onnx file.")]
 Option = typer.Option
-Layers = Annotated[
-    Path | None, Option("--architecture", metavar="FILE", help="A text with the layers, as Flux prints them.")
-]
-Companion = Annotated[Path | None, Option("--with", metavar="FILE", help="scaler.json of a table, vocab.txt of texts.")]
 
 
 def init(  # noqa: PLR0913, PLR0917 - typer reads the options from the signature
