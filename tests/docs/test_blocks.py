@@ -22,6 +22,7 @@ REASONS = {
     "installs packages": 5,
     "writes into the home directory": 1,
     "needs hours": 1,
+    "takes longer than a test may": 1,
     "a form to fill in": 1,
 }
 """Why blocks do not run, and how many there are: no block loses its test unseen."""
