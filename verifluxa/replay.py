@@ -78,19 +78,41 @@ def replay_result(path: Path, choice: Choice | None = None, spec: str | None = N
             place=str(path),
             expected="the result of a falsified property",
         )
-    inputs = load_inputs(spec or str(stored.locate(stored.spec.path)), _choice(stored, falsified, choice or Choice()))
+    inputs = stored_inputs(stored, [item.name for item in falsified], choice, spec)
+    return [replayed for item in falsified if (replayed := asked_again(stored, item, inputs).replayed)]
+
+
+@dataclass(frozen=True, eq=False)
+class AskedAgain:
+    """A property of a result, put into questions again, and the trigger that the result shows, evaluated again."""
+
+    asked: Asked
+    problem: Problem
+    replayed: Replayed | None
+
+
+def stored_inputs(
+    stored: StoredResult, names: Iterable[str], choice: Choice | None = None, spec: str | None = None
+) -> Inputs:
+    """The spec, models and data of some properties of a result, loaded; see `replay_result`.
+
+    Raises:
+        DataError: VF3902 a file with another digest.
+        VerifluxaError: whatever is wrong with the spec, a model or the data.
+    """
+    inputs = load_inputs(spec or str(stored.locate(stored.spec.path)), _choice(stored, names, choice or Choice()))
     _check_digests(stored, inputs)
-    return [_replay(stored, item, inputs) for item in falsified]
+    return inputs
 
 
-def _choice(stored: StoredResult, falsified: Iterable[StoredProperty], user: Choice) -> Choice:
+def _choice(stored: StoredResult, names: Iterable[str], user: Choice) -> Choice:
     models = {item.file.name: str(stored.locate(item.file.path)) for item in stored.models}
     data = {item.name: str(stored.locate(item.path)) for item in stored.data}
     return Choice(
         models={**models, **user.models},
         data={**data, **user.data},
         params=dict(stored.params),
-        properties=tuple(item.name for item in falsified),
+        properties=tuple(names),
     )
 
 
@@ -117,20 +139,29 @@ def _same(place: str, found: str, expected: str) -> None:
         )
 
 
-def _replay(stored: StoredResult, item: StoredProperty, inputs: Inputs) -> Replayed:
-    from verifluxa.search.replay import replay
+def asked_again(stored: StoredResult, item: StoredProperty, inputs: Inputs) -> AskedAgain:
+    """A property of a result as it is asked, from its inputs; its trigger is replayed where it shows one.
 
-    assert item.counterexample is not None
+    Raises:
+        DataError: VF3902 another property than the result speaks of, VF3904 a trigger that does not fit it.
+        UnsupportedError: the property cannot be put into questions.
+    """
     prop = next(prop for prop in inputs.properties if prop.name == item.name)
     asked = asked_of(inputs, prop)
     _same(f"property {item.name}", asked.digest, item.digest)
     problem = problem_of(inputs, prop, asked.digest, stored.arithmetic)
-    question, trigger = _locate(problem, item.counterexample, stored)
-    if asked.kind == "compare":
+    replayed = None if item.shown is None else _replayed(stored, item.shown, problem, asked)
+    return AskedAgain(asked, problem, replayed)
+
+
+def _replayed(stored: StoredResult, found: StoredCounterexample, problem: Problem, asked: Asked) -> Replayed:
+    from verifluxa.search.replay import replay
+
+    question, trigger = _locate(problem, found, stored)
+    if asked.kind in ("compare", "measure"):
         # How many are too many was found out by the run; what it showed must show again.
-        question = question._replace(need=max(1, len(item.counterexample.inputs)))
-    played = replay(problem, question, trigger)
-    return Replayed(item.name, item.counterexample, problem, question, trigger, played, asked)
+        question = question._replace(need=max(1, len(found.inputs)))
+    return Replayed(asked.name, found, problem, question, trigger, replay(problem, question, trigger), asked)
 
 
 def _locate(problem: Problem, found: StoredCounterexample, stored: StoredResult) -> tuple[Question, Floats]:

@@ -10,6 +10,7 @@ from verifluxa.cli.explain_command import explain
 from verifluxa.cli.export_command import export
 from verifluxa.cli.init_command import init
 from verifluxa.cli.replay_command import replay
+from verifluxa.cli.report_command import report
 from verifluxa.cli.review_command import review
 from verifluxa.cli.run_commands import resume, watch
 from verifluxa.cli.scan_command import scan
@@ -40,6 +41,7 @@ def build_app() -> typer.Typer:
     app.command()(export)
     app.command()(supports)
     app.command()(replay)
+    app.command()(report)
     app.command()(review)
     app.command()(screen)
     app.command()(explain)

@@ -134,7 +134,7 @@ def _sarif_result(result: Result, item: PropertyResult) -> dict[str, object]:
 
 
 def _message(item: PropertyResult) -> str:
-    from verifluxa.report.summary import effect_words, place_words
+    from verifluxa.report.words import effect_words, place_words
 
     if item.counterexample is not None:
         return f"trigger at {place_words(item.counterexample)}: {effect_words(item, item.counterexample)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,17 +14,36 @@ from rich.console import Console
 from rich.text import Text
 
 from verifluxa.cli.formats import Format, rendered
-from verifluxa.report.summary import Line, summary
+from verifluxa.report.blocks import SHADES
+from verifluxa.report.summary import Line, Screen, summary
 from verifluxa.result.result import Result
 from verifluxa.spec.render import visible
+
+NARROWEST = 40
+WIDEST = 100
 
 
 def present(result: Result, chosen: Format, out: Path | None) -> None:
     """Prints a result."""
     machine = chosen is not Format.TEXT
-    print_lines(summary(result, out), sys.stderr if machine else sys.stdout)
+    stream = sys.stderr if machine else sys.stdout
+    print_lines(summary(result, out, screen_of(stream)), stream)
     if machine:
         emit(rendered(result, chosen))
+
+
+def screen_of(stream: TextIO) -> Screen:
+    """What a stream shows: the terminal's width up to a readable one, 80 columns where it is none."""
+    width = shutil.get_terminal_size().columns if stream.isatty() else Screen().width
+    return Screen(width=min(max(width, NARROWEST), WIDEST), has_blocks=_shows(SHADES, stream))
+
+
+def _shows(text: str, stream: TextIO) -> bool:
+    try:
+        text.encode(stream.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
 
 
 def print_lines(lines: Iterable[Line], stream: TextIO) -> None:

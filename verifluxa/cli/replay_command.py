@@ -56,7 +56,7 @@ def _scene(item: Replayed) -> Scene:
 
 
 def _words(item: Replayed) -> Iterator[str]:
-    from verifluxa.report.summary import answers
+    from verifluxa.report.words import answers
 
     place = ", ".join(f"{name} {value}" for name, value in item.stored.placement)
     yield f"{item.name}: {'reproduced' if item.reproduced else 'NOT reproduced'}"
@@ -73,7 +73,7 @@ def _words(item: Replayed) -> Iterator[str]:
 
 
 def _effect(item: Replayed) -> str:
-    from verifluxa.report.summary import allowed, effect, goes
+    from verifluxa.report.words import allowed, effect, goes
     from verifluxa.result.result import Share
 
     target = item.stored.target

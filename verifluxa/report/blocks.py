@@ -8,17 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 SHADES = "·░▒▓█"
+PLAIN = ".-+*#"
+"""For terminals without block characters."""
 MOST_COLUMNS = 32
 MOST_NUMBERS = 10
 
 
-def blocks(trigger: NDArray[np.float64], corner: tuple[int, int], levels: tuple[float, float]) -> list[str]:
+def blocks(
+    trigger: NDArray[np.float64], corner: tuple[int, int], levels: tuple[float, float], ramp: str = SHADES
+) -> list[str]:
     """Lines that show a trigger: shades with the numbers of rows and columns, and the levels beside them.
 
     Args:
         trigger: levels, shape (channels, height, width).
         corner: row and column of its first pixel.
         levels: the levels that are shown as dots and as full blocks.
+        ramp: characters from the one to the other.
     """
     _, height, width = trigger.shape
     if width > MOST_COLUMNS or height > MOST_COLUMNS:
@@ -29,16 +34,16 @@ def blocks(trigger: NDArray[np.float64], corner: tuple[int, int], levels: tuple[
     head = " ".join(str(corner[1] + column).rjust(cell) for column in range(width))
     lines = [" " * label + "  " + head]
     for row in range(height):
-        shades = " ".join(_shade(float(level), levels) * cell for level in trigger[:, row].mean(axis=0))
+        shades = " ".join(_shade(float(level), levels, ramp) * cell for level in trigger[:, row].mean(axis=0))
         lines.append(f"{str(corner[0] + row).rjust(label)}  {shades}   {numbers[row]}".rstrip())
     return lines
 
 
-def _shade(level: float, levels: tuple[float, float]) -> str:
+def _shade(level: float, levels: tuple[float, float], ramp: str) -> str:
     if levels[1] <= levels[0]:
-        return SHADES[-1]
+        return ramp[-1]
     share = (level - levels[0]) / (levels[1] - levels[0])
-    return SHADES[min(len(SHADES) - 1, max(0, round(share * (len(SHADES) - 1))))]
+    return ramp[min(len(ramp) - 1, max(0, round(share * (len(ramp) - 1))))]
 
 
 def _numbers(trigger: NDArray[np.float64]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,10 +48,15 @@ class Scene:
     effect: str
 
 
+def is_picture(problem: Problem, label: Iterable[tuple[str, int]]) -> bool:
+    """Whether a placement is a rectangle in a picture."""
+    return len(problem.graph.input_shape) == 3 and {"row", "column"} <= {name for name, _ in label}
+
+
 def pictures(scene: Scene) -> dict[str, bytes]:
     """The PNG files of a counterexample by name: `trigger.png`, `inputs.png`. Empty where nothing is an image."""
     place = dict(scene.problem.placements[scene.question.placement].label)
-    if len(scene.problem.graph.input_shape) != 3 or not {"row", "column"} <= set(place):
+    if not is_picture(scene.problem, place.items()):
         return {}
     corner = Corner(place["row"], place["column"])
     before = scene.before

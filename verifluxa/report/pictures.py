@@ -84,11 +84,11 @@ def trigger_picture(trigger: Pixels, corner: Corner, levels: Levels, caption: Ca
     image = canvas(caption, left + width * side + MARGIN, top + 44 + height * side + MARGIN)
     draw = ImageDraw.Draw(image)
     top += 44
-    shades = _shades(trigger, levels)
+    colours = shades(trigger, levels)
     for row in range(height):
         for column in range(width):
             box = (left + column * side, top + row * side, left + (column + 1) * side - 1, top + (row + 1) * side - 1)
-            _cell(draw, box, shades[row, column], trigger[:, row, column], side)
+            _cell(draw, box, colours[row, column], trigger[:, row, column], side)
     draw.rectangle((left - 1, top - 1, left + width * side, top + height * side), outline=FRAME, width=2)
     _rulers(draw, (left, top, side), corner, (height, width))
     return image
@@ -153,7 +153,7 @@ def below_caption() -> int:
     return MARGIN + 52 + 24 + 32
 
 
-def _shades(image: Pixels, levels: Levels) -> NDArray[np.uint8]:
+def shades(image: Pixels, levels: Levels) -> NDArray[np.uint8]:
     """Shape (height, width, 3): grey for one channel, colours for three, the mean of any other number."""
     span = max(levels.high - levels.low, 1e-12)
     scaled = np.clip((image - levels.low) / span, 0.0, 1.0)
@@ -193,7 +193,7 @@ def _labelled(count: int, side: int) -> list[int]:
 
 def tile(image: Image.Image, place: tuple[int, int], pixels: Pixels, levels: Levels, scale: int) -> None:
     """Puts pixels (channels, height, width) at a place, each enlarged."""
-    small = Image.fromarray(_shades(pixels, levels))
+    small = Image.fromarray(shades(pixels, levels))
     large = small.resize((small.width * scale, small.height * scale), Image.Resampling.NEAREST)
     image.paste(large, place)
     x, y = place

@@ -9,7 +9,7 @@ import numpy as np
 from verifluxa.lower.blends import PLANES, blended
 from verifluxa.question import Floats, Problem, Question
 from verifluxa.report.evidence_pictures import Scene, choose
-from verifluxa.report.summary import answers, effect_words
+from verifluxa.report.words import answers, effect_words
 from verifluxa.result.result import Counterexample, PropertyResult
 from verifluxa.result.trigger import shown_values, trigger_vector
 from verifluxa.search.replay import Replay, replay, stamped
@@ -45,7 +45,7 @@ def scene(
     return Scene(
         problem=problem,
         question=question,
-        trigger=_image(problem, question, trigger),
+        trigger=trigger_image(problem, question, trigger),
         shown=shown,
         before=_seen(problem, problem.inputs[list(shown)]),
         after=_seen(problem, stamped(problem, question.placement, trigger, np.array(shown, dtype=np.int64))),
@@ -59,7 +59,7 @@ def _seen(problem: Problem, inputs: Floats) -> Floats:
     return blended(inputs) if problem.blends else inputs
 
 
-def _image(problem: Problem, question: Question, trigger: Floats) -> Floats:
+def trigger_image(problem: Problem, question: Question, trigger: Floats) -> Floats:
     """The levels of a patch, shape (channels, height, width), as it stands in a blank picture; else tau itself."""
     stamp = problem.placements[question.placement].stamp
     positions, shape, values = stamp.positions, problem.graph.input_shape, shown_values(stamp, trigger)

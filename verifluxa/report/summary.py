@@ -1,4 +1,4 @@
-"""The summary in the terminal: what was proved or found, in words, and what to do next."""
+"""The summary in the terminal: one screen that says what was proved or found, in words, and what to do next."""
 
 from __future__ import annotations
 
@@ -8,47 +8,26 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
+from shlex import quote
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from verifluxa.question import Problem
-from verifluxa.report.blocks import blocks
-from verifluxa.result.result import Counterexample, PropertyResult, Result, Share
-from verifluxa.verdict import Reason, Verdict
+from verifluxa.report.advice import RESUMABLE, advice, duration, longer
+from verifluxa.report.blocks import PLAIN, SHADES, blocks
+from verifluxa.report.evidence_pictures import is_picture
+from verifluxa.report.words import CLAIM, effect_words, in_words, percent, place_words
+from verifluxa.result.result import Counterexample, DataUsed, PropertyResult, Result
+from verifluxa.verdict import Verdict
 
 STYLES = {Verdict.CERTIFIED: "bold green", Verdict.FALSIFIED: "bold red", Verdict.UNKNOWN: "bold yellow"}
-OPEN_CLAIM = "neither proved nor refuted"
-CLAIM = {
-    "assert": {Verdict.CERTIFIED: "proved", Verdict.FALSIFIED: "refuted", Verdict.UNKNOWN: OPEN_CLAIM},
-    "measure": {
-        Verdict.CERTIFIED: "measured, as closely as was asked",
-        Verdict.FALSIFIED: "refuted",
-        Verdict.UNKNOWN: "measured, less closely than was asked",
-    },
-    "compare": {Verdict.CERTIFIED: "proved", Verdict.FALSIFIED: "refuted", Verdict.UNKNOWN: OPEN_CLAIM},
-    "search": {Verdict.CERTIFIED: "proved", Verdict.FALSIFIED: "found, which refutes", Verdict.UNKNOWN: OPEN_CLAIM},
-}
-"""What a verdict says of the statement, by kind of property."""
-
-WIDTH = 100
-OUTPUTS = "outputs"
-"""The label of a violation that is a condition on outputs."""
-MOST_NUMBERS = 3
-
-HELP = {
-    Reason.TIME: "give more time: a larger --budget, or a strategy with larger limits",
-    Reason.NODES: "allow more domains per question: a strategy with a larger `boxes` limit",
-    Reason.MEMORY: "use a machine with more memory, or a smaller `prove_slice` in the cluster file",
-    Reason.PRECISION: "float32 rounding is too coarse here to tell; `--arithmetic real` shows the rest, labelled",
-    Reason.REPRESENTABILITY: "the bounds reach points that no legal input reaches; a longer search may close them",
-    Reason.UNSUPPORTED: "`verifluxa supports` lists what can be proved about",
-    Reason.INTERRUPTED: "run it again and let it finish",
-    Reason.LOST_WORKER: "look for what ends the workers (memory?); `--cluster laptop` works without them",
-    Reason.STRATEGY: "this strategy cannot prove it; `--strategy balanced` goes further",
-    Reason.DECIDED: "nothing: a counterexample had decided already",
-}
+IMPORTANCE = (Verdict.FALSIFIED, Verdict.UNKNOWN, Verdict.CERTIFIED)
+STATEMENT_LINES = (6, 4, 3, 2, 1)
+"""How many lines a statement gets, tried in this order until everything fits."""
+MOST_BLOCKS = 10
+MOST_VALUES = 16
+JOINED = "\N{NO-BREAK SPACE}"
+"""Keeps a number and its sign on one line while lines are broken."""
 
 
 class Line(NamedTuple):
@@ -58,125 +37,133 @@ class Line(NamedTuple):
     style: str = ""
 
 
-def summary(result: Result, out: Path | None = None) -> list[Line]:
+class Screen(NamedTuple):
+    """What the summary has to fit into.
+
+    Attributes:
+        width, rows: of the terminal, without the row of the next prompt.
+        has_blocks: whether it shows block characters.
+    """
+
+    width: int = 80
+    rows: int = 23
+    has_blocks: bool = True
+
+
+def summary(result: Result, out: Path | None = None, screen: Screen | None = None) -> list[Line]:
     """The lines of the summary.
 
     Args:
         result: what a run says.
         out: the folder that the result was written to, if any.
+        screen: what it has to fit into.
     """
-    lines = [Line(f"{result.verdict.upper()}  {result.spec.path}", STYLES[result.verdict]), Line()]
-    for item in result.properties:
-        lines += [*_property(item), Line()]
-    lines += _files(result)
+    screen = screen or Screen()
+    head = [Line(f"{result.verdict.upper()}  {result.spec.path}", STYLES[result.verdict]), Line()]
+    files = [line for words in _files(result) for line in _wrapped(words, screen, "")]
     following = [Line(words) for words in _next(result, out)]
-    return [*lines, Line(), *following] if following else lines
+    around = [*head, Line(), *files, *([Line()] if following else []), *following]
+    body = _body(result, screen, screen.rows - _height(around, screen))
+    return [*head, *body, Line(), *files, *([Line()] if following else []), *following]
 
 
-def in_words(share: Share) -> str:
-    """A share as people say it: `97 of 100 (97.0 %)`."""
-    return f"{share.count} of {share.total} ({percent(share)})"
+def _height(lines: Iterable[Line], screen: Screen) -> int:
+    """Rows of the terminal that lines take; a long path runs on in the next one."""
+    return sum(max(1, math.ceil(len(line.words) / screen.width)) for line in lines)
 
 
-def percent(share: Share) -> str:
-    """The rate of a share with one decimal."""
-    return f"{float(100 * share.rate):.1f} %"
+def _body(result: Result, screen: Screen, rows: int) -> list[Line]:
+    """All properties as fully as fits: first a line each, then the most important ones in full."""
+    items = result.properties
+    shown: dict[int, list[Line]] = {number: _short(item, screen) for number, item in enumerate(items)}
+    left = rows - sum(_height(lines, screen) for lines in shown.values())
+    if left < 0:
+        return _cut(items, screen, rows)
+    for number in sorted(shown, key=lambda at: IMPORTANCE.index(items[at].verdict)):
+        for count in STATEMENT_LINES:
+            full = list(_full(items[number], result.strategy[0], screen, count))
+            more = _height(full, screen) - _height(shown[number], screen)
+            if more <= left or (len(items) == 1 and count == STATEMENT_LINES[-1]):
+                shown[number], left = full, left - more
+                break
+    return [line for number in sorted(shown) for line in shown[number]]
 
 
-def _property(item: PropertyResult) -> Iterator[Line]:
-    yield Line(f"{item.name}: {item.verdict}" + (f" ({item.reason})" if item.reason else ""), STYLES[item.verdict])
-    yield from _wrapped(f"{CLAIM[item.kind][item.verdict]}: {item.words}")
+def _cut(items: Sequence[PropertyResult], screen: Screen, rows: int) -> list[Line]:
+    """The most important properties, a line each, and how many more there are."""
+    order = sorted(items, key=lambda item: IMPORTANCE.index(item.verdict))
+    most = max(1, rows - 1)
+    tally = Counter(item.verdict for item in order[most:])
+    words = ", ".join(f"{tally[verdict]} {verdict}" for verdict in IMPORTANCE if tally[verdict])
+    return [*(_short(item, screen)[0] for item in order[:most]), Line(f"... and {len(order) - most} more: {words}")]
+
+
+def _short(item: PropertyResult, screen: Screen) -> list[Line]:
+    figures = ""
+    if item.found is not None and item.proved is not None:
+        figures = f", rate {percent(item.found)} .. {percent(item.proved)}"
+    elif item.per_input:
+        safe = sum(verdict is Verdict.CERTIFIED for _, verdict in item.per_input)
+        figures = f", {safe:,} of {len(item.per_input):,} inputs proved safe"
+    words = f"{_name(item)}{figures}"
+    return [Line(textwrap.shorten(words, screen.width, placeholder=" ..."), STYLES[item.verdict])]
+
+
+def _name(item: PropertyResult) -> str:
+    return f"{item.name}: {item.verdict}" + (f" ({item.reason})" if item.reason else "")
+
+
+def _full(item: PropertyResult, strategy: str, screen: Screen, statement: int) -> Iterator[Line]:
+    yield Line(_name(item), STYLES[item.verdict])
+    claim = list(_wrapped(f"{CLAIM[item.kind][item.verdict]}: {item.words}", screen))
+    yield from claim[:statement]
+    if len(claim) > statement:
+        yield Line("    ...")
     if item.message is not None:
-        yield from _wrapped(item.message)
+        yield from _wrapped(item.message, screen)
     shown = item.counterexample or item.strongest
     if shown is not None:
-        yield from _trigger(item, shown)
-    yield from (Line(f"  {words}") for words in (*_numbers(item), *_open(item)))
+        yield from _trigger(item, shown, screen)
+    for words in (*_numbers(item, shown), *advice(item, strategy), _time(item)):
+        yield from _wrapped(words, screen)
 
 
-def _trigger(item: PropertyResult, found: Counterexample) -> Iterator[Line]:
-    yield Line()
-    yield Line(f"  trigger at {place_words(found)}: {effect_words(item, found)}", "bold")
-    yield from (Line(f"    {words}") for words in drawn(item, found))
+def _trigger(item: PropertyResult, found: Counterexample, screen: Screen) -> Iterator[Line]:
+    for line in _wrapped(f"trigger at {place_words(found)}: {effect_words(item, found)}", screen):
+        yield Line(line.words, "bold")
+    yield from (Line(f"    {words}") for words in drawn(item, found, screen))
     orders = "in every order of evaluation" if found.holds_in == "every order" else "in this replay only"
-    yield Line(f"  replayed on the network; margin {found.margin:.4g}; it violates {orders}")
-    yield Line()
+    yield from _wrapped(f"replayed: margin {found.margin:.4g}; it violates {orders}", screen)
 
 
-def place_words(found: Counterexample) -> str:
-    """`row 24, column 24`."""
-    return ", ".join(f"{name} {value}" for name, value in found.placement)
-
-
-def effect_words(item: PropertyResult, found: Counterexample) -> str:
-    """What the trigger does: `100 of 100 (100.0 %) go to class 7, allowed are 50 %`."""
-    words = goes(item.classes, found.target, item.condition)
-    return effect(found.rate, found.inputs, words, allowed(item.kind, item.limit_of(found.target)))
-
-
-def goes(classes: Sequence[str], target: int | None, condition: str | None) -> tuple[str, str]:
-    """What happens to one input, and to several: `goes to class 7`, `go to class 7`."""
-    if condition is not None:
-        return f"gives {condition}", f"give {condition}"
-    where = "another class" if target is None else f"class {class_name(classes, target)}"
-    return f"goes to {where}", f"go to {where}"
-
-
-def allowed(kind: str, limit: Fraction | None) -> str:
-    """What the property says of the rate: `, allowed are 5 %`."""
-    if limit is None:
-        return ""
-    return f", {'asked for' if kind == 'search' else 'allowed'} are {float(100 * limit):g} %"
-
-
-def effect(rate: Share | None, inputs: Sequence[int], words: tuple[str, str], limit: str) -> str:
-    """The same from its parts: the share, or None where the property speaks of single inputs."""
-    if rate is None:
-        return f"input {', '.join(str(index) for index in inputs)} {words[0]}"
-    return f"{in_words(rate)} {words[1]}{limit}"
-
-
-def answers(problem: Problem, violation: int, outputs: NDArray[np.floating], classes: Sequence[str]) -> list[str]:
-    """What the network says, for each row of outputs: the class, or the numbers where the property is about them."""
-    if outputs.shape[1] > 1 and problem.violations[violation].label != OUTPUTS:
-        return [class_name(classes, int(number)) for number in outputs.argmax(axis=1)]
-    more = ", ..." if outputs.shape[1] > MOST_NUMBERS else ""
-    return [", ".join(f"{value:.4g}" for value in row[:MOST_NUMBERS]) + more for row in outputs]
-
-
-def class_name(classes: Sequence[str], number: int) -> str:
-    """A class by its name where the spec gives one, else by its number."""
-    return classes[number] if number < len(classes) else str(number)
-
-
-def drawn(item: PropertyResult, found: Counterexample) -> list[str]:
+def drawn(item: PropertyResult, found: Counterexample, screen: Screen) -> list[str]:
     """The trigger in words, in block characters where it is a patch of pixels, else its values."""
     if found.words:
-        return [", ".join(found.words)]
+        return textwrap.wrap(", ".join(found.words), screen.width - 4)
     levels = np.asarray(found.trigger, dtype=np.float64)
     place = dict(found.placement)
     if item.problem is None or levels.ndim < 2 or not {"row", "column"} <= set(place):
-        return [" ".join(f"{level:.6g}" for level in levels.reshape(-1))]
+        more = f" ... ({levels.size:,} values)" if levels.size > MOST_VALUES else ""
+        words = " ".join(f"{level:.6g}" for level in levels.reshape(-1)[:MOST_VALUES]) + more
+        return textwrap.wrap(words, screen.width - 4)
     image = levels[None] if levels.ndim == 2 else levels.transpose(2, 0, 1)
     domain = item.problem.domain_of(found.placement_index)
-    return blocks(image, (place["row"], place["column"]), (float(domain.lower.min()), float(domain.upper.max())))
+    ends = (float(domain.lower.min()), float(domain.upper.max()))
+    lines = blocks(image, (place["row"], place["column"]), ends, SHADES if screen.has_blocks else PLAIN)
+    fits = len(lines) <= MOST_BLOCKS and max(map(len, lines)) <= screen.width - 4
+    return lines if fits else [f"({image.shape[1]} x {image.shape[2]} pixels; see the pictures or the report)"]
 
 
-def _numbers(item: PropertyResult) -> Iterator[str]:
-    counts = item.counts
-    words = f"{counts.certified:,} of {counts.total:,} questions certified"
-    if counts.falsified:
-        words += f", {counts.falsified:,} falsified"
-    if counts.skipped:
-        words += f", {counts.skipped:,} not asked once a counterexample had decided"
-    yield words
+def _numbers(item: PropertyResult, shown: Counterexample | None) -> Iterator[str]:
+    yield _questions(item)
     if item.gap is not None and item.found is not None and item.proved is not None:
         yield f"the largest rate lies in {percent(item.found)} .. {percent(item.proved)} (found .. proved)"
-        shown = None if item.strongest is None else item.strongest.rate
-        if shown is not None and shown.rate > item.found.rate:
-            yield f"this replay alone shows {in_words(shown)}"
+        share = None if item.strongest is None else item.strongest.rate
+        if share is not None and share.rate > item.found.rate:
+            yield f"this replay alone shows {in_words(share)}"
     elif item.found is not None and item.proved is not None:
-        yield f"strongest trigger found: {in_words(item.found)}"
+        if shown is None or shown.rate != item.found:
+            yield f"strongest trigger found: {in_words(item.found)}"
         if item.proved.count < item.proved.total:
             yield f"no trigger does more than: {in_words(item.proved)}"
     if item.compared is not None:
@@ -187,9 +174,20 @@ def _numbers(item: PropertyResult) -> Iterator[str]:
         parts = [f"{tally[verdict]:,} {verdict}" for verdict in Verdict if tally[verdict]]
         yield f"of {len(item.per_input):,} inputs: {', '.join(parts)}"
     if item.population is not None:
-        yield from _population(*item.population, "flipped" if item.condition is None else "made to violate")
+        yield population_words(*item.population, "flipped" if item.condition is None else "made to violate")
+
+
+def _questions(item: PropertyResult) -> str:
+    counts = item.counts
+    words = f"{counts.certified:,} of {counts.total:,} questions certified"
+    if counts.falsified:
+        words += f", {counts.falsified:,} falsified"
+    return words + (f", {counts.skipped:,} not asked once that had decided" if counts.skipped else "")
+
+
+def _time(item: PropertyResult) -> str:
     stages = "; ".join(f"{stage} {seconds:.1f} s{_closed(item, stage)}" for stage, seconds in item.stages.items())
-    yield f"{item.seconds:.1f} s" + (f" ({stages})" if stages else "")
+    return f"{item.seconds:.1f} s" + (f" ({stages})" if stages else "")
 
 
 def _closed(item: PropertyResult, stage: str) -> str:
@@ -197,44 +195,68 @@ def _closed(item: PropertyResult, stage: str) -> str:
     return f", {item.closed[stage]:,} decided" if item.closed.get(stage) else ""
 
 
-def _population(bound: str, confidence: str, done: str) -> Iterator[str]:
+def population_words(bound: str, confidence: str, done: str) -> str:
     """What follows for inputs that were not in the data; rounded up, and never without its assumptions."""
     share = math.ceil(Fraction(bound) * 1000) / 10
-    yield f"at most {share:g} % of the population can be {done} ({float(100 * Fraction(confidence)):g} % confidence),"
-    yield "  if the inputs were drawn independently, and used neither for training nor for choosing the model"
+    return (
+        f"at most {share:g} % of the population can be {done} ({float(100 * Fraction(confidence)):g} % confidence), "
+        "if the inputs were drawn independently, and used neither for training nor for choosing the model"
+    )
 
 
-def _wrapped(words: str) -> Iterator[Line]:
-    for line in textwrap.wrap(words, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False):
-        yield Line(line)
+def _wrapped(words: str, screen: Screen, indent: str = "  ") -> Iterator[Line]:
+    lines = textwrap.wrap(
+        words.replace(" %", f"{JOINED}%"),
+        screen.width,
+        initial_indent=indent,
+        subsequent_indent=indent + "  ",
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+    yield from (Line(line.replace(JOINED, " ")) for line in lines)
 
 
-def _open(item: PropertyResult) -> Iterator[str]:
-    """Why questions are open, most frequent first, and what would help."""
-    for reason, count in Counter(reason for _, reason in item.unknown).most_common():
-        yield f"{count:,} unknown ({reason}): {HELP[reason]}"
-
-
-def _files(result: Result) -> Iterable[Line]:
+def _files(result: Result) -> Iterable[str]:
     for model in result.models:
-        yield Line(f"model {model.file.name}: {model.file.path} ({model.file.sha256[:19]}...)")
+        yield f"model {model.file.name}: {model.file.path} ({model.file.sha256[:19]}...)"
     for data in result.data:
-        words = f"data {data.file.name}: {data.file.path}, {data.counted:,} inputs count"
-        reasons = Counter(reason for _, reason in data.excluded)
-        words += "".join(f", {count:,} do not ({reason})" for reason, count in reasons.most_common())
-        yield Line(words)
+        yield f"data {data.file.name}: {data.file.path}, {counted_words(data)}"
     params = ", ".join(f"{name} = {value}" for name, value in result.params)
-    yield Line(f"strategy {result.strategy[0]}, arithmetic {result.arithmetic}" + (f", {params}" if params else ""))
+    yield f"strategy {result.strategy[0]}, arithmetic {result.arithmetic}" + (f", {params}" if params else "")
+
+
+def counted_words(data: DataUsed) -> str:
+    """`94 inputs count, 6 do not (not correct)`."""
+    reasons = Counter(reason for _, reason in data.excluded).most_common()
+    why = ", ".join(f"{count:,} {reason}" for reason, count in reasons) if len(reasons) > 1 else ""
+    more = f", {len(data.excluded):,} do not ({why or reasons[0][0]})" if reasons else ""
+    return f"{data.counted:,} inputs count{more}"
 
 
 def _next(result: Result, out: Path | None) -> Iterator[str]:
     if out is None:
-        if result.verdict is Verdict.FALSIFIED:
-            yield "next: run it with --out DIR to keep the trigger with its pictures"
+        yield "next: run it with --out DIR to keep the result and get a page to send"
         return
     yield f"written: {out / 'result.json'}"
-    if result.verdict is Verdict.FALSIFIED:
+    if any(has_pictures(item) for item in result.properties):
         yield f"pictures: {out / 'pictures'}"
-        yield f"next: verifluxa replay {out / 'result.json'}"
+    commands = [*_first(result, out), f"verifluxa report {quote(str(out / 'result.json'))}"]
+    for number, command in enumerate(commands):
+        yield ("      " if number else "next: ") + command
+
+
+def has_pictures(item: PropertyResult) -> bool:
+    """Whether a run draws the counterexample of a property: a patch in a picture."""
+    found = item.counterexample
+    return found is not None and item.problem is not None and is_picture(item.problem, found.placement)
+
+
+def _first(result: Result, out: Path) -> Iterator[str]:
+    """What a verdict asks for first: replay, recheck, or go on."""
+    if result.verdict is Verdict.FALSIFIED:
+        yield f"verifluxa replay {quote(str(out / 'result.json'))}"
     elif result.verdict is Verdict.CERTIFIED:
-        yield f"next: verifluxa cert check {out / 'certificate.json'}"
+        yield f"verifluxa cert check {quote(str(out / 'certificate.json'))}"
+    elif any(reason in RESUMABLE for item in result.properties for _, reason in item.unknown):
+        more = sum(longer(item) or 0.0 for item in result.properties)
+        yield f"verifluxa resume {quote(str(out))}" + (f" --budget {duration(more)}" if more else "")

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import re
-import stat
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
-from verifluxa.errors import DataError
-from verifluxa.result.document import SCHEMA
-
-MOST_BYTES = 256 * 2**20
-DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+from verifluxa.result.fields import Fields, open_document
 
 
 @dataclass(frozen=True)
@@ -52,11 +43,17 @@ class StoredCounterexample:
 
 @dataclass(frozen=True)
 class StoredProperty:
-    """A property as written."""
+    """A property as written; `strongest` is the trigger that a measurement shows."""
 
     name: str
     digest: str
     counterexample: StoredCounterexample | None
+    strongest: StoredCounterexample | None = None
+
+    @property
+    def shown(self) -> StoredCounterexample | None:
+        """The trigger that the result shows, if any."""
+        return self.counterexample or self.strongest
 
 
 @dataclass(frozen=True)
@@ -83,9 +80,15 @@ def read_result(path: Path) -> StoredResult:
     Raises:
         DataError: VF3901 when it cannot be read or is no result document.
     """
-    top = _Object(_json(path), str(path), "")
-    if top.text("schema") != SCHEMA:
-        top.refuse("schema", SCHEMA)
+    return stored_result(path, open_document(path))
+
+
+def stored_result(path: Path, top: Fields) -> StoredResult:
+    """The same from a document that is open.
+
+    Raises:
+        DataError: VF3901.
+    """
     params = top.object("params")
     return StoredResult(
         source=path,
@@ -98,15 +101,15 @@ def read_result(path: Path) -> StoredResult:
     )
 
 
-def _spec(item: _Object) -> StoredFile:
+def _spec(item: Fields) -> StoredFile:
     return StoredFile("spec", item.text("path"), item.digest("sha256"))
 
 
-def _file(item: _Object) -> StoredFile:
+def _file(item: Fields) -> StoredFile:
     return StoredFile(item.text("name"), item.text("path"), item.digest("sha256"))
 
 
-def _model(item: _Object) -> StoredModel:
+def _model(item: Fields) -> StoredModel:
     architecture = None
     if item.has("architecture"):
         inner = item.object("architecture")
@@ -114,12 +117,16 @@ def _model(item: _Object) -> StoredModel:
     return StoredModel(_file(item), architecture, item.digest("graph_sha256"))
 
 
-def _property(item: _Object) -> StoredProperty:
-    found = _counterexample(item.object("counterexample")) if item.has("counterexample") else None
-    return StoredProperty(item.text("name"), item.digest("digest"), found)
+def _property(item: Fields) -> StoredProperty:
+    return StoredProperty(
+        item.text("name"), item.digest("digest"), _trigger(item, "counterexample"), _trigger(item, "strongest")
+    )
 
 
-def _counterexample(item: _Object) -> StoredCounterexample:
+def _trigger(entry: Fields, key: str) -> StoredCounterexample | None:
+    if not entry.has(key):
+        return None
+    item = entry.object(key)
     placement = item.object("placement")
     return StoredCounterexample(
         placement=tuple((name, placement.integer(name)) for name in placement.values),
@@ -127,90 +134,3 @@ def _counterexample(item: _Object) -> StoredCounterexample:
         trigger=item.items("trigger"),
         inputs=tuple(item.integers("inputs")),
     )
-
-
-def _json(path: Path) -> object:
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise _unreadable(path, "it is not a file")
-        with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
-        if len(data) > MOST_BYTES:
-            raise _unreadable(path, "it is too large")
-        return json.loads(data)
-    except OSError as error:
-        raise _unreadable(path, error.strerror or str(error)) from error
-    except RecursionError as error:
-        raise _unreadable(path, "it is nested too deeply") from error
-    except ValueError as error:
-        raise _unreadable(path, f"it is not JSON ({error})") from error
-
-
-def _unreadable(path: Path, reason: str) -> DataError:
-    return DataError(
-        "VF3901",
-        f"this result cannot be read: {reason}",
-        place=str(path),
-        expected=f"a result document, schema {SCHEMA}",
-        remedy="give the result.json that `verifluxa verify --out DIR` wrote",
-    )
-
-
-@dataclass(frozen=True)
-class _Object:
-    """A JSON object whose fields are checked as they are read; `at` says where it stands."""
-
-    value: object
-    path: str
-    at: str
-
-    @property
-    def values(self) -> Mapping[str, object]:
-        if not isinstance(self.value, dict):
-            self.refuse("", "an object")
-        return self.value
-
-    def has(self, key: str) -> bool:
-        return self.values.get(key) is not None
-
-    def text(self, key: str) -> str:
-        value = self.values.get(key)
-        if not isinstance(value, str):
-            self.refuse(key, "a text")
-        return value
-
-    def digest(self, key: str) -> str:
-        value = self.text(key)
-        if not DIGEST.fullmatch(value):
-            self.refuse(key, "sha256: and 64 hex digits")
-        return value
-
-    def integer(self, key: str) -> int:
-        value = self.values.get(key)
-        if not isinstance(value, int) or isinstance(value, bool):
-            self.refuse(key, "a whole number")
-        return value
-
-    def items(self, key: str) -> list[object]:
-        value = self.values.get(key)
-        if not isinstance(value, list):
-            self.refuse(key, "a list")
-        return value
-
-    def integers(self, key: str) -> list[int]:
-        return [item if type(item) is int else self.refuse(key, "whole numbers") for item in self.items(key)]
-
-    def object(self, key: str) -> _Object:
-        return _Object(self.values.get(key), self.path, f"{self.at}{key}.")
-
-    def objects(self, key: str) -> list[_Object]:
-        return [_Object(item, self.path, f"{self.at}{key}[{n}].") for n, item in enumerate(self.items(key))]
-
-    def refuse(self, key: str, expected: str) -> NoReturn:
-        raise DataError(
-            "VF3901",
-            f"this is no result document: `{(self.at + key).rstrip('.') or 'the whole'}` is missing or of another kind",
-            place=self.path,
-            expected=expected,
-            remedy="give the result.json that `verifluxa verify --out DIR` wrote",
-        )

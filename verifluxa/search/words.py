@@ -176,7 +176,7 @@ def decide_words(work: Workspace, cut: Cut, questions: Sequence[Question], late:
     started = time.monotonic()
     stage = "enumerate"
     try:
-        table, slots = _table(work, cut, questions[0].placement, late)
+        table, slots = placed_table(work, cut, questions[0].placement, late)
     except UnsupportedError:
         yield from (_unknown(work, question, Reason.UNSUPPORTED, stage) for question in questions)
         return
@@ -234,8 +234,12 @@ def _unknown(work: Workspace, question: Question, reason: Reason, stage: str) ->
     return Outcome(question, Verdict.UNKNOWN, reason, 0, asked, stage=stage)
 
 
-def _table(work: Workspace, cut: Cut, placement: int, late: float | None) -> tuple[Table | None, Slots]:
-    """All violations of a placement; None when time ran out. Placements that come to the same share it."""
+def placed_table(work: Workspace, cut: Cut, placement: int, late: float | None) -> tuple[Table | None, Slots]:
+    """All violations of a placement; None when time ran out. Placements that come to the same share it.
+
+    Raises:
+        UnsupportedError: VF7001 for an operation without bounds.
+    """
     problem = work.problem
     parts = problem.placements[placement].groups(np.arange(len(problem.inputs)))
     if len(parts) == 1:

@@ -11,8 +11,7 @@ import numpy as np
 from verifluxa.errors import UnsupportedError
 from verifluxa.question import Floats, Problem
 from verifluxa.result.result import Share
-from verifluxa.search.words import _table as placed_table
-from verifluxa.search.words import enumerable
+from verifluxa.search.words import enumerable, placed_table
 from verifluxa.search.workspace import workspace
 from verifluxa.triage.scan.rates import Ends
 
