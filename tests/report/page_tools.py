@@ -62,3 +62,22 @@ class Reader(HTMLParser):
 
     def named(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.elements if name == tag]
+
+
+def nodes(value, at=()):
+    """The way to every value inside a document."""
+    yield at
+    if isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from nodes(item, (*at, key))
+
+
+def put(document, at, value):
+    """The document with another value in one place."""
+    if not at:
+        return value
+    inner = document
+    for key in at[:-1]:
+        inner = inner[key]
+    inner[at[-1]] = value
+    return document

@@ -1,5 +1,6 @@
 """Pages as text: they need nothing, escape everything, say what is missing, and stay small."""
 
+import contextlib
 import json
 import re
 import shlex
@@ -7,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent))
 from page_tools import Reader, changed, many_places
@@ -74,8 +77,8 @@ def test_texts_and_tables_show_their_words_and_combinations(results):
 def evil(document: dict) -> None:
     item = document["properties"][0]
     item["name"] = item["statement"] = EVIL
-    document["spec"]["path"] = document["machine"]["cluster"] = document["strategy"]["name"] = EVIL
-    document["models"][0]["name"] = document["models"][0]["path"] = document["models"][0]["format"] = EVIL
+    document["machine"]["cluster"] = document["strategy"]["name"] = document["models"][0]["name"] = EVIL
+    document["spec"]["path"] = document["models"][0]["path"] = EVIL.replace("\ud800", "")
     document["data"][0]["excluded"] = [{"index": 1, "reason": EVIL}]
     item["places"] = [{"placement": {EVIL: 3}, "target": None, "found": "1/3", "proved": "2/3"}]
     item["counterexample"]["words"] = [EVIL]
@@ -97,7 +100,8 @@ def test_nothing_from_a_file_is_taken_for_markup(results, tmp_path):
 
 def test_very_long_names_are_cut(results, tmp_path):
     def long(document: dict) -> None:
-        document["properties"][0]["name"] = document["models"][0]["path"] = "x" * 300_000
+        document["properties"][0]["name"] = "x" * 300_000
+        document["models"][0]["path"] = "x" * 4_000
 
     assert len(told(changed(results["fashion"], tmp_path / "result.json", long))) < 400_000
 
@@ -212,6 +216,26 @@ def test_what_is_no_result_is_one_error(tmp_path, content):
     with pytest.raises(VerifluxaError) as caught:
         account(path)
     assert caught.value.code == "VF3901"
+
+
+VALUES = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.sampled_from([EVIL, [], {}, [[]]])
+)
+
+
+@settings(max_examples=50, derandomize=True, deadline=None)
+@given(st.data())
+def test_whatever_stands_in_a_result_there_is_a_sound_page_or_one_error(results, data):
+    document = json.loads(results["fashion"].read_text())
+    document["properties"][0]["counterexample"]["inputs"] = [3, 4]
+    at = data.draw(st.sampled_from(list(nodes(document))))
+    path = results["fashion"].with_name("mutated.json")
+    path.write_text(json.dumps(put(document, at, data.draw(VALUES))))
+    text = ""
+    with contextlib.suppress(VerifluxaError):
+        text = told(path)
+    assert not Reader(text).named("script")
+    text.encode("utf-8")
 
 
 def luminance(colour: str) -> float:

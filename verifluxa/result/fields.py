@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import stat
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from verifluxa.result.document import SCHEMA
 MOST_BYTES = 256 * 2**20
 MOST_NUMBER = 2**53
 MOST_DIGITS = 64
+MOST_PATH = 4096
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 FRACTION = re.compile(r"-?[0-9]{1,30}(/0*[1-9][0-9]{0,29})?")
 
@@ -59,6 +61,15 @@ class Fields:
         if not isinstance(value, str):
             self.refuse(key, "a text")
         return value
+
+    def path(self, key: str) -> str:
+        """A path that the system can be asked for."""
+        value = self.text(key)
+        try:
+            fits = len(os.fsencode(value)) <= MOST_PATH and "\0" not in value
+        except UnicodeEncodeError:
+            fits = False
+        return value if fits else self.refuse(key, "a path")
 
     def digest(self, key: str) -> str:
         """`sha256:` and 64 hex digits."""

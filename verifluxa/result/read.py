@@ -71,7 +71,15 @@ class StoredResult:
     def locate(self, path: str) -> Path:
         """A file of the result: as written, which is relative to where the run was started, else beside the result."""
         beside = self.source.parent / path
-        return beside if not Path(path).exists() and beside.exists() else Path(path)
+        return beside if not _is_there(Path(path)) and _is_there(beside) else Path(path)
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a path leads somewhere; one that the system does not take does not."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def read_result(path: Path) -> StoredResult:
@@ -102,18 +110,18 @@ def stored_result(path: Path, top: Fields) -> StoredResult:
 
 
 def _spec(item: Fields) -> StoredFile:
-    return StoredFile("spec", item.text("path"), item.digest("sha256"))
+    return StoredFile("spec", item.path("path"), item.digest("sha256"))
 
 
 def _file(item: Fields) -> StoredFile:
-    return StoredFile(item.text("name"), item.text("path"), item.digest("sha256"))
+    return StoredFile(item.text("name"), item.path("path"), item.digest("sha256"))
 
 
 def _model(item: Fields) -> StoredModel:
     architecture = None
     if item.has("architecture"):
         inner = item.object("architecture")
-        architecture = StoredFile(item.text("name"), inner.text("path"), inner.digest("sha256"))
+        architecture = StoredFile(item.text("name"), inner.path("path"), inner.digest("sha256"))
     return StoredModel(_file(item), architecture, item.digest("graph_sha256"))
 
 
