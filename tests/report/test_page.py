@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent))
-from page_tools import Reader, changed, many_places
+from page_tools import Reader, changed, many_places, nodes, put
 
 from verifluxa.errors import UnsupportedError, VerifluxaError
 from verifluxa.report.page.compare import comparison
