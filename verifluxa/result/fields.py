@@ -62,7 +62,7 @@ class Fields:
             self.refuse(key, "a text")
         return value
 
-    def path(self, key: str) -> str:
+    def file_path(self, key: str) -> str:
         """A path that the system can be asked for."""
         value = self.text(key)
         try:

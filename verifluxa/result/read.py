@@ -110,18 +110,18 @@ def stored_result(path: Path, top: Fields) -> StoredResult:
 
 
 def _spec(item: Fields) -> StoredFile:
-    return StoredFile("spec", item.path("path"), item.digest("sha256"))
+    return StoredFile("spec", item.file_path("path"), item.digest("sha256"))
 
 
 def _file(item: Fields) -> StoredFile:
-    return StoredFile(item.text("name"), item.path("path"), item.digest("sha256"))
+    return StoredFile(item.text("name"), item.file_path("path"), item.digest("sha256"))
 
 
 def _model(item: Fields) -> StoredModel:
     architecture = None
     if item.has("architecture"):
         inner = item.object("architecture")
-        architecture = StoredFile(item.text("name"), inner.path("path"), inner.digest("sha256"))
+        architecture = StoredFile(item.text("name"), inner.file_path("path"), inner.digest("sha256"))
     return StoredModel(_file(item), architecture, item.digest("graph_sha256"))
 
 

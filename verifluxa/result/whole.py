@@ -64,7 +64,7 @@ def _one_of(kind: type[Choice], item: Fields, key: str) -> Choice:
 
 
 def _file(name: str, item: Fields) -> FileUsed:
-    return FileUsed(name, item.path("path"), item.digest("sha256"))
+    return FileUsed(name, item.file_path("path"), item.digest("sha256"))
 
 
 def _model(item: Fields) -> ModelUsed:
