@@ -124,7 +124,7 @@ def _full(item: PropertyResult, strategy: str, screen: Screen, statement: int) -
     shown = item.counterexample or item.strongest
     if shown is not None:
         yield from _trigger(item, shown, screen)
-    for words in (*_numbers(item, shown), *advice(item, strategy), _time(item)):
+    for words in (*_numbers(item, shown), *advice(item, strategy), time_words(item)):
         yield from _wrapped(words, screen)
 
 
@@ -185,7 +185,8 @@ def _questions(item: PropertyResult) -> str:
     return words + (f", {counts.skipped:,} not asked once that had decided" if counts.skipped else "")
 
 
-def _time(item: PropertyResult) -> str:
+def time_words(item: PropertyResult) -> str:
+    """`12.6 s (attack 11.6 s, 2 decided)`."""
     stages = "; ".join(f"{stage} {seconds:.1f} s{_closed(item, stage)}" for stage, seconds in item.stages.items())
     return f"{item.seconds:.1f} s" + (f" ({stages})" if stages else "")
 

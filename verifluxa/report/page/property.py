@@ -17,7 +17,7 @@ from verifluxa.report.sensitivity import is_map, worst_of
 from verifluxa.report.sentences import sentence
 from verifluxa.report.story import Story
 from verifluxa.report.strongest import Strongest, strongest
-from verifluxa.report.summary import population_words
+from verifluxa.report.summary import population_words, time_words
 from verifluxa.report.words import CLAIM, column_names, in_words, label_words
 from verifluxa.verdict import Reason, Verdict
 
@@ -158,7 +158,7 @@ def _open(story: Story, strategy: str) -> list[Markup]:
         element("h3", "Questions"),
         element("p.note", QUESTION),
         table("How they were answered", head, [row]),
-        element("p.note", _time(story)),
+        element("p.note", f"{time_words(item)}."),
     ]
     listed = [(question, reason) for question, reason in item.unknown if reason is not Reason.DECIDED]
     if not listed:
@@ -172,12 +172,3 @@ def _open(story: Story, strategy: str) -> list[Markup]:
         element("ul", *tips),
         table(f"Open questions{more}", ["question", "reason"], rows),
     ]
-
-
-def _time(story: Story) -> str:
-    item = story.item
-    stages = ", ".join(
-        f"{stage} {seconds:.1f} s" + (f" ({item.closed[stage]:,} decided)" if item.closed.get(stage) else "")
-        for stage, seconds in item.stages.items()
-    )
-    return f"{item.seconds:.1f} s in all" + (f": {stages}." if stages else ".")
