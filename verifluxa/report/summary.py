@@ -16,7 +16,7 @@ import numpy as np
 from verifluxa.report.advice import RESUMABLE, advice, duration, longer
 from verifluxa.report.blocks import PLAIN, SHADES, blocks
 from verifluxa.report.evidence_pictures import is_picture
-from verifluxa.report.words import CLAIM, effect_words, in_words, percent, place_words
+from verifluxa.report.words import CLAIM, effect, goes, in_words, percent, place_words
 from verifluxa.result.result import Counterexample, DataUsed, PropertyResult, Result
 from verifluxa.verdict import Verdict
 
@@ -62,9 +62,9 @@ def summary(result: Result, out: Path | None = None, screen: Screen | None = Non
     head = [Line(f"{result.verdict.upper()}  {result.spec.path}", STYLES[result.verdict]), Line()]
     files = [line for words in _files(result) for line in _wrapped(words, screen, "")]
     following = [Line(words) for words in _next(result, out)]
-    around = [*head, Line(), *files, *([Line()] if following else []), *following]
+    around = [*head, Line(), *files, *following]
     body = _body(result, screen, screen.rows - _height(around, screen))
-    return [*head, *body, Line(), *files, *([Line()] if following else []), *following]
+    return [*head, *body, Line(), *files, *following]
 
 
 def _height(lines: Iterable[Line], screen: Screen) -> int:
@@ -129,7 +129,8 @@ def _full(item: PropertyResult, strategy: str, screen: Screen, statement: int) -
 
 
 def _trigger(item: PropertyResult, found: Counterexample, screen: Screen) -> Iterator[Line]:
-    for line in _wrapped(f"trigger at {place_words(found)}: {effect_words(item, found)}", screen):
+    does = effect(found.rate, found.inputs, goes(item.classes, found.target, item.condition), "")
+    for line in _wrapped(f"trigger at {place_words(found)}: {does}", screen):
         yield Line(line.words, "bold")
     yield from (Line(f"    {words}") for words in drawn(item, found, screen))
     orders = "in every order of evaluation" if found.holds_in == "every order" else "in this replay only"
@@ -182,7 +183,7 @@ def _questions(item: PropertyResult) -> str:
     words = f"{counts.certified:,} of {counts.total:,} questions certified"
     if counts.falsified:
         words += f", {counts.falsified:,} falsified"
-    return words + (f", {counts.skipped:,} not asked once that had decided" if counts.skipped else "")
+    return words + (f"; {counts.skipped:,} then not asked" if counts.skipped else "")
 
 
 def time_words(item: PropertyResult) -> str:
@@ -238,9 +239,8 @@ def _next(result: Result, out: Path | None) -> Iterator[str]:
     if out is None:
         yield "next: run it with --out DIR to keep the result and get a page to send"
         return
-    yield f"written: {out / 'result.json'}"
-    if any(has_pictures(item) for item in result.properties):
-        yield f"pictures: {out / 'pictures'}"
+    drawn = any(has_pictures(item) for item in result.properties)
+    yield f"written: {out / 'result.json'}" + (f", pictures in {out / 'pictures'}" if drawn else "")
     commands = [*_first(result, out), f"verifluxa report {quote(str(out / 'result.json'))}"]
     for number, command in enumerate(commands):
         yield ("      " if number else "next: ") + command
