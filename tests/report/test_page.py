@@ -140,7 +140,7 @@ def test_a_trigger_that_does_not_do_what_the_result_says_is_called_out(results, 
 def test_a_large_result_makes_a_small_page(results, tmp_path):
     text = told(changed(results["goals"], tmp_path / "result.json", many_places))
     assert len(text.encode()) < 2_000_000
-    titles = re.findall(r"<title>(row \d+, column \d+: found [^<]*)</title>", text)
+    titles = re.findall(r"<title>(row \d+, column \d+: found \d+ of 100 [^<]*)</title>", text)
     assert len(titles) == 2 * 676
     assert titles[0].startswith("row 0, column 0: found 9 of 100")
 
