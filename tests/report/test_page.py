@@ -160,7 +160,8 @@ def test_a_comparison_says_what_changed(results):
         "From A to B the verdict changed: certified, then falsified.",
         "model clothes",
         "The same in both: spec, data eval",
-        "Where the strongest trigger found changed most row 1, column 23 Sandal",
+        "Where the strongest trigger found changed most",
+        "row 1, column 23 Sandal",
         "How to do it again and check it: A",
         "How to do it again and check it: B",
     ):
