@@ -40,7 +40,7 @@ def screen_of(stream: TextIO) -> Screen:
 
 def _shows(text: str, stream: TextIO) -> bool:
     try:
-        text.encode(stream.encoding or "ascii")
+        text.encode(stream.encoding or "utf-8")
     except (UnicodeEncodeError, LookupError):
         return False
     return True
