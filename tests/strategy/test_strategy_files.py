@@ -34,7 +34,7 @@ def test_shipped_strategies_are_understood(name: str) -> None:
 
 
 def test_the_shipped_strategies_are_what_their_names_say() -> None:
-    assert [stage.kind for stage in load_strategy("balanced").stages] == ["attack", "bound", "bound", "branch"]
+    assert [stage.kind for stage in load_strategy("balanced").stages] == ["attack", "bound", "bound", "cross", "branch"]
     assert {stage.kind for stage in load_strategy("attack-only").stages} == {"attack"}
     assert "branch" not in {stage.kind for stage in load_strategy("quick").stages}
 
@@ -61,7 +61,7 @@ def test_values_and_defaults() -> None:
 
 def test_without_a_kind_of_stage() -> None:
     strategy = load_strategy("balanced")
-    assert [stage.kind for stage in strategy.without("attack").stages] == ["bound", "bound", "branch"]
+    assert [stage.kind for stage in strategy.without("attack").stages] == ["bound", "bound", "cross", "branch"]
     assert strategy.without("branch").sha256 == strategy.sha256
 
 
