@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from verifluxa.certificate.check.functions import Floats
 from verifluxa.certificate.check.lower import Claim, Sources, claim_of, deployed
+from verifluxa.certificate.check.network import Constants, constants_of
 from verifluxa.certificate.check.section import Section, Tally
 from verifluxa.certificate.evidence_lines import Header, Record, header_of, record_of
 from verifluxa.data.dataset import Dataset
@@ -154,6 +156,13 @@ def write_scene_evidence(path: Path, found: Scene, records: list[Record]) -> Non
             writer.write_record(record)
         writer.end()
         writer.close()
+
+
+def walked(graph: Graph, inputs: Floats, arithmetic: str = "float32") -> Constants:
+    """The constants of a network that can be recomputed."""
+    constants = constants_of(graph, inputs, arithmetic)
+    assert constants is not None
+    return constants
 
 
 def narrowed(found: Scene, limit: Fraction) -> Scene:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tests.certificate.scenes import Scene, Shape, scene
+from verifluxa.certificate.check.functions import Floats
 from verifluxa.certificate.check.lower import Claim
-from verifluxa.certificate.check.network import Floats
 from verifluxa.certificate.check.section import Section
 from verifluxa.certificate.evidence_lines import Record
 from verifluxa.errors import CertificateError
@@ -72,7 +72,7 @@ def met(found: Scene, claim: Claim, question: Question, triggers: Floats) -> dic
         stamped[:, claim.positions[question.placement]] = triggers
         outputs = graph.run(stamped.reshape(len(triggers), *claim.inputs.shape[1:]))
         for number, rows in enumerate(claim.violations[question.violation][int(claim.labels[index])]):
-            first, second = (claim.rows.weight[list(rows)].argmax(axis=1), claim.rows.weight[list(rows)].argmin(axis=1))
+            first, second = (claim.weight[list(rows)].argmax(axis=1), claim.weight[list(rows)].argmin(axis=1))
             answer[index, number] = (outputs[:, first] > outputs[:, second]).all(axis=1)
     return answer
 

@@ -439,7 +439,7 @@ def most_violations(found: Scene, record: Record, seed: int) -> int:
         count = 0
         for index, output in zip(chosen, outputs, strict=True):
             alternatives = claim.violations[question.violation][int(claim.labels[index])]
-            met = claim.rows.weight @ output > 0
+            met = claim.weight @ output > 0
             count += any(met[list(item)].all() for item in alternatives)
         most = max(most, count)
     return most

@@ -14,7 +14,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from verifluxa.certificate.check import functions, network
 from verifluxa.certificate.check.__main__ import main
-from verifluxa.certificate.check.network import Floats
+from verifluxa.certificate.check.functions import Floats
 from verifluxa.certificate.check.report import CheckReport
 from verifluxa.certificate.check.run import check_certificate
 from verifluxa.certificate.document import canonical_json

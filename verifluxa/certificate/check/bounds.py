@@ -17,28 +17,26 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from verifluxa.certificate.check.chain import Layer
-from verifluxa.certificate.check.functions import Lines
-from verifluxa.certificate.check.network import Floats, Integers
-from verifluxa.certificate.check.region import MARGIN, Region, reach_of
+from verifluxa.certificate.check.chain import CONSTANT, Layer, Parts
+from verifluxa.certificate.check.functions import Floats, Lines
+from verifluxa.certificate.check.network import Integers
+from verifluxa.certificate.check.region import MARGIN, STEPS, Region
 
 _MOST_VALUES = 1 << 21
 MULTIPLES = (0.4, 1.0, 2.5)
 
 
-@dataclass(eq=False)
-class LayerBounds:
-    """One layer for a batch of inputs: error radii, ends of the values before the function, lines of it.
+class LayerBounds(NamedTuple):
+    """One layer for a batch of inputs: error radii, and ends of the values before the function.
 
-    All of shape (batch, values). `planes` tells which values have planes of their own: those that were not
-    decided when they were last looked at.
+    All of shape (batch, values). `open` tells which values planes may say more about: those that the ends of the
+    layer before, or the last clipping, left undecided.
     """
 
     radius: Floats
     lower: Floats
     upper: Floats
-    planes: NDArray[np.bool_]
-    lines: Lines
+    open: NDArray[np.bool_]
 
 
 @dataclass(eq=False)
@@ -48,22 +46,30 @@ class State:
     Attributes:
         inputs: which input each entry of the batch is, shape (batch,).
         layers: bounds by layer.
+        lines: below and above each layer's function.
         output_radius: shape (batch, outputs).
         worst: the largest radius of any operation, shape (batch,).
     """
 
     inputs: Integers
     layers: list[LayerBounds]
+    lines: list[Lines]
     output_radius: Floats
     worst: Floats
 
     def take(self, index: Integers) -> State:
         """Some entries, copied."""
-        layers = [
-            LayerBounds(b.radius[index], b.lower[index], b.upper[index], b.planes[index], b.lines.take(index))
-            for b in self.layers
-        ]
-        return State(self.inputs[index], layers, self.output_radius[index], self.worst[index])
+        layers = [LayerBounds(b.radius[index], b.lower[index], b.upper[index], b.open[index]) for b in self.layers]
+        lines = [Lines(*(part[index] for part in own)) for own in self.lines]
+        return State(self.inputs[index], layers, lines, self.output_radius[index], self.worst[index])
+
+    @property
+    def crossed(self) -> NDArray[np.bool_]:
+        """Entries that no trigger of the region can belong to: some value's bounds exclude each other."""
+        crossed = np.zeros(len(self.inputs), dtype=bool)
+        for bounds in self.layers:
+            crossed |= (bounds.lower > bounds.upper).any(axis=1)
+        return crossed
 
 
 class Planes(NamedTuple):
@@ -72,68 +78,49 @@ class Planes(NamedTuple):
     value: Floats
     slope: Floats
 
-    def take(self, index: Integers) -> Planes:
-        """Some of them."""
-        return Planes(self.value[index], self.slope[index])
-
-
-class OutputRows(NamedTuple):
-    """Rows `weight . outputs + constant`; shapes (K, outputs) and (K,)."""
-
-    weight: Floats
-    constant: Floats
-
 
 class Bounder:
     """A placement's chain on one region."""
 
     def __init__(self, chain: Sequence[Layer], region: Region) -> None:
         self.chain = chain
-        self.region = region
-        self.reach = reach_of(region)
-        self.first_spread = self.reach.spread_both(chain[0].weight)
+        self.region = region.tightened()
 
     def state(self, inputs: Integers, planes: bool = True) -> State:
         """Bounds every layer, first to last; by intervals alone where `planes` is not wanted."""
-        state = State(inputs, [], np.zeros(0), np.zeros(len(inputs)))
-        largest = np.broadcast_to(self.region.largest, (len(inputs), len(self.region.lower)))
-        low, high, size = np.zeros(0), np.zeros(0), largest
-        for index, layer in enumerate(self.chain):
-            radius = size @ layer.relative.T + layer.absolute[inputs]
-            watched = size @ layer.watched[0] + layer.watched[1][inputs]
+        box = self.region
+        state = State(inputs, [], [], np.zeros(0), np.zeros(len(inputs)))
+        middle, half = {0: box.center[None]}, {0: box.half[None]}
+        size = {0: np.maximum(np.abs(box.lower), np.abs(box.upper))[None]}
+        for number, layer in enumerate(self.chain, 1):
+            radius = layer.absolute[inputs] + sum(size[at] @ part.T for at, part in layer.relative.items())
+            watched = layer.watched[CONSTANT][inputs]
+            watched = watched + sum(size[at] @ part for at, part in layer.watched.items() if at != CONSTANT)
             state.worst = np.maximum(state.worst, np.maximum(watched, radius.max(axis=1, initial=0.0)))
             if layer.function is None:
                 state.output_radius = radius
                 break
-            if index == 0:
-                value, (up, down) = layer.weight @ self.reach.center + layer.offset[inputs], self.first_spread
-                lower, upper = value - down - radius, value + up + radius
-            else:
-                rising, falling = np.maximum(layer.weight, 0.0).T, np.minimum(layer.weight, 0.0).T
-                lower = low @ rising + high @ falling + layer.offset[inputs] - radius
-                upper = high @ rising + low @ falling + layer.offset[inputs] + radius
-            mask = layer.undecided(lower, upper)
-            bounds = LayerBounds(radius, lower, upper, mask, Lines(*(lower,) * 4))
-            state.layers.append(bounds)
-            if index and planes:
-                self._tighten(state, index, None)
-            bounds.lines = layer.lines(bounds.lower, bounds.upper)
-            low, high = layer.ends(bounds.lower, bounds.upper)
-            size = np.maximum(np.abs(low), np.abs(high))
+            value, up, down = layer.offset[inputs], radius, radius
+            for at, weight in layer.weight.items():
+                value = value + middle[at] @ weight.T
+                reach = half[at] @ layer.size[at].T if at else box.spread(weight, STEPS)
+                up, down = up + reach, down + (reach if at or not box.cut else box.spread(-weight, STEPS))
+            lower, upper = value - down, value + up
+            state.layers.append(LayerBounds(radius, lower, upper, layer.function.undecided(lower, upper)))
+            if planes and set(layer.weight) != {0}:
+                self._tighten(state, number, None)
+            state.lines.append(layer.function.lines(lower, upper))
+            low, high = layer.function.ends(lower, upper)
+            middle[number], half[number] = (low + high) / 2, (high - low) / 2
+            size[number] = np.maximum(np.abs(low), np.abs(high))
         return state
 
-    def output_rows(self, state: State, entries: Integers, rows: OutputRows) -> Planes:
-        """Upper planes of rows for entries of the batch."""
-        return self._backward(state, len(self.chain) - 1, entries, self._start(state, entries, rows))
-
-    def output_most(self, state: State, entries: Integers, rows: OutputRows) -> Floats:
-        """Upper bounds of the same rows from the ends of the last layer's values alone."""
-        most, weight = self._start(state, entries, rows)
-        if not state.layers:
-            return np.asarray(most + weight @ self.reach.center + np.abs(weight) @ self.reach.half)
-        bounds = state.layers[-1]
-        low, high = self.chain[-2].ends(bounds.lower[entries], bounds.upper[entries])
-        return np.asarray(most + (np.maximum(weight, 0.0) * high + np.minimum(weight, 0.0) * low).sum(axis=1))
+    def rows(self, state: State, entries: Integers, weight: Floats, constant: Floats) -> Planes:
+        """Upper planes of rows `weight . outputs + constant`, one for each of the entries."""
+        last = self.chain[-1]
+        value = constant + (np.abs(weight) * state.output_radius[entries]).sum(axis=1)
+        value = value + (weight * last.offset[state.inputs[entries]]).sum(axis=1)
+        return self._backward(state, entries, value, {at: weight @ part for at, part in last.weight.items()})
 
     def clip(self, state: State, cut: Planes) -> NDArray[np.bool_]:
         """Clips every layer of each entry by its plane, in place.
@@ -146,60 +133,63 @@ class Bounder:
             Which entries are contradicted: no point of the region is left where the alternative could be met.
         """
         contradicted = np.zeros(len(state.inputs), dtype=bool)
-        for index, bounds in enumerate(state.layers):
-            self._tighten(state, index, cut)
-            contradicted |= (bounds.lower > bounds.upper).any(axis=1)
-            bounds.upper = np.maximum(bounds.lower, bounds.upper)
-            bounds.planes = bounds.planes & self.chain[index].undecided(bounds.lower, bounds.upper)
-            bounds.lines = self.chain[index].lines(bounds.lower, bounds.upper)
+        for at, layer in enumerate(self.chain[:-1]):
+            self._tighten(state, at + 1, cut)
+            radius, lower, upper, open_ = state.layers[at]
+            contradicted |= (lower > upper).any(axis=1)
+            upper = np.maximum(lower, upper)
+            assert layer.function is not None
+            open_ = open_ & layer.function.undecided(lower, upper)
+            state.layers[at] = LayerBounds(radius, lower, upper, open_)
+            state.lines[at] = layer.function.lines(lower, upper)
         return contradicted
 
-    def _start(self, state: State, entries: Integers, rows: OutputRows) -> Planes:
-        layer = self.chain[-1]
-        value = rows.constant + (np.abs(rows.weight) * state.output_radius[entries]).sum(axis=1)
-        value = value + (rows.weight * layer.offset[state.inputs[entries]]).sum(axis=1)
-        return Planes(value, rows.weight @ layer.weight)
-
-    def _tighten(self, state: State, index: int, cut: Planes | None) -> None:
-        """Narrows the ends of the undecided values of a layer by planes, where `cut` is met if there is one."""
-        layer, bounds = self.chain[index], state.layers[index]
-        entries, neurons = np.nonzero(bounds.planes)
+    def _tighten(self, state: State, number: int, cut: Planes | None) -> None:
+        """Narrows the ends of the open values of a layer by planes, where `cut` is met if there is one."""
+        layer, bounds = self.chain[number - 1], state.layers[number - 1]
+        entries, neurons = np.nonzero(bounds.open)
         offset, radius = layer.offset[state.inputs[entries], neurons], bounds.radius[entries, neurons]
         for sign, ends in ((1.0, bounds.upper), (-1.0, bounds.lower)):
-            start = Planes(radius + sign * offset, sign * layer.weight[neurons])
-            planes = self._backward(state, index, entries, start)
-            most = planes.value + self.reach.spread(planes.slope)
+            slopes = {at: sign * part[neurons] for at, part in layer.weight.items()}
+            planes = self._backward(state, entries, radius + sign * offset, slopes)
+            most = planes.value + self.region.spread(planes.slope)
             if cut is not None:
-                most = self._cut(planes, most, cut.take(entries))
+                most = self._cut(planes, most, Planes(cut.value[entries], cut.slope[entries]))
             ends[entries, neurons] = sign * np.minimum(sign * ends[entries, neurons], most)
 
     def _cut(self, inner: Planes, most: Floats, cut: Planes) -> Floats:
         """The least bound over the multiples of the natural lambda, and over none."""
-        half = self.reach.half
-        inner_size, cut_size = np.abs(inner.slope) @ half, np.abs(cut.slope) @ half
+        inner_size, cut_size = np.abs(inner.slope) @ self.region.half, np.abs(cut.slope) @ self.region.half
         natural = inner_size / np.where(cut_size > 0, cut_size, np.inf)
         most = most + MARGIN * (np.abs(inner.value) + inner_size)
         for factor in (multiple * natural for multiple in MULTIPLES):
             value, slope = inner.value + factor * cut.value, inner.slope + factor[:, None] * cut.slope
             size = np.abs(inner.value) + factor * np.abs(cut.value) + inner_size + factor * cut_size
-            most = np.minimum(most, value + self.reach.spread(slope) + MARGIN * size)
+            most = np.minimum(most, value + self.region.spread(slope) + MARGIN * size)
         return most
 
-    def _backward(self, state: State, index: int, entries: Integers, start: Planes) -> Planes:
-        """From coefficients on the state before layer `index` to slopes in the trigger; in pieces that fit memory."""
-        step = max(1, _MOST_VALUES // max(1, *(len(layer.weight) for layer in self.chain)))
-        cuts = [slice(at, at + step) for at in range(0, max(1, len(entries)), step)]
-        pieces = [self._walk(state, index, entries[cut], Planes(start.value[cut], start.slope[cut])) for cut in cuts]
+    def _backward(self, state: State, entries: Integers, value: Floats, slopes: Parts) -> Planes:
+        """From coefficients on states to slopes in the trigger; in pieces that fit memory."""
+        step = max(1, _MOST_VALUES // max(1, *(layer.offset.shape[1] for layer in self.chain)))
+        pieces = []
+        for start in range(0, max(1, len(entries)), step):
+            cut = slice(start, start + step)
+            pieces.append(self._walk(state, entries[cut], value[cut], {at: part[cut] for at, part in slopes.items()}))
         return pieces[0] if len(pieces) == 1 else Planes(*(np.concatenate(part) for part in zip(*pieces, strict=True)))
 
-    def _walk(self, state: State, index: int, entries: Integers, start: Planes) -> Planes:
-        value, slope = start
+    def _walk(self, state: State, entries: Integers, value: Floats, slopes: Parts) -> Planes:
         inputs = state.inputs[entries]
-        for layer, bounds in zip(reversed(self.chain[:index]), reversed(state.layers[:index]), strict=True):
-            lines = bounds.lines.take(entries)
+        for number in range(len(self.chain) - 1, 0, -1):
+            slope = slopes.pop(number, None)
+            if slope is None:
+                continue
+            layer, bounds = self.chain[number - 1], state.layers[number - 1]
+            low_slope, low, high_slope, high = (part[entries] for part in state.lines[number - 1])
             up, down = np.maximum(slope, 0.0), np.minimum(slope, 0.0)
-            back = up * lines.high_slope + down * lines.low_slope
-            value = value + (up * lines.high + down * lines.low).sum(axis=1)
+            back = up * high_slope + down * low_slope
+            value = value + (up * high + down * low).sum(axis=1)
             value = value + (np.abs(back) * bounds.radius[entries] + back * layer.offset[inputs]).sum(axis=1)
-            slope = back @ layer.weight
-        return Planes(value + slope @ self.reach.center, slope)
+            for at, weight in layer.weight.items():
+                slopes[at] = slopes.get(at, 0.0) + back @ weight
+        slope = slopes.get(0, np.zeros((len(entries), len(self.region.center))))
+        return Planes(value + slope @ self.region.center, slope)

@@ -1,200 +1,202 @@
 """The network as a function of one placement's trigger: only what the trigger reaches, layer by layer.
 
-The state of layer 0 is the trigger. Each layer is affine in the state before it, `z = M h + c` with an error
-of at most `R |h| + q`, followed by a function; `c` and `q` depend on the input, `M` and `R` do not. Branches are
-carried along in the state, as values that the function leaves alone, until they are read.
+State 0 is the trigger, state k what the function of layer k gives. Each layer is affine in some states before it,
+`z = sum_k M_k h_k + c` with an error of at most `sum_k R_k |h_k| + q`, followed by a function; `c` and `q` depend on
+the input, `M_k` and `R_k` do not.
+
+What a linear operation gives is counted from its values on the untouched inputs: what is not reached then drops out.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from verifluxa.certificate.check.functions import RELU, Function, Lines
-from verifluxa.certificate.check.network import Constants, Floats, Form, Integers, Taps, joined
-from verifluxa.certificate.check.rounding import SAFETY
+from verifluxa.certificate.check.functions import KEPT, RELU, SAME, Floats, Function
+from verifluxa.certificate.check.network import Ball, Constants, Integers, Step, Taps
+
+CONSTANT = -1
+"""In the parts of a form: the constants, one for each input."""
+COUNTING = 2.0**-20
+"""Covers the rounding of differences of radii, as a share of the radii."""
+Parts = dict[int, Floats]
+
+
+class Form(NamedTuple):
+    """Values that are affine in states, input by input.
+
+    Attributes:
+        value: coefficients by state, shape (values, size of the state), and constants, shape (values, N). Values that
+            are those of a state itself, in order and up to a factor, have a vector of factors in place of a matrix.
+        error: the deployed value is off by at most the sum of `error[k] @ |h_k|` and `error[CONSTANT]`.
+    """
+
+    value: Parts
+    error: Parts
 
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """Affine values, and the function after them; None for the outputs. The first `linear` values stay as they are.
+    """Affine values, and the function after them; None for the outputs.
 
     Attributes:
-        weight, relative: shape (values, state).
+        weight, relative: by state, shape (values, size of the state).
+        size: magnitudes of the weights.
         offset, absolute: shape (N, values).
-        watched: the largest error coefficients of the operations before the last one, per state and per input:
+        watched: the largest error coefficients of the operations since the last layer, by state and per input:
             a value may overflow in the middle and look harmless at the end.
     """
 
-    weight: Floats
-    relative: Floats
+    weight: Parts
+    size: Parts
+    relative: Parts
     offset: Floats
     absolute: Floats
-    watched: tuple[Floats, Floats]
-    function: Function | None = None
-    linear: int = 0
-
-    def ends(self, lower: Floats, upper: Floats) -> tuple[Floats, Floats]:
-        """Least and largest state after the function; the last axis counts values."""
-        if self.function is None:
-            return lower, upper
-        bent = self.function.ends(lower[..., self.linear :], upper[..., self.linear :])
-        pairs = zip((lower, upper), bent, strict=True)
-        low, high = (np.concatenate([z[..., : self.linear], end], axis=-1) for z, end in pairs)
-        return low, high
-
-    def lines(self, lower: Floats, upper: Floats) -> Lines:
-        """Lines below and above each value's function."""
-        assert self.function is not None
-        # Infinite and missing ends must never become numbers: the lines are then no numbers either.
-        nothing = (upper - lower)[..., self.linear :] * 0.0
-        bent = self.function.lines(lower[..., self.linear :], upper[..., self.linear :])
-        straight = lower[..., : self.linear]
-        ends = (np.ones_like, np.zeros_like, np.ones_like, np.zeros_like)
-        pairs = zip(ends, bent, strict=True)
-        return Lines(*(np.concatenate([end(straight), part + nothing], axis=-1) for end, part in pairs))
-
-    def undecided(self, lower: Floats, upper: Floats) -> NDArray[np.bool_]:
-        """Which values planes can say more about."""
-        assert self.function is not None
-        mask = self.function.undecided(lower, upper)
-        mask[..., : self.linear] = False
-        return mask
+    watched: Parts
+    function: Function | None
 
 
 def chain_of(constants: Constants, positions: Integers) -> tuple[Layer, ...]:
     """The layers of a placement whose trigger replaces the input values at `positions`."""
-    return _Walk(constants, positions).layers_of()
+    walk = _Walk(constants, positions)
+    for number, step in enumerate(constants.steps, 1):
+        walk.step(number, step)
+    everything = np.arange(len(constants.balls[-1].value))
+    walk.put(walk.all_of(len(constants.steps), everything), None)
+    return tuple(walk.layers)
 
 
 class _Walk:
-    """Forms, in the newest state, of the reached values of every step that is still to be read."""
+    """The reached values of the steps that are still read, and the layers put down so far."""
 
     def __init__(self, constants: Constants, positions: Integers) -> None:
         self.constants = constants
         self.rounding = constants.rounding
-        self.count = constants.forms[0].value.shape[1]
-        self.last_use = constants.last_use()
-        self.number = 0
         self.layers: list[Layer] = []
-        self.watched: list[Floats] = []
-        self.live = {0: (positions, self._picked(0, len(positions), len(positions)))}
+        self.watched: Parts = {}
+        self.live = {0: (positions, self._state(0, len(positions), 0.0, 0.0))}
+        end = len(constants.steps)
+        self.last_use = {at: number for number, step in enumerate(constants.steps, 1) for at in step.sources}
+        self.last_use[end] = end + 1
 
-    def layers_of(self) -> tuple[Layer, ...]:
-        """Walks all steps."""
-        for step in self.constants.steps:
-            self.number += 1
-            if isinstance(step.kind, Taps):
-                self.live[self.number] = self._linear(step.kind, step.sources)
-            elif isinstance(step.kind, Function):
-                reached, form = self.live[step.sources[0]]
-                self.live[self.number] = reached, self._bend(form, step.kind)
-            else:
-                self.live[self.number] = self._pool(step.kind, step.sources[0])
-            self.live = {at: item for at, item in self.live.items() if self.last_use.get(at, 0) > self.number}
-        outputs = np.arange(len(self.constants.forms[-1].value))
-        self._put(self._all_of(self.number, outputs), None, 0)
-        return tuple(self.layers)
-
-    def _picked(self, start: int, count: int, states: int) -> Form:
-        """Values of the state themselves, exactly."""
-        value = np.zeros((count, states + self.count))
-        value[np.arange(count), start + np.arange(count)] = 1.0
-        return Form(value, np.zeros_like(value))
-
-    def _put(self, form: Form, function: Function | None, linear: int) -> None:
-        states = form.value.shape[1] - self.count
-        watched = np.max([error.max(axis=0, initial=0.0) for error in (form.error, *self.watched)], axis=0)
-        offset, absolute = (np.ascontiguousarray(part[:, states:].T) for part in form)
-        weight, relative = (part[:, :states] for part in form)
-        parts = watched[:states], watched[states:]
-        self.layers.append(Layer(weight, relative, offset, absolute, parts, function, linear))
-        self.watched = []
-
-    def _bend(self, form: Form, function: Function, linear: int = 0) -> Form:
-        """Puts a layer down, with what is carried past it in front; returns the state's values behind that.
-
-        The first `linear` values of the form stay as they are; all others get the function's own error.
-        """
-        carried = [at for at in self.live if self.last_use.get(at, 0) > self.number]
-        sizes = [len(self.live[at][0]) for at in carried]
-        start, own = sum(sizes), len(form.value)
-        self._put(joined([*(self.live[at][1] for at in carried), form]), function, start + linear)
-        for at, place in zip(carried, np.cumsum([0, *sizes]), strict=False):
-            self.live[at] = self.live[at][0], self._picked(int(place), len(self.live[at][0]), start + own)
-        after = self._picked(start, own, start + own)
-        error = function.error_in(self.rounding.arithmetic)
-        after.error[linear:] = error * after.value[linear:]
-        after.error[linear:, start + own :] = error + self.rounding.tiny()
-        return after
-
-    def _linear(self, taps: Taps, sources: tuple[int, ...]) -> tuple[Integers, Form]:
-        """Over a linear operation; what is not reached comes in as a constant of the input."""
-        starts = np.cumsum([0, *(len(self.constants.forms[at].value) for at in sources)])
-        reached = np.concatenate([self.live[at][0] + start for at, start in zip(sources, starts, strict=False)])
-        rows = np.arange(len(taps.weight)) if len(reached) == taps.inputs else taps.reading(reached)
-        if len(sources) > 1:
-            assert taps.index is not None
-            reached = np.unique(taps.index[rows])
-            spans = [reached[(reached >= low) & (reached < high)] - low for low, high in pairwise(starts)]
-            form = joined(self._all_of(at, span) for at, span in zip(sources, spans, strict=True))
+    def step(self, number: int, step: Step) -> None:
+        """Walks one step; what is read behind a function becomes a state of its own there."""
+        if isinstance(step.kind, Taps):
+            self.live[number] = self.linear(step.kind, step.sources, number)
+        elif isinstance(step.kind, Function):
+            reached, form = self.live[step.sources[0]]
+            self.live[number] = reached, self.bend(form, step.kind)
         else:
-            form = self.live[sources[0]][1]
-        local, complete = taps.local(rows, reached)
-        after = local.push(form, self.rounding)
-        states = form.value.shape[1] - self.count
-        value, error = after.value[:, states:], after.error[:, states:]
-        error += local.flushed(self.rounding)
-        if complete:
-            value += local.bias[:, None]
-            error += local.own_error(self.rounding)
-        else:  # the untouched values of what is reached are taken out again; their error stays in
-            untouched, whole = self.constants.forms[sources[0]].value[reached], self.constants.forms[self.number]
-            value += whole.value[rows] - local.times(untouched)
-            error += SAFETY * whole.error[rows]
-            error += self.rounding.own * local.times(np.abs(untouched), np.abs(local.weight))
-        self.watched.append(after.error.max(axis=0, initial=0.0)[None])
-        return rows, after
+            self.live[number] = self.pool(step.kind, step.sources[0])
+        self.live = {at: item for at, item in self.live.items() if self.last_use.get(at, 0) > number}
+        for at, (reached, form) in self.live.items() if not isinstance(step.kind, Taps) else ():
+            if at < number and not all(part.ndim == 1 for state, part in form.value.items() if state != CONSTANT):
+                self.live[at] = reached, self.bend(form, SAME)
 
-    def _pool(self, pool: Integers, source: int) -> tuple[Integers, Form]:
+    def _state(self, state: int, count: int, relative: float, absolute: float) -> Form:
+        """The values of a state, within an error."""
+        nothing = np.zeros((count, self.constants.balls[0].value.shape[1]))
+        return Form(
+            {state: np.ones(count), CONSTANT: nothing},
+            {state: np.full(count, relative), CONSTANT: nothing + absolute},
+        )
+
+    def put(self, form: Form, function: Function | None) -> None:
+        """Puts a layer down."""
+        self._watch(form)
+        value, error = ({at: _matrix(part) for at, part in parts.items()} for parts in form)
+        offset, absolute = (np.ascontiguousarray(parts.pop(CONSTANT).T) for parts in (value, error))
+        size = {at: np.abs(part) for at, part in value.items()}
+        self.layers.append(Layer(value, size, error, offset, absolute, self.watched, function))
+        self.watched = {}
+
+    def _watch(self, form: Form) -> None:
+        for at, part in form.error.items():
+            most = part if part.ndim == 1 else part.max(axis=0, initial=0.0)
+            self.watched[at] = np.maximum(self.watched.get(at, 0.0), most)
+
+    def bend(self, form: Form, function: Function) -> Form:
+        """Puts a layer down and returns its state, within the function's own error."""
+        self.put(form, function)
+        error = function.error_in(self.rounding.arithmetic)
+        return self._state(len(self.layers), len(form.value[CONSTANT]), error, error + self.rounding.tiny())
+
+    def linear(self, taps: Taps, sources: tuple[int, ...], number: int) -> tuple[Integers, Form]:
+        """Over a linear operation: its untouched values, and what the reached ones differ by."""
+        starts = np.cumsum([0, *(len(self.constants.balls[at].value) for at in sources)])
+        reached = [self.live[at][0] + start for at, start in zip(sources, starts, strict=False)]
+        rows, known = taps.reading(np.concatenate(reached)), self.constants.balls[number]
+        value, error = {CONSTANT: known.value[rows]}, {CONSTANT: (1 + COUNTING) * known.error[rows]}
+        # Taking a value out again rounds too, so this checker's own share of its error stays in.
+        out = 1 - self.rounding.own / self.rounding.coefficient(taps.terms)
+        for at, inputs in zip(sources, reached, strict=True):
+            (index, form), weight = self.live[at], taps.local(rows, inputs)
+            size, fresh = taps.magnitudes(weight, self.rounding)
+            before = Ball(*(part[index] for part in self.constants.balls[at]))
+            for state, part in form.value.items():
+                constant = state == CONSTANT
+                _add(value, state, weight, part - before.value if constant else part)
+                _add(error, state, fresh, np.abs(part) - out * np.abs(before.value) if constant else np.abs(part))
+            for state, part in form.error.items():
+                _add(error, state, size, part - before.error if state == CONSTANT else part)
+        error[CONSTANT] = np.maximum(error[CONSTANT], 0.0) * (1 + COUNTING)
+        self._watch(Form(value, error))
+        return rows, Form(value, error)
+
+    def pool(self, players: Integers, source: int) -> tuple[Integers, Form]:
         """A maximum over windows as a tournament: max(a, b) = a + relu(b - a), round by round."""
-        touched = np.flatnonzero(np.isin(pool, self.live[source][0]).any(axis=1))
-        groups = [[int(item) for item in window if item >= 0] for window in pool[touched]]
-        members = np.array([item for group in groups for item in group], dtype=np.int64)
-        form = self._all_of(source, members)
-        ends = np.cumsum([0, *(len(group) for group in groups)])
-        while (np.diff(ends) > 1).any():
-            form, ends = self._round(form, ends)
+        touched = np.flatnonzero(np.isin(players, self.live[source][0]).any(axis=1))
+        # Whoever stands in for the padding stands there again and again, behind all others.
+        inside = np.diff(players[touched], axis=1, prepend=-1) != 0
+        form, own = self.all_of(source, players[touched][inside]), self.rounding.own
+        place = _numbered(inside)
+        while (place[:, 1:] >= 0).any():
+            fights, stay = place[:, 1::2] >= 0, place[:, ::2] >= 0
+            first, second, kept = place[:, :-1:2][fights], place[:, 1::2][fights], place[:, ::2][stay]
+            place = _numbered(stay)
+            met = place[:, : fights.shape[1]][fights]
+            lead = Form({}, {at: part[first] + part[second] for at, part in form.error.items()})
+            for at, part in form.value.items():
+                lead.value[at] = part[second] - part[first]
+                lead.error[at] = lead.error.get(at, 0.0) + own * (np.abs(part[first]) + np.abs(part[second]))
+            self.put(Form(*({at: part[kept] for at, part in parts.items()} for parts in form)), KEPT)
+            self.put(lead, RELU)
+            added = np.zeros((len(kept), len(met)))
+            added[met, np.arange(len(met))] = 1.0
+            states = {len(self.layers) - 1: np.eye(len(kept)), len(self.layers): added}
+            nothing = np.zeros((len(kept), lead.value[CONSTANT].shape[1]))
+            errors = {at: own * part for at, part in states.items()} | {CONSTANT: nothing + self.rounding.tiny()}
+            form = Form(states | {CONSTANT: nothing}, errors)
         return touched, form
 
-    def _round(self, form: Form, ends: Integers) -> tuple[Form, Integers]:
-        """One round: of each group the values 0, 2, .. stay, and their successors' lead over them is bent."""
-        groups = [range(low, high) for low, high in pairwise(ends)]
-        kept = [place for group in groups for place in group[::2]]
-        first = [place for group in groups for place in group[:-1:2]]
-        a, b, own = form.take(np.array(first)), form.take(np.array(first) + 1), self.rounding.own
-        lead = Form(b.value - a.value, a.error + b.error + own * (np.abs(a.value) + np.abs(b.value)))
-        after = self._bend(joined([form.take(np.array(kept)), lead]), RELU, len(kept))
-        winners = after.take(np.arange(len(kept)))
-        met = np.searchsorted(kept, first)
-        winners.value[met] += after.value[len(kept) :]
-        winners.error[:] = own * winners.value
-        states = winners.value.shape[1] - self.count
-        winners.error[:, states:] = self.rounding.tiny()
-        return winners, np.cumsum([0, *((len(group) + 1) // 2 for group in groups)])
-
-    def _all_of(self, at: int, wanted: Integers) -> Form:
-        """Values of a step, reached or not, as one form in the newest state."""
-        constant = self.constants.forms[at]
-        reached, form = self.live[at]
-        place = np.full(len(constant.value), -1)
+    def all_of(self, at: int, wanted: Integers) -> Form:
+        """Values of a step, reached or not."""
+        ball, (reached, form) = self.constants.balls[at], self.live[at]
+        place = np.full(len(ball.value), -1)
         place[reached] = np.arange(len(reached))
         inside = np.flatnonzero(place[wanted] >= 0)
-        whole = Form(*(np.zeros((len(wanted), form.value.shape[1])) for _ in form))
-        for part, known, own in zip(whole, constant, form, strict=True):
-            part[:, form.value.shape[1] - self.count :] = known[wanted]
-            part[inside] = own[place[wanted[inside]]]
-        return whole
+
+        def spread(state: int, part: Floats, known: Floats) -> Floats:
+            matrix = _matrix(part)
+            whole = known[wanted] if state == CONSTANT else np.zeros((len(wanted), matrix.shape[1]))
+            whole[inside] = matrix[place[wanted[inside]]]
+            return whole
+
+        pairs = zip(form, ball, strict=True)
+        return Form(*({state: spread(state, part, known) for state, part in parts.items()} for parts, known in pairs))
+
+
+def _numbered(mask: NDArray[np.bool_]) -> Integers:
+    """Numbers the places of a mask row by row; -1 elsewhere."""
+    return np.where(mask, np.cumsum(mask).reshape(mask.shape) - 1, -1)
+
+
+def _matrix(part: Floats) -> Floats:
+    return np.diag(part) if part.ndim == 1 else part
+
+
+def _add(parts: Parts, state: int, weight: Floats, part: Floats) -> None:
+    parts[state] = parts.get(state, 0.0) + (weight * part if part.ndim == 1 else weight @ part)

@@ -2,61 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from verifluxa.certificate.check.lower import Claim
-from verifluxa.certificate.check.refuse import refused
+from verifluxa.certificate.check.refuse import refused, require
 from verifluxa.certificate.check.section import Section
 from verifluxa.certificate.encode import indices_digest
 from verifluxa.certificate.evidence_lines import Header
 from verifluxa.certificate.population import population_bound
 from verifluxa.certificate.selection import selection_words
 from verifluxa.certificate.statement import PropertyResult, Statement
-from verifluxa.errors import VerifluxaError
+from verifluxa.errors import CertificateError
 from verifluxa.inputs import Inputs
 from verifluxa.spec.digest import property_digest
-from verifluxa.spec.spec import Property
+from verifluxa.spec.spec import Property, named
 from verifluxa.verdict import Verdict
 
+_OTHER = "property {}: the certificate states another {{}} than was recomputed"
 
-def check_files(statement: Statement, inputs: Inputs) -> list[VerifluxaError]:
-    """The model files must be the certified ones, and the params those of the spec that was verified."""
+
+def differing(statement: Statement, inputs: Inputs) -> Iterator[CertificateError]:
+    """What of the files, networks, params, data and properties is not what was certified, each with VF5050."""
+    properties = [item for prop in inputs.properties for item in _of_property(statement, inputs, prop)]
+    for what, place in (*_of_files(statement, inputs), *properties):
+        yield refused("VF5050", f"{what} is not what was certified", place)
+
+
+def _of_files(statement: Statement, inputs: Inputs) -> Iterator[tuple[str, str]]:
     certified = {subject.sha256: subject.name for subject in statement.subjects}
     graphs = {model.name: (model.graph, model.dtype, model.flux_version) for model in statement.models}
     used: dict[str, str] = {}
-    wrong: list[tuple[str, str]] = []
     for name, model in inputs.models.items():
-        used[model.sha256] = model.path
-        if model.architecture is not None:
-            used[model.architecture[1]] = model.architecture[0]
+        used |= {model.sha256: model.path} | (
+            {model.architecture[1]: model.architecture[0]} if model.architecture else {}
+        )
         graph, version = model.lifted.graph, model.lifted.flux_version or "unknown"
         if graphs.get(name) != (graph.digest, graph.dtype, version):
-            wrong.append((f"the network {name}", model.path))
-    wrong += [("the file", path) for digest, path in used.items() if digest not in certified]
-    wrong += [("the certified file", name) for digest, name in certified.items() if digest not in used]
+            yield f"the network {name}", model.path
+    yield from (("the file", path) for digest, path in used.items() if digest not in certified)
+    yield from (("the certified file", name) for digest, name in certified.items() if digest not in used)
     if dict(statement.params) != {name: str(value) for name, value in inputs.spec.params}:
-        wrong.append(("the list of params", inputs.spec.path))
-    return _differing(wrong)
+        yield "the list of params", inputs.spec.path
 
 
-def check_property(
-    statement: Statement, result: PropertyResult, inputs: Inputs, prop: Property
-) -> list[VerifluxaError]:
-    """The property, its data and its selection rule must be the certified ones."""
+def _of_property(statement: Statement, inputs: Inputs, prop: Property) -> Iterator[tuple[str, str]]:
+    result = next(item for item in statement.properties if item.name == prop.name)
     frozen, selection = statement.data[result.data], prop.statement.selection
-    data = inputs.data[selection.data]
-    decl = next(item for item in inputs.spec.data if item.name == selection.data)
+    words = selection_words(selection, named(inputs.spec.data, selection.data))
     digest = property_digest(inputs.spec, prop, {name: item.sha256 for name, item in inputs.data.items()})
-    wrong: list[tuple[str, str]] = []
-    if frozen.digest != data.sha256:
-        wrong.append((f"the data of property {prop.name}", data.path))
+    if frozen.digest != inputs.data[selection.data].sha256:
+        yield f"the data of property {prop.name}", inputs.data[selection.data].path
     elif digest != result.digest:
-        wrong.append((f"property {prop.name}", inputs.spec.path))
-    if (frozen.name, frozen.selection) != (selection.data, selection_words(selection, decl)):
-        wrong.append((f"the selection of property {prop.name}", inputs.spec.path))
-    return _differing(wrong)
-
-
-def _differing(wrong: list[tuple[str, str]]) -> list[VerifluxaError]:
-    return [refused("VF5050", f"{what} is not what was certified", place) for what, place in wrong]
+        yield f"property {prop.name}", inputs.spec.path
+    if (frozen.name, frozen.selection) != (selection.data, words):
+        yield f"the selection of property {prop.name}", inputs.spec.path
 
 
 def check_header(statement: Statement, result: PropertyResult, header: Header) -> None:
@@ -65,11 +64,12 @@ def check_header(statement: Statement, result: PropertyResult, header: Header) -
     Raises:
         CertificateError: VF5056.
     """
-    said = (header.digest, header.data, header.arithmetic)
-    certified = (result.digest, statement.data[result.data].digest, result.arithmetic)
-    for name, mine, theirs in zip(("digest", "data", "arithmetic"), said, certified, strict=True):
-        if mine != theirs:
-            raise _other(result, name)
+    facts = (
+        ("digest", header.digest == result.digest),
+        ("data", header.data == statement.data[result.data].digest),
+        ("arithmetic", header.arithmetic == result.arithmetic),
+    )
+    require("VF5056", _OTHER.format(result.name), facts)
 
 
 def check_records(statement: Statement, result: PropertyResult, claim: Claim, section: Section) -> None:
@@ -79,26 +79,22 @@ def check_records(statement: Statement, result: PropertyResult, claim: Claim, se
         CertificateError: VF5056, or VF5057 for a counterexample that the evidence does not show.
     """
     tally, counts, frozen = section.tally, result.coverage, statement.data[result.data]
-    excluded = {index for index, _ in frozen.excluded}
+    excluded = [index for index, _ in frozen.excluded]
     # Only a certified property's rate was recomputed: `PropertyCheck.vouched` says so of any other.
     bound = result.bound if result.verdict is Verdict.CERTIFIED else None
-    same = (
+    facts = (
         ("inputs", counts.inputs == len(claim.indices) == frozen.counted),
         ("index list", frozen.indices == indices_digest(claim.indices)),
-        ("excluded inputs", len(excluded) == len(frozen.excluded) and excluded == set(claim.excluded)),
+        ("excluded inputs", sorted(excluded) == list(claim.excluded)),
         ("placements", counts.placements == len(claim.places)),
         ("targets", counts.targets == len(claim.violations)),
         ("questions", counts.questions == sum(tally.verdicts.values())),
-        ("certified questions", counts.certified == tally.verdicts[Verdict.CERTIFIED]),
-        ("falsified questions", counts.falsified == tally.verdicts[Verdict.FALSIFIED]),
-        ("unknown questions", counts.unknown == tally.verdicts[Verdict.UNKNOWN]),
+        *((f"{verdict} questions", getattr(counts, verdict) == tally.verdicts[verdict]) for verdict in Verdict),
         ("leaves", counts.leaves == tally.written),
         ("rate", bound is None or bound[1].value >= tally.proved),
         ("population bound", _population_holds(result, claim, section)),
     )
-    for name, equal in same:
-        if not equal:
-            raise _other(result, name)
+    require("VF5056", _OTHER.format(result.name), facts)
     example = result.counterexample
     if example is not None:
         known = section.shown.get((tuple(sorted(example.placement)), example.target), [])
@@ -114,7 +110,3 @@ def _population_holds(result: PropertyResult, claim: Claim, section: Section) ->
     total = len(claim.indices) + len(claim.excluded)
     bound = population_bound(total - certified, total, stated.confidence, stated.properties)
     return (stated.failures, stated.total, stated.bound) == (bound.failures, bound.total, bound.bound)
-
-
-def _other(result: PropertyResult, name: str) -> VerifluxaError:
-    return refused("VF5056", f"property {result.name}: the certificate states another {name} than was recomputed")

@@ -23,17 +23,12 @@ from verifluxa.graph import ops
 
 Floats = NDArray[np.float64]
 Curve = Callable[[Floats], Floats]
-Above = Callable[[Floats, Floats], tuple[Floats, Floats]]
-RAMP = 8192.0
-BISECTIONS = 30
-NARROW = 1e-6
-SMOOTH_ERROR = 2.0**-49
-SAMPLES = 33
+Pair = tuple[Floats, Floats]
+Above = Callable[[Floats, Floats], Pair]
+RAMP, BISECTIONS, NARROW, SMOOTH_ERROR = 8192.0, 30, 1e-6, 2.0**-49
+SAMPLES, EDGE_STEPS, CLEARLY, DIFFERENCE = 33, 6, 2.0**-20, 1e-4
 SAMPLED_ERROR = 2.0**-41
 """Of the terms' size: far above the error of evaluating the sampled functions in float64."""
-EDGE_STEPS = 6
-CLEARLY = 2.0**-20
-DIFFERENCE = 1e-4
 LEAKY_SLOPE = 0.01
 
 
@@ -45,10 +40,6 @@ class Lines(NamedTuple):
     high_slope: Floats
     high: Floats
 
-    def take(self, index: NDArray[np.int64]) -> Lines:
-        """Those of some entries."""
-        return Lines(*(part[index] for part in self))
-
 
 @dataclass(frozen=True)
 class Function:
@@ -58,31 +49,31 @@ class Function:
         value: of any array.
         lipschitz: its Lipschitz constant.
         error: of the deployed float32 function, relative to max(1, |result|) and beyond flushing; 0 where exact.
-        lines: of lower and upper ends, elementwise; lower <= upper.
+        rule: lines by lower and upper ends, elementwise; lower <= upper.
         range: least and largest value between two ends; None: nondecreasing, so the values at the ends.
-        constant_below_zero: and linear above it, so that only intervals around 0 need planes.
+        undecided: on which intervals planes can say more than the ends.
         least: on an interval around 0 every line through 0 with a slope from this to 1 lies below; None: not so.
     """
 
     value: Curve
     lipschitz: float
     error: float
-    lines: Callable[[Floats, Floats], Lines]
-    range: Callable[[Floats, Floats], tuple[Floats, Floats]] | None = None
-    constant_below_zero: bool = False
+    rule: Callable[[Floats, Floats], Lines]
+    range: Above | None = None
+    undecided: Callable[[Floats, Floats], NDArray[np.bool_]] = np.less
     least: float | None = None
 
     def error_in(self, arithmetic: str) -> float:
         """The error in an arithmetic; in float64 and `real` that of computing it in float64."""
         return self.error if arithmetic == "float32" or not self.error else 2.0**-48
 
-    def ends(self, lower: Floats, upper: Floats) -> tuple[Floats, Floats]:
+    def ends(self, lower: Floats, upper: Floats) -> Pair:
         """The least and the largest value."""
         return (self.value(lower), self.value(upper)) if self.range is None else self.range(lower, upper)
 
-    def undecided(self, lower: Floats, upper: Floats) -> NDArray[np.bool_]:
-        """Where planes can say more than the interval."""
-        return np.asarray((lower < 0) & (upper > 0) if self.constant_below_zero else lower < upper)
+    def lines(self, lower: Floats, upper: Floats) -> Lines:
+        """Lines below and above; infinite and missing ends never become numbers: the lines are then none either."""
+        return Lines(*(part + (upper - lower) * 0.0 for part in self.rule(lower, upper)))
 
 
 def function_of(op: ops.Op) -> Function | None:
@@ -98,45 +89,12 @@ def function_of(op: ops.Op) -> Function | None:
     return _TABLE.get(op.function) if op.parameter in (None, _USUAL.get(op.function)) else None
 
 
-def sigmoid(z: Floats) -> Floats:
-    """`1 / (1 + exp(-z))` without overflow."""
-    small = np.exp(-np.abs(z))
-    return np.where(z >= 0, 1.0, small) / (1.0 + small)
-
-
-_erf = np.vectorize(math.erf, otypes=[np.float64])
-"""NumPy has none."""
-
-
-def _softplus(z: Floats) -> Floats:
-    return np.log1p(np.exp(-np.abs(z))) + np.maximum(z, 0.0)
-
-
-def _elu(z: Floats) -> Floats:
-    return np.where(z >= 0, z, np.expm1(np.minimum(z, 0.0)))
-
-
-def _hardsigmoid(z: Floats) -> Floats:
-    return np.clip((z + 3.0) / 6.0, 0.0, 1.0)
-
-
 def _ramp(share: Floats) -> Floats:
     return np.clip(0.5 + RAMP * (share - 0.5), 0.0, 1.0)
 
 
-def _mirrored(above: Above, turned: Above, middle: float) -> Callable[[Floats, Floats], Lines]:
-    """Lines from those above a function and above the function turned about (0, middle)."""
-
-    def lines(lower: Floats, upper: Floats) -> Lines:
-        high_slope, high = above(lower, upper)
-        low_slope, low = turned(-upper, -lower)
-        return Lines(low_slope, 2 * middle - low, high_slope, high)
-
-    return lines
-
-
 def _leaky(slope: float) -> Function:
-    def lines(lower: Floats, upper: Floats) -> Lines:
+    def rule(lower: Floats, upper: Floats) -> Lines:
         """The chord above; below, the line through 0 that wastes less area: the slope of either side."""
         crossing = (lower < 0) & (upper > 0)
         width = np.where(crossing, upper - lower, 1.0)
@@ -145,7 +103,17 @@ def _leaky(slope: float) -> Function:
         high = np.where(crossing, (slope - chord) * lower, 0.0)
         return Lines(np.where(crossing, low_slope, chord), np.zeros_like(lower), chord, high)
 
-    return Function(lambda z: np.where(z > 0, z, slope * z), 1.0, 2.0**-23, lines, least=slope)
+    return Function(lambda z: np.where(z > 0, z, slope * z), 1.0, 2.0**-23, rule, least=slope)
+
+
+def _mirrored(above: Above, turned: Above, middle: float) -> Callable[[Floats, Floats], Lines]:
+    """Lines from those above a function and above the function turned about (0, middle)."""
+
+    def rule(lower: Floats, upper: Floats) -> Lines:
+        (high_slope, high), (low_slope, low) = above(lower, upper), turned(-upper, -lower)
+        return Lines(low_slope, 2 * middle - low, high_slope, high)
+
+    return rule
 
 
 def _clip(low: float, high: float) -> Function:
@@ -153,7 +121,7 @@ def _clip(low: float, high: float) -> Function:
     return Function(lambda z: np.clip(z, low, high), 1.0, 0.0, _mirrored(above, turned, 0.0))
 
 
-def _above_clip(lower: Floats, upper: Floats, low: float, high: float) -> tuple[Floats, Floats]:
+def _above_clip(lower: Floats, upper: Floats, low: float, high: float) -> Pair:
     """A line above `clip`: convex where it leaves `low` (a chord), concave where it meets `high` (a ramp).
 
     It goes through (min(upper, high), that value); any slope from 0 to the chord's, or to 1 without `low`, is sound.
@@ -163,48 +131,60 @@ def _above_clip(lower: Floats, upper: Floats, low: float, high: float) -> tuple[
         chord = (top - low) / np.where(top > lower, top - lower, 1.0)
         share = (high - lower) / np.where(upper > lower, upper - lower, 1.0)
     slope = np.where(lower < low, chord, 1.0) * np.where(upper <= high, 1.0, _ramp(share))
-    flat = (upper <= low) | (lower >= high)
-    value = np.where(lower >= high, high, np.where(upper <= low, low, top))
-    slope = np.where(flat, 0.0, slope)
-    return slope, value - slope * np.where(flat, 0.0, top)
+    slope = np.where((upper <= low) | (lower >= high), 0.0, slope)
+    return slope, np.clip(top, low, high) - slope * top
 
 
 def _s_shaped(f: Curve, slope_of: Curve, middle: float, lipschitz: float) -> Function:
     """`f(z) - middle` is odd, convex left of 0 and concave right of it."""
 
-    def above(lower: Floats, upper: Floats) -> tuple[Floats, Floats]:
-        return _above_s(lower, upper, f, slope_of)
+    def above(lower: Floats, upper: Floats) -> Pair:
+        """A line above.
+
+        The chord lies above when the interval is left of 0, or when its slope is at most f'(u) (then f minus the
+        chord grows up to u). A tangent at a point p >= 0 lies above right of 0; it lies above left of 0 too when it
+        does so at l, the function being convex there. The best p is the middle, or the first behind it that will do.
+        """
+        f_low, f_high = f(lower), f(upper)
+        wide = upper - lower >= NARROW
+        chord = (f_high - f_low) / np.where(wide, upper - lower, 1.0)
+        near = np.maximum(lower, 0.0)
+        far = np.maximum(upper, near)
+        for _ in range(BISECTIONS):
+            half = (near + far) / 2
+            good = f(half) + slope_of(half) * (lower - half) >= f_low
+            far, near = np.where(good, half, far), np.where(good, near, half)
+        point = np.maximum(far, (lower + upper) / 2)
+        by_chord = (upper <= 0) | ((lower < 0) & (chord <= slope_of(upper)))
+        slope = np.where(by_chord, chord, slope_of(point))
+        at = np.where(by_chord, lower, point)
+        value = np.maximum(f(at) - slope * at, np.maximum(f_low - slope * lower, f_high - slope * upper))
+        flat = slope_of(np.minimum(np.abs(lower), np.abs(upper)))
+        slope, value = np.where(wide, slope, flat), np.where(wide, value, f_high - flat * lower)
+        return slope, value + SMOOTH_ERROR * (1 + np.abs(lower) + np.abs(upper))
 
     return Function(f, lipschitz, 2.0**-20, _mirrored(above, above, middle))
 
 
-def _above_s(lower: Floats, upper: Floats, f: Curve, slope_of: Curve) -> tuple[Floats, Floats]:
-    """A line above a function that is convex left of 0 and concave right of it.
+class Bends(NamedTuple):
+    """A bound of |f''|: `largest` everywhere, `tail(a)` for |z| >= a, 0 from `straight` on (`both`: on either side).
 
-    The chord lies above when the interval is left of 0, or when its slope is at most f'(u) (then f minus the
-    chord grows up to u). A tangent at a point p >= 0 lies above right of 0; it lies above left of 0 too when
-    it does so at l, the function being convex there. The best p is the middle, or the first behind it that will do.
+    The tail must fall with a.
     """
-    f_low, f_high = f(lower), f(upper)
-    wide = upper - lower >= NARROW
-    chord = (f_high - f_low) / np.where(wide, upper - lower, 1.0)
-    near = np.maximum(lower, 0.0)
-    far = np.maximum(upper, near)
-    for _ in range(BISECTIONS):
-        middle = (near + far) / 2
-        good = f(middle) + slope_of(middle) * (lower - middle) >= f_low
-        far, near = np.where(good, middle, far), np.where(good, near, middle)
-    point = np.maximum(far, (lower + upper) / 2)
-    by_chord = (upper <= 0) | ((lower < 0) & (chord <= slope_of(upper)))
-    slope = np.where(by_chord, chord, slope_of(point))
-    at = np.where(by_chord, lower, point)
-    above = np.maximum(f(at) - slope * at, np.maximum(f_low - slope * lower, f_high - slope * upper))
-    flat = slope_of(np.minimum(np.abs(lower), np.abs(upper)))
-    slope, above = np.where(wide, slope, flat), np.where(wide, above, f_high - flat * lower)
-    return slope, above + SMOOTH_ERROR * (1 + np.abs(lower) + np.abs(upper))
+
+    largest: float
+    tail: Curve = np.zeros_like
+    straight: float = np.inf
+    both: bool = False
+
+    def bound(self, low: Floats, high: Floats) -> Floats:
+        """On intervals."""
+        bound = np.minimum(self.tail(np.maximum(np.maximum(low, -high), 0.0)), self.largest)
+        straight = (low >= self.straight) | (self.both & (high <= -self.straight))
+        return np.where(straight, 0.0, bound)
 
 
-def _sampled(f: Curve, bends: Bends, steepness: float, error: float, kinks: tuple[float, ...] = ()) -> Function:
+def _sampled(f: Curve, steepness: float, error: float, bends: Bends, *kinks: float) -> Function:
     """Any function with |f'| <= steepness, and |f''| as `bends` says away from its kinks."""
 
     def sample(lower: Floats, upper: Floats) -> tuple[Floats, Floats, Floats, Floats]:
@@ -237,7 +217,7 @@ def _sampled(f: Curve, bends: Bends, steepness: float, error: float, kinks: tupl
             left, right = np.where(before, best, left), np.where(before, right, best)
         return slope
 
-    def lines(lower: Floats, upper: Floats) -> Lines:
+    def rule(lower: Floats, upper: Floats) -> Lines:
         """Along the slope at the middle, or along the hull's edge where that is clearly better there."""
         points, values, gap, size = sample(lower, upper)
         middle = (lower + upper) / 2
@@ -245,50 +225,72 @@ def _sampled(f: Curve, bends: Bends, steepness: float, error: float, kinks: tupl
         found = []
         for sign in (-1.0, 1.0):
             along = np.where(upper - lower < NARROW, tangent, sign * edge(points, sign * values))
-            tries = []
-            for slope in (tangent, along):
-                room = SAMPLED_ERROR * (size + np.abs(slope) * np.abs(points).max(axis=0))
-                above = most(sign * (values - slope * points), gap) + room
-                tries.append((slope, sign * above, sign * slope * middle + above))
-            better = tries[1][2] + CLEARLY * size < tries[0][2]
-            found += [np.where(better, tries[1][part], tries[0][part]) for part in (0, 1)]
+            room = (SAMPLED_ERROR * (size + np.abs(s) * np.abs(points).max(axis=0)) for s in (tangent, along))
+            gaps = (most(sign * (values - s * points), gap) for s in (tangent, along))
+            first, second = (a + b for a, b in zip(gaps, room, strict=True))
+            better = sign * along * middle + second + CLEARLY * size < sign * tangent * middle + first
+            found += [np.where(better, along, tangent), sign * np.where(better, second, first)]
         return Lines(*found)
 
-    def ends(lower: Floats, upper: Floats) -> tuple[Floats, Floats]:
+    def ends(lower: Floats, upper: Floats) -> Pair:
         _, values, gap, size = sample(lower, upper)
         return -most(-values, gap) - SAMPLED_ERROR * size, most(values, gap) + SAMPLED_ERROR * size
 
-    return Function(f, steepness, error, lines, ends)
+    return Function(f, steepness, error, rule, ends)
 
 
-@dataclass(frozen=True)
-class Bends:
-    """A bound of |f''|: `largest` everywhere, `tail(a)` for |z| >= a, 0 from `straight` on (`both`: on either side).
-
-    The tail must fall with a.
-    """
-
-    largest: float
-    tail: Curve = np.zeros_like
-    straight: float = np.inf
-    both: bool = False
-
-    def bound(self, low: Floats, high: Floats) -> Floats:
-        """On intervals."""
-        bound = np.minimum(self.tail(np.maximum(np.maximum(low, -high), 0.0)), self.largest)
-        straight = (low >= self.straight) | (self.both & (high <= -self.straight))
-        return np.where(straight, 0.0, bound)
+def sigmoid(z: Floats) -> Floats:
+    """`1 / (1 + exp(-z))` without overflow."""
+    small = np.exp(-np.abs(z))
+    return np.where(z >= 0, 1.0, small) / (1.0 + small)
 
 
-def _exponential(scale: float, rate: float = 1.0, growth: float = 0.0) -> Curve:
+_erf = np.vectorize(math.erf, otypes=[np.float64])
+"""NumPy has none."""
+
+
+def _softplus(z: Floats) -> Floats:
+    return np.log1p(np.exp(-np.abs(z))) + np.maximum(z, 0.0)
+
+
+def _elu(z: Floats) -> Floats:
+    return np.where(z >= 0, z, np.expm1(np.minimum(z, 0.0)))
+
+
+def _selu(z: Floats) -> Floats:
+    return 1.0507009873554805 * np.where(z >= 0, z, 1.6732632423543772 * _elu(z))
+
+
+def _gelu(z: Floats) -> Floats:
+    return z * sigmoid(math.sqrt(8 / math.pi) * z * (1 + 0.044715 * z * z))
+
+
+def _logcosh(z: Floats) -> Floats:
+    return np.abs(z) + np.log1p(np.exp(-2 * np.abs(z))) - np.log(2.0)
+
+
+def _hardsigmoid(z: Floats) -> Floats:
+    return np.clip((z + 3.0) / 6.0, 0.0, 1.0)
+
+
+def _falling(scale: float, rate: float = 1.0, growth: float = 0.0) -> Curve:
     return lambda a: (scale + growth * a) * np.exp(-rate * a)
 
 
-RELU = replace(_leaky(0.0), value=lambda z: np.maximum(z, 0.0), error=0.0, constant_below_zero=True)
+RELU = Function(
+    lambda z: np.maximum(z, 0.0), 1.0, 0.0, _leaky(0.0).rule, undecided=lambda a, b: (a < 0) & (b > 0), least=0.0
+)
+SAME = Function(
+    lambda z: z,
+    *(1.0, 0.0, lambda a, b: Lines(np.ones_like(a), np.zeros_like(a), np.ones_like(a), np.zeros_like(a))),
+    undecided=lambda a, b: np.zeros(a.shape, dtype=bool),
+)
+"""What is carried past a layer as it is."""
+KEPT = replace(SAME)
+"""The same of those that may win a maximum."""
 _TANH = _s_shaped(np.tanh, lambda z: 1.0 - np.tanh(z) ** 2, 0.0, 1.0)
 _SIGMOID = _s_shaped(sigmoid, lambda z: sigmoid(z) * sigmoid(-z), 0.5, 0.25)
-_SELU = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
-_GELU = np.sqrt(8 / np.pi), 0.044715
+_ELU = _sampled(_elu, 1.0, 2.0**-20, Bends(1.0, _falling(1.0), 0.0))
 
 _USUAL = {"elu": 1.0, "celu": 1.0, "softshrink": 0.5}
 """Parameters that the rows below are about."""
@@ -305,38 +307,25 @@ _TABLE: dict[str, Function] = {
     # 4 / (3 sqrt 3), with 1 - t^2 <= 4 e^-2|z|; logcosh: 1 - t^2; lisht: 2 (1 - t^2)(1 - z t); swish:
     # s'(2 + z (1 - 2 s)); gelu_erf: (2 - z^2) e^(-z^2 / 2) / sqrt(2 pi);
     # gelu and mish: the largest on a fine grid, at and near 0, with room above; f' of the last four likewise.
-    "elu": _sampled(_elu, Bends(1.0, _exponential(1.0), 0.0), 1.0, 2.0**-20),
-    "celu": _sampled(_elu, Bends(1.0, _exponential(1.0), 0.0), 1.0, 2.0**-20),
-    "selu": _sampled(
-        lambda z: _SELU[0] * np.where(z >= 0, z, _SELU[1] * _elu(np.minimum(z, 0.0))),
-        *(Bends(1.7581, _exponential(1.7581), 0.0), 1.7581, 2.0**-19, (0.0,)),
-    ),
-    "softplus": _sampled(_softplus, Bends(0.25, _exponential(1.0)), 1.0, 2.0**-20),
-    "logsigmoid": _sampled(lambda z: -_softplus(-z), Bends(0.25, _exponential(1.0)), 1.0, 2.0**-20),
-    "softsign": _sampled(lambda z: z / (1.0 + np.abs(z)), Bends(2.0, lambda a: 2 / (1 + a) ** 3), 1.0, 2.0**-21),
-    "tanhshrink": _sampled(lambda z: z - np.tanh(z), Bends(0.77, _exponential(8.0, 2.0)), 1.0, 2.0**-18),
-    "logcosh": _sampled(
-        lambda z: np.abs(z) + np.log1p(np.exp(-2 * np.abs(z))) - np.log(2.0),
-        Bends(1.0, _exponential(4.0, 2.0)),
-        1.0,
-        2.0**-18,
-    ),
-    "gelu": _sampled(
-        lambda z: z * sigmoid(_GELU[0] * z * (1 + _GELU[1] * z * z)),
-        Bends(0.81, _exponential(8.0, 1.0, 8.0)),
-        1.13,
-        2.0**-18,
-    ),
+    "elu": _ELU,
+    "celu": _ELU,
+    "selu": _sampled(_selu, 1.7581, 2.0**-19, Bends(1.7581, _falling(1.7581), 0.0), 0.0),
+    "softplus": _sampled(_softplus, 1.0, 2.0**-20, Bends(0.25, _falling(1.0))),
+    "logsigmoid": _sampled(lambda z: -_softplus(-z), 1.0, 2.0**-20, Bends(0.25, _falling(1.0))),
+    "softsign": _sampled(lambda z: z / (1.0 + np.abs(z)), 1.0, 2.0**-21, Bends(2.0, lambda a: 2 / (1 + a) ** 3)),
+    "tanhshrink": _sampled(lambda z: z - np.tanh(z), 1.0, 2.0**-18, Bends(0.77, _falling(8.0, 2.0))),
+    "logcosh": _sampled(_logcosh, 1.0, 2.0**-18, Bends(1.0, _falling(4.0, 2.0))),
+    "gelu": _sampled(_gelu, 1.13, 2.0**-18, Bends(0.81, _falling(8.0, 1.0, 8.0))),
     "gelu_erf": _sampled(
         lambda z: z / 2 * (1 + _erf(z / np.sqrt(2.0))),
-        *(Bends(0.798, lambda a: 0.4 * (2 + a * a) * np.exp(-a * a / 2)), 1.13, 2.0**-18),
+        *(1.13, 2.0**-18, Bends(0.798, lambda a: 0.4 * (2 + a * a) * np.exp(-a * a / 2))),
     ),
-    "swish": _sampled(lambda z: z * sigmoid(z), Bends(0.505, _exponential(2.0, 1.0, 1.0)), 1.1, 2.0**-18),
-    "mish": _sampled(lambda z: z * np.tanh(_softplus(z)), Bends(0.66, _exponential(9.0, 1.0, 9.0)), 1.09, 2.0**-18),
-    "lisht": _sampled(lambda z: z * np.tanh(z), Bends(2.0, _exponential(8.0, 2.0, 8.0)), 1.2, 2.0**-18),
-    "hardsigmoid": _sampled(_hardsigmoid, Bends(0.0), 0.167, 2.0**-21, (-3.0, 3.0)),
+    "swish": _sampled(lambda z: z * sigmoid(z), 1.1, 2.0**-18, Bends(0.505, _falling(2.0, 1.0, 1.0))),
+    "mish": _sampled(lambda z: z * np.tanh(_softplus(z)), 1.09, 2.0**-18, Bends(0.66, _falling(9.0, 1.0, 9.0))),
+    "lisht": _sampled(lambda z: z * np.tanh(z), 1.2, 2.0**-18, Bends(2.0, _falling(8.0, 2.0, 8.0))),
+    "hardsigmoid": _sampled(_hardsigmoid, 0.167, 2.0**-21, Bends(0.0), -3.0, 3.0),
     "hardswish": _sampled(
-        lambda z: z * _hardsigmoid(z), Bends(0.334, np.ones_like, 3.0, True), 1.5, 2.0**-20, (-3.0, 3.0)
+        lambda z: z * _hardsigmoid(z), 1.5, 2.0**-20, Bends(0.334, np.ones_like, 3.0, True), -3.0, 3.0
     ),
-    "softshrink": _sampled(lambda z: z - np.clip(z, -0.5, 0.5), Bends(0.0), 1.0, 2.0**-22, (-0.5, 0.5)),
+    "softshrink": _sampled(lambda z: z - np.clip(z, -0.5, 0.5), 1.0, 2.0**-22, Bends(0.0), -0.5, 0.5),
 }

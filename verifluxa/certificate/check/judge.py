@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from verifluxa.certificate.check.bounds import Bounder, OutputRows, Planes, State
+from verifluxa.certificate.check.bounds import Bounder, Planes, State
 from verifluxa.certificate.check.chain import chain_of
+from verifluxa.certificate.check.functions import KEPT, SAME, Floats
 from verifluxa.certificate.check.lower import Alternative, Claim
-from verifluxa.certificate.check.network import Constants, Floats, Integers
+from verifluxa.certificate.check.network import Constants, Integers
 from verifluxa.certificate.check.refuse import refused
 from verifluxa.certificate.check.region import Region
 from verifluxa.errors import CertificateError
@@ -32,11 +34,12 @@ class Entry(NamedTuple):
     slopes: tuple[str, ...] = ()
 
 
-class Clipped(NamedTuple):
-    """Clipped bounds of some entries: their numbers, the bounds, and which of them are contradicted."""
+class Group(NamedTuple):
+    """Some entries: their numbers, bounds, their places in these, and which of them are contradicted."""
 
     numbers: Integers
     state: State
+    places: Integers
     gone: NDArray[np.bool_]
 
 
@@ -50,35 +53,23 @@ def root_region(claim: Claim, directions: Floats) -> Region:
 
 
 class Place:
-    """A placement: its chain, and the bounds of all inputs on the whole box."""
+    """A placement: its chain, the bounds of all inputs on the whole box, and for which inputs no value can overflow."""
 
     def __init__(self, claim: Claim, constants: Constants, number: int) -> None:
         self.chain = chain_of(constants, claim.positions[number])
         self.root = Bounder(self.chain, root_region(claim, np.zeros((0, claim.positions.shape[1]))))
-        self._last = self.root
-        self.branches = any(len(step.sources) > 1 for step in constants.steps)
         self.everyone = np.arange(len(claim.labels))
         self.largest = constants.rounding.largest
-        fine = [(form.error < self.largest).all(axis=0) for form in constants.forms]
-        self.unusable = ~np.all(fine, axis=0)
-
-    def bounder(self, region: Region) -> Bounder:
-        """For a region; that of the whole box and the last one are kept."""
-        whole = self.root.region
-        if not region.cut and (region.lower == whole.lower).all() and (region.upper == whole.upper).all():
-            return self.root
-        if self._last.region is not region:
-            self._last = Bounder(self.chain, region)
-        return self._last
+        self.usable = np.all([(ball.error < self.largest).all(axis=0) for ball in constants.balls], axis=0)
 
     @cached_property
     def quick(self) -> State:
-        """By intervals alone."""
+        """On the whole box, by intervals alone, which settle most."""
         return self.root.state(self.everyone, planes=False)
 
     @cached_property
     def state(self) -> State:
-        """With planes."""
+        """On the whole box."""
         return self.root.state(self.everyone)
 
 
@@ -86,101 +77,99 @@ class Judge:
     """A region with the bounds of the inputs that its node speaks of."""
 
     def __init__(self, claim: Claim, place: Place, region: Region, inputs: Sequence[int]) -> None:
-        self.claim = claim
-        self.region = region
-        self.place = place
-        self.bounder = place.bounder(region)
-        self.at_root = self.bounder is place.root
+        self.claim, self.place, self.region = claim, place, region
+        whole = place.root.region
+        same = (region.lower == whole.lower) & (region.upper == whole.upper)
+        self.at_root = not region.cut and bool(same.all())
+        self.bounder = place.root if self.at_root else Bounder(place.chain, region)
         self.inputs = place.everyone if self.at_root else np.array(inputs, dtype=np.int64)
-        self._at = {int(index): at for at, index in enumerate(self.inputs)}
 
     @cached_property
     def state(self) -> State:
-        """Bounds with planes of the inputs."""
+        """Bounds of the inputs."""
         return self.place.state if self.at_root else self.bounder.state(self.inputs)
 
-    @property
-    def empty(self) -> bool:
-        """No point is in the region."""
-        return self.bounder.reach.empty
-
     def usable(self, inputs: Sequence[int]) -> NDArray[np.bool_]:
-        """For which of the inputs no value can overflow, by whichever bounds were asked for."""
+        """For which of the inputs no value can overflow."""
         worst = (self.place.quick if self.at_root else self.state).worst
-        fine = (worst < self.place.largest) & ~self.place.unusable[self.inputs]
-        return np.asarray(fine[[self._at[index] for index in inputs]])
+        fine = (worst < self.place.largest) & self.place.usable[self.inputs]
+        return np.asarray(fine[np.searchsorted(self.inputs, inputs)])
 
-    def plain(self, entries: list[Entry]) -> NDArray[np.bool_]:
-        """Which entries cannot be met, by bounds of all triggers; on the whole box intervals alone settle most."""
+    def falls(self, entries: list[Entry]) -> NDArray[np.bool_]:
+        """Which entries cannot be met on the whole region."""
         met = np.zeros(len(entries), dtype=bool)
-        for quick in (True, False) if self.at_root else (False,):
-            left = np.flatnonzero(~met)
-            if len(left):
-                state, group = self.place.quick if quick else self.state, [entries[number] for number in left]
-                where = self._where(group)
-                crossed = [np.any(bounds.lower > bounds.upper, axis=1)[where] for bounds in state.layers]
-                met[left] = np.any([*crossed, self._below(state, where, group, not quick)], axis=0)
+        if self.at_root:
+            plain = np.flatnonzero([not (entry.planes or entry.slopes) for entry in entries])
+            places = np.array([entries[at].input for at in plain], dtype=np.int64)
+            self._mark(met, entries, Group(plain, self.place.quick, places, met[plain]))
+        left = np.flatnonzero(~met)
+        for group in self.groups([entries[at] for at in left]):
+            self._mark(met, entries, group._replace(numbers=left[group.numbers]))
         return met
 
-    def clipped(self, entries: list[Entry]) -> NDArray[np.bool_]:
-        """Which entries cannot be met, by bounds of the triggers that could meet them."""
-        met = np.zeros(len(entries), dtype=bool)
-        for numbers, state, gone in self.clip(entries):
-            group = [entries[number] for number in numbers]
-            for place, entry in enumerate(group):
+    def _mark(self, met: NDArray[np.bool_], entries: list[Entry], group: Group) -> None:
+        """Marks the entries of a group that are contradicted, or whose named row cannot be met."""
+        met[group.numbers] |= group.gone
+        rows = [(at, row) for at, number in enumerate(group.numbers) if (row := entries[number].row) is not None]
+        if rows:
+            named, numbers = np.array(rows).T
+            planes = self.planes(group.state, group.places[named], numbers)
+            most = planes.value + self.bounder.region.spread(planes.slope)
+            met[group.numbers[named]] |= np.where(self.claim.closed[numbers], most < 0, most <= 0)
+
+    def groups(self, entries: list[Entry]) -> Iterator[Group]:
+        """Bounds of entries where they can be met, for those with equally many clipping rows together."""
+        batches: dict[tuple[int, bool], list[int]] = {}
+        for at, entry in enumerate(entries):
+            batches.setdefault((len(entry.planes), bool(entry.slopes)), []).append(at)
+        for (rounds, chosen), numbers in batches.items():
+            group = [entries[at] for at in numbers]
+            state, places = self.state, np.searchsorted(self.inputs, [entry.input for entry in group])
+            if rounds or chosen:
+                state, places = state.take(places), np.arange(len(group))
+            gone = state.crossed[places]
+            for number in range(rounds):
+                cut = self.planes(state, places, [entry.planes[number] for entry in group])
+                gone = gone | self.bounder.clip(state, cut)
+            for place, entry in enumerate(group if chosen else ()):
                 self._choose(state, place, entry.slopes)
-            met[numbers] = gone | self._below(state, np.arange(len(group)), group, True)
-        return met
+            yield Group(np.array(numbers), state, places, gone)
 
-    def clip(self, entries: list[Entry]) -> Iterator[Clipped]:
-        """Clipped bounds, for the entries with equally many rounds together."""
-        rounds = np.array([len(entry.planes) for entry in entries], dtype=np.int64)
-        for count in np.unique(rounds):
-            numbers = np.flatnonzero(rounds == count)
-            group = [entries[number] for number in numbers]
-            state, gone = self.state.take(self._where(group)), np.zeros(len(group), dtype=bool)
-            for number in range(count):
-                cut = self.planes(state, np.arange(len(group)), [entry.planes[number] for entry in group])
-                gone |= self.bounder.clip(state, cut)
-            yield Clipped(numbers, state, gone)
+    def planes(self, state: State, places: Integers, rows: Sequence[int] | Integers) -> Planes:
+        """Upper planes of rows of entries of a state."""
+        numbers = np.array(rows, dtype=np.int64)
+        return self.bounder.rows(state, places, self.claim.weight[numbers], self.claim.constants[numbers, 2])
 
     def _choose(self, state: State, place: int, slopes: Sequence[str]) -> None:
         """Puts the chosen lower slopes into the lines of one entry, where its neurons bend and any slope is sound."""
-        for layer, bounds, text in zip(self.bounder.chain, state.layers, slopes, strict=False):
-            least = None if layer.function is None else layer.function.least
-            chosen = np.frombuffer(bytes.fromhex(text), dtype=np.uint8) / 255
-            if least is not None and chosen.shape == bounds.lower[place].shape:
-                bends = (bounds.lower[place] < 0) & (bounds.upper[place] > 0)
-                bends[: layer.linear] = False
-                slope = bounds.lines.low_slope[place]
-                slope[bends] = np.maximum(chosen, least)[bends]
+        texts, kept = iter(slopes), 0
+        for layer, bounds, lines in zip(self.bounder.chain, state.layers, state.lines, strict=False):
+            lower, upper = bounds.lower[place], bounds.upper[place]
+            if layer.function in (SAME, KEPT):  # the evidence counts what is kept among the values of the layer behind
+                kept = len(lower) if layer.function is KEPT else 0
+                continue
+            chosen = np.frombuffer(bytes.fromhex(next(texts, "")), dtype=np.uint8)[kept : kept + len(lower)] / 255
+            if layer.function is not None and layer.function.least is not None and len(chosen) == len(lower):
+                bends = (lower < 0) & (upper > 0)
+                lines.low_slope[place, bends] = np.maximum(chosen, layer.function.least)[bends]
+            kept = 0
 
-    def planes(self, state: State, where: Integers, rows: Sequence[int]) -> Planes:
-        """Upper planes of rows of entries of a state."""
-        return self.bounder.output_rows(state, where, self._rows(rows))
 
-    def _rows(self, rows: Sequence[int]) -> OutputRows:
-        numbers = np.asarray(rows, dtype=np.int64)
-        return OutputRows(self.claim.rows.weight[numbers], self.claim.rows.constant[numbers])
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """One question: alternatives of each input of its selection, and the claim's rows by the evidence's numbers."""
 
-    def _where(self, entries: list[Entry]) -> Integers:
-        return np.array([self._at[entry.input] for entry in entries], dtype=np.int64)
+    claim: Claim
+    place: Place
+    alternatives: dict[int, tuple[Alternative, ...]]
+    need: int
+    rows: tuple[int | None, ...]
+    directions: Floats
+    meanings: dict[tuple[object, ...], list[Entry] | None] = field(default_factory=dict)
 
-    def _below(self, state: State, where: Integers, entries: list[Entry], others: bool) -> NDArray[np.bool_]:
-        """Whether the named row of each entry cannot be met on the whole region; if not, perhaps one of the others."""
-        found = np.zeros(len(entries), dtype=bool)
-        self._mark(state, where, [(n, entry.row) for n, entry in enumerate(entries) if entry.row is not None], found)
-        missing = map(int, np.flatnonzero(~found)) if others else ()
-        self._mark(state, where, [(n, row) for n in missing for row in entries[n].alternative], found)
-        return found
-
-    def _mark(self, state: State, where: Integers, tries: list[tuple[int, int]], found: NDArray[np.bool_]) -> None:
-        if tries:
-            numbers, rows = np.array(tries, dtype=np.int64).T
-            planes, by_ends = self.planes(state, where[numbers], rows), self._rows(rows)
-            most = planes.value + self.bounder.reach.spread(planes.slope)
-            most = np.minimum(most, self.bounder.output_most(state, where[numbers], by_ends))
-            found[numbers[np.where(self.claim.closed[rows], most < 0, most <= 0)]] = True
+    def row(self, number: int) -> int | None:
+        """The claim's own row for a number of the evidence; None where there is none."""
+        return self.rows[number] if 0 <= number < len(self.rows) else None
 
 
 def unproved(code: str, what: str, region: Region) -> CertificateError:

@@ -15,42 +15,33 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from verifluxa.certificate.check.bounds import OutputRows
-from verifluxa.certificate.check.network import LAST_ONLY, Floats, Integers, constants_or_none
+from verifluxa.certificate.check.functions import Floats
+from verifluxa.certificate.check.network import LAST_ONLY, Integers, constants_of
 from verifluxa.certificate.check.refuse import refused
 from verifluxa.certificate.check.rounding import SOFTMAX_GAP
 from verifluxa.certificate.evidence_lines import Row
 from verifluxa.data.dataset import Dataset
 from verifluxa.graph import ops
 from verifluxa.graph.graph import Graph, build
-from verifluxa.spec.spec import (
-    ClassOutput,
-    EncodeStep,
-    ImageSpace,
-    ModelDecl,
-    OutputRow,
-    PatchTrigger,
-    PerInput,
-    RateBound,
-    Selection,
-    Statement,
-)
+from verifluxa.spec import spec
 
 Alternative = tuple[int, ...]
 """Numbers of rows: all of them together are one way to violate."""
+Known = spec.RateBound | spec.PerInput
 _STATEMENT = "model trigger selection targets rows"
 UNDERSTOOD: dict[type, str] = {
-    RateBound: f"{_STATEMENT} limit limits below searched",
-    PerInput: f"{_STATEMENT} expected",
-    PatchTrigger: "name space height width places low high step",
-    OutputRow: "stamped clean constant closed",
-    Selection: "data correct labels label_is_not_target",
-    ImageSpace: "name height width channels low high",
-    ModelDecl: "name space output file architecture layout encode span flux",
-    ClassOutput: "count labels",
-    EncodeStep: "kind values",
+    spec.RateBound: f"{_STATEMENT} limit limits below searched",
+    spec.PerInput: f"{_STATEMENT} expected",
+    spec.PatchTrigger: "name space height width places low high step",
+    spec.OutputRow: "stamped clean constant closed",
+    spec.Selection: "data correct labels label_is_not_target",
+    spec.ImageSpace: "name height width channels low high",
+    spec.ModelDecl: "name space output file architecture layout encode span flux",
+    spec.ClassOutput: "count labels",
+    spec.EncodeStep: "kind values",
 }
 """What is understood of a spec: kinds of values, and of each its fields; any other field must be empty."""
+ENCODE = {"divide": ops.Divide, "multiply": ops.Scale, "add": ops.Shift, "subtract": ops.Shift}
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +57,9 @@ class Claim:
         positions: for each placement the flat input values that the trigger replaces, shape (P, d).
         lower, upper: ends of each trigger value; `step` 1 on the grid of levels, 0 where continuous.
         targets: the class of each violation, None where there is no single one.
-        rows: every row that an alternative may name, as a proof must exclude it; `closed` tells which are met at 0.
-        sure, possible: the rows' constants where an output must surely, or may, meet them in a replay.
+        weight: every row that an alternative may name, shape (R, outputs); `closed` tells which are met at 0.
+        constants: of the rows where an output must surely, and may, meet them in a replay, and as a proof must
+            exclude them, shape (R, 3).
         violations: for each violation and label the alternatives.
         selections: inputs (indices into `inputs`) of each selection.
         needs: how many of a selection must violate together.
@@ -85,10 +77,9 @@ class Claim:
     upper: float
     step: int
     targets: tuple[int | None, ...]
-    rows: OutputRows
+    weight: Floats
     closed: NDArray[np.bool_]
-    sure: Floats
-    possible: Floats
+    constants: Floats
     violations: tuple[tuple[tuple[Alternative, ...], ...], ...]
     selections: tuple[tuple[int, ...], ...]
     needs: tuple[int, ...]
@@ -97,11 +88,11 @@ class Claim:
     def numbers(self, rows: tuple[Row, ...]) -> tuple[int | None, ...]:
         """The claim's own row for each row of the evidence, which is only a hint; None where there is none."""
         known: dict[object, list[int]] = {}
-        for number, (weight, closed) in enumerate(zip(self.rows.weight, self.closed, strict=True)):
+        for number, (weight, closed) in enumerate(zip(self.weight, self.closed, strict=True)):
             key = tuple((int(at), float(weight[at])) for at in np.flatnonzero(weight)), bool(closed)
             known.setdefault(key, []).append(number)
         alike = (known.get((row.coefficients, row.closed), []) for row in rows)
-        away = (np.abs(self.rows.constant - row.constant) for row in rows)
+        away = (np.abs(self.constants[:, 2] - row.constant) for row in rows)
         return tuple(min(n, key=far.__getitem__) if n else None for n, far in zip(alike, away, strict=True))
 
 
@@ -109,7 +100,7 @@ class Claim:
 class Sources:
     """What a property speaks of: its input space, its data, the deployed graphs by model name, the arithmetic."""
 
-    space: ImageSpace
+    space: spec.ImageSpace
     data: Dataset
     models: Mapping[str, Graph]
     arithmetic: str
@@ -130,19 +121,32 @@ def understand(*parts: object) -> None:
                 raise refused("VF5058", f"the checker does not know {item.name!r} of {type(part).__name__}")
 
 
-def deployed(decl: ModelDecl, space: ImageSpace, lifted: Graph) -> Graph:
+def understood(statement: spec.Statement) -> tuple[Known, spec.PatchTrigger]:
+    """A statement and its trigger.
+
+    Raises:
+        CertificateError: VF5058 for one that is not understood.
+    """
+    understand(statement)
+    assert isinstance(statement, Known)
+    understand(statement.trigger, statement.selection)
+    assert isinstance(statement.trigger, spec.PatchTrigger)
+    return statement, statement.trigger
+
+
+def deployed(decl: spec.ModelDecl, space: spec.ImageSpace, lifted: Graph) -> Graph:
     """`encode` in front of the lifted network, operation by operation, reading pixel levels.
 
     Raises:
         CertificateError: VF5058.
     """
     understand(decl, space, decl.output, *decl.encode)
+    kinds = {step.kind for step in decl.encode} - set(ENCODE)
+    if kinds or decl.layout not in ("whcn", "hwcn"):
+        raise refused("VF5058", f"the checker does not know the layout {decl.layout} with {sorted(kinds)} in encode")
     front: list[ops.Op] = [ops.Input((space.channels, space.height, space.width))]
     front += [_encode(step, lifted.dtype) for step in decl.encode]
-    if decl.layout not in ("whcn", "hwcn"):
-        raise refused("VF5058", f"the checker does not know the layout {decl.layout}")
-    if decl.layout == "hwcn":
-        front.append(ops.Transpose((0, 2, 1)))
+    front += [ops.Transpose((0, 2, 1))] if decl.layout == "hwcn" else []
     steps: list[tuple[ops.Op, tuple[int, ...]]] = [(op, (i - 1,) if i else ()) for i, op in enumerate(front)]
     moved = len(front) - 1
     steps += [(node.op, tuple(source + moved for source in node.inputs)) for node in lifted.nodes[1:]]
@@ -152,14 +156,10 @@ def deployed(decl: ModelDecl, space: ImageSpace, lifted: Graph) -> Graph:
     return graph
 
 
-def _encode(step: EncodeStep, dtype: str) -> ops.Op:
+def _encode(step: spec.EncodeStep, dtype: str) -> ops.Op:
     values = [-value if step.kind == "subtract" else value for value in step.values]
     array = np.array([rounded(value, dtype) for value in values], dtype=dtype)
-    array = array.reshape(()) if len(values) == 1 else array.reshape(len(values), 1, 1)
-    kinds = {"divide": ops.Divide, "multiply": ops.Scale, "add": ops.Shift, "subtract": ops.Shift}
-    if step.kind not in kinds:
-        raise refused("VF5058", f"the checker does not know the step {step.kind} of encode")
-    return kinds[step.kind](array)
+    return ENCODE[step.kind](array.reshape(()) if len(values) == 1 else array.reshape(len(values), 1, 1))
 
 
 def rounded(value: Fraction, dtype: str) -> float:
@@ -171,7 +171,7 @@ def rounded(value: Fraction, dtype: str) -> float:
     return min(even, key=lambda item: (abs(Fraction(item) - value), even[item]))
 
 
-def claim_of(statement: Statement, sources: Sources, frozen: tuple[int, ...]) -> Claim:
+def claim_of(statement: spec.Statement, sources: Sources, frozen: tuple[int, ...]) -> Claim:
     """Works out what is claimed.
 
     Args:
@@ -182,60 +182,50 @@ def claim_of(statement: Statement, sources: Sources, frozen: tuple[int, ...]) ->
     Raises:
         CertificateError: VF5058 for a statement that is not understood.
     """
-    understand(statement)
-    understand(statement.trigger, statement.selection)
-    assert isinstance(statement, RateBound | PerInput)
-    assert isinstance(statement.trigger, PatchTrigger)
-    trigger, graph, universal = statement.trigger, sources.models[statement.model], isinstance(statement, RateBound)
-    indices, doubtful = _counted(statement.selection, sources, frozen)
-    labels, classes, gap = sources.data.labels[list(indices)], graph.output_shape[0], _gap(graph, sources.arithmetic)
+    known, trigger = understood(statement)
+    graph, data, universal = sources.models[known.model], sources.data, isinstance(known, spec.RateBound)
+    counted, doubtful = _counted(known.selection, sources, frozen)
+    indices, classes = tuple(map(int, np.flatnonzero(counted))), graph.output_shape[0]
+    labels = data.labels[list(indices)]
     if (labels >= classes).any():
         raise refused("VF5052", "a label is no class of the model")
-    targets: tuple[int | None, ...] = statement.targets if universal and statement.targets else (None,)
-    selections = _selections(statement, labels)
-    pairs = [(first, other) for first in range(classes) for other in range(classes) if other != first]
-    weight = np.array([[float(at == first) - float(at == other) for at in range(classes)] for first, other in pairs])
-    ends = np.tile([-gap, 0.0, gap], (len(pairs), 1))
-    closed, said = [True] * len(pairs), [row for group in statement.rows for row in group]
-    if said:
-        weight, ends = _output_rows(statement, said, graph)
-        closed = [row.closed for row in said]
+    selections = _selections(known, labels)
+    weight, closed, constants = _rows(known, graph, _gap(graph, sources.arithmetic))
     return Claim(
         indices=indices,
-        excluded=tuple(index for index in range(len(sources.data.labels)) if index not in set(indices)),
-        doubtful=doubtful,
-        inputs=stored(sources.data, graph)[list(indices)],
+        excluded=tuple(map(int, np.flatnonzero(~counted))),
+        doubtful=tuple(map(int, np.flatnonzero(doubtful))),
+        inputs=stored(data, graph)[list(indices)],
         labels=labels,
         places=trigger.places,
         positions=_positions(trigger, sources.space),
         lower=_outward(trigger.low, -1),
         upper=_outward(trigger.high, 1),
         step=trigger.step or 0,
-        targets=targets,
-        rows=OutputRows(weight.reshape(-1, classes), ends[:, 2]),
-        closed=np.array(closed, dtype=bool),
-        sure=ends[:, 0],
-        possible=ends[:, 1],
-        violations=_violations(statement, {pair: number for number, pair in enumerate(pairs)}, classes),
+        targets=known.targets if universal and known.targets else (None,),
+        weight=weight.reshape(-1, classes),
+        closed=closed,
+        constants=constants.reshape(-1, 3),
+        violations=_violations(known, classes),
         selections=selections,
-        needs=tuple(_need(statement, number, len(items)) for number, items in enumerate(selections)),
+        needs=tuple(_need(known, number, len(items)) for number, items in enumerate(selections)),
         pairs=tuple((index if universal else 0, index) for index in range(len(selections))),
     )
 
 
-def _output_rows(statement: RateBound | PerInput, rows: list[OutputRow], graph: Graph) -> tuple[Floats, Floats]:
-    """Weights of rows about the outputs, and their constants: surely met, possibly met, to be excluded."""
-    understand(*rows)
-    exact = all(Fraction(float(value)) == value for row in rows for value in row.stamped)
-    if (
-        statement.targets
-        or not exact
-        or any(map(any, (row.clean for row in rows)))
-        or graph.nodes[-1].op.kind in LAST_ONLY
-    ):
+def _rows(statement: Known, graph: Graph, gap: float) -> tuple[Floats, NDArray[np.bool_], Floats]:
+    """Rows of `Claim`: of each class against each other one, or those that the statement speaks of."""
+    said, classes = [row for group in statement.rows for row in group], graph.output_shape[0]
+    if not said:
+        first, other = np.nonzero(~np.eye(classes, dtype=bool))
+        weight = np.eye(classes)[first] - np.eye(classes)[other]
+        return weight, np.ones(len(weight), dtype=bool), np.tile([-gap, 0.0, gap], (len(weight), 1))
+    understand(*said)
+    exact = all(Fraction(float(value)) == value and not any(row.clean) for row in said for value in row.stamped)
+    if statement.targets or not exact or graph.nodes[-1].op.kind in LAST_ONLY:
         raise refused("VF5058", "the checker does not know such a condition on outputs")
-    ends = [[_outward(row.constant, way) for way in (-1, 1, 1)] for row in rows]
-    return np.array([[float(value) for value in row.stamped] for row in rows]), np.array(ends)
+    ends = [[_outward(row.constant, way) for way in (-1, 1, 1)] for row in said]
+    return np.array([row.stamped for row in said], dtype=float), np.array([row.closed for row in said]), np.array(ends)
 
 
 def stored(data: Dataset, graph: Graph) -> Floats:
@@ -251,26 +241,28 @@ def _outward(value: Fraction, direction: int) -> float:
 
 
 def _counted(
-    selection: Selection, sources: Sources, frozen: tuple[int, ...]
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    selection: spec.Selection, sources: Sources, frozen: tuple[int, ...]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which inputs count, and for which that is in doubt."""
     data = sources.data
-    everyone, doubtful = np.ones(len(data.labels), dtype=bool), np.zeros(len(data.labels), dtype=bool)
-    keep = everyone if data.sampled is None else data.sampled.copy()
+    keep, doubtful = np.ones(len(data.labels), dtype=bool), np.zeros(len(data.labels), dtype=bool)
+    if data.sampled is not None:
+        keep &= data.sampled
     if selection.labels is not None:
         keep &= np.isin(data.labels, selection.labels)
     if selection.correct is not None:
         right, doubtful = _correct(sources.models[selection.correct], data)
         doubtful &= keep
         keep &= np.where(doubtful, np.isin(np.arange(len(keep)), frozen), right)
-    return tuple(map(int, np.flatnonzero(keep))), tuple(map(int, np.flatnonzero(doubtful)))
+    return keep, doubtful
 
 
 def _correct(graph: Graph, data: Dataset) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Whether the label is the strict maximum in every allowed evaluation; whether evaluations may disagree."""
-    constants = constants_or_none(graph, stored(data, graph), graph.dtype)
+    constants = constants_of(graph, stored(data, graph), graph.dtype)
     if constants is None:
         return np.zeros(len(data.labels), dtype=bool), np.ones(len(data.labels), dtype=bool)
-    value, radius = (part.T for part in constants.forms[-1])
+    value, radius = (part.T for part in constants.balls[-1])
     at = np.arange(len(value)), data.labels
     others = value.copy()
     others[at] = -np.inf
@@ -284,7 +276,7 @@ def _gap(graph: Graph, arithmetic: str) -> float:
     return {"softmax": 1.0, "logsoftmax": 2.0}.get(graph.nodes[-1].op.kind, 0.0) * SOFTMAX_GAP[arithmetic]
 
 
-def _positions(trigger: PatchTrigger, space: ImageSpace) -> Integers:
+def _positions(trigger: spec.PatchTrigger, space: spec.ImageSpace) -> Integers:
     """Channel by channel, row by row, as the trigger's values are counted."""
     channel, row, column = np.indices((space.channels, trigger.height, trigger.width)).reshape(3, -1)
     places = np.array(trigger.places, dtype=np.int64).reshape(-1, 2)
@@ -294,38 +286,32 @@ def _positions(trigger: PatchTrigger, space: ImageSpace) -> Integers:
     return np.asarray((channel * space.height + rows) * space.width + columns)
 
 
-def _violations(
-    statement: RateBound | PerInput, row: Mapping[tuple[int, int], int], classes: int
-) -> tuple[tuple[tuple[Alternative, ...], ...], ...]:
-    def becomes(target: int) -> Alternative:
-        return tuple(row[target, other] for other in range(classes) if other != target)
-
-    def leaves(expected: int) -> tuple[Alternative, ...]:
-        return tuple((row[other, expected],) for other in range(classes) if other != expected)
-
-    every, targets = range(classes), statement.targets
+def _violations(statement: Known, classes: int) -> tuple[tuple[tuple[Alternative, ...], ...], ...]:
+    every, targets, others = range(classes), statement.targets, classes - 1
+    becomes = [tuple(range(target * others, target * others + others)) for target in every]
+    leaves = [tuple((at * others + end - (end > at),) for at in every if at != end) for end in every]
     if statement.rows:
         ends = np.cumsum([0, *(len(group) for group in statement.rows)])
         return ((tuple(tuple(range(low, high)) for low, high in pairwise(ends)),) * classes,)
-    if isinstance(statement, PerInput):
-        if targets:
-            return (tuple(tuple(becomes(target) for target in targets) for _ in every),)
-        return (tuple(leaves(label if statement.expected is None else statement.expected) for label in every),)
-    return tuple(tuple((becomes(target),) for _ in every) for target in targets) or (tuple(map(leaves, every)),)
+    if isinstance(statement, spec.RateBound):
+        return tuple(((becomes[target],),) * classes for target in targets) or (tuple(leaves),)
+    if targets:
+        return ((tuple(becomes[target] for target in targets),) * classes,)
+    return (tuple(leaves[label if statement.expected is None else statement.expected] for label in every),)
 
 
-def _selections(statement: RateBound | PerInput, labels: Integers) -> tuple[tuple[int, ...], ...]:
+def _selections(statement: Known, labels: Integers) -> tuple[tuple[int, ...], ...]:
     everyone = tuple(range(len(labels)))
-    if isinstance(statement, PerInput):
+    if isinstance(statement, spec.PerInput):
         return tuple((index,) for index in everyone)
     apart = statement.selection.label_is_not_target
     chosen = (tuple(i for i in everyone if not apart or int(labels[i]) != target) for target in statement.targets)
     return tuple(chosen) or (everyone,)
 
 
-def _need(statement: RateBound | PerInput, number: int, count: int) -> int:
+def _need(statement: Known, number: int, count: int) -> int:
     """How many of `count` inputs break the statement."""
-    if isinstance(statement, PerInput):
+    if isinstance(statement, spec.PerInput):
         return 1
     exact = statement.limit_of(statement.targets[number] if statement.targets else None) * count
     need = math.ceil(exact) if statement.below else math.floor(exact) + 1

@@ -7,59 +7,29 @@ few inputs, plus a bias; where an operation reads several others, their values s
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from verifluxa.certificate.check.functions import Function, function_of
-from verifluxa.certificate.check.refuse import refused
+from verifluxa.certificate.check.functions import Floats, Function, function_of
 from verifluxa.certificate.check.rounding import SAFETY, TINY, Rounding, rounding_of
-from verifluxa.errors import CertificateError
 from verifluxa.graph import ops
 from verifluxa.graph.graph import Graph
-from verifluxa.graph.ops import Shape, Sizes
+from verifluxa.graph.ops import Shape
 
-Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 _MOST_GATHERED = 1 << 22
-NOT_RECHECKED: dict[str, str] = {
-    "multiply": "there are no bounds for it",
-    "embedding": "there are no bounds for it",
-    "normalise": "there are no bounds for it",
-    "matmul": "there are no bounds for it",
-}
+_NO_BOUNDS = "there are no bounds for it"
+NOT_RECHECKED: dict[str, str] = dict.fromkeys(("multiply", "embedding", "normalise", "matmul"), _NO_BOUNDS)
 """Kinds of operations without a row, and why; a proof about them stays unrechecked."""
 LAST_ONLY = frozenset({"softmax", "logsoftmax"})
-NOT_RECHECKED_FUNCTIONS: dict[str, str] = {
-    "trelu": "there are no bounds for it",
-    "round": "there are no bounds for it",
-}
+NOT_RECHECKED_FUNCTIONS: dict[str, str] = dict.fromkeys(("trelu", "round"), _NO_BOUNDS)
 """Activations without lines."""
-
-
-class Form(NamedTuple):
-    """Values that are affine in a state h, input by input: the columns are h, then one for each input.
-
-    Attributes:
-        value: coefficients of h, then the constant for each input; shape (values, states + N).
-        error: the deployed value is off by at most `error[:, :states] @ |h| + error[:, states:]`; same shape.
-    """
-
-    value: Floats
-    error: Floats
-
-    def take(self, index: Integers) -> Form:
-        """Some of the values."""
-        return Form(self.value[index], self.error[index])
-
-
-def joined(forms: Iterable[Form]) -> Form:
-    """The values of several forms, end to end."""
-    return Form(*(np.concatenate(parts) for parts in zip(*forms, strict=True)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,73 +37,59 @@ class Taps:
     """A linear operation between flat values.
 
     Attributes:
-        index: which input each tap reads, -1 for padding; shape (outputs, taps). None: tap i reads input i.
-        weight: shape (outputs, taps).
+        index: which input each tap reads, -1 for padding; shape (outputs, taps).
+        weight: shape (outputs, taps); 0 in the padding.
         bias: shape (outputs,).
         terms: roundings on the longest path; 0 for an operation that only moves values.
         inputs: number of input values.
         least: weights below this may be flushed to zero by a deployment.
     """
 
-    index: Integers | None
+    index: Integers
     weight: Floats
     bias: Floats
     terms: int
-    inputs: int
+    inputs: int = 0
     least: float = 0.0
 
     @cached_property
-    def reads_all(self) -> bool:
-        """Whether each output reads every input in order: then it is a matrix."""
+    def is_matrix(self) -> bool:
+        """Whether each output reads every input in order."""
         return self.weight.shape[1] == self.inputs and bool(np.all(self.index == np.arange(self.inputs)))
 
-    def times(self, values: Floats, weight: Floats | None = None) -> Floats:
-        """`W @ values`, values of shape (inputs, columns), where W are the weights or others in their places."""
-        weight = self.weight if weight is None else weight
-        if self.index is None or self.reads_all:
+    def times(self, weight: Floats, values: Floats) -> Floats:
+        """Sums of values, shape (inputs, columns), by any weights in the places of the operation's."""
+        if self.is_matrix:
             return weight @ values
-        padded = np.concatenate([values, np.zeros((1, values.shape[1]))])
         step = max(1, _MOST_GATHERED // max(1, values.shape[1] * self.index.shape[1]))
-        cuts = [slice(at, at + step) for at in range(0, len(self.index), step)]
-        pieces = [(weight[cut, None] @ padded[self.index[cut]])[:, 0] for cut in cuts]
-        return np.concatenate(pieces) if pieces else np.zeros((0, values.shape[1]))
+        cuts = [slice(at, at + step) for at in range(0, max(1, len(self.index)), step)]
+        return np.concatenate([(weight[cut, None] @ values[self.index[cut]])[:, 0] for cut in cuts])
 
     def reading(self, reached: Integers) -> Integers:
         """The outputs that read one of these inputs."""
-        assert self.index is not None
+        if len(reached) == self.inputs:
+            return np.arange(len(self.weight))
         hit = np.zeros(self.inputs + 1, dtype=bool)
         hit[reached] = True
         return np.flatnonzero(hit[self.index].any(axis=1))
 
-    def local(self, rows: Integers, reached: Integers) -> tuple[Taps, bool]:
-        """Some outputs as a matrix on some inputs alone; whether they read no other input."""
-        assert self.index is not None
+    def local(self, rows: Integers, reached: Integers) -> Floats:
+        """Some outputs as a matrix on some inputs alone."""
+        if self.is_matrix:
+            return self.weight[np.ix_(rows, reached)]
         place = np.full(self.inputs + 1, -1)
         place[reached] = np.arange(len(reached))
-        index = self.index[rows]
-        row, tap = np.nonzero(place[index] >= 0)
-        weight = np.zeros((len(rows), len(reached)))
-        np.add.at(weight, (row, place[index[row, tap]]), self.weight[rows[row], tap])
-        return replace(self, index=None, weight=weight, bias=self.bias[rows]), len(row) == (index >= 0).sum()
+        at = place[self.index[rows]]
+        row, tap = np.nonzero(at >= 0)
+        matrix = np.zeros((len(rows), len(reached)))
+        matrix[row, at[row, tap]] = self.weight[rows[row], tap]
+        return matrix
 
-    def push(self, form: Form, rounding: Rounding) -> Form:
-        """The operation on a form of all that it reads, biases apart."""
-        size = np.abs(self.weight)
-        if not self.terms:
-            return Form(self.times(form.value), self.times(form.error, size))
+    def magnitudes(self, weight: Floats, rounding: Rounding) -> tuple[Floats, Floats]:
+        """Of some weights: how an error of what is read goes on, and what each value that is read adds to the error."""
+        size = np.abs(weight)
         fresh = rounding.coefficient(self.terms) * size + SAFETY * np.where(size < self.least, size, 0.0)
-        error = self.times(form.error, SAFETY * size + fresh) + self.times(np.abs(form.value), fresh)
-        return Form(self.times(form.value), error)
-
-    def flushed(self, rounding: Rounding) -> Floats:
-        """How far operands that are flushed to zero move each output, shape (outputs, 1)."""
-        inside = 1.0 if self.index is None else self.index >= 0
-        reach = (np.abs(self.weight) * inside).sum(axis=1, keepdims=True)
-        return np.asarray(SAFETY * rounding.tiny() * reach if self.terms else 0.0 * reach)
-
-    def own_error(self, rounding: Rounding) -> Floats:
-        """What the biases and the operation itself add to the error, shape (outputs, 1)."""
-        return np.asarray(rounding.coefficient(self.terms) * np.abs(self.bias)[:, None] + rounding.tiny(self.terms))
+        return SAFETY * size + fresh, fresh
 
 
 class Step(NamedTuple):
@@ -143,72 +99,69 @@ class Step(NamedTuple):
     sources: tuple[int, ...]
 
 
+class Ball(NamedTuple):
+    """Values, shape (values, N), and how far any deployed evaluation may be off."""
+
+    value: Floats
+    error: Floats
+
+
 @dataclass(frozen=True, eq=False)
 class Constants:
-    """A network and its values on some inputs.
-
-    Attributes:
-        steps: the operations after the input, as far as the readout.
-        forms: of the input and of each step, without any state: all columns are inputs.
-        rounding: the error model.
-        shape: number of values of the input and of each step.
-    """
+    """The operations after the input as far as the readout, and the values of the input and of each on all inputs."""
 
     steps: tuple[Step, ...]
-    forms: tuple[Form, ...]
+    balls: tuple[Ball, ...]
     rounding: Rounding
 
-    def last_use(self) -> dict[int, int]:
-        """The last step that reads each of the input and the steps; the outputs are read at the very end."""
-        end = len(self.steps)
-        return {source: at for at, step in enumerate(self.steps, 1) for source in step.sources} | {end: end + 1}
 
-
-def steps_of(graph: Graph) -> tuple[Step, ...]:
-    """The operations, without a softmax at the end (the rows speak of the logits).
-
-    Raises:
-        CertificateError: VF5058 for a network that the checker cannot recompute.
-    """
+def steps_of(graph: Graph) -> tuple[Step, ...] | None:
+    """The operations without a softmax at the end (the rows speak of the logits); None for one without a row."""
     nodes = list(graph.nodes)
     if nodes[-1].op.kind in LAST_ONLY and len(graph.output_shape) == 1 and nodes[-1].inputs == (len(nodes) - 2,):
         nodes.pop()
     steps = []
-    for number, node in enumerate(nodes[1:], 1):
+    for node in nodes[1:]:
+        shapes = [graph.nodes[source].shape for source in node.inputs]
         row = OPERATIONS.get(node.op.kind)
         with np.errstate(all="ignore"):  # a divisor that is no number gives weights that are none
-            kind = None if row is None else row(node.op, [graph.nodes[source].shape for source in node.inputs])
+            kind = None if row is None else row(node.op, shapes)
         if isinstance(kind, Taps):
             numbers = np.isfinite(kind.weight).all() and np.isfinite(kind.bias).all()
-            kind = replace(kind, least=TINY[graph.dtype]) if numbers else None
+            weight, size = np.where(kind.index >= 0, kind.weight, 0.0), sum(map(math.prod, shapes))
+            kind = replace(kind, weight=weight, inputs=size, least=TINY[graph.dtype]) if numbers else None
         if kind is None:
-            raise refused("VF5058", f"the checker cannot recompute the step {number} ({node.op.kind})")
+            return None
         steps.append(Step(kind, node.inputs))
     return tuple(steps)
 
 
-def constants_of(graph: Graph, inputs: Floats, arithmetic: str) -> Constants:
-    """Walks the inputs, shape (N, *input shape), through the network.
-
-    Raises:
-        CertificateError: VF5058 for a network that the checker cannot recompute.
-    """
+def constants_of(graph: Graph, inputs: Floats, arithmetic: str) -> Constants | None:
+    """Walks the inputs, shape (N, *input shape), through the network; None for one that cannot be recomputed."""
     steps, rounding = steps_of(graph), rounding_of(arithmetic, width_of(graph))
-    flat = inputs.reshape(len(inputs), -1).T
-    forms = [Form(flat, np.zeros_like(flat))]
-    for step in steps:
-        forms.append(_constant(step.kind, joined(forms[source] for source in step.sources), rounding))
-    return Constants(steps, tuple(forms), rounding)
-
-
-def constants_or_none(graph: Graph, inputs: Floats, arithmetic: str) -> Constants | None:
-    """`constants_of`, or None for a network that the checker cannot recompute: then that is said, not guessed."""
-    try:
-        return constants_of(graph, inputs, arithmetic)
-    except CertificateError as error:
-        if error.code != "VF5058":
-            raise
+    if steps is None:
         return None
+    flat = inputs.reshape(len(inputs), -1).T
+    balls = [Ball(flat, np.zeros_like(flat))]
+    for step in steps:
+        read = Ball(*(np.concatenate(part) for part in zip(*(balls[source] for source in step.sources), strict=True)))
+        balls.append(_ball(step.kind, read, rounding))
+    return Constants(steps, tuple(balls), rounding)
+
+
+def _ball(kind: Taps | Function | Integers, read: Ball, rounding: Rounding) -> Ball:
+    if isinstance(kind, Taps):
+        size, fresh = kind.magnitudes(kind.weight, rounding)
+        # Operands, products and sums may be flushed to zero.
+        own = SAFETY * rounding.tiny(kind.terms) + rounding.tiny() * size.sum(axis=1)
+        own = own + rounding.coefficient(kind.terms) * np.abs(kind.bias)
+        error = kind.times(size, read.error) + kind.times(fresh, np.abs(read.value)) + own[:, None]
+        return Ball(kind.times(kind.weight, read.value) + kind.bias[:, None], error)
+    if isinstance(kind, Function):
+        value, moved = kind.value(read.value), SAFETY * kind.lipschitz * read.error
+        error = kind.error_in(rounding.arithmetic) * np.maximum(1.0, np.abs(value) + moved)
+        return Ball(value, moved + error + rounding.tiny())
+    return Ball(read.value[kind].max(axis=1), read.error[kind].max(axis=1) + rounding.tiny())
 
 
 def width_of(graph: Graph) -> int:
@@ -223,31 +176,14 @@ def width_of(graph: Graph) -> int:
     return widest
 
 
-def _constant(kind: Taps | Function | Integers, read: Form, rounding: Rounding) -> Form:
-    if isinstance(kind, Taps):
-        pushed = kind.push(read, rounding)
-        return Form(pushed.value + kind.bias[:, None], pushed.error + kind.flushed(rounding) + kind.own_error(rounding))
-    if isinstance(kind, Function):
-        value, moved = kind.value(read.value), SAFETY * kind.lipschitz * read.error
-        error = kind.error_in(rounding.arithmetic) * np.maximum(1.0, np.abs(value) + moved)
-        return Form(value, moved + error + rounding.tiny())
-    pads = (np.full((1, part.shape[1]), pad) for part, pad in zip(read, (-np.inf, 0.0), strict=True))
-    value, error = (np.concatenate(pair)[kind].max(axis=1) for pair in zip(read, pads, strict=True))
-    return Form(value, error + rounding.tiny())
-
-
-def windows(sizes: Sizes, window: Sizes, stride: Sizes, pads: tuple[Sizes, Sizes], dilation: Sizes) -> Integers:
-    """Flat spatial positions that each window covers, -1 in the padding; shape (places, window size)."""
-    flat, inside = np.zeros((1, 1), dtype=np.int64), np.ones((1, 1), dtype=bool)
-    for axis, size in enumerate(sizes):
-        reach = dilation[axis] * (window[axis] - 1) + 1
-        places = (size + pads[0][axis] + pads[1][axis] - reach) // stride[axis] + 1
-        starts = np.arange(places) * stride[axis] - pads[0][axis]
-        at = starts[:, None] + np.arange(window[axis]) * dilation[axis]
-        flat = (flat[:, None, :, None] * size + at[None, :, None, :]).reshape(len(flat) * places, -1)
-        good = (at >= 0) & (at < size)
-        inside = (inside[:, None, :, None] & good[None, :, None, :]).reshape(len(inside) * places, -1)
-    return np.where(inside, flat, -1)
+def _windows(op: Any, shape: Shape, window: Shape, dilation: Shape) -> Integers:
+    """Which flat inputs each window covers, -1 in the padding; shape (channels, places, window size)."""
+    pads = [(0, 0), *zip(op.pad_low, op.pad_high, strict=True)]
+    grid = np.pad(np.arange(math.prod(shape)).reshape(shape), pads, constant_values=-1)
+    reach = tuple(gap * (size - 1) + 1 for gap, size in zip(dilation, window, strict=True))
+    view = sliding_window_view(grid, reach, axis=tuple(range(1, len(shape))))
+    steps = tuple(slice(None, None, step) for step in (1, *op.stride, *dilation))
+    return view[steps].reshape(shape[0], -1, math.prod(window))
 
 
 def _array(value: Any, *shape: int) -> Floats:
@@ -256,42 +192,45 @@ def _array(value: Any, *shape: int) -> Floats:
 
 def _pooled(op: ops.MaxPool | ops.MeanPool, shapes: Sequence[Shape]) -> Integers:
     """Which inputs each output of a pool reads; shape (outputs, window size)."""
-    (shape,) = shapes
-    spatial = windows(shape[1:], op.window, op.stride, (op.pad_low, op.pad_high), (1,) * len(op.window))
-    base = np.arange(shape[0])[:, None, None] * math.prod(shape[1:])
-    return np.where(spatial >= 0, spatial + base, -1).reshape(-1, spatial.shape[1])
+    windows = _windows(op, shapes[0], op.window, (1,) * len(op.window))
+    return windows.reshape(-1, windows.shape[2])
+
+
+def _players(op: ops.MaxPool, shapes: Sequence[Shape]) -> Integers | None:
+    """The same where the last input stands in for the padding, which never wins."""
+    index = _pooled(op, shapes)
+    index = np.take_along_axis(index, np.argsort(index < 0, axis=1, kind="stable"), axis=1)
+    last = (index >= 0).sum(axis=1, keepdims=True) - 1
+    players = np.take_along_axis(index, np.minimum(np.arange(index.shape[1]), last), axis=1)
+    return players if (last >= 0).all() else None
 
 
 def _affine(op: ops.Affine, shapes: Sequence[Shape]) -> Taps:
     outputs, inputs = op.weight.shape
     lead = math.prod(shapes[0][:-1])
-    index = np.arange(lead * inputs).reshape(lead, 1, inputs) + np.zeros((1, outputs, 1), dtype=np.int64)
+    index = np.repeat(np.arange(lead * inputs).reshape(lead, inputs), outputs, axis=0)
     weight = np.tile(_array(op.weight, outputs, inputs), (lead, 1))
-    return Taps(index.reshape(-1, inputs), weight, np.tile(_array(op.bias, outputs), lead), inputs + 2, lead * inputs)
+    return Taps(index, weight, np.tile(_array(op.bias, outputs), lead), inputs + 2)
 
 
 def _conv(op: ops.Conv, shapes: Sequence[Shape]) -> Taps:
     outputs, per_group, *window = op.weight.shape
-    (shape,) = shapes
-    spatial = windows(shape[1:], tuple(window), op.stride, (op.pad_low, op.pad_high), op.dilation)
-    group = np.arange(outputs) // (outputs // op.groups)
-    base = (group[:, None] * per_group + np.arange(per_group))[:, None, :, None] * math.prod(shape[1:])
-    taps = per_group * math.prod(window)
-    index = np.where(spatial[None, :, None, :] >= 0, spatial[None, :, None, :] + base, -1).reshape(-1, taps)
-    weight = np.repeat(_array(op.weight, *op.weight.shape).reshape(outputs, taps), len(spatial), axis=0)
-    return Taps(index, weight, np.repeat(_array(op.bias, outputs), len(spatial)), taps + 2, math.prod(shape))
+    spatial = _windows(op, shapes[0], tuple(window), op.dilation)
+    index = spatial.reshape(op.groups, per_group, *spatial.shape[1:]).transpose(0, 2, 1, 3)
+    index = np.repeat(index, outputs // op.groups, axis=0).reshape(outputs * spatial.shape[1], -1)
+    weight = np.repeat(_array(op.weight, *op.weight.shape).reshape(outputs, -1), spatial.shape[1], axis=0)
+    return Taps(index, weight, np.repeat(_array(op.bias, outputs), spatial.shape[1]), index.shape[1] + 2)
 
 
 def _mean(op: ops.MeanPool, shapes: Sequence[Shape]) -> Taps:
     index = _pooled(op, shapes)
-    weight = np.full(index.shape, 1.0 / index.shape[1])
-    return Taps(index, weight, np.zeros(len(index)), index.shape[1] + 2, math.prod(shapes[0]))
+    return Taps(index, np.full(index.shape, 1.0 / index.shape[1]), np.zeros(len(index)), index.shape[1] + 2)
 
 
 def _pointwise(factor: Any, bias: Any, shapes: Sequence[Shape], terms: int = 1) -> Taps:
     size = math.prod(shapes[0])
     weight, added = _array(factor, *shapes[0]).reshape(size, 1), _array(bias, *shapes[0]).reshape(size)
-    return Taps(np.arange(size)[:, None], weight, added, terms, size)
+    return Taps(np.arange(size)[:, None], weight, added, terms)
 
 
 def _divide(op: ops.Divide, shapes: Sequence[Shape]) -> Taps:
@@ -302,8 +241,7 @@ def _divide(op: ops.Divide, shapes: Sequence[Shape]) -> Taps:
 
 
 def _moved(order: Integers) -> Taps:
-    size = order.size
-    return Taps(order.reshape(size, 1), np.ones((size, 1)), np.zeros(size), 0, size)
+    return Taps(order.reshape(-1, 1), np.ones((order.size, 1)), np.zeros(order.size), 0)
 
 
 def _concat(op: ops.Concat, shapes: Sequence[Shape]) -> Taps:
@@ -315,11 +253,11 @@ def _concat(op: ops.Concat, shapes: Sequence[Shape]) -> Taps:
 def _add(op: ops.Add, shapes: Sequence[Shape]) -> Taps:
     size, count = math.prod(shapes[0]), len(shapes)
     index = np.arange(size)[:, None] + size * np.arange(count)
-    return Taps(index, np.ones((size, count)), np.zeros(size), count - 1, count * size)
+    return Taps(index, np.ones((size, count)), np.zeros(size), count - 1)
 
 
-def _flat(shapes: Sequence[Shape]) -> Integers:
-    return np.arange(math.prod(shapes[0]))
+def _flat(shape: Shape) -> Integers:
+    return np.arange(math.prod(shape)).reshape(shape)
 
 
 OPERATIONS: dict[str, Callable[[Any, Sequence[Shape]], Taps | Function | Integers | None]] = {
@@ -329,11 +267,11 @@ OPERATIONS: dict[str, Callable[[Any, Sequence[Shape]], Taps | Function | Integer
     "shift": lambda op, shapes: _pointwise(1.0, op.value, shapes),
     "scale": lambda op, shapes: _pointwise(op.factor, 0.0, shapes),
     "divide": _divide,
-    "reshape": lambda op, shapes: _moved(_flat(shapes)),
-    "transpose": lambda op, shapes: _moved(_flat(shapes).reshape(shapes[0]).transpose(op.order)),
+    "reshape": lambda op, shapes: _moved(_flat(shapes[0])),
+    "transpose": lambda op, shapes: _moved(_flat(shapes[0]).transpose(op.order)),
     "add": _add,
     "concat": _concat,
-    "maxpool": _pooled,
+    "maxpool": _players,
     "clip": lambda op, shapes: function_of(op),
     "activation": lambda op, shapes: function_of(op),
 }

@@ -7,11 +7,12 @@ The choices of beta below only decide how good the bound is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
-from verifluxa.certificate.check.network import Floats
+from verifluxa.certificate.check.functions import Floats
 
 INFLATE = 1 + 2.0**-50
 MARGIN = 2.0**-41
@@ -22,13 +23,13 @@ RIDGE = 0.64
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """A box and strips.
+    """A box and strips; `t` below is counted from the box's center.
 
     Attributes:
         lower, upper: shape (d,).
-        directions: V, shape (m, d); m is 0 without strips.
+        directions: V, shape (m, d).
         low, high: shape (m,); as the whole domain implies them where nothing cuts.
-        cut: whether any strip was cut; until then strips say nothing that the box does not say.
+        cut: whether any strip was cut; until then strips say nothing that the box does not say, and are left out.
     """
 
     lower: Floats
@@ -38,93 +39,66 @@ class Region:
     high: Floats
     cut: bool = False
 
-    @property
+    @cached_property
     def center(self) -> Floats:
         """The box's center."""
         return (self.lower + self.upper) / 2
 
-    @property
+    @cached_property
     def half(self) -> Floats:
         """Half-widths of the box, slightly outward."""
-        center = self.center
-        return np.maximum(self.upper - center, center - self.lower) * INFLATE
+        return np.maximum(self.upper - self.center, self.center - self.lower) * INFLATE
+
+    @cached_property
+    def _strips(self) -> tuple[Floats, Floats, Floats]:
+        """Strip centers and half-widths with their rounding, shape (m,); the matrix of ridge regression, (d, m)."""
+        size = np.abs(self.directions) @ (self.half + np.abs(self.center)) + np.abs(self.low) + np.abs(self.high)
+        bare = np.maximum((self.high - self.low) / 2, 0.0)
+        weighted = self.directions * (RIDGE * len(self.half) * self.half**2)
+        ridge = _solved(weighted @ self.directions.T, bare**2, weighted).T
+        return (self.low + self.high) / 2 - self.directions @ self.center, bare + MARGIN * size, ridge
 
     @property
-    def largest(self) -> Floats:
-        """The largest magnitude of each coordinate."""
-        return np.maximum(np.abs(self.lower), np.abs(self.upper))
+    def is_empty(self) -> bool:
+        """No point is in both box and strips."""
+        return self.cut and bool((self.low - self.high > MARGIN + self._strips[1]).any())
 
+    def tightened(self) -> Region:
+        """The same with its strips tightened, once and together, by the box and by each other."""
+        if not self.cut:
+            return self
+        up, down = self.spread(self.directions, STEPS), self.spread(-self.directions, STEPS)
+        middle, size = self.directions @ self.center, np.abs(self.directions)
+        slack = MARGIN * (size @ (np.abs(self.center) + self.half) + np.abs(up) + np.abs(down))
+        low, high = np.maximum(self.low, middle - down - slack), np.minimum(self.high, middle + up + slack)
+        return replace(self, low=low, high=high)
 
-@dataclass(frozen=True, eq=False)
-class Reach:
-    """How far linear functions can go on a region (`spread` and `spread_both`), with strips tightened.
+    def spread(self, rows: Floats, steps: int = 0) -> Floats:
+        """Upper bounds of `row.t`, rows of shape (K, d).
 
-    Attributes:
-        center, half: of the box.
-        directions: V of the strips in use, shape (m, d).
-        shift: strip centers counted from V center, shape (m,).
-        width: half-widths of the strips with their rounding, shape (m,).
-        ridge: multipliers of a row are `row @ ridge.T`: ridge regression of rows on V, shape (m, d).
-        empty: no point is in both box and strips.
-    """
-
-    center: Floats
-    half: Floats
-    directions: Floats
-    shift: Floats
-    width: Floats
-    ridge: Floats
-    empty: bool = False
-
-    def spread(self, rows: Floats) -> Floats:
-        """Upper bounds of `row.t`, rows of shape (K, d)."""
-        plain = np.abs(rows) @ self.half
-        return np.minimum(plain, self.dual(rows, rows @ self.ridge.T)) if len(self.directions) else plain
-
-    def spread_both(self, rows: Floats) -> tuple[Floats, Floats]:
-        """Upper bounds of `row.t` and of `-row.t`, by iteratively reweighted least squares: for rows of all inputs."""
-        up = down = np.abs(rows) @ self.half
-        if not len(self.directions) or not len(rows):
-            return up, down
-        beta, largest = rows @ self.ridge.T, np.abs(rows).max(axis=1, keepdims=True)
-        for step in range(STEPS + 1):
-            up, down = np.minimum(up, self.dual(rows, beta)), np.minimum(down, self.dual(-rows, -beta))
-            if step < STEPS:
-                size = np.abs(beta)
-                weight = self.half / (np.abs(rows - beta @ self.directions) + 1e-3 * largest + 1e-12)
-                penalty = self.width / (size + 1e-3 * size.max(axis=1, keepdims=True) + 1e-12)
-                weighted = self.directions * weight[:, None, :]
-                beta = _solved(weighted @ self.directions.T, penalty, weighted @ rows[:, :, None])[:, :, 0]
-        return up, down
+        Args:
+            rows: the linear functions.
+            steps: how often the multipliers of ridge regression are improved, by iteratively reweighted least squares.
+        """
+        most = np.abs(rows) @ self.half
+        if not self.cut or not len(rows):
+            return most
+        (_, width, ridge), largest = self._strips, np.abs(rows).max(axis=1, keepdims=True)
+        beta = rows @ ridge
+        most = np.minimum(most, self.dual(rows, beta))
+        for _ in range(steps):
+            size = np.abs(beta)
+            weight = self.half / (np.abs(rows - beta @ self.directions) + 1e-3 * largest + 1e-12)
+            penalty = width / (size + 1e-3 * size.max(axis=1, keepdims=True) + 1e-12)
+            weighted = self.directions * weight[:, None, :]
+            beta = _solved(weighted @ self.directions.T, penalty, weighted @ rows[:, :, None])[:, :, 0]
+            most = np.minimum(most, self.dual(rows, beta))
+        return most
 
     def dual(self, rows: Floats, beta: Floats) -> Floats:
         """The upper bounds that multipliers (K, m) give; valid for any."""
-        rest = np.abs(rows - beta @ self.directions) @ self.half
-        return rest + np.abs(beta) @ self.width + beta @ self.shift
-
-
-def reach_of(region: Region) -> Reach:
-    """Prepares a region: its strips are tightened, once and together, by the box and by each other."""
-    if not region.cut:
-        nothing, none = np.zeros(0), np.zeros((0, len(region.lower)))
-        return Reach(region.center, region.half, none, nothing, nothing, none)
-    first = _with_strips(region, region.low, region.high)
-    up, down = first.spread_both(region.directions)
-    middle, size = region.directions @ region.center, np.abs(region.directions)
-    slack = MARGIN * (size @ (np.abs(region.center) + region.half) + np.abs(up) + np.abs(down))
-    low, high = np.maximum(region.low, middle - down - slack), np.minimum(region.high, middle + up + slack)
-    return _with_strips(region, low, high)
-
-
-def _with_strips(region: Region, low: Floats, high: Floats) -> Reach:
-    directions, half, center = region.directions, region.half, region.center
-    size = np.abs(directions) @ (half + np.abs(center)) + np.abs(low) + np.abs(high)
-    bare = np.maximum((high - low) / 2, 0.0)
-    weighted = directions * (RIDGE * len(half) * half**2)
-    ridge = _solved(weighted @ directions.T, bare**2, weighted)
-    empty = bool((low - high > MARGIN * (1 + size)).any())
-    shift = (low + high) / 2 - directions @ center
-    return Reach(center, half, directions, shift, bare + MARGIN * size, ridge, empty)
+        shift, width, _ = self._strips
+        return np.abs(rows - beta @ self.directions) @ self.half + np.abs(beta) @ width + beta @ shift
 
 
 def _solved(normal: Floats, diagonal: Floats, right: Floats) -> Floats:

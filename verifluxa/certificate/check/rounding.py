@@ -31,8 +31,8 @@ class Rounding:
     own: float
 
     def coefficient(self, terms: int) -> float:
-        """Relative error of an operation with so many roundings on its longest path; 0 where it is exact."""
-        return SAFETY * (gamma(terms, UNIT[self.arithmetic]) + self.own) if terms else 0.0
+        """Relative error of an operation with so many roundings on its longest path, this checker's own with it."""
+        return SAFETY * (gamma(terms, UNIT[self.arithmetic]) + self.own)
 
     def tiny(self, terms: int = 1) -> float:
         """What flushed subnormals can take away."""

@@ -9,11 +9,12 @@ from functools import lru_cache
 
 import numpy as np
 
-from verifluxa.certificate.check.judge import Place
+from verifluxa.certificate.check.functions import Floats
+from verifluxa.certificate.check.judge import Asked, Place
 from verifluxa.certificate.check.lower import Claim
-from verifluxa.certificate.check.network import Floats, constants_of, constants_or_none
-from verifluxa.certificate.check.refuse import refused
-from verifluxa.certificate.check.tree import Asked, check_tree
+from verifluxa.certificate.check.network import constants_of
+from verifluxa.certificate.check.refuse import refused, require
+from verifluxa.certificate.check.tree import check_tree
 from verifluxa.certificate.evidence_lines import Header, Record
 from verifluxa.evidence import Witness
 from verifluxa.graph.graph import Graph
@@ -50,13 +51,22 @@ class Section:
     """The check of one property; `record` for each line of evidence, `finish` at its end."""
 
     def __init__(self, claim: Claim, graph: Graph, header: Header) -> None:
-        _check_header(claim, graph, header)
-        self.claim = claim
-        self.graph = graph
-        self.arithmetic = header.arithmetic
+        placements = tuple((("row", row), ("column", column)) for row, column in claim.places)
+        facts = (
+            ("inputs", header.inputs == claim.indices),
+            ("placements", header.placements == placements),
+            ("violations", len(header.violations) == len(claim.violations)),
+            ("selections", header.selections == claim.selections),
+            ("needs", header.needs == claim.needs),
+            ("questions", header.pairs == claim.pairs),
+            ("graphs", header.graph == graph.digest),
+            ("arithmetic", header.arithmetic in ("real", graph.dtype)),
+        )
+        require("VF5052", "the evidence speaks of other {} than the spec", facts)
+        self.claim, self.graph, self.arithmetic = claim, graph, header.arithmetic
         self.rows = claim.numbers(header.rows)
         self.tally = Tally()
-        self.constants = constants_or_none(graph, claim.inputs, header.arithmetic)
+        self.constants = constants_of(graph, claim.inputs, header.arithmetic)
         self.open = {
             Question(place, violation, selection, claim.needs[selection])
             for place in range(len(claim.places))
@@ -74,19 +84,20 @@ class Section:
             CertificateError: VF5053 for a question that is not asked or was answered before, VF5054 or
                 VF5055 for a proof that does not hold, VF5057 for a witness that does not violate.
         """
-        if record.question not in self.open:
-            raise refused("VF5053", f"question {list(record.question)} is not asked, or stands twice")
-        self.open.discard(record.question)
-        self.tally.verdicts[record.verdict] += 1
-        self.tally.written += record.leaves
-        self._by_selection.setdefault(record.question.selection, []).append(record.verdict)
-        count = len(self.claim.selections[record.question.selection])
-        proved = count
-        if record.verdict is Verdict.CERTIFIED:
-            proved = self._certified(record)
-        elif record.verdict is Verdict.FALSIFIED:
-            self._falsified(record)
-        self.tally.proved = max(self.tally.proved, Fraction(proved, count))
+        question, tally = record.question, self.tally
+        if question not in self.open:
+            raise refused("VF5053", f"question {list(question)} is not asked, or stands twice")
+        self.open.discard(question)
+        tally.verdicts[record.verdict] += 1
+        tally.written += record.leaves
+        self._by_selection.setdefault(question.selection, []).append(record.verdict)
+        proved = count = len(self.claim.selections[question.selection])
+        with np.errstate(all="ignore"):  # what overflows becomes infinite or no number, and proves nothing
+            if record.verdict is Verdict.CERTIFIED:
+                proved = self._certified(record)
+            elif record.verdict is Verdict.FALSIFIED:
+                self._falsified(record)
+        tally.proved = max(tally.proved, Fraction(proved, count))
 
     def finish(self) -> Tally:
         """All questions must have been answered.
@@ -130,17 +141,17 @@ class Section:
         return record.proved
 
     def _falsified(self, record: Record) -> None:
-        claim, question = self.claim, record.question
-        if record.witness is None:
+        claim, question, witness = self.claim, record.question, record.witness
+        if witness is None:
             raise refused("VF5057", f"question {list(question)} is called falsified without a trigger")
         row, column = claim.places[question.placement]
         key = (("column", column), ("row", row)), claim.targets[question.violation]
-        known = (claim.indices[index] for index in record.witness.inputs if index < len(claim.indices))
+        known = (claim.indices[index] for index in witness.inputs if index < len(claim.indices))
         self.shown.setdefault(key, []).append(tuple(sorted(known)))
         if self.constants is None:
             self.tally.unrechecked += 1
             return
-        sure, possible = self._violations(question, record.witness)
+        sure, possible = self._violations(question, witness)
         if possible < question.need:
             raise refused("VF5057", f"the trigger of question {list(question)} changes only {possible} inputs")
         self.tally.reproduced += sure >= question.need
@@ -154,16 +165,16 @@ class Section:
         chosen = list(claim.selections[question.selection])
         stamped = claim.inputs[chosen].reshape(len(chosen), -1)
         stamped[:, claim.positions[question.placement]] = tau
-        outputs = constants_of(self.graph, stamped, self.arithmetic).forms[-1]
+        constants = constants_of(self.graph, stamped, self.arithmetic)
+        assert constants is not None
         # A violation is strict in the outputs themselves: in front of a softmax by more than may tie behind it.
-        value = (claim.rows.weight @ outputs.value).T
-        radius = (np.abs(claim.rows.weight) @ outputs.error).T
-        met = value + claim.sure - radius > 0, value + claim.possible + radius > 0
-        by_label = claim.violations[question.violation]
-        options = [by_label[int(claim.labels[index])] for index in chosen]
+        value = (claim.weight @ constants.balls[-1].value).T
+        radius = (np.abs(claim.weight) @ constants.balls[-1].error).T
+        surely, perhaps = value + claim.constants[:, 0] - radius > 0, value + claim.constants[:, 1] + radius > 0
+        options = [claim.violations[question.violation][int(claim.labels[index])] for index in chosen]
         sure, possible = (
             sum(any(row[list(item)].all() for item in every) for row, every in zip(rows, options, strict=True))
-            for rows in met
+            for rows in (surely, perhaps)
         )
         return sure, possible
 
@@ -171,20 +182,3 @@ class Section:
 def _on_grid(tau: Floats, claim: Claim) -> bool:
     inside = bool(((tau >= claim.lower) & (tau <= claim.upper)).all())
     return inside and (not claim.step or all((Fraction(x) - Fraction(claim.lower)) % claim.step == 0 for x in tau))
-
-
-def _check_header(claim: Claim, graph: Graph, header: Header) -> None:
-    placements = tuple((("row", row), ("column", column)) for row, column in claim.places)
-    same = (
-        ("inputs", header.inputs == claim.indices),
-        ("placements", header.placements == placements),
-        ("violations", len(header.violations) == len(claim.violations)),
-        ("selections", header.selections == claim.selections),
-        ("needs", header.needs == claim.needs),
-        ("questions", header.pairs == claim.pairs),
-        ("graphs", header.graph == graph.digest),
-        ("arithmetic", header.arithmetic in ("real", graph.dtype)),
-    )
-    for name, equal in same:
-        if not equal:
-            raise refused("VF5052", f"the evidence speaks of other {name} than the spec")

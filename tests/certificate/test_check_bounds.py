@@ -1,0 +1,176 @@
+"""What the checker bounds: values, planes and clipped planes against networks that were run in float32."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.certificate.scenes import Scene, Shape, scene, walked
+from verifluxa.certificate.check.bounds import Bounder
+from verifluxa.certificate.check.chain import chain_of
+from verifluxa.certificate.check.functions import Floats
+from verifluxa.certificate.check.network import Constants
+from verifluxa.certificate.check.region import STEPS, Region
+from verifluxa.graph import ops
+from verifluxa.graph.graph import build, chain
+
+
+def region(random: np.random.Generator, size: int, strips: int) -> Region:
+    lower = random.uniform(-3, 1, size)
+    upper = lower + random.uniform(0, 4, size)
+    directions = random.normal(size=(strips, size))
+    middle, extent = directions @ (lower + upper) / 2, np.abs(directions) @ (upper - lower) / 2
+    low, high = middle - extent * random.uniform(-0.5, 1, strips), middle + extent
+    return Region(lower, upper, directions, low, high, cut=strips > 0)
+
+
+def points(random: np.random.Generator, part: Region, count: int) -> Floats:
+    found = random.uniform(part.lower, part.upper, size=(count, len(part.lower)))
+    corners = random.random(found.shape) < 0.5
+    found = np.where(corners, np.where(random.random(found.shape) < 0.5, part.lower, part.upper), found)
+    along = found @ part.directions.T
+    return found[((along >= part.low) & (along <= part.high)).all(axis=1)]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_spreads_bound_every_point_of_the_region(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    part = region(random, 4, seed % 4)
+    tight, rows = part.tightened(), random.normal(size=(6, 4))
+    inside = points(random, part, 4000) - part.center
+    assert len(inside) > 10
+    reached = inside @ rows.T
+    for steps in (0, STEPS):
+        assert (reached.max(axis=0) <= tight.spread(rows, steps)).all()
+        assert (-reached.min(axis=0) <= tight.spread(-rows, steps)).all()
+    assert (tight.spread(rows, STEPS) <= tight.spread(rows)).all()
+    assert (tight.spread(rows) <= np.abs(rows) @ part.half).all()
+    assert not tight.is_empty
+
+
+def test_an_empty_region_is_noticed() -> None:
+    part = Region(np.zeros(2), np.ones(2), np.ones((1, 2)), np.array([2.5]), np.array([3.0]), cut=True)
+    assert part.tightened().is_empty
+    assert not replace(part, low=np.array([2.0])).tightened().is_empty
+
+
+SHAPES = [
+    Shape(),
+    Shape("cnn", "leakyrelu"),
+    Shape("pool", "tanh", channels=2),
+    Shape("cnn", "clip", layout="hwcn", channels=2),
+    Shape("pool", "sigmoid", softmax=True),
+]
+
+
+def readout(found: Scene, inputs: Floats) -> Floats:
+    """What the rows speak of, as deployed: the outputs, or the values in front of a softmax."""
+    graph = found.sources.models["net"]
+    nodes = graph.nodes[:-1] if isinstance(graph.nodes[-1].op, ops.Softmax) else graph.nodes
+    front = build([(node.op, node.inputs) for node in nodes], graph.dtype)
+    return np.asarray(front.run(inputs), dtype=np.float64)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_constants_enclose_deployed_values(shape: Shape) -> None:
+    found = scene(3, shape)
+    inputs = found.data.inputs
+    value, error = walked(found.sources.models["net"], inputs).balls[-1]
+    away = np.abs(readout(found, inputs) - value.T)
+    assert (away <= error.T).all()
+    assert (error < 1e-2).all()
+    assert away.max() > 0
+
+
+def placed(found: Scene, inputs: Floats, index: int, triggers: Floats) -> Floats:
+    stamped = np.repeat(inputs[index].reshape(1, -1), len(triggers), axis=0)
+    stamped[:, found.claim().positions[1]] = triggers
+    return readout(found, stamped.reshape(len(triggers), *inputs.shape[1:]))
+
+
+def bounder(found: Scene, constants: Constants, part: Region | None = None) -> Bounder:
+    claim = found.claim()
+    size = claim.positions.shape[1]
+    whole = Region(np.zeros(size), np.full(size, 255.0), np.zeros((0, size)), np.zeros(0), np.zeros(0))
+    return Bounder(chain_of(constants, claim.positions[1]), part or whole)
+
+
+def small(found: Scene, random: np.random.Generator) -> Region:
+    """A box of levels, cut by one strip."""
+    size = found.claim().positions.shape[1]
+    lower = random.integers(0, 200, size).astype(np.float64)
+    part = region(random, size, 1)
+    along = part.directions @ (lower + 20)
+    return replace(part, lower=lower, upper=lower + 40.0, low=along - 30, high=along + 60)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_planes_and_ends_hold_for_sampled_triggers(shape: Shape) -> None:
+    """In the deployed float32: output rows lie below their planes and ends, on boxes with and without strips."""
+    found, random = scene(3, shape), np.random.default_rng(9)
+    inputs = found.claim().inputs
+    constants = walked(found.sources.models["net"], inputs)
+    for part in (None, small(found, random)):
+        bound = bounder(found, constants, part)
+        state = bound.state(np.arange(len(inputs)))
+        triggers = np.floor(points(random, bound.region, 400))
+        triggers = triggers[(triggers >= bound.region.lower).all(axis=1)]
+        row = np.array([[1.0, -1.0, 0.0]]), np.zeros(1)
+        for index in range(5):
+            planes = bound.rows(state, np.array([index]), *row)
+            outputs = placed(found, inputs, index, triggers)
+            margin = outputs[:, 0] - outputs[:, 1]
+            assert (margin <= planes.value + (triggers - bound.region.center) @ planes.slope[0]).all()
+            assert (margin <= planes.value + bound.region.spread(planes.slope)).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_clipped_bounds_hold_where_the_row_is_met(seed: int) -> None:
+    found, random = scene(seed, Shape("cnn", scale=0.8)), np.random.default_rng(seed)
+    inputs = found.claim().inputs
+    bound = bounder(found, walked(found.sources.models["net"], inputs), small(found, random))
+    plain = bound.state(np.arange(len(inputs)))
+    everyone = np.arange(len(inputs))
+    rows = np.tile([[1.0, -1.0, 0.0]], (len(inputs), 1)), np.zeros(len(inputs))
+    planes = bound.rows(plain, everyone, *rows)
+    state = plain.take(everyone)
+    gone = bound.clip(state, planes)
+    after = bound.rows(state, everyone, *rows)
+    triggers = points(random, bound.region, 600)
+    tighter = met = 0
+    for index in range(len(inputs)):
+        outputs = placed(found, inputs, index, triggers)
+        margin = outputs[:, 0] - outputs[:, 1]
+        inside = margin >= 0
+        met += int(inside.sum())
+        assert not (gone[index] and inside.any())
+        above = after.value[index] + (triggers - bound.region.center) @ after.slope[index]
+        assert (margin[inside] <= above[inside]).all()
+        old, new = plain.layers[0], state.layers[0]
+        tighter += int((new.upper[index] < old.upper[index]).sum())
+    assert met
+    assert tighter
+
+
+def test_overflow_in_the_middle_of_a_layer_is_seen() -> None:
+    """Scaled up beyond float32 and down again: harmless at the end, infinite in the middle."""
+    loud = [
+        ops.Scale(np.float32(1e38)),
+        ops.Scale(np.float32(1e-38)),
+        ops.Activation("relu"),
+        ops.Affine(np.eye(2, dtype=np.float32)),
+    ]
+    constants = walked(chain((2,), loud), np.zeros((1, 2)))
+    layers = chain_of(constants, np.array([0]))
+    part = Region(np.zeros(1), np.full(1, 255.0), np.zeros((0, 1)), np.zeros(0), np.zeros(0))
+    state = Bounder(layers, part).state(np.array([0]))
+    assert state.worst[0] >= constants.rounding.largest
+    assert state.output_radius.max() < 1
+
+
+def test_weights_that_may_be_flushed_count_in_full() -> None:
+    weight = np.array([[1e-40, 0.0]], dtype=np.float32)
+    value, error = walked(chain((2,), [ops.Affine(weight)]), np.array([[1e30, 0.0]])).balls[-1]
+    assert error[0, 0] >= abs(value[0, 0]) > 0
