@@ -258,7 +258,7 @@ def _elu(z: Floats) -> Floats:
 
 
 def _selu(z: Floats) -> Floats:
-    return 1.0507009873554805 * np.where(z >= 0, z, 1.6732632423543772 * _elu(z))
+    return np.asarray(1.0507009873554805 * np.where(z >= 0, z, 1.6732632423543772 * _elu(z)))
 
 
 def _gelu(z: Floats) -> Floats:
