@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests.certificate.scenes import Scene, Shape, scene, write_scene_evidence
-from tests.certificate.test_check_prover import HARD, most_violations
+from tests.certificate.test_check_spoiled import HARD, most_violations
 from verifluxa.certificate.check.compare import check_header
 from verifluxa.certificate.check.lower import UNDERSTOOD, claim_of, deployed, understand
 from verifluxa.certificate.check.report import CheckReport, PropertyCheck
@@ -158,18 +158,6 @@ def test_a_header_of_another_property_is_refused(statement: Statement, name: str
     with pytest.raises(CertificateError) as caught:
         check_header(statement, result, replace(header, **{name: other}))
     assert caught.value.code == "VF5056"
-
-
-def test_cases_of_neurons_make_a_leaf_unrechecked() -> None:
-    """What stands in a record beyond what is recomputed is never taken on trust."""
-    found = scene(1, Shape())
-    records = found.prove()
-    at = next(n for n, record in enumerate(records) if record.tree is not None)
-    tree = copy.deepcopy(records[at].tree)
-    assert tree is not None
-    tree.dropped[0] = tree.dropped[0]._replace(pushes=((0, 0, 1.0),))
-    records[at] = replace(records[at], tree=tree)
-    assert found.check(records).unrechecked == records[at].leaves
 
 
 def with_slopes(node: Node, change: Callable[[str], str]) -> int:

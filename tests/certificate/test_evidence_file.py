@@ -30,9 +30,8 @@ from verifluxa.certificate.evidence_lines import (
     header_of,
 )
 from verifluxa.certificate.fields import Fields
-from verifluxa.certificate.tree_codec import count_leaves, decode_tree, encode_tree
 from verifluxa.errors import CertificateError
-from verifluxa.evidence import CONTRADICTED, BoxSplit, Dropped, Joint, Node, Outcome, StripSplit, Weighted, Witness
+from verifluxa.evidence import Dropped, Joint, Node, Outcome, StripSplit, Weighted, Witness
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Affine
 from verifluxa.question import Domain, Placement, Problem, Question, Rows, Stamp, Violation
@@ -54,144 +53,7 @@ HEADER = Header(
     rows=(Row(((0, 1.0), (1, -1.0)), 0.0, True), Row(((1, 0.1),), -0.5, False)),
 )
 
-INDEX = st.integers(0, 40)
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
-SLOPES = st.lists(st.binary(max_size=3).map(bytes.hex), max_size=2).map(tuple)
-PUSHES = st.lists(st.tuples(INDEX, INDEX, FINITE.filter(bool)), max_size=2).map(tuple)
-DROPPED = st.lists(
-    st.builds(
-        Dropped,
-        INDEX,
-        st.lists(st.integers(CONTRADICTED, 40), max_size=3).map(tuple),
-        st.lists(INDEX, max_size=2).map(tuple),
-        SLOPES,
-        PUSHES,
-    ),
-    max_size=6,
-    unique=True,
-).map(sorted)
-SPLITS = st.builds(BoxSplit, INDEX, FINITE, FINITE) | st.builds(StripSplit, INDEX, FINITE)
-WEIGHTS = st.builds(Weighted, INDEX, INDEX, INDEX, st.booleans(), st.floats(0, 1e6))
-NUMBERS = st.lists(FINITE, max_size=3).map(tuple)
-CLOSINGS = st.recursive(
-    st.builds(Joint, st.lists(WEIGHTS, max_size=3).map(tuple), NUMBERS),
-    lambda inner: st.builds(lambda at, pair: Joint(branch_on=at, children=pair), INDEX, st.tuples(inner, inner)),
-    max_leaves=4,
-)
-CLIPS = st.lists(st.tuples(INDEX, INDEX, st.lists(INDEX, max_size=2).map(tuple)), max_size=3).map(tuple)
-LEAVES = st.one_of(
-    st.builds(lambda dropped, closed: Node(dropped, closed=closed), DROPPED, st.booleans()),
-    st.builds(lambda dropped: Node(dropped, closed=True, smt=True), DROPPED),
-    st.builds(
-        lambda dropped, joint, clips, point: Node(dropped, closed=True, joint=joint, clips=clips, point=point),
-        DROPPED,
-        CLOSINGS,
-        CLIPS,
-        NUMBERS,
-    ),
-)
-TREES = st.recursive(
-    LEAVES,
-    lambda inner: st.builds(
-        lambda dropped, split, first, second: Node(dropped, split, [first, second]), DROPPED, SPLITS, inner, inner
-    ),
-    max_leaves=12,
-)
-
-
-@settings(max_examples=50, deadline=None, derandomize=True)
-@given(TREES)
-def test_trees_round_trip_exactly(tree: Node) -> None:
-    flat = json.loads(canonical_json(encode_tree(tree)))
-    assert decode_tree(flat, "tree") == tree
-    assert encode_tree(decode_tree(flat, "tree")) == flat
-
-
-def test_order_of_dropped_inputs_does_not_matter() -> None:
-    first = Node([Dropped(4, (1,)), Dropped(2, (1,)), Dropped(3, (0,), (5,))], closed=True)
-    assert encode_tree(first) == [[[[[0], [3], [5]], [[1], [2, 4]]]]]
-
-
-def test_a_deep_tree_needs_no_deep_json() -> None:
-    tree = Node(closed=True)
-    for depth in range(5000):
-        tree = Node([], BoxSplit(depth % 9, 0.0, 1.0), [tree, Node(closed=True)])
-    flat = encode_tree(tree)
-    assert count_leaves(decode_tree(flat, "tree")) == 5001
-    assert encode_tree(decode_tree(flat, "tree")) == flat
-
-
-@pytest.mark.parametrize(
-    "tree",
-    [
-        Node(closed=True, children=[Node()]),
-        Node([], BoxSplit(0, 0, 1), [Node()]),
-        Node([], StripSplit(0, 0.0)),
-        Node([], StripSplit(0, 0.0), [Node(), Node()], closed=True),
-        Node(joint=Joint()),
-        Node(smt=True),
-        Node(closed=True, smt=True, joint=Joint()),
-        Node([], StripSplit(0, 0.0), [Node(), Node()], smt=True),
-        Node(closed=True, joint=Joint(branch_on=1)),
-        Node(closed=True, joint=Joint(children=(Joint(), Joint()))),
-    ],
-)
-def test_the_writer_refuses_malformed_trees(tree: Node) -> None:
-    with pytest.raises(ValueError, match=r"two halves|two children"):
-        encode_tree(tree)
-
-
-@pytest.mark.parametrize(
-    "flat",
-    [
-        [],
-        {},
-        [[]],
-        [[[], 2]],
-        [[[], False]],
-        [[[], 0.0]],
-        [[[], 0, 0]],
-        [[[]], [[]]],
-        [[[], ["b", 0, "0", "1"]], [[]]],
-        [[[], ["b", 0, "0", "1"]], [[]], [[]], [[]]],
-        [[[], ["b", 0, 0, 1]], [[]], [[]]],
-        [[[], ["b", -1, "0", "1"]], [[]], [[]]],
-        [[[], ["b", True, "0", "1"]], [[]], [[]]],
-        [[[], ["s", 0, "nan"]], [[]], [[]]],
-        [[[], ["s", 0, "1.0"]], [[]], [[]]],
-        [[[], ["s", 0]], [[]], [[]]],
-        [[[], ["x", 0, "1"]], [[]], [[]]],
-        [[[[[0], []]]]],
-        [[[[[0], [1], []]]]],
-        [[[[[0], [1, 1]]]]],
-        [[[[[0], [1]], [[0], [2, 1]]]]],
-        [[[[[-3], [1]]]]],
-        [[[[[0], [-1]]]]],
-        [[[[[0], [1], [-1]]]]],
-        [[[[[0], [2**31]]]]],
-        [[[[[0.5], [1]]]]],
-        [[[[0, 1]]]],
-        [[[["00", "11"]]]],
-        [[[], ["j"]]],
-        [[[], ["j", [], [], []]]],
-        [[[], ["j", [["w", [], []], ["w", [], []]], [], []]]],
-        [[[], ["j", [["z", 1], ["w", [], []]], [], []]]],
-        [[[], ["j", [["z", -1], ["w", [], []], ["w", [], []]], [], []]]],
-        [[[], ["j", [["x"]], [], []]]],
-        [[[], ["j", [["w", [[0, 0, 0, 0, "-1"]], []]], [], []]]],
-        [[[], ["j", [["w", [[0, 0, 0, 2, "1"]], []]], [], []]]],
-        [[[], ["j", [["w", [[0, 0, 0, True, "1"]], []]], [], []]]],
-        [[[], ["j", [["w", [[0, 0, 0, 0, 1]], []]], [], []]]],
-        [[[], ["j", [["w", [], ["nan"]]], [], []]]],
-        [[[], ["j", [["w", [], []]], [[0, 0]], []]]],
-        [[[], ["j", [["w", [], []]], [], [1]]]],
-        [[[], ["j", [*([["z", 1]] * 70), *([["w", [], []]] * 71)], [], []]]],
-    ],
-)
-def test_malformed_trees_are_refused(flat: Any) -> None:
-    with pytest.raises(CertificateError) as caught:
-        decode_tree(flat, "tree")
-    assert caught.value.code == "VF5005"
 
 
 def record(index: int = 0, tree: Node | None = None, **changes: Any) -> Record:

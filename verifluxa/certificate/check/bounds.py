@@ -11,7 +11,7 @@ largest `m + c.t` there is at most `m + lambda b + max (c + lambda a).t` over th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +24,15 @@ from verifluxa.certificate.check.region import MARGIN, STEPS, Region
 
 _MOST_VALUES = 1 << 21
 MULTIPLES = (0.4, 1.0, 2.5)
+
+
+class Sign(NamedTuple):
+    """The case of a neuron: the deployed value before the function of a layer is >= 0 (`positive`) or <= 0."""
+
+    input: int
+    layer: int
+    neuron: int
+    positive: bool
 
 
 class LayerBounds(NamedTuple):
@@ -49,6 +58,8 @@ class State:
         lines: below and above each layer's function.
         output_radius: shape (batch, outputs).
         worst: the largest radius of any operation, shape (batch,).
+        pushes: by layer what is added to the coefficients of its values, shape (batch, values): nothing, or a number
+            with the sign that the value is known to have, which can only raise a plane.
     """
 
     inputs: Integers
@@ -56,6 +67,7 @@ class State:
     lines: list[Lines]
     output_radius: Floats
     worst: Floats
+    pushes: Parts = field(default_factory=dict)
 
     def take(self, index: Integers) -> State:
         """Some entries, copied."""
@@ -86,8 +98,14 @@ class Bounder:
         self.chain = chain
         self.region = region.tightened()
 
-    def state(self, inputs: Integers, planes: bool = True) -> State:
-        """Bounds every layer, first to last; by intervals alone where `planes` is not wanted."""
+    def state(self, inputs: Integers, planes: bool = True, signs: Sequence[Sign] = ()) -> State:
+        """Bounds every layer, first to last; by intervals alone where `planes` is not wanted.
+
+        Args:
+            inputs: ascending.
+            planes: whether planes are wanted.
+            signs: cases of neurons of these inputs: what is said of an input then holds where all of its cases do.
+        """
         box = self.region
         state = State(inputs, [], [], np.zeros(0), np.zeros(len(inputs)))
         middle, half = {0: box.center[None]}, {0: box.half[None]}
@@ -109,6 +127,11 @@ class Bounder:
             state.layers.append(LayerBounds(radius, lower, upper, layer.function.undecided(lower, upper)))
             if planes and set(layer.weight) != {0}:
                 self._tighten(state, number, None)
+            for sign in signs:
+                if sign.layer == number:
+                    at = int(np.searchsorted(inputs, sign.input)), sign.neuron
+                    ends, cut = (lower, np.maximum) if sign.positive else (upper, np.minimum)
+                    ends[at] = cut(ends[at], 0.0)
             state.lines.append(layer.function.lines(lower, upper))
             low, high = layer.function.ends(lower, upper)
             middle[number], half[number] = (low + high) / 2, (high - low) / 2
@@ -187,6 +210,7 @@ class Bounder:
             low_slope, low, high_slope, high = (part[entries] for part in state.lines[number - 1])
             up, down = np.maximum(slope, 0.0), np.minimum(slope, 0.0)
             back = up * high_slope + down * low_slope
+            back = back + state.pushes[number][entries] if number in state.pushes else back
             value = value + (up * high + down * low).sum(axis=1)
             value = value + (np.abs(back) * bounds.radius[entries] + back * layer.offset[inputs]).sum(axis=1)
             for at, weight in layer.weight.items():

@@ -74,11 +74,11 @@ class _Table:
                     self.gone |= {key} if out else set()
 
     def _entry(self, index: int, number: int, rows: tuple[int, ...]) -> Entry:
-        alternative = self.left.get(index, {}).get(number, ())
-        planes = tuple(plane for row in rows if (plane := self.asked.row(row)) is not None and plane in alternative)
-        if not alternative or len(planes) < len(rows):
+        alternative = self.left.get(index, {}).get(number)
+        planes = None if alternative is None else self.asked.rows_of(rows, alternative)
+        if planes is None:
             raise unproved("VF5054", f"input {index} is clipped by what it need not meet", self.judge.region)
-        return Entry(index, number, alternative, None, planes)
+        return Entry(index, number, None, planes)
 
     def dual(self, joint: Joint, fixed: dict[int, bool]) -> float:
         """The bound that the weights give, with some inputs taken to violate or not to."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from verifluxa.certificate.check.bounds import Bounder, Planes, State
+from verifluxa.certificate.check.bounds import Bounder, Planes, Sign, State
 from verifluxa.certificate.check.chain import chain_of
 from verifluxa.certificate.check.functions import KEPT, SAME, Floats
 from verifluxa.certificate.check.lower import Alternative, Claim
@@ -21,17 +21,24 @@ from verifluxa.errors import CertificateError
 
 
 class Entry(NamedTuple):
-    """One alternative of one input, the row that is said to be below zero (or None), the rows that clip.
+    """One alternative of one input by its number, the row that is said to be below zero (or None), the rows that clip.
 
-    `slopes` are the lower slopes of relu and leakyrelu that the evidence chose, see `verifluxa.evidence.Dropped`.
+    `slopes` and `pushes` are what the evidence chose, see `verifluxa.evidence.Dropped`.
     """
 
     input: int
     number: int
-    alternative: Alternative
     row: int | None
     planes: tuple[int, ...]
     slopes: tuple[str, ...] = ()
+    pushes: tuple[tuple[int, int, float], ...] = ()
+
+
+class Part(NamedTuple):
+    """What a node of the tree speaks of: a region, and cases of neurons."""
+
+    region: Region
+    signs: tuple[Sign, ...] = ()
 
 
 class Group(NamedTuple):
@@ -60,6 +67,10 @@ class Place:
         self.root = Bounder(self.chain, root_region(claim, np.zeros((0, claim.positions.shape[1]))))
         self.everyone = np.arange(len(claim.labels))
         self.largest = constants.rounding.largest
+        # The evidence counts what is kept for a maximum in the layer behind, and what is carried after all others.
+        functions = [layer.function for layer in self.chain]
+        self.hidden = [number for number, function in enumerate(functions[:-1], 1) if function not in (SAME, KEPT)]
+        self.kept = [len(self.chain[n - 2].offset[0]) if n > 1 and functions[n - 2] is KEPT else 0 for n in self.hidden]
         self.usable = np.all([(ball.error < self.largest).all(axis=0) for ball in constants.balls], axis=0)
 
     @cached_property
@@ -72,22 +83,30 @@ class Place:
         """On the whole box."""
         return self.root.state(self.everyone)
 
+    def neuron(self, layer: int, neuron: int) -> tuple[int, int] | None:
+        """The layer and the value in it that the evidence names; None where there is none."""
+        if not 0 <= layer < len(self.hidden):
+            return None
+        number, at = self.hidden[layer], neuron - self.kept[layer]
+        return (number, at) if 0 <= at < self.chain[number - 1].offset.shape[1] else None
+
 
 class Judge:
-    """A region with the bounds of the inputs that its node speaks of."""
+    """A part of the domain, with cases of neurons, and the bounds of the inputs that its node speaks of."""
 
-    def __init__(self, claim: Claim, place: Place, region: Region, inputs: Sequence[int]) -> None:
-        self.claim, self.place, self.region = claim, place, region
-        whole = place.root.region
+    def __init__(self, claim: Claim, place: Place, part: Part, inputs: Sequence[int]) -> None:
+        self.claim, self.place, self.region = claim, place, part.region
+        self.signs = [sign for sign in part.signs if sign.input in set(inputs)]
+        region, whole = part.region, place.root.region
         same = (region.lower == whole.lower) & (region.upper == whole.upper)
-        self.at_root = not region.cut and bool(same.all())
+        self.at_root = not region.cut and not self.signs and bool(same.all())
         self.bounder = place.root if self.at_root else Bounder(place.chain, region)
         self.inputs = place.everyone if self.at_root else np.array(inputs, dtype=np.int64)
 
     @cached_property
     def state(self) -> State:
         """Bounds of the inputs."""
-        return self.place.state if self.at_root else self.bounder.state(self.inputs)
+        return self.place.state if self.at_root else self.bounder.state(self.inputs, signs=self.signs)
 
     def usable(self, inputs: Sequence[int]) -> NDArray[np.bool_]:
         """For which of the inputs no value can overflow."""
@@ -99,7 +118,7 @@ class Judge:
         """Which entries cannot be met on the whole region."""
         met = np.zeros(len(entries), dtype=bool)
         if self.at_root:
-            plain = np.flatnonzero([not (entry.planes or entry.slopes) for entry in entries])
+            plain = np.flatnonzero([not (entry.planes or entry.slopes or entry.pushes) for entry in entries])
             places = np.array([entries[at].input for at in plain], dtype=np.int64)
             self._mark(met, entries, Group(plain, self.place.quick, places, met[plain]))
         left = np.flatnonzero(~met)
@@ -121,7 +140,7 @@ class Judge:
         """Bounds of entries where they can be met, for those with equally many clipping rows together."""
         batches: dict[tuple[int, bool], list[int]] = {}
         for at, entry in enumerate(entries):
-            batches.setdefault((len(entry.planes), bool(entry.slopes)), []).append(at)
+            batches.setdefault((len(entry.planes), bool(entry.slopes or entry.pushes)), []).append(at)
         for (rounds, chosen), numbers in batches.items():
             group = [entries[at] for at in numbers]
             state, places = self.state, np.searchsorted(self.inputs, [entry.input for entry in group])
@@ -132,7 +151,7 @@ class Judge:
                 cut = self.planes(state, places, [entry.planes[number] for entry in group])
                 gone = gone | self.bounder.clip(state, cut)
             for place, entry in enumerate(group if chosen else ()):
-                self._choose(state, place, entry.slopes)
+                self._choose(state, place, entry)
             yield Group(np.array(numbers), state, places, gone)
 
     def planes(self, state: State, places: Integers, rows: Sequence[int] | Integers) -> Planes:
@@ -140,19 +159,21 @@ class Judge:
         numbers = np.array(rows, dtype=np.int64)
         return self.bounder.rows(state, places, self.claim.weight[numbers], self.claim.constants[numbers, 2])
 
-    def _choose(self, state: State, place: int, slopes: Sequence[str]) -> None:
-        """Puts the chosen lower slopes into the lines of one entry, where its neurons bend and any slope is sound."""
-        texts, kept = iter(slopes), 0
-        for layer, bounds, lines in zip(self.bounder.chain, state.layers, state.lines, strict=False):
-            lower, upper = bounds.lower[place], bounds.upper[place]
-            if layer.function in (SAME, KEPT):  # the evidence counts what is kept among the values of the layer behind
-                kept = len(lower) if layer.function is KEPT else 0
-                continue
-            chosen = np.frombuffer(bytes.fromhex(next(texts, "")), dtype=np.uint8)[kept : kept + len(lower)] / 255
-            if layer.function is not None and layer.function.least is not None and len(chosen) == len(lower):
+    def _choose(self, state: State, place: int, entry: Entry) -> None:
+        """Chosen slopes for one entry, where its neurons bend and any slope is sound; pushes where signs are known."""
+        for number, kept, text in zip(self.place.hidden, self.place.kept, entry.slopes, strict=False):
+            lower, upper = (ends[place] for ends in state.layers[number - 1][1:3])
+            function = self.place.chain[number - 1].function
+            chosen = np.frombuffer(bytes.fromhex(text), dtype=np.uint8)[kept : kept + len(lower)] / 255
+            if function is not None and function.least is not None and len(chosen) == len(lower):
                 bends = (lower < 0) & (upper > 0)
-                lines.low_slope[place, bends] = np.maximum(chosen, layer.function.least)[bends]
-            kept = 0
+                state.lines[number - 1].low_slope[place, bends] = np.maximum(chosen, function.least)[bends]
+        for layer, neuron, multiplier in entry.pushes:
+            at = self.place.neuron(layer, neuron)
+            if at is None or Sign(entry.input, *at, multiplier > 0) not in self.signs:
+                raise unproved("VF5054", f"input {entry.input} is pushed where no sign is known", self.region)
+            pushes = state.pushes.setdefault(at[0], np.zeros_like(state.layers[at[0] - 1].lower))
+            pushes[place, at[1]] += multiplier
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,11 +186,16 @@ class Asked:
     need: int
     rows: tuple[int | None, ...]
     directions: Floats
-    meanings: dict[tuple[object, ...], list[Entry] | None] = field(default_factory=dict)
+    meanings: dict[tuple[object, ...], list[Entry]] = field(default_factory=dict)
 
     def row(self, number: int) -> int | None:
         """The claim's own row for a number of the evidence; None where there is none."""
         return self.rows[number] if 0 <= number < len(self.rows) else None
+
+    def rows_of(self, numbers: Sequence[int], alternative: Alternative) -> tuple[int, ...] | None:
+        """The claim's own rows where all of them are of one alternative, else None."""
+        known = tuple(row for number in numbers if (row := self.row(number)) in alternative and row is not None)
+        return known if len(known) == len(numbers) else None
 
 
 def unproved(code: str, what: str, region: Region) -> CertificateError:

@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from verifluxa.certificate.check.bounds import Sign
 from verifluxa.certificate.check.joint import Open, check_joint
-from verifluxa.certificate.check.judge import Asked, Entry, Judge, root_region, unproved
-from verifluxa.certificate.check.lower import Alternative, Claim
+from verifluxa.certificate.check.judge import Asked, Entry, Judge, Part, root_region, unproved
+from verifluxa.certificate.check.lower import Alternative
 from verifluxa.certificate.check.region import Region
-from verifluxa.certificate.tree_codec import count_leaves
-from verifluxa.evidence import CONTRADICTED, OPEN, BoxSplit, Dropped, NeuronSplit, Node, StripSplit
+from verifluxa.evidence import CONTRADICTED, OPEN, Dropped, NeuronSplit, Node, Split, StripSplit
 
 Fallen = frozenset[tuple[int, int]]
 """(input, number of an alternative) pairs that cannot be met."""
@@ -35,25 +35,21 @@ def check_tree(asked: Asked, root: Node) -> Checked:
             out, an open leaf, or one with too many inputs left.
     """
     proved, leaves, unrechecked = 0, 0, 0
-    waiting: list[tuple[Node, Region, Fallen]] = [(root, root_region(asked.claim, asked.directions), frozenset())]
+    waiting: list[tuple[Node, Part, Fallen]] = [(root, Part(root_region(asked.claim, asked.directions)), frozenset())]
     while waiting:
-        node, region, fallen = waiting.pop()
-        if isinstance(node.split, NeuronSplit) or any(record.pushes for record in node.dropped):
-            # Cases of neurons: not recomputed here, so nothing below is taken on trust.
-            unrechecked += count_leaves(node)
-            continue
-        fallen |= _fallen(asked, node, region)
+        node, part, fallen = waiting.pop()
+        fallen |= _fallen(asked, node, part)
         if node.split is not None:
-            halves = _halves(asked.claim, region, node.split)
+            halves = _halves(asked, part, node.split)
             waiting += [(child, half, fallen) for child, half in zip(node.children, halves, strict=True)]
         elif node.smt or node.conflicts:
             unrechecked += 1
         else:
-            proved, leaves = max(proved, _left(asked, node, region, fallen)), leaves + 1
+            proved, leaves = max(proved, _left(asked, node, part, fallen)), leaves + 1
     return Checked(proved, leaves, unrechecked)
 
 
-def _left(asked: Asked, node: Node, region: Region, fallen: Fallen) -> int:
+def _left(asked: Asked, node: Node, part: Part, fallen: Fallen) -> int:
     """The most inputs that can violate together at a leaf, which must be fewer than needed."""
     still: Open = {}
     for index, alternatives in asked.alternatives.items():
@@ -61,22 +57,31 @@ def _left(asked: Asked, node: Node, region: Region, fallen: Fallen) -> int:
             if (index, number) not in fallen:
                 still.setdefault(index, {})[number] = item
     if node.joint is not None:
-        judge = Judge(asked.claim, asked.place, region, sorted(still))
+        judge = Judge(asked.claim, asked.place, part, sorted(still))
         return 0 if judge.bounder.region.is_empty else check_joint(asked, judge, node, still)
     if not node.closed or len(still) >= asked.need:
-        raise unproved("VF5055", f"a leaf leaves {len(still)} inputs, {asked.need} are needed", region)
+        raise unproved("VF5055", f"a leaf leaves {len(still)} inputs, {asked.need} are needed", part.region)
     return len(still)
 
 
-def _halves(claim: Claim, region: Region, split: BoxSplit | StripSplit) -> tuple[Region, Region]:
-    """Both halves: those of a strip meet, and nothing of the grid lies between those of a box."""
+def _halves(asked: Asked, part: Part, split: Split) -> tuple[Part, Part]:
+    """Both halves: those of a strip meet, nothing of the grid lies between those of a box, a value has some sign."""
+    claim, region = asked.claim, part.region
+    if isinstance(split, NeuronSplit):
+        neuron = asked.place.neuron(split.layer, split.neuron)
+        if neuron is None:
+            raise unproved(
+                "VF5055", f"a split of neuron {split.neuron} of layer {split.layer}, which bends not", region
+            )
+        low, high = (Sign(split.input, *neuron, positive) for positive in (False, True))
+        return part._replace(signs=(*part.signs, low)), part._replace(signs=(*part.signs, high))
     if isinstance(split, StripSplit):
         if split.direction >= len(region.directions):
             raise unproved("VF5055", f"a split of strip {split.direction}, which is not stored", region)
         at = np.arange(len(region.directions)) == split.direction
-        high = np.where(at, np.minimum(region.high, split.cut), region.high)
-        low = np.where(at, np.maximum(region.low, split.cut), region.low)
-        return replace(region, high=high, cut=True), replace(region, low=low, cut=True)
+        first = replace(region, high=np.where(at, np.minimum(region.high, split.cut), region.high), cut=True)
+        second = replace(region, low=np.where(at, np.maximum(region.low, split.cut), region.low), cut=True)
+        return part._replace(region=first), part._replace(region=second)
     at, low_end, high_start = (
         np.arange(len(region.lower)) == split.coordinate,
         Fraction(split.low_end),
@@ -86,14 +91,16 @@ def _halves(claim: Claim, region: Region, split: BoxSplit | StripSplit) -> tuple
     on_grid = not claim.step or (low_end - Fraction(claim.lower)) % claim.step == 0
     if not (inside and on_grid and high_start - low_end == claim.step):
         raise unproved("VF5055", f"a split of value {split.coordinate} does not cover its box", region)
-    upper, lower = np.where(at, split.low_end, region.upper), np.where(at, split.high_start, region.lower)
-    return replace(region, upper=upper), replace(region, lower=lower)
+    first = replace(region, upper=np.where(at, split.low_end, region.upper))
+    second = replace(region, lower=np.where(at, split.high_start, region.lower))
+    return part._replace(region=first), part._replace(region=second)
 
 
-def _fallen(asked: Asked, node: Node, region: Region) -> Fallen:
+def _fallen(asked: Asked, node: Node, part: Part) -> Fallen:
     """The pairs that the node's records drop, each one recomputed."""
+    region = part.region
     entries = [entry for record in node.dropped for entry in _entries(asked, record, region)]
-    judge = Judge(asked.claim, asked.place, region, sorted({entry.input for entry in entries}))
+    judge = Judge(asked.claim, asked.place, part, sorted({entry.input for entry in entries}))
     if entries and not judge.bounder.region.is_empty:
         usable = judge.usable([entry.input for entry in entries])
         for why, fine in (("it may still violate there", judge.falls(entries)), ("its values might overflow", usable)):
@@ -109,22 +116,17 @@ def _entries(asked: Asked, record: Dropped, region: Region) -> list[Entry]:
         raise unproved("VF5054", f"input {record.input} is dropped with other alternatives than it has", region)
     key = (*record[1:], alternatives)
     if key not in asked.meanings:  # most records of a question say the same of many inputs
-        asked.meanings[key] = _meaning(asked, record, alternatives)
-    meaning = asked.meanings[key]
-    if meaning is None:
-        raise unproved("VF5054", f"input {record.input} is dropped by a row of another alternative", region)
-    return [Entry(record.input, *entry[1:]) for entry in meaning]
+        asked.meanings[key] = _meaning(asked, record, alternatives, region)
+    return [Entry(record.input, *entry[1:]) for entry in asked.meanings[key]]
 
 
-def _meaning(asked: Asked, record: Dropped, alternatives: tuple[Alternative, ...]) -> list[Entry] | None:
-    """The entries; None where one names a row of another alternative."""
-    planes = tuple(map(asked.row, record.planes))
+def _meaning(asked: Asked, record: Dropped, alternatives: tuple[Alternative, ...], region: Region) -> list[Entry]:
     entries = []
     for number, (row, alternative) in enumerate(zip(record.rows, alternatives, strict=False)):
         if row != OPEN:
-            named = asked.row(row)
-            known = tuple(plane for plane in planes if plane is not None and plane in alternative)
-            if (row != CONTRADICTED and named not in alternative) or len(known) < len(planes):
-                return None
-            entries.append(Entry(record.input, number, alternative, named, known, record.slopes))
+            named, planes = asked.row(row), asked.rows_of(record.planes, alternative)
+            if planes is None or (row != CONTRADICTED and named not in alternative):
+                what = f"input {record.input} is dropped by a row of another alternative"
+                raise unproved("VF5054", what, region)
+            entries.append(Entry(record.input, number, named, planes, record.slopes, record.pushes))
     return entries

@@ -1,0 +1,112 @@
+"""Cases of neurons: proofs that rest on them are recomputed, and spoiled ones refused."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+
+import pytest
+
+from tests.certificate.scenes import Scene, Shape, scene
+from tests.certificate.spoils import nodes
+from verifluxa.certificate.evidence_lines import Record, record_of
+from verifluxa.errors import CertificateError
+from verifluxa.evidence import Dropped, NeuronSplit, Node
+from verifluxa.strategy.decide import decide
+from verifluxa.strategy.load import BranchStage, Strategy, load_strategy
+from verifluxa.verdict import Verdict
+
+
+def splitting() -> Strategy:
+    """Branches on neurons from the first one that bends."""
+    found = load_strategy("thorough").without("attack")
+    kept = (stage for stage in found.stages if stage.kind in ("bound", "branch"))
+    stages = (replace(s, boxes=200, neurons=1) if isinstance(s, BranchStage) else s for s in kept)
+    return replace(found, stages=tuple(stages))
+
+
+@cache
+def proved(kind: str) -> tuple[Scene, tuple[Record, ...]]:
+    """Questions about single inputs, and answers that rest on cases of neurons."""
+    found = scene(1, Shape(kind, per_input=True, inputs=8, scale=0.9))
+    problem = found.problem
+    asked = [question for place in range(len(problem.placements)) for question in problem.questions(place)]
+    return found, tuple(record_of(outcome) for outcome in decide(problem, asked, splitting()))
+
+
+def splits_of(records: tuple[Record, ...]) -> list[tuple[int, Node]]:
+    """The number of each certified record that splits neurons, and its tree, copied."""
+    trees = (
+        (at, record.tree) for at, record in enumerate(records) if record.tree and record.verdict is Verdict.CERTIFIED
+    )
+    return [
+        (at, copy.deepcopy(tree)) for at, tree in trees if any(isinstance(n.split, NeuronSplit) for n in nodes(tree))
+    ]
+
+
+@pytest.mark.parametrize("kind", ["mlp", "pool", "branches"])
+def test_cases_of_neurons_are_recomputed(kind: str) -> None:
+    found, records = proved(kind)
+    assert splits_of(records)
+    tally = found.check(list(records))
+    assert tally.unrechecked == 0
+    assert tally.leaves == sum(record.leaves for record in records if record.verdict is Verdict.CERTIFIED)
+
+
+def changed(node: Node, change: Callable[[Dropped], Dropped]) -> int:
+    """Changes the records of a tree that push; how many there were."""
+    count = sum(bool(record.pushes) for record in node.dropped)
+    node.dropped = [change(record) if record.pushes else record for record in node.dropped]
+    return count + sum(changed(child, change) for child in node.children)
+
+
+def turned(record: Dropped) -> Dropped:
+    return record._replace(pushes=tuple((layer, neuron, -size) for layer, neuron, size in record.pushes))
+
+
+def elsewhere(record: Dropped) -> Dropped:
+    return record._replace(pushes=tuple((layer, neuron + 1, size) for layer, neuron, size in record.pushes))
+
+
+def nowhere(record: Dropped) -> Dropped:
+    return record._replace(pushes=tuple((layer + 99, neuron, size) for layer, neuron, size in record.pushes))
+
+
+@pytest.mark.parametrize("change", [turned, elsewhere, nowhere])
+def test_pushes_need_a_known_sign(change: Callable[[Dropped], Dropped]) -> None:
+    found, records = proved("mlp")
+    at, tree = next((at, tree) for at, tree in splits_of(records) if changed(tree, lambda record: record))
+    changed(tree, change)
+    with pytest.raises(CertificateError) as caught:
+        found.check([*records[:at], replace(records[at], tree=tree), *records[at + 1 :]])
+    assert caught.value.code == "VF5054"
+
+
+def swapped(node: Node) -> None:
+    node.children.reverse()
+
+
+def one_case_twice(node: Node) -> None:
+    node.children = [node.children[0], copy.deepcopy(node.children[0])]
+
+
+def of_another_input(node: Node) -> None:
+    assert isinstance(node.split, NeuronSplit)
+    node.split = replace(node.split, input=node.split.input + 1)
+
+
+def of_no_neuron(node: Node) -> None:
+    assert isinstance(node.split, NeuronSplit)
+    node.split = replace(node.split, neuron=10**6)
+
+
+@pytest.mark.parametrize("spoil", [swapped, one_case_twice, of_another_input, of_no_neuron])
+def test_other_cases_are_refused(spoil: Callable[[Node], None]) -> None:
+    found, records = proved("mlp")
+    at, tree = splits_of(records)[0]
+    spoil(next(node for node in nodes(tree) if isinstance(node.split, NeuronSplit)))
+    with pytest.raises(CertificateError) as caught:
+        found.check([*records[:at], replace(records[at], tree=tree), *records[at + 1 :]])
+    assert caught.value.code in {"VF5054", "VF5055"}
