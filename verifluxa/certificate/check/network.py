@@ -115,6 +115,7 @@ class Constants:
     rounding: Rounding
 
 
+@np.errstate(all="ignore")
 def steps_of(graph: Graph) -> tuple[Step, ...] | None:
     """The operations without a softmax at the end (the rows speak of the logits); None for one without a row."""
     nodes = list(graph.nodes)
@@ -124,8 +125,8 @@ def steps_of(graph: Graph) -> tuple[Step, ...] | None:
     for node in nodes[1:]:
         shapes = [graph.nodes[source].shape for source in node.inputs]
         row = OPERATIONS.get(node.op.kind)
-        with np.errstate(all="ignore"):  # a divisor that is no number gives weights that are none
-            kind = None if row is None else row(node.op, shapes)
+        # A divisor that is no number gives weights that are none.
+        kind = None if row is None else row(node.op, shapes)
         if isinstance(kind, Taps):
             numbers = np.isfinite(kind.weight).all() and np.isfinite(kind.bias).all()
             weight, size = np.where(kind.index >= 0, kind.weight, 0.0), sum(map(math.prod, shapes))
@@ -136,6 +137,7 @@ def steps_of(graph: Graph) -> tuple[Step, ...] | None:
     return tuple(steps)
 
 
+@np.errstate(all="ignore")
 def constants_of(graph: Graph, inputs: Floats, arithmetic: str) -> Constants | None:
     """Walks the inputs, shape (N, *input shape), through the network; None for one that cannot be recomputed."""
     steps, rounding = steps_of(graph), rounding_of(arithmetic, width_of(graph))

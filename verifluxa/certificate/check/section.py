@@ -77,8 +77,9 @@ class Section:
         # Records come roughly placement by placement, so only the last few are kept.
         self._place_of = lru_cache(KEPT_PLACES)(self._place)
 
+    @np.errstate(all="ignore")
     def record(self, record: Record) -> None:
-        """Checks the answer to one question.
+        """Checks the answer to one question. What overflows becomes infinite or no number, and proves nothing.
 
         Raises:
             CertificateError: VF5053 for a question that is not asked or was answered before, VF5054 or
@@ -92,11 +93,10 @@ class Section:
         tally.written += record.leaves
         self._by_selection.setdefault(question.selection, []).append(record.verdict)
         proved = count = len(self.claim.selections[question.selection])
-        with np.errstate(all="ignore"):  # what overflows becomes infinite or no number, and proves nothing
-            if record.verdict is Verdict.CERTIFIED:
-                proved = self._certified(record)
-            elif record.verdict is Verdict.FALSIFIED:
-                self._falsified(record)
+        if record.verdict is Verdict.CERTIFIED:
+            proved = self._certified(record)
+        elif record.verdict is Verdict.FALSIFIED:
+            self._falsified(record)
         tally.proved = max(tally.proved, Fraction(proved, count))
 
     def finish(self) -> Tally:
