@@ -62,6 +62,7 @@ SHAPES = [
     Shape("pool", "tanh", channels=2),
     Shape("cnn", "clip", layout="hwcn", channels=2),
     Shape("pool", "sigmoid", softmax=True),
+    Shape("branches", inputs=20),
 ]
 
 

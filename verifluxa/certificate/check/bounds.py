@@ -129,9 +129,11 @@ class Bounder:
                 self._tighten(state, number, None)
             for sign in signs:
                 if sign.layer == number:
-                    at = int(np.searchsorted(inputs, sign.input)), sign.neuron
-                    ends, cut = (lower, np.maximum) if sign.positive else (upper, np.minimum)
-                    ends[at] = cut(ends[at], 0.0)
+                    place = np.searchsorted(inputs, sign.input), sign.neuron
+                    if sign.positive:
+                        lower[place] = np.maximum(lower[place], 0.0)
+                    else:
+                        upper[place] = np.minimum(upper[place], 0.0)
             state.lines.append(layer.function.lines(lower, upper))
             low, high = layer.function.ends(lower, upper)
             middle[number], half[number] = (low + high) / 2, (high - low) / 2

@@ -70,7 +70,8 @@ class Place:
         # The evidence counts what is kept for a maximum in the layer behind, and what is carried after all others.
         functions = [layer.function for layer in self.chain]
         self.hidden = [number for number, function in enumerate(functions[:-1], 1) if function not in (SAME, KEPT)]
-        self.kept = [len(self.chain[n - 2].offset[0]) if n > 1 and functions[n - 2] is KEPT else 0 for n in self.hidden]
+        sizes = [layer.offset.shape[1] for layer in self.chain]
+        self.kept = [sizes[n - 2] if n > 1 and functions[n - 2] is KEPT else 0 for n in self.hidden]
         self.usable = np.all([(ball.error < self.largest).all(axis=0) for ball in constants.balls], axis=0)
 
     @cached_property

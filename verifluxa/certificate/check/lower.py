@@ -190,6 +190,8 @@ def claim_of(statement: spec.Statement, sources: Sources, frozen: tuple[int, ...
     if (labels >= classes).any():
         raise refused("VF5052", "a label is no class of the model")
     selections = _selections(known, labels)
+    if not all(selections):
+        raise refused("VF5052", "a selection holds no input")
     weight, closed, constants = _rows(known, graph, _gap(graph, sources.arithmetic))
     return Claim(
         indices=indices,
