@@ -266,7 +266,7 @@ def _gelu(z: Floats) -> Floats:
 
 
 def _logcosh(z: Floats) -> Floats:
-    return np.abs(z) + np.log1p(np.exp(-2 * np.abs(z))) - math.log(2.0)
+    return np.asarray(np.abs(z) + np.log1p(np.exp(-2 * np.abs(z))) - math.log(2.0))
 
 
 def _hardsigmoid(z: Floats) -> Floats:
