@@ -225,12 +225,16 @@ def _shift(node: Node, order: Order, x: Floats) -> Floats:
 
 def _scale(node: Node, order: Order, x: Floats) -> Floats:
     assert isinstance(node.op, Scale)
-    return x * node.op.factor.astype(np.float32)
+    return x * order.settle(node.op.factor.astype(np.float32))
 
 
 def _divide(node: Node, order: Order, x: Floats) -> Floats:
+    """Hardware that flushes may also multiply by the reciprocal."""
     assert isinstance(node.op, Divide)
-    return np.asarray(x / node.op.divisor.astype(np.float32), np.float32)
+    divisor = node.op.divisor.astype(np.float32)
+    if order.flush:
+        return x * order.settle(np.asarray(np.float32(1) / order.settle(divisor), np.float32))
+    return np.asarray(x / divisor, np.float32)
 
 
 def _reshape(node: Node, order: Order, x: Floats) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -9,15 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.soundness.build import dense, mlp
+from tests.soundness.build import Ask, Family, dense, digested, levels, make_problem, mlp, relu, replacing
 from tests.soundness.cases import one_pixel, square
+from tests.soundness.engine import answer
 from tests.soundness.exact import ExactNetwork, exact
 from tests.soundness.floats import evaluate, fused, stamped
 from tests.soundness.judge_floats import float_violations
 from tests.soundness.table import table
 from tests.soundness.truth import grid
 from verifluxa.graph.graph import chain
-from verifluxa.graph.ops import Conv, MeanPool
+from verifluxa.graph.ops import Conv, Divide, MeanPool, Op, Reshape, Scale
 from verifluxa.verdict import Verdict
 
 singles = st.floats(min_value=-(2.0**60), max_value=2.0**60, width=32)
@@ -61,6 +63,22 @@ def test_subnormals_are_kept_or_flushed() -> None:
     random = np.random.default_rng(0)
     seen = {float(evaluate(graph, np.ones((1, 1)), random)[0, 0]) for _ in range(40)}
     assert seen == {0.0, 2.0**-130}
+
+
+FLUSHED = [Scale(np.array([2.0**-127], np.float32)), Divide(np.array([2.0**127], np.float32))]
+
+
+@pytest.mark.parametrize("op", FLUSHED, ids=["factor", "divisor"])
+def test_a_flushed_power_of_two_is_not_exact(op: Op) -> None:
+    """Real arithmetic gives the pixel back, at least 200 and so class 0; hardware that flushes the factor sees 0."""
+    up = [dense([[2.0**100]]), relu(), dense([[2.0**27]]), dense([[1.0], [0.0]], [-100.0, 0.0])]
+    graph = chain((1, 1, 1), [op, Reshape((-1,)), *up])
+    problem = make_problem(graph, [[0.0]], [0], Family((replacing((0,)),), levels(1, 200, 255)), Ask())
+    (question,) = problem.all_questions()
+    assert answer(problem, question, "balanced").verdict is Verdict.CERTIFIED
+    problem = digested(replace(problem, arithmetic="float32"))
+    assert answer(problem, question, "balanced").verdict is Verdict.UNKNOWN
+    assert float_violations(problem, question, list(grid(problem.domain)), np.random.default_rng(0)) == 1
 
 
 @pytest.mark.parametrize("name", [n for n, c in table().items() if c.problem.graph.dtype == "float32"][::4])

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, csc_array
 
-from verifluxa.bounds.rounding import TERMS, Rounding
+from verifluxa.bounds.rounding import SMALLEST, TERMS, Rounding
 from verifluxa.graph.ops import (
     Affine,
     Concat,
@@ -73,11 +73,14 @@ def linear_map(op: Op, shape: Shape) -> LinearMap | None:
 
 
 def _is_exact(op: Op, matrix: csc_array) -> bool:
-    """A factor of 1, 1/2, 1/4, ... changes the exponent alone, in every arithmetic; one above 1 might overflow."""
+    """A factor of 1, 1/2, 1/4, ... changes the exponent alone, in every arithmetic.
+
+    One above 1 might overflow, and one that is subnormal in float32 might be flushed, so that nothing is left.
+    """
     if not isinstance(op, Scale | Divide):
         return False
     factors = np.abs(matrix.data)
-    return bool(((np.frexp(factors)[0] == 0.5) & (factors <= 1)).all())
+    return bool(((np.frexp(factors)[0] == 0.5) & (factors >= SMALLEST["float32"]) & (factors <= 1)).all())
 
 
 def _affine(op: Affine, shape: Shape) -> tuple[object, Floats]:
