@@ -10,16 +10,18 @@ import numpy as np
 import pytest
 
 from tests.search.small import all_triggers, in_float32, in_real, most, row_values, with_need
-from tests.soundness.build import Ask, Family, levels, make_problem, mlp, replacing
+from tests.soundness.build import Ask, Family, dense, levels, make_problem, mlp, relu, replacing
 from tests.soundness.judge import judge
 from tests.soundness.truth import Oracle
 from verifluxa.certificate.tree_codec import decode_tree, encode_tree
 from verifluxa.errors import CertificateError
 from verifluxa.evidence import Case, Outcome
+from verifluxa.graph.graph import chain
+from verifluxa.graph.ops import Conv, Reshape
 from verifluxa.question import Problem, Question
 from verifluxa.search.choices import choose, several
 from verifluxa.search.conflicts import cross
-from verifluxa.search.cross import CrossSettings
+from verifluxa.search.cross import Crossing, CrossSettings
 from verifluxa.search.root import look
 from verifluxa.search.workspace import workspace
 from verifluxa.verdict import Verdict
@@ -96,6 +98,37 @@ def test_no_trigger_meets_all_claims_of_a_conflict(seed: int) -> None:
                 met &= [bool((value[chosen.index(number), rows] >= 0).all()) for value in values]
             assert not met.any()
     assert seen
+
+
+def test_a_layer_that_reads_nothing_of_the_trigger_has_no_neuron_to_split() -> None:
+    """The stride steps over the pixel of the trigger; one of the inputs violates whatever is put there."""
+    kernel = np.ones((1, 1, 1, 1), np.float32)
+    read = [Conv(kernel, None, (1, 2), (0, 0), (0, 0), (1, 1)), relu(), Reshape((-1,))]
+    graph = chain((1, 1, 3), [*read, dense(np.eye(2)), relu(), dense([[1.0, 0.0], [0.0, 1.0]])])
+    family = Family((replacing((1,)),), levels(1, 0, 3))
+    problem = in_real(make_problem(graph, [[1.0, 0.0, 2.0], [2.0, 0.0, 1.0]], [0, 0], family, Ask()))
+    oracle = Oracle(problem)
+    for need in (1, 2):
+        question = with_need(problem, need)
+        judge(problem, run(problem, question), oracle.truth(question), list(oracle.points(question)), oracle)
+
+
+def test_of_many_claims_with_little_weight_each_some_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixty inputs that are the same share the weight evenly."""
+    tried: list[tuple[int, ...]] = []
+    cut = Crossing._cut
+
+    def recorded(self: Crossing, choice: tuple[int, ...], cases: int) -> bool:
+        tried.append(choice)
+        return cut(self, choice, cases)
+
+    monkeypatch.setattr(Crossing, "_cut", recorded)
+    graph = mlp((1, 1, 2), ([[1.0, -1.0], [-1.0, 1.0]], None), ([[0.0, 0.0], [1.0, 1.0]], [0.5, 0.0]))
+    family = Family((replacing((0,)),), levels(1, 0, 3))
+    problem = in_real(make_problem(graph, [[0.0, 2.0]] * 60, [0] * 60, family, Ask()))
+    run(problem, with_need(problem, 60), replace(ALL, cases=200))
+    assert tried
+    assert () not in tried
 
 
 def test_small_triggers_are_left_to_boxes_and_time_ends_it() -> None:

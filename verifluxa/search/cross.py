@@ -190,7 +190,9 @@ class Crossing:
                 Conflict(frozenset(claim[own].tolist()), claim[own], row[own], Case(planes=together.chosen.take(own)))
             )
         for number in (at for at, fine in enumerate(fell) if not fine):
-            own = (groups.group == number) & (together.weights > LEAST_SHARE)
+            own = groups.group == number
+            # Of many claims each may have little.
+            own &= together.weights > min(LEAST_SHARE, float(together.weights[own].max()) / 2)
             if not self._cut(tuple(sorted(set(claim[own].tolist()))), cases):
                 return False
         return True

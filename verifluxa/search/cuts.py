@@ -187,6 +187,8 @@ def _neurons(groups: Groups, together: Together) -> list[Sign | None]:
     best: list[tuple[float, Sign | None]] = [(0.0, None)] * len(groups.limits)
     assert groups.signs is not None
     for number, (layer, bounds) in enumerate(zip(groups.net.hidden, layers, strict=False)):
+        if not len(layer.weight):  # nothing that the trigger changes is read here
+            continue
         free = chooses(layer, bounds) & (groups.signs[number] == 0)
         gain = _gap(layer, bounds, (walked.above[number], slopes[number], met[number]))
         score, neuron = torch.where(free, gain * together.weights[:, None], 0.0).max(1)
