@@ -274,7 +274,7 @@ def _table_of(
         return _untouched(problem, cut.split, base, slots.count), slots
     # Groups of inputs may have equal texts and other labels.
     asked = (problem.labels.tobytes(), base.tobytes(), places.tobytes())
-    key = (*asked, tuple(points.tobytes() for points in slots.points))
+    key = (*asked, slots.sources.tobytes(), tuple(points.tobytes() for points in slots.points))
     if work.kept.get("table", (None,))[0] != key:
         table = None
         if slots.count <= MOST_TRIGGERS:
