@@ -1,0 +1,109 @@
+"""Stages one after the other, batches cut anywhere and clocks that jump, against exact enumeration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.soundness.build import digested
+from tests.soundness.judge import judge
+from tests.soundness.judge_floats import judge_float32
+from tests.soundness.networks import hardest, problems
+from tests.soundness.truth import Oracle
+from verifluxa.evidence import Outcome
+from verifluxa.question import Problem, Question
+from verifluxa.search import bounding, branch
+from verifluxa.strategy.decide import decide
+from verifluxa.strategy.load import BoundStage, BranchStage, CrossStage, Stage, load_strategy
+
+CASES = BranchStage(boxes=120, alpha=3, neurons=1, clip_rounds=1, strips=1)
+"""Slopes of their own and cases of neurons, however few values the trigger has."""
+STAGES: dict[str, tuple[Stage, ...]] = {
+    "ends of neurons": (BoundStage(method="alpha", steps=5, refine=6),),
+    "cases": (CASES,),
+    "all": (
+        *(BoundStage(method="interval"), BoundStage(method="alpha", steps=3, refine=3)),
+        *(CrossStage(values=0, seconds=1.0, cases=40), CASES),
+    ),
+}
+TIMED = (BranchStage(boxes=300, seconds=5.0),)
+HOW = settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+MUCH = settings(HOW, max_examples=2000)
+
+
+@dataclass
+class Clock:
+    """Time that goes on by small and large steps, whatever is done."""
+
+    random: np.random.Generator
+    now: float = 0.0
+
+    def monotonic(self) -> float:
+        """Seconds."""
+        self.now += float(self.random.choice([0.001, 0.02, 0.3]))
+        return self.now
+
+
+def right(problem: Problem, question: Question, outcome: Outcome) -> None:
+    """Judges an outcome by enumeration, and by sampled evaluations in float32."""
+    oracle = Oracle(problem)
+    points = list(oracle.points(question))
+    if problem.arithmetic == "float32":
+        judge_float32(problem, outcome, points, oracle, np.random.default_rng(0))
+    else:
+        judge(problem, outcome, replace(oracle.truth(question), need=question.need), points, oracle)
+
+
+def check(problem: Problem, how: tuple[int, str], stages: tuple[Stage, ...]) -> None:
+    """One question of a random problem, just at or just above the exact count, through some stages."""
+    shift, arithmetic = how
+    question, _ = hardest(problem, shift)
+    problem = digested(replace(problem, arithmetic=arithmetic))
+    (outcome,) = decide(problem, [question], replace(load_strategy("balanced"), stages=stages))
+    right(problem, question, outcome)
+
+
+def check_cut(problem: Problem, how: tuple[int, str], seed: int) -> None:
+    """Branching whose batches are cut by a few claims, and by time that is over inside of a batch."""
+    random = np.random.default_rng(seed)
+    size = int(random.integers(1, 6))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(bounding, "claims_at_once", lambda net, device: size)
+        clock = SimpleNamespace(monotonic=Clock(random).monotonic)
+        patched.setattr(bounding, "time", clock)
+        patched.setattr(branch, "time", clock)
+        check(problem, how, TIMED)
+
+
+HOWS = st.tuples(st.integers(0, 1), st.sampled_from(["real", "float32"]))
+
+
+@HOW
+@given(problems(), HOWS, st.sampled_from(sorted(STAGES)))
+def test_stages_agree_with_enumeration(problem: Problem, how: tuple[int, str], name: str) -> None:
+    check(problem, how, STAGES[name])
+
+
+@HOW
+@given(problems(), HOWS, st.integers(0, 2**16))
+def test_what_time_cuts_off_is_no_proof(problem: Problem, how: tuple[int, str], seed: int) -> None:
+    check_cut(problem, how, seed)
+
+
+@pytest.mark.soak
+@MUCH
+@given(problems(), HOWS, st.sampled_from(sorted(STAGES)))
+def test_two_thousand_agree_with_enumeration(problem: Problem, how: tuple[int, str], name: str) -> None:
+    check(problem, how, STAGES[name])
+
+
+@pytest.mark.soak
+@MUCH
+@given(problems(), HOWS, st.integers(0, 2**16))
+def test_two_thousand_cuts_are_no_proof(problem: Problem, how: tuple[int, str], seed: int) -> None:
+    check_cut(problem, how, seed)
