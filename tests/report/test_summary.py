@@ -1,5 +1,6 @@
 """The summary in the terminal, as people read it: one screen, in words, with what to do next."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,7 +78,8 @@ def test_many_properties_still_fit_and_the_worst_ones_stay(problem, falsified, s
 def test_text(snapshot):
     folder = EXAMPLES / "reviews"
     result = verify(folder / "no_magic_word.vfx", models={"reviews_net": str(folder / "badnets.jld2")})
-    assert text(timeless(result, folder), OUT) == snapshot
+    # The word does as much anywhere, and how many places are tried before the first answer ends it is a matter of time.
+    assert re.sub(r"position \d+:", "position N:", text(timeless(result, folder), OUT)) == snapshot
 
 
 def test_table(snapshot):

@@ -43,16 +43,20 @@ def show_statement(statement: Statement, note: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _many(count: int, name: str) -> str:
+    return f"{count} {name if count == 1 else {'leaf': 'leaves'}.get(name, name + 's')}"
+
+
 def _property(result: PropertyResult) -> list[str]:
     counts = result.coverage
     answers = f"{counts.certified} certified, {counts.falsified} falsified, {counts.unknown} unknown"
-    domain = f"{counts.placements} places, {counts.targets} targets"
+    counted = {"input": counts.inputs, "place": counts.placements, "target": counts.targets, "leaf": counts.leaves}
     reason = f" ({result.reason})" if result.reason else ""
     lines = [
         f"property {result.name}: {result.verdict}{reason}, arithmetic {result.arithmetic}",
         f"  digest     {result.digest}",
         f"  questions  {counts.questions}: {answers}",
-        f"  coverage   {counts.inputs} inputs, {domain}, {counts.leaves} leaves",
+        f"  coverage   {', '.join(_many(count, name) for name, count in counted.items())}",
         f"  method     {result.method}",
         f"  evidence   {'none was written' if result.evidence == NONE else result.evidence}",
     ]
