@@ -21,6 +21,7 @@ from verifluxa.evidence import (
     BoxSplit,
     Dropped,
     Joint,
+    NeuronSplit,
     Node,
     Outcome,
     StripSplit,
@@ -162,6 +163,18 @@ def test_clipped_claims_hold_where_the_planes_are_met() -> None:
     check(certified(tree))
     tree.children[0].dropped[:] = [Dropped(1, (CONTRADICTED,), (ROW,))]
     check(certified(tree))
+
+
+def test_a_case_of_a_neuron_may_be_empty_for_its_own_input() -> None:
+    def cases(of: int) -> Node:
+        tree = good()
+        ends = [closed(Dropped(1, (CONTRADICTED,))), closed(Dropped(1, (ROW,)))]
+        tree.children[0] = Node(split=NeuronSplit(of, 0, 0), children=ends)
+        return tree
+
+    check(certified(cases(1)))
+    with pytest.raises(BadTree, match="said to be below zero"):
+        check(certified(cases(0)))
 
 
 def test_alternatives_fall_one_by_one() -> None:

@@ -61,12 +61,16 @@ Claims = frozenset[tuple[int, int]]
 
 @dataclass(frozen=True)
 class _Region:
-    """A node's domain: the box in exact numbers, the points that lie in it, the alternatives that have fallen."""
+    """A node's domain: the box in exact numbers, the points that lie in it, the alternatives that have fallen.
+
+    `cases` are inputs of which a neuron was split above: not all points are in such a case.
+    """
 
     lower: Point
     upper: Point
     points: Indices
     fallen: Claims
+    cases: frozenset[int] = frozenset()
 
 
 def check_tree(problem: Problem, outcome: Outcome, points: Sequence[Point], oracle: Oracle | None = None) -> None:
@@ -119,6 +123,7 @@ def _check_node(judge: _Judge, node: Node, region: _Region) -> list[tuple[Node, 
     if isinstance(node.split, BoxSplit):
         halves = _box_halves(judge, node.split, region)
     elif isinstance(node.split, NeuronSplit):
+        region = replace(region, cases=region.cases | {node.split.input})
         halves = (region, region)  # cases of an evaluation, not parts of the domain
     else:
         halves = _strip_halves(judge, node.split, region)
@@ -219,14 +224,16 @@ def _check_dropped(judge: _Judge, dropped: Dropped, region: _Region) -> None:
         raise BadTree(f"{dropped} does not fit the alternatives {options}")
     met = judge.answers.met(judge.problem.rows.closed)[region.points, judge.selected.index(dropped.input)]
     for alternative, row in claims:
-        _check_claim(met, row, options[alternative], dropped)
+        _check_claim(met, row, options[alternative], (dropped, dropped.input in region.cases))
 
 
-def _check_claim(met: Bools, row: int, option: tuple[int, ...], dropped: Dropped) -> None:
+def _check_claim(met: Bools, row: int, option: tuple[int, ...], at: tuple[Dropped, bool]) -> None:
     """The alternative is met nowhere; its row is below zero: everywhere, or where the clipping rows are met.
 
-    Contradicted: there is no point where the clipping rows are met (without any: no point at all).
+    Contradicted: there is no point where the clipping rows are met (without any: no point at all). In a case of a
+    neuron both hold of the points with its sign alone, which are not known here.
     """
+    dropped, in_case = at
     if row not in (*option, CONTRADICTED):
         raise BadTree(f"row {row} is not in the alternative {option}")
     if not set(dropped.planes) <= set(option):
@@ -234,7 +241,7 @@ def _check_claim(met: Bools, row: int, option: tuple[int, ...], dropped: Dropped
     if met[:, list(option)].all(axis=1).any():
         raise BadTree(f"the alternative {option} of input {dropped.input} fell and is met on the node's domain")
     clipped = met[:, list(dropped.planes)].all(axis=1)
-    if (clipped if row == CONTRADICTED else clipped & met[:, row]).any():
+    if not in_case and (clipped if row == CONTRADICTED else clipped & met[:, row]).any():
         raise BadTree(f"row {row} of input {dropped.input} is said to be below zero and is not")
 
 
