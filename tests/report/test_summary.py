@@ -79,7 +79,8 @@ def test_text(snapshot):
     folder = EXAMPLES / "reviews"
     result = verify(folder / "no_magic_word.vfx", models={"reviews_net": str(folder / "badnets.jld2")})
     # The word does as much anywhere, and how many places are tried before the first answer ends it is a matter of time.
-    assert re.sub(r"position \d+:", "position N:", text(timeless(result, folder), OUT)) == snapshot
+    words = re.sub(r"position \d+:", "position N:", text(timeless(result, folder), OUT))
+    assert re.sub(r"\d falsified; \d\d then", "N falsified; N then", words) == snapshot
 
 
 def test_table(snapshot):
