@@ -202,3 +202,20 @@ def test_a_trigger_outside_the_domains_own_strips_is_no_witness() -> None:
     assert witness(workspace(cut), question, np.array([5.0])).inputs == ()
     assert witness(workspace(cut), question, np.array([4.0])).inputs == (0,)
     assert witness(workspace(problem), question, np.array([256.0])).inputs == ()
+
+
+@pytest.mark.parametrize(
+    ("outputs", "margin"),
+    [
+        ([1.0, 5.0, np.inf], np.inf),
+        ([6.0, 5.0, -np.inf], 1.0),
+        ([np.inf, np.inf, 0.0], -np.inf),
+        ([1.0, 5.0, -np.inf], -4.0),
+    ],
+)
+def test_an_output_that_overflowed_says_nothing_of_rows_that_do_not_read_it(
+    outputs: list[float], margin: float
+) -> None:
+    problem = problem_of(chain((1,), [dense([[1.0], [0.0], [0.0]], [0.0, 0.0, 0.0])]), "float32")
+    found = violation_margins(problem, problem.pairs[0][0], ONE, np.array([outputs], dtype=np.float32))
+    assert found.tolist() == [margin]

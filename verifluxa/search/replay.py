@@ -69,15 +69,29 @@ def violation_margins(problem: Problem, violation: int, inputs: Integers, output
 
 
 def _row_values(problem: Problem, outputs: Floats) -> Floats:
-    """Values of all rows, shape (n, R); where summing them may round, lower by what rounding may add."""
+    """Values of all rows, shape (n, R); where summing them may round, lower by what rounding may add.
+
+    What comes to Inf - Inf has no sign: it counts as violated by nobody.
+    """
     rows, constants = problem.rows.coefficients, problem.replayed
-    values: Floats = outputs @ rows.T + constants
+    values = _product(outputs, rows) + constants
     # A product by 1 is exact, and a sum of two numbers has the right sign.
     terms = (rows != 0).sum(1) + (constants != 0)
     rounds = (terms > 2) | ~np.isin(np.abs(rows), (0.0, 1.0)).all(1)
     if rounds.any():
         share = np.where(rounds, (rows.shape[1] + 4) * 2.0**-53, 0.0)
-        values -= share * (np.abs(outputs) @ np.abs(rows).T + np.abs(constants))
+        with np.errstate(invalid="ignore"):
+            values -= share * (_product(np.abs(outputs), np.abs(rows)) + np.abs(constants))
+    return np.where(np.isnan(values), -np.inf, values)
+
+
+def _product(outputs: Floats, rows: Floats) -> Floats:
+    """`outputs @ rows.T`, where an output that overflowed says nothing of rows that do not read it."""
+    finite = np.atleast_1d(np.isfinite(outputs).all(1))
+    values: Floats = np.where(finite[:, None], outputs, 0.0) @ rows.T
+    with np.errstate(invalid="ignore"):
+        for number in np.flatnonzero(~finite):
+            values[number] = [outputs[number, row != 0] @ row[row != 0] for row in rows]
     return values
 
 
