@@ -36,7 +36,7 @@ from verifluxa.search.together import Together, attempt
 from verifluxa.search.workspace import Claims, Workspace
 from verifluxa.verdict import Reason, Verdict
 
-CLIMB_FIRST, CLIMB_EVERY, CLIMB_STEPS = 8, 256, 160
+CLIMB_FIRST, CLIMB_EVERY, CLIMB_STEPS = 48, 256, 160
 """Domains before the first local search; between two of them as many as there were before, but no more than this."""
 CLIMB_SHARE, CLIMB_POINTS = 8, 32
 """A local search has a start for so many domains since the last one, and no more than this."""
