@@ -57,10 +57,12 @@ def _decided(scene: Scene, rooted: Rooted, settings: CrossSettings, ends: float)
     started = time.monotonic()
     crossing, unsafe = _crossing(scene, rooted, settings, ends)
     need = rooted.question.need - unsafe
-    closed = need > 0 and crossing.closes(need) and crossing.most() < need
+    fewer = need > 0 and crossing.closes(need)
+    most = crossing.most()
+    closed = fewer and most < need
     tried = _Tried(0, None) if closed else _tried(scene, rooted, crossing.points)
     verdict = Verdict.CERTIFIED if closed else Verdict.UNKNOWN if tried.witness is None else Verdict.FALSIFIED
-    proved = crossing.most() + unsafe if verdict is not Verdict.FALSIFIED else rooted.remaining
+    proved = most + unsafe if verdict is not Verdict.FALSIFIED else rooted.remaining
     return Outcome(
         question=rooted.question,
         verdict=verdict,
@@ -71,7 +73,7 @@ def _decided(scene: Scene, rooted: Rooted, settings: CrossSettings, ends: float)
         stage="cross",
         boxes=crossing.bounded,
         seconds=time.monotonic() - started,
-        tree=_leaf(scene.net, rooted, crossing, need) if closed else None,
+        tree=_leaf(scene.net, rooted, crossing, most + 1) if closed else None,
     )
 
 
@@ -129,7 +131,7 @@ def _tried(scene: Scene, rooted: Rooted, points: Sequence[Tensor]) -> _Tried:
 
 
 def _leaf(net: Net, rooted: Rooted, crossing: Crossing, need: int) -> Node:
-    """The evidence: as few conflicts as still close the question, the ones with most cases left out first."""
+    """The evidence: as few conflicts as still show what is proved, the ones with most cases left out first."""
     kept = sorted(crossing.conflicts, key=lambda conflict: -_size(conflict.case))
     for conflict in list(kept):
         fewer = [other for other in kept if other is not conflict]
