@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.soundness.test_words_tables_truth import LENGTH, NETWORKS, TESTS, WORDS, Setting, problem_of
+from tests.soundness.test_words_tables_truth import LENGTH, NETWORKS, WORDS, Setting, problem_of, violating
 from verifluxa.errors import DataError
 from verifluxa.lower.families import Texts, family_on
 from verifluxa.question import Problem, Question
@@ -74,20 +74,13 @@ def meanings(texts: Texts_, trigger: Trigger) -> Iterator[tuple[dict[str, int], 
 
 
 def truth(problem: Problem, question: Question, trigger: Trigger) -> tuple[int, int]:
-    chosen = problem.selections[question.selection]
     label = dict(problem.placements[question.placement].label)
     strict = loose = 0
     for place, made in meanings(problem.inputs, trigger):
         if place != label:
             continue
-        values = problem.graph.run(made).astype(np.float64)[chosen] @ problem.rows.coefficients.T
-        by_label = problem.violations[question.violation].by_label
-        met = [
-            [any(all(test(values[n, r]) for r in rows) for rows in by_label[problem.labels[i]]) for test in TESTS]
-            for n, i in enumerate(chosen)
-        ]
-        counts = np.array(met).sum(0)
-        strict, loose = max(strict, int(counts[0])), max(loose, int(counts[1]))
+        counts = violating(problem, question, made)
+        strict, loose = max(strict, counts[0]), max(loose, counts[1])
     return strict, loose
 
 

@@ -182,19 +182,24 @@ def triggered(problem: Problem, placement: int, words_: tuple[float, ...]) -> ND
 
 def truth(problem: Problem, question: Question) -> tuple[int, int]:
     """The most inputs that one trigger makes violate: strictly, and with ties."""
-    chosen = problem.selections[question.selection]
     allowed = problem.domain.lists[0].points[:, 0]
     strict, loose = 0, 0
     for point in itertools.product(allowed, repeat=len(problem.domain.lower)):
-        outputs = problem.graph.run(triggered(problem, question.placement, point)).astype(np.float64)[chosen]
-        values = outputs @ problem.rows.coefficients.T
-        by_label = problem.violations[question.violation].by_label
-        met = [
-            [any(all(test(values[n, r]) for r in rows) for rows in by_label[problem.labels[i]]) for test in TESTS]
-            for n, i in enumerate(chosen)
-        ]
-        counts = np.array(met).sum(0)
-        strict, loose = max(strict, int(counts[0])), max(loose, int(counts[1]))
+        counts = violating(problem, question, triggered(problem, question.placement, point))
+        strict, loose = max(strict, counts[0]), max(loose, counts[1])
+    return strict, loose
+
+
+def violating(problem: Problem, question: Question, inputs: NDArray[np.float64]) -> tuple[int, int]:
+    """How many of the question's inputs violate as they are in `inputs`: strictly, and with ties."""
+    chosen = problem.selections[question.selection]
+    values = problem.graph.run(inputs).astype(np.float64)[chosen] @ problem.rows.coefficients.T
+    by_label = problem.violations[question.violation].by_label
+    met = [
+        [any(all(test(values[n, r]) for r in rows) for rows in by_label[problem.labels[i]]) for test in TESTS]
+        for n, i in enumerate(chosen)
+    ]
+    strict, loose = np.array(met).sum(0).tolist()
     return strict, loose
 
 
