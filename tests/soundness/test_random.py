@@ -14,15 +14,16 @@ from tests.soundness.engine import CONFLICTS, STRATEGIES, TRICKS, answer, strate
 from tests.soundness.judge import judge
 from tests.soundness.judge_floats import judge_float32
 from tests.soundness.networks import crowds, hardest, problems
+from tests.soundness.parts import explore, in_parts
 from tests.soundness.truth import Oracle
 from verifluxa.question import Problem
 from verifluxa.strategy.decide import decide
 from verifluxa.verdict import Verdict
 
 SHIFTS = st.integers(0, 1)
+CROWD_STRATEGIES = st.sampled_from(["quick without attack", "balanced", "balanced without attack"])
 SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large)
 LITTLE = settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=SLOW)
-MUCH = settings(max_examples=2000, deadline=None, derandomize=True, suppress_health_check=SLOW)
 FEW = 300
 """Boxes that a question may cost."""
 
@@ -43,6 +44,11 @@ def check(problem: Problem, shift: int, names: tuple[str, ...]) -> None:
         assert name != "attack-only" or outcome.verdict is not Verdict.CERTIFIED
         if name == "balanced" and decidable(problem):
             assert outcome.verdict is truth.verdict, "balanced must decide a grid that can be enumerated"
+
+
+def check_all(problem: Problem, shift: int) -> None:
+    """The same through all of them."""
+    check(problem, shift, (*STRATEGIES, *TRICKS))
 
 
 def check_floats(problem: Problem, shift: int) -> None:
@@ -87,27 +93,24 @@ def check_crowd(problem: Problem, name: str) -> None:
 
 
 @LITTLE
-@given(crowds(), st.sampled_from(["quick without attack", "balanced", "balanced without attack"]))
+@given(crowds(), CROWD_STRATEGIES)
 def test_questions_that_share_bounds_agree_with_enumeration(problem: Problem, name: str) -> None:
     check_crowd(problem, name)
 
 
 @pytest.mark.soak
-@MUCH
-@given(crowds(), st.sampled_from(["quick without attack", "balanced", "balanced without attack"]))
-def test_two_thousand_crowds_agree_with_enumeration(problem: Problem, name: str) -> None:
-    check_crowd(problem, name)
+@in_parts
+def test_two_thousand_crowds_agree_with_enumeration(part: int) -> None:
+    explore(part, check_crowd, crowds(), CROWD_STRATEGIES)
 
 
 @pytest.mark.soak
-@MUCH
-@given(problems(), SHIFTS)
-def test_two_thousand_agree_with_enumeration(problem: Problem, shift: int) -> None:
-    check(problem, shift, (*STRATEGIES, *TRICKS))
+@in_parts
+def test_two_thousand_agree_with_enumeration(part: int) -> None:
+    explore(part, check_all, problems(), SHIFTS)
 
 
 @pytest.mark.soak
-@MUCH
-@given(problems(), SHIFTS)
-def test_two_thousand_agree_with_enumeration_in_float32(problem: Problem, shift: int) -> None:
-    check_floats(problem, shift)
+@in_parts
+def test_two_thousand_agree_with_enumeration_in_float32(part: int) -> None:
+    explore(part, check_floats, problems(), SHIFTS)

@@ -14,6 +14,7 @@ from tests.soundness.build import digested
 from tests.soundness.judge import judge
 from tests.soundness.judge_floats import judge_float32
 from tests.soundness.networks import hardest, problems
+from tests.soundness.parts import explore, in_parts
 from tests.soundness.truth import Oracle
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem, Question
@@ -33,7 +34,6 @@ STAGES: dict[str, tuple[Stage, ...]] = {
 }
 TIMED = (BranchStage(boxes=300, seconds=5.0),)
 HOW = settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-MUCH = settings(HOW, max_examples=2000)
 
 
 @dataclass
@@ -80,30 +80,34 @@ def check_cut(problem: Problem, how: tuple[int, str], seed: int) -> None:
         check(problem, how, TIMED)
 
 
+def check_named(problem: Problem, how: tuple[int, str], name: str) -> None:
+    """The same through stages with a name."""
+    check(problem, how, STAGES[name])
+
+
+SEEDS, NAMES = st.integers(0, 2**16), st.sampled_from(sorted(STAGES))
 HOWS = st.tuples(st.integers(0, 1), st.sampled_from(["real", "float32"]))
 
 
 @HOW
-@given(problems(), HOWS, st.sampled_from(sorted(STAGES)))
+@given(problems(), HOWS, NAMES)
 def test_stages_agree_with_enumeration(problem: Problem, how: tuple[int, str], name: str) -> None:
-    check(problem, how, STAGES[name])
+    check_named(problem, how, name)
 
 
 @HOW
-@given(problems(), HOWS, st.integers(0, 2**16))
+@given(problems(), HOWS, SEEDS)
 def test_what_time_cuts_off_is_no_proof(problem: Problem, how: tuple[int, str], seed: int) -> None:
     check_cut(problem, how, seed)
 
 
 @pytest.mark.soak
-@MUCH
-@given(problems(), HOWS, st.sampled_from(sorted(STAGES)))
-def test_two_thousand_agree_with_enumeration(problem: Problem, how: tuple[int, str], name: str) -> None:
-    check(problem, how, STAGES[name])
+@in_parts
+def test_two_thousand_agree_with_enumeration(part: int) -> None:
+    explore(part, check_named, problems(), HOWS, NAMES)
 
 
 @pytest.mark.soak
-@MUCH
-@given(problems(), HOWS, st.integers(0, 2**16))
-def test_two_thousand_cuts_are_no_proof(problem: Problem, how: tuple[int, str], seed: int) -> None:
-    check_cut(problem, how, seed)
+@in_parts
+def test_two_thousand_cuts_are_no_proof(part: int) -> None:
+    explore(part, check_cut, problems(), HOWS, SEEDS)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.soundness.test_words_tables_truth import LENGTH, NETWORKS, WORDS, Setting, problem_of, violating
+from tests.soundness.word_problems import LENGTH, NETWORKS, WORDS, Setting, problem_of, violating
 from verifluxa.errors import DataError
 from verifluxa.lower.families import Texts, family_on
 from verifluxa.question import Problem, Question

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.soundness.test_words_tables_truth import class_rows, untargeted
+from tests.soundness.word_problems import class_rows, untargeted
 from verifluxa.graph.graph import Graph, build
 from verifluxa.graph.ops import Activation, Affine, Input, Shift
 from verifluxa.lower.tables import FEW, table_placements

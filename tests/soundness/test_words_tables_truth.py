@@ -1,36 +1,30 @@
-"""Ground truth for triggers of words: tiny networks whose every trigger is tried.
-
-Weights are small whole numbers and lengths powers of two, so that the float32 network computes exactly: what it
-says under each trigger is the truth, and every verdict must be that.
-"""
+"""Triggers of words: every verdict about a tiny network is what trying all triggers says."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from verifluxa.graph.graph import Graph, build
-from verifluxa.graph.ops import (
-    Activation,
-    Add,
-    Affine,
-    Concat,
-    Conv,
-    Embedding,
-    Input,
-    MaxPool,
-    MeanPool,
-    Op,
-    Reshape,
-    Transpose,
+from tests.soundness.word_problems import (
+    CLASSES,
+    LENGTH,
+    NETWORKS,
+    WORDS,
+    Put,
+    Setting,
+    network,
+    problem_of,
+    triggered,
+    truth,
 )
+from verifluxa.graph.graph import build
+from verifluxa.graph.ops import Affine, Conv, Embedding
 from verifluxa.lower.words import appended
-from verifluxa.question import Domain, Listed, Placement, Problem, Question, Rows, Stamp, Violation
+from verifluxa.question import Domain, Placement, Problem, Stamp
 from verifluxa.search import words
 from verifluxa.search.replay import replay
 from verifluxa.search.workspace import workspace
@@ -38,172 +32,6 @@ from verifluxa.spec.space_types import TokenSpace, WordTrigger
 from verifluxa.strategy.decide import decide
 from verifluxa.strategy.load import AttackStage, Strategy, load_strategy
 from verifluxa.verdict import Verdict
-
-LENGTH, WORDS, FEATURES, CLASSES = 4, 6, 2, 3
-Steps = list[tuple[Op, tuple[int, ...]]]
-
-
-def whole(rng: np.random.Generator, *shape: int) -> NDArray[np.float32]:
-    return rng.integers(-3, 4, shape).astype(np.float32)
-
-
-def bag(rng: np.random.Generator) -> Steps:
-    return [
-        (Transpose((1, 0)), (1,)),
-        (MeanPool((LENGTH,), (LENGTH,), (0,), (0,)), (2,)),
-        (Reshape((FEATURES,)), (3,)),
-        (Affine(whole(rng, 4, FEATURES), whole(rng, 4)), (4,)),
-        (Activation("relu"), (5,)),
-        (Affine(whole(rng, CLASSES, 4), whole(rng, CLASSES)), (6,)),
-    ]
-
-
-def convolution(rng: np.random.Generator) -> Steps:
-    return [
-        (Transpose((1, 0)), (1,)),
-        (Conv(whole(rng, 3, FEATURES, 2), whole(rng, 3), (1,), (0,), (0,), (1,)), (2,)),
-        (Activation("relu"), (3,)),
-        (MaxPool((LENGTH - 1,), (LENGTH - 1,), (0,), (0,)), (4,)),
-        (Reshape((3,)), (5,)),
-        (Affine(whole(rng, CLASSES, 3), whole(rng, CLASSES)), (6,)),
-    ]
-
-
-def branches(rng: np.random.Generator) -> Steps:
-    size = LENGTH * FEATURES
-    return [
-        (Reshape((size,)), (1,)),
-        (Affine(whole(rng, size, size), None), (2,)),
-        (Activation("relu"), (3,)),
-        (Add(), (2, 4)),
-        (Affine(whole(rng, 3, size), whole(rng, 3)), (5,)),
-        (Concat(0), (4, 6)),
-        (Activation("relu"), (7,)),
-        (Affine(whole(rng, CLASSES, size + 3), whole(rng, CLASSES)), (8,)),
-    ]
-
-
-NETWORKS = {"bag": bag, "convolution": convolution, "branches": branches}
-
-
-def network(kind: str, seed: int) -> Graph:
-    rng = np.random.default_rng(seed)
-    table = whole(rng, WORDS, FEATURES)
-    return build([(Input((LENGTH,)), ()), (Embedding(table), (0,)), *NETWORKS[kind](rng)])
-
-
-def inserted(place: int, count: int) -> Stamp:
-    positions = np.arange(place, LENGTH)
-    gain = np.zeros((len(positions), count))
-    gain[:count] = np.eye(count)
-    keep = np.r_[np.zeros(count), np.ones(len(positions) - count)]
-    source = np.r_[positions[:count], positions[: len(positions) - count]]
-    return Stamp(positions, keep, gain, np.zeros(len(positions)), source)
-
-
-def replaced(place: int, count: int) -> Stamp:
-    return Stamp(np.arange(place, place + count), np.zeros(count), np.eye(count), np.zeros(count))
-
-
-@dataclass(frozen=True)
-class Setting:
-    kind: str
-    seed: int
-    count: int
-    inserts: bool
-    per_input: bool
-
-
-def problem_of(setting: Setting) -> Problem:
-    rng = np.random.default_rng(setting.seed + 1000)
-    graph = network(setting.kind, setting.seed)
-    inputs = rng.integers(0, WORDS, (6, LENGTH)).astype(np.float64)
-    labels = graph.run(inputs).argmax(1).astype(np.int64)
-    allowed = np.array([1.0, 2.0, 4.0, 5.0])[:, None]
-    lists = tuple(Listed(np.array([k]), allowed) for k in range(setting.count))
-    low, high = np.full(setting.count, 1.0), np.full(setting.count, 5.0)
-    domain = Domain(low, high, np.ones(setting.count), None, lists)
-    stamp = inserted if setting.inserts else replaced
-    places = range(LENGTH - setting.count + 1)
-    reaches = tuple(_row(1, j) for j in range(CLASSES) if j != 1)
-    violations = (untargeted(), Violation("target 1", 1, ((reaches,),) * CLASSES))
-    everything = np.arange(len(inputs))
-    singles = tuple(everything[i : i + 1] for i in everything)
-    pairs = tuple((0, i) for i in range(len(singles))) if setting.per_input else ((0, 0), (1, 0))
-    return Problem(
-        name="words",
-        digest=f"sha256:{setting}",
-        graph=graph,
-        inputs=inputs,
-        labels=labels,
-        indices=tuple(range(len(inputs))),
-        excluded=(),
-        placements=tuple(Placement((("position", p),), stamp(p, setting.count)) for p in places),
-        domain=domain,
-        rows=class_rows(),
-        violations=violations,
-        selections=singles if setting.per_input else (everything,),
-        needs=(1,) * len(singles) if setting.per_input else (int(rng.integers(2, 6)),),
-        pairs=pairs,
-        per_input=setting.per_input,
-        arithmetic="float32",
-    )
-
-
-def untargeted() -> Violation:
-    """Any class but the label."""
-    misses = [tuple((_row(j, label),) for j in range(CLASSES) if j != label) for label in range(CLASSES)]
-    return Violation("untargeted", None, tuple(misses))
-
-
-def class_rows() -> Rows:
-    """Row of each ordered pair (j, k): y_j - y_k >= 0."""
-    pairs = [(j, k) for j in range(CLASSES) for k in range(CLASSES) if j != k]
-    coefficients = np.zeros((len(pairs), CLASSES))
-    for row, (j, k) in enumerate(pairs):
-        coefficients[row, j], coefficients[row, k] = 1.0, -1.0
-    return Rows(coefficients, np.zeros(len(pairs)), np.ones(len(pairs), dtype=bool))
-
-
-def _row(j: int, k: int) -> int:
-    return j * (CLASSES - 1) + (k if k < j else k - 1)
-
-
-def triggered(problem: Problem, placement: int, words_: tuple[float, ...]) -> NDArray[np.float64]:
-    """The triggered texts, by the meaning of the words and not by the stamp."""
-    inserts = problem.placements[placement].stamp.source is not None
-    rows = []
-    for row in problem.inputs:
-        before, after = list(row[:placement]), list(row[placement:])
-        rest = after if inserts else after[len(words_) :]
-        rows.append((before + list(words_) + rest)[:LENGTH])
-    return np.array(rows)
-
-
-def truth(problem: Problem, question: Question) -> tuple[int, int]:
-    """The most inputs that one trigger makes violate: strictly, and with ties."""
-    allowed = problem.domain.lists[0].points[:, 0]
-    strict, loose = 0, 0
-    for point in itertools.product(allowed, repeat=len(problem.domain.lower)):
-        counts = violating(problem, question, triggered(problem, question.placement, point))
-        strict, loose = max(strict, counts[0]), max(loose, counts[1])
-    return strict, loose
-
-
-def violating(problem: Problem, question: Question, inputs: NDArray[np.float64]) -> tuple[int, int]:
-    """How many of the question's inputs violate as they are in `inputs`: strictly, and with ties."""
-    chosen = problem.selections[question.selection]
-    values = problem.graph.run(inputs).astype(np.float64)[chosen] @ problem.rows.coefficients.T
-    by_label = problem.violations[question.violation].by_label
-    met = [
-        [any(all(test(values[n, r]) for r in rows) for rows in by_label[problem.labels[i]]) for test in TESTS]
-        for n, i in enumerate(chosen)
-    ]
-    strict, loose = np.array(met).sum(0).tolist()
-    return strict, loose
-
-
-TESTS = (lambda value: value > 0, lambda value: value >= 0)
 
 
 def settings() -> Iterator[Setting]:
@@ -245,10 +73,10 @@ def _without_attack(strategy: Strategy) -> tuple[object, ...]:
     return tuple(stage for stage in strategy.stages if not isinstance(stage, AttackStage))
 
 
-def judge(problem: Problem, strategy: Strategy, ties: bool = True) -> set[Verdict]:
+def judge(problem: Problem, strategy: Strategy, ties: bool = True, put: Put = triggered) -> set[Verdict]:
     seen = set()
     for outcome in decide(problem, list(problem.all_questions()), strategy):
-        strict, loose = truth(problem, outcome.question)
+        strict, loose = truth(problem, outcome.question, put)
         need = outcome.question.need
         assert outcome.found <= strict
         assert outcome.proved >= loose
@@ -355,7 +183,8 @@ def appending(kind: str, seed: int, count: int, per_input: bool) -> Problem:
     return Problem(**{**vars(problem), **changed})
 
 
-def with_words_behind(problem: Problem, point: tuple[float, ...]) -> NDArray[np.float64]:
+def behind(problem: Problem, placement: int, point: tuple[float, ...]) -> NDArray[np.float64]:
+    """The texts with the words behind their ends."""
     rows = []
     for row in problem.inputs:
         text = list(row)
@@ -367,25 +196,24 @@ def with_words_behind(problem: Problem, point: tuple[float, ...]) -> NDArray[np.
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_words_behind_the_end_of_each_text(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(globals(), "triggered", lambda problem, placement, point: with_words_behind(problem, point))
+def test_words_behind_the_end_of_each_text(kind: str) -> None:
     seen = set()
     for seed, (count, per_input) in enumerate(itertools.product((1, 2), (False, True))):
         for more in (0, 20):
             problem = appending(kind, seed + more, count, per_input)
             assert problem.placements[0].which is not None
-            seen |= judge(problem, load_strategy("balanced"))
+            seen |= judge(problem, load_strategy("balanced"), put=behind)
     assert {Verdict.CERTIFIED, Verdict.FALSIFIED} <= seen
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_a_place_that_depends_on_the_input_is_nothing_to_bounds(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever reads the one stamp of such a placement proves nothing; what replays refute is refuted."""
-    monkeypatch.setitem(globals(), "triggered", lambda problem, placement, point: with_words_behind(problem, point))
     for room in ("decide", "attacking"):
         monkeypatch.setattr(f"verifluxa.strategy.{room}.enumerable", lambda work, placement: None)
     for seed in range(4):
-        assert Verdict.CERTIFIED not in judge(appending(kind, seed, 1, False), load_strategy("balanced"), ties=False)
+        problem = appending(kind, seed, 1, False)
+        assert Verdict.CERTIFIED not in judge(problem, load_strategy("balanced"), ties=False, put=behind)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -412,6 +240,6 @@ def test_equal_texts_with_other_labels_have_tables_of_their_own(seed: int) -> No
     for question, outcome in zip(two.questions(0), decide(two, two.questions(0), load_strategy("quick")), strict=True):
         chosen = two.selections[question.selection]
         own = two.labels[chosen][:, None]
-        outputs = [two.graph.run(with_words_behind(two, (word,)))[chosen] for word in (1.0, 2.0, 4.0, 5.0)]
+        outputs = [two.graph.run(behind(two, 0, (word,)))[chosen] for word in (1.0, 2.0, 4.0, 5.0)]
         met = [bool(((o >= np.take_along_axis(o, own, 1)) & (np.arange(CLASSES) != own)).any()) for o in outputs]
         assert outcome.proved == int(any(met))
