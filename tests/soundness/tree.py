@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 from itertools import combinations, product
 
 import numpy as np
@@ -48,6 +49,11 @@ class _Judge:
     @property
     def selected(self) -> list[int]:
         return [int(i) for i in self.problem.selections[self.question.selection]]
+
+    @cached_property
+    def met(self) -> Bools:
+        """Whether each row is met at each point, (T, S, R): many records ask for parts of it."""
+        return self.answers.met(self.problem.rows.closed)
 
     def options(self, number: int) -> tuple[tuple[int, ...], ...]:
         """The alternatives of one input."""
@@ -222,7 +228,7 @@ def _check_dropped(judge: _Judge, dropped: Dropped, region: _Region) -> None:
     claims = [(alternative, row) for alternative, row in enumerate(dropped.rows) if row != OPEN]
     if len(dropped.rows) > len(options) or not claims or (dropped.planes and len(claims) != 1):
         raise BadTree(f"{dropped} does not fit the alternatives {options}")
-    met = judge.answers.met(judge.problem.rows.closed)[region.points, judge.selected.index(dropped.input)]
+    met = judge.met[region.points, judge.selected.index(dropped.input)]
     for alternative, row in claims:
         _check_claim(met, row, options[alternative], (dropped, dropped.input in region.cases))
 
