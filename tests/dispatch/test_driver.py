@@ -71,6 +71,12 @@ def test_a_planted_trigger_is_found_before_any_proof_and_the_attack_is_finished(
     assert answers.outcomes[2].witness is not None
 
 
+def test_where_bounds_come_first_nothing_is_attacked_before(tmp_path):
+    answers = run(problem(placements=2), FakeEngine(folder=tmp_path), plan=Plan(attack_first=False))
+    assert (marks(tmp_path, "attack"), marks(tmp_path, "prove")) == ([], [0, 1])
+    assert counts(answers) == {"certified": 4}
+
+
 def test_a_counterexample_found_while_proving_ends_the_property(tmp_path):
     answers = run(problem(placements=6), FakeEngine(proofs={1: "find"}, folder=tmp_path))
     assert marks(tmp_path, "prove") == [0, 1]

@@ -138,7 +138,8 @@ def _region(asked: Asked, pool: Pool, deadline: float | None) -> Answer:
     from verifluxa.dispatch.driver import Plan, drive
     from verifluxa.verdict import Reason, Verdict
 
-    answers = drive(asked.problem, pool, Plan(deadline=deadline))
+    # One bound settles most questions about one input, sooner than an attack ends.
+    answers = drive(asked.placed, pool, Plan(deadline=deadline, attack_first=False))
     if answers.interrupted:
         raise KeyboardInterrupt
     (outcome,) = answers.outcomes
@@ -152,13 +153,16 @@ def _region(asked: Asked, pool: Pool, deadline: float | None) -> Answer:
 def _shown(asked: Asked, trigger: Floats) -> Answer:
     """A counterexample inside the region exactly, replayed; `unknown` where rounding takes it outside."""
     from verifluxa.interop.vnnlib_problem import inward
-    from verifluxa.search.replay import stamped, witness
+    from verifluxa.search.replay import stamped, surely_violated, witness
     from verifluxa.search.workspace import workspace
 
     problem = asked.problem
     question = next(problem.all_questions())
     for point in (inward(asked.region, trigger, problem.graph.dtype), trigger):
-        if asked.region.contains(point) and witness(workspace(problem), question, point).inputs:
+        if not asked.region.contains(point):
+            continue
+        sure = surely_violated(workspace(asked.placed), question, point, problem.selections[0])
+        if witness(workspace(problem), question, point, sure).inputs:
             outputs = problem.graph.run(stamped(problem, question.placement, point, problem.selections[0]))
             return Answer("sat", point, outputs[0].astype("float64"))
     return Answer("unknown")

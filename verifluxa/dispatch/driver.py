@@ -60,6 +60,7 @@ class Plan:
         limits: how long one slice may branch on a question before it is cut into pieces; None: until it is decided.
         pieces: into how many pieces what is open of a question is cut; 0: twice as many as there are workers.
         every: whether all questions are asked, also after a counterexample.
+        attack_first: whether all questions are attacked before any is proved; else those that bounds leave open.
         warm: questions that have a split tree from elsewhere, which is tried first (`dispatch.warm`).
     """
 
@@ -71,6 +72,7 @@ class Plan:
     limits: Limits | None = None
     pieces: int = 0
     every: bool = False
+    attack_first: bool = True
     warm: Iterable[Begun] = ()
 
 
@@ -140,7 +142,8 @@ class _Drive:
         try:
             attacked = self._recall()
             self.pool.load(self.problem)
-            self._attack(attacked)
+            if self.plan.attack_first:
+                self._attack(attacked)
             for begun in self.plan.warm:
                 self.long.begin_anew(begun)
             self._prove()

@@ -7,12 +7,14 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 
 from verifluxa.errors import DataError
 from verifluxa.graph.graph import Graph, build
 from verifluxa.graph.ops import Embedding, Reshape
+from verifluxa.interop.vnnlib_placed import placed
 from verifluxa.interop.vnnlib_read import LARGEST, Condition, Query, Region
 from verifluxa.interop.vnnlib_syntax import too_large
 from verifluxa.question import Domain, Floats, Placement, Problem, Rows, Stamp, Violation
@@ -31,6 +33,11 @@ class Asked:
 
     region: Region
     problem: Problem
+
+    @cached_property
+    def placed(self) -> Problem:
+        """The problem as it is best proved, see `vnnlib_placed`."""
+        return placed(self.problem)
 
 
 def ask(graph: Graph, query: Query, arithmetic: str, name: str) -> tuple[Asked, ...]:

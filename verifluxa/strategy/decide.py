@@ -174,6 +174,8 @@ def _prove(
                 reason = Reason.TIME
                 break
             _stage(work, state.open(questions), stage, state, run)
+        if not run.is_late:
+            _last_try(work, [q for q in state.open(questions) if q not in attacked], run.strategy, state)
     except UnsupportedError:
         reason = Reason.UNSUPPORTED
     for question in questions:
