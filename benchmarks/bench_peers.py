@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -10,12 +11,22 @@ import statistics
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.peers.environment import MARABOU, PLACE, ROOT, NotInstalled, marabou_python
+from benchmarks.peers.environment import (
+    MARABOU,
+    PLACE,
+    ROOT,
+    VIBECHECK,
+    NotInstalled,
+    marabou_python,
+    vibecheck_python,
+)
 from benchmarks.questions import Setting, problem
 from benchmarks.records import Record, machine
 from verifluxa.cli.export_command import Folder
@@ -27,12 +38,30 @@ from verifluxa.search.replay import violation_margins
 from verifluxa.verify import Request
 
 NAME = "peers"
-PEER = MARABOU.replace("==", " ")
-LIMIT = 60
+LIMIT = 20
 """Seconds for one question, on each side."""
+COUNT = 20
+"""Questions of each case."""
+GRACE = 3
+"""A peer that has not ended after so many times the limits of all its questions is ended."""
 CASES = tuple((model, side) for model in ("clean", "clean_cnn") for side in (3, 5, 7))
 SLACK = 1e-3
 """How far a peer's point may miss the condition, which it meets in its own arithmetic."""
+
+
+class Peer(NamedTuple):
+    """Another verifier: what it is called, its environment and interpreter, and the module that answers a folder."""
+
+    name: str
+    environment: str
+    python: Callable[[], Path]
+    module: str
+
+
+PEERS = (
+    Peer(VIBECHECK.replace("==", " "), "vibecheck", vibecheck_python, "benchmarks.peers.vibecheck_peer"),
+    Peer(MARABOU.replace("==", " "), "marabou", marabou_python, "benchmarks.peers.marabou_peer"),
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +76,9 @@ class Answered:
 def run(small: bool = False) -> list[Record]:
     """Each model and size of the patch."""
     cases = CASES[:1] if small else CASES
-    return [record for model, side in cases for record in _case(Setting(model, side, inputs=100), 2 if small else 20)]
+    return [
+        record for model, side in cases for record in _case(Setting(model, side, inputs=100), 2 if small else COUNT)
+    ]
 
 
 def _case(setting: Setting, count: int) -> list[Record]:
@@ -56,16 +87,20 @@ def _case(setting: Setting, count: int) -> list[Record]:
         folder = Path(name)
         list(Folder(folder, 1, 1, LIMIT).write(problem(setting), count))
         files = [line.split(",")[:2] for line in (folder / "instances.csv").read_text(encoding="utf-8").splitlines()]
-        asked = [_read(folder, *pair) for pair in files]
-        ours = [_ours(one) for one in asked]
-        try:
-            theirs, peer = _theirs(folder), PEER
-        except NotInstalled as error:
-            theirs, peer = None, f"{PEER}: peer not installed ({error})"
-        wrong = [] if theirs is None else [_contradict(*three) for three in zip(ours, theirs, asked, strict=True)]
-        if theirs is not None and any(wrong):
-            _keep(folder, label, [(*files[i], ours[i], theirs[i]) for i in np.flatnonzero(wrong)])
-    return _records(label, ours, theirs, peer, sum(wrong))
+        ours = [_ours(folder, *pair) for pair in files]
+        return [record for peer in PEERS for record in _against(peer, label, folder, files, ours)]
+
+
+def _against(peer: Peer, label: str, folder: Path, files: list[list[str]], ours: list[Answered]) -> list[Record]:
+    try:
+        theirs = _theirs(peer, folder, len(files))
+    except NotInstalled as error:
+        return _records(label, ours, None, f"{peer.name}: peer not installed ({error})", 0)
+    asked = [_read(folder, *pair) for pair in files]
+    wrong = [_contradict(*three) for three in zip(ours, theirs, asked, strict=True)]
+    if any(wrong):
+        _keep(folder, f"{label} {peer.name}", [(*files[i], ours[i], theirs[i]) for i in np.flatnonzero(wrong)])
+    return _records(label, ours, theirs, peer.name, sum(wrong))
 
 
 def _keep(folder: Path, label: str, found: list[tuple[str, str, Answered, Answered]]) -> None:
@@ -82,23 +117,32 @@ def _read(folder: Path, onnx: str, vnnlib: str) -> Asked:
     return asked
 
 
-def _ours(asked: Asked) -> Answered:
+def _ours(folder: Path, onnx: str, vnnlib: str) -> Answered:
+    """Reading the two files counts, as it does for the peers."""
     started = time.process_time()
+    asked = _read(folder, onnx, vnnlib)
     answer = solve((asked,), Request("", strategy="balanced"), time.monotonic() + LIMIT)
     point = None if answer.point is None else tuple(answer.point.tolist())
     return Answered(answer.word, time.process_time() - started, point)
 
 
-def _theirs(folder: Path) -> list[Answered]:
-    command = [str(marabou_python()), str(ROOT / "benchmarks" / "peers" / "marabou_peer.py"), str(folder)]
+def _theirs(peer: Peer, folder: Path, count: int) -> list[Answered]:
+    """A peer's answers; where it ends early or not at all, what it has not answered is open."""
+    command = [str(peer.python()), "-m", peer.module, str(folder)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
-    lines = [line.removeprefix("answer ") for line in done.stdout.splitlines() if line.startswith("answer {")]
-    answers = map(json.loads, lines)
-    return [Answered(a["answer"], a["seconds"], tuple(a["point"]) if "point" in a else None) for a in answers]
+    log, most = folder / "log.txt", GRACE * LIMIT * count
+    with log.open("w", encoding="utf-8") as output, contextlib.suppress(subprocess.TimeoutExpired):
+        streams = {"stdout": output, "stderr": subprocess.DEVNULL}
+        subprocess.run(command, **streams, env=environment, cwd=ROOT, timeout=most, check=False)
+    lines = log.read_text(encoding="utf-8").splitlines()
+    answers = [json.loads(line.removeprefix("answer ")) for line in lines if line.startswith("answer {")]
+    given = [Answered(a["answer"], a["seconds"], tuple(a["point"]) if "point" in a else None) for a in answers]
+    return given + [Answered("none", float(LIMIT))] * (count - len(given))
 
 
-def _records(label: str, ours: list[Answered], theirs: list[Answered] | None, peer: str, wrong: int) -> list[Record]:
+def _records(
+    label: str, ours: Sequence[Answered], theirs: Sequence[Answered] | None, peer: str, wrong: int
+) -> list[Record]:
     sides = [ours] if theirs is None else [ours, theirs]
     shares = [100 * sum(a.word in ("sat", "unsat") for a in side) / len(ours) for side in sides]
     medians = [statistics.median(a.seconds for a in side) for side in sides]

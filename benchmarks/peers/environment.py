@@ -21,6 +21,8 @@ LIRPA_NEEDS = (
 )
 MARABOU = "maraboupy==2.0.0"
 MARABOU_NEEDS = ("numpy", "onnx", "onnxruntime")
+VIBECHECK = "vibecheck-nn==1.1.0"
+VIBECHECK_NEEDS = ("torch==2.13.0",)
 INSTALL_SECONDS = 1200
 
 
@@ -41,6 +43,11 @@ def lirpa_python() -> Path:
 def marabou_python() -> Path:
     """The interpreter of Marabou's environment, likewise."""
     return _made("marabou", ["-c", str(ROOT / "constraints.txt"), *MARABOU_NEEDS, MARABOU])
+
+
+def vibecheck_python() -> Path:
+    """The interpreter of vibecheck's environment, likewise; it asks for versions of ONNX of its own."""
+    return _made("vibecheck", [*VIBECHECK_NEEDS, VIBECHECK])
 
 
 def _made(name: str, *installs: list[str]) -> Path:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from benchmarks import bench_peers
-from benchmarks.bench_peers import Answered, _contradict
+from benchmarks.bench_peers import Answered, Peer, _contradict, _theirs
 from benchmarks.peers.environment import NotInstalled
+from benchmarks.peers.instances import Found, answer_all
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Affine
 from verifluxa.interop.vnnlib_problem import ask
@@ -28,15 +33,40 @@ def test_a_contradiction_is_a_verdict_against_a_verdict() -> None:
         assert not _contradict(other, sat, asked)
 
 
-def test_without_its_peer_the_benchmark_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing() -> None:
+def test_without_its_peers_the_benchmark_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> Path:
         raise NotInstalled("no network")
 
-    monkeypatch.setattr(bench_peers, "marabou_python", missing)
+    monkeypatch.setattr(
+        bench_peers, "PEERS", (Peer("one 1.0", "one", missing, "nothing"), Peer("two 2.0", "two", missing, "nothing"))
+    )
     records = bench_peers.run(small=True)
     assert [(record.what, record.peer) for record in records] == [
-        ("decided, in %", "maraboupy 2.0.0: peer not installed (no network)"),
-        ("median CPU seconds", "maraboupy 2.0.0: peer not installed (no network)"),
+        (what, f"{peer}: peer not installed (no network)")
+        for peer in ("one 1.0", "two 2.0")
+        for what in ("decided, in %", "median CPU seconds")
     ]
     assert records[0].ours == 100
     assert records[0].theirs is None
+
+
+def test_what_a_peer_does_not_answer_is_open(tmp_path: Path) -> None:
+    (tmp_path / "instances.csv").write_text("a,b,1\nc,d,1\n")
+    peer = Peer("broken", "broken", lambda: Path(sys.executable), "tests.benchmarks.broken_peer")
+    first, second = _theirs(peer, tmp_path, 2)
+    assert (first.word, second.word) == ("error", "none")
+
+
+def test_a_peer_answers_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "instances.csv").write_text("a.onnx,a.vnnlib,7\nb.onnx,b.vnnlib,7\n")
+    monkeypatch.setattr("sys.argv", ["peer", str(tmp_path)])
+
+    def solve(onnx: Path, vnnlib: Path, limit: int) -> Found:
+        assert (vnnlib, limit) == (onnx.with_suffix(".vnnlib"), 7)
+        return ("sat", [0.5]) if onnx.stem == "a" else ("unsat", None)
+
+    assert answer_all(solve) == 0
+    lines = [json.loads(line.removeprefix("answer ")) for line in capsys.readouterr().out.splitlines()]
+    assert [(line["answer"], line.get("point")) for line in lines] == [("sat", [0.5]), ("unsat", None)]
