@@ -11,7 +11,8 @@ import numpy as np
 from verifluxa.certificate.check.functions import Floats
 from verifluxa.certificate.check.lower import Claim, Sources, claim_of, deployed
 from verifluxa.certificate.check.network import Constants, constants_of
-from verifluxa.certificate.check.section import Section, Tally
+from verifluxa.certificate.check.report import Tally
+from verifluxa.certificate.check.section import Section
 from verifluxa.certificate.evidence_lines import Header, Record, header_of, record_of
 from verifluxa.data.dataset import Dataset
 from verifluxa.errors import Span

@@ -12,22 +12,26 @@ from verifluxa.certificate.check.bounds import Bounder
 from verifluxa.certificate.check.chain import chain_of
 from verifluxa.certificate.check.functions import Floats
 from verifluxa.certificate.check.network import Constants
-from verifluxa.certificate.check.region import STEPS, Region
+from verifluxa.certificate.check.region import STEPS, Regions
 from verifluxa.graph import ops
 from verifluxa.graph.graph import build, chain
 
 
-def region(random: np.random.Generator, size: int, strips: int) -> Region:
+def region(random: np.random.Generator, size: int, strips: int) -> Regions:
     lower = random.uniform(-3, 1, size)
     upper = lower + random.uniform(0, 4, size)
     directions = random.normal(size=(strips, size))
     middle, extent = directions @ (lower + upper) / 2, np.abs(directions) @ (upper - lower) / 2
     low, high = middle - extent * random.uniform(-0.5, 1, strips), middle + extent
-    return Region(lower, upper, directions, low, high, cut=strips > 0)
+    return one(lower, upper, directions, low, high)
 
 
-def points(random: np.random.Generator, part: Region, count: int) -> Floats:
-    found = random.uniform(part.lower, part.upper, size=(count, len(part.lower)))
+def one(lower: Floats, upper: Floats, directions: Floats, low: Floats, high: Floats) -> Regions:
+    return Regions(lower[None], upper[None], directions, low[None], high[None])
+
+
+def points(random: np.random.Generator, part: Regions, count: int) -> Floats:
+    found = random.uniform(part.lower, part.upper, size=(count, part.lower.shape[1]))
     corners = random.random(found.shape) < 0.5
     found = np.where(corners, np.where(random.random(found.shape) < 0.5, part.lower, part.upper), found)
     along = found @ part.directions.T
@@ -38,22 +42,42 @@ def points(random: np.random.Generator, part: Region, count: int) -> Floats:
 def test_spreads_bound_every_point_of_the_region(seed: int) -> None:
     random = np.random.default_rng(seed)
     part = region(random, 4, seed % 4)
-    tight, rows = part.tightened(), random.normal(size=(6, 4))
+    tight, rows, at = part.tightened(), random.normal(size=(6, 4)), np.zeros(6, dtype=np.int64)
     inside = points(random, part, 4000) - part.center
     assert len(inside) > 10
     reached = inside @ rows.T
     for steps in (0, STEPS):
-        assert (reached.max(axis=0) <= tight.spread(rows, steps)).all()
-        assert (-reached.min(axis=0) <= tight.spread(-rows, steps)).all()
-    assert (tight.spread(rows, STEPS) <= tight.spread(rows)).all()
-    assert (tight.spread(rows) <= np.abs(rows) @ part.half).all()
+        up, down = tight.spread(rows, at, steps)
+        assert (reached.max(axis=0) <= up).all()
+        assert (-reached.min(axis=0) <= down).all()
+        assert np.allclose(down, tight.spread(-rows, at, steps)[0])
+    assert (tight.spread(rows, at, STEPS)[0] <= tight.spread(rows, at)[0]).all()
+    assert (tight.spread(rows, at)[0] <= np.abs(rows) @ part.half[0]).all()
     assert not tight.is_empty
 
 
+def test_many_regions_are_bounded_as_one_by_one() -> None:
+    random = np.random.default_rng(5)
+    single = [region(random, 4, 2) for _ in range(3)]
+    parts = (np.concatenate([getattr(part, name) for part in single]) for name in ("lower", "upper", "low", "high"))
+    lower, upper, low, high = parts
+    together = Regions(lower, upper, single[0].directions, low, high).tightened()
+    rows, at = random.normal(size=(3, 4)), np.array([2, 0, 1])
+    for steps in (0, STEPS):
+        for k, number in enumerate(at):
+            alone = replace(single[number], directions=single[0].directions).tightened()
+            for ours, theirs in zip(
+                alone.spread(rows[k : k + 1], np.zeros(1, dtype=np.int64), steps),
+                together.spread(rows, at, steps),
+                strict=True,
+            ):
+                assert np.allclose(ours[0], theirs[k])
+
+
 def test_an_empty_region_is_noticed() -> None:
-    part = Region(np.zeros(2), np.ones(2), np.ones((1, 2)), np.array([2.5]), np.array([3.0]), cut=True)
+    part = one(np.zeros(2), np.ones(2), np.ones((1, 2)), np.array([2.5]), np.array([3.0]))
     assert part.tightened().is_empty
-    assert not replace(part, low=np.array([2.0])).tightened().is_empty
+    assert not replace(part, low=np.array([[2.0]])).tightened().is_empty
 
 
 SHAPES = [
@@ -91,20 +115,20 @@ def placed(found: Scene, inputs: Floats, index: int, triggers: Floats) -> Floats
     return readout(found, stamped.reshape(len(triggers), *inputs.shape[1:]))
 
 
-def bounder(found: Scene, constants: Constants, part: Region | None = None) -> Bounder:
+def bounder(found: Scene, constants: Constants, part: Regions | None = None) -> Bounder:
     claim = found.claim()
     size = claim.positions.shape[1]
-    whole = Region(np.zeros(size), np.full(size, 255.0), np.zeros((0, size)), np.zeros(0), np.zeros(0))
+    whole = one(np.zeros(size), np.full(size, 255.0), np.zeros((0, size)), np.zeros(0), np.zeros(0))
     return Bounder(chain_of(constants, claim.positions[1]), part or whole)
 
 
-def small(found: Scene, random: np.random.Generator) -> Region:
+def small(found: Scene, random: np.random.Generator) -> Regions:
     """A box of levels, cut by one strip."""
     size = found.claim().positions.shape[1]
     lower = random.integers(0, 200, size).astype(np.float64)
     part = region(random, size, 1)
     along = part.directions @ (lower + 20)
-    return replace(part, lower=lower, upper=lower + 40.0, low=along - 30, high=along + 60)
+    return one(lower, lower + 40.0, part.directions, along - 30, along + 60)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -115,16 +139,16 @@ def test_planes_and_ends_hold_for_sampled_triggers(shape: Shape) -> None:
     constants = walked(found.sources.models["net"], inputs)
     for part in (None, small(found, random)):
         bound = bounder(found, constants, part)
-        state = bound.state(np.arange(len(inputs)))
-        triggers = np.floor(points(random, bound.region, 400))
-        triggers = triggers[(triggers >= bound.region.lower).all(axis=1)]
+        state = bound.state(np.arange(len(inputs)), np.zeros(len(inputs), dtype=np.int64))
+        triggers = np.floor(points(random, bound.regions, 400))
+        triggers = triggers[(triggers >= bound.regions.lower).all(axis=1)]
         row = np.array([[1.0, -1.0, 0.0]]), np.zeros(1)
         for index in range(5):
             planes = bound.rows(state, np.array([index]), *row)
             outputs = placed(found, inputs, index, triggers)
             margin = outputs[:, 0] - outputs[:, 1]
-            assert (margin <= planes.value + (triggers - bound.region.center) @ planes.slope[0]).all()
-            assert (margin <= planes.value + bound.region.spread(planes.slope)).all()
+            assert (margin <= planes.value + (triggers - bound.regions.center) @ planes.slope[0]).all()
+            assert (margin <= planes.value + bound.regions.spread(planes.slope, np.zeros(1, dtype=np.int64))[0]).all()
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -132,14 +156,14 @@ def test_clipped_bounds_hold_where_the_row_is_met(seed: int) -> None:
     found, random = scene(seed, Shape("cnn", scale=0.8)), np.random.default_rng(seed)
     inputs = found.claim().inputs
     bound = bounder(found, walked(found.sources.models["net"], inputs), small(found, random))
-    plain = bound.state(np.arange(len(inputs)))
     everyone = np.arange(len(inputs))
+    plain = bound.state(everyone, 0 * everyone)
     rows = np.tile([[1.0, -1.0, 0.0]], (len(inputs), 1)), np.zeros(len(inputs))
     planes = bound.rows(plain, everyone, *rows)
     state = plain.take(everyone)
-    gone = bound.clip(state, planes)
+    gone = bound.clip(state, everyone, planes)
     after = bound.rows(state, everyone, *rows)
-    triggers = points(random, bound.region, 600)
+    triggers = points(random, bound.regions, 600)
     tighter = met = 0
     for index in range(len(inputs)):
         outputs = placed(found, inputs, index, triggers)
@@ -147,7 +171,7 @@ def test_clipped_bounds_hold_where_the_row_is_met(seed: int) -> None:
         inside = margin >= 0
         met += int(inside.sum())
         assert not (gone[index] and inside.any())
-        above = after.value[index] + (triggers - bound.region.center) @ after.slope[index]
+        above = after.value[index] + (triggers - bound.regions.center) @ after.slope[index]
         assert (margin[inside] <= above[inside]).all()
         old, new = plain.layers[0], state.layers[0]
         tighter += int((new.upper[index] < old.upper[index]).sum())
@@ -165,8 +189,8 @@ def test_overflow_in_the_middle_of_a_layer_is_seen() -> None:
     ]
     constants = walked(chain((2,), loud), np.zeros((1, 2)))
     layers = chain_of(constants, np.array([0]))
-    part = Region(np.zeros(1), np.full(1, 255.0), np.zeros((0, 1)), np.zeros(0), np.zeros(0))
-    state = Bounder(layers, part).state(np.array([0]))
+    part = one(np.zeros(1), np.full(1, 255.0), np.zeros((0, 1)), np.zeros(0), np.zeros(0))
+    state = Bounder(layers, part).state(np.array([0]), np.array([0]))
     assert state.worst[0] >= constants.rounding.largest
     assert state.output_radius.max() < 1
 

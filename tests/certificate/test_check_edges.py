@@ -17,11 +17,12 @@ from tests.certificate.scenes import Scene, Shape, scene, write_scene_evidence
 from tests.certificate.test_check_spoiled import HARD, most_violations
 from verifluxa.certificate.check.compare import check_header
 from verifluxa.certificate.check.lower import UNDERSTOOD, claim_of, deployed, understand
-from verifluxa.certificate.check.report import CheckReport, PropertyCheck
-from verifluxa.certificate.check.section import Section, Tally
+from verifluxa.certificate.check.report import CheckReport, PropertyCheck, Tally
+from verifluxa.certificate.check.section import Section
 from verifluxa.certificate.document import canonical_json
 from verifluxa.certificate.evidence_file import read_evidence
 from verifluxa.certificate.evidence_lines import Header, Record, encode_record, record_of
+from verifluxa.certificate.numbers import Exact
 from verifluxa.certificate.statement import Statement
 from verifluxa.errors import CertificateError
 from verifluxa.evidence import Node
@@ -185,11 +186,13 @@ def test_chosen_slopes_are_recomputed() -> None:
         assert caught.value.code == "VF5054"
 
 
-def test_rates_that_are_not_vouched_for_are_named() -> None:
-    known = PropertyCheck("p", Verdict.FALSIFIED, "float32", 4, 2, 0, 1, 0, 0, Fraction(1), Fraction(2, 3))
+def test_rates_that_are_not_vouched_for_are_named(statement: Statement) -> None:
+    rate = Exact(Fraction(2, 3), True)
+    said = replace(statement.properties[0], bound=(rate, rate))
+    known = PropertyCheck(leaves=2, proved=Fraction(1), said=said)
     assert "its stated rate of at most 2/3 is NOT vouched for" in known.text()
     assert "vouched" not in replace(known, proved=Fraction(1, 3)).text()
-    assert "vouched" not in replace(known, stated=None).text()
+    assert "vouched" not in replace(known, said=replace(said, bound=None)).text()
     assert "NOT vouched" in replace(known, proved=Fraction(1, 3), unrechecked=1).text()
     report = CheckReport(True, True, (), (), (replace(known, unrechecked=2),), None)
     assert report.exit_code == 3

@@ -92,9 +92,11 @@ def test_accepted(out: Path) -> None:
     assert report.exit_code == 0
     assert not report.signed
     shared, single = report.properties
-    assert (shared.questions, shared.unrechecked) == (20, 0)
+    assert (shared.said.coverage.questions, shared.unrechecked) == (20, 0)
     assert shared.leaves >= 20
-    assert single.questions == 2 * len({item["index"] for item in result_of(out)["properties"][1]["per_input"]})
+    assert single.said.coverage.questions == 2 * len(
+        {item["index"] for item in result_of(out)["properties"][1]["per_input"]}
+    )
     assert report.statement is not None
     assert report.statement.properties[1].population is not None
 

@@ -23,7 +23,8 @@ from tests.certificate.spoils import (
     other_question,
     trigger_off_the_grid,
 )
-from verifluxa.certificate.check.section import Section, Tally
+from verifluxa.certificate.check.report import Tally
+from verifluxa.certificate.check.section import Section
 from verifluxa.certificate.evidence_lines import Record
 from verifluxa.errors import CertificateError
 from verifluxa.evidence import BoxSplit, StripSplit

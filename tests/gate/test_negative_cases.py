@@ -326,10 +326,7 @@ def test_a_revoked_certificate_or_file(desk: Desk) -> None:
 
 
 def checked(desk: Desk, **changes: Any) -> CheckReport:
-    name = desk.statement.properties[0].name
-    item = PropertyCheck(
-        name, Verdict.CERTIFIED, "float32", 4, 5, 0, 0, 0, 0, desk.statement.properties[0].bound[1].value
-    )  # type: ignore[index]
+    item = PropertyCheck(leaves=5, said=desk.statement.properties[0])
     report = CheckReport(True, True, (), (), (item,), desk.statement)
     return replace(report, **changes)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from verifluxa.certificate.check.region import Region
+from verifluxa.certificate.check.region import Regions
 from verifluxa.evidence import Joint
 from verifluxa.search.joint import close_jointly, dual_value
 from verifluxa.search.program import Box, PlaneTable
@@ -153,8 +153,8 @@ def test_the_checker_comes_to_the_same_of_a_domain_without_points() -> None:
         closing, _, _ = close_jointly(planes, box, 2, WIDE)
         if closing is not None:
             low, high = box.strip_shift - box.strip_half, box.strip_shift + box.strip_half
-            region = Region(-box.half, box.half, box.directions, low, high, cut=True).tightened()
-            most = float(region.dual(np.zeros((1, 3)), np.array([closing.beta]))[0])
+            region = Regions(-box.half[None], box.half[None], box.directions, low[None], high[None]).tightened()
+            most = float(sum(region.dual(np.zeros((1, 3)), np.zeros(1, dtype=np.int64), np.array([closing.beta])))[0])
             assert region.is_empty or 3 + most < 2
             closed += 1
     assert closed > 20

@@ -120,7 +120,7 @@ def check_recheck(policy: Policy, statement: Statement, rechecked: Rechecked) ->
     if report.statement != statement:
         yield _reason("VF6058", "another certificate was recomputed than the one presented", "the same certificate")
     missing = {item.name for item in statement.properties if item.digest in _wanted(policy)} - {
-        item.name for item in report.properties
+        item.said.name for item in report.properties
     }
     for name in sorted(missing):
         yield _reason("VF6058", f"nothing of property {name} was recomputed", "evidence of every required property")

@@ -13,130 +13,166 @@ taken to violate, its term is `1 - min_a W_ia` itself; where it is taken not to,
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from verifluxa.certificate.check.bounds import Planes, State
 from verifluxa.certificate.check.functions import RELU, Floats
-from verifluxa.certificate.check.judge import Asked, Entry, Judge, unproved
+from verifluxa.certificate.check.judge import Asked, Entry, Found, Judge, Part, unproved
 from verifluxa.certificate.check.lower import Alternative
 from verifluxa.certificate.check.region import MARGIN
-from verifluxa.evidence import Joint, Node, Weighted
+from verifluxa.evidence import Joint, Node
 
-Key = tuple[int, int]
-"""An input and the number of one of its alternatives."""
 Open = dict[int, dict[int, Alternative]]
 """Alternatives that may still be met, by input and number."""
+Key = tuple[int, int, int]
+"""A leaf, an input, and the number of one of its alternatives."""
+Fixed = dict[int, bool]
+"""Inputs that are taken to violate or not to."""
 
 
-def check_joint(asked: Asked, judge: Judge, node: Node, left: Open) -> int:
-    """Recomputes a joint closing.
+class Leaf(NamedTuple):
+    """A leaf that is closed jointly: its number, its part of the domain, the node, and what is left there."""
+
+    at: int
+    part: Part
+    node: Node
+    left: Open
+
+
+End = tuple[Leaf, Joint, Fixed]
+"""Weights, and what is taken for granted there."""
+
+
+def clips_of(asked: Asked, leaf: Leaf) -> Iterator[Entry]:
+    """The alternatives of a leaf that carry weights, each with the rows that clip it.
+
+    Raises:
+        CertificateError: VF5054 for one that is not left there, or is clipped by what it need not meet.
+    """
+    weighted = {(item.input, item.position) for joint, _ in _ends(leaf, leaf.node.joint, {}) for item in joint.weights}
+    for index, number, rows in leaf.node.clips:
+        alternative = leaf.left.get(index, {}).get(number)
+        planes = None if alternative is None else asked.rows_of(rows, alternative)
+        if planes is None:
+            raise unproved("VF5054", f"input {index} is clipped by what it need not meet", leaf.part)
+        if (index, number) in weighted:
+            yield Entry(leaf.at, index, number, None, planes)
+
+
+def _ends(leaf: Leaf, joint: Joint | None, fixed: Fixed) -> Iterator[tuple[Joint, Fixed]]:
+    """The ends of the branching of a closing."""
+    if joint is None or joint.branch_on < 0:
+        yield joint or Joint(), fixed
+    elif joint.branch_on in fixed or len(joint.children) != 2:
+        raise unproved("VF5054", "a joint closing branches twice on one input", leaf.part)
+    else:
+        for value, child in zip((False, True), joint.children, strict=True):
+            yield from _ends(leaf, child, {**fixed, joint.branch_on: value})
+
+
+def check_joints(judge: Judge, leaves: Sequence[Leaf], clips: Sequence[Entry], found: Found) -> int:
+    """Recomputes joint closings.
+
+    Args:
+        judge: of the parts of the leaves.
+        leaves: the closings.
+        clips: the `clips_of` all of them.
+        found: what was found of the clips.
 
     Returns:
-        The most inputs that can violate together, fewer than needed.
+        The most inputs that can violate together at one of the leaves, fewer than needed.
 
     Raises:
         CertificateError: VF5054 for a closing that does not follow.
     """
-    assert node.joint is not None
-    bound = _bound(_Table(asked, judge, node, left), node.joint, {})
-    if not bound < asked.need:
-        what = f"up to {bound:.3f} inputs may violate together, not fewer than {asked.need}"
-        raise unproved("VF5054", what, judge.region)
-    return max(0, math.floor(bound))
+    if not leaves:
+        return 0
+    ends = [(leaf, joint, fixed) for leaf in leaves for joint, fixed in _ends(leaf, leaf.node.joint, {})]
+    bounds = _bounds(judge, ends, {(clip.at, clip.input, clip.number): k for k, clip in enumerate(clips)}, found)
+    for (leaf, _, _), bound in zip(ends, bounds, strict=True):
+        if not bound < judge.asked.need:
+            what = f"up to {bound:.3f} inputs may violate together, not fewer than {judge.asked.need}"
+            raise unproved("VF5054", what, leaf.part)
+    return max((max(0, math.floor(bound)) for bound in bounds), default=0)
 
 
-def _bound(table: _Table, joint: Joint, fixed: dict[int, bool]) -> float:
-    if joint.branch_on < 0:
-        return table.dual(joint, fixed)
-    if joint.branch_on in fixed or len(joint.children) != 2:
-        raise unproved("VF5054", "a joint closing branches twice on one input", table.judge.region)
-    bounds = [_bound(table, joint.children[value], {**fixed, joint.branch_on: bool(value)}) for value in (0, 1)]
-    return float(np.max(bounds))
-
-
-class _Table:
-    """The planes of the open claims of a leaf, each computed when it is first asked for."""
-
-    def __init__(self, asked: Asked, judge: Judge, node: Node, left: Open) -> None:
-        self.asked, self.judge, self.left = asked, judge, left
-        self.point = np.array(node.point, dtype=np.float64)
-        self.states: dict[Key, tuple[State, int]] = {}
-        self.gone: set[Key] = set()
-        self._planes: dict[tuple[Key, int, bool], Planes] = {}
-        entries = [self._entry(index, number, rows) for index, number, rows in node.clips]
-        usable = judge.usable([entry.input for entry in entries])
-        for numbers, state, places, gone in judge.groups(entries):
-            for at, place, out in zip(numbers, places, gone, strict=True):
-                if usable[at]:
-                    key = (entries[at].input, entries[at].number)
-                    self.states[key] = (state, int(place))
-                    self.gone |= {key} if out else set()
-
-    def _entry(self, index: int, number: int, rows: tuple[int, ...]) -> Entry:
-        alternative = self.left.get(index, {}).get(number)
-        planes = None if alternative is None else self.asked.rows_of(rows, alternative)
-        if planes is None:
-            raise unproved("VF5054", f"input {index} is clipped by what it need not meet", self.judge.region)
-        return Entry(index, number, None, planes)
-
-    def dual(self, joint: Joint, fixed: dict[int, bool]) -> float:
-        """The bound that the weights give, with some inputs taken to violate or not to."""
+def _bounds(judge: Judge, ends: Sequence[End], known: dict[Key, int], found: Found) -> Floats:
+    """The bound that each end's weights give, with some inputs taken to violate or not to."""
+    numbers, planes = _planes(judge, ends, known, found)
+    gone = {key for key, k in known.items() if found.gone[k] and found.usable[k]}
+    region, at = judge.bounder.regions, np.array([leaf.at for leaf, _, _ in ends], dtype=np.int64)
+    total, size, used = np.zeros(len(ends)), np.zeros(len(ends)), [(0, 0, 0.0)][:0]
+    for k, (leaf, joint, fixed) in enumerate(ends):
         totals: dict[Key, float] = {}
-        value = size = 0.0
-        slope = np.zeros((1, len(self.judge.region.lower)))
         for item in joint.weights:
-            used = self._scaled(item) if fixed.get(item.input, True) else None
-            if used is not None:
-                key, weight = (item.input, item.position), item.weight
-                totals[key] = totals.get(key, 0.0) + weight
-                value += weight * (1.0 + float(used.value[0]))
-                slope = slope + weight * used.slope
-                size += weight * (1.0 + abs(float(used.value[0])))
-        region = self.judge.bounder.region
-        most = float(region.spread(slope)[0])
-        if region.cut and len(joint.beta) == len(region.directions):
-            most = min(most, float(region.dual(slope, np.array([joint.beta]))[0]))
-        size += float((np.abs(slope) @ region.half)[0]) + len(self.left) + sum(totals.values())
-        return value + most + self._inputs(totals, fixed) + MARGIN * size
+            plane, key = numbers.get((leaf.at, *item[:4])), (leaf.at, item.input, item.position)
+            if plane is not None and fixed.get(item.input, True):
+                totals[key] = totals.get(key, 0.0) + item.weight
+                used.append((k, plane, item.weight))
+        total[k], size[k] = _inputs(leaf, totals, fixed, gone), len(leaf.left) + 2 * sum(totals.values())
+    slope = np.zeros((len(ends), region.half.shape[1]))
+    if used:
+        (end, plane), weight = np.array([item[:2] for item in used]).T, np.array([item[2] for item in used])
+        np.add.at(total, end, weight * (1 + planes.value[plane]))
+        np.add.at(size, end, weight * np.abs(planes.value[plane]))
+        np.add.at(slope, end, weight[:, None] * planes.slope[plane])
+    most, size = region.spread(slope, at)[0], size + (np.abs(slope) * region.half[at]).sum(axis=1)
+    nothing = (0.0,) * len(region.directions)
+    beta = np.array([joint.beta if len(joint.beta) == len(nothing) else nothing for _, joint, _ in ends])
+    most = np.minimum(most, sum(region.dual(slope, at, beta)))
+    return np.asarray(total + most + MARGIN * size)
 
-    def _inputs(self, totals: dict[Key, float], fixed: dict[int, bool]) -> float:
-        total = 0.0
-        for index, alternatives in self.left.items():
-            possible = [number for number in alternatives if (index, number) not in self.gone]
-            if possible and fixed.get(index, True):
-                term = 1.0 - min(totals.get((index, number), 0.0) for number in possible)
-                total += term if index in fixed else max(0.0, term)
-        return total
 
-    def _scaled(self, item: Weighted) -> Planes | None:
-        """The plane divided by M, or None where it says nothing (then it is left out, which any weights may be)."""
-        key, row = (item.input, item.position), self.asked.row(item.row)
-        if row is None or key not in self.states or row not in self.left[item.input][item.position]:
-            return None
-        plane, region = self._plane(key, row, item.tangent), self.judge.bounder.region
-        fall = region.spread(-plane.slope)
-        most = fall - plane.value + MARGIN * (fall + np.abs(plane.value))
-        return Planes(plane.value / most, plane.slope / most) if most[0] > 0 else None
+def _inputs(leaf: Leaf, totals: dict[Key, float], fixed: Fixed, gone: set[Key]) -> float:
+    """What is added for the inputs themselves."""
+    total = 0.0
+    for index, alternatives in leaf.left.items():
+        possible = [key for number in alternatives if (key := (leaf.at, index, number)) not in gone]
+        if possible and fixed.get(index, True):
+            term = 1.0 - min(totals.get(key, 0.0) for key in possible)
+            total += term if index in fixed else max(0.0, term)
+    return total
 
-    def _plane(self, key: Key, row: int, tangent: bool) -> Planes:
-        if (key, row, tangent) not in self._planes:
-            state, place = self.states[key]
-            if tangent:
-                state, place = self._touching(state.take(np.array([place]))), 0
-            self._planes[key, row, tangent] = self.judge.planes(state, np.array([place]), [row])
-        return self._planes[key, row, tangent]
 
-    def _touching(self, own: State) -> State:
-        """The bounds of one entry, with relu's lower lines along the side that the closing's point is on."""
-        if self.point.shape != self.judge.region.lower.shape:
-            raise unproved("VF5054", "the point of a joint closing is of another size", self.judge.region)
-        values: dict[int, Floats] = {0: self.point[None]}
-        for number, layer in enumerate(self.judge.bounder.chain[:-1]):
-            z = layer.offset[own.inputs] + sum(values[at] @ part.T for at, part in layer.weight.items())
-            assert layer.function is not None
-            if layer.function is RELU:
-                open_ = layer.function.undecided(own.layers[number].lower, own.layers[number].upper)
-                own.lines[number].low_slope[open_] = (z > 0)[open_]
-            values[number + 1] = layer.function.value(z)
-        return own
+def _planes(
+    judge: Judge, ends: Sequence[End], known: dict[Key, int], found: Found
+) -> tuple[dict[tuple[int, ...], int], Planes]:
+    """The planes that carry weights, divided by M, and their numbers; without those that say nothing.
+
+    Without a plane the bound is that of other weights, which holds too.
+    """
+    wanted: dict[tuple[int, ...], tuple[int, int, Leaf]] = {}
+    for leaf, joint, _ in ends:
+        for item in joint.weights:
+            k, row = known.get((leaf.at, item.input, item.position), -1), judge.asked.row(item.row)
+            if k >= 0 and found.usable[k] and row is not None and row in leaf.left[item.input][item.position]:
+                wanted[leaf.at, *item[:4]] = int(found.places[k]), row, leaf
+    places, rows, leaves = zip(*wanted.values(), strict=True) if wanted else ((), (), ())
+    state = found.state.take(np.array(places, dtype=np.int64))
+    _touch(judge, state, np.array([key[4] for key in wanted], dtype=bool), leaves)
+    value, slope = judge.planes(state, np.arange(len(wanted)), rows)
+    _, fall = judge.bounder.regions.spread(slope, state.at)
+    most = fall - value + MARGIN * (fall + np.abs(value))
+    numbers = {key: k for k, key in enumerate(wanted) if most[k] > 0}
+    return numbers, Planes(value / most, slope / most[:, None])
+
+
+def _touch(judge: Judge, state: State, tangent: NDArray[np.bool_], leaves: Sequence[Leaf]) -> None:
+    """Lays relu's lower lines along the side that the closing's point is on, where an entry asks for it."""
+    points = np.zeros((len(leaves), judge.bounder.regions.half.shape[1]))
+    for k in np.flatnonzero(tangent).tolist():
+        if len(leaves[k].node.point) != points.shape[1]:
+            raise unproved("VF5054", "the point of a joint closing is of another size", leaves[k].part)
+        points[k] = leaves[k].node.point
+    values = {0: points}
+    for number, (layer, own) in enumerate(zip(judge.bounder.chain, state.layers, strict=False), 1):
+        z = layer.offset[state.inputs] + sum(values[at] @ part.T for at, part in layer.weight.items())
+        assert layer.function is not None
+        if layer.function is RELU:
+            open_ = tangent[:, None] & layer.function.undecided(own.lower, own.upper)
+            own.lines.low_slope[open_] = (z > 0)[open_]
+        values[number] = layer.function.value(z)

@@ -1,8 +1,8 @@
-"""What cannot happen on one region: single alternatives of single inputs, by plain or by clipped bounds."""
+"""What cannot happen on parts of the domain: single alternatives of single inputs, by plain or by clipped bounds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -16,16 +16,27 @@ from verifluxa.certificate.check.functions import KEPT, SAME, Floats
 from verifluxa.certificate.check.lower import Alternative, Claim
 from verifluxa.certificate.check.network import Constants, Integers
 from verifluxa.certificate.check.refuse import refused
-from verifluxa.certificate.check.region import Region
+from verifluxa.certificate.check.region import Regions
 from verifluxa.errors import CertificateError
 
 
-class Entry(NamedTuple):
-    """One alternative of one input by its number, the row that is said to be below zero (or None), the rows that clip.
+class Part(NamedTuple):
+    """What a node of the tree speaks of: a box of triggers, the ends of strips, and cases of neurons."""
 
-    `slopes` and `pushes` are what the evidence chose, see `verifluxa.evidence.Dropped`.
+    lower: Floats
+    upper: Floats
+    low: Floats
+    high: Floats
+    signs: tuple[Sign, ...] = ()
+
+
+class Entry(NamedTuple):
+    """One alternative (by its number) of one input on a part (by its number), and what the evidence says of it.
+
+    `row` is said to be below zero, or None; the rows `planes` clip; for the rest see `verifluxa.evidence.Dropped`.
     """
 
+    at: int
     input: int
     number: int
     row: int | None
@@ -34,37 +45,27 @@ class Entry(NamedTuple):
     pushes: tuple[tuple[int, int, float], ...] = ()
 
 
-class Part(NamedTuple):
-    """What a node of the tree speaks of: a region, and cases of neurons."""
-
-    region: Region
-    signs: tuple[Sign, ...] = ()
-
-
-class Group(NamedTuple):
-    """Some entries: their numbers, bounds, their places in these, and which of them are contradicted."""
-
-    numbers: Integers
-    state: State
-    places: Integers
-    gone: NDArray[np.bool_]
-
-
-def root_region(claim: Claim, directions: Floats) -> Region:
+def whole_part(claim: Claim, directions: Floats) -> Part:
     """The whole domain of the trigger; strips begin a little wider than the box reaches, and cut nothing."""
     size = claim.positions.shape[1]
     lower, upper = np.full(size, claim.lower), np.full(size, claim.upper)
-    middle = directions @ (lower + upper) / 2
-    extent = np.abs(directions) @ (upper - lower) / 2 * 1.01 + 1e-6
-    return Region(lower, upper, directions, middle - extent, middle + extent)
+    middle, reach = directions @ (lower + upper) / 2, np.abs(directions) @ (upper - lower) / 2 * 1.01 + 1e-6
+    return Part(lower, upper, middle - reach, middle + reach)
+
+
+def regions_of(parts: Sequence[Part], directions: Floats) -> Regions:
+    """The parts without their cases of neurons."""
+    lower, upper, low, high = (np.array(ends) for ends in list(zip(*parts, strict=True))[:4])
+    return Regions(lower, upper, directions, low, high)
 
 
 class Place:
     """A placement: its chain, the bounds of all inputs on the whole box, and for which inputs no value can overflow."""
 
     def __init__(self, claim: Claim, constants: Constants, number: int) -> None:
+        nothing = np.zeros((0, claim.positions.shape[1]))
         self.chain = chain_of(constants, claim.positions[number])
-        self.root = Bounder(self.chain, root_region(claim, np.zeros((0, claim.positions.shape[1]))))
+        self.root = Bounder(self.chain, regions_of([whole_part(claim, nothing)], nothing))
         self.everyone = np.arange(len(claim.labels))
         self.largest = constants.rounding.largest
         # The evidence counts what is kept for a maximum in the layer behind, and what is carried after all others.
@@ -77,12 +78,12 @@ class Place:
     @cached_property
     def quick(self) -> State:
         """On the whole box, by intervals alone, which settle most."""
-        return self.root.state(self.everyone, planes=False)
+        return self.root.state(self.everyone, 0 * self.everyone, planes=False)
 
     @cached_property
     def state(self) -> State:
         """On the whole box."""
-        return self.root.state(self.everyone)
+        return self.root.state(self.everyone, 0 * self.everyone)
 
     def neuron(self, layer: int, neuron: int) -> tuple[int, int] | None:
         """The layer and the value in it that the evidence names; None where there is none."""
@@ -90,91 +91,6 @@ class Place:
             return None
         number, at = self.hidden[layer], neuron - self.kept[layer]
         return (number, at) if 0 <= at < self.chain[number - 1].offset.shape[1] else None
-
-
-class Judge:
-    """A part of the domain, with cases of neurons, and the bounds of the inputs that its node speaks of."""
-
-    def __init__(self, claim: Claim, place: Place, part: Part, inputs: Sequence[int]) -> None:
-        self.claim, self.place, self.region = claim, place, part.region
-        self.signs = [sign for sign in part.signs if sign.input in set(inputs)]
-        region, whole = part.region, place.root.region
-        same = (region.lower == whole.lower) & (region.upper == whole.upper)
-        self.at_root = not region.cut and not self.signs and bool(same.all())
-        self.bounder = place.root if self.at_root else Bounder(place.chain, region)
-        self.inputs = place.everyone if self.at_root else np.array(inputs, dtype=np.int64)
-
-    @cached_property
-    def state(self) -> State:
-        """Bounds of the inputs."""
-        return self.place.state if self.at_root else self.bounder.state(self.inputs, signs=self.signs)
-
-    def usable(self, inputs: Sequence[int]) -> NDArray[np.bool_]:
-        """For which of the inputs no value can overflow."""
-        worst = (self.place.quick if self.at_root else self.state).worst
-        fine = (worst < self.place.largest) & self.place.usable[self.inputs]
-        return np.asarray(fine[np.searchsorted(self.inputs, inputs)])
-
-    def falls(self, entries: list[Entry]) -> NDArray[np.bool_]:
-        """Which entries cannot be met on the whole region."""
-        met = np.zeros(len(entries), dtype=bool)
-        if self.at_root:
-            plain = np.flatnonzero([not (entry.planes or entry.slopes or entry.pushes) for entry in entries])
-            places = np.array([entries[at].input for at in plain], dtype=np.int64)
-            self._mark(met, entries, Group(plain, self.place.quick, places, met[plain]))
-        left = np.flatnonzero(~met)
-        for group in self.groups([entries[at] for at in left]):
-            self._mark(met, entries, group._replace(numbers=left[group.numbers]))
-        return met
-
-    def _mark(self, met: NDArray[np.bool_], entries: list[Entry], group: Group) -> None:
-        """Marks the entries of a group that are contradicted, or whose named row cannot be met."""
-        met[group.numbers] |= group.gone
-        rows = [(at, row) for at, number in enumerate(group.numbers) if (row := entries[number].row) is not None]
-        if rows:
-            named, numbers = np.array(rows).T
-            planes = self.planes(group.state, group.places[named], numbers)
-            most = planes.value + self.bounder.region.spread(planes.slope)
-            met[group.numbers[named]] |= np.where(self.claim.closed[numbers], most < 0, most <= 0)
-
-    def groups(self, entries: list[Entry]) -> Iterator[Group]:
-        """Bounds of entries where they can be met, for those with equally many clipping rows together."""
-        batches: dict[tuple[int, bool], list[int]] = {}
-        for at, entry in enumerate(entries):
-            batches.setdefault((len(entry.planes), bool(entry.slopes or entry.pushes)), []).append(at)
-        for (rounds, chosen), numbers in batches.items():
-            group = [entries[at] for at in numbers]
-            state, places = self.state, np.searchsorted(self.inputs, [entry.input for entry in group])
-            if rounds or chosen:
-                state, places = state.take(places), np.arange(len(group))
-            gone = state.crossed[places]
-            for number in range(rounds):
-                cut = self.planes(state, places, [entry.planes[number] for entry in group])
-                gone = gone | self.bounder.clip(state, cut)
-            for place, entry in enumerate(group if chosen else ()):
-                self._choose(state, place, entry)
-            yield Group(np.array(numbers), state, places, gone)
-
-    def planes(self, state: State, places: Integers, rows: Sequence[int] | Integers) -> Planes:
-        """Upper planes of rows of entries of a state."""
-        numbers = np.array(rows, dtype=np.int64)
-        return self.bounder.rows(state, places, self.claim.weight[numbers], self.claim.constants[numbers, 2])
-
-    def _choose(self, state: State, place: int, entry: Entry) -> None:
-        """Chosen slopes for one entry, where its neurons bend and any slope is sound; pushes where signs are known."""
-        for number, kept, text in zip(self.place.hidden, self.place.kept, entry.slopes, strict=False):
-            lower, upper = (ends[place] for ends in state.layers[number - 1][1:3])
-            function = self.place.chain[number - 1].function
-            chosen = np.frombuffer(bytes.fromhex(text), dtype=np.uint8)[kept : kept + len(lower)] / 255
-            if function is not None and function.least is not None and len(chosen) == len(lower):
-                bends = (lower < 0) & (upper > 0)
-                state.lines[number - 1].low_slope[place, bends] = np.maximum(chosen, function.least)[bends]
-        for layer, neuron, multiplier in entry.pushes:
-            at = self.place.neuron(layer, neuron)
-            if at is None or Sign(entry.input, *at, multiplier > 0) not in self.signs:
-                raise unproved("VF5054", f"input {entry.input} is pushed where no sign is known", self.region)
-            pushes = state.pushes.setdefault(at[0], np.zeros_like(state.layers[at[0] - 1].lower))
-            pushes[place, at[1]] += multiplier
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,7 +115,105 @@ class Asked:
         return known if len(known) == len(numbers) else None
 
 
-def unproved(code: str, what: str, region: Region) -> CertificateError:
-    """The error for a proof that does not hold on a region."""
-    widths = ", ".join(f"{width:g}" for width in (region.upper - region.lower)[:16])
+class Found(NamedTuple):
+    """Of entries: which cannot be met anywhere on their part, and for which no value can overflow.
+
+    `state` has the bounds of each where it can be met, at the number in `places`; -1: they were not needed.
+    """
+
+    gone: NDArray[np.bool_]
+    usable: NDArray[np.bool_]
+    state: State
+    places: Integers
+
+    def behind(self, count: int) -> Found:
+        """The same without the first entries."""
+        return Found(self.gone[count:], self.usable[count:], self.state, self.places[count:])
+
+
+class Judge:
+    """Bounds on some parts of the domain, or on the whole of it alone."""
+
+    def __init__(self, asked: Asked, parts: Sequence[Part], whole: bool) -> None:
+        self.asked, self.place, self.parts, self.whole = asked, asked.place, parts, whole
+        self.bounder = asked.place.root
+        if not whole:
+            self.bounder = Bounder(asked.place.chain, regions_of(parts, asked.directions).tightened())
+
+    def examine(self, entries: Sequence[Entry]) -> Found:
+        """What follows for each entry from what the evidence says of it.
+
+        Raises:
+            CertificateError: VF5054 for a push where no sign is known.
+        """
+        gone, inputs = np.zeros(len(entries), dtype=bool), np.array([entry.input for entry in entries], dtype=np.int64)
+        if self.whole:
+            plain = [not (entry.planes or entry.slopes or entry.pushes) for entry in entries]
+            self._below(self.place.quick, inputs, entries, gone, np.flatnonzero(plain))
+        left = np.flatnonzero(~gone)
+        bounded, numbers = [entries[k] for k in left.tolist()], np.full(len(entries), -1)
+        base, places = self._base(bounded, inputs[left])
+        worst = self.place.quick.worst[inputs] if self.whole else base.worst[places]
+        state, numbers[left] = base.take(places), np.arange(len(left))
+        gone[left] = self._clipped(state, bounded)
+        self._below(state, numbers, entries, gone, left)
+        return Found(gone, (worst < self.place.largest) & self.place.usable[inputs], state, numbers)
+
+    def _base(self, entries: Sequence[Entry], inputs: Integers) -> tuple[State, Integers]:
+        """Bounds of each input on each part that the entries speak of, and the number of each entry in them."""
+        if self.whole:
+            return (self.place.state if entries else self.place.quick), inputs
+        pairs = np.array([(entry.at, entry.input) for entry in entries], dtype=np.int64).reshape(-1, 2)
+        (at, known), places = (part.T for part in np.unique(pairs, axis=0, return_inverse=True))
+        cases = ((k, sign) for k, part in enumerate(at) for sign in self.parts[part].signs)
+        return self.bounder.state(known, at, signs=[(k, sign) for k, sign in cases if sign.input == known[k]]), places
+
+    def _clipped(self, state: State, entries: Sequence[Entry]) -> NDArray[np.bool_]:
+        """Clips and chooses as each entry says, in place; which of them are contradicted."""
+        gone, rounds = state.crossed, np.array([len(entry.planes) for entry in entries])
+        for number in range(max(rounds, default=0)):
+            some = np.flatnonzero(rounds > number)
+            cut = self.planes(state, some, [entries[k].planes[number] for k in some.tolist()])
+            gone[some] |= self.bounder.clip(state, some, cut)
+        for place, entry in enumerate(entries):
+            if entry.slopes or entry.pushes:
+                self._choose(state, place, entry)
+        return gone
+
+    def _below(
+        self, state: State, places: Integers, entries: Sequence[Entry], gone: NDArray[np.bool_], among: Integers
+    ) -> None:
+        """Marks those among the entries whose named row cannot be met."""
+        named = [(k, row) for k in among.tolist() if (row := entries[k].row) is not None]
+        if named:
+            at, rows = np.array(named).T
+            planes = self.planes(state, places[at], rows)
+            most = planes.value + self.bounder.regions.spread(planes.slope, state.at[places[at]])[0]
+            gone[at] |= np.where(self.asked.claim.closed[rows], most < 0, most <= 0)
+
+    def planes(self, state: State, places: Integers, rows: Sequence[int] | Integers) -> Planes:
+        """Upper planes of rows of entries of a state."""
+        claim, numbers = self.asked.claim, np.array(rows, dtype=np.int64)
+        return self.bounder.rows(state, places, claim.weight[numbers], claim.constants[numbers, 2])
+
+    def _choose(self, state: State, place: int, entry: Entry) -> None:
+        """Chosen slopes for one entry, where its neurons bend and any slope is sound; pushes where signs are known."""
+        for number, kept, text in zip(self.place.hidden, self.place.kept, entry.slopes, strict=False):
+            own, function = state.layers[number - 1], self.place.chain[number - 1].function
+            lower, upper = own.lower[place], own.upper[place]
+            chosen = np.frombuffer(bytes.fromhex(text), dtype=np.uint8)[kept : kept + len(lower)] / 255
+            if function is not None and function.least is not None and len(chosen) == len(lower):
+                bends = (lower < 0) & (upper > 0)
+                own.lines.low_slope[place, bends] = np.maximum(chosen, function.least)[bends]
+        for layer, neuron, multiplier in entry.pushes:
+            at, signs = self.place.neuron(layer, neuron), self.parts[entry.at].signs
+            if at is None or Sign(entry.input, *at, multiplier > 0) not in signs:
+                raise unproved("VF5054", f"input {entry.input} is pushed where no sign is known", self.parts[entry.at])
+            pushes = state.pushes.setdefault(at[0], np.zeros_like(state.layers[at[0] - 1].lower))
+            pushes[place, at[1]] += multiplier
+
+
+def unproved(code: str, what: str, part: Part) -> CertificateError:
+    """The error for a proof that does not hold on a part of the domain."""
+    widths = ", ".join(f"{width:g}" for width in (part.upper - part.lower)[:16])
     return refused(code, f"the proof does not hold: {what}", f"a domain with widths {widths}")

@@ -1,35 +1,45 @@
-"""A part of the trigger's domain: a box, possibly cut by strips `low <= V tau <= high`.
+"""Parts of the trigger's domain: boxes, possibly cut by strips `low <= V tau <= high`; many at once.
 
-The largest value of a linear function on it is bounded by weak duality: for ANY multipliers beta,
+The largest value of a linear function on one is bounded by weak duality: for ANY multipliers beta,
 `a.t <= |a - beta V|.half + |beta|.width + beta.(strip center - V center)`, t counted from the box's center.
 The choices of beta below only decide how good the bound is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from verifluxa.certificate.check.functions import Floats
+from verifluxa.certificate.check.network import Integers
 
 INFLATE = 1 + 2.0**-50
 MARGIN = 2.0**-41
 """Relative rounding of a few dozen operations, with a factor of thousands to spare."""
 STEPS = 5
 RIDGE = 0.64
+_MOST_VALUES = 1 << 15
+"""In the arrays of one step: what fits the processor's cache."""
+
+
+def pieces(count: int, size: int) -> Iterator[slice]:
+    """Cuts so many items, each with arrays of so many values, into pieces; at least one."""
+    step = max(1, _MOST_VALUES // max(1, size))
+    return (slice(start, start + step) for start in range(0, max(1, count), step))
 
 
 @dataclass(frozen=True, eq=False)
-class Region:
-    """A box and strips; `t` below is counted from the box's center.
+class Regions:
+    """R boxes and their strips; `t` below is counted from a box's center.
 
     Attributes:
-        lower, upper: shape (d,).
+        lower, upper: shape (R, d).
         directions: V, shape (m, d).
-        low, high: shape (m,); as the whole domain implies them where nothing cuts.
-        cut: whether any strip was cut; until then strips say nothing that the box does not say, and are left out.
+        low, high: shape (R, m); as the whole domain implies them where nothing cuts.
     """
 
     lower: Floats
@@ -37,68 +47,82 @@ class Region:
     directions: Floats
     low: Floats
     high: Floats
-    cut: bool = False
 
     @cached_property
     def center(self) -> Floats:
-        """The box's center."""
+        """The boxes' centers."""
         return (self.lower + self.upper) / 2
 
     @cached_property
     def half(self) -> Floats:
-        """Half-widths of the box, slightly outward."""
+        """Half-widths of the boxes, slightly outward."""
         return np.maximum(self.upper - self.center, self.center - self.lower) * INFLATE
 
     @cached_property
-    def _strips(self) -> tuple[Floats, Floats, Floats]:
-        """Strip centers and half-widths with their rounding, shape (m,); the matrix of ridge regression, (d, m)."""
-        size = np.abs(self.directions) @ (self.half + np.abs(self.center)) + np.abs(self.low) + np.abs(self.high)
-        bare = np.maximum((self.high - self.low) / 2, 0.0)
-        weighted = self.directions * (RIDGE * len(self.half) * self.half**2)
-        ridge = _solved(weighted @ self.directions.T, bare**2, weighted).T
-        return (self.low + self.high) / 2 - self.directions @ self.center, bare + MARGIN * size, ridge
+    def _strips(self) -> tuple[Floats, Floats, Floats, Floats]:
+        """Strip centers and half-widths with their rounding, (R, m); weights (R, d) and inverse of ridge regression."""
+        size = (self.half + np.abs(self.center)) @ np.abs(self.directions).T + np.abs(self.low) + np.abs(self.high)
+        bare, weight = np.maximum((self.high - self.low) / 2, 0.0), RIDGE * self.half.shape[1] * self.half**2
+        inverse = _solved(self._normal(weight), bare**2, np.eye(len(self.directions)))
+        return (self.low + self.high) / 2 - self.center @ self.directions.T, bare + MARGIN * size, weight, inverse
+
+    def _normal(self, weight: Floats) -> Floats:
+        return np.asarray((self.directions * weight[:, None, :]) @ self.directions.T)
 
     @property
-    def is_empty(self) -> bool:
+    def is_empty(self) -> NDArray[np.bool_]:
         """No point is in both box and strips."""
-        return self.cut and bool((self.low - self.high > MARGIN + self._strips[1]).any())
+        return np.asarray((self.low - self.high > MARGIN + self._strips[1]).any(axis=1))
 
-    def tightened(self) -> Region:
-        """The same with its strips tightened, once and together, by the box and by each other."""
-        if not self.cut:
-            return self
-        up, down = self.spread(self.directions, STEPS), self.spread(-self.directions, STEPS)
-        middle, size = self.directions @ self.center, np.abs(self.directions)
-        slack = MARGIN * (size @ (np.abs(self.center) + self.half) + np.abs(up) + np.abs(down))
+    def tightened(self) -> Regions:
+        """The same with their strips tightened, once and together, by the box and by each other."""
+        (up, down), size = self.every(self.directions), np.abs(self.directions)
+        middle = self.center @ self.directions.T
+        slack = MARGIN * ((np.abs(self.center) + self.half) @ size.T + np.abs(up) + np.abs(down))
         low, high = np.maximum(self.low, middle - down - slack), np.minimum(self.high, middle + up + slack)
         return replace(self, low=low, high=high)
 
-    def spread(self, rows: Floats, steps: int = 0) -> Floats:
-        """Upper bounds of `row.t`, rows of shape (K, d).
+    def every(self, rows: Floats) -> tuple[Floats, Floats]:
+        """Upper bounds of `row.t` and of `-row.t` for each of some rows in every region, with all care, (R, K)."""
+        at = np.repeat(np.arange(len(self.lower)), len(rows))
+        up, down = self.spread(np.tile(rows, (len(self.lower), 1)), at, STEPS)
+        shape = len(self.lower), len(rows)
+        return up.reshape(shape), down.reshape(shape)
+
+    def spread(self, rows: Floats, at: Integers, steps: int = 0) -> tuple[Floats, Floats]:
+        """Upper bounds of `row.t` and of `-row.t`.
 
         Args:
-            rows: the linear functions.
+            rows: the linear functions, shape (K, d).
+            at: the region of each.
             steps: how often the multipliers of ridge regression are improved, by iteratively reweighted least squares.
         """
-        most = np.abs(rows) @ self.half
-        if not self.cut or not len(rows):
-            return most
-        (_, width, ridge), largest = self._strips, np.abs(rows).max(axis=1, keepdims=True)
-        beta = rows @ ridge
-        most = np.minimum(most, self.dual(rows, beta))
-        for _ in range(steps):
-            size = np.abs(beta)
-            weight = self.half / (np.abs(rows - beta @ self.directions) + 1e-3 * largest + 1e-12)
-            penalty = width / (size + 1e-3 * size.max(axis=1, keepdims=True) + 1e-12)
-            weighted = self.directions * weight[:, None, :]
-            beta = _solved(weighted @ self.directions.T, penalty, weighted @ rows[:, :, None])[:, :, 0]
-            most = np.minimum(most, self.dual(rows, beta))
-        return most
+        cuts = pieces(len(rows), rows.shape[1] * (1 + len(self.directions) * (steps > 0)))
+        up, down = zip(*(self._spread(rows[cut], at[cut], steps) for cut in cuts), strict=True)
+        return np.concatenate(up), np.concatenate(down)
 
-    def dual(self, rows: Floats, beta: Floats) -> Floats:
-        """The upper bounds that multipliers (K, m) give; valid for any."""
-        shift, width, _ = self._strips
-        return np.abs(rows - beta @ self.directions) @ self.half + np.abs(beta) @ width + beta @ shift
+    def _spread(self, rows: Floats, at: Integers, steps: int) -> tuple[Floats, Floats]:
+        half, directions = self.half[at], self.directions
+        up = down = np.einsum("kd,kd->k", np.abs(rows), half)
+        if not len(directions):
+            return up, down
+        (_, width, weight, inverse), largest = self._strips, np.abs(rows).max(axis=1, keepdims=True, initial=0.0)
+        beta = np.einsum("kmn,kn->km", inverse[at], (rows * weight[at]) @ directions.T)
+        for step in range(steps + 1):
+            if step:
+                size = np.abs(beta)
+                wanted = half / (np.abs(rows - beta @ directions) + 1e-3 * largest + 1e-12)
+                penalty = width[at] / (size + 1e-3 * size.max(axis=1, keepdims=True) + 1e-12)
+                beta = _solved(self._normal(wanted), penalty, ((rows * wanted) @ directions.T)[:, :, None])[:, :, 0]
+            size, shift = self.dual(rows, at, beta)
+            up, down = np.minimum(up, size + shift), np.minimum(down, size - shift)
+        return up, down
+
+    def dual(self, rows: Floats, at: Integers, beta: Floats) -> tuple[Floats, Floats]:
+        """What multipliers (K, m) bound, for any: `row.t` by the sum of both parts, `-row.t` by their difference."""
+        shift, width, _, _ = self._strips
+        size = np.einsum("kd,kd->k", np.abs(rows - beta @ self.directions), self.half[at])
+        return size + np.einsum("km,km->k", np.abs(beta), width[at]), np.einsum("km,km->k", beta, shift[at])
 
 
 def _solved(normal: Floats, diagonal: Floats, right: Floats) -> Floats:
@@ -106,7 +130,7 @@ def _solved(normal: Floats, diagonal: Floats, right: Floats) -> Floats:
     trace = np.trace(normal, axis1=-2, axis2=-1)[..., None]
     normal = normal + (diagonal + 1e-9 * trace + 1e-9)[..., None] * np.eye(normal.shape[-1])
     try:
-        beta = np.linalg.solve(normal, right)
+        beta = np.linalg.solve(normal, np.broadcast_to(right, normal.shape[:-1] + right.shape[-1:]))
     except np.linalg.LinAlgError:
-        return np.zeros_like(right)
+        return np.zeros(normal.shape[:-1] + right.shape[-1:])
     return np.where(np.isfinite(beta), beta, 0.0)

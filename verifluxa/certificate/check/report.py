@@ -2,43 +2,52 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from fractions import Fraction
 
-from verifluxa.certificate.statement import Statement
+from verifluxa.certificate.statement import PropertyResult, Statement
 from verifluxa.errors import VerifluxaError
 from verifluxa.verdict import Verdict
 
 ACCEPTED, REJECTED, UNRECHECKED = 0, 1, 3
 
 
-@dataclass(frozen=True)
-class PropertyCheck:
-    """What was recomputed of one property.
+@dataclass
+class Tally:
+    """What was found of one property.
 
     Attributes:
-        name, verdict, arithmetic: as the certificate says.
-        questions: how many the spec asks.
-        leaves: that were recomputed.
-        unrechecked: leaves that this checker cannot decide.
+        verdicts: number of records by verdict.
+        written: leaves of all trees.
+        leaves: those that were recomputed.
+        unrechecked: leaves of certified questions that this checker could not decide.
         reproduced: triggers that violate in every evaluation order.
         replay_only: triggers that lie within the error of evaluation.
         doubtful: inputs for which `correct` lies within the error of evaluation.
         proved: the largest share of a selection that may violate together, as far as it was recomputed.
-        stated: the rate that the certificate says is never exceeded; None where it states none.
     """
 
-    name: str
-    verdict: Verdict
-    arithmetic: str
-    questions: int
-    leaves: int
-    unrechecked: int
-    reproduced: int
-    replay_only: int
-    doubtful: int
-    proved: Fraction
-    stated: Fraction | None = None
+    verdicts: Counter[Verdict] = field(default_factory=Counter)
+    written: int = 0
+    leaves: int = 0
+    unrechecked: int = 0
+    reproduced: int = 0
+    replay_only: int = 0
+    doubtful: int = 0
+    proved: Fraction = Fraction(0)
+
+
+@dataclass
+class PropertyCheck(Tally):
+    """What was recomputed of one property, beside what the certificate says of it."""
+
+    said: PropertyResult = field(kw_only=True)
+
+    @property
+    def stated(self) -> Fraction | None:
+        """The rate that the certificate says is never exceeded; None where it states none."""
+        return None if self.said.bound is None else self.said.bound[1].value
 
     @property
     def vouched(self) -> bool:
@@ -48,7 +57,7 @@ class PropertyCheck:
     def text(self) -> str:
         """One line."""
         parts = (
-            (1, f"{self.questions} questions"),
+            (1, f"{self.said.coverage.questions} questions"),
             (1, f"{self.leaves} leaves recomputed"),
             (self.unrechecked, f"{self.unrechecked} leaves NOT recomputed"),
             (self.reproduced + self.replay_only, f"{self.reproduced + self.replay_only} triggers evaluated again"),
@@ -56,8 +65,8 @@ class PropertyCheck:
             (self.doubtful, f"{self.doubtful} inputs whose class lies within the error of evaluation"),
             (not self.vouched, f"its stated rate of at most {self.stated} is NOT vouched for"),
         )
-        said = ", ".join(text for shown, text in parts if shown)
-        return f"  {self.name}: {self.verdict} in {self.arithmetic} arithmetic: {said}"
+        words, said = ", ".join(text for shown, text in parts if shown), self.said
+        return f"  {said.name}: {said.verdict} in {said.arithmetic} arithmetic: {words}"
 
 
 @dataclass(frozen=True)

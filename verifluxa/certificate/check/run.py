@@ -10,15 +10,14 @@ from pathlib import Path
 from verifluxa.certificate.check.compare import check_header, check_records, differing
 from verifluxa.certificate.check.lower import Sources, claim_of, deployed, understand, understood
 from verifluxa.certificate.check.refuse import refused
-from verifluxa.certificate.check.report import CheckReport, PropertyCheck
-from verifluxa.certificate.check.section import Section, Tally
+from verifluxa.certificate.check.report import CheckReport, PropertyCheck, Tally
+from verifluxa.certificate.check.section import Section
 from verifluxa.certificate.evidence_file import read_evidence
 from verifluxa.certificate.evidence_lines import Header, Record
-from verifluxa.certificate.load import file_digest, load_statement
+from verifluxa.certificate.load import file_digest, load_certified, load_statement
 from verifluxa.certificate.statement import NONE, PropertyResult, Statement
 from verifluxa.errors import CertificateError, VerifluxaError
-from verifluxa.inputs import Choice, Inputs, load_inputs
-from verifluxa.result.read import read_result
+from verifluxa.inputs import Choice, Inputs
 from verifluxa.spec.spec import ImageSpace, Property, named
 
 EVIDENCE_NAMES = ("evidence.jsonl", "evidence.jsonl.gz")
@@ -48,7 +47,7 @@ def check_certificate(
     statement, signed = None, True
     try:
         statement, signed = load_statement(Path(path))
-        inputs = _load(Path(path), statement, Choice(models or {}, data or {}), spec)
+        inputs = load_certified(Path(path), statement, Choice(models or {}, data or {}), spec)
         reasons += differing(statement, inputs)
         results = {item.name: item for item in statement.properties if item.evidence != NONE}
         for item in statement.properties:
@@ -69,25 +68,6 @@ def check_certificate(
     )
 
 
-def _load(path: Path, statement: Statement, given: Choice, spec: str | None) -> Inputs:
-    beside, models, data = path.parent / "result.json", dict(given.models), dict(given.data)
-    if beside.exists():
-        stored = read_result(beside)
-        spec = spec or str(stored.locate(stored.spec.path))
-        models = {item.file.name: str(stored.locate(item.file.path)) for item in stored.models} | models
-        data = {item.name: str(stored.locate(item.path)) for item in stored.data} | data
-    if spec is None:
-        raise CertificateError(
-            "VF5050",
-            "it is not known which spec the certificate is about",
-            place=str(path),
-            expected="a result.json beside the certificate, or the spec itself",
-            remedy="give the spec with --spec, and its files with --model and --data",
-        )
-    names = tuple(item.name for item in statement.properties)
-    return load_inputs(spec, Choice(models, data, dict(statement.params), names))
-
-
 def _properties(
     statement: Statement, inputs: Inputs, results: dict[str, PropertyResult], file: Path
 ) -> Iterator[tuple[PropertyCheck, list[str]]]:
@@ -103,35 +83,33 @@ def _properties(
         result = results.pop(header.property)
         check_header(statement, result, header)
         records = (item for item in takewhile(lambda item: isinstance(item, Record), items) if isinstance(item, Record))
+        note, tally = [], Tally()
         try:
-            tally, doubtful, notes = *_section(statement, inputs, result, header, records), []
+            tally = _section(statement, inputs, result, header, records)
         except CertificateError as error:
             if error.code != "VF5058":
                 raise
             # A property that this checker does not understand: all of it is unrechecked, and that is said.
-            notes = [f"property {result.name}: {error.message}, so nothing of it was recomputed"]
+            note = [f"property {result.name}: {error.message}, so nothing of it was recomputed"]
             leaves = sum(record.leaves for record in records)
-            tally, doubtful = Tally(unrechecked=max(1, leaves), proved=Fraction(1)), 0
-        said = result.name, result.verdict, result.arithmetic, result.coverage.questions
-        counts = tally.leaves, tally.unrechecked, tally.reproduced, tally.replay_only, doubtful
-        stated = None if result.bound is None else result.bound[1].value
-        yield PropertyCheck(*said, *counts, tally.proved, stated), notes
+            tally = Tally(unrechecked=max(1, leaves), proved=Fraction(1))
+        yield PropertyCheck(**vars(tally), said=result), note
     if results:
         raise refused("VF5051", f"the evidence does not speak of property {next(iter(results))}", str(file))
 
 
 def _section(
     statement: Statement, inputs: Inputs, result: PropertyResult, header: Header, records: Iterator[Record]
-) -> tuple[Tally, int]:
+) -> Tally:
     prop = named(inputs.properties, result.name)
     sources = sources_of(inputs, prop, result.arithmetic)
     claim = claim_of(prop.statement, sources, header.inputs)
     section = Section(claim, sources.models[prop.statement.model], header)
     for record in records:
         section.record(record)
-    tally = section.finish()
+    section.finish()
     check_records(statement, result, claim, section)
-    return tally, len(claim.doubtful)
+    return section.tally
 
 
 def sources_of(inputs: Inputs, prop: Property, arithmetic: str) -> Sources:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
 
@@ -14,6 +12,7 @@ from verifluxa.certificate.check.judge import Asked, Place
 from verifluxa.certificate.check.lower import Claim
 from verifluxa.certificate.check.network import constants_of
 from verifluxa.certificate.check.refuse import refused, require
+from verifluxa.certificate.check.report import Tally
 from verifluxa.certificate.check.tree import check_tree
 from verifluxa.certificate.evidence_lines import Header, Record
 from verifluxa.evidence import Witness
@@ -22,29 +21,6 @@ from verifluxa.question import Question
 from verifluxa.verdict import Verdict
 
 KEPT_PLACES = 16
-
-
-@dataclass
-class Tally:
-    """What was found of one property.
-
-    Attributes:
-        verdicts: number of records by verdict.
-        written: leaves of all trees.
-        leaves: those that were recomputed.
-        proved: the largest share of a selection that may violate together, as far as it was recomputed.
-        unrechecked: leaves of certified questions that this checker could not decide.
-        reproduced: witnesses that were evaluated again and violate.
-        replay_only: witnesses whose margin lies within the error of evaluation.
-    """
-
-    verdicts: Counter[Verdict] = field(default_factory=Counter)
-    written: int = 0
-    leaves: int = 0
-    proved: Fraction = Fraction(0)
-    unrechecked: int = 0
-    reproduced: int = 0
-    replay_only: int = 0
 
 
 class Section:
@@ -65,7 +41,7 @@ class Section:
         require("VF5052", "the evidence speaks of other {} than the spec", facts)
         self.claim, self.graph, self.arithmetic = claim, graph, header.arithmetic
         self.rows = claim.numbers(header.rows)
-        self.tally = Tally()
+        self.tally = Tally(doubtful=len(claim.doubtful))
         self.constants = constants_of(graph, claim.inputs, header.arithmetic)
         self.open = {
             Question(place, violation, selection, claim.needs[selection])

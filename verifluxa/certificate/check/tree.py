@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
 
 from verifluxa.certificate.check.bounds import Sign
-from verifluxa.certificate.check.joint import Open, check_joint
-from verifluxa.certificate.check.judge import Asked, Entry, Judge, Part, root_region, unproved
+from verifluxa.certificate.check.joint import Leaf, Open, check_joints, clips_of
+from verifluxa.certificate.check.judge import Asked, Entry, Judge, Part, unproved, whole_part
 from verifluxa.certificate.check.lower import Alternative
-from verifluxa.certificate.check.region import Region
 from verifluxa.evidence import CONTRADICTED, OPEN, Dropped, NeuronSplit, Node, Split, StripSplit
 
 Fallen = frozenset[tuple[int, int]]
 """(input, number of an alternative) pairs that cannot be met."""
+MOST_VALUES = 1 << 22
+"""Of all layers, in the bounds that are computed together."""
 
 
 class Checked(NamedTuple):
@@ -27,6 +28,15 @@ class Checked(NamedTuple):
     unrechecked: int = 0
 
 
+class Visit(NamedTuple):
+    """A node, its part of the domain, what is said to fall there, and what is left of all alternatives after that."""
+
+    node: Node
+    part: Part
+    drops: list[Entry]
+    left: Open
+
+
 def check_tree(asked: Asked, root: Node) -> Checked:
     """Walks a tree. What an SMT solver closed cannot be decided again here: it is counted as not rechecked.
 
@@ -35,98 +45,129 @@ def check_tree(asked: Asked, root: Node) -> Checked:
             out, an open leaf, or one with too many inputs left.
     """
     proved, leaves, unrechecked = 0, 0, 0
-    waiting: list[tuple[Node, Part, Fallen]] = [(root, Part(root_region(asked.claim, asked.directions)), frozenset())]
-    while waiting:
-        node, part, fallen = waiting.pop()
-        fallen |= _fallen(asked, node, part)
-        if node.split is not None:
-            halves = _halves(asked, part, node.split)
-            waiting += [(child, half, fallen) for child, half in zip(node.children, halves, strict=True)]
-        elif node.smt or node.conflicts:
-            unrechecked += 1
-        else:
-            proved, leaves = max(proved, _left(asked, node, part, fallen)), leaves + 1
+    for number, visits in enumerate(_batches(asked, _visits(asked, root))):
+        proved = max(proved, _check(asked, visits, number == 0))
+        ends = [visit.node for visit in visits if visit.node.split is None]
+        unrechecked += (undecided := sum(map(_is_undecided, ends)))
+        leaves += len(ends) - undecided
     return Checked(proved, leaves, unrechecked)
 
 
-def _left(asked: Asked, node: Node, part: Part, fallen: Fallen) -> int:
-    """The most inputs that can violate together at a leaf, which must be fewer than needed."""
-    still: Open = {}
+def _visits(asked: Asked, root: Node) -> Iterator[Visit]:
+    """Every node after its parent, the root first."""
+    waiting: list[tuple[Node, Part, Fallen]] = [(root, whole_part(asked.claim, asked.directions), frozenset())]
+    for node, part, fallen in waiting:
+        drops = [entry for record in node.dropped for entry in _entries(asked, record, part)]
+        fallen |= {(entry.input, entry.number) for entry in drops}
+        if node.split is not None:
+            halves = _halves(asked, part, node.split)
+            waiting += [(child, half, fallen) for child, half in zip(node.children, halves, strict=True)]
+        yield Visit(node, part, drops, {} if node.split else _left(asked, fallen))
+
+
+def _left(asked: Asked, fallen: Fallen) -> Open:
+    left: Open = {}
     for index, alternatives in asked.alternatives.items():
         for number, item in enumerate(alternatives):
             if (index, number) not in fallen:
-                still.setdefault(index, {})[number] = item
-    if node.joint is not None:
-        judge = Judge(asked.claim, asked.place, part, sorted(still))
-        return 0 if judge.bounder.region.is_empty else check_joint(asked, judge, node, still)
-    if not node.closed or len(still) >= asked.need:
-        raise unproved("VF5055", f"a leaf leaves {len(still)} inputs, {asked.need} are needed", part.region)
-    return len(still)
+                left.setdefault(index, {})[number] = item
+    return left
+
+
+def _batches(asked: Asked, visits: Iterator[Visit]) -> Iterator[list[Visit]]:
+    """The root alone, whose bounds all questions of a placement share; then as many together as fit memory."""
+    yield [next(visits)]
+    batch, values, each = [], 0, sum(layer.offset.shape[1] for layer in asked.place.chain)
+    for visit in visits:
+        batch.append(visit)
+        values += each * (1 + len(visit.drops) + len(visit.node.clips))
+        if values > MOST_VALUES:
+            yield batch
+            batch, values = [], 0
+    if batch:
+        yield batch
+
+
+def _is_undecided(node: Node) -> bool:
+    return bool(node.smt or node.conflicts)
+
+
+def _check(asked: Asked, visits: Sequence[Visit], whole: bool) -> int:
+    """Recomputes what falls at some nodes; the most inputs that can violate together at their leaves.
+
+    What an SMT solver closed cannot be decided again here.
+    """
+    proved, busy = 0, []
+    for visit in visits:
+        node, left = visit.node, len(visit.left)
+        joint = node.split is None and node.joint is not None and not _is_undecided(node)
+        if node.split is None and not joint and not _is_undecided(node):
+            if not node.closed or left >= asked.need:
+                raise unproved("VF5055", f"a leaf leaves {left} inputs, {asked.need} are needed", visit.part)
+            proved = max(proved, left)
+        if visit.drops or joint:
+            busy.append((visit, joint))
+    if not busy:
+        return proved
+    judge = Judge(asked, [visit.part for visit, _ in busy], whole)
+    some = [(at, *busy[at]) for at in np.flatnonzero(~judge.bounder.regions.is_empty).tolist()]
+    drops = [entry._replace(at=at) for at, visit, _ in some for entry in visit.drops]
+    leaves = [Leaf(at, visit.part, visit.node, visit.left) for at, visit, joint in some if joint]
+    clips = [entry for leaf in leaves for entry in clips_of(asked, leaf)]
+    found = judge.examine(drops + clips)
+    for why, fine in (("it may still violate there", found.gone), ("its values might overflow", found.usable)):
+        for k in np.flatnonzero(~fine[: len(drops)])[:1]:
+            raise unproved("VF5054", f"input {drops[k].input} is dropped, but {why}", judge.parts[drops[k].at])
+    return max(proved, check_joints(judge, leaves, clips, found.behind(len(drops))))
 
 
 def _halves(asked: Asked, part: Part, split: Split) -> tuple[Part, Part]:
     """Both halves: those of a strip meet, nothing of the grid lies between those of a box, a value has some sign."""
-    claim, region = asked.claim, part.region
+    claim = asked.claim
     if isinstance(split, NeuronSplit):
         neuron = asked.place.neuron(split.layer, split.neuron)
         if neuron is None:
-            raise unproved(
-                "VF5055", f"a split of neuron {split.neuron} of layer {split.layer}, which bends not", region
-            )
+            what = f"a split of neuron {split.neuron} of layer {split.layer}, which bends not"
+            raise unproved("VF5055", what, part)
         low, high = (Sign(split.input, *neuron, positive) for positive in (False, True))
         return part._replace(signs=(*part.signs, low)), part._replace(signs=(*part.signs, high))
     if isinstance(split, StripSplit):
-        if split.direction >= len(region.directions):
-            raise unproved("VF5055", f"a split of strip {split.direction}, which is not stored", region)
-        at = np.arange(len(region.directions)) == split.direction
-        first = replace(region, high=np.where(at, np.minimum(region.high, split.cut), region.high), cut=True)
-        second = replace(region, low=np.where(at, np.maximum(region.low, split.cut), region.low), cut=True)
-        return part._replace(region=first), part._replace(region=second)
+        if split.direction >= len(part.low):
+            raise unproved("VF5055", f"a split of strip {split.direction}, which is not stored", part)
+        at = np.arange(len(part.low)) == split.direction
+        below, above = np.minimum(part.high, split.cut), np.maximum(part.low, split.cut)
+        return part._replace(high=np.where(at, below, part.high)), part._replace(low=np.where(at, above, part.low))
     at, low_end, high_start = (
-        np.arange(len(region.lower)) == split.coordinate,
+        np.arange(len(part.lower)) == split.coordinate,
         Fraction(split.low_end),
         Fraction(split.high_start),
     )
-    inside = at.any() and region.lower[at][0] <= low_end and high_start <= region.upper[at][0]
+    inside = at.any() and part.lower[at][0] <= low_end and high_start <= part.upper[at][0]
     on_grid = not claim.step or (low_end - Fraction(claim.lower)) % claim.step == 0
     if not (inside and on_grid and high_start - low_end == claim.step):
-        raise unproved("VF5055", f"a split of value {split.coordinate} does not cover its box", region)
-    first = replace(region, upper=np.where(at, split.low_end, region.upper))
-    second = replace(region, lower=np.where(at, split.high_start, region.lower))
-    return part._replace(region=first), part._replace(region=second)
+        raise unproved("VF5055", f"a split of value {split.coordinate} does not cover its box", part)
+    upper, lower = np.where(at, split.low_end, part.upper), np.where(at, split.high_start, part.lower)
+    return part._replace(upper=upper), part._replace(lower=lower)
 
 
-def _fallen(asked: Asked, node: Node, part: Part) -> Fallen:
-    """The pairs that the node's records drop, each one recomputed."""
-    region = part.region
-    entries = [entry for record in node.dropped for entry in _entries(asked, record, region)]
-    judge = Judge(asked.claim, asked.place, part, sorted({entry.input for entry in entries}))
-    if entries and not judge.bounder.region.is_empty:
-        usable = judge.usable([entry.input for entry in entries])
-        for why, fine in (("it may still violate there", judge.falls(entries)), ("its values might overflow", usable)):
-            for at in np.flatnonzero(~fine)[:1]:
-                raise unproved("VF5054", f"input {entries[at].input} is dropped, but {why}", region)
-    return frozenset((entry.input, entry.number) for entry in entries)
-
-
-def _entries(asked: Asked, record: Dropped, region: Region) -> list[Entry]:
+def _entries(asked: Asked, record: Dropped, part: Part) -> list[Entry]:
     """What a record says of each alternative; those that it leaves out at the end stay open."""
     alternatives = asked.alternatives.get(record.input, ())
     if not alternatives or len(record.rows) > len(alternatives):
-        raise unproved("VF5054", f"input {record.input} is dropped with other alternatives than it has", region)
+        raise unproved("VF5054", f"input {record.input} is dropped with other alternatives than it has", part)
     key = (*record[1:], alternatives)
     if key not in asked.meanings:  # most records of a question say the same of many inputs
-        asked.meanings[key] = _meaning(asked, record, alternatives, region)
-    return [Entry(record.input, *entry[1:]) for entry in asked.meanings[key]]
+        asked.meanings[key] = _meaning(asked, record, alternatives, part)
+    return [entry._replace(input=record.input) for entry in asked.meanings[key]]
 
 
-def _meaning(asked: Asked, record: Dropped, alternatives: tuple[Alternative, ...], region: Region) -> list[Entry]:
+def _meaning(asked: Asked, record: Dropped, alternatives: tuple[Alternative, ...], part: Part) -> list[Entry]:
     entries = []
     for number, (row, alternative) in enumerate(zip(record.rows, alternatives, strict=False)):
         if row != OPEN:
             named, planes = asked.row(row), asked.rows_of(record.planes, alternative)
             if planes is None or (row != CONTRADICTED and named not in alternative):
                 what = f"input {record.input} is dropped by a row of another alternative"
-                raise unproved("VF5054", what, region)
-            entries.append(Entry(record.input, number, named, planes, record.slopes, record.pushes))
+                raise unproved("VF5054", what, part)
+            entries.append(Entry(0, record.input, number, named, planes, record.slopes, record.pushes))
     return entries
