@@ -1,6 +1,7 @@
 """The table of `build/bench.json`: on the terminal, and as Markdown in docs/benchmarks.md.
 
-`python -m benchmarks.table` writes the Markdown between the two marks of that page.
+`python -m benchmarks.table` writes the Markdown between the two marks of that page: tables of what `build/bench.json`
+holds are made anew, those of other benchmarks stay, so that the page can be renewed part by part.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ RECORDS = ROOT / "build" / "bench.json"
 PAGE = ROOT / "docs" / "benchmarks.md"
 BEGIN = "<!-- begin: made by `python -m benchmarks.table` from build/bench.json -->"
 END = "<!-- end -->"
+HEADING = "### "
 HEAD = ("case", "what", "ours", "theirs", "peer", "ratio", "repeats")
 CURVE_HEAD = ("case", "what", "size: value", "exponent", "repeats")
 Cells = tuple[str, ...]
@@ -65,27 +67,31 @@ def text(records: Sequence[Record]) -> str:
     return "\n\n".join(parts)
 
 
-def markdown(records: Sequence[Record]) -> str:
-    """For the page: the machine once, then a table for each benchmark."""
-    machines = dict.fromkeys(record.machine for record in records)
-    parts = ["Measured on: " + "; ".join(machines) + "."]
+def markdown(records: Sequence[Record]) -> dict[str, str]:
+    """For the page, by benchmark: heading, machines, and the tables of its values and of its curves."""
+    parts: dict[str, str] = {}
     for name, head, rows in sections(records):
+        machines = dict.fromkeys(record.machine for record in records if record.bench == name)
         lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in [head, *rows]]
-        parts.append("\n".join([f"### {name}", "", lines[0], "|" + "---|" * len(head), *lines[1:]]))
-    return "\n\n".join(parts)
+        table = "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]])
+        before = parts.get(name, f"{HEADING}{name}\n\nMeasured on: {'; '.join(machines)}.")
+        parts[name] = f"{before}\n\n{table}"
+    return parts
 
 
 def renew(page: str, records: Sequence[Record]) -> str:
-    """The page with its tables made anew.
+    """The page with the tables of these records made anew; those of other benchmarks stay as they are.
 
     Raises:
         ValueError: when the marks are not there.
     """
     before, found, rest = page.partition(BEGIN)
-    _, ended, after = rest.partition(END)
+    tables, ended, after = rest.partition(END)
     if not found or not ended:
         raise ValueError("the page has lost its marks")
-    return f"{before}{BEGIN}\n\n{markdown(records)}\n\n{END}{after}"
+    standing = [f"{HEADING}{part.strip()}" for part in f"\n{tables}".split(f"\n{HEADING}")[1:]]
+    parts = {part.splitlines()[0].removeprefix(HEADING): part for part in standing} | markdown(records)
+    return "\n\n".join([f"{before}{BEGIN}", *parts.values(), f"{END}{after}"])
 
 
 def main() -> int:

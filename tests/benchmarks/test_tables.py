@@ -30,7 +30,7 @@ def test_a_terminal_sees_one_table_for_each_benchmark() -> None:
 
 
 def test_the_page_names_the_machine_once() -> None:
-    page = markdown(RECORDS[:1] * 2)
+    page = markdown(RECORDS[:1] * 2)["bounds"]
     assert page.count("a machine") == 1
     assert page.count("| mlp 3x3 | bounds per second | 25,800 | 2,400 | auto-LiRPA 0.3 | 10.8 | 5 |") == 2
 
@@ -42,6 +42,15 @@ def test_only_what_stands_between_the_marks_is_renewed() -> None:
     assert new.endswith(f"{END}\nafter\n")
     assert "old" not in new
     assert renew(new, RECORDS) == new
+
+
+def test_tables_of_benchmarks_that_were_not_run_stay() -> None:
+    whole = renew(f"{BEGIN}{END}", [*RECORDS, growth("bounds", "width", "seconds", [(1, 1.0), (2, 2.0)], 1)])
+    assert whole.count("### ") == 2, "one heading, also where a benchmark has values and curves"
+    part = renew(whole, [RECORDS[2], Record("uap", "plain", "accuracy", 54.0)])
+    assert part[: part.index("### uap")].split() == whole[: whole.index(END)].split()
+    again = renew(part, [Record("uap", "plain", "accuracy", 55.0)])
+    assert again == part.replace("54", "55")
 
 
 def test_a_page_without_marks_is_refused() -> None:
