@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 from math import prod
 
 from verifluxa.errors import DataError, Span
@@ -300,9 +301,11 @@ def _sum(parts: list[tuple[Linear, int]]) -> Linear:
     factors: dict[Variable, Fraction] = {}
     constant = Fraction(0)
     for part, sign in parts:
-        constant += sign * part.constant
+        if part.constant:
+            constant += sign * part.constant
         for name, value in part.factors.items():
-            factors[name] = factors.get(name, Fraction(0)) + sign * value
+            signed = value if sign == 1 else -value
+            factors[name] = factors[name] + signed if name in factors else signed
     return Linear({name: value for name, value in factors.items() if value}, constant)
 
 
@@ -311,10 +314,16 @@ def _digits(value: Fraction) -> int:
 
 
 def _number(word: Word) -> Fraction:
-    value = Fraction(word.text)
+    value = _fraction(word.text)
     if abs(value) > LARGEST:
         raise too_large(f"`{word.text[:40]}` is too large a number", word.place, "numbers up to 1e30")
     return value
+
+
+@lru_cache(maxsize=256)
+def _fraction(text: str) -> Fraction:
+    """Bounds of boxes are the same few numbers."""
+    return Fraction(text)
 
 
 def _regions(

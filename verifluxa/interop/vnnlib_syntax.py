@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from verifluxa.errors import DataError, Span
 
@@ -17,16 +17,14 @@ LONGEST_WORD = 1_200
 _TOKEN = re.compile(r'[ \t\r\n]+|;[^\n]*|[()]|\[[0-9, \t]*\]|"[^"\n]*"|[^\s()\[\];"]+')
 
 
-@dataclass(frozen=True)
-class Word:
+class Word(NamedTuple):
     """A name, a number, a text; indices in square brackets belong to the word in front: `X[0,1]`."""
 
     text: str
     place: Span
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(NamedTuple):
     """What stands between two brackets."""
 
     items: tuple[Expression, ...]
@@ -105,17 +103,18 @@ def _words(text: str, file: str) -> Iterator[Word]:
     line, line_start, position, count = 1, 0, 0, 0
     while position < len(text):
         found = _TOKEN.match(text, position)
-        column = position - line_start + 1
-        here = Span(file, line, column, line, column + 1)
-        if found is None:
-            raise malformed(f"`{text[position]}` is not understood here", here)
-        token = found[0]
-        position = found.end()
-        if token[0] in " \t\r\n":
+        token = "" if found is None else found[0]
+        if token and token[0] in " \t\r\n;":
             breaks = token.count("\n")
             if breaks:
-                line, line_start = line + breaks, position - len(token) + token.rindex("\n") + 1
-        elif token[0] != ";":
+                line, line_start = line + breaks, position + token.rindex("\n") + 1
+            position += len(token)
+        else:
+            column = position - line_start + 1
+            here = Span(file, line, column, line, column + 1)
+            if not token:
+                raise malformed(f"`{text[position]}` is not understood here", here)
+            position += len(token)
             count += 1
             if count > MOST_TOKENS:
                 raise too_large("there are too many words", here, f"at most {MOST_TOKENS:,}")
