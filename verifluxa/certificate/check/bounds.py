@@ -113,6 +113,7 @@ class Bounder:
         state = State(inputs, at, [], np.zeros(0), np.zeros(len(inputs)))
         middle, half = {0: box.center[at]}, {0: box.half[at]}
         size = {0: np.maximum(np.abs(box.lower), np.abs(box.upper))[at]}
+        seen, place = np.unique(at, return_inverse=True)
         for number, layer in enumerate(self.chain, 1):
             radius = layer.absolute[inputs] + sum(size[k] @ part.T for k, part in layer.relative.items())
             watched = layer.watched[CONSTANT][inputs]
@@ -124,7 +125,7 @@ class Bounder:
             value, up, down = layer.offset[inputs], radius, radius
             for k, weight in layer.weight.items():
                 value = value + middle[k] @ weight.T
-                reach = (half[k] @ layer.size[k].T,) * 2 if k else [part[at] for part in box.every(weight)]
+                reach = (half[k] @ layer.size[k].T,) * 2 if k else [part[place] for part in box.every(weight, seen)]
                 up, down = up + reach[0], down + reach[1]
             lower, upper = value - down, value + up
             lines = Lines(*np.zeros((4, *lower.shape)))

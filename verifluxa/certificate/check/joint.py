@@ -14,46 +14,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from verifluxa.certificate.check.bounds import Planes, State
 from verifluxa.certificate.check.functions import RELU, Floats
-from verifluxa.certificate.check.judge import Asked, Entry, Found, Judge, Part, unproved
-from verifluxa.certificate.check.lower import Alternative
+from verifluxa.certificate.check.judge import Asked, Entry, Found, Judge, Visit, unproved
 from verifluxa.certificate.check.region import MARGIN
-from verifluxa.evidence import Joint, Node
+from verifluxa.evidence import Joint
 
-Open = dict[int, dict[int, Alternative]]
-"""Alternatives that may still be met, by input and number."""
 Key = tuple[int, int, int]
-"""A leaf, an input, and the number of one of its alternatives."""
+"""A leaf's number, an input, and the number of one of its alternatives."""
 Fixed = dict[int, bool]
 """Inputs that are taken to violate or not to."""
+End = tuple[Visit, Joint, Fixed]
+"""A leaf, weights, and what is taken for granted there."""
 
 
-class Leaf(NamedTuple):
-    """A leaf that is closed jointly: its number, its part of the domain, the node, and what is left there."""
-
-    at: int
-    part: Part
-    node: Node
-    left: Open
-
-
-End = tuple[Leaf, Joint, Fixed]
-"""Weights, and what is taken for granted there."""
-
-
-def clips_of(asked: Asked, leaf: Leaf) -> Iterator[Entry]:
+def clips_of(asked: Asked, leaf: Visit) -> Iterator[Entry]:
     """The alternatives of a leaf that carry weights, each with the rows that clip it.
 
     Raises:
         CertificateError: VF5054 for one that is not left there, or is clipped by what it need not meet.
     """
-    weighted = {(item.input, item.position) for joint, _ in _ends(leaf, leaf.node.joint, {}) for item in joint.weights}
+    weighted = {(item.input, item.position) for _, joint, _ in _ends(leaf, leaf.joint, {}) for item in joint.weights}
     for index, number, rows in leaf.node.clips:
         alternative = leaf.left.get(index, {}).get(number)
         planes = None if alternative is None else asked.rows_of(rows, alternative)
@@ -63,25 +48,25 @@ def clips_of(asked: Asked, leaf: Leaf) -> Iterator[Entry]:
             yield Entry(leaf.at, index, number, None, planes)
 
 
-def _ends(leaf: Leaf, joint: Joint | None, fixed: Fixed) -> Iterator[tuple[Joint, Fixed]]:
+def _ends(leaf: Visit, joint: Joint | None, fixed: Fixed) -> Iterator[End]:
     """The ends of the branching of a closing."""
-    if joint is None or joint.branch_on < 0:
-        yield joint or Joint(), fixed
-    elif joint.branch_on in fixed or len(joint.children) != 2:
-        raise unproved("VF5054", "a joint closing branches twice on one input", leaf.part)
-    else:
+    if joint is not None and joint.branch_on < 0:
+        yield leaf, joint, fixed
+    elif joint is not None:
+        if joint.branch_on in fixed or len(joint.children) != 2:
+            raise unproved("VF5054", "a joint closing branches twice on one input", leaf.part)
         for value, child in zip((False, True), joint.children, strict=True):
             yield from _ends(leaf, child, {**fixed, joint.branch_on: value})
 
 
-def check_joints(judge: Judge, leaves: Sequence[Leaf], clips: Sequence[Entry], found: Found) -> int:
+def check_joints(judge: Judge, leaves: Sequence[Visit], clips: Sequence[Entry], found: Found) -> int:
     """Recomputes joint closings.
 
     Args:
         judge: of the parts of the leaves.
-        leaves: the closings.
-        clips: the `clips_of` all of them.
-        found: what was found of the clips.
+        leaves: the closings, and maybe other nodes.
+        clips: the `clips_of` all of them, the last entries that were examined.
+        found: what was found of all entries.
 
     Returns:
         The most inputs that can violate together at one of the leaves, fewer than needed.
@@ -89,37 +74,35 @@ def check_joints(judge: Judge, leaves: Sequence[Leaf], clips: Sequence[Entry], f
     Raises:
         CertificateError: VF5054 for a closing that does not follow.
     """
-    if not leaves:
+    ends = [end for leaf in leaves for end in _ends(leaf, leaf.joint, {})]
+    if not ends:
         return 0
-    ends = [(leaf, joint, fixed) for leaf in leaves for joint, fixed in _ends(leaf, leaf.node.joint, {})]
-    bounds = _bounds(judge, ends, {(clip.at, clip.input, clip.number): k for k, clip in enumerate(clips)}, found)
+    numbered = enumerate(clips, len(found.gone) - len(clips))
+    known = {(clip.at, clip.input, clip.number): k for k, clip in numbered if found.usable[k]}
+    bounds = _bounds(judge, ends, known, found)
     for (leaf, _, _), bound in zip(ends, bounds, strict=True):
         if not bound < judge.asked.need:
             what = f"up to {bound:.3f} inputs may violate together, not fewer than {judge.asked.need}"
             raise unproved("VF5054", what, leaf.part)
-    return max((max(0, math.floor(bound)) for bound in bounds), default=0)
+    return max(0, math.floor(float(max(bounds))))
 
 
 def _bounds(judge: Judge, ends: Sequence[End], known: dict[Key, int], found: Found) -> Floats:
     """The bound that each end's weights give, with some inputs taken to violate or not to."""
     numbers, planes = _planes(judge, ends, known, found)
-    gone = {key for key, k in known.items() if found.gone[k] and found.usable[k]}
-    region, at = judge.bounder.regions, np.array([leaf.at for leaf, _, _ in ends], dtype=np.int64)
-    total, size, used = np.zeros(len(ends)), np.zeros(len(ends)), [(0, 0, 0.0)][:0]
+    gone = {key for key, k in known.items() if found.gone[k]}
+    region, at = judge.bounder.regions, np.array([leaf.at for leaf, _, _ in ends])
+    total, size, weight = np.zeros(len(ends)), np.zeros(len(ends)), np.zeros((len(ends), len(planes.value)))
     for k, (leaf, joint, fixed) in enumerate(ends):
         totals: dict[Key, float] = {}
         for item in joint.weights:
             plane, key = numbers.get((leaf.at, *item[:4])), (leaf.at, item.input, item.position)
             if plane is not None and fixed.get(item.input, True):
                 totals[key] = totals.get(key, 0.0) + item.weight
-                used.append((k, plane, item.weight))
-        total[k], size[k] = _inputs(leaf, totals, fixed, gone), len(leaf.left) + 2 * sum(totals.values())
-    slope = np.zeros((len(ends), region.half.shape[1]))
-    if used:
-        (end, plane), weight = np.array([item[:2] for item in used]).T, np.array([item[2] for item in used])
-        np.add.at(total, end, weight * (1 + planes.value[plane]))
-        np.add.at(size, end, weight * np.abs(planes.value[plane]))
-        np.add.at(slope, end, weight[:, None] * planes.slope[plane])
+                weight[k, plane] += item.weight
+        total[k], size[k] = _inputs(leaf, totals, fixed, gone), len(leaf.left)
+    total, size = total + weight @ (1 + planes.value), size + weight @ (2 + np.abs(planes.value))
+    slope = weight @ planes.slope
     most, size = region.spread(slope, at)[0], size + (np.abs(slope) * region.half[at]).sum(axis=1)
     nothing = (0.0,) * len(region.directions)
     beta = np.array([joint.beta if len(joint.beta) == len(nothing) else nothing for _, joint, _ in ends])
@@ -127,7 +110,7 @@ def _bounds(judge: Judge, ends: Sequence[End], known: dict[Key, int], found: Fou
     return np.asarray(total + most + MARGIN * size)
 
 
-def _inputs(leaf: Leaf, totals: dict[Key, float], fixed: Fixed, gone: set[Key]) -> float:
+def _inputs(leaf: Visit, totals: dict[Key, float], fixed: Fixed, gone: set[Key]) -> float:
     """What is added for the inputs themselves."""
     total = 0.0
     for index, alternatives in leaf.left.items():
@@ -145,11 +128,11 @@ def _planes(
 
     Without a plane the bound is that of other weights, which holds too.
     """
-    wanted: dict[tuple[int, ...], tuple[int, int, Leaf]] = {}
+    wanted: dict[tuple[int, ...], tuple[int, int, Visit]] = {}
     for leaf, joint, _ in ends:
         for item in joint.weights:
             k, row = known.get((leaf.at, item.input, item.position), -1), judge.asked.row(item.row)
-            if k >= 0 and found.usable[k] and row is not None and row in leaf.left[item.input][item.position]:
+            if k >= 0 and row is not None and row in leaf.left[item.input][item.position]:
                 wanted[leaf.at, *item[:4]] = int(found.places[k]), row, leaf
     places, rows, leaves = zip(*wanted.values(), strict=True) if wanted else ((), (), ())
     state = found.state.take(np.array(places, dtype=np.int64))
@@ -161,7 +144,7 @@ def _planes(
     return numbers, Planes(value / most, slope / most[:, None])
 
 
-def _touch(judge: Judge, state: State, tangent: NDArray[np.bool_], leaves: Sequence[Leaf]) -> None:
+def _touch(judge: Judge, state: State, tangent: NDArray[np.bool_], leaves: Sequence[Visit]) -> None:
     """Lays relu's lower lines along the side that the closing's point is on, where an entry asks for it."""
     points = np.zeros((len(leaves), judge.bounder.regions.half.shape[1]))
     for k in np.flatnonzero(tangent).tolist():

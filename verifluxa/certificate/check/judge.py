@@ -18,6 +18,7 @@ from verifluxa.certificate.check.network import Constants, Integers
 from verifluxa.certificate.check.refuse import refused
 from verifluxa.certificate.check.region import Regions
 from verifluxa.errors import CertificateError
+from verifluxa.evidence import Joint, Node
 
 
 class Part(NamedTuple):
@@ -115,6 +116,29 @@ class Asked:
         return known if len(known) == len(numbers) else None
 
 
+class Visit(NamedTuple):
+    """A node, its number among those that are judged together, its part of the domain, what is said to fall there.
+
+    `left` has what may still be met behind that, by input and number; only at leaves.
+    """
+
+    at: int
+    node: Node
+    part: Part
+    drops: list[Entry]
+    left: dict[int, dict[int, Alternative]]
+
+    @property
+    def is_undecided(self) -> bool:
+        """A leaf that a solver closed, or conflicts: what cannot be decided again here."""
+        return self.node.split is None and bool(self.node.smt or self.node.conflicts)
+
+    @property
+    def joint(self) -> Joint | None:
+        """The joint closing of a leaf that has one."""
+        return None if self.node.split is not None or self.is_undecided else self.node.joint
+
+
 class Found(NamedTuple):
     """Of entries: which cannot be met anywhere on their part, and for which no value can overflow.
 
@@ -125,10 +149,6 @@ class Found(NamedTuple):
     usable: NDArray[np.bool_]
     state: State
     places: Integers
-
-    def behind(self, count: int) -> Found:
-        """The same without the first entries."""
-        return Found(self.gone[count:], self.usable[count:], self.state, self.places[count:])
 
 
 class Judge:

@@ -76,18 +76,17 @@ class Regions:
 
     def tightened(self) -> Regions:
         """The same with their strips tightened, once and together, by the box and by each other."""
-        (up, down), size = self.every(self.directions), np.abs(self.directions)
+        (up, down), size = self.every(self.directions, np.arange(len(self.lower))), np.abs(self.directions)
         middle = self.center @ self.directions.T
         slack = MARGIN * ((np.abs(self.center) + self.half) @ size.T + np.abs(up) + np.abs(down))
         low, high = np.maximum(self.low, middle - down - slack), np.minimum(self.high, middle + up + slack)
         return replace(self, low=low, high=high)
 
-    def every(self, rows: Floats) -> tuple[Floats, Floats]:
-        """Upper bounds of `row.t` and of `-row.t` for each of some rows in every region, with all care, (R, K)."""
-        at = np.repeat(np.arange(len(self.lower)), len(rows))
-        up, down = self.spread(np.tile(rows, (len(self.lower), 1)), at, STEPS)
-        shape = len(self.lower), len(rows)
-        return up.reshape(shape), down.reshape(shape)
+    def every(self, rows: Floats, regions: Integers) -> tuple[Floats, Floats]:
+        """Upper bounds of `row.t` and of `-row.t` for each of some rows in each of some regions, with all care."""
+        ends = self.spread(np.tile(rows, (len(regions), 1)), np.repeat(regions, len(rows)), STEPS)
+        up, down = (part.reshape(len(regions), len(rows)) for part in ends)
+        return up, down
 
     def spread(self, rows: Floats, at: Integers, steps: int = 0) -> tuple[Floats, Floats]:
         """Upper bounds of `row.t` and of `-row.t`.

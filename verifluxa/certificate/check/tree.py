@@ -9,14 +9,14 @@ from typing import NamedTuple
 import numpy as np
 
 from verifluxa.certificate.check.bounds import Sign
-from verifluxa.certificate.check.joint import Leaf, Open, check_joints, clips_of
-from verifluxa.certificate.check.judge import Asked, Entry, Judge, Part, unproved, whole_part
+from verifluxa.certificate.check.joint import check_joints, clips_of
+from verifluxa.certificate.check.judge import Asked, Entry, Judge, Part, Visit, unproved, whole_part
 from verifluxa.certificate.check.lower import Alternative
 from verifluxa.evidence import CONTRADICTED, OPEN, Dropped, NeuronSplit, Node, Split, StripSplit
 
 Fallen = frozenset[tuple[int, int]]
 """(input, number of an alternative) pairs that cannot be met."""
-MOST_VALUES = 1 << 22
+MOST_VALUES = 1 << 20
 """Of all layers, in the bounds that are computed together."""
 
 
@@ -28,15 +28,6 @@ class Checked(NamedTuple):
     unrechecked: int = 0
 
 
-class Visit(NamedTuple):
-    """A node, its part of the domain, what is said to fall there, and what is left of all alternatives after that."""
-
-    node: Node
-    part: Part
-    drops: list[Entry]
-    left: Open
-
-
 def check_tree(asked: Asked, root: Node) -> Checked:
     """Walks a tree. What an SMT solver closed cannot be decided again here: it is counted as not rechecked.
 
@@ -44,12 +35,17 @@ def check_tree(asked: Asked, root: Node) -> Checked:
         CertificateError: VF5054 for a drop that does not follow, VF5055 for a split that leaves something
             out, an open leaf, or one with too many inputs left.
     """
-    proved, leaves, unrechecked = 0, 0, 0
+    proved = leaves = unrechecked = 0
     for number, visits in enumerate(_batches(asked, _visits(asked, root))):
-        proved = max(proved, _check(asked, visits, number == 0))
-        ends = [visit.node for visit in visits if visit.node.split is None]
-        unrechecked += (undecided := sum(map(_is_undecided, ends)))
-        leaves += len(ends) - undecided
+        proved = max(proved, _judged(asked, visits, number == 0))
+        for visit in visits:
+            if visit.node.split is None:
+                unrechecked, leaves = unrechecked + visit.is_undecided, leaves + (not visit.is_undecided)
+                if not visit.is_undecided and visit.joint is None:
+                    if not visit.node.closed or len(visit.left) >= asked.need:
+                        what = f"a leaf leaves {len(visit.left)} inputs, {asked.need} are needed"
+                        raise unproved("VF5055", what, visit.part)
+                    proved = max(proved, len(visit.left))
     return Checked(proved, leaves, unrechecked)
 
 
@@ -59,66 +55,41 @@ def _visits(asked: Asked, root: Node) -> Iterator[Visit]:
     for node, part, fallen in waiting:
         drops = [entry for record in node.dropped for entry in _entries(asked, record, part)]
         fallen |= {(entry.input, entry.number) for entry in drops}
+        left: dict[int, dict[int, Alternative]] = {}
         if node.split is not None:
             halves = _halves(asked, part, node.split)
             waiting += [(child, half, fallen) for child, half in zip(node.children, halves, strict=True)]
-        yield Visit(node, part, drops, {} if node.split else _left(asked, fallen))
-
-
-def _left(asked: Asked, fallen: Fallen) -> Open:
-    left: Open = {}
-    for index, alternatives in asked.alternatives.items():
-        for number, item in enumerate(alternatives):
-            if (index, number) not in fallen:
-                left.setdefault(index, {})[number] = item
-    return left
+        else:
+            for index, alternatives in asked.alternatives.items():
+                for number, item in enumerate(alternatives):
+                    if (index, number) not in fallen:
+                        left.setdefault(index, {})[number] = item
+        yield Visit(0, node, part, drops, left)
 
 
 def _batches(asked: Asked, visits: Iterator[Visit]) -> Iterator[list[Visit]]:
     """The root alone, whose bounds all questions of a placement share; then as many together as fit memory."""
-    yield [next(visits)]
-    batch, values, each = [], 0, sum(layer.offset.shape[1] for layer in asked.place.chain)
+    batch, values, each = [next(visits)], MOST_VALUES, sum(layer.offset.shape[1] for layer in asked.place.chain)
     for visit in visits:
-        batch.append(visit)
-        values += each * (1 + len(visit.drops) + len(visit.node.clips))
-        if values > MOST_VALUES:
+        if values >= MOST_VALUES:
             yield batch
             batch, values = [], 0
-    if batch:
-        yield batch
+        batch.append(visit._replace(at=len(batch)))
+        values += each * (1 + len(visit.drops) + len(visit.node.clips))
+    yield batch
 
 
-def _is_undecided(node: Node) -> bool:
-    return bool(node.smt or node.conflicts)
-
-
-def _check(asked: Asked, visits: Sequence[Visit], whole: bool) -> int:
-    """Recomputes what falls at some nodes; the most inputs that can violate together at their leaves.
-
-    What an SMT solver closed cannot be decided again here.
-    """
-    proved, busy = 0, []
-    for visit in visits:
-        node, left = visit.node, len(visit.left)
-        joint = node.split is None and node.joint is not None and not _is_undecided(node)
-        if node.split is None and not joint and not _is_undecided(node):
-            if not node.closed or left >= asked.need:
-                raise unproved("VF5055", f"a leaf leaves {left} inputs, {asked.need} are needed", visit.part)
-            proved = max(proved, left)
-        if visit.drops or joint:
-            busy.append((visit, joint))
-    if not busy:
-        return proved
-    judge = Judge(asked, [visit.part for visit, _ in busy], whole)
-    some = [(at, *busy[at]) for at in np.flatnonzero(~judge.bounder.regions.is_empty).tolist()]
-    drops = [entry._replace(at=at) for at, visit, _ in some for entry in visit.drops]
-    leaves = [Leaf(at, visit.part, visit.node, visit.left) for at, visit, joint in some if joint]
-    clips = [entry for leaf in leaves for entry in clips_of(asked, leaf)]
+def _judged(asked: Asked, visits: Sequence[Visit], whole: bool) -> int:
+    """Recomputes what falls at some nodes; the most inputs that can violate together where they are closed jointly."""
+    judge = Judge(asked, [visit.part for visit in visits], whole)
+    some = [visit for visit, empty in zip(visits, judge.bounder.regions.is_empty, strict=True) if not empty]
+    drops = [entry._replace(at=visit.at) for visit in some for entry in visit.drops]
+    clips = [entry for visit in some for entry in clips_of(asked, visit)]
     found = judge.examine(drops + clips)
     for why, fine in (("it may still violate there", found.gone), ("its values might overflow", found.usable)):
         for k in np.flatnonzero(~fine[: len(drops)])[:1]:
             raise unproved("VF5054", f"input {drops[k].input} is dropped, but {why}", judge.parts[drops[k].at])
-    return max(proved, check_joints(judge, leaves, clips, found.behind(len(drops))))
+    return check_joints(judge, some, clips, found)
 
 
 def _halves(asked: Asked, part: Part, split: Split) -> tuple[Part, Part]:
