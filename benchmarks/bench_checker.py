@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -34,23 +34,61 @@ PIXELS = {"clip_rounds": 0, "strips": 0, "joint": False, "boxes": 600}
 
 @dataclass(frozen=True)
 class Case:
-    """What is proved and rechecked; with `joint` only those questions in whose proof a leaf is closed jointly.
+    """What is proved and rechecked.
 
-    `branching` changes the strategy's branching stage, `limit` is the target.
+    Attributes:
+        what: what people call it.
+        setting: the questions.
+        limit: the target, as a share of the proof's time.
+        branching: changes of the strategy's branching stage.
+        strategy: its name.
+        without: the stages that are left out; an attack proves nothing.
+        rests: only those questions count whose proof rests on such a thing somewhere.
+        target: only questions about this class are asked; None: about all.
     """
 
     what: str
     setting: Setting
     limit: float
     branching: Mapping[str, Any] = field(default_factory=dict)
-    joint: bool = False
+    strategy: str = "balanced"
+    without: tuple[str, ...] = ("attack",)
+    rests: Callable[[Node], bool] = bool
+    target: int | None = None
 
 
+def _is_joint(node: Node) -> bool:
+    return node.joint is not None
+
+
+def _is_tuned(node: Node) -> bool:
+    """Whether something falls by slopes that were optimised, or by cases of neurons with multipliers."""
+    return any(record.slopes or record.pushes for record in node.dropped)
+
+
+HARD = ("attack", "cross", "grid", "smt")
+"""Stages whose answers the checker does not recompute are left out, so that branching has to do the work."""
 CASES = (
     Case("one bound closes", Setting("clean", 3, MANY, "50 %", arithmetic="float32"), 1.0),
     Case("one bound closes, convolutions", Setting("clean_cnn", 3, MANY, "50 %", arithmetic="float32"), 3.0),
     Case("pixel splits alone", Setting("clean", 3, MIDDLE, "3 %", arithmetic="float32"), 0.6, PIXELS),
-    Case("joint closings", Setting("clean", 4, CORNERS, "6 %", arithmetic="float32"), 0.1, {"boxes": 400}, joint=True),
+    Case(
+        "joint closings",
+        Setting("clean", 4, CORNERS, "6 %", arithmetic="float32"),
+        0.1,
+        {"boxes": 400},
+        rests=_is_joint,
+    ),
+    Case(
+        "one hard question",
+        *(Setting("clean", 5, "(10, 14)", "20 %", arithmetic="float32"), 0.1, {"alpha": 0, "neurons": 0}),
+        *("thorough", HARD, _is_joint, 3),
+    ),
+    Case(
+        "optimised slopes",
+        *(Setting("clean", 3, CORNERS, "6 %", arithmetic="float32"), 0.1, {"boxes": 400, "seconds": 20.0}),
+        *("thorough", HARD, _is_tuned),
+    ),
 )
 
 
@@ -64,8 +102,9 @@ def run(small: bool = False) -> list[Record]:
 def _ratio(case: Case, folder: Path, repeats: int) -> Record:
     asked, strategy = problem(case.setting), _strategy(case)
     path = folder / "evidence.jsonl.gz"
-    outcomes = [outcome for outcome in _prove(asked, strategy) if outcome.verdict is Verdict.CERTIFIED]
-    outcomes = [outcome for outcome in outcomes if not case.joint or _is_joint(outcome.tree)]
+    wanted = [question for question in asked.all_questions() if _is_about(asked, question, case.target)]
+    outcomes = [one for one in _prove(asked, strategy, wanted) if one.verdict is Verdict.CERTIFIED]
+    outcomes = [one for one in outcomes if one.tree is not None and any(map(case.rests, _nodes(one.tree)))]
     questions = [outcome.question for outcome in outcomes]
     _write(path, asked, outcomes)
     sides = [partial(_checked, case.setting, path), partial(_proved, asked, strategy, questions)]
@@ -77,8 +116,14 @@ def _ratio(case: Case, folder: Path, repeats: int) -> Record:
     return Record(NAME, label, what, ours, "the proof itself", theirs, theirs / ours, repeats, machine())
 
 
-def _is_joint(node: Node | None) -> bool:
-    return node is not None and (node.joint is not None or any(map(_is_joint, node.children)))
+def _is_about(asked: Problem, question: Question, target: int | None) -> bool:
+    return target is None or asked.violations[question.violation].target == target
+
+
+def _nodes(node: Node) -> Iterator[Node]:
+    yield node
+    for child in node.children:
+        yield from _nodes(child)
 
 
 def _size(folder: Path, small: bool) -> Record:
@@ -92,7 +137,9 @@ def _size(folder: Path, small: bool) -> Record:
 
 
 def _strategy(case: Case) -> Strategy:
-    found = load_strategy("balanced").without("attack")
+    found = load_strategy(case.strategy)
+    for kind in case.without:
+        found = found.without(kind)
     stages = (replace(stage, **case.branching) if isinstance(stage, BranchStage) else stage for stage in found.stages)
     return replace(found, stages=tuple(stages))
 

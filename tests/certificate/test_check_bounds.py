@@ -11,7 +11,7 @@ from tests.certificate.scenes import Scene, Shape, scene, walked
 from verifluxa.certificate.check.bounds import Bounder
 from verifluxa.certificate.check.chain import chain_of
 from verifluxa.certificate.check.functions import Floats
-from verifluxa.certificate.check.network import Constants
+from verifluxa.certificate.check.network import Constants, constants_of
 from verifluxa.certificate.check.region import STEPS, Regions
 from verifluxa.graph import ops
 from verifluxa.graph.graph import build, chain
@@ -179,7 +179,8 @@ def test_clipped_bounds_hold_where_the_row_is_met(seed: int) -> None:
     assert tighter
 
 
-def test_overflow_in_the_middle_of_a_layer_is_seen() -> None:
+@pytest.mark.parametrize("reach", [0.0, 1.0, 255.0])
+def test_overflow_in_the_middle_of_a_layer_is_seen(reach: float) -> None:
     """Scaled up beyond float32 and down again: harmless at the end, infinite in the middle."""
     loud = [
         ops.Scale(np.float32(1e38)),
@@ -187,12 +188,16 @@ def test_overflow_in_the_middle_of_a_layer_is_seen() -> None:
         ops.Activation("relu"),
         ops.Affine(np.eye(2, dtype=np.float32)),
     ]
-    constants = walked(chain((2,), loud), np.zeros((1, 2)))
-    layers = chain_of(constants, np.array([0]))
-    part = one(np.zeros(1), np.full(1, 255.0), np.zeros((0, 1)), np.zeros(0), np.zeros(0))
-    state = Bounder(layers, part).state(np.array([0]), np.array([0]))
-    assert state.worst[0] >= constants.rounding.largest
-    assert state.output_radius.max() < 1
+    constants = constants_of(chain((2,), loud), np.zeros((1, 2)), "float32", reach)
+    assert (constants is None) == (reach > 0)
+    assert constants_of(chain((2,), loud[2:]), np.zeros((1, 2)), "float32", reach) is not None
+
+
+def test_partial_sums_that_overflow_and_cancel_are_seen() -> None:
+    layers = [ops.Affine(np.array([[3e35, -3e35]], dtype=np.float32))]
+    for reach, fine in ((1e-6, True), (2e3, False)):
+        found = constants_of(chain((2,), layers), np.zeros((1, 2)), "float32", reach)
+        assert (found is not None) == fine
 
 
 def test_weights_that_may_be_flushed_count_in_full() -> None:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from verifluxa.certificate.check.chain import CONSTANT, Layer, Parts
+from verifluxa.certificate.check.chain import Layer, Parts
 from verifluxa.certificate.check.functions import Floats, Lines
 from verifluxa.certificate.check.network import Integers
 from verifluxa.certificate.check.region import MARGIN, Regions, pieces
@@ -68,7 +68,6 @@ class State:
         inputs, at: which input each entry is about, and on which region, shape (batch,).
         layers: bounds by layer.
         output_radius: shape (batch, outputs).
-        worst: the largest radius of any operation, shape (batch,).
         pushes: by layer what is added to the coefficients of its values, shape (batch, values): nothing, or a number
             with the sign that the value is known to have, which can only raise a plane.
     """
@@ -77,13 +76,12 @@ class State:
     at: Integers
     layers: list[LayerBounds]
     output_radius: Floats
-    worst: Floats
     pushes: Parts = field(default_factory=dict)
 
     def take(self, index: Integers) -> State:
         """Some entries, copied."""
         layers = [own.take(index) for own in self.layers]
-        return State(self.inputs[index], self.at[index], layers, self.output_radius[index], self.worst[index])
+        return State(self.inputs[index], self.at[index], layers, self.output_radius[index])
 
     @property
     def crossed(self) -> NDArray[np.bool_]:
@@ -110,15 +108,12 @@ class Bounder:
             signs: cases of neurons, each with the entry that it is for, which then speaks of that case alone.
         """
         box = self.regions
-        state = State(inputs, at, [], np.zeros(0), np.zeros(len(inputs)))
+        state = State(inputs, at, [], np.zeros(0))
         middle, half = {0: box.center[at]}, {0: box.half[at]}
         size = {0: np.maximum(np.abs(box.lower), np.abs(box.upper))[at]}
         seen, place = np.unique(at, return_inverse=True)
         for number, layer in enumerate(self.chain, 1):
             radius = layer.absolute[inputs] + sum(size[k] @ part.T for k, part in layer.relative.items())
-            watched = layer.watched[CONSTANT][inputs]
-            watched = watched + sum(size[k] @ part for k, part in layer.watched.items() if k != CONSTANT)
-            state.worst = np.maximum(state.worst, np.maximum(watched, radius.max(axis=1, initial=0.0)))
             if layer.function is None:
                 state.output_radius = radius
                 break

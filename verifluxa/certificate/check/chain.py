@@ -46,8 +46,6 @@ class Layer:
         weight, relative: by state, shape (values, size of the state).
         size: magnitudes of the weights.
         offset, absolute: shape (N, values).
-        watched: the largest error coefficients of the operations since the last layer, by state and per input:
-            a value may overflow in the middle and look harmless at the end.
     """
 
     weight: Parts
@@ -55,7 +53,6 @@ class Layer:
     relative: Parts
     offset: Floats
     absolute: Floats
-    watched: Parts
     function: Function | None
 
 
@@ -76,7 +73,6 @@ class _Walk:
         self.constants = constants
         self.rounding = constants.rounding
         self.layers: list[Layer] = []
-        self.watched: Parts = {}
         self.live = {0: (positions, self._state(0, len(positions), 0.0, 0.0))}
         end = len(constants.steps)
         self.last_use = {at: number for number, step in enumerate(constants.steps, 1) for at in step.sources}
@@ -106,17 +102,10 @@ class _Walk:
 
     def put(self, form: Form, function: Function | None) -> None:
         """Puts a layer down."""
-        self._watch(form)
         value, error = ({at: _matrix(part) for at, part in parts.items()} for parts in form)
         offset, absolute = (np.ascontiguousarray(parts.pop(CONSTANT).T) for parts in (value, error))
         size = {at: np.abs(part) for at, part in value.items()}
-        self.layers.append(Layer(value, size, error, offset, absolute, self.watched, function))
-        self.watched = {}
-
-    def _watch(self, form: Form) -> None:
-        for at, part in form.error.items():
-            most = part if part.ndim == 1 else part.max(axis=0, initial=0.0)
-            self.watched[at] = np.maximum(self.watched.get(at, 0.0), most)
+        self.layers.append(Layer(value, size, error, offset, absolute, function))
 
     def bend(self, form: Form, function: Function) -> Form:
         """Puts a layer down and returns its state, within the function's own error."""
@@ -143,7 +132,6 @@ class _Walk:
             for state, part in form.error.items():
                 _add(error, state, size, part - before.error if state == CONSTANT else part)
         error[CONSTANT] = np.maximum(error[CONSTANT], 0.0) * (1 + COUNTING)
-        self._watch(Form(value, error))
         return rows, Form(value, error)
 
     def pool(self, players: Integers, source: int) -> tuple[Integers, Form]:

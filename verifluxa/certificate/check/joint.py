@@ -78,7 +78,7 @@ def check_joints(judge: Judge, leaves: Sequence[Visit], clips: Sequence[Entry], 
     if not ends:
         return 0
     numbered = enumerate(clips, len(found.gone) - len(clips))
-    known = {(clip.at, clip.input, clip.number): k for k, clip in numbered if found.usable[k]}
+    known = {(clip.at, clip.input, clip.number): k for k, clip in numbered}
     bounds = _bounds(judge, ends, known, found)
     for (leaf, _, _), bound in zip(ends, bounds, strict=True):
         if not bound < judge.asked.need:

@@ -61,20 +61,18 @@ def regions_of(parts: Sequence[Part], directions: Floats) -> Regions:
 
 
 class Place:
-    """A placement: its chain, the bounds of all inputs on the whole box, and for which inputs no value can overflow."""
+    """A placement: its chain, and the bounds of all inputs on the whole box."""
 
     def __init__(self, claim: Claim, constants: Constants, number: int) -> None:
         nothing = np.zeros((0, claim.positions.shape[1]))
         self.chain = chain_of(constants, claim.positions[number])
         self.root = Bounder(self.chain, regions_of([whole_part(claim, nothing)], nothing))
         self.everyone = np.arange(len(claim.labels))
-        self.largest = constants.rounding.largest
         # The evidence counts what is kept for a maximum in the layer behind, and what is carried after all others.
         functions = [layer.function for layer in self.chain]
         self.hidden = [number for number, function in enumerate(functions[:-1], 1) if function not in (SAME, KEPT)]
         sizes = [layer.offset.shape[1] for layer in self.chain]
         self.kept = [sizes[n - 2] if n > 1 and functions[n - 2] is KEPT else 0 for n in self.hidden]
-        self.usable = np.all([(ball.error < self.largest).all(axis=0) for ball in constants.balls], axis=0)
 
     @cached_property
     def quick(self) -> State:
@@ -140,13 +138,12 @@ class Visit(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Of entries: which cannot be met anywhere on their part, and for which no value can overflow.
+    """Of entries: which cannot be met anywhere on their part.
 
     `state` has the bounds of each where it can be met, at the number in `places`; -1: they were not needed.
     """
 
     gone: NDArray[np.bool_]
-    usable: NDArray[np.bool_]
     state: State
     places: Integers
 
@@ -173,11 +170,10 @@ class Judge:
         left = np.flatnonzero(~gone)
         bounded, numbers = [entries[k] for k in left.tolist()], np.full(len(entries), -1)
         base, places = self._base(bounded, inputs[left])
-        worst = self.place.quick.worst[inputs] if self.whole else base.worst[places]
         state, numbers[left] = base.take(places), np.arange(len(left))
         gone[left] = self._clipped(state, bounded)
         self._below(state, numbers, entries, gone, left)
-        return Found(gone, (worst < self.place.largest) & self.place.usable[inputs], state, numbers)
+        return Found(gone, state, numbers)
 
     def _base(self, entries: Sequence[Entry], inputs: Integers) -> tuple[State, Integers]:
         """Bounds of each input on each part that the entries speak of, and the number of each entry in them."""

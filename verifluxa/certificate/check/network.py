@@ -138,17 +138,25 @@ def steps_of(graph: Graph) -> tuple[Step, ...] | None:
 
 
 @np.errstate(all="ignore")
-def constants_of(graph: Graph, inputs: Floats, arithmetic: str) -> Constants | None:
-    """Walks the inputs, shape (N, *input shape), through the network; None for one that cannot be recomputed."""
+def constants_of(graph: Graph, inputs: Floats, arithmetic: str, reach: float = 0.0) -> Constants | None:
+    """Walks the inputs, shape (N, *input shape), through the network; None for one that cannot be recomputed.
+
+    Nor can one in which a value or a partial sum might overflow for some input values up to `reach`: one more input
+    stands for all of them, and its radii are at least a unit of rounding of each.
+    """
     steps, rounding = steps_of(graph), rounding_of(arithmetic, width_of(graph))
     if steps is None:
         return None
-    flat = inputs.reshape(len(inputs), -1).T
-    balls = [Ball(flat, np.zeros_like(flat))]
+    flat = np.pad(inputs.reshape(len(inputs), -1), ((0, 1), (0, 0))).T
+    error = np.zeros_like(flat)
+    error[:, -1] = np.abs(flat).max(initial=reach)
+    balls = [Ball(flat, error)]
     for step in steps:
         read = Ball(*(np.concatenate(part) for part in zip(*(balls[source] for source in step.sources), strict=True)))
         balls.append(_ball(step.kind, read, rounding))
-    return Constants(steps, tuple(balls), rounding)
+    if not all((ball.error[:, -1] < rounding.largest).all() for ball in balls):
+        return None
+    return Constants(steps, tuple(Ball(ball.value[:, :-1], ball.error[:, :-1]) for ball in balls), rounding)
 
 
 def _ball(kind: Taps | Function | Integers, read: Ball, rounding: Rounding) -> Ball:

@@ -42,7 +42,7 @@ class Section:
         self.claim, self.graph, self.arithmetic = claim, graph, header.arithmetic
         self.rows = claim.numbers(header.rows)
         self.tally = Tally(doubtful=len(claim.doubtful))
-        self.constants = constants_of(graph, claim.inputs, header.arithmetic)
+        self.constants = constants_of(graph, claim.inputs, header.arithmetic, max(abs(claim.lower), abs(claim.upper)))
         self.open = {
             Question(place, violation, selection, claim.needs[selection])
             for place in range(len(claim.places))

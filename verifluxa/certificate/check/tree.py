@@ -86,9 +86,9 @@ def _judged(asked: Asked, visits: Sequence[Visit], whole: bool) -> int:
     drops = [entry._replace(at=visit.at) for visit in some for entry in visit.drops]
     clips = [entry for visit in some for entry in clips_of(asked, visit)]
     found = judge.examine(drops + clips)
-    for why, fine in (("it may still violate there", found.gone), ("its values might overflow", found.usable)):
-        for k in np.flatnonzero(~fine[: len(drops)])[:1]:
-            raise unproved("VF5054", f"input {drops[k].input} is dropped, but {why}", judge.parts[drops[k].at])
+    for k in np.flatnonzero(~found.gone[: len(drops)])[:1]:
+        what = f"input {drops[k].input} is dropped, but it may still violate there"
+        raise unproved("VF5054", what, judge.parts[drops[k].at])
     return check_joints(judge, some, clips, found)
 
 
