@@ -9,7 +9,8 @@ from verifluxa.bounds.functions import function_of as bounded_function
 from verifluxa.bounds.joint_values import VALUES
 from verifluxa.bounds.provable import NOT_PROVABLE, NOT_PROVABLE_FUNCTIONS, bounds_of, has_bounds
 from verifluxa.bounds.rounding import FUNCTION_ERROR
-from verifluxa.certificate.check.network import rechecked, rechecks
+from verifluxa.certificate.check.functions import function_of
+from verifluxa.certificate.check.network import LAST_ONLY, OPERATIONS
 from verifluxa.flux.layers import TABLE
 from verifluxa.graph.activations import ACTIVATIONS
 from verifluxa.graph.ops import OPS, Activation
@@ -101,7 +102,8 @@ def reasons() -> dict[str, str]:
 def _proof(kind: str) -> tuple[str, str, str, str]:
     """Radius, bounds, SMT, checker."""
     bounds = bounds_of(kind)
-    return bounds, bounds, _exact(kind), rechecked(kind)
+    checker = "last step" if kind in LAST_ONLY else "yes" if kind in OPERATIONS else "no"
+    return bounds, bounds, _exact(kind), checker
 
 
 def _exact(kind: str) -> str:
@@ -132,4 +134,5 @@ def _activation(name: str) -> SupportRow:
     bounds = "yes" if has_bounds(name) else "no"
     radius = "yes" if row is not None and row[0] in FUNCTION_ERROR else "no"
     exact = "yes" if row is not None and row[0] in PIECES else "no"
-    return SupportRow(name, ("yes", "yes", radius, bounds, exact, "yes" if rechecks(name) else "no"))
+    checker = "yes" if function_of(Activation(name)) is not None else "no"
+    return SupportRow(name, ("yes", "yes", radius, bounds, exact, checker))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from verifluxa.certificate.check.lower import Claim
-from verifluxa.certificate.check.refuse import refused, require
 from verifluxa.certificate.check.section import Section
 from verifluxa.certificate.encode import indices_digest
 from verifluxa.certificate.evidence_lines import Header
 from verifluxa.certificate.population import population_bound
+from verifluxa.certificate.refuse import refused, require
 from verifluxa.certificate.selection import selection_words
 from verifluxa.certificate.statement import PropertyResult, Statement
 from verifluxa.errors import CertificateError

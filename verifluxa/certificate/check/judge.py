@@ -15,8 +15,8 @@ from verifluxa.certificate.check.chain import chain_of
 from verifluxa.certificate.check.functions import KEPT, SAME, Floats
 from verifluxa.certificate.check.lower import Alternative, Claim
 from verifluxa.certificate.check.network import Constants, Integers
-from verifluxa.certificate.check.refuse import refused
 from verifluxa.certificate.check.region import Regions
+from verifluxa.certificate.refuse import refused
 from verifluxa.errors import CertificateError
 from verifluxa.evidence import Joint, Node
 

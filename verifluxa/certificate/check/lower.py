@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from verifluxa.certificate.check.functions import Floats
 from verifluxa.certificate.check.network import LAST_ONLY, Integers, constants_of
-from verifluxa.certificate.check.refuse import refused
 from verifluxa.certificate.check.rounding import SOFTMAX_GAP
 from verifluxa.certificate.evidence_lines import Row
+from verifluxa.certificate.refuse import refused
 from verifluxa.data.dataset import Dataset
 from verifluxa.graph import ops
 from verifluxa.graph.graph import Graph, build

@@ -175,15 +175,8 @@ def _ball(kind: Taps | Function | Integers, read: Ball, rounding: Rounding) -> B
 
 
 def width_of(graph: Graph) -> int:
-    """The longest sum: what is carried past a step, and the players of its windows or what it reads."""
-    sizes = [math.prod(node.shape) for node in graph.nodes]
-    last = {source: number for number, node in enumerate(graph.nodes) for source in node.inputs}
-    widest = 0
-    for number, node in enumerate(graph.nodes):
-        carried = sum(sizes[other] for other in range(number) if last.get(other, 0) > number)
-        players = math.prod(node.op.window) if isinstance(node.op, ops.MaxPool) else 1
-        widest = max(widest, carried + players * sizes[number], sum(sizes[source] for source in node.inputs))
-    return widest
+    """More than any sum has terms: all values, those that win a window counted with its players."""
+    return sum(math.prod(node.shape) * math.prod(getattr(node.op, "window", ())) for node in graph.nodes)
 
 
 def _windows(op: Any, shape: Shape, window: Shape, dilation: Shape) -> Integers:
@@ -286,13 +279,3 @@ OPERATIONS: dict[str, Callable[[Any, Sequence[Shape]], Taps | Function | Integer
     "activation": lambda op, shapes: function_of(op),
 }
 """One row for each operation that the checker recomputes."""
-
-
-def rechecked(kind: str) -> str:
-    """`yes`, `last step` or `no` for a kind of operation."""
-    return "last step" if kind in LAST_ONLY else "yes" if kind in OPERATIONS else "no"
-
-
-def rechecks(function: str) -> bool:
-    """Whether an activation with its usual parameter is recomputed."""
-    return function_of(ops.Activation(function)) is not None

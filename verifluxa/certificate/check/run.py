@@ -9,12 +9,12 @@ from pathlib import Path
 
 from verifluxa.certificate.check.compare import check_header, check_records, differing
 from verifluxa.certificate.check.lower import Sources, claim_of, deployed, understand, understood
-from verifluxa.certificate.check.refuse import refused
 from verifluxa.certificate.check.report import CheckReport, PropertyCheck, Tally
 from verifluxa.certificate.check.section import Section
 from verifluxa.certificate.evidence_file import read_evidence
 from verifluxa.certificate.evidence_lines import Header, Record
 from verifluxa.certificate.load import file_digest, load_certified, load_statement
+from verifluxa.certificate.refuse import refused
 from verifluxa.certificate.statement import NONE, PropertyResult, Statement
 from verifluxa.errors import CertificateError, VerifluxaError
 from verifluxa.inputs import Choice, Inputs

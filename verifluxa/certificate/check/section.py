@@ -11,10 +11,10 @@ from verifluxa.certificate.check.functions import Floats
 from verifluxa.certificate.check.judge import Asked, Place
 from verifluxa.certificate.check.lower import Claim
 from verifluxa.certificate.check.network import constants_of
-from verifluxa.certificate.check.refuse import refused, require
 from verifluxa.certificate.check.report import Tally
 from verifluxa.certificate.check.tree import check_tree
 from verifluxa.certificate.evidence_lines import Header, Record
+from verifluxa.certificate.refuse import refused, require
 from verifluxa.evidence import Witness
 from verifluxa.graph.graph import Graph
 from verifluxa.question import Question
