@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+import verifluxa.search.attack as search_attack
 from tests.search.small import counts, most, random_problem
 from tests.soundness.build import Ask, Family, digested, levels, make_problem, mlp, replacing
 from verifluxa.question import Domain, Problem
@@ -35,6 +36,16 @@ def test_a_planted_trigger_is_found() -> None:
     assert found.count == 8
     assert found.looked_at == 8
     assert counts(problem, found.question, found.trigger.numpy()[None], strict=True).tolist() == [8]
+
+
+def test_what_violates_everywhere_ends_the_attack(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many steps few are taken: more than all inputs there are not."""
+    problem, looks = planted(), []
+    margins = search_attack._margins
+    monkeypatch.setattr(search_attack, "_margins", lambda *given: looks.append(given) or margins(*given))
+    (found,) = attack(workspace(problem), problem.questions(0), replace(HARD, steps=400))
+    assert found.count == found.looked_at == 8
+    assert len(looks) < 100
 
 
 def test_a_known_trigger_is_looked_at_on_all_inputs() -> None:

@@ -61,7 +61,8 @@ class Candidate:
 class _Batch:
     """Candidates (K) of several questions of one placement, and their (candidate, claim) pairs.
 
-    Claims are grouped by (candidate, input): `group` says to which group each pair belongs.
+    Claims are grouped by (candidate, input): `group` says to which group each pair belongs. Each question has `starts`
+    candidates, one after the other.
     """
 
     candidate: Tensor
@@ -69,6 +70,12 @@ class _Batch:
     group: Tensor
     group_candidate: Tensor
     size: int
+    starts: int
+
+    def is_all(self, count: Tensor) -> bool:
+        """Whether each question has a candidate that every input violates, so that nothing is left to gain."""
+        inputs = torch.bincount(self.group_candidate, minlength=self.size)
+        return bool((count >= inputs).reshape(-1, self.starts).any(1).all())
 
 
 def attack(
@@ -129,7 +136,8 @@ def _attack_some(
         inputs = len(torch.unique(claims.input))
         found.append(Candidate(question, trigger[best], int(count[best]), float(soft[best]), inputs, trigger[own]))
     if settings.coordinate_rounds and len(work.lower) <= MOST_COORDINATES:
-        found = [_coordinates(work, net, c, claims, settings) for c, claims in zip(found, chosen, strict=True)]
+        pairs = zip(found, chosen, strict=True)
+        found = [c if c.count == c.looked_at else _coordinates(work, net, c, claims, settings) for c, claims in pairs]
     return found
 
 
@@ -153,7 +161,7 @@ def _batch(chosen: list[Claims], starts: int, work: Workspace) -> _Batch:
     candidates = torch.cat(candidate)
     claims = Claims(*(torch.cat([getattr(c, name) for c in parts]) for name in ("input", "alternative", "position")))
     keys, group = torch.unique(candidates * len(work.problem.inputs) + claims.input, return_inverse=True)
-    return _Batch(candidates, claims, group, keys // len(work.problem.inputs), len(chosen) * starts)
+    return _Batch(candidates, claims, group, keys // len(work.problem.inputs), len(chosen) * starts, starts)
 
 
 def _margins(work: Workspace, net: Net, batch: _Batch, trigger: Tensor) -> Tensor:
@@ -196,6 +204,8 @@ def _ascend(
                 better = (count > best_count) | ((count == best_count) & (cold > best_soft))
                 best = torch.where(better[:, None], snapped, best)
                 best_count, best_soft = torch.where(better, count, best_count), torch.where(better, cold, best_soft)
+                if batch.is_all(best_count):
+                    break
             momentum = 0.8 * momentum + 0.2 * gradient
             square = 0.95 * square + 0.05 * gradient**2
             size = 0.3 * (1 - cooling) + 0.02
