@@ -22,7 +22,7 @@ from verifluxa.certificate.check.functions import Floats, Lines
 from verifluxa.certificate.check.network import Integers
 from verifluxa.certificate.check.region import MARGIN, Regions, pieces
 
-MULTIPLES = (0.4, 1.0, 2.5)
+MULTIPLES = (0.0, 0.4, 1.0, 2.5)
 
 
 class Sign(NamedTuple):
@@ -149,7 +149,7 @@ class Bounder:
         last = self.chain[-1]
         value = constant + (np.abs(weight) * state.output_radius[entries]).sum(axis=1)
         value = value + (weight * last.offset[state.inputs[entries]]).sum(axis=1)
-        return self._backward(state, entries, value, {at: weight @ part for at, part in last.weight.items()})
+        return self._walk(state, entries, value, {at: weight @ part for at, part in last.weight.items()})
 
     def clip(self, state: State, entries: Integers, cut: Planes) -> NDArray[np.bool_]:
         """Clips every layer of some entries by a plane each, in place.
@@ -176,38 +176,31 @@ class Bounder:
     def _tighten(self, state: State, number: int, among: Integers | None = None, cut: Planes | None = None) -> None:
         """Narrows the ends of the open values of a layer by planes, where `cut` is met if there is one."""
         layer, bounds = self.chain[number - 1], state.layers[number - 1]
-        places, neurons = np.nonzero(bounds.open if among is None else bounds.open[among])
-        entries = places if among is None else among[places]
-        offset, radius = layer.offset[state.inputs[entries], neurons], bounds.radius[entries, neurons]
-        for sign, ends in ((1.0, bounds.upper), (-1.0, bounds.lower)):
-            slopes = {at: sign * part[neurons] for at, part in layer.weight.items()}
-            planes = self._backward(state, entries, radius + sign * offset, slopes)
-            most = planes.value + self.regions.spread(planes.slope, state.at[entries])[0]
-            if cut is not None:
-                most = self._cut(planes, most, Planes(cut.value[places], cut.slope[places]), state.at[entries])
-            ends[entries, neurons] = sign * np.minimum(sign * ends[entries, neurons], most)
+        everywhere = np.nonzero(bounds.open if among is None else bounds.open[among])
+        for piece in pieces(len(everywhere[0]), max(layer.offset.shape[1] for layer in self.chain)):
+            places, neurons = (part[piece] for part in everywhere)
+            entries = places if among is None else among[places]
+            offset, radius = layer.offset[state.inputs[entries], neurons], bounds.radius[entries, neurons]
+            met = None if cut is None else Planes(cut.value[places], cut.slope[places])
+            for sign, ends in ((1.0, bounds.upper), (-1.0, bounds.lower)):
+                slopes = {at: sign * part[neurons] for at, part in layer.weight.items()}
+                planes = self._walk(state, entries, radius + sign * offset, slopes)
+                most = self._most(planes, state.at[entries], met)
+                ends[entries, neurons] = sign * np.minimum(sign * ends[entries, neurons], most)
 
-    def _cut(self, inner: Planes, most: Floats, cut: Planes, at: Integers) -> Floats:
-        """The least bound over the multiples of the natural lambda, and over none."""
+    def _most(self, planes: Planes, at: Integers, cut: Planes | None) -> Floats:
+        """Upper bounds of planes; where `cut` is met the least over multiples of the natural lambda, none among them."""
+        if cut is None:
+            return planes.value + self.regions.spread(planes.slope, at)[0]
         half = self.regions.half[at]
-        inner_size, cut_size = (np.einsum("kd,kd->k", np.abs(part.slope), half) for part in (inner, cut))
-        natural = inner_size / np.where(cut_size > 0, cut_size, np.inf)
-        most = most + MARGIN * (np.abs(inner.value) + inner_size)
-        for factor in (multiple * natural for multiple in MULTIPLES):
-            value, slope = inner.value + factor * cut.value, inner.slope + factor[:, None] * cut.slope
-            size = np.abs(inner.value) + factor * np.abs(cut.value) + inner_size + factor * cut_size
-            most = np.minimum(most, value + self.regions.spread(slope, at)[0] + MARGIN * size)
-        return most
-
-    def _backward(self, state: State, entries: Integers, value: Floats, slopes: Parts) -> Planes:
-        """From coefficients on states to slopes in the trigger; in pieces that fit the cache."""
-        cuts = pieces(len(entries), max(layer.offset.shape[1] for layer in self.chain))
-        walks = (
-            self._walk(state, entries[cut], value[cut], {at: part[cut] for at, part in slopes.items()}) for cut in cuts
-        )
-        return Planes(*map(np.concatenate, zip(*walks, strict=True)))
+        own, other = (np.einsum("kd,kd->k", np.abs(part.slope), half) for part in (planes, cut))
+        factor = np.array(MULTIPLES)[:, None] * (own / np.where(other > 0, other, np.inf))
+        value, slope = planes.value + factor * cut.value, planes.slope + factor[..., None] * cut.slope
+        size = np.abs(planes.value) + own + factor * (np.abs(cut.value) + other)
+        return np.asarray((value + self.regions.spread(slope, at)[0] + MARGIN * size).min(axis=0))
 
     def _walk(self, state: State, entries: Integers, value: Floats, slopes: Parts) -> Planes:
+        """From coefficients on states to slopes in the trigger."""
         inputs = state.inputs[entries]
         for number in range(len(self.chain) - 1, 0, -1):
             slope = slopes.pop(number, None)

@@ -22,7 +22,7 @@ MARGIN = 2.0**-41
 """Relative rounding of a few dozen operations, with a factor of thousands to spare."""
 STEPS = 5
 RIDGE = 0.64
-_MOST_VALUES = 1 << 15
+_MOST_VALUES = 1 << 14
 """In the arrays of one step: what fits the processor's cache."""
 
 
@@ -67,7 +67,7 @@ class Regions:
         return (self.low + self.high) / 2 - self.center @ self.directions.T, bare + MARGIN * size, weight, inverse
 
     def _normal(self, weight: Floats) -> Floats:
-        return np.asarray((self.directions * weight[:, None, :]) @ self.directions.T)
+        return np.asarray((self.directions * weight[..., None, :]) @ self.directions.T)
 
     @property
     def is_empty(self) -> NDArray[np.bool_]:
@@ -84,44 +84,42 @@ class Regions:
 
     def every(self, rows: Floats, regions: Integers) -> tuple[Floats, Floats]:
         """Upper bounds of `row.t` and of `-row.t` for each of some rows in each of some regions, with all care."""
-        ends = self.spread(np.tile(rows, (len(regions), 1)), np.repeat(regions, len(rows)), STEPS)
-        up, down = (part.reshape(len(regions), len(rows)) for part in ends)
+        row, at = np.tile(np.arange(len(rows)), len(regions)), np.repeat(regions, len(rows))
+        cuts = pieces(len(row), rows.shape[1] * (1 + len(self.directions)))
+        ends = zip(*(self.spread(rows[row[cut]], at[cut], STEPS) for cut in cuts), strict=True)
+        up, down = (np.concatenate(part).reshape(len(regions), len(rows)) for part in ends)
         return up, down
 
     def spread(self, rows: Floats, at: Integers, steps: int = 0) -> tuple[Floats, Floats]:
         """Upper bounds of `row.t` and of `-row.t`.
 
         Args:
-            rows: the linear functions, shape (K, d).
-            at: the region of each.
+            rows: the linear functions, shape (..., K, d).
+            at: the region of each, shape (K,).
             steps: how often the multipliers of ridge regression are improved, by iteratively reweighted least squares.
         """
-        cuts = pieces(len(rows), rows.shape[1] * (1 + len(self.directions) * (steps > 0)))
-        up, down = zip(*(self._spread(rows[cut], at[cut], steps) for cut in cuts), strict=True)
-        return np.concatenate(up), np.concatenate(down)
-
-    def _spread(self, rows: Floats, at: Integers, steps: int) -> tuple[Floats, Floats]:
         half, directions = self.half[at], self.directions
-        up = down = np.einsum("kd,kd->k", np.abs(rows), half)
+        up = down = np.einsum("...kd,kd->...k", np.abs(rows), half)
         if not len(directions):
             return up, down
-        (_, width, weight, inverse), largest = self._strips, np.abs(rows).max(axis=1, keepdims=True, initial=0.0)
-        beta = np.einsum("kmn,kn->km", inverse[at], (rows * weight[at]) @ directions.T)
+        _, width, weight, inverse = self._strips
+        beta = (inverse[at] @ ((rows * weight[at]) @ directions.T)[..., None])[..., 0]
         for step in range(steps + 1):
             if step:
-                size = np.abs(beta)
+                size, largest = np.abs(beta), np.abs(rows).max(axis=-1, keepdims=True)
                 wanted = half / (np.abs(rows - beta @ directions) + 1e-3 * largest + 1e-12)
-                penalty = width[at] / (size + 1e-3 * size.max(axis=1, keepdims=True) + 1e-12)
-                beta = _solved(self._normal(wanted), penalty, ((rows * wanted) @ directions.T)[:, :, None])[:, :, 0]
-            size, shift = self.dual(rows, at, beta)
-            up, down = np.minimum(up, size + shift), np.minimum(down, size - shift)
+                penalty = width[at] / (size + 1e-3 * size.max(axis=-1, keepdims=True) + 1e-12)
+                beta = _solved(self._normal(wanted), penalty, ((rows * wanted) @ directions.T)[..., None])[..., 0]
+            bound, shift = self.dual(rows, at, beta)
+            up, down = np.minimum(up, bound + shift), np.minimum(down, bound - shift)
         return up, down
 
     def dual(self, rows: Floats, at: Integers, beta: Floats) -> tuple[Floats, Floats]:
         """What multipliers (K, m) bound, for any: `row.t` by the sum of both parts, `-row.t` by their difference."""
         shift, width, _, _ = self._strips
-        size = np.einsum("kd,kd->k", np.abs(rows - beta @ self.directions), self.half[at])
-        return size + np.einsum("km,km->k", np.abs(beta), width[at]), np.einsum("km,km->k", beta, shift[at])
+        size = np.einsum("...kd,kd->...k", np.abs(rows - beta @ self.directions), self.half[at])
+        size = size + np.einsum("...km,km->...k", np.abs(beta), width[at])
+        return size, np.einsum("...km,km->...k", beta, shift[at])
 
 
 def _solved(normal: Floats, diagonal: Floats, right: Floats) -> Floats:
