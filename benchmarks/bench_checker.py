@@ -104,7 +104,7 @@ def _ratio(case: Case, folder: Path, repeats: int) -> Record:
     path = folder / "evidence.jsonl.gz"
     wanted = [question for question in asked.all_questions() if _is_about(asked, question, case.target)]
     outcomes = [one for one in _prove(asked, strategy, wanted) if one.verdict is Verdict.CERTIFIED]
-    outcomes = [one for one in outcomes if one.tree is not None and any(map(case.rests, _nodes(one.tree)))]
+    outcomes = [one for one in outcomes if one.tree is not None and _counts(case, one.tree)]
     questions = [outcome.question for outcome in outcomes]
     _write(path, asked, outcomes)
     sides = [partial(_checked, case.setting, path), partial(_proved, asked, strategy, questions)]
@@ -118,6 +118,12 @@ def _ratio(case: Case, folder: Path, repeats: int) -> Record:
 
 def _is_about(asked: Problem, question: Question, target: int | None) -> bool:
     return target is None or asked.violations[question.violation].target == target
+
+
+def _counts(case: Case, tree: Node) -> bool:
+    """Whether a proof rests on what the case is about, and on nothing that the checker does not recompute."""
+    nodes = list(_nodes(tree))
+    return any(map(case.rests, nodes)) and not any(node.smt or node.conflicts for node in nodes)
 
 
 def _nodes(node: Node) -> Iterator[Node]:

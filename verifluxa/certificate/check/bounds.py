@@ -22,7 +22,9 @@ from verifluxa.certificate.check.functions import Floats, Lines
 from verifluxa.certificate.check.network import Integers
 from verifluxa.certificate.check.region import MARGIN, Regions, pieces
 
-MULTIPLES = (0.0, 0.4, 1.0, 2.5)
+MULTIPLES = np.array([0.0, 0.4, 1.0, 2.5])[:, None, None]
+BOTH = np.array([1.0, -1.0])[:, None]
+"""Signs: a plane above a value, and one above its negative."""
 
 
 class Sign(NamedTuple):
@@ -182,25 +184,25 @@ class Bounder:
             entries = places if among is None else among[places]
             offset, radius = layer.offset[state.inputs[entries], neurons], bounds.radius[entries, neurons]
             met = None if cut is None else Planes(cut.value[places], cut.slope[places])
-            for sign, ends in ((1.0, bounds.upper), (-1.0, bounds.lower)):
-                slopes = {at: sign * part[neurons] for at, part in layer.weight.items()}
-                planes = self._walk(state, entries, radius + sign * offset, slopes)
-                most = self._most(planes, state.at[entries], met)
-                ends[entries, neurons] = sign * np.minimum(sign * ends[entries, neurons], most)
+            slopes = {at: BOTH[..., None] * part[neurons] for at, part in layer.weight.items()}
+            planes = self._walk(state, entries, radius + BOTH * offset, slopes)
+            most, least = self._most(planes, state.at[entries], met) * BOTH
+            bounds.upper[entries, neurons] = np.minimum(bounds.upper[entries, neurons], most)
+            bounds.lower[entries, neurons] = np.maximum(bounds.lower[entries, neurons], least)
 
     def _most(self, planes: Planes, at: Integers, cut: Planes | None) -> Floats:
-        """Upper bounds of planes; where `cut` is met the least over multiples of the natural lambda, none among them."""
+        """Upper bounds of planes; where `cut` is met the least over multiples of the natural lambda, 0 among them."""
         if cut is None:
             return planes.value + self.regions.spread(planes.slope, at)[0]
         half = self.regions.half[at]
-        own, other = (np.einsum("kd,kd->k", np.abs(part.slope), half) for part in (planes, cut))
-        factor = np.array(MULTIPLES)[:, None] * (own / np.where(other > 0, other, np.inf))
+        own, other = (np.einsum("...kd,kd->...k", np.abs(part.slope), half) for part in (planes, cut))
+        factor = MULTIPLES * (own / np.where(other > 0, other, np.inf))
         value, slope = planes.value + factor * cut.value, planes.slope + factor[..., None] * cut.slope
         size = np.abs(planes.value) + own + factor * (np.abs(cut.value) + other)
         return np.asarray((value + self.regions.spread(slope, at)[0] + MARGIN * size).min(axis=0))
 
     def _walk(self, state: State, entries: Integers, value: Floats, slopes: Parts) -> Planes:
-        """From coefficients on states to slopes in the trigger."""
+        """From coefficients on states, shape (..., entries, values), to slopes in the trigger."""
         inputs = state.inputs[entries]
         for number in range(len(self.chain) - 1, 0, -1):
             slope = slopes.pop(number, None)
@@ -211,10 +213,10 @@ class Bounder:
             up, down = np.maximum(slope, 0.0), np.minimum(slope, 0.0)
             back = up * high_slope + down * low_slope
             back = back + state.pushes[number][entries] if number in state.pushes else back
-            value = value + (up * high + down * low).sum(axis=1)
-            value = value + (np.abs(back) * bounds.radius[entries] + back * layer.offset[inputs]).sum(axis=1)
+            value = value + (up * high + down * low).sum(axis=-1)
+            value = value + (np.abs(back) * bounds.radius[entries] + back * layer.offset[inputs]).sum(axis=-1)
             for at, weight in layer.weight.items():
                 slopes[at] = slopes.get(at, 0.0) + back @ weight
         center = self.regions.center[state.at[entries]]
         slope = slopes.get(0, np.zeros(center.shape))
-        return Planes(value + (slope * center).sum(axis=1), slope)
+        return Planes(value + (slope * center).sum(axis=-1), slope)
