@@ -66,6 +66,7 @@ def _is_tuned(node: Node) -> bool:
     return any(record.slopes or record.pushes for record in node.dropped)
 
 
+LARGE = Setting("clean", 5, "(10, 14)", "20 %", arithmetic="float32")
 HARD = ("attack", "cross", "grid", "smt")
 """Stages whose answers the checker does not recompute are left out, so that branching has to do the work."""
 CASES = (
@@ -80,15 +81,10 @@ CASES = (
         rests=_is_joint,
     ),
     Case(
-        "one hard question",
-        *(Setting("clean", 5, "(10, 14)", "20 %", arithmetic="float32"), 0.1, {"alpha": 0, "neurons": 0}),
+        *("one hard question", LARGE, 0.1, {"alpha": 0, "neurons": 0}),
         *("thorough", HARD, _is_joint, 3),
     ),
-    Case(
-        "optimised slopes",
-        *(Setting("clean", 3, CORNERS, "6 %", arithmetic="float32"), 0.1, {"boxes": 400, "seconds": 20.0}),
-        *("thorough", HARD, _is_tuned),
-    ),
+    Case("optimised slopes", LARGE, 0.1, {}, "thorough", HARD, _is_tuned),
 )
 
 

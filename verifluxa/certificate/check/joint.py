@@ -14,14 +14,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from verifluxa.certificate.check.bounds import Planes, State
+from verifluxa.certificate.check.bounds import State
 from verifluxa.certificate.check.functions import RELU, Floats
 from verifluxa.certificate.check.judge import Asked, Entry, Found, Judge, Visit, unproved
-from verifluxa.certificate.check.region import MARGIN
+from verifluxa.certificate.check.region import MARGIN, Regions, pieces
 from verifluxa.evidence import Joint
 
 Key = tuple[int, int, int]
@@ -30,6 +31,14 @@ Fixed = dict[int, bool]
 """Inputs that are taken to violate or not to."""
 End = tuple[Visit, Joint, Fixed]
 """A leaf, weights, and what is taken for granted there."""
+
+
+class _Scaled(NamedTuple):
+    """Planes that carry weights, divided by M, by leaf, input, alternative, row and whether they touch the point."""
+
+    numbers: dict[tuple[int, ...], int]
+    value: Floats
+    slope: Floats
 
 
 def clips_of(asked: Asked, leaf: Visit) -> Iterator[Entry]:
@@ -79,7 +88,9 @@ def check_joints(judge: Judge, leaves: Sequence[Visit], clips: Sequence[Entry], 
         return 0
     numbered = enumerate(clips, len(found.gone) - len(clips))
     known = {(clip.at, clip.input, clip.number): k for k, clip in numbered}
-    bounds = _bounds(judge, ends, known, found)
+    planes, gone = _planes(judge, ends, known, found), {key for key, k in known.items() if found.gone[k]}
+    cuts = pieces(len(ends), len(planes.value))
+    bounds = np.concatenate([_bounds(judge.bounder.regions, ends[cut], planes, gone) for cut in cuts])
     for (leaf, _, _), bound in zip(ends, bounds, strict=True):
         if not bound < judge.asked.need:
             what = f"up to {bound:.3f} inputs may violate together, not fewer than {judge.asked.need}"
@@ -87,16 +98,14 @@ def check_joints(judge: Judge, leaves: Sequence[Visit], clips: Sequence[Entry], 
     return max(0, math.floor(float(max(bounds))))
 
 
-def _bounds(judge: Judge, ends: Sequence[End], known: dict[Key, int], found: Found) -> Floats:
+def _bounds(region: Regions, ends: Sequence[End], planes: _Scaled, gone: set[Key]) -> Floats:
     """The bound that each end's weights give, with some inputs taken to violate or not to."""
-    numbers, planes = _planes(judge, ends, known, found)
-    gone = {key for key, k in known.items() if found.gone[k]}
-    region, at = judge.bounder.regions, np.array([leaf.at for leaf, _, _ in ends])
+    at = np.array([leaf.at for leaf, _, _ in ends])
     total, size, weight = np.zeros(len(ends)), np.zeros(len(ends)), np.zeros((len(ends), len(planes.value)))
     for k, (leaf, joint, fixed) in enumerate(ends):
         totals: dict[Key, float] = {}
         for item in joint.weights:
-            plane, key = numbers.get((leaf.at, *item[:4])), (leaf.at, item.input, item.position)
+            plane, key = planes.numbers.get((leaf.at, *item[:4])), (leaf.at, item.input, item.position)
             if plane is not None and fixed.get(item.input, True):
                 totals[key] = totals.get(key, 0.0) + item.weight
                 weight[k, plane] += item.weight
@@ -121,13 +130,8 @@ def _inputs(leaf: Visit, totals: dict[Key, float], fixed: Fixed, gone: set[Key])
     return total
 
 
-def _planes(
-    judge: Judge, ends: Sequence[End], known: dict[Key, int], found: Found
-) -> tuple[dict[tuple[int, ...], int], Planes]:
-    """The planes that carry weights, divided by M, and their numbers; without those that say nothing.
-
-    Without a plane the bound is that of other weights, which holds too.
-    """
+def _planes(judge: Judge, ends: Sequence[End], known: dict[Key, int], found: Found) -> _Scaled:
+    """Those that say something. Without a plane the bound is that of other weights, which holds too."""
     wanted: dict[tuple[int, ...], tuple[int, int, Visit]] = {}
     for leaf, joint, _ in ends:
         for item in joint.weights:
@@ -140,8 +144,9 @@ def _planes(
     value, slope = judge.planes(state, np.arange(len(wanted)), rows)
     _, fall = judge.bounder.regions.spread(slope, state.at)
     most = fall - value + MARGIN * (fall + np.abs(value))
-    numbers = {key: k for k, key in enumerate(wanted) if most[k] > 0}
-    return numbers, Planes(value / most, slope / most[:, None])
+    says = most > 0
+    numbers = {key: k for k, key in enumerate(wanted) if says[k]}
+    return _Scaled(numbers, np.where(says, value / most, 0.0), np.where(says[:, None], slope / most[:, None], 0.0))
 
 
 def _touch(judge: Judge, state: State, tangent: NDArray[np.bool_], leaves: Sequence[Visit]) -> None:

@@ -26,6 +26,7 @@ class Tally:
         replay_only: triggers that lie within the error of evaluation.
         doubtful: inputs for which `correct` lies within the error of evaluation.
         proved: the largest share of a selection that may violate together, as far as it was recomputed.
+        note: why nothing was recomputed.
     """
 
     verdicts: Counter[Verdict] = field(default_factory=Counter)
@@ -36,6 +37,7 @@ class Tally:
     replay_only: int = 0
     doubtful: int = 0
     proved: Fraction = Fraction(0)
+    note: str = ""
 
 
 @dataclass

@@ -56,9 +56,9 @@ def check_certificate(
         if results and not reasons:
             found = [beside for name in EVIDENCE_NAMES if (beside := Path(path).parent / name).exists()]
             file = Path(evidence or (*found, Path(path).parent / EVIDENCE_NAMES[0])[0])
-            for check, note in _properties(statement, inputs, results, file):
+            for check in _properties(statement, inputs, results, file):
                 checks.append(check)
-                notes += note
+                notes += filter(None, [check.note])
     except VerifluxaError as error:
         reasons.append(error)
     if not signed:
@@ -70,8 +70,8 @@ def check_certificate(
 
 def _properties(
     statement: Statement, inputs: Inputs, results: dict[str, PropertyResult], file: Path
-) -> Iterator[tuple[PropertyCheck, list[str]]]:
-    """What was found of each property in the evidence, with notes."""
+) -> Iterator[PropertyCheck]:
+    """What was found of each property in the evidence."""
     digest = file_digest(file)
     for name, result in results.items():
         if result.evidence != digest:
@@ -83,17 +83,15 @@ def _properties(
         result = results.pop(header.property)
         check_header(statement, result, header)
         records = (item for item in takewhile(lambda item: isinstance(item, Record), items) if isinstance(item, Record))
-        note, tally = [], Tally()
         try:
             tally = _section(statement, inputs, result, header, records)
         except CertificateError as error:
             if error.code != "VF5058":
                 raise
             # A property that this checker does not understand: all of it is unrechecked, and that is said.
-            note = [f"property {result.name}: {error.message}, so nothing of it was recomputed"]
-            leaves = sum(record.leaves for record in records)
-            tally = Tally(unrechecked=max(1, leaves), proved=Fraction(1))
-        yield PropertyCheck(**vars(tally), said=result), note
+            note = f"property {result.name}: {error.message}, so nothing of it was recomputed"
+            tally = Tally(unrechecked=max(1, sum(record.leaves for record in records)), proved=Fraction(1), note=note)
+        yield PropertyCheck(**vars(tally), said=result)
     if results:
         raise refused("VF5051", f"the evidence does not speak of property {next(iter(results))}", str(file))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -42,7 +42,7 @@ class Section:
         self.claim, self.graph, self.arithmetic = claim, graph, header.arithmetic
         self.rows = claim.numbers(header.rows)
         self.tally = Tally(doubtful=len(claim.doubtful))
-        self.constants = constants_of(graph, claim.inputs, header.arithmetic, max(abs(claim.lower), abs(claim.upper)))
+        constants = constants_of(graph, claim.inputs, header.arithmetic, max(abs(claim.lower), abs(claim.upper)))
         self.open = {
             Question(place, violation, selection, claim.needs[selection])
             for place in range(len(claim.places))
@@ -51,7 +51,7 @@ class Section:
         self.shown: dict[tuple[tuple[tuple[str, int], ...], int | None], list[tuple[int, ...]]] = {}
         self._by_selection: dict[int, list[Verdict]] = {}
         # Records come roughly placement by placement, so only the last few are kept.
-        self._place_of = lru_cache(KEPT_PLACES)(self._place)
+        self._place_of = None if constants is None else lru_cache(KEPT_PLACES)(partial(Place, claim, constants))
 
     @np.errstate(all="ignore")
     def record(self, record: Record) -> None:
@@ -91,15 +91,11 @@ class Section:
             return None
         return sum(all(item is Verdict.CERTIFIED for item in verdicts) for verdicts in self._by_selection.values())
 
-    def _place(self, number: int) -> Place:
-        assert self.constants is not None
-        return Place(self.claim, self.constants, number)
-
     def _certified(self, record: Record) -> int:
         claim, question = self.claim, record.question
         if record.tree is None:
             raise refused("VF5055", f"question {list(question)} is called certified without a proof")
-        if self.constants is None:
+        if self._place_of is None:
             self.tally.unrechecked += record.leaves
             return record.proved
         size = claim.positions.shape[1]
@@ -109,11 +105,9 @@ class Section:
         by_label = claim.violations[question.violation]
         alternatives = {i: by_label[int(claim.labels[i])] for i in claim.selections[question.selection]}
         place = self._place_of(question.placement)
-        checked = check_tree(Asked(claim, place, alternatives, question.need, self.rows, directions), record.tree)
-        if record.proved < checked.proved:
+        asked = Asked(claim, place, alternatives, question.need, self.rows, directions)
+        if record.proved < check_tree(asked, record.tree, self.tally):
             raise refused("VF5056", f"question {list(question)} claims more than is proved")
-        self.tally.leaves += checked.leaves
-        self.tally.unrechecked += checked.unrechecked
         return record.proved
 
     def _falsified(self, record: Record) -> None:
@@ -124,7 +118,7 @@ class Section:
         key = (("column", column), ("row", row)), claim.targets[question.violation]
         known = (claim.indices[index] for index in witness.inputs if index < len(claim.indices))
         self.shown.setdefault(key, []).append(tuple(sorted(known)))
-        if self.constants is None:
+        if self._place_of is None:
             self.tally.unrechecked += 1
             return
         sure, possible = self._violations(question, witness)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from typing import NamedTuple
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from verifluxa.certificate.check.bounds import Sign
 from verifluxa.certificate.check.joint import check_joints, clips_of
 from verifluxa.certificate.check.judge import Asked, Entry, Judge, Part, Visit, unproved, whole_part
 from verifluxa.certificate.check.lower import Alternative
+from verifluxa.certificate.check.report import Tally
 from verifluxa.evidence import CONTRADICTED, OPEN, Dropped, NeuronSplit, Node, Split, StripSplit
 
 Fallen = frozenset[tuple[int, int]]
@@ -20,33 +20,34 @@ MOST_VALUES = 1 << 20
 """Of all layers, in the bounds that are computed together."""
 
 
-class Checked(NamedTuple):
-    """What a tree proves: at most `proved` inputs violate together; `leaves` were counted, `unrechecked` were not."""
-
-    proved: int
-    leaves: int
-    unrechecked: int = 0
-
-
-def check_tree(asked: Asked, root: Node) -> Checked:
+def check_tree(asked: Asked, root: Node, tally: Tally) -> int:
     """Walks a tree. What an SMT solver closed cannot be decided again here: it is counted as not rechecked.
+
+    Args:
+        asked: the question.
+        root: of its tree.
+        tally: counts the leaves.
+
+    Returns:
+        The most inputs that violate together, as far as it was recomputed.
 
     Raises:
         CertificateError: VF5054 for a drop that does not follow, VF5055 for a split that leaves something
             out, an open leaf, or one with too many inputs left.
     """
-    proved = leaves = unrechecked = 0
+    proved = 0
     for number, visits in enumerate(_batches(asked, _visits(asked, root))):
         proved = max(proved, _judged(asked, visits, number == 0))
         for visit in visits:
             if visit.node.split is None:
-                unrechecked, leaves = unrechecked + visit.is_undecided, leaves + (not visit.is_undecided)
+                tally.unrechecked += visit.is_undecided
+                tally.leaves += not visit.is_undecided
                 if not visit.is_undecided and visit.joint is None:
                     if not visit.node.closed or len(visit.left) >= asked.need:
                         what = f"a leaf leaves {len(visit.left)} inputs, {asked.need} are needed"
                         raise unproved("VF5055", what, visit.part)
                     proved = max(proved, len(visit.left))
-    return Checked(proved, leaves, unrechecked)
+    return proved
 
 
 def _visits(asked: Asked, root: Node) -> Iterator[Visit]:
