@@ -66,6 +66,7 @@ def _is_tuned(node: Node) -> bool:
     return any(record.slopes or record.pushes for record in node.dropped)
 
 
+SMALL = Setting("clean", 4, CORNERS, "6 %", arithmetic="float32")
 LARGE = Setting("clean", 5, "(10, 14)", "20 %", arithmetic="float32")
 HARD = ("attack", "cross", "grid", "smt")
 """Stages whose answers the checker does not recompute are left out, so that branching has to do the work."""
@@ -73,17 +74,8 @@ CASES = (
     Case("one bound closes", Setting("clean", 3, MANY, "50 %", arithmetic="float32"), 1.0),
     Case("one bound closes, convolutions", Setting("clean_cnn", 3, MANY, "50 %", arithmetic="float32"), 3.0),
     Case("pixel splits alone", Setting("clean", 3, MIDDLE, "3 %", arithmetic="float32"), 0.6, PIXELS),
-    Case(
-        "joint closings",
-        Setting("clean", 4, CORNERS, "6 %", arithmetic="float32"),
-        0.1,
-        {"boxes": 400},
-        rests=_is_joint,
-    ),
-    Case(
-        *("one hard question", LARGE, 0.1, {"alpha": 0, "neurons": 0}),
-        *("thorough", HARD, _is_joint, 3),
-    ),
+    Case("joint closings", SMALL, 0.1, {"boxes": 400}, rests=_is_joint),
+    Case("one hard question", LARGE, 0.1, {"alpha": 0, "neurons": 0}, "thorough", HARD, _is_joint, 3),
     Case("optimised slopes", LARGE, 0.1, {}, "thorough", HARD, _is_tuned),
 )
 
