@@ -98,6 +98,13 @@ def test_an_attack_alone_proves_nothing(problem: Problem) -> None:
         assert outcome.tree is None
 
 
+def test_an_attack_on_fewer_inputs_than_are_needed_finds_what_there_is() -> None:
+    problem = reachable()
+    (question,) = problem.questions(0)
+    (outcome,) = decide(problem, [question._replace(need=2)], load_strategy("attack-only"))
+    assert (outcome.verdict, outcome.found, outcome.proved) == (Verdict.UNKNOWN, 1, 1)
+
+
 def test_a_strategy_that_ends_early_says_so() -> None:
     outcome = only(hard(), INTERVAL, CROWN)
     assert (outcome.verdict, outcome.reason, outcome.stage) == (Verdict.UNKNOWN, Reason.STRATEGY, "crown")

@@ -319,6 +319,8 @@ def _climbed(work: Workspace, candidate: Candidate, stage: AttackStage) -> Candi
     if not max(1, question.need - NEAR) <= candidate.count < question.need:
         return candidate
     claims = work.claims(question.violation, question.selection)
+    if question.need > len(torch.unique(claims.input)):
+        return candidate  # no trigger does it
     margins = lacking(work, work.net(question.placement), claims, question.need, candidate.ends)
     best = margins.topk(min(len(margins), stage.refine_starts // CLIMBED)).indices
     found = climb(work, question, candidate.ends[best], stage.refine_steps)
