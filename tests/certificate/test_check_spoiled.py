@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from tests.certificate.spoils import (
     other_question,
     trigger_off_the_grid,
 )
+from verifluxa.certificate.check import region, tree
 from verifluxa.certificate.check.report import Tally
 from verifluxa.certificate.check.section import Section
 from verifluxa.certificate.evidence_lines import Record
@@ -45,6 +47,18 @@ def proved() -> tuple[Scene, list[Record]]:
     assert any(node.joint is not None and node.joint.branch_on >= 0 for node in every)
     assert any(record.witness for record in records)
     return found, records
+
+
+@pytest.mark.parametrize(("module", "name"), [(tree, "MOST_VALUES"), (region, "_MOST_VALUES")])
+def test_what_is_computed_together_changes_nothing(
+    proved: tuple[Scene, list[Record]], monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str
+) -> None:
+    """Nodes one by one, then values one by one: in place of as many as fit memory and cache."""
+    found, records = proved
+    together = found.check(records)
+    monkeypatch.setattr(module, name, 1)
+    assert found.check(records) == together
+    assert together.unrechecked == 0
 
 
 ALWAYS_REFUSED = {drop_leaf, move_box, certify, trigger_off_the_grid, other_question, other_need}
