@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from verifluxa.certificate.check.bounds import State
 from verifluxa.certificate.check.functions import RELU, Floats
 from verifluxa.certificate.check.judge import Asked, Entry, Found, Judge, Visit, unproved
-from verifluxa.certificate.check.region import MARGIN, Regions, pieces
+from verifluxa.certificate.check.region import MARGIN, pieces
 from verifluxa.evidence import Joint
 
 Key = tuple[int, int, int]
@@ -90,7 +90,7 @@ def check_joints(judge: Judge, leaves: Sequence[Visit], clips: Sequence[Entry], 
     known = {(clip.at, clip.input, clip.number): k for k, clip in numbered}
     planes, gone = _planes(judge, ends, known, found), {key for key, k in known.items() if found.gone[k]}
     cuts = pieces(len(ends), len(planes.value))
-    bounds = np.concatenate([_bounds(judge.bounder.regions, ends[cut], planes, gone) for cut in cuts])
+    bounds = np.concatenate([_bounds(judge, ends[cut], planes, gone) for cut in cuts])
     for (leaf, _, _), bound in zip(ends, bounds, strict=True):
         if not bound < judge.asked.need:
             what = f"up to {bound:.3f} inputs may violate together, not fewer than {judge.asked.need}"
@@ -98,9 +98,9 @@ def check_joints(judge: Judge, leaves: Sequence[Visit], clips: Sequence[Entry], 
     return max(0, math.floor(float(max(bounds))))
 
 
-def _bounds(region: Regions, ends: Sequence[End], planes: _Scaled, gone: set[Key]) -> Floats:
+def _bounds(judge: Judge, ends: Sequence[End], planes: _Scaled, gone: set[Key]) -> Floats:
     """The bound that each end's weights give, with some inputs taken to violate or not to."""
-    at = np.array([leaf.at for leaf, _, _ in ends])
+    region, at = judge.bounder.regions, np.array([leaf.at for leaf, _, _ in ends]) - judge.first
     total, size, weight = np.zeros(len(ends)), np.zeros(len(ends)), np.zeros((len(ends), len(planes.value)))
     for k, (leaf, joint, fixed) in enumerate(ends):
         totals: dict[Key, float] = {}

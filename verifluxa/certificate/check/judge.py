@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ class Part(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One alternative (by its number) of one input on a part (by its number), and what the evidence says of it.
+    """One alternative (by its number) of one input at a node (by its number), and what the evidence says of it.
 
     `row` is said to be below zero, or None; the rows `planes` clip; for the rest see `verifluxa.evidence.Dropped`.
     """
@@ -102,7 +102,7 @@ class Asked:
     need: int
     rows: tuple[int | None, ...]
     directions: Floats
-    meanings: dict[tuple[object, ...], list[Entry]] = field(default_factory=dict)
+    meanings: dict[tuple[object, ...], list[tuple[Any, ...]]] = field(default_factory=dict)
 
     def row(self, number: int) -> int | None:
         """The claim's own row for a number of the evidence; None where there is none."""
@@ -115,7 +115,7 @@ class Asked:
 
 
 class Visit(NamedTuple):
-    """A node, its number among those that are judged together, its part of the domain, what is said to fall there.
+    """A node of a tree, its number, its part of the domain, what is said to fall there.
 
     `left` has what may still be met behind that, by input and number; only at leaves.
     """
@@ -149,13 +149,13 @@ class Found(NamedTuple):
 
 
 class Judge:
-    """Bounds on some parts of the domain, or on the whole of it alone."""
+    """Bounds on the parts of nodes with successive numbers, or on the whole domain alone: that of number 0."""
 
-    def __init__(self, asked: Asked, parts: Sequence[Part], whole: bool) -> None:
-        self.asked, self.place, self.parts, self.whole = asked, asked.place, parts, whole
-        self.bounder = asked.place.root
-        if not whole:
-            self.bounder = Bounder(asked.place.chain, regions_of(parts, asked.directions).tightened())
+    def __init__(self, asked: Asked, visits: Sequence[Visit]) -> None:
+        self.asked, self.place, self.first = asked, asked.place, visits[0].at
+        self.parts, self.bounder = [visit.part for visit in visits], asked.place.root
+        if self.first:
+            self.bounder = Bounder(asked.place.chain, regions_of(self.parts, asked.directions).tightened())
 
     def examine(self, entries: Sequence[Entry]) -> Found:
         """What follows for each entry from what the evidence says of it.
@@ -164,7 +164,7 @@ class Judge:
             CertificateError: VF5054 for a push where no sign is known.
         """
         gone, inputs = np.zeros(len(entries), dtype=bool), np.array([entry.input for entry in entries], dtype=np.int64)
-        if self.whole:
+        if not self.first:
             plain = [not (entry.planes or entry.slopes or entry.pushes) for entry in entries]
             self._below(self.place.quick, inputs, entries, gone, np.flatnonzero(plain))
         left = np.flatnonzero(~gone)
@@ -177,9 +177,9 @@ class Judge:
 
     def _base(self, entries: Sequence[Entry], inputs: Integers) -> tuple[State, Integers]:
         """Bounds of each input on each part that the entries speak of, and the number of each entry in them."""
-        if self.whole:
+        if not self.first:
             return (self.place.state if entries else self.place.quick), inputs
-        pairs = np.array([(entry.at, entry.input) for entry in entries], dtype=np.int64).reshape(-1, 2)
+        pairs = np.array([(entry.at - self.first, entry.input) for entry in entries], dtype=np.int64).reshape(-1, 2)
         (at, known), places = (part.T for part in np.unique(pairs, axis=0, return_inverse=True))
         cases = ((k, sign) for k, part in enumerate(at) for sign in self.parts[part].signs)
         return self.bounder.state(known, at, signs=[(k, sign) for k, sign in cases if sign.input == known[k]]), places
@@ -222,9 +222,9 @@ class Judge:
                 bends = (lower < 0) & (upper > 0)
                 own.lines.low_slope[place, bends] = np.maximum(chosen, function.least)[bends]
         for layer, neuron, multiplier in entry.pushes:
-            at, signs = self.place.neuron(layer, neuron), self.parts[entry.at].signs
-            if at is None or Sign(entry.input, *at, multiplier > 0) not in signs:
-                raise unproved("VF5054", f"input {entry.input} is pushed where no sign is known", self.parts[entry.at])
+            at, part = self.place.neuron(layer, neuron), self.parts[entry.at - self.first]
+            if at is None or Sign(entry.input, *at, multiplier > 0) not in part.signs:
+                raise unproved("VF5054", f"input {entry.input} is pushed where no sign is known", part)
             pushes = state.pushes.setdefault(at[0], np.zeros_like(state.layers[at[0] - 1].lower))
             pushes[place, at[1]] += multiplier
 

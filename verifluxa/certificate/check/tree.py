@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -36,8 +37,8 @@ def check_tree(asked: Asked, root: Node, tally: Tally) -> int:
             out, an open leaf, or one with too many inputs left.
     """
     proved = 0
-    for number, visits in enumerate(_batches(asked, _visits(asked, root))):
-        proved = max(proved, _judged(asked, visits, number == 0))
+    for visits in _batches(asked, _visits(asked, root)):
+        proved = max(proved, _judged(asked, visits))
         for visit in visits:
             if visit.node.split is None:
                 tally.unrechecked += visit.is_undecided
@@ -53,8 +54,8 @@ def check_tree(asked: Asked, root: Node, tally: Tally) -> int:
 def _visits(asked: Asked, root: Node) -> Iterator[Visit]:
     """Every node after its parent, the root first."""
     waiting: list[tuple[Node, Part, Fallen]] = [(root, whole_part(asked.claim, asked.directions), frozenset())]
-    for node, part, fallen in waiting:
-        drops = [entry for record in node.dropped for entry in _entries(asked, record, part)]
+    for at, (node, part, fallen) in enumerate(waiting):
+        drops = [entry for record in node.dropped for entry in _entries(asked, record, part, at)]
         fallen |= {(entry.input, entry.number) for entry in drops}
         left: dict[int, dict[int, Alternative]] = {}
         if node.split is not None:
@@ -65,7 +66,7 @@ def _visits(asked: Asked, root: Node) -> Iterator[Visit]:
                 for number, item in enumerate(alternatives):
                     if (index, number) not in fallen:
                         left.setdefault(index, {})[number] = item
-        yield Visit(0, node, part, drops, left)
+        yield Visit(at, node, part, drops, left)
 
 
 def _batches(asked: Asked, visits: Iterator[Visit]) -> Iterator[list[Visit]]:
@@ -75,21 +76,21 @@ def _batches(asked: Asked, visits: Iterator[Visit]) -> Iterator[list[Visit]]:
         if values >= MOST_VALUES:
             yield batch
             batch, values = [], 0
-        batch.append(visit._replace(at=len(batch)))
+        batch.append(visit)
         values += each * (1 + len(visit.drops) + len(visit.node.clips))
     yield batch
 
 
-def _judged(asked: Asked, visits: Sequence[Visit], whole: bool) -> int:
+def _judged(asked: Asked, visits: Sequence[Visit]) -> int:
     """Recomputes what falls at some nodes; the most inputs that can violate together where they are closed jointly."""
-    judge = Judge(asked, [visit.part for visit in visits], whole)
+    judge = Judge(asked, visits)
     some = [visit for visit, empty in zip(visits, judge.bounder.regions.is_empty, strict=True) if not empty]
-    drops = [entry._replace(at=visit.at) for visit in some for entry in visit.drops]
+    drops = [entry for visit in some for entry in visit.drops]
     clips = [entry for visit in some for entry in clips_of(asked, visit)]
     found = judge.examine(drops + clips)
     for k in np.flatnonzero(~found.gone[: len(drops)])[:1]:
         what = f"input {drops[k].input} is dropped, but it may still violate there"
-        raise unproved("VF5054", what, judge.parts[drops[k].at])
+        raise unproved("VF5054", what, judge.parts[drops[k].at - judge.first])
     return check_joints(judge, some, clips, found)
 
 
@@ -122,24 +123,22 @@ def _halves(asked: Asked, part: Part, split: Split) -> tuple[Part, Part]:
     return part._replace(upper=upper), part._replace(lower=lower)
 
 
-def _entries(asked: Asked, record: Dropped, part: Part) -> list[Entry]:
+def _entries(asked: Asked, record: Dropped, part: Part, at: int) -> list[Entry]:
     """What a record says of each alternative; those that it leaves out at the end stay open."""
     alternatives = asked.alternatives.get(record.input, ())
     if not alternatives or len(record.rows) > len(alternatives):
         raise unproved("VF5054", f"input {record.input} is dropped with other alternatives than it has", part)
     key = (*record[1:], alternatives)
     if key not in asked.meanings:  # most records of a question say the same of many inputs
-        asked.meanings[key] = _meaning(asked, record, alternatives, part)
-    return [entry._replace(input=record.input) for entry in asked.meanings[key]]
+        asked.meanings[key] = list(_meanings(asked, record, alternatives, part))
+    return [Entry(at, record.input, *meaning) for meaning in asked.meanings[key]]
 
 
-def _meaning(asked: Asked, record: Dropped, alternatives: tuple[Alternative, ...], part: Part) -> list[Entry]:
-    entries = []
+def _meanings(asked: Asked, record: Dropped, alternatives: tuple[Alternative, ...], part: Part) -> Iterator[Any]:
     for number, (row, alternative) in enumerate(zip(record.rows, alternatives, strict=False)):
         if row != OPEN:
             named, planes = asked.row(row), asked.rows_of(record.planes, alternative)
             if planes is None or (row != CONTRADICTED and named not in alternative):
                 what = f"input {record.input} is dropped by a row of another alternative"
                 raise unproved("VF5054", what, part)
-            entries.append(Entry(0, record.input, number, named, planes, record.slopes, record.pushes))
-    return entries
+            yield number, named, planes, record.slopes, record.pushes
