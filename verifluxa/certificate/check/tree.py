@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -15,8 +17,8 @@ from verifluxa.certificate.check.lower import Alternative
 from verifluxa.certificate.check.report import Tally
 from verifluxa.evidence import CONTRADICTED, OPEN, Dropped, NeuronSplit, Node, Split, StripSplit
 
-Fallen = frozenset[tuple[int, int]]
-"""(input, number of an alternative) pairs that cannot be met."""
+Fallen = tuple[frozenset[tuple[int, int]], ...]
+"""(input, number of an alternative) pairs that cannot be met, node by node from the root."""
 MOST_VALUES = 1 << 20
 """Of all layers, in the bounds that are computed together."""
 
@@ -53,18 +55,21 @@ def check_tree(asked: Asked, root: Node, tally: Tally) -> int:
 
 def _visits(asked: Asked, root: Node) -> Iterator[Visit]:
     """Every node after its parent, the root first."""
-    waiting: list[tuple[Node, Part, Fallen]] = [(root, whole_part(asked.claim, asked.directions), frozenset())]
-    for at, (node, part, fallen) in enumerate(waiting):
+    waiting: deque[tuple[Node, Part, Fallen]] = deque([(root, whole_part(asked.claim, asked.directions), ())])
+    numbers = count()
+    while waiting:
+        at, (node, part, fallen) = next(numbers), waiting.popleft()
         drops = [entry for record in node.dropped for entry in _entries(asked, record, part, at)]
-        fallen |= {(entry.input, entry.number) for entry in drops}
+        fallen = (*fallen, frozenset((entry.input, entry.number) for entry in drops)) if drops else fallen
         left: dict[int, dict[int, Alternative]] = {}
         if node.split is not None:
             halves = _halves(asked, part, node.split)
             waiting += [(child, half, fallen) for child, half in zip(node.children, halves, strict=True)]
         else:
+            gone = frozenset().union(*fallen)
             for index, alternatives in asked.alternatives.items():
                 for number, item in enumerate(alternatives):
-                    if (index, number) not in fallen:
+                    if (index, number) not in gone:
                         left.setdefault(index, {})[number] = item
         yield Visit(at, node, part, drops, left)
 
