@@ -144,10 +144,14 @@ def forged_joint(
     if random.random() < 0.3:
         children = (forged_joint(random, keys, rows), forged_joint(random, keys, rows))
         return Joint(branch_on=keys[int(random.integers(len(keys)))][0], children=children)
-    used = [keys[int(at)] for at in random.permutation(len(keys))[: int(random.integers(1, len(keys) + 1))]]
+    # Half of them speak of all alternatives: with fewer nearly nothing follows where inputs have several.
+    count = len(keys) if random.random() < 0.5 else int(random.integers(1, len(keys) + 1))
+    used = [keys[int(at)] for at in random.permutation(len(keys))[:count]]
     scale = float(random.choice([0.2, 1.0, 3.0]))
     weights = tuple(
-        Weighted(*key, int(random.choice(rows[key])), bool(random.random() < 0.5), float(random.random() * scale))
+        Weighted(
+            *key, int(random.choice(rows[key])), bool(random.random() < 0.5), float(random.uniform(0.5, 1.0) * scale)
+        )
         for key in used
     )
     return Joint(weights, (float(random.normal()) * 1e-2,) if random.random() < 0.5 else ())
