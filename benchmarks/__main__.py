@@ -6,9 +6,11 @@ import argparse
 import importlib
 import os
 import sys
+import time
+import traceback
 from pathlib import Path
 
-from benchmarks.records import merged, read, write
+from benchmarks.records import merged, read, spent, write
 from benchmarks.table import RECORDS, text
 
 BENCHES = (
@@ -26,13 +28,26 @@ def main() -> int:
     arguments = parser.parse_args()
     _one_thread()
     names = (arguments.only,) if arguments.only else BENCHES
-    for name in names:
-        print(f"benchmark {name} ...", file=sys.stderr)
-        records = importlib.import_module(f"benchmarks.bench_{name}").run(arguments.small)
-        # After each, so that an interrupted run keeps what it has measured.
-        write(arguments.out, merged(read(arguments.out), (name,), records))
+    failed = [name for name in names if not _part(name, arguments.small, arguments.out)]
     print(text([record for record in read(arguments.out) if record.bench in names]))
-    return 0
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _part(name: str, small: bool, out: Path) -> bool:
+    """One benchmark, whose records replace its earlier ones at once; whether it ended well. The others go on."""
+    print(f"benchmark {name} ...", file=sys.stderr, flush=True)
+    used, started = spent(), time.monotonic()
+    try:
+        records = importlib.import_module(f"benchmarks.bench_{name}").run(small)
+    except Exception:  # noqa: BLE001 - hours of measuring do not end with one of them
+        traceback.print_exc()
+        return False
+    write(out, merged(read(out), (name,), records))
+    minutes = (spent() - used) / 60, (time.monotonic() - started) / 60
+    print(f"benchmark {name}: {minutes[0]:.1f} CPU minutes, {minutes[1]:.1f} on the clock", file=sys.stderr, flush=True)
+    return True
 
 
 def _one_thread() -> None:

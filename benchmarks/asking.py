@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from benchmarks.records import spent
 from verifluxa.dispatch.cluster import Cluster, open_pool
 from verifluxa.dispatch.engine import StrategyEngine
 from verifluxa.dispatch.pool import Pool
@@ -63,12 +63,6 @@ def ask(problem: Problem, strategy: Strategy, cluster: Cluster, budget: float | 
     started = spent()
     answers = _ask(problem, strategy, cluster, budget)
     return replace(answers, cpu_seconds=spent() - started)
-
-
-def spent() -> float:
-    """CPU seconds of this process and of all that it has waited for."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def _ask(problem: Problem, strategy: Strategy, cluster: Cluster, budget: float | None) -> Asked:

@@ -25,7 +25,7 @@ NAME = "digits"
 RATES = ("50 %", "40 %", "20 %", "10 %", "5 %")
 CLUSTERS = (("laptop", "one thread"), ("local", "a process per core"))
 BUDGET = 600.0
-REPEATED_UNDER = 120.0
+REPEATED_UNDER = 20.0
 """Runs that take longer than this many seconds are not repeated."""
 REPEATS = 3
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from fractions import Fraction
 
-from benchmarks.asking import spent
 from benchmarks.questions import Setting, problem
-from benchmarks.records import Record, machine
+from benchmarks.records import Record, machine, spent
 from verifluxa.dispatch.cluster import load_cluster, open_pool
 from verifluxa.dispatch.driver import Answers, Plan
 from verifluxa.dispatch.engine import StrategyEngine

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import platform
+import resource
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -105,6 +106,12 @@ def growth(bench: str, case: str, what: str, curve: Sequence[tuple[float, float]
     points = tuple((float(x), float(y)) for x, y in curve)
     slope = exponent(points) if len({x for x, _ in points}) > 1 else None
     return Record(bench, case, what, points[-1][1], repeats=repeats, machine=machine(), curve=points, exponent=slope)
+
+
+def spent() -> float:
+    """CPU seconds of this process and of all that it has waited for."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 @cache
