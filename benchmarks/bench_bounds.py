@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.bounds_case import BoundsCase, Floats
-from benchmarks.nets import trained
+from benchmarks.nets import trained, trained_pools
 from benchmarks.peers.client import LirpaPeer, PeerFailed
 from benchmarks.peers.environment import ROOT, NotInstalled
 from benchmarks.questions import Setting, digits, problem
@@ -47,7 +47,7 @@ class Kind:
         return f"{self.net} {self.side}x{self.side}{rows}{many}"
 
 
-NETS = ("mlp-784-64-32-10", "mlp-784-256x3-10", "cnn-8-16-32-10")
+NETS = ("mlp-784-64-32-10", "mlp-784-256x3-10", "cnn-8-16-32-10", "cnn-pools-8-16-32-10")
 KINDS = (
     *(Kind(net, side) for net in NETS for side in (3, 5)),
     Kind(NETS[0], 3, CLASSES),
@@ -72,7 +72,8 @@ def case(kind: Kind) -> BoundsCase:
     corners = [25 * i // max(1, kind.places - 1) for i in range(kind.places)] if kind.places > 1 else [12]
     places = ", ".join(PLACE.format(at=min(at, 28 - kind.side)) for at in corners)
     setting = Setting("clean_cnn" if kind.net.startswith("cnn") else "clean", kind.side, places, inputs=150)
-    asked = problem(setting, _wide() if kind.net == NETS[1] else None)
+    own = {NETS[1]: _wide, NETS[3]: pools}.get(kind.net)
+    asked = problem(setting, own() if own else None)
     images = np.arange(128 if kind.places == 1 else 100)
     return BoundsCase(asked, images, 2 if kind.places == 1 else 1, kind.targets)
 
@@ -80,6 +81,12 @@ def case(kind: Kind) -> BoundsCase:
 def _wide() -> Graph:
     data = digits(200)
     return trained((256, 256, 256), data.inputs / 255, data.labels)
+
+
+def pools() -> Graph:
+    """The convolutional network with max pools, trained on the example's digits."""
+    data = digits(200)
+    return trained_pools(data.inputs / 255, data.labels)
 
 
 def _measure(kind: Kind, peer: LirpaPeer | str, repeats: int) -> list[Record]:

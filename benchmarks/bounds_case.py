@@ -19,7 +19,7 @@ from verifluxa.bounds.domain import Domains, Geometry, geometry
 from verifluxa.bounds.linear import Pairs, all_layers, pairs_at_once
 from verifluxa.bounds.memory import in_chunks
 from verifluxa.bounds.refined import refined_layers
-from verifluxa.graph.ops import Activation, Affine, Conv, Divide, Op, Reshape, Transpose
+from verifluxa.graph.ops import Activation, Affine, Conv, Divide, MaxPool, Op, Reshape, Transpose
 from verifluxa.question import Problem
 from verifluxa.search.claims import Scene, row_planes, take_layers
 from verifluxa.search.workspace import Workspace
@@ -195,6 +195,8 @@ def _layer(op: Op, name: str, arrays: dict[str, Any]) -> dict[str, Any]:
         return {"kind": "relu"}
     if isinstance(op, Reshape):
         return {"kind": "flatten"}
+    if isinstance(op, MaxPool) and op.window == op.stride and not any((*op.pad_low, *op.pad_high)):
+        return {"kind": "maxpool", "window": list(op.window)}
     if not isinstance(op, Affine | Conv):
         raise ValueError(f"no peer for a network with {op.kind}")
     weight, bias = f"weight{name}", f"bias{name}"

@@ -1,4 +1,4 @@
-"""Networks of any width and depth for the growth curves: trained here on the example's digits, in seconds.
+"""Networks of any width and depth, and one with max pools: trained here on the example's digits, in seconds.
 
 The digit example has only 200 digits, so these networks know them by heart. That is good enough for measuring
 what a bound or a question costs on trained weights, and for nothing else.
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from verifluxa.graph.graph import Graph, chain
-from verifluxa.graph.ops import Activation, Affine, Op, Reshape
+from verifluxa.graph.ops import Activation, Affine, Conv, MaxPool, Op, Reshape
 
 STEPS = 60
 RATE = 0.003
@@ -33,6 +33,34 @@ def trained(hidden: Sequence[int], images: NDArray[np.float64], labels: NDArray[
     net = nn.Sequential(*parts[:-1])
     _train(net, torch.as_tensor(images, dtype=torch.float32), torch.as_tensor(labels))
     return _graph(layers, images.shape[1:])
+
+
+def trained_pools(images: NDArray[np.float64], labels: NDArray[np.int64]) -> Graph:
+    """Two convolutions, a max pool behind the relu of each, and two dense layers: 8, 16, 32 and 10."""
+    torch.manual_seed(0)
+    blocks = [(nn.Conv2d(a, b, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)) for a, b in ((1, 8), (8, 16))]
+    size = 16 * (images.shape[2] // 4) * (images.shape[3] // 4)
+    head = (nn.Flatten(), nn.Linear(size, 32), nn.ReLU(), nn.Linear(32, int(labels.max()) + 1))
+    net = nn.Sequential(*(part for block in blocks for part in block), *head)
+    _train(net, torch.as_tensor(images, dtype=torch.float32), torch.as_tensor(labels))
+    return chain(images.shape[1:], [_op(part) for part in net])
+
+
+def _op(part: nn.Module) -> Op:
+    if isinstance(part, nn.Conv2d):
+        ones, pad = (1, 1), (1, 1)
+        return Conv(_array(part.weight), _array(part.bias), ones, pad, pad, ones)
+    if isinstance(part, nn.MaxPool2d):
+        return MaxPool((2, 2), (2, 2), (0, 0), (0, 0))
+    if isinstance(part, nn.Linear):
+        return Affine(_array(part.weight), _array(part.bias))
+    return Activation("relu") if isinstance(part, nn.ReLU) else Reshape((-1,))
+
+
+def _array(value: torch.Tensor | None) -> NDArray[np.float32]:
+    assert value is not None
+    array: NDArray[np.float32] = value.detach().numpy()
+    return array
 
 
 def _train(net: nn.Module, inputs: torch.Tensor, labels: torch.Tensor) -> None:

@@ -52,6 +52,8 @@ def network(case: dict[str, Any]) -> nn.Sequential:
             built.append(nn.ReLU())
         elif layer["kind"] == "flatten":
             built.append(nn.Flatten())
+        elif layer["kind"] == "maxpool":
+            built.append(nn.MaxPool2d(tuple(layer["window"])))
         elif layer["kind"] == "affine":
             built.append(_filled(nn.Linear(*reversed(case[layer["weight"]].shape)), case, layer))
         else:

@@ -26,7 +26,9 @@ TARGETS = (7, 2)
 
 
 def _case(model: str) -> BoundsCase:
-    return BoundsCase(problem(Setting(model, 3, PLACES, inputs=6)), np.arange(3), 2, TARGETS)
+    graph = bench_bounds.pools() if model == "pools" else None
+    asked = problem(Setting("clean_cnn" if graph else model, 3, PLACES, inputs=6), graph)
+    return BoundsCase(asked, np.arange(3), 2, TARGETS)
 
 
 def _rows(file: dict[str, Any], pictures: Floats) -> Floats:
@@ -37,6 +39,8 @@ def _rows(file: dict[str, Any], pictures: Floats) -> Floats:
             state = state.relu()
         elif layer["kind"] == "flatten":
             state = state.flatten(1)
+        elif layer["kind"] == "maxpool":
+            state = torch.max_pool2d(state, layer["window"])
         else:
             weight, bias = (torch.as_tensor(file[layer[name]]).double() for name in ("weight", "bias"))
             if layer["kind"] == "affine":
@@ -68,7 +72,7 @@ def _deployed(case: BoundsCase, tau: Floats) -> Floats:
     return np.array(values)
 
 
-@pytest.mark.parametrize("model", ["clean", "clean_cnn"])
+@pytest.mark.parametrize("model", ["clean", "clean_cnn", "pools"])
 def test_the_peer_gets_the_same_function_and_the_native_bounds_hold(model: str, tmp_path: Path) -> None:
     case = _case(model)
     case.save(tmp_path / "case.npz")

@@ -18,6 +18,7 @@ from verifluxa.bounds.constants import Constants, propagate
 from verifluxa.bounds.domain import Domains, geometry
 from verifluxa.bounds.linear import Pairs, all_layers, load
 from verifluxa.bounds.linear import evaluate as run_chain
+from verifluxa.bounds.maxima import pairs_of
 from verifluxa.errors import UnsupportedError
 from verifluxa.graph.graph import Graph, build, chain
 from verifluxa.graph.ops import (
@@ -149,7 +150,7 @@ def check_form(built: Chain, size: int, count: int) -> None:
         assert {len(layer.offset), len(layer.radius)} <= {1, count}
         assert (layer.slope_radius >= 0).all()
         assert (layer.radius >= 0).all()
-        states = layer.weight.shape[0]
+        states = layer.weight.shape[0] - 2 * pairs_of(layer.special)
     assert [layer.function is None for layer in built.layers] == [False] * (len(built.layers) - 1) + [True]
 
 

@@ -27,7 +27,7 @@ def splitting() -> Strategy:
     return replace(found, stages=tuple(stages))
 
 
-SEEDS = {"cnn": 2, "pool": 1, "branches": 2}
+SEEDS = {"cnn": 2, "pool": 2, "branches": 2}
 
 
 @cache

@@ -6,11 +6,13 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.certificate.scenes import walked
-from verifluxa.certificate.check.functions import Function, function_of
+from verifluxa.bounds.maxima import Maxima
+from verifluxa.certificate.check.functions import LARGER, Function, function_of
 from verifluxa.certificate.check.network import NOT_RECHECKED_FUNCTIONS, Taps, constants_of, steps_of
 from verifluxa.certificate.check.rounding import gamma, rounding_of
 from verifluxa.graph import ops
@@ -207,3 +209,35 @@ PRODUCT = [
 )
 def test_networks_that_cannot_be_rechecked(graph: Graph) -> None:
     assert constants_of(graph, np.zeros((1, 2)), "float32") is None
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_planes_of_maxima_are_those_of_the_prover(plain: bool) -> None:
+    """And so are ends, open neurons and those whose slopes may be chosen; points, ties and one-sided ends included."""
+    random = np.random.default_rng(4)
+    lower = random.integers(-3, 3, (200, 3 * 5)) + random.choice([0.0, 0.25], (200, 3 * 5))
+    upper = lower + random.integers(0, 3, lower.shape)
+    ours, theirs = LARGER[plain], Maxima(5, plain)
+    ends = torch.as_tensor(lower), torch.as_tensor(upper)
+    for mine, other in zip(ours.lines(lower, upper), theirs.relax(*ends), strict=True):
+        np.testing.assert_allclose(mine, other.numpy(), atol=1e-12)
+    for mine, other in zip(ours.ends(lower, upper), theirs.span(*ends), strict=True):
+        assert (mine == other.numpy()).all()
+    assert (ours.undecided(lower, upper) == theirs.open(*ends).numpy()).all()
+    assert (ours.bends(lower, upper) == theirs.crossing(*ends).numpy()).all()
+    assert ours.bends(lower, upper).any()
+
+
+def test_planes_of_maxima_enclose_them() -> None:
+    random = np.random.default_rng(5)
+    lower = random.normal(size=(400, 2))
+    upper = lower + random.exponential(size=lower.shape)
+    values = random.uniform(lower, upper, size=(50, *lower.shape))
+    difference = values[..., 1] - values[..., 0]
+    least, most = difference.min(0), difference.max(0)
+    ends = [np.concatenate([part, more[:, None]], 1) for part, more in ((lower, least), (upper, most))]
+    points = np.concatenate([values, difference[..., None]], 2)
+    for low_slope, low, high_slope, high in (LARGER[True].lines(*ends), LARGER[False].lines(*ends)):
+        largest = values.max(2)
+        assert ((points * low_slope).sum(2) + low[:, 0] <= largest + 1e-12).all()
+        assert ((points * high_slope).sum(2) + high[:, 0] >= largest - 1e-12).all()

@@ -38,7 +38,7 @@ HARD = Shape("pool", limit=Fraction(1, 2), places=((3, 3),))
 @pytest.fixture(scope="module")
 def proved() -> tuple[Scene, list[Record]]:
     """A scene whose proofs split boxes and strips, clip, and close leaves jointly, with branching."""
-    found = scene(6, HARD)
+    found = scene(1, HARD)
     records = found.prove(joint=True)
     every = [node for record in records if record.tree for node in nodes(record.tree)]
     assert any(isinstance(node.split, BoxSplit) for node in every)

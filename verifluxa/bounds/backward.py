@@ -13,13 +13,14 @@ Where many rows start from the same matrix W' the sign of their coefficients is 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from verifluxa.bounds.functions import Relaxation
+from verifluxa.bounds.maxima import folded, pairs_of, spread_over
 from verifluxa.bounds.memory import items_at_once
 from verifluxa.bounds.special import PairRelaxation, Special, scatter
 
@@ -62,16 +63,18 @@ class Stage:
         lines: of its neurons.
         partners: for products of neurons their function, its relaxation, and offset and radius, which the lines then
             do not carry; else None.
+        pairs: of a max pool's round, see `maxima`: there are slopes for all rows then, and constants for what is left.
     """
 
     weight: Tensor
     lines: Lines
     partners: tuple[Special, PairRelaxation, tuple[Tensor, Tensor]] | None = None
+    pairs: int = 1
 
     def take(self, index: Tensor | slice) -> Stage:
         """The same for some pairs."""
         if self.partners is None:
-            return Stage(self.weight, self.lines.take(index))
+            return replace(self, lines=self.lines.take(index))
         special, relaxed, moved = self.partners
         chosen = PairRelaxation(*(part[index] for part in relaxed))
         return Stage(self.weight, self.lines.take(index), (special, chosen, (moved[0][index], moved[1][index])))
@@ -96,9 +99,14 @@ def stage_of(
         wide = (moved[0].expand_as(lower_slope), moved[1].expand_as(lower_slope))
         return Stage(weight, Lines(upper_slope, upper_at, lower_slope, lower_at), (special, relaxed, wide))
     offset, radius = moved
-    upper_at = torch.addcmul(upper_at, upper_slope, offset).addcmul_(upper_slope.abs(), radius)
-    lower_at = torch.addcmul(lower_at, lower_slope, offset).addcmul_(lower_slope.abs(), radius, value=-1)
-    return Stage(weight, Lines(upper_slope, upper_at, lower_slope, lower_at))
+    pairs = pairs_of(special)
+    if pairs:
+        upper_at = upper_at + folded((upper_slope * offset).addcmul_(upper_slope.abs(), radius), pairs)
+        lower_at = lower_at + folded((lower_slope * offset).addcmul_(lower_slope.abs(), radius, value=-1), pairs)
+    else:
+        upper_at = torch.addcmul(upper_at, upper_slope, offset).addcmul_(upper_slope.abs(), radius)
+        lower_at = torch.addcmul(lower_at, lower_slope, offset).addcmul_(lower_slope.abs(), radius, value=-1)
+    return Stage(weight, Lines(upper_slope, upper_at, lower_slope, lower_at), pairs=pairs)
 
 
 class Known(NamedTuple):
@@ -141,6 +149,7 @@ def _descend(stages: Sequence[Stage], rows: Tensor, constant: Tensor) -> Planes:
         if stage.partners is None:
             gap, gap_at = lines.upper_slope - lines.lower_slope, lines.upper_at - lines.lower_at
             constant = constant + (rows * lines.lower_at[:, None]).addcmul_(positive, gap_at[:, None]).sum(-1)
+            rows, positive = spread_over(rows, stage.pairs), spread_over(positive, stage.pairs)
             # Only rows that were made here are written over.
             scaled = rows * lines.lower_slope[:, None] if rows is given else rows.mul_(lines.lower_slope[:, None])
             rows = scaled.addcmul_(positive, gap[:, None])
@@ -220,7 +229,7 @@ def _dense_pays(stage: Stage, weight: Tensor, chosen: Chosen) -> bool:
 def _dense(stage: Stage, weight: Tensor, chosen: Chosen) -> tuple[Planes, Planes]:
     """All neurons at once: `slope[j, c] = sum_k middle[k] (W'[j, k] W[k, c])`, by a matrix of m d columns."""
     (slope, at), (slope_reach, at_reach) = stage.lines.middle, stage.lines.reach
-    matrix, magnitude = _products_of(weight, stage.weight)
+    matrix, magnitude = _products_of(spread_over(weight, stage.pairs), stage.weight)
     flat = chosen.pair * len(weight) + chosen.neuron
     size = stage.weight.shape[1]
     middle, reach = (slope @ matrix).view(-1, size)[flat], (slope_reach @ magnitude).view(-1, size)[flat]
@@ -243,7 +252,7 @@ def _padded(stages: Sequence[Stage], weight: Tensor, chosen: Chosen) -> tuple[Te
     neuron[chosen.pair, slot] = chosen.neuron
     lines, below = stages[-1].lines, stages[-1].weight
     (slope, at), (slope_reach, at_reach) = lines.middle, lines.reach
-    own = weight[neuron]
+    own = spread_over(weight, stages[-1].pairs)[neuron]
     value, more = (at @ weight.T).gather(1, neuron), (at_reach @ weight.abs().T).gather(1, neuron)
     middle = (own * slope[:, None]) @ below
     reach = _reaching(own, slope_reach, below)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from verifluxa.bounds.domain import Geometry
 from verifluxa.bounds.linear import LayerBounds, Net, NetLayer, Pairs
+from verifluxa.bounds.maxima import Maxima, pairs_of, spread_over
 from verifluxa.bounds.special import PairRelaxation
 
 
@@ -46,11 +47,21 @@ class Multipliers:
 
 
 def chooses(layer: NetLayer, bounds: LayerBounds) -> Tensor:
-    """Neurons whose lower slope may be chosen: relu and leaky relu that bend within their bounds, shape (B, n)."""
+    """Neurons whose lower slope may be chosen, shape (B, n).
+
+    Relu and leaky relu that bend within their bounds, and differences of a max pool's pairs whose sign is open.
+    """
+    if isinstance(layer.special, Maxima):
+        return layer.special.crossing(bounds.lower, bounds.upper)
     if layer.function not in {"relu", "leakyrelu"} or layer.special is not None:
         return torch.zeros_like(bounds.lower, dtype=torch.bool)
     crossing = (bounds.lower < 0) & (bounds.upper > 0)
     return crossing if layer.linear is None else crossing & ~layer.linear
+
+
+def bent(layer: NetLayer, z: Tensor) -> Tensor:
+    """What the lines of the neurons that `chooses` names are about: relu of the differences of pairs, shape (B, n)."""
+    return z.clamp(min=0) if isinstance(layer.special, Maxima) else layer.apply(z)
 
 
 def least_slope(layer: NetLayer) -> float:
@@ -83,7 +94,7 @@ def cut(layer: NetLayer, bounds: LayerBounds, sign: Tensor) -> LayerBounds:
 
 def is_supported(net: Net) -> bool:
     """Whether planes can be made here: no layer of products or look-ups."""
-    return all(layer.special is None for layer in net.layers)
+    return all(layer.special is None or isinstance(layer.special, Maxima) for layer in net.layers)
 
 
 def planes(
@@ -116,6 +127,7 @@ def planes(
         lower_slope = torch.where(chooses(layer, bounds), chosen.slopes[number], relaxed.lower_slope)
         positive, negative = rows.clamp(min=0), rows.clamp(max=0)
         value = value + (positive * relaxed.upper_intercept + negative * relaxed.lower_intercept).sum(1)
+        positive, negative = (spread_over(part, pairs_of(layer.special)) for part in (positive, negative))
         rows = positive * relaxed.upper_slope + negative * lower_slope + chosen.pushes[number]
         value = value + (rows.abs() * bounds.radius + rows * layer.offset_of(pairs.input)).sum(1)
         rows = rows @ layer.weight

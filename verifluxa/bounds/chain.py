@@ -7,7 +7,7 @@ then per layer
     z = weight @ h + offset[input]    within   slope_radius @ |h| + radius[input]  of the deployed value,
     h' = function(z)                  (or z itself where `linear`).
 
-Max pools become pairwise `a + relu(b - a)`. Branches (skip connections, parallel paths) are carried along as
+Max pools become rounds of pairs, see `maxima`. Branches (skip connections, parallel paths) are carried along as
 `linear` neurons until they are joined. The last layer gives the outputs and has no function.
 """
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from verifluxa.bounds.beta import chooses
 from verifluxa.bounds.domain import Geometry, spread
 from verifluxa.bounds.linear import LayerBounds, Net, Pairs
+from verifluxa.bounds.maxima import folded, pairs_of, spread_over
 from verifluxa.bounds.special import PairRelaxation
 
 SLOPE_STEP, PUSH_STEP = 0.5, 0.25
@@ -34,7 +35,8 @@ PROGRESS = 1e-4
 class Stage(NamedTuple):
     """A hidden layer under some claims: weight (n, s), and its lines, error radii and offsets, shape (C, n) each.
 
-    `free` tells which lower slopes may be chosen.
+    `free` tells which lower slopes may be chosen. Where there are `pairs` of a max pool's round, constants of the lines
+    are those of what the round leaves.
     """
 
     weight: Tensor
@@ -44,6 +46,7 @@ class Stage(NamedTuple):
     radius: Tensor
     offset: Tensor
     free: Tensor
+    pairs: int = 1
 
 
 class Walked(NamedTuple):
@@ -85,12 +88,12 @@ class Claimed:
             stage = self.stages[number]
             positive = rows.clamp(min=0)
             negative = rows - positive
+            value = value + (positive * stage.upper_at).addcmul_(negative, stage.lower_at).sum(1)
+            rows, positive, negative = (spread_over(part, stage.pairs) for part in (rows, positive, negative))
             own = (positive * stage.upper_slope).addcmul_(negative, slopes[number])
             if pushes is not None:
                 own = own + pushes[number]
-            terms = (positive * stage.upper_at).addcmul_(negative, stage.lower_at)
-            terms = terms.addcmul_(own.abs(), stage.radius).addcmul_(own, stage.offset)
-            value = value + terms.sum(1)
+            value = value + (own.abs() * stage.radius).addcmul_(own, stage.offset).sum(1)
             above.append(rows)
             below.append(own)
             rows = own @ stage.weight
@@ -103,8 +106,9 @@ class Claimed:
         for stage, slope, above, below in zip(self.stages, slopes, walked.above, walked.below, strict=True):
             z = (state @ stage.weight.T).add_(stage.offset).addcmul_(below.sign(), stage.radius)
             found.append(z)
-            upper = (stage.upper_slope * z).add_(stage.upper_at)
-            state = torch.where(above > 0, upper, (slope * z).add_(stage.lower_at))
+            upper = folded(stage.upper_slope * z, stage.pairs).add(stage.upper_at)
+            lower = folded(slope * z, stage.pairs).add(stage.lower_at)
+            state = torch.where(above[:, : upper.shape[1]] > 0, upper, lower)
         return found
 
     def by_slopes(self, walked: Walked, met: Sequence[Tensor]) -> list[Tensor]:
@@ -138,7 +142,8 @@ def claimed(
         wide = [part[index].float() for part in parts]
         offset = layer.offset_of(pairs.input).float().expand_as(wide[0])
         free = chooses(layer, bounds)[index]
-        stages.append(Stage(layer.weight.float(), wide[0], wide[1], wide[2], wide[3], offset, free))
+        many = pairs_of(layer.special)
+        stages.append(Stage(layer.weight.float(), wide[0], wide[1], wide[2], wide[3], offset, free, many))
     center = geometry.center[pairs.domain].float()
     return Claimed(tuple(stages), rows.float(), constants.float(), center)
 

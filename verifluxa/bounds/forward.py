@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds.backward import Stage
+from verifluxa.bounds.maxima import folded
 from verifluxa.bounds.memory import items_at_once
 
 MARGIN = 1e-9
@@ -30,8 +31,8 @@ class Band(NamedTuple):
     def through(self, stage: Stage) -> Band:
         """The band of `h`, where the band is that of the stage's `W s`."""
         upper, lower = ((slope.T[:, None], at.T) for slope, at in (stage.lines[:2], stage.lines[2:]))
-        above = (upper[0] * self.middle).addcmul_(upper[0].abs(), self.reach)
-        below = (lower[0] * self.middle).addcmul_(lower[0].abs(), self.reach, value=-1)
+        above = folded((upper[0] * self.middle).addcmul_(upper[0].abs(), self.reach), stage.pairs, 0)
+        below = folded((lower[0] * self.middle).addcmul_(lower[0].abs(), self.reach, value=-1), stage.pairs, 0)
         above[:, -1] += upper[1]
         below[:, -1] += lower[1]
         return Band((above + below) / 2, (above - below) / 2)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from verifluxa.bounds.chain import Floats, Integers, Layer, Reached, spread_out, stacked
 from verifluxa.bounds.constants import Constants
 from verifluxa.bounds.functions import Parameters
+from verifluxa.bounds.maxima import pairs_of
 from verifluxa.bounds.memory import free_bytes
 from verifluxa.bounds.rounding import Rounding
 from verifluxa.bounds.special import Special
@@ -90,7 +91,7 @@ class Walk:
         The rows come first in the new state; carried nodes then stand for their own deployed values.
 
         Args:
-            rows: what the function is applied to.
+            rows: what the function is applied to; where it reads several blocks of rows, one after the other.
             function: a row of `functions.FUNCTIONS`, or the name of what is `special`.
             parameters: of the function.
             linear: shape (rows,): those that the function leaves alone.
@@ -100,11 +101,11 @@ class Walk:
             MemoryError: where a layer alone would fill much of the memory, as behind a normalisation of large images.
         """
         carried = sorted(n for n in self.live if self.last_use.get(n, 0) > self.number)
-        own = len(rows.weight)
+        own, pairs = len(rows.weight), pairs_of(special)
         _check_fits(own + sum(len(self.live[n].index) for n in carried), rows.weight.shape[1])
         layer = stacked([rows, *(self.live[n].form for n in carried)])
         size = len(layer.weight)
-        if carried:
+        if carried and not pairs:
             alone = np.zeros(own, dtype=bool) if linear is None else linear
             linear = np.concatenate([alone, np.ones(size - own, dtype=bool)])
         special = None if special is None else special.padded(size)
@@ -112,7 +113,8 @@ class Walk:
         layer = replace(layer, function=function, parameters=parameters, overflow=overflow)
         self.layers.append(replace(layer, linear=linear, special=special))
         self.sums = []
-        start = own
+        # Of the blocks of pairs one is left.
+        start, size = own - 2 * pairs, size - 2 * pairs
         for node in carried:
             index = self.live[node].index
             self.live[node] = Reached(index, picked(start, len(index), size))

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.beta import Multipliers, chooses
+from verifluxa.bounds.beta import Multipliers, bent, chooses
 from verifluxa.bounds.cross import Chosen, Groups, Together, optimise_together
 from verifluxa.bounds.linear import LayerBounds, NetLayer, evaluate
+from verifluxa.bounds.maxima import folded, pairs_of, spread_over
 from verifluxa.search.claims import ROUNDED, SLACK
 from verifluxa.search.splits import Sign
 
@@ -204,8 +205,10 @@ def _gap(layer: NetLayer, bounds: LayerBounds, at: tuple[Tensor, Tensor, Tensor]
     above, slope, z = at
     relaxed = bounds.relaxed
     assert relaxed is not None
-    upper = relaxed.upper_slope * z + relaxed.upper_intercept
-    cost = above * (torch.where(above > 0, upper, slope * z) - layer.apply(z))
-    ends = (layer.apply(end) - slope * end for end in (bounds.lower, bounds.upper))
-    most = above.clamp(min=0) * relaxed.upper_intercept - above.clamp(max=0) * torch.maximum(*ends)
+    pairs = pairs_of(layer.special)
+    upper = folded(relaxed.upper_slope * z, pairs) + relaxed.upper_intercept
+    meets = torch.where(above[:, : upper.shape[1]] > 0, upper, folded(slope * z, pairs))
+    cost = above * spread_over(meets - layer.apply(z), pairs)
+    ends = (bent(layer, end) - slope * end for end in (bounds.lower, bounds.upper))
+    most = above.clamp(min=0) * spread_over(relaxed.upper_intercept, pairs) - above.clamp(max=0) * torch.maximum(*ends)
     return cost.double() + TIES * most

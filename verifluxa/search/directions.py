@@ -19,7 +19,8 @@ def _leading_map(net: Net) -> Tensor:
     first = net.layers[0].weight
     if len(net.layers) < 3 or float((first == 0).double().mean()) < LOCAL:
         return first
-    return net.layers[1].weight @ first
+    following = net.layers[1].weight
+    return following @ first[: following.shape[1]]
 
 
 def strip_directions(net: Net, count: int) -> Tensor:

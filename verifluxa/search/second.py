@@ -97,10 +97,12 @@ def _upper(work: Workspace, question: Question, claims: Claims, cut: tuple[int, 
 def _rounding(scene: Scene, pairs: Pairs) -> tuple[Tensor, Tensor]:
     """How far float64 sums may be off at each output (B, outputs), and which pairs cannot overflow (B,).
 
-    Radii of the layers, carried forward: no function that auto-LiRPA bounds is steeper than 1.
+    Radii of the layers, carried forward: no function that auto-LiRPA bounds is steeper than 1, and a maximum of two is
+    off by no more than the larger of their radii.
     """
     layers = all_layers(scene.net, scene.geometry, pairs, "interval")
     error = layers[0].radius
-    for layer, bounds in zip(scene.net.layers[1:], layers[1:], strict=True):
+    for below, layer, bounds in zip(scene.net.layers, scene.net.layers[1:], layers[1:], strict=False):
+        error = error if below.special is None else below.special.value(error)
         error = error @ layer.magnitude.T + bounds.radius
     return error, scene.bounded(layers, pairs.input)

@@ -9,10 +9,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.beta import chooses, cut
+from verifluxa.bounds.beta import bent, chooses, cut
 from verifluxa.bounds.clip import CROSSING
 from verifluxa.bounds.domain import Geometry
 from verifluxa.bounds.linear import LayerBounds, Net, Pairs, first_layer, next_layer
+from verifluxa.bounds.maxima import pairs_of, spread_over
 from verifluxa.evidence import CONTRADICTED, OPEN
 from verifluxa.search.claims import ClaimBounds, Scene, Verdicts
 from verifluxa.search.workspace import Claims
@@ -102,10 +103,13 @@ def choose_neuron(scene: Scene, open_: ClaimBounds, signs: Sequence[Tensor] | No
         layer, bounds = net.layers[number], open_.layers[number]
         relaxed = bounds.relaxed
         assert relaxed is not None
-        slope, above, shift = (part[at] for part in (relaxed.lower_slope, relaxed.upper_slope, relaxed.upper_intercept))
+        coefficients, shift = (
+            spread_over(part, pairs_of(layer.special)) for part in (coefficients, relaxed.upper_intercept[at])
+        )
+        slope, above = relaxed.lower_slope[at], relaxed.upper_slope[at]
         low, high = bounds.lower[at], bounds.upper[at]
         positive, negative = coefficients.clamp(min=0), coefficients.clamp(max=0)
-        below = torch.maximum((layer.apply(low[None]) - slope * low)[0], (layer.apply(high[None]) - slope * high)[0])
+        below = torch.maximum(*((bent(layer, end[None]) - slope * end)[0] for end in (low, high)))
         free = chooses(layer, bounds)[at]
         free = free if signs is None else free & (signs[number][at] == 0)
         score = torch.where(free, positive * shift - negative * below, torch.zeros_like(low))

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from verifluxa.bounds.beta import chooses
 from verifluxa.bounds.domain import spread
 from verifluxa.bounds.linear import LayerBounds, Net, Pairs
 from verifluxa.evidence import Joint
@@ -109,10 +110,8 @@ def _tangents(net: Net, layers: list[LayerBounds], trigger: Tensor, pairs: Pairs
         bounds = plain
         z = state @ layer.weight.T + layer.offset_of(pairs.input)
         state = layer.apply(z)
-        if layer.function == "relu" and bounds.relaxed is not None:
-            crossing = (bounds.lower < 0) & (bounds.upper > 0)
-            crossing = crossing if layer.linear is None else crossing & ~layer.linear
-            slope = torch.where(crossing, (z > 0).to(z), bounds.relaxed.lower_slope)
+        if layer.function in {"relu", "max"} and bounds.relaxed is not None:
+            slope = torch.where(chooses(layer, bounds), (z > 0).to(z), bounds.relaxed.lower_slope)
             bounds = replace(bounds, relaxed=bounds.relaxed._replace(lower_slope=slope))
         result.append(bounds)
     return [*result, layers[-1]]

@@ -134,8 +134,7 @@ class _Network:
         moved = self._first
         for number_, pieces in enumerate(self._pieces):
             neurons = self._neurons(number_, member)
-            state = [neurons.value(n, form, pieces) for n, form in enumerate(moved)]
-            moved = self._moved(number_ + 1, state)
+            moved = self._moved(number_ + 1, neurons.state(moved, pieces))
         last = self._neurons(len(self._pieces), member)
         outputs = [last.before(n, form) for n, form in enumerate(moved)]
         used = dict.fromkeys(row for alternative in member.alternatives for row in alternative)

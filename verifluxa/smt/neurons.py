@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 from verifluxa.bounds.linear import LayerBounds, NetLayer
+from verifluxa.bounds.maxima import pairs_of
 from verifluxa.smt.pieces import ONE, ZERO, Pieces
 from verifluxa.smt.rational import Form, combined, number, term, variable, widened
 
@@ -81,6 +83,7 @@ class Neurons:
 
     Attributes:
         writer: where they are written.
+        pairs: how many pairs of a max pool's round they are; 0 for other layers.
     """
 
     def __init__(self, writer: Writer, layer: NetLayer, bounds: LayerBounds, reading: Reading) -> None:
@@ -100,11 +103,22 @@ class Neurons:
         self._upper = bounds.upper[pair].tolist()
         self._radius = [0.0] * len(self._offset) if exact else bounds.radius[pair].tolist()
         self._linear = [False] * len(self._offset) if layer.linear is None else layer.linear.tolist()
+        self.pairs = pairs_of(layer.special)
+        if self.pairs:
+            self._linear = [not 2 * self.pairs <= n < 3 * self.pairs for n in range(len(self._offset))]
 
     def before(self, n: int, moved: Form) -> Before:
         """The pre-activation of neuron n, whose `weight @ state` is given; ends and radius are widened a little."""
         form = moved.scaled(ONE, Fraction(self._offset[n]))
         return Before(form, widened(self._radius[n]), -widened(-self._lower[n]), widened(self._upper[n]))
+
+    def state(self, moved: Sequence[Form], pieces: Pieces) -> list[Form]:
+        """What the layer hands on; of a pair a + relu(b - a)."""
+        behind = 3 * self.pairs
+        starts = (0, 2 * self.pairs)
+        first, last = ([self.value(n, moved[n], pieces) for n in range(at, at + self.pairs)] for at in starts)
+        pairs = [combined(((ONE, a), (ONE, d)), ZERO) for a, d in zip(first, last, strict=True)]
+        return [*pairs, *(self.value(n, moved[n], pieces) for n in range(behind, len(moved)))]
 
     def value(self, n: int, moved: Form, pieces: Pieces) -> Form:
         """What neuron n hands on."""

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from verifluxa.bounds.functions import Parameters
 from verifluxa.bounds.linear import LayerBounds, Net, NetLayer
+from verifluxa.bounds.maxima import Maxima
 from verifluxa.errors import UnsupportedError
 
 Line = tuple[Fraction, Fraction]
@@ -65,13 +66,13 @@ PIECES: dict[str, Callable[[Parameters], Pieces]] = {"relu": _relu, "leakyrelu":
 
 
 def pieces_of(layer: NetLayer) -> Pieces:
-    """The pieces of a hidden layer's function.
+    """The pieces of a hidden layer's function; for the pairs of a max pool those of their difference's relu.
 
     Raises:
         UnsupportedError: VF7002 for a function that is not piecewise linear.
     """
     assert layer.function is not None
-    row = PIECES.get(layer.function)
+    row = PIECES.get("relu" if isinstance(layer.special, Maxima) else layer.function)
     if row is None:
         raise UnsupportedError(
             "VF7002",
@@ -94,5 +95,7 @@ def count_bends(net: Net, bounds: list[LayerBounds]) -> Tensor:
         bent = (own.lower < float(pieces.bend)) & (float(pieces.bend) < own.upper)
         if pieces.cap is not None:
             bent |= (own.lower < float(pieces.cap)) & (float(pieces.cap) < own.upper)
+        if isinstance(layer.special, Maxima):
+            bent &= layer.special.crossing(own.lower, own.upper)
         total += (bent if layer.linear is None else bent & ~layer.linear).sum(1)
     return total

@@ -125,7 +125,8 @@ class Bounder:
                 reach = (half[k] @ layer.size[k].T,) * 2 if k else [part[place] for part in box.every(weight, seen)]
                 up, down = up + reach[0], down + reach[1]
             lower, upper = value - down, value + up
-            lines = Lines(*np.zeros((4, *lower.shape)))
+            shapes = (lower.shape, (len(lower), lower.shape[1] // layer.function.blocks)) * 2
+            lines = Lines(*map(np.zeros, shapes))
             state.layers.append(LayerBounds(radius, lower, upper, layer.function.undecided(lower, upper), lines))
             if planes and set(layer.weight) != {0}:
                 self._tighten(state, number)
@@ -211,9 +212,11 @@ class Bounder:
             layer, bounds = self.chain[number - 1], state.layers[number - 1]
             low_slope, low, high_slope, high = (part[entries] for part in bounds.lines)
             up, down = np.maximum(slope, 0.0), np.minimum(slope, 0.0)
+            value = value + (up * high + down * low).sum(axis=-1)
+            if low.shape != low_slope.shape:
+                up, down = (np.tile(part, low_slope.shape[1] // low.shape[1]) for part in (up, down))
             back = up * high_slope + down * low_slope
             back = back + state.pushes[number][entries] if number in state.pushes else back
-            value = value + (up * high + down * low).sum(axis=-1)
             value = value + (np.abs(back) * bounds.radius[entries] + back * layer.offset[inputs]).sum(axis=-1)
             for at, weight in layer.weight.items():
                 slopes[at] = slopes.get(at, 0.0) + back @ weight

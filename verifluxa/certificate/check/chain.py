@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from verifluxa.certificate.check.functions import KEPT, RELU, SAME, Floats, Function
+from verifluxa.certificate.check.functions import LARGER, SAME, Floats, Function
 from verifluxa.certificate.check.network import Ball, Constants, Integers, Step, Taps
 
 CONSTANT = -1
@@ -110,8 +110,8 @@ class _Walk:
     def bend(self, form: Form, function: Function) -> Form:
         """Puts a layer down and returns its state, within the function's own error."""
         self.put(form, function)
-        error = function.error_in(self.rounding.arithmetic)
-        return self._state(len(self.layers), len(form.value[CONSTANT]), error, error + self.rounding.tiny())
+        error, count = function.error_in(self.rounding.arithmetic), len(form.value[CONSTANT]) // function.blocks
+        return self._state(len(self.layers), count, error, error + self.rounding.tiny())
 
     def linear(self, taps: Taps, sources: tuple[int, ...], number: int) -> tuple[Integers, Form]:
         """Over a linear operation: its untouched values, and what the reached ones differ by."""
@@ -135,29 +135,28 @@ class _Walk:
         return rows, Form(value, error)
 
     def pool(self, players: Integers, source: int) -> tuple[Integers, Form]:
-        """A maximum over windows as a tournament: max(a, b) = a + relu(b - a), round by round."""
+        """A maximum over windows as a tournament: of a and b the larger one goes on, round by round."""
         touched = np.flatnonzero(np.isin(players, self.live[source][0]).any(axis=1))
         # Whoever stands in for the padding stands there again and again, behind all others.
         inside = np.diff(players[touched], axis=1, prepend=-1) != 0
         form, own = self.all_of(source, players[touched][inside]), self.rounding.own
         place = _numbered(inside)
         while (place[:, 1:] >= 0).any():
-            fights, stay = place[:, 1::2] >= 0, place[:, ::2] >= 0
-            first, second, kept = place[:, :-1:2][fights], place[:, 1::2][fights], place[:, ::2][stay]
-            place = _numbered(stay)
-            met = place[:, : fights.shape[1]][fights]
-            lead = Form({}, {at: part[first] + part[second] for at, part in form.error.items()})
-            for at, part in form.value.items():
-                lead.value[at] = part[second] - part[first]
-                lead.error[at] = lead.error.get(at, 0.0) + own * (np.abs(part[first]) + np.abs(part[second]))
-            self.put(Form(*({at: part[kept] for at, part in parts.items()} for parts in form)), KEPT)
-            self.put(lead, RELU)
-            added = np.zeros((len(kept), len(met)))
-            added[met, np.arange(len(met))] = 1.0
-            states = {len(self.layers) - 1: np.eye(len(kept)), len(self.layers): added}
-            nothing = np.zeros((len(kept), lead.value[CONSTANT].shape[1]))
-            errors = {at: own * part for at, part in states.items()} | {CONSTANT: nothing + self.rounding.tiny()}
-            form = Form(states | {CONSTANT: nothing}, errors)
+            first, second = place[:, ::2], np.pad(place[:, 1::2], [(0, 0), (0, place.shape[1] % 2)], constant_values=-1)
+            stay, place = first >= 0, _numbered(first >= 0)
+            # Who has no opponent meets itself.
+            a, b = first[stay], np.where(second >= 0, second, first)[stay]
+            meet = (a != b)[:, None]
+            value, error = ({at: _matrix(part) for at, part in parts.items()} for parts in form)
+            rows = Form(
+                {at: np.concatenate([part[a], part[b], part[b] - part[a]]) for at, part in value.items()},
+                {
+                    at: np.concatenate([part[a], part[b], meet * (part[a] + part[b] + own * (size[a] + size[b]))])
+                    for at, part, size in ((at, part, np.abs(value[at])) for at, part in error.items())
+                },
+            )
+            reads = sum(np.count_nonzero(part, axis=1) for at, part in value.items() if at != CONSTANT)
+            form = self.bend(rows, LARGER[bool(np.all(reads <= 1))])
         return touched, form
 
     def all_of(self, at: int, wanted: Integers) -> Form:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +27,7 @@ Pair = tuple[Floats, Floats]
 Above = Callable[[Floats, Floats], Pair]
 RAMP, BISECTIONS, NARROW, SMOOTH_ERROR = 8192.0, 30, 1e-6, 2.0**-49
 SAMPLES, EDGE_STEPS, CLEARLY, DIFFERENCE = 33, 6, 2.0**-20, 1e-4
+_APART, _VANISHED, _PLANE_ERROR = 0.6, 2.0**-1000, 2.0**-48
 SAMPLED_ERROR = 2.0**-41
 """Of the terms' size: far above the error of evaluating the sampled functions in float64."""
 LEAKY_SLOPE = 0.01
@@ -53,6 +54,7 @@ class Function:
         range: least and largest value between two ends; None: nondecreasing, so the values at the ends.
         undecided: on which intervals planes can say more than the ends.
         least: on an interval around 0 every line through 0 with a slope from this to 1 lies below; None: not so.
+        blocks: of values that each result is made of; lines then have a slope in each value, and constants for results.
     """
 
     value: Curve
@@ -62,6 +64,7 @@ class Function:
     range: Above | None = None
     undecided: Callable[[Floats, Floats], NDArray[np.bool_]] = np.less
     least: float | None = None
+    blocks: int = 1
 
     def error_in(self, arithmetic: str) -> float:
         """The error in an arithmetic; in float64 and `real` that of computing it in float64."""
@@ -73,7 +76,15 @@ class Function:
 
     def lines(self, lower: Floats, upper: Floats) -> Lines:
         """Lines below and above; infinite and missing ends never become numbers: the lines are then none either."""
-        return Lines(*(part + (upper - lower) * 0.0 for part in self.rule(lower, upper)))
+        nothing = (upper - lower) * 0.0
+        none = sum(np.split(nothing, self.blocks, axis=-1))
+        return Lines(*(part + own for part, own in zip(self.rule(lower, upper), (nothing, none) * 2, strict=True)))
+
+    def bends(self, lower: Floats, upper: Floats) -> NDArray[np.bool_]:
+        """Where slopes from `least` on may be chosen: around 0, in the last block."""
+        crossing = (lower < 0) & (upper > 0)
+        crossing[..., : crossing.shape[-1] // self.blocks * (self.blocks - 1)] = False
+        return crossing
 
 
 def function_of(op: ops.Op) -> Function | None:
@@ -286,8 +297,54 @@ SAME = Function(
     undecided=lambda a, b: np.zeros(a.shape, dtype=bool),
 )
 """What is carried past a layer as it is."""
-KEPT = replace(SAME)
-"""The same of those that may win a maximum."""
+
+
+def _larger(plain: bool) -> Function:
+    """The larger one of a and b, which stand in blocks before their difference d = b - a: `a + relu(d)`.
+
+    Planes say more about a and b unless they are `plain`: values of states.
+    """
+
+    def rule(lower: Floats, upper: Floats) -> Lines:
+        """Below, a or b, whichever has the larger lower end; above, a mean of two planes.
+
+        Relu's chord of d, and the chord of the convex max(x, m), where x is that of a and b with the larger upper end
+        and m the upper end of the other. The second counts where the ends of d tell little beside those of a and b.
+        """
+        (a, b, d), (a_up, b_up, d_up) = np.split(lower, 3, axis=-1), np.split(upper, 3, axis=-1)
+        open_ = (d < 0) & (d_up > 0)
+        joint = np.where(open_, np.maximum(a_up - a + (b_up - b), _VANISHED), 1.0)
+        width, sure, first = np.where(open_, d_up - d, 1.0), (d >= 0) * 1.0, a_up >= b_up
+        slope = np.where(open_, _gentle((b - a) / joint), sure)
+        chord = np.where(open_, d_up / width, sure)
+        apart = np.where(open_, _gentle(width / joint - _APART), 0.0)
+        top, other = np.maximum(a_up, b_up), np.minimum(a_up, b_up)
+        rise = np.where(open_, np.maximum(top - np.where(first, a, b), _VANISHED), 1.0)
+        steep = apart * np.clip((top - other) / rise, 0.0, 1.0)
+        high = np.where(open_, (apart - steep) * top - (1 - apart) * chord * d, 0.0)
+        sizes = sum(np.split(np.maximum(np.abs(lower), np.abs(upper)), 3, axis=-1))
+        room = np.where(open_, _PLANE_ERROR * sizes, 0.0)
+        one, zero = np.ones_like(a), np.zeros_like(a)
+        above = np.concatenate([1 - apart + steep * first, steep * ~first, (1 - apart) * chord], axis=-1)
+        return Lines(np.concatenate([one, zero, slope], axis=-1), zero, above, high + room)
+
+    def value(z: Floats) -> Floats:
+        return np.asarray(np.maximum(*np.split(z, 3, axis=-1)[:2]))
+
+    def undecided(lower: Floats, upper: Floats) -> NDArray[np.bool_]:
+        bends = larger.bends(lower, upper)
+        return bends if plain else np.concatenate([np.split(bends, 3, axis=-1)[2]] * 3, axis=-1)
+
+    larger = Function(value, 1.0, 0.0, rule, undecided=undecided, least=0.0, blocks=3)
+    return larger
+
+
+def _gentle(share: Floats) -> Floats:
+    return np.clip(0.5 + 128.0 * share, 0.0, 1.0)
+
+
+LARGER = {plain: _larger(plain) for plain in (False, True)}
+"""By whether a and b are plain."""
 _TANH = _s_shaped(np.tanh, lambda z: 1.0 - np.tanh(z) ** 2, 0.0, 1.0)
 _SIGMOID = _s_shaped(sigmoid, lambda z: sigmoid(z) * sigmoid(-z), 0.5, 0.25)
 _ELU = _sampled(_elu, 1.0, 2.0**-20, Bends(1.0, _falling(1.0), 0.0))

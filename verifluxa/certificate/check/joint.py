@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verifluxa.certificate.check.bounds import State
-from verifluxa.certificate.check.functions import RELU, Floats
+from verifluxa.certificate.check.functions import LARGER, RELU, Floats
 from verifluxa.certificate.check.judge import Asked, Entry, Found, Judge, Visit, unproved
 from verifluxa.certificate.check.region import MARGIN, pieces
 from verifluxa.evidence import Joint
@@ -150,7 +150,7 @@ def _planes(judge: Judge, ends: Sequence[End], known: dict[Key, int], found: Fou
 
 
 def _touch(judge: Judge, state: State, tangent: NDArray[np.bool_], leaves: Sequence[Visit]) -> None:
-    """Lays relu's lower lines along the side that the closing's point is on, where an entry asks for it."""
+    """Lays lower lines along the side of relu or of a maximum that the closing's point is on, for entries that ask."""
     points = np.zeros((len(leaves), judge.bounder.regions.half.shape[1]))
     for k in np.flatnonzero(tangent).tolist():
         if len(leaves[k].node.point) != points.shape[1]:
@@ -160,7 +160,7 @@ def _touch(judge: Judge, state: State, tangent: NDArray[np.bool_], leaves: Seque
     for number, (layer, own) in enumerate(zip(judge.bounder.chain, state.layers, strict=False), 1):
         z = layer.offset[state.inputs] + sum(values[at] @ part.T for at, part in layer.weight.items())
         assert layer.function is not None
-        if layer.function is RELU:
-            open_ = tangent[:, None] & layer.function.undecided(own.lower, own.upper)
+        if layer.function in (RELU, *LARGER.values()):
+            open_ = tangent[:, None] & layer.function.bends(own.lower, own.upper)
             own.lines.low_slope[open_] = (z > 0)[open_]
         values[number] = layer.function.value(z)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from verifluxa.certificate.check.bounds import Bounder, Planes, Sign, State
 from verifluxa.certificate.check.chain import chain_of
-from verifluxa.certificate.check.functions import KEPT, SAME, Floats
+from verifluxa.certificate.check.functions import SAME, Floats
 from verifluxa.certificate.check.lower import Alternative, Claim
 from verifluxa.certificate.check.network import Constants, Integers
 from verifluxa.certificate.check.region import Regions
@@ -68,11 +68,8 @@ class Place:
         self.chain = chain_of(constants, claim.positions[number])
         self.root = Bounder(self.chain, regions_of([whole_part(claim, nothing)], nothing))
         self.everyone = np.arange(len(claim.labels))
-        # The evidence counts what is kept for a maximum in the layer behind, and what is carried after all others.
-        functions = [layer.function for layer in self.chain]
-        self.hidden = [number for number, function in enumerate(functions[:-1], 1) if function not in (SAME, KEPT)]
-        sizes = [layer.offset.shape[1] for layer in self.chain]
-        self.kept = [sizes[n - 2] if n > 1 and functions[n - 2] is KEPT else 0 for n in self.hidden]
+        # The evidence counts what is carried past a layer after all others.
+        self.hidden = [number for number, layer in enumerate(self.chain[:-1], 1) if layer.function is not SAME]
 
     @cached_property
     def quick(self) -> State:
@@ -88,8 +85,8 @@ class Place:
         """The layer and the value in it that the evidence names; None where there is none."""
         if not 0 <= layer < len(self.hidden):
             return None
-        number, at = self.hidden[layer], neuron - self.kept[layer]
-        return (number, at) if 0 <= at < self.chain[number - 1].offset.shape[1] else None
+        number = self.hidden[layer]
+        return (number, neuron) if 0 <= neuron < self.chain[number - 1].offset.shape[1] else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,12 +211,12 @@ class Judge:
 
     def _choose(self, state: State, place: int, entry: Entry) -> None:
         """Chosen slopes for one entry, where its neurons bend and any slope is sound; pushes where signs are known."""
-        for number, kept, text in zip(self.place.hidden, self.place.kept, entry.slopes, strict=False):
+        for number, text in zip(self.place.hidden, entry.slopes, strict=False):
             own, function = state.layers[number - 1], self.place.chain[number - 1].function
             lower, upper = own.lower[place], own.upper[place]
-            chosen = np.frombuffer(bytes.fromhex(text), dtype=np.uint8)[kept : kept + len(lower)] / 255
+            chosen = np.frombuffer(bytes.fromhex(text), dtype=np.uint8)[: len(lower)] / 255
             if function is not None and function.least is not None and len(chosen) == len(lower):
-                bends = (lower < 0) & (upper > 0)
+                bends = function.bends(lower, upper)
                 own.lines.low_slope[place, bends] = np.maximum(chosen, function.least)[bends]
         for layer, neuron, multiplier in entry.pushes:
             at, part = self.place.neuron(layer, neuron), self.parts[entry.at - self.first]
