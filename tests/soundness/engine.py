@@ -39,7 +39,7 @@ def strategy(name: str, boxes: int | None = None) -> Strategy:
         boxes: a smaller budget for branching; a solver then gets few seconds.
     """
     if name == CONFLICTS:
-        return replace(load_strategy("balanced"), stages=(CrossStage(values=0, seconds=SECONDS),))
+        return replace(load_strategy("balanced"), stages=(CrossStage(values=0, alone=0, seconds=SECONDS),))
     if name in TRICKS:
         found = load_strategy("balanced").without("attack").without("bound")
         found = _branching(found, **TRICKS[name])

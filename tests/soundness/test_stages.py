@@ -29,7 +29,7 @@ STAGES: dict[str, tuple[Stage, ...]] = {
     "cases": (CASES,),
     "all": (
         *(BoundStage(method="interval"), BoundStage(method="alpha", steps=3, refine=3)),
-        *(CrossStage(values=0, seconds=1.0, cases=40), CASES),
+        *(CrossStage(values=0, alone=0, seconds=1.0, cases=40), CASES),
     ),
 }
 TIMED = (BranchStage(boxes=300, seconds=5.0),)

@@ -38,11 +38,17 @@ def cross(work: Workspace, rooted: Sequence[Rooted], settings: CrossSettings, de
     """
     work = work.at(rooted[0].question.placement)
     net = work.net(rooted[0].question.placement)
-    if len(work.lower) <= settings.values or not net.hidden or not is_supported(net):
+    wanted = [one for one in rooted if len(work.lower) > _few(one, settings)]
+    if not wanted or not net.hidden or not is_supported(net):
         return []
     scene = Scene(work, net, geometry(whole_domain(work)))
     ends = math.inf if deadline is None else deadline
-    return [_decided(scene, one, settings, min(time.monotonic() + settings.seconds, ends)) for one in rooted]
+    return [_decided(scene, one, settings, min(time.monotonic() + settings.seconds, ends)) for one in wanted]
+
+
+def _few(rooted: Rooted, settings: CrossSettings) -> int:
+    """How many values of a trigger are left to boxes."""
+    return settings.alone if rooted.question.need == 1 else settings.values
 
 
 @dataclass(frozen=True, eq=False)

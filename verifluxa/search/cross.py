@@ -59,12 +59,14 @@ class CrossSettings:
 
     Attributes:
         values: triggers with no more values than this are left to boxes.
+        alone: the same where one violating input refutes, so that conflicts are cases of a single input.
         seconds: for one question.
         cases: that may be bounded for one question.
         steps: gradient steps of one group of claims.
     """
 
     values: int = 64
+    alone: int = 30
     seconds: float = 30.0
     cases: int = 20000
     steps: int = 15

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -25,6 +26,8 @@ from verifluxa.search.splits import Sign
 TIES = 0.01
 DEEPEST = 200
 """Splits below each other."""
+LEAST_CASES, MOST_CASES, NUMBERS = 8, 64, 2**15
+"""How many cases are bounded at once: as many as have so many neurons on all planes together, within these ends."""
 
 
 @dataclass
@@ -58,7 +61,6 @@ class Cutting:
     Attributes:
         group: one group (G = 1).
         steps: gradient steps of a case.
-        batch: cases that are bounded at once.
         root: the tree.
         waiting: its open leaves.
         met: whether a point was seen that meets all claims, or nothing is left to split: no use going on.
@@ -68,7 +70,6 @@ class Cutting:
 
     group: Groups
     steps: int = 15
-    batch: int = 8
     root: Case = field(default_factory=Case)
     waiting: list[_Waiting] = field(default_factory=list)
     met: bool = False
@@ -77,6 +78,12 @@ class Cutting:
 
     def __post_init__(self) -> None:
         self.waiting = [_Waiting(self.root, (), None)]
+
+    @cached_property
+    def batch(self) -> int:
+        """Cases that are bounded at once: small ones cost hardly more together than alone."""
+        neurons = len(self.group.index) * sum(len(layer.weight) for layer in self.group.net.hidden)
+        return max(LEAST_CASES, min(MOST_CASES, NUMBERS // max(1, neurons)))
 
     @property
     def closed(self) -> bool:
@@ -149,15 +156,6 @@ def _joined(parts: Sequence[Chosen]) -> Chosen:
 def _repeated(group: Groups, batch: Sequence[_Waiting]) -> Groups:
     """The group once for each case, with the case's signs."""
     many, size = len(batch), len(group.index)
-    signs = [
-        torch.zeros(many * size, len(layer.weight), dtype=torch.float64, device=layer.weight.device)
-        for layer in group.net.hidden
-    ]
-    inputs = group.pairs.input.tolist()
-    for number, one in enumerate(batch):
-        for sign in one.signs:
-            for plane in (at for at, input_ in enumerate(inputs) if input_ == sign.input):
-                signs[sign.layer][number * size + plane, sign.neuron] = float(sign.sign)
     again = torch.arange(size, device=group.index.device).repeat(many)
     cases = torch.arange(many, device=group.index.device)
     return replace(
@@ -168,8 +166,28 @@ def _repeated(group: Groups, batch: Sequence[_Waiting]) -> Groups:
         constants=group.constants[again],
         group=cases.repeat_interleave(size),
         limits=group.limits[:1].repeat(many),
-        signs=signs,
+        signs=_signs(group, batch),
     )
+
+
+def _signs(group: Groups, batch: Sequence[_Waiting]) -> list[Tensor]:
+    """What each case knows, on the planes of its inputs: per hidden layer shape (cases * P, n)."""
+    size, device = len(group.index), group.index.device
+    of_input: dict[int, list[int]] = {}
+    for plane, input_ in enumerate(group.pairs.input.tolist()):
+        of_input.setdefault(input_, []).append(plane)
+    known: list[list[tuple[int, int, int]]] = [[] for _ in group.net.hidden]
+    for number, one in enumerate(batch):
+        for sign in one.signs:
+            known[sign.layer] += [(number * size + at, sign.neuron, sign.sign) for at in of_input[sign.input]]
+    found = []
+    for layer, entries in zip(group.net.hidden, known, strict=True):
+        signs = torch.zeros(len(batch) * size, len(layer.weight), dtype=torch.float64, device=device)
+        if entries:
+            row, neuron, sign = torch.tensor(entries, device=device).T
+            signs[row, neuron] = sign.double()
+        found.append(signs)
+    return found
 
 
 def _neurons(groups: Groups, together: Together) -> list[Sign | None]:
