@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from benchmarks.hard_questions import (
     RATES,
+    TARGETS,
     Answer,
     Triple,
     answer,
@@ -26,10 +27,26 @@ from verifluxa.strategy.load import BoundStage, BranchStage, Strategy, load_stra
 from verifluxa.verdict import Verdict
 
 NAME = "hard"
-SECONDS = 40.0
-"""Wall-clock limit of a question."""
-COUNT_SECONDS = {5: 30.0, 6: 0.0}
-"""CPU seconds for [found, proved] after the questions, by the patch's side."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What is asked of patches of one size.
+
+    Attributes:
+        targets: of the triples.
+        seconds: wall-clock limit of a question.
+        count: CPU seconds for [found, proved] after a triple's questions; 0: not asked.
+    """
+
+    targets: tuple[int, ...]
+    seconds: float
+    count: float
+
+
+EFFORTS = {5: Effort(TARGETS, 40.0, 12.0), 6: Effort(TARGETS[:1], 10.0, 0.0)}
+"""By the patch's side: together a quarter of an hour on one core, most of it for what stays open."""
+SMALL = Effort(TARGETS[:1], 1.0, 30.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,11 +67,11 @@ def run(small: bool = False) -> list[Record]:
     nets = graphs(data, small)
     strategy = recheckable(load_strategy("balanced" if small else "thorough"))
     records: list[Record] = []
-    for side in (5,) if small else COUNT_SECONDS:
+    for side, effort in ({5: SMALL} if small else EFFORTS).items():
         for name, graph in nets.items():
-            chosen = list(triples(data, {name: graph}, side))[: 1 if small else None]
-            tried = [_try(triple, strategy, 1.0 if small else SECONDS) for triple in chosen]
-            records += _records(f"{name} {side}x{side}, {len(tried)} triples, {data.source}", tried)
+            asked = [triple for triple in triples(data, {name: graph}, side) if triple.target in effort.targets]
+            tried = [_try(triple, strategy, effort) for triple in asked[: 1 if small else None]]
+            records += _records(f"{name} {side}x{side}, {len(tried)} triples, {data.source}", tried, effort.count > 0)
     return records
 
 
@@ -65,7 +82,7 @@ def recheckable(strategy: Strategy) -> Strategy:
     return replace(strategy, stages=tuple(replace(s, alpha=0) if isinstance(s, BranchStage) else s for s in kept))
 
 
-def _try(triple: Triple, strategy: Strategy, seconds: float) -> Tried:
+def _try(triple: Triple, strategy: Strategy, effort: Effort) -> Tried:
     known, spent = attacked(triple, strategy)
     answers: list[Answer | None] = []
     for rate in RATES:
@@ -73,11 +90,10 @@ def _try(triple: Triple, strategy: Strategy, seconds: float) -> Tried:
         if known.found >= need:
             answers.append(None)
             continue
-        asked = answer(triple, need, known, limited(strategy, seconds))
+        asked = answer(triple, need, known, limited(strategy, effort.seconds))
         known = best_found(known, asked.outcome)
         answers.append(asked)
-    longest = min(COUNT_SECONDS[triple.side], 30 * seconds)
-    known, proved, counted = exact_count(triple, known, strategy, longest)
+    known, proved, counted = exact_count(triple, known, strategy, effort.count)
     proved = min([proved, *(a.outcome.proved for a in answers if a and a.outcome.verdict is Verdict.CERTIFIED)])
     tried = Tried(triple, spent, tuple(answers), known.found, proved, counted)
     print(f"{triple.label}: {_words(tried)}", file=sys.stderr, flush=True)
@@ -92,14 +108,13 @@ def _words(tried: Tried) -> str:
     return f"{', '.join(answers)}; [{tried.found}, {tried.proved}] in {tried.count_seconds:.1f} s"
 
 
-def _records(case: str, tried: Sequence[Tried]) -> list[Record]:
+def _records(case: str, tried: Sequence[Tried], counted: bool) -> list[Record]:
     def record(what: str, value: float) -> Record:
         return Record(NAME, case, what, value, machine=machine())
 
     asked = [one for item in tried for one in item.answers]
     searched = [one for one in asked if one is not None]
     decided = sum(one is None or one.outcome.verdict is not Verdict.UNKNOWN for one in asked)
-    gaps = [item.proved - item.found for item in tried]
     seconds = sorted(one.seconds for one in searched) or [0.0]
     return [
         record("questions", len(asked)),
@@ -109,6 +124,21 @@ def _records(case: str, tried: Sequence[Tried]) -> list[Record]:
         record("CPU seconds of a question that the attack leaves, worst", seconds[-1]),
         record("boxes of such a question, median", statistics.median([one.outcome.boxes for one in searched] or [0])),
         record("CPU seconds of the attack, median", statistics.median(item.attack_seconds for item in tried)),
-        record("[found, proved] is one number, in % of the triples", 100 * sum(gap == 0 for gap in gaps) / len(gaps)),
-        record("[found, proved], widest", max(gaps)),
+        *(record(f"CPU seconds of such a question at {rate:.0%}, median", value) for rate, value in _medians(tried)),
+        *([record(what, value) for what, value in _gaps(tried)] if counted else []),
+    ]
+
+
+def _medians(tried: Sequence[Tried]) -> list[tuple[float, float]]:
+    """The rates at which the attack left questions, and the median of their seconds."""
+    columns = zip(RATES, zip(*(item.answers for item in tried), strict=True), strict=True)
+    seconds = {float(rate): [one.seconds for one in column if one is not None] for rate, column in columns}
+    return [(rate, statistics.median(some)) for rate, some in seconds.items() if some]
+
+
+def _gaps(tried: Sequence[Tried]) -> list[tuple[str, float]]:
+    gaps = [item.proved - item.found for item in tried]
+    return [
+        ("[found, proved] is one number, in % of the triples", 100 * sum(gap == 0 for gap in gaps) / len(gaps)),
+        ("[found, proved], widest", max(gaps)),
     ]

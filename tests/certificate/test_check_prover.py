@@ -12,6 +12,7 @@ from tests.certificate.scenes import Scene, Shape, scene
 from verifluxa.errors import DataError
 from verifluxa.verdict import Verdict
 
+BRANCHES = Shape("branches", inputs=10, places=((3, 3),))
 SAMPLED = ("swish", "softplus", "selu", "hardswish", "mish", "softsign", "logcosh", "hardsigmoid", "softshrink")
 MORE_SHAPES = [
     Shape("branches"),
@@ -38,7 +39,7 @@ SHAPES = [
     Shape("pool", "leakyrelu"),
     Shape("pool", "tanh", scale=0.5),
     Shape(dtype="float64"),
-    Shape("branches", inputs=10, places=((3, 3),)),
+    BRANCHES,
     Shape(activation="gelu", scale=0.5),
 ]
 

@@ -15,7 +15,7 @@ from tests.soundness.build import Ask, Family, digested, levels, make_problem, m
 from tests.soundness.cases import one_pixel
 from tests.soundness.judge import judge
 from tests.soundness.truth import Oracle
-from verifluxa.evidence import BoxSplit, Node, Outcome, StripSplit
+from verifluxa.evidence import OPEN, BoxSplit, Node, Outcome, StripSplit
 from verifluxa.question import Domain, Problem, Question
 from verifluxa.search.branch import BranchSettings, branch
 from verifluxa.search.root import look
@@ -190,6 +190,24 @@ def deep(seed: int) -> tuple[Problem, Question]:
     """A question that is true and takes many boxes: three values, one more input than any trigger reaches."""
     problem = random_problem(seed, positions=(0, 1, 2))
     return problem, with_need(problem, most(problem, problem.questions(0)[0]) + 1)
+
+
+def test_what_a_domain_excludes_stays_excluded_below() -> None:
+    """What halves inherit: no alternative that fell above is asked about, named or counted again."""
+    below = 0
+    for seed, joint in ((26, False), (26, True), (5, True), (29, False)):
+        problem, question = deep(seed)
+        (outcome,) = run(problem, [question], BranchSettings(joint=joint, strips=1, clip_rounds=1))
+        assert outcome.tree is not None
+        waiting: list[tuple[Node, frozenset[tuple[int, int]]]] = [(outcome.tree, frozenset())]
+        while waiting:
+            node, gone = waiting.pop()
+            records = [(d.input, a) for d in node.dropped for a, row in enumerate(d.rows) if row != OPEN]
+            assert len(set(records)) == len(records)
+            assert gone.isdisjoint([*records, *((i, a) for i, a, _ in node.clips)])
+            below += bool(gone) and bool(records)
+            waiting += [(child, gone.union(records)) for child in node.children]
+    assert below > 20
 
 
 def test_boxes_run_out() -> None:

@@ -20,6 +20,10 @@ from verifluxa.certificate.refuse import refused
 from verifluxa.errors import CertificateError
 from verifluxa.evidence import Joint, Node
 
+MORE_ROUNDS = 8
+"""Of clipping, where the named ones are not enough: what is nearly excluded shrinks quickly, and the prover, whose
+radii are others, may have been a round ahead."""
+
 
 class Part(NamedTuple):
     """What a node of the tree speaks of: a box of triggers, the ends of strips, and cases of neurons."""
@@ -154,8 +158,12 @@ class Judge:
         if self.first:
             self.bounder = Bounder(asked.place.chain, regions_of(self.parts, asked.directions).tightened())
 
-    def examine(self, entries: Sequence[Entry]) -> Found:
+    def examine(self, entries: Sequence[Entry], drops: int) -> Found:
         """What follows for each entry from what the evidence says of it.
+
+        Args:
+            entries: the first `drops` are said to fall.
+            drops: how many.
 
         Raises:
             CertificateError: VF5054 for a push where no sign is known.
@@ -170,6 +178,12 @@ class Judge:
         state, numbers[left] = base.take(places), np.arange(len(left))
         gone[left] = self._clipped(state, bounded)
         self._below(state, numbers, entries, gone, left)
+        for _ in range(MORE_ROUNDS):
+            still = np.array([k for k in np.flatnonzero(~gone[:drops]).tolist() if entries[k].planes], dtype=np.int64)
+            rows = [entries[k].planes[-1] if (row := entries[k].row) is None else row for k in still.tolist()]
+            if rows:
+                gone[still] |= self.bounder.clip(state, numbers[still], self.planes(state, numbers[still], rows))
+                self._below(state, numbers, entries, gone, still)
         return Found(gone, state, numbers)
 
     def _base(self, entries: Sequence[Entry], inputs: Integers) -> tuple[State, Integers]:

@@ -92,7 +92,7 @@ def _judged(asked: Asked, visits: Sequence[Visit]) -> int:
     some = [visit for visit, empty in zip(visits, judge.bounder.regions.is_empty, strict=True) if not empty]
     drops = [entry for visit in some for entry in visit.drops]
     clips = [entry for visit in some if visit.joint is not None for entry in clips_of(asked, visit)]
-    found = judge.examine(drops + clips)
+    found = judge.examine(drops + clips, len(drops))
     for k in np.flatnonzero(~found.gone[: len(drops)])[:1]:
         what = f"input {drops[k].input} is dropped, but it may still violate there"
         raise unproved("VF5054", what, judge.parts[drops[k].at - judge.first])
