@@ -38,7 +38,7 @@ from verifluxa.search.replay import violation_margins
 from verifluxa.verify import Request
 
 NAME = "peers"
-LIMIT = 20
+LIMIT = 10
 """Seconds for one question, on each side."""
 COUNT = 20
 """Questions of each case."""
