@@ -85,6 +85,12 @@ class State:
         layers = [own.take(index) for own in self.layers]
         return State(self.inputs[index], self.at[index], layers, self.output_radius[index])
 
+    def know(self, entry: int, sign: Sign) -> None:
+        """Cuts the ends of a value of an entry at 0."""
+        own = self.layers[sign.layer - 1]
+        end, best = (own.lower, np.maximum) if sign.positive else (own.upper, np.minimum)
+        end[entry, sign.neuron] = best(end[entry, sign.neuron], 0.0)
+
     @property
     def crossed(self) -> NDArray[np.bool_]:
         """Entries that no trigger of the region can belong to: some value's bounds exclude each other."""
@@ -132,15 +138,14 @@ class Bounder:
                 self._tighten(state, number)
             for entry, sign in signs:
                 if sign.layer == number:
-                    end, best = (lower, np.maximum) if sign.positive else (upper, np.minimum)
-                    end[entry, sign.neuron] = best(end[entry, sign.neuron], 0.0)
-            self._close(state, number, slice(None))
+                    state.know(entry, sign)
+            self.close(state, number, slice(None))
             low, high = layer.function.ends(lower, upper)
             middle[number], half[number] = (low + high) / 2, (high - low) / 2
             size[number] = np.maximum(np.abs(low), np.abs(high))
         return state
 
-    def _close(self, state: State, number: int, entries: Integers | slice) -> None:
+    def close(self, state: State, number: int, entries: Integers | slice) -> None:
         """The lines around the function of a layer, from its ends."""
         function, own = self.chain[number - 1].function, state.layers[number - 1]
         assert function is not None
@@ -173,7 +178,7 @@ class Bounder:
             own.upper[entries] = np.maximum(own.lower[entries], own.upper[entries])
             assert layer.function is not None
             own.open[entries] &= layer.function.undecided(own.lower[entries], own.upper[entries])
-            self._close(state, number, entries)
+            self.close(state, number, entries)
         return contradicted
 
     def _tighten(self, state: State, number: int, among: Integers | None = None, cut: Planes | None = None) -> None:

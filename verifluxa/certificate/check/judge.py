@@ -23,6 +23,8 @@ from verifluxa.evidence import Joint, Node
 MORE_ROUNDS = 8
 """Of clipping, where the named ones are not enough: what is nearly excluded shrinks quickly, and the prover, whose
 radii are others, may have been a round ahead."""
+MOST_VALUES = 1 << 20
+"""Of all layers, in the bounds that are computed together."""
 
 
 class Part(NamedTuple):
@@ -38,7 +40,8 @@ class Part(NamedTuple):
 class Entry(NamedTuple):
     """One alternative (by its number) of one input at a node (by its number), and what the evidence says of it.
 
-    `row` is said to be below zero, or None; the rows `planes` clip; for the rest see `verifluxa.evidence.Dropped`.
+    `row` is said to be below zero, or None; the rows `planes` clip; `signs` are those of values of the input that are
+    known besides those of the part, behind whose layers nothing is bounded anew. For the rest see `evidence.Dropped`.
     """
 
     at: int
@@ -48,6 +51,7 @@ class Entry(NamedTuple):
     planes: tuple[int, ...]
     slopes: tuple[str, ...] = ()
     pushes: tuple[tuple[int, int, float], ...] = ()
+    signs: tuple[Sign, ...] = ()
 
 
 def whole_part(claim: Claim, directions: Floats) -> Part:
@@ -72,6 +76,7 @@ class Place:
         self.chain = chain_of(constants, claim.positions[number])
         self.root = Bounder(self.chain, regions_of([whole_part(claim, nothing)], nothing))
         self.everyone = np.arange(len(claim.labels))
+        self.size = sum(layer.offset.shape[1] for layer in self.chain)
         # The evidence counts what is carried past a layer after all others.
         self.hidden = [number for number, layer in enumerate(self.chain[:-1], 1) if layer.function is not SAME]
 
@@ -128,14 +133,10 @@ class Visit(NamedTuple):
     left: dict[int, dict[int, Alternative]]
 
     @property
-    def is_undecided(self) -> bool:
-        """A leaf that a solver closed, or conflicts: what cannot be decided again here."""
-        return self.node.split is None and bool(self.node.smt or self.node.conflicts)
-
-    @property
     def joint(self) -> Joint | None:
-        """The joint closing of a leaf that has one."""
-        return None if self.node.split is not None or self.is_undecided else self.node.joint
+        """The joint closing of a leaf that rests on it."""
+        node = self.node
+        return None if node.split is not None or node.smt or node.conflicts else node.joint
 
 
 class Found(NamedTuple):
@@ -197,6 +198,12 @@ class Judge:
 
     def _clipped(self, state: State, entries: Sequence[Entry]) -> NDArray[np.bool_]:
         """Clips and chooses as each entry says, in place; which of them are contradicted."""
+        for number in range(1, len(self.place.chain)):
+            known = [(k, sign) for k, entry in enumerate(entries) for sign in entry.signs if sign.layer == number]
+            for k, sign in known:
+                state.know(k, sign)
+            if known:
+                self.bounder.close(state, number, np.unique([k for k, _ in known]))
         gone, rounds = state.crossed, np.array([len(entry.planes) for entry in entries])
         for number in range(max(rounds, default=0)):
             some = np.flatnonzero(rounds > number)
@@ -234,7 +241,7 @@ class Judge:
                 own.lines.low_slope[place, bends] = np.maximum(chosen, function.least)[bends]
         for layer, neuron, multiplier in entry.pushes:
             at, part = self.place.neuron(layer, neuron), self.parts[entry.at - self.first]
-            if at is None or Sign(entry.input, *at, multiplier > 0) not in part.signs:
+            if at is None or Sign(entry.input, *at, multiplier > 0) not in (*part.signs, *entry.signs):
                 raise unproved("VF5054", f"input {entry.input} is pushed where no sign is known", part)
             pushes = state.pushes.setdefault(at[0], np.zeros_like(state.layers[at[0] - 1].lower))
             pushes[place, at[1]] += multiplier

@@ -11,16 +11,15 @@ from typing import Any
 import numpy as np
 
 from verifluxa.certificate.check.bounds import Sign
+from verifluxa.certificate.check.conflicts import check_conflicts
 from verifluxa.certificate.check.joint import check_joints, clips_of
-from verifluxa.certificate.check.judge import Asked, Entry, Judge, Part, Visit, unproved, whole_part
+from verifluxa.certificate.check.judge import MOST_VALUES, Asked, Entry, Judge, Part, Visit, unproved, whole_part
 from verifluxa.certificate.check.lower import Alternative
 from verifluxa.certificate.check.report import Tally
 from verifluxa.evidence import CONTRADICTED, OPEN, Dropped, NeuronSplit, Node, Split, StripSplit
 
 Fallen = tuple[frozenset[tuple[int, int]], ...]
 """(input, number of an alternative) pairs that cannot be met, node by node from the root."""
-MOST_VALUES = 1 << 20
-"""Of all layers, in the bounds that are computed together."""
 
 
 def check_tree(asked: Asked, root: Node, tally: Tally) -> int:
@@ -38,19 +37,7 @@ def check_tree(asked: Asked, root: Node, tally: Tally) -> int:
         CertificateError: VF5054 for a drop that does not follow, VF5055 for a split that leaves something
             out, an open leaf, or one with too many inputs left.
     """
-    proved = 0
-    for visits in _batches(asked, _visits(asked, root)):
-        proved = max(proved, _judged(asked, visits))
-        for visit in visits:
-            if visit.node.split is None:
-                tally.unrechecked += visit.is_undecided
-                tally.leaves += not visit.is_undecided
-                if not visit.is_undecided and visit.joint is None:
-                    if not visit.node.closed or len(visit.left) >= asked.need:
-                        what = f"a leaf leaves {len(visit.left)} inputs, {asked.need} are needed"
-                        raise unproved("VF5055", what, visit.part)
-                    proved = max(proved, len(visit.left))
-    return proved
+    return max(_judged(asked, visits, tally) for visits in _batches(asked, _visits(asked, root)))
 
 
 def _visits(asked: Asked, root: Node) -> Iterator[Visit]:
@@ -76,18 +63,18 @@ def _visits(asked: Asked, root: Node) -> Iterator[Visit]:
 
 def _batches(asked: Asked, visits: Iterator[Visit]) -> Iterator[list[Visit]]:
     """The root alone, whose bounds all questions of a placement share; then as many together as fit memory."""
-    batch, values, each = [next(visits)], MOST_VALUES, sum(layer.offset.shape[1] for layer in asked.place.chain)
+    batch, values = [next(visits)], MOST_VALUES
     for visit in visits:
         if values >= MOST_VALUES:
             yield batch
             batch, values = [], 0
         batch.append(visit)
-        values += each * (1 + len(visit.drops) + len(visit.node.clips))
+        values += asked.place.size * (1 + len(visit.drops) + len(visit.node.clips))
     yield batch
 
 
-def _judged(asked: Asked, visits: Sequence[Visit]) -> int:
-    """Recomputes what falls at some nodes; the most inputs that can violate together where they are closed jointly."""
+def _judged(asked: Asked, visits: Sequence[Visit], tally: Tally) -> int:
+    """Recomputes what falls at some nodes, and what their leaves rest on; the most inputs that can violate together."""
     judge = Judge(asked, visits)
     some = [visit for visit, empty in zip(visits, judge.bounder.regions.is_empty, strict=True) if not empty]
     drops = [entry for visit in some for entry in visit.drops]
@@ -96,7 +83,25 @@ def _judged(asked: Asked, visits: Sequence[Visit]) -> int:
     for k in np.flatnonzero(~found.gone[: len(drops)])[:1]:
         what = f"input {drops[k].input} is dropped, but it may still violate there"
         raise unproved("VF5054", what, judge.parts[drops[k].at - judge.first])
-    return check_joints(judge, some, clips, found)
+    proved = check_joints(judge, some, clips, found)
+    for visit in visits:
+        if visit.node.split is None:
+            most = _most(judge, visit)
+            tally.unrechecked, tally.leaves = tally.unrechecked + (most is None), tally.leaves + (most is not None)
+            proved = max(proved, most or 0)
+    return proved
+
+
+def _most(judge: Judge, leaf: Visit) -> int | None:
+    """The most inputs that can violate together at a leaf that is not closed jointly; None where nobody can say."""
+    if leaf.node.smt or leaf.joint is not None:
+        return None if leaf.node.smt else 0
+    if leaf.node.conflicts:
+        return check_conflicts(judge, leaf)
+    if not leaf.node.closed or len(leaf.left) >= judge.asked.need:
+        what = f"a leaf leaves {len(leaf.left)} inputs, {judge.asked.need} are needed"
+        raise unproved("VF5055", what, leaf.part)
+    return len(leaf.left)
 
 
 def _halves(asked: Asked, part: Part, split: Split) -> tuple[Part, Part]:

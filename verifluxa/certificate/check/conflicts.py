@@ -1,0 +1,128 @@
+"""Leaves that are closed by conflicts: alternatives of different inputs that no trigger of the region meets together.
+
+Where all alternatives of a conflict are met, each of their rows is at least 0, and so is any sum of their upper planes
+with weights >= 0. A case knows the signs of some values of its inputs, whose ends are cut at 0 there; the two cases of
+a value cover it. Whoever wants `need` inputs to violate has to choose an alternative of each, and no choice may hold
+all alternatives of a conflict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from verifluxa.certificate.check.bounds import Sign
+from verifluxa.certificate.check.judge import MOST_VALUES, Asked, Entry, Judge, Visit, unproved
+from verifluxa.certificate.check.region import MARGIN
+from verifluxa.evidence import Case, Conflict
+
+Key = tuple[int, int]
+"""An input and the number of one of its alternatives."""
+Plane = tuple[Entry, int, float]
+"""What it is about, its row, its weight."""
+MOST_CHOICES, MOST_INPUTS = 500_000, 400
+"""Steps and depth of the search for a choice."""
+
+
+def check_conflicts(judge: Judge, visit: Visit) -> int | None:
+    """Recomputes the conflicts of a leaf.
+
+    Returns:
+        The most inputs that can violate together, fewer than needed; None where there are too many choices to say.
+
+    Raises:
+        CertificateError: VF5054 for a conflict that does not follow, VF5055 where enough inputs are left without one.
+    """
+    for conflict in visit.node.conflicts:
+        cases: list[list[Plane]] = []
+        for case, signs in _ends(judge.asked, visit, conflict.case, ()):
+            cases.append(list(_entries(judge.asked, visit, conflict, (case, signs))))
+            if sum(map(len, cases)) * judge.place.size > MOST_VALUES:
+                _refute(judge, visit, cases)
+                cases = []
+        _refute(judge, visit, cases)
+    known, need = [frozenset(conflict.claims) for conflict in visit.node.conflicts], judge.asked.need
+    options = [[(index, number) for number in alternatives] for index, alternatives in visit.left.items()]
+    most = _most(options, known, need)
+    if most is not None and most >= need:
+        raise unproved("VF5055", f"the conflicts of a leaf leave {most} inputs, {need} are needed", visit.part)
+    return most
+
+
+def _ends(asked: Asked, visit: Visit, case: Case, signs: tuple[Sign, ...]) -> Iterator[tuple[Case, tuple[Sign, ...]]]:
+    """The cases that are not split further, each with the signs that are known there."""
+    if case.split is None:
+        yield case, signs
+        return
+    neuron = asked.place.neuron(case.split.layer, case.split.neuron)
+    if neuron is None or len(case.children) != 2:
+        raise unproved("VF5054", "a conflict splits a neuron which bends not", visit.part)
+    for positive, child in zip((False, True), case.children, strict=True):
+        yield from _ends(asked, visit, child, (*signs, Sign(case.split.input, *neuron, positive)))
+
+
+def _entries(asked: Asked, visit: Visit, conflict: Conflict, end: tuple[Case, tuple[Sign, ...]]) -> Iterator[Plane]:
+    """The planes of a case with their weights."""
+    case, signs = end
+    for plane in case.planes:
+        alternatives, row = asked.alternatives.get(plane.input, ()), asked.row(plane.row)
+        met = (plane.input, plane.position) in conflict.claims and plane.position < len(alternatives)
+        if not met or row is None or row not in alternatives[plane.position] or plane.weight < 0:
+            raise unproved("VF5054", f"a conflict has a row of input {plane.input} that need not be met", visit.part)
+        own = tuple(sign for sign in signs if sign.input == plane.input)
+        entry = Entry(visit.at, plane.input, plane.position, None, (), plane.slopes, plane.pushes, own)
+        yield entry, row, plane.weight
+
+
+def _refute(judge: Judge, visit: Visit, cases: Sequence[Sequence[Plane]]) -> None:
+    """Each case needs an entry that cannot be, or planes whose weighted sum is below 0 on the whole region."""
+    every = [plane for case in cases for plane in case]
+    weight = np.array([weight for _, _, weight in every])
+    number = np.repeat(np.arange(len(cases)), [len(case) for case in cases])
+    found = judge.examine([entry for entry, _, _ in every], 0)
+    planes, region = judge.planes(found.state, found.places, [row for _, row, _ in every]), judge.bounder.regions
+    slope, at = np.zeros((len(cases), region.half.shape[1])), np.full(len(cases), visit.at - judge.first)
+    np.add.at(slope, number, weight[:, None] * planes.slope)
+    size = weight * (np.abs(planes.value) + np.abs(planes.slope) @ region.half[visit.at - judge.first])
+    value, size, gone = (np.bincount(number, part, len(cases)) for part in (weight * planes.value, size, found.gone))
+    fine = (gone > 0) | (value + region.spread(slope, at)[0] + MARGIN * size < 0)
+    if not fine.all():
+        raise unproved("VF5054", "alternatives that are said to exclude each other may be met together", visit.part)
+
+
+@dataclass
+class _Choices:
+    """A search for alternatives of different inputs that hold no conflict; out of steps everything seems possible."""
+
+    options: Sequence[Sequence[Key]]
+    conflicts: dict[Key, list[frozenset[Key]]]
+    steps: int = MOST_CHOICES
+
+    def possible(self, at: int, taken: frozenset[Key], need: int) -> bool:
+        """Whether so many inputs from one on can join those that are taken."""
+        self.steps -= 1
+        if need == 0 or self.steps < 0:
+            return True
+        if len(self.options) - at < need:
+            return False
+        for key in self.options[at]:
+            joined = taken | {key}
+            held = any(conflict <= joined for conflict in self.conflicts.get(key, ()))
+            if not held and self.possible(at + 1, joined, need - 1):
+                return True
+        return self.possible(at + 1, taken, need)
+
+
+def _most(options: Sequence[Sequence[Key]], known: Sequence[frozenset[Key]], need: int) -> int | None:
+    """The most inputs, at most `need`, that can be chosen together; None where the search is too large."""
+    conflicts: dict[Key, list[frozenset[Key]]] = {}
+    for conflict in known:
+        for key in conflict:
+            conflicts.setdefault(key, []).append(conflict)
+    busiest = sorted(options, key=lambda keys: -sum(len(conflicts.get(key, ())) for key in keys))
+    choices, most = _Choices(busiest, conflicts), min(need, len(options))
+    while len(options) <= MOST_INPUTS and not choices.possible(0, frozenset(), most):
+        most -= 1
+    return most if len(options) <= MOST_INPUTS and choices.steps >= 0 else None
