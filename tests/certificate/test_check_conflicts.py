@@ -34,7 +34,7 @@ def crossing() -> Strategy:
     """Plain bounds, then conflicts, also for triggers of few values."""
     found = load_strategy("balanced")
     bounds = (stage for stage in found.stages if stage.kind == "bound")
-    return replace(found, stages=(*bounds, CrossStage(values=0, seconds=60.0, cases=300)))
+    return replace(found, stages=(*bounds, CrossStage(values=0, alone=0, seconds=60.0, cases=300)))
 
 
 @cache

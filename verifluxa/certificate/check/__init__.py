@@ -5,6 +5,6 @@ lowering, its own forward pass, its own bounds, in NumPy alone. `python -m verif
 
 Reading order: `lower` (what is claimed), `rounding`, `functions` and `network` (the network on untouched
 inputs), `chain` (the network as a function of the trigger), `region`, `bounds` (bounds on one domain), `judge`,
-`joint` and `conflicts` (what follows from them), `tree` (one question), `section` (one property), `compare` (does the certificate
-say the same), `run` (files to report).
+`joint` and `conflicts` (what follows from them), `tree` (one question), `section` (one property), `compare`
+(does the certificate say the same), `run` (files to report).
 """
