@@ -18,8 +18,8 @@ OWN = 2.0**-48
 """Of the largest values of all three: far above the error of computing a plane in float64."""
 UNDERFLOW = 2.0**-1000
 """Stands for a width of 0 where something is divided by it."""
-RAMP = 128.0
-"""How fast one plane gives way to another."""
+RAMP = 64.0
+"""How fast one plane gives way to another: radii of prover and checker differ, and steeper ramps make more of it."""
 APART = 0.6
 """Share of the width of a and b together from which on the width of d tells little about how they move together."""
 

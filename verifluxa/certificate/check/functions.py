@@ -340,7 +340,7 @@ def _larger(plain: bool) -> Function:
 
 
 def _gentle(share: Floats) -> Floats:
-    return np.clip(0.5 + 128.0 * share, 0.0, 1.0)
+    return np.clip(0.5 + 64.0 * share, 0.0, 1.0)
 
 
 LARGER = {plain: _larger(plain) for plain in (False, True)}
