@@ -194,9 +194,8 @@ class Judge:
         pairs = np.array([(entry.at - self.first, entry.input) for entry in entries], dtype=np.int64).reshape(-1, 2)
         (at, known), places = (part.T for part in np.unique(pairs, axis=0, return_inverse=True))
         cases = ((k, sign) for k, part in enumerate(at) for sign in self.parts[part].signs)
-        return self.bounder.state(
-            known, at, signs=[(k, sign) for k, sign in cases if sign.input == known[k]]
-        ), places.reshape(-1)
+        state = self.bounder.state(known, at, signs=[(k, sign) for k, sign in cases if sign.input == known[k]])
+        return state, places.reshape(-1)
 
     def _clipped(self, state: State, entries: Sequence[Entry]) -> NDArray[np.bool_]:
         """Clips and chooses as each entry says, in place; which of them are contradicted."""
