@@ -15,8 +15,8 @@ from verifluxa.strategy.decide import decide
 from verifluxa.strategy.load import BranchStage, Strategy, load_strategy
 
 NAME = "growth"
-REPEATS = 3
-BOXES = 300
+REPEATS = 1
+BOXES = 100
 """A question that needs more boxes stays open; its time until then counts."""
 PLACES = "(3, 3), (6, 14), (12, 6), (12, 12), (18, 18)"
 INPUTS = (25, 50, 100, 200, 400)
