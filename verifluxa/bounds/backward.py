@@ -63,13 +63,13 @@ class Stage:
         lines: of its neurons.
         partners: for products of neurons their function, its relaxation, and offset and radius, which the lines then
             do not carry; else None.
-        pairs: of a max pool's round, see `maxima`: there are slopes for all rows then, and constants for what is left.
+        pairs: of a max pool's round, see `maxima`, else 0. Slopes are for all rows, constants for what is left.
     """
 
     weight: Tensor
     lines: Lines
     partners: tuple[Special, PairRelaxation, tuple[Tensor, Tensor]] | None = None
-    pairs: int = 1
+    pairs: int = 0
 
     def take(self, index: Tensor | slice) -> Stage:
         """The same for some pairs."""

@@ -46,7 +46,7 @@ class Stage(NamedTuple):
     radius: Tensor
     offset: Tensor
     free: Tensor
-    pairs: int = 1
+    pairs: int = 0
 
 
 class Walked(NamedTuple):
