@@ -1,7 +1,8 @@
 """The table of `build/bench.json`: on the terminal, and as Markdown in docs/benchmarks.md.
 
 `python -m benchmarks.table` writes the Markdown between the two marks of that page: tables of what `build/bench.json`
-holds are made anew, those of other benchmarks stay, so that the page can be renewed part by part.
+holds are made anew, those of other benchmarks stay, so that the page can be renewed part by part. The picture of the
+growth curves is drawn with them.
 """
 
 from __future__ import annotations
@@ -100,7 +101,10 @@ def main() -> int:
     if not records:
         print("there is no build/bench.json yet: run `make bench`", file=sys.stderr)
         return 1
+    from benchmarks.growth_picture import draw  # here: a run prints its tables without loading a plotting library
+
     PAGE.write_text(renew(PAGE.read_text(encoding="utf-8"), records), encoding="utf-8")
+    draw(records)
     return 0
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
+import pytest
+from PIL import Image
+
+from benchmarks.growth_picture import curves, draw
 from benchmarks.records import Record, growth
 from benchmarks.table import BEGIN, END, PAGE, markdown, number, renew, text
 
@@ -61,3 +65,25 @@ def test_a_page_without_marks_is_refused() -> None:
 def test_the_page_of_this_repository_has_its_marks() -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert page.index(BEGIN) < page.index(END)
+
+
+def test_growth_curves_are_drawn_by_what_grows_and_rate(tmp_path: Path) -> None:
+    points = [(25.0, 0.25), (400.0, 4.0)]
+    records = [
+        growth("growth", f"against {what}, rate {rate}; decided in %: 100, 100", "seconds", points, 1)
+        for rate in ("50 %", "20 %")
+        for what in ("inputs", "places")
+    ]
+    assert {what: list(by_rate) for what, by_rate in curves(records).items()} == {
+        "inputs": ["50 %", "20 %"],
+        "places": ["50 %", "20 %"],
+    }
+    assert draw(records, tmp_path / "growth.png")
+    with Image.open(tmp_path / "growth.png") as picture:
+        assert len(picture.convert("RGB").getcolors(1 << 20) or []) > 2, "not an empty page"
+        drawn = picture.convert("RGB").tobytes()
+    assert draw(records, tmp_path / "again.png")
+    with Image.open(tmp_path / "again.png") as picture:
+        assert picture.convert("RGB").tobytes() == drawn
+    assert not draw(RECORDS[:2], tmp_path / "none.png")
+    assert not (tmp_path / "none.png").exists()
