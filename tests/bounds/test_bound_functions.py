@@ -149,6 +149,16 @@ def test_the_lower_slope_of_relu_is_continuous(slope: float) -> None:
     assert around.upper_slope.max() < 1e-8
 
 
+def test_the_lower_slope_is_the_plain_rule_but_for_near_ties() -> None:
+    """On the ramp a line is neither the one nor the other, and rows are not those of the plain rule."""
+    ends = torch.rand(2, 200_000, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    slope = relax("relu", -ends[0], ends[1], ()).lower_slope
+    plain = (ends[1] > ends[0]).double()
+    assert int((slope != plain).sum()) <= 3
+    ties = relax("relu", -ends[0], ends[0] * (1 + 1e-9 * (ends[1] - 0.5)), ()).lower_slope
+    assert float(ties.abs().max()) == 0, "rounding decides no exact tie"
+
+
 def test_chords_and_tangents_are_the_best_known_ones() -> None:
     low, high = torch.tensor([-1.0]).double(), torch.tensor([3.0]).double()
     lines = relax("relu", low, high, ())

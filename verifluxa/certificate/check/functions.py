@@ -2,7 +2,7 @@
 
 Lines of relu-like and S-shaped functions: Zhang et al., "Efficient Neural Network Robustness Certification with
 General Activation Functions" (CROWN, 2018), section 3.2. Where two lines of one side are as good as each other, a
-steep but continuous ramp chooses, so that prover and checker choose alike.
+steep but continuous ramp behind the tie chooses, so that prover and checker choose alike.
 
 Any other function is sampled. Between neighbours h apart a function with |f''| <= c there leaves its chord by at most
 c h^2 / 8, so for ANY slope s the largest f(z) - s z is at most that of a segment's ends plus its c h^2 / 8; kinks are
@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 Curve = Callable[[Floats], Floats]
 Pair = tuple[Floats, Floats]
 Above = Callable[[Floats, Floats], Pair]
-RAMP, BISECTIONS, NARROW, SMOOTH_ERROR = 8192.0, 30, 1e-6, 2.0**-49
+RAMP, TIE, BISECTIONS, NARROW, SMOOTH_ERROR = 2.0**20, 2.0**-20, 30, 1e-6, 2.0**-49
 SAMPLES, EDGE_STEPS, CLEARLY, DIFFERENCE = 33, 6, 2.0**-20, 1e-4
 _APART, _VANISHED, _PLANE_ERROR = 0.6, 2.0**-1000, 2.0**-48
 SAMPLED_ERROR = 2.0**-41
@@ -101,7 +101,7 @@ def function_of(op: ops.Op) -> Function | None:
 
 
 def _ramp(share: Floats) -> Floats:
-    return np.clip(0.5 + RAMP * (share - 0.5), 0.0, 1.0)
+    return np.clip(RAMP * (share - 0.5 - TIE), 0.0, 1.0)
 
 
 def _leaky(slope: float) -> Function:
