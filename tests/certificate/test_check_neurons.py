@@ -7,13 +7,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 
+import numpy as np
 import pytest
 
+from tests.certificate import scenes
 from tests.certificate.scenes import Scene, Shape, scene
 from tests.certificate.spoils import nodes
 from verifluxa.certificate.evidence_lines import Record, record_of
 from verifluxa.errors import CertificateError
 from verifluxa.evidence import Dropped, NeuronSplit, Node
+from verifluxa.graph.ops import Activation, Affine, Reshape
 from verifluxa.strategy.decide import decide
 from verifluxa.strategy.load import BranchStage, Strategy, load_strategy
 from verifluxa.verdict import Verdict
@@ -113,3 +116,36 @@ def test_other_cases_are_refused(spoil: Callable[[Node], None]) -> None:
     with pytest.raises(CertificateError) as caught:
         found.check([*records[:at], replace(records[at], tree=tree), *records[at + 1 :]])
     assert caught.value.code in {"VF5054", "VF5055"}
+
+
+def one_value(monkeypatch: pytest.MonkeyPatch) -> Scene:
+    """The second output rises where the trigger's only value is above 230; the first is that of another pixel."""
+    weight, swapped = np.zeros((2, 64), np.float32), np.eye(2, dtype=np.float32)[::-1]
+    weight[0, 0], weight[1, 63] = 1.0, 1 / 255
+    first, last = Affine(weight, np.array([-230.0, 0.0], np.float32)), Affine(swapped, np.zeros(2, np.float32))
+    monkeypatch.setattr(scenes, "ENCODE", ())
+    monkeypatch.setattr(scenes, "_layers", lambda *_: [Reshape((-1,)), first, Activation("relu"), last])
+    return scene(1, Shape(classes=2, patch=1, places=((0, 0),), inputs=9, per_input=True))
+
+
+@pytest.mark.parametrize("size", [1.0, 1e3, 1e300, 8e305, 1e306, 1.7e308])
+def test_pushes_that_overflow_prove_nothing(size: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The value is >= 0 in the second case, so no multiple of it excludes anything, however its terms are summed."""
+    found = one_value(monkeypatch)
+    outcomes = list(decide(found.problem, list(found.problem.all_questions()), load_strategy("balanced")))
+    refuted = [
+        item
+        for item in outcomes
+        if item.verdict is Verdict.FALSIFIED and not found.problem.labels[item.question.selection]
+    ]
+    assert refuted
+    for outcome in refuted:
+        ((index,), (row,)) = found.problem.selections[outcome.question.selection], (1,)
+        cases = [
+            Node(dropped=[Dropped(int(index), (row,), (), (), pushes)], closed=True) for pushes in ((), ((0, 0, size),))
+        ]
+        forged = Node(split=NeuronSplit(int(index), 0, 0), children=cases)
+        record = replace(record_of(outcome), verdict=Verdict.CERTIFIED, proved=0, tree=forged, witness=None)
+        with pytest.raises(CertificateError) as caught:
+            found.check([record])
+        assert caught.value.code == "VF5054"

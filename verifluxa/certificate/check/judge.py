@@ -224,7 +224,8 @@ class Judge:
             at, rows = np.array(named).T
             planes = self.planes(state, places[at], rows)
             most = planes.value + self.bounder.regions.spread(planes.slope, state.at[places[at]])[0]
-            gone[at] |= np.where(self.asked.claim.closed[rows], most < 0, most <= 0)
+            # What overflowed on its way says nothing: minus infinity swallowed what came after it.
+            gone[at] |= np.isfinite(most) & np.where(self.asked.claim.closed[rows], most < 0, most <= 0)
 
     def planes(self, state: State, places: Integers, rows: Sequence[int] | Integers) -> Planes:
         """Upper planes of rows of entries of a state."""
