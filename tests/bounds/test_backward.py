@@ -15,7 +15,8 @@ from verifluxa.bounds.backward import Chosen, Known, Stage, both_planes, descend
 from verifluxa.bounds.domain import Domains, Geometry, geometry
 from verifluxa.bounds.forward import ranges
 from verifluxa.bounds.functions import Relaxation, relax
-from verifluxa.bounds.linear import Net, NetLayer, Pairs, all_layers, output_planes, planes_of_rows
+from verifluxa.bounds.linear import Net, NetLayer, Pairs, all_layers
+from verifluxa.bounds.rows import output_planes, planes_of_rows
 from verifluxa.bounds.special import PairRelaxation, Products, Special
 
 
@@ -174,7 +175,7 @@ def test_planes_carried_forward_never_end_inside_those_of_the_backward_pass(
 ) -> None:
     monkeypatch.setattr(memory, "BLOCK_NUMBERS", block)
     net, shape, pairs = deep(widths, False)
-    stages = linear._stages(net, all_layers(net, shape, pairs)[:-2], shape, pairs)
+    stages = linear.stages_below(net, all_layers(net, shape, pairs)[:-2], shape, pairs)
     weight = net.layers[-2].weight
     half = shape.half[pairs.domain]
     lower, upper = ranges(stages, weight, weight.abs(), half)

@@ -18,9 +18,9 @@ from verifluxa.evidence import Outcome
 from verifluxa.question import Problem
 from verifluxa.search import bounding
 from verifluxa.search.bounding import claims_at_once, decided
-from verifluxa.search.branch import BranchSettings
 from verifluxa.search.claims import Scene, decide_claims
 from verifluxa.search.root import whole_domain
+from verifluxa.search.settle import BranchSettings
 from verifluxa.search.workspace import Workspace
 from verifluxa.verdict import Reason, Verdict
 

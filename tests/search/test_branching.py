@@ -17,8 +17,9 @@ from tests.soundness.judge import judge
 from tests.soundness.truth import Oracle
 from verifluxa.evidence import OPEN, BoxSplit, Node, Outcome, StripSplit
 from verifluxa.question import Domain, Problem, Question
-from verifluxa.search.branch import BranchSettings, branch
+from verifluxa.search.branch import branch
 from verifluxa.search.root import look
+from verifluxa.search.settle import BranchSettings
 from verifluxa.search.workspace import workspace
 from verifluxa.strategy.decide import decide
 from verifluxa.strategy.load import load_strategy

@@ -11,10 +11,11 @@ from tests.search.test_branching import check
 from tests.soundness.build import Ask
 from verifluxa.certificate.tree_codec import encode_tree
 from verifluxa.question import Problem, Question
-from verifluxa.search.branch import BranchSettings, Explored, explore, explore_further
+from verifluxa.search.branch import Explored, explore, explore_further
 from verifluxa.search.leaves import Tree
 from verifluxa.search.pieces import cut, graft, pieces
 from verifluxa.search.root import look
+from verifluxa.search.settle import BranchSettings
 from verifluxa.search.workspace import workspace
 from verifluxa.verdict import Verdict
 

@@ -14,8 +14,9 @@ from verifluxa.certificate.tree_codec import decode_tree, encode_tree
 from verifluxa.evidence import NeuronSplit, Node, Outcome
 from verifluxa.question import Problem, Question
 from verifluxa.search.again import look_again
-from verifluxa.search.branch import BranchSettings, branch
+from verifluxa.search.branch import branch
 from verifluxa.search.root import look
+from verifluxa.search.settle import BranchSettings
 from verifluxa.search.workspace import workspace
 from verifluxa.strategy.decide import decide
 from verifluxa.strategy.load import load_strategy

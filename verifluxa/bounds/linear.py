@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.backward import Chosen, Known, Stage, both_planes, descend, stage_of
+from verifluxa.bounds.backward import Chosen, Stage, both_planes, descend, stage_of
 from verifluxa.bounds.chain import Chain
 from verifluxa.bounds.domain import Geometry, spread, spread_shared
 from verifluxa.bounds.forward import clearly, pays, ranges
@@ -233,7 +233,7 @@ def _decided_forward(
     layer = net.layers[len(below)]
     if len(below) < 2 or len(below) + 2 != len(net.layers) or layer.function != "relu":
         return lower, upper
-    stages = _stages(net, below, geometry, pairs)
+    stages = stages_below(net, below, geometry, pairs)
     open_ = layer.undecided(lower, upper)
     if any(stage.partners for stage in stages) or not pays(
         stages, layer.weight, float(open_.sum()) / max(1, len(open_))
@@ -269,7 +269,7 @@ def neuron_planes(
     layer = net.layers[len(below)]
     offset = layer.offset_of(pairs.input).expand_as(radius)[pair, neuron]
     spare = radius[pair, neuron]
-    stages = _stages(net, below, geometry, pairs)
+    stages = stages_below(net, below, geometry, pairs)
     if not len(pair) or stages[-1].partners is not None:
         weight = layer.weight[neuron][:, None]
         ends = [descend(stages, sign * weight, torch.zeros_like(spare)[:, None], pair) for sign in (1.0, -1.0)]
@@ -279,7 +279,7 @@ def neuron_planes(
     return RowPlanes(above[0] + offset + spare, above[1]), RowPlanes(under[0] - offset + spare, under[1])
 
 
-def _stages(net: Net, below: list[LayerBounds], geometry: Geometry, pairs: Pairs) -> list[Stage]:
+def stages_below(net: Net, below: list[LayerBounds], geometry: Geometry, pairs: Pairs) -> list[Stage]:
     """The layers under some rows, bottom up; the first one's offset is its value at the center."""
     stages: list[Stage] = []
     for layer, bounds in zip(net.layers, below, strict=False):
@@ -289,91 +289,6 @@ def _stages(net: Net, below: list[LayerBounds], geometry: Geometry, pairs: Pairs
             offset = offset + (geometry.center @ layer.weight.T)[pairs.domain]
         stages.append(stage_of(layer.weight, bounds.relaxed, (offset, bounds.radius), layer.special))
     return stages
-
-
-def backward(
-    net: Net,
-    below: list[LayerBounds],
-    geometry: Geometry,
-    of: tuple[Tensor, Pairs],
-    rows: tuple[Tensor | Known, Tensor],
-) -> tuple[Tensor, Tensor]:
-    """Upper planes of linear rows over the state after layer `len(below) - 1`.
-
-    Args:
-        below: bounds of all layers under the rows.
-        of: index (C,) of each claim into the pairs of `below`, and the claims' own pairs.
-        rows: coefficients (C, r, n), or where they stand in a table, and constants (C, r).
-
-    Returns:
-        value at the domain's center (C, r) and slopes (C, r, d): row <= value + slope . (tau - center).
-    """
-    index, pairs = of
-    count = len(below[0].lower)
-    if len(index) == count and torch.equal(index, torch.arange(count, device=index.device)):
-        return descend(_stages(net, below, geometry, pairs), *rows)
-    # Each claim knows its pair's domain and input; pairs that no claim names may be anything.
-    domain, inputs = index.new_zeros(count), index.new_zeros(count)
-    domain[index], inputs[index] = pairs.domain, pairs.input
-    return descend(_stages(net, below, geometry, Pairs(domain, inputs)), *rows, index)
-
-
-def _dot(rows: Tensor, vector: Tensor) -> Tensor:
-    """(C, r, n) with (C, n): (C, r)."""
-    return (rows * vector[:, None]).sum(-1)
-
-
-def _product(rows: Tensor, offset: Tensor) -> Tensor:
-    return rows @ offset[0] if len(offset) == 1 else _dot(rows, offset)
-
-
-def output_planes(
-    net: Net,
-    bounds: list[LayerBounds],
-    geometry: Geometry,
-    of: tuple[Tensor, Pairs],
-    rows: tuple[Tensor, Tensor],
-) -> tuple[Tensor, Tensor]:
-    """Upper planes of rows over the outputs.
-
-    Args:
-        bounds: of all layers, the output layer's last.
-        rows: coefficients (C, r, outputs) and constants (C, r).
-    """
-    index, pairs = of
-    coefficients, constants = rows
-    layer, last = net.layers[-1], bounds[-1]
-    constants = constants + _dot(coefficients.abs(), last.radius[index])
-    constants = constants + _product(coefficients, layer.offset_of(pairs.input))
-    weight = coefficients @ layer.weight
-    if len(bounds) == 1:
-        return constants + _dot(weight, geometry.center[pairs.domain]), weight
-    return backward(net, bounds[:-1], geometry, of, (weight, constants))
-
-
-def planes_of_rows(
-    net: Net,
-    bounds: list[LayerBounds],
-    geometry: Geometry,
-    of: tuple[Tensor, Pairs, Tensor],
-    table: tuple[Tensor, Tensor],
-) -> tuple[Tensor, Tensor]:
-    """As `output_planes`, for rows that are named by their place in a table: the table is multiplied out once.
-
-    Args:
-        bounds: of all layers, the output layer's last.
-        of: index (C,) of each claim into the pairs of `bounds`, the claims' own pairs, and their rows (C, r).
-        table: coefficients (R, outputs) and constants (R,).
-    """
-    index, pairs, rows = of
-    coefficients, constants = table
-    layer, last = net.layers[-1], bounds[-1]
-    moved = layer.offset_of(pairs.input) @ coefficients.T + last.radius[index] @ coefficients.abs().T
-    value = constants[rows] + moved.gather(1, rows)
-    weight = coefficients @ layer.weight
-    if len(bounds) == 1:
-        return value + _dot(weight[rows], geometry.center[pairs.domain]), weight[rows]
-    return backward(net, bounds[:-1], geometry, (index, pairs), (Known(weight, rows), value))
 
 
 def pairs_at_once(net: Net, device: str) -> int:

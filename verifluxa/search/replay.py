@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from verifluxa.bounds.domain import Domains, geometry
-from verifluxa.bounds.linear import Pairs, all_layers, output_planes
+from verifluxa.bounds.linear import Pairs, all_layers
+from verifluxa.bounds.rows import output_planes
 from verifluxa.evidence import Witness
 from verifluxa.question import Floats, Integers, Problem, Question
 from verifluxa.search.claims import Scene

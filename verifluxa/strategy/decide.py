@@ -16,7 +16,7 @@ from verifluxa.evidence import Node, Outcome
 from verifluxa.question import Problem, Question
 from verifluxa.search.again import look_again
 from verifluxa.search.attack import Candidate, attack
-from verifluxa.search.branch import BranchSettings, explore, explore_further
+from verifluxa.search.branch import explore, explore_further
 from verifluxa.search.climb import climb, lacking
 from verifluxa.search.conflicts import cross
 from verifluxa.search.cross import CrossSettings
@@ -25,6 +25,7 @@ from verifluxa.search.leaves import Tree
 from verifluxa.search.refine import RefineSettings, refine
 from verifluxa.search.root import Rooted, look
 from verifluxa.search.second import look_second
+from verifluxa.search.settle import BranchSettings
 from verifluxa.search.word_pairs import decide_listed
 from verifluxa.search.words import enumerable
 from verifluxa.search.workspace import Workspace, workspace

@@ -50,7 +50,7 @@ class BoundStage:
 
 @dataclass(frozen=True)
 class BranchStage:
-    """Branch and bound; see `search.branch.BranchSettings`."""
+    """Branch and bound; see `search.settle.BranchSettings`."""
 
     kind: ClassVar[str] = "branch"
     boxes: int = 20000

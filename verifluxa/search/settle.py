@@ -1,0 +1,178 @@
+"""One domain of a search after it was bounded: closed, refuted or split.
+
+A domain is closed when fewer than `need` inputs can still violate somewhere in it. Shrinking the shared box by one
+input's half-space would be unsound; clipping (bounds/clip.py) speaks of one claim and only counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from verifluxa.evidence import Node, Witness
+from verifluxa.question import Question
+from verifluxa.search.claims import Scene, Verdicts
+from verifluxa.search.climb import Climbed, climb, lacking
+from verifluxa.search.halving import Open, Scores, halved, neuron_cases
+from verifluxa.search.replay import witness
+from verifluxa.search.root import drop_records
+from verifluxa.search.together import Together, attempt
+from verifluxa.search.workspace import Claims, Workspace
+from verifluxa.verdict import Reason
+
+CLIMB_FIRST, CLIMB_EVERY, CLIMB_STEPS = 48, 256, 160
+"""Domains before the first local search; between two of them as many as there were before, but no more than this."""
+CLIMB_SHARE, CLIMB_POINTS = 8, 32
+"""A local search has a start for so many domains since the last one, and no more than this."""
+
+
+@dataclass(frozen=True)
+class BranchSettings:
+    """Limits and choices of the search.
+
+    Attributes:
+        boxes: domains that may be bounded per question.
+        seconds: wall-clock limit per question, or None.
+        clip_rounds: rounds of self-clipping, 0: none.
+        strips: shared directions, 0: pixel splits alone.
+        joint: whether the joint step is taken.
+        gate: branch on inputs (0/1 program) when the linear program is within this of `need`.
+        batch: claims that one batch aims at.
+        alpha: gradient steps on the slopes of what is still open where one violating input refutes; 0: none.
+        neurons: where one input is left that refutes alone, and the trigger has more values than this, neurons are
+            split and not the box; 0: never.
+    """
+
+    boxes: int = 20000
+    seconds: float | None = None
+    clip_rounds: int = 2
+    strips: int = 3
+    joint: bool = True
+    gate: float = 3.0
+    batch: int = 256
+    alpha: int = 0
+    neurons: int = 0
+
+
+@dataclass
+class Search:
+    """One question's search: its stack, what was found, what was proved."""
+
+    question: Question
+    root: Node
+    stack: list[Open]
+    started: float
+    ends: float
+    limit: int
+    proved: int = 0
+    found: int = 0
+    boxes: int = 0
+    next_climb: int = CLIMB_FIRST
+    near: list[Climbed] = field(default_factory=list)
+    witness: Witness | None = None
+    stuck: Reason | None = None
+    cut_short: bool = False
+    finished: bool = False
+
+    def stop(self) -> None:
+        """Nothing more to do for this question."""
+        self.finished = True
+        self.stack.clear()
+
+
+@dataclass(frozen=True, eq=False)
+class Bounded:
+    """A domain after bounding: its scene, verdicts of its own claims, scores of pixels and strips."""
+
+    scene: Scene
+    verdicts: Verdicts
+    corner: Tensor
+    scores: Scores
+    settings: BranchSettings
+
+
+def settle(search: Search, domain: Open, bounded: Bounded) -> None:
+    """Closes, refutes or splits one domain."""
+    if search.finished:
+        return
+    verdicts, work = bounded.verdicts, bounded.scene.work
+    records = drop_records(domain.claims, verdicts.row, verdicts.planes, verdicts.closings)
+    domain.node.dropped = domain.node.dropped + records
+    alive = domain.claims.take(verdicts.alive.nonzero()[:, 0])
+    remaining = len(torch.unique(alive.input))
+    if remaining < search.question.need:
+        domain.node.closed = True
+        search.proved = max(search.proved, remaining)
+        return
+    points = [work.on_grid((domain.lower + domain.upper) / 2), bounded.corner]
+    together = _together(search, domain, bounded)
+    if together is not None:
+        if together.closing is not None:
+            _close_jointly(search, domain, bounded, together)
+            return
+        domain.hope, domain.hoped = together.value, remaining
+        points += [work.on_grid(point) for point in together.points]
+    if _refutes(bounded.scene, search, alive, torch.stack(points)):
+        search.stop()
+        return
+    domain.chosen = None if verdicts.chosen is None else verdicts.chosen.take(verdicts.alive)
+    most = bounded.settings.neurons
+    wanted = search.question.need == 1 and remaining == 1 and 0 < most < len(domain.lower)
+    halves = neuron_cases(bounded.scene, domain, alive, verdicts.last) if wanted else None
+    halves = halves or halved(work, domain, alive, bounded.scores)
+    if halves is None:
+        search.stuck = Reason.PRECISION
+        return
+    search.stack += halves
+
+
+def _together(search: Search, domain: Open, bounded: Bounded) -> Together | None:
+    """The joint step, where it is wanted, promising, and every open claim has bounds."""
+    need, last = search.question.need, bounded.verdicts.last
+    # Each input that left since the last linear program has lowered its value by at most 1.
+    hopeless = domain.hope - (domain.hoped - len(torch.unique(bounded.verdicts.last.pairs.input))) > 1.5 * need + 5
+    if not bounded.settings.joint or need == 1 or hopeless or len(last.at) != int(bounded.verdicts.alive.sum()):
+        return None
+    return attempt(bounded.scene, last, domain.claims.take(last.at), need, bounded.settings.gate)
+
+
+def _close_jointly(search: Search, domain: Open, bounded: Bounded, together: Together) -> None:
+    """Keeps what a joint closing rests on: the planes' clipping rows and the point where tangents touch."""
+    claims, planes = domain.claims, bounded.verdicts.planes
+    domain.node.clips = tuple(
+        (int(claims.input[at]), int(claims.position[at]), tuple(p for p in planes[at].tolist() if p >= 0))
+        for at in bounded.verdicts.last.at.tolist()
+    )
+    domain.node.closed, domain.node.joint = True, together.closing
+    domain.node.point = tuple(together.tangent_at.tolist())
+    search.proved = max(search.proved, search.question.need - 1)
+
+
+def _refutes(scene: Scene, search: Search, alive: Claims, points: Tensor) -> bool:
+    """Tries grid points as triggers; a hit is replayed on the unsimplified network."""
+    need, net = search.question.need, scene.net
+    margins = lacking(scene.work, net, alive, need, points)
+    best = Climbed(points[int(margins.argmax())], float(margins.max()))
+    search.near.append(best)
+    if best.margin <= 0 and search.boxes >= search.next_climb:
+        best = _climbed(scene.work, search)
+    if best.margin <= 0:
+        return False
+    found = witness(scene.work, search.question, best.trigger.cpu().numpy())
+    search.found = max(search.found, found.robust)
+    if len(found.inputs) < need:
+        return False
+    search.witness = found
+    return True
+
+
+def _climbed(work: Workspace, search: Search) -> Climbed:
+    """A local search from points met since the last one: half of them those that came nearest, half from anywhere."""
+    search.next_climb = search.boxes + min(search.boxes, CLIMB_EVERY)
+    near = sorted(search.near, key=lambda point: point.margin, reverse=True)
+    search.near.clear()
+    half = max(1, min(len(near) // CLIMB_SHARE, CLIMB_POINTS) // 2)
+    chosen = [*near[:half], *near[half :: max(1, len(near) // half)]]
+    return climb(work, search.question, torch.stack([point.trigger for point in chosen]), CLIMB_STEPS)
