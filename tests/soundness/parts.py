@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-PARTS = 20
+PARTS = 50
 EACH = settings(
     max_examples=2000 // PARTS,
     deadline=None,
