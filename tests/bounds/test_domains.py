@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from scipy.optimize import linprog
 from torch import Tensor
 
+from verifluxa.bounds.clip import MULTIPLIERS, lagrange
 from verifluxa.bounds.domain import Domains, Geometry, geometry, spread, spread_shared
+from verifluxa.bounds.linear import Pairs, RowPlanes
 
 Floats = NDArray[np.float64]
 PLENTY = settings(max_examples=50, deadline=None, derandomize=True)
@@ -104,6 +106,36 @@ def optimum(given_: Domains, row: Floats) -> float | None:
     limits = np.concatenate([given_.high[0].numpy(), -given_.low[0].numpy()])
     solved = linprog(-row, np.concatenate([directions, -directions]), limits, bounds=bounds)
     return -float(solved.fun) if solved.status == 0 else None
+
+
+@PLENTY
+@given(cut_boxes())
+def test_a_half_space_leaves_what_its_formula_says(setting: tuple[Domains, int]) -> None:
+    """Rows of three claims, one of them without any: m + lambda b + spread(c + lambda a), and no point above it."""
+    given_, seed = setting
+    random, shape = np.random.default_rng(seed), geometry(given_)
+    size = given_.lower.shape[1]
+
+    def planes(count: int) -> RowPlanes:
+        return RowPlanes(
+            torch.as_tensor(random.normal(0, 1, count)), torch.as_tensor(random.normal(0, 1, (count, size)))
+        )
+
+    rows, cuts, of = (planes(5), planes(5)), planes(3), torch.tensor([0, 0, 0, 2, 2])
+    zero = torch.zeros(3, dtype=torch.long)
+    offsets = torch.as_tensor(points(given_, 200, random)) - shape.center
+    allowed = cuts.value + offsets @ cuts.slope.T >= 0
+    slack = 1e-11 * (1 + shape.largest.abs().sum())
+    for row, found in zip(rows, lagrange(rows, of, (Pairs(zero, zero), cuts), shape), strict=True):
+        values = row.value + offsets @ row.slope.T
+        assert ((values <= found + slack) | ~allowed[:, of]).all()
+        for at, claim in enumerate(of.tolist()):
+            reach = float(row.slope[at].abs() @ shape.half[0]), float(cuts.slope[claim].abs() @ shape.half[0])
+            shares = torch.tensor(MULTIPLIERS).double() * (reach[0] / max(reach[1], 1e-300))
+            slopes = row.slope[at] + shares[:, None] * cuts.slope[claim]
+            rise = spread(slopes[None], zero[:1], shape)[0][0]
+            exact = (row.value[at] + shares * cuts.value[claim] + rise).min()
+            torch.testing.assert_close(found[at], exact, rtol=1e-7, atol=float(slack))
 
 
 def test_a_plain_box_is_exact() -> None:

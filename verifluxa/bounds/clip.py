@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.domain import Geometry, spread
+from verifluxa.bounds.domain import Geometry
 from verifluxa.bounds.linear import (
     LayerBounds,
     Net,
@@ -77,14 +77,11 @@ def _clip_layer(
     geometry: Geometry,
     claim: tuple[Pairs, RowPlanes],
 ) -> tuple[LayerBounds, Tensor]:
-    pairs, plane = claim
     none = torch.zeros(len(bounds.lower), dtype=torch.bool, device=bounds.lower.device)
     if planes is None or not len(bounds.pair):
         return bounds, none
     at = bounds.pair
-    domain = pairs.domain[at]
-    cut = RowPlanes(plane.value[at], plane.slope[at])
-    up, down = (lagrange(p, cut, domain, geometry) for p in planes)
+    up, down = lagrange(planes, at, claim, geometry)
     lower, upper = narrowed((bounds.lower, bounds.upper), (at, bounds.neuron), (down, up))
     slack = CROSSING * (1 + lower.abs() + upper.abs())
     crossing = (lower > upper + slack).any(1)
@@ -96,24 +93,86 @@ def _clip_layer(
     return LayerBounds(lower, upper, bounds.radius, *rows, relaxed, (kept[0], kept[1])), crossing
 
 
-def lagrange(row: RowPlanes, cut: RowPlanes, domain: Tensor, geometry: Geometry) -> Tensor:
-    """Upper bounds of rows on their domains cut by half-spaces `cut >= 0`.
+@dataclass(frozen=True, eq=False)
+class _Measure:
+    """How far linear functions rise on one domain per claim, in slopes times half-widths.
+
+    Attributes:
+        half: of the boxes, shape (C, d): without strips the L1 norm is all.
+        ridge: to the strips' multipliers, shape (C, d, m).
+        across: the strips' directions times half-widths, shape (C, m, d).
+        wide, shift: of the strips, shape (C, 1, m) and (C, m, 1).
+        terms: the size of all that is summed for a norm of 1, shape (C, 1, 1).
+    """
+
+    half: Tensor
+    ridge: Tensor
+    across: Tensor
+    wide: Tensor
+    shift: Tensor
+    terms: Tensor
+
+    def rise(self, slopes: Tensor, points: Tensor) -> Tensor:
+        """Of `slopes - points`, blocks (C, n, d) and (C, k, d), shape (C, n, k): by the box, or by the strips too."""
+        plain = torch.cdist(slopes, points, p=1.0)
+        if not self.wide.shape[2]:
+            return plain
+        (near, shift), (far, back) = self._within(slopes), self._within(points)
+        return torch.minimum(plain, torch.cdist(near, far, p=1.0) + (shift - back.transpose(1, 2)))
+
+    def _within(self, slopes: Tensor) -> tuple[Tensor, Tensor]:
+        """The vector whose L1 norm counts, shape (C, n, d + m), and what the strips' shift adds, shape (C, n, 1)."""
+        beta = slopes @ self.ridge
+        rest = torch.baddbmm(slopes, beta, self.across, alpha=-1.0)
+        return torch.cat([rest, beta * self.wide], 2), beta @ self.shift
+
+
+def _measure(domain: Tensor, geometry: Geometry) -> _Measure:
+    half, wide, shift = geometry.half, geometry.strip_half[:, None], geometry.strip_shift[..., None]
+    ridge = (geometry.ridge / half.clamp(min=1e-300)[:, None]).transpose(1, 2)
+    across = geometry.directions * half[:, None]
+    reach = wide.transpose(1, 2) + shift.abs() + across.abs().sum(2, keepdim=True)
+    terms = 1 + (ridge.abs().amax(1, keepdim=True) @ reach)
+    return _Measure(*(part[domain] for part in (half, ridge, across, wide, shift, terms)))
+
+
+def lagrange(
+    rows: tuple[RowPlanes, RowPlanes], of: Tensor, claim: tuple[Pairs, RowPlanes], geometry: Geometry
+) -> tuple[Tensor, Tensor]:
+    """Upper bounds of two planes of each row on its domain cut by the half-space `cut >= 0` of its claim.
+
+    In rows scaled to size 1 the multipliers depend on the cut alone: how far all of them rise are L1 distances from
+    a few points per claim.
 
     Args:
-        row, cut: U each.
-        domain: shape (U,).
+        rows: U each.
+        of: the claim of each, ascending, shape (U,).
+        claim: pairs and cuts, C each.
 
     Returns:
-        shape (U,): the least over `MULTIPLIERS`.
+        shape (U,) each: the least over `MULTIPLIERS`.
     """
-    half = geometry.half[domain]
-    size_row = (row.slope.abs() * half).sum(1)
-    size_cut = (cut.slope.abs() * half).sum(1).clamp(min=1e-300)
-    factors = torch.tensor(MULTIPLIERS, dtype=half.dtype, device=half.device)
-    multiplier = factors * (size_row / size_cut)[:, None]
-    slopes = row.slope[:, None] + multiplier[..., None] * cut.slope[:, None]
-    up = spread(slopes, domain, geometry)[0]
-    scaled = multiplier * cut.value[:, None]
-    terms = size_row[:, None] * (1 + factors)
-    own = OWN * (row.value.abs()[:, None] + scaled.abs() + up.abs() + terms)
-    return (row.value[:, None] + scaled + up + own).amin(1)
+    pairs, cut = claim
+    counts = torch.bincount(of, minlength=len(pairs.domain))
+    most = int(counts.max())
+    first = of * (2 * most) + torch.arange(len(of), device=of.device) - (counts.cumsum(0) - counts)[of]
+    slopes = cut.slope.new_zeros(2 * most * len(counts), cut.slope.shape[1])
+    slopes[first], slopes[first + most] = rows[0].slope, rows[1].slope
+    measure = _measure(pairs.domain, geometry)
+    least = _least(slopes.view(len(counts), 2 * most, -1), cut, measure).view(-1)
+    up, down = (
+        row.value + OWN * row.value.abs() + least[at] for row, at in zip(rows, (first, first + most), strict=True)
+    )
+    return up, down
+
+
+def _least(slopes: Tensor, cut: RowPlanes, measure: _Measure) -> Tensor:
+    """What the half-spaces add to rows (C, n, d) at the center: the least over `MULTIPLIERS`, shape (C, n)."""
+    factors = torch.tensor(MULTIPLIERS, dtype=slopes.dtype, device=slopes.device)
+    boxes, cuts = slopes * measure.half[:, None], (cut.slope * measure.half)[:, None]
+    size = torch.linalg.vector_norm(boxes, 1, dim=-1, keepdim=True)
+    share = factors / torch.linalg.vector_norm(cuts, 1, dim=-1).clamp(min=1e-300)
+    rise = size * measure.rise(boxes.mul_(1 / size.clamp(min=1e-300)), cuts * -share[..., None])
+    scaled = size * share[:, None] * cut.value[:, None, None]
+    least: Tensor = (scaled + rise + OWN * (scaled.abs() + rise.abs() + size * (1 + factors) * measure.terms)).amin(-1)
+    return least
