@@ -36,7 +36,9 @@ class Dropped(NamedTuple):
             alternative); an input may stand in several records.
         slopes: for each hidden layer the lower slopes of the row's plane that were chosen in place of the default
             rule, as two hex digits k per neuron: k / 255, at least a leaky relu's own slope; they count where the
-            neuron bends within its (clipped) bounds. An empty text: the default rule. Empty: in every layer.
+            neuron bends within its (clipped) bounds. Of other functions both lines run along a slope: 0 is the default
+            rule, 1 to 255 go in equal steps from the least to the largest slope of `bounds.along.Slopes`. An empty
+            text: the default rule. Empty: in every layer.
         pushes: (layer, neuron, multiplier) of neurons that are split above: the multiplier times the
             pre-activation, which is >= 0, is added to the row. Positive where the pre-activation is >= 0, negative
             where it is <= 0. With slopes or pushes, exactly one entry of `rows` is not OPEN.

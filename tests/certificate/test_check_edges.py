@@ -29,7 +29,7 @@ from verifluxa.evidence import Node
 from verifluxa.lower import Given, lower
 from verifluxa.spec.spec import Measure, OutputRow, PatchTrigger, RateBound, RealOutput, Rows
 from verifluxa.strategy.decide import decide
-from verifluxa.strategy.load import load_strategy
+from verifluxa.strategy.load import BoundStage, load_strategy
 from verifluxa.verdict import Verdict
 
 NONE = (Fraction(0),) * 3
@@ -184,6 +184,33 @@ def test_chosen_slopes_are_recomputed() -> None:
         with pytest.raises(CertificateError) as caught:
             found.check([*records[:at], replace(records[at], tree=tree), *records[at + 1 :]])
         assert caught.value.code == "VF5054"
+
+
+@pytest.mark.parametrize(("activation", "scale"), [("clip", 0.8), ("tanh", 1.0), ("sigmoid", 4.0), ("gelu", 0.8)])
+def test_chosen_slopes_of_other_functions_are_recomputed(activation: str, scale: float) -> None:
+    """Proofs that rest on them are accepted, and without them, or with others, not."""
+    stages = (BoundStage("interval"), BoundStage("crown"), BoundStage("alpha", 30))
+    strategy = replace(load_strategy("quick"), stages=stages)
+    needed = 0
+    for seed in range(2, 12):
+        found = scene(seed, Shape(activation=activation, scale=scale, limit=Fraction(3, 5)))
+        places = range(len(found.problem.placements))
+        asked = [question for place in places for question in found.problem.questions(place)]
+        records = [record_of(outcome) for outcome in decide(found.problem, asked, strategy)]
+        assert found.check(records).unrechecked == 0
+        for at, record in enumerate(records):
+            if not record.tree or record.verdict is not Verdict.CERTIFIED or not with_slopes(record.tree, str):
+                continue
+            for change in (lambda text: "00" * (len(text) // 2), lambda text: "ff" * (len(text) // 2)):
+                tree = copy.deepcopy(record.tree)
+                with_slopes(tree, change)
+                with pytest.raises(CertificateError) as caught:
+                    found.check([*records[:at], replace(record, tree=tree), *records[at + 1 :]])
+                assert caught.value.code == "VF5054"
+            needed += 1
+        if needed > 1:
+            return
+    raise AssertionError("no proof rests on chosen slopes")
 
 
 def test_rates_that_are_not_vouched_for_are_named(statement: Statement) -> None:

@@ -25,6 +25,7 @@ SHAPES = [
     Shape("branches", inputs=20),
     Shape(activation="gelu", scale=0.8),
     Shape(activation="sigmoid", softmax=True, scale=0.8),
+    Shape(activation="clip", scale=0.8),
 ]
 HIDDEN = (12, 8)
 """Neurons of the plain network's layers."""

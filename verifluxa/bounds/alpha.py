@@ -13,11 +13,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from verifluxa.bounds.along import row_of
+from verifluxa.bounds.bent import Bending, Bent
 from verifluxa.bounds.beta import Multipliers, chooses, default, least_slope, planes
 from verifluxa.bounds.descent import SLOPE_STEP, Claimed, Descent, Evaluated, claimed, steepest
 from verifluxa.bounds.domain import Geometry, spread
 from verifluxa.bounds.linear import LayerBounds, Net, NetLayer, Pairs
 from verifluxa.bounds.memory import rows_that_fit
+from verifluxa.bounds.smooth import SAMPLES
 
 LEVELS = 255
 """Slopes are rounded to multiples of 1/255: one byte each."""
@@ -69,7 +72,8 @@ class Task:
 
 def fits(net: Net, device: str) -> int:
     """How many claims are worked on at once: each step keeps a dozen copies of all slopes."""
-    numbers = sum(layer.weight.shape[0] for layer in net.layers) + net.layers[0].weight.shape[1]
+    each = ((SAMPLES if row_of(layer) else 1) * layer.weight.shape[0] for layer in net.layers)
+    numbers = sum(each) + net.layers[0].weight.shape[1]
     return max(1, 8 * rows_that_fit(numbers, device))
 
 
@@ -83,47 +87,69 @@ def optimise(task: Task, settings: AlphaSettings, start: Multipliers | None = No
     free = [chooses(layer, bounds) for layer, bounds in zip(task.net.hidden, task.layers, strict=False)]
     begin = rule if start is None else start
     slopes = [torch.where(f, b, r) for f, b, r in zip(free, begin.slopes, rule.slopes, strict=True)]
-    begin = Multipliers(slopes, _signed(task, [part.abs() for part in begin.pushes]))
+    bents = bents_of(task)
+    along = rule.along
+    for bent in bents if begin.along else ():
+        along[bent.layer] = torch.where(bent.free, begin.along[bent.layer], 0.0)
+    begin = Multipliers(slopes, _signed(task, [part.abs() for part in begin.pushes]), along)
     lowest = task.largest(begin)
-    choice = any(bool(part.any()) for part in (*free, *(task.signs or ())))
+    choice = bool(bents) or any(bool(part.any()) for part in (*free, *(task.signs or ())))
     if not choice or not settings.steps or bool((lowest < task.limits).all()):
         return lowest, begin
-    found = _rounded(task, _descended(task, settings, begin), free)
+    found = _rounded(task, _descended(task, settings, begin, bents), free)
     value = task.largest(found)
     better = value < lowest
     return torch.where(better, value, lowest), _where(better, found, begin)
 
 
-def _descended(task: Task, settings: AlphaSettings, begin: Multipliers) -> Multipliers:
+def bents_of(task: Task) -> list[Bent]:
+    """The neurons that bend otherwise than relu, layer by layer."""
+    layers = zip(task.net.hidden, task.layers, strict=False)
+    found = (Bent.of(number, layer, bounds) for number, (layer, bounds) in enumerate(layers))
+    return [bent for bent in found if bent is not None]
+
+
+def _descended(task: Task, settings: AlphaSettings, begin: Multipliers, bents: Sequence[Bent]) -> Multipliers:
     """The best multipliers of a descent in float32."""
     claims, signs = claims_of(task), [part.float() for part in task.signs or ()]
-    layers = len(claims.stages)
+    layers, pushed = len(claims.stages), len(signs)
     start = [part.float() for part in begin.slopes]
     if signs:
         start += [part.abs().float() for part in begin.pushes]
+    above = claims.walk(start[:layers], None).above if bents else []
+    began = [bent.started(claims, start, begin.along[bent.layer], above[bent.layer]) for bent in bents]
 
     def evaluate(parts: list[Tensor]) -> Evaluated:
-        slopes = parts[:layers]
-        pushes = [size * sign for size, sign in zip(parts[layers:], signs, strict=True)] if signs else None
-        walked = claims.walk(slopes, pushes)
+        own = Bending.of(claims, parts[:layers], bents, parts[layers + pushed :])
+        sizes = parts[layers : layers + pushed]
+        pushes = [size * sign for size, sign in zip(sizes, signs, strict=True)] if signs else None
+        walked = own.claims.walk(own.slopes, pushes)
         up, where = steepest(walked.slope, task.pairs.domain, task.geometry)
 
         def gradients() -> list[Tensor]:
-            met = claims.meet(walked, slopes, claims.center + where)
-            return claims.by_slopes(walked, met) + [z * sign for z, sign in zip(met, signs, strict=False)]
+            met = own.claims.meet(walked, own.slopes, claims.center + where)
+            pushed = [z * sign for z, sign in zip(met, signs, strict=False)]
+            return claims.by_slopes(walked, met) + pushed + own.by_along(bents, walked, met)
 
         return Evaluated(walked.value + up, gradients)
 
     def project(parts: list[Tensor]) -> None:
         for part, layer in zip(parts[:layers], task.net.hidden, strict=True):
             part.clamp_(least_slope(layer), 1.0)
-        for part in parts[layers:]:
+        for part in parts[layers : layers + pushed]:
             part.clamp_(min=0.0)
+        for part, bent in zip(parts[layers + pushed :], bents, strict=True):
+            part.copy_(bent.clamped(part))
 
     sizes = [SLOPE_STEP] * layers + (claims.push_steps(start) if signs else [])
-    best = Descent(evaluate, project, sizes, task.limits.float()).run(start, settings.steps, settings.patience)
-    wide = [part.double() for part in best]
-    return Multipliers(wide[:layers], _signed(task, wide[layers:] or [torch.zeros_like(p) for p in wide]))
+    sizes += [bent.step * bent.slopes.more for bent in bents]
+    descent = Descent(evaluate, project, sizes, task.limits.float())
+    best = descent.run([*start, *began], settings.steps, settings.patience)
+    along = list(begin.along)
+    for bent, part, at in zip(bents, best[layers + pushed :], began, strict=True):
+        along[bent.layer] = bent.ended(part, at, along[bent.layer])
+    wide = [part.double() for part in best[: layers + pushed]]
+    return Multipliers(wide[:layers], _signed(task, wide[layers:] or [torch.zeros_like(p) for p in wide]), along)
 
 
 def claims_of(task: Task) -> Claimed:
@@ -145,7 +171,9 @@ def _where(better: Tensor, new: Multipliers, old: Multipliers) -> Multipliers:
     def chosen(a: list[Tensor], b: list[Tensor]) -> list[Tensor]:
         return [torch.where(better[:, None], x, y) for x, y in zip(a, b, strict=True)]
 
-    return Multipliers(chosen(new.slopes, old.slopes), chosen(new.pushes, old.pushes))
+    return Multipliers(
+        *(chosen(*part) for part in ((new.slopes, old.slopes), (new.pushes, old.pushes), (new.along, old.along)))
+    )
 
 
 def _rounded(task: Task, best: Multipliers, free: Sequence[Tensor]) -> Multipliers:
@@ -155,12 +183,17 @@ def _rounded(task: Task, best: Multipliers, free: Sequence[Tensor]) -> Multiplie
         torch.where(may, slope_of(level_of(part), layer), usual)
         for layer, part, may, usual in zip(task.net.hidden, best.slopes, free, rule, strict=True)
     ]
-    return Multipliers(slopes, best.pushes)
+    return Multipliers(slopes, best.pushes, best.along)
 
 
 def level_of(slopes: Tensor) -> Tensor:
     """The nearest levels 0..255 of lower slopes, shape as given."""
     return (slopes.clamp(0.0, 1.0) * LEVELS).round()
+
+
+def hex_of(levels: Tensor) -> str:
+    """Levels, shape (n,), as evidence holds them: two hex digits each."""
+    return bytes(levels.to(torch.uint8).tolist()).hex()
 
 
 def slope_of(levels: Tensor, layer: NetLayer) -> Tensor:

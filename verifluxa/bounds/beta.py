@@ -9,15 +9,15 @@ coefficient joins the row before the error radii are counted: z is the deployed 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
+from verifluxa.bounds.along import chosen_lines
 from verifluxa.bounds.domain import Geometry
 from verifluxa.bounds.linear import LayerBounds, Net, NetLayer, Pairs
 from verifluxa.bounds.maxima import Maxima, pairs_of, spread_over
-from verifluxa.bounds.special import PairRelaxation
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,14 +28,17 @@ class Multipliers:
         slopes: lower slopes, shape (C, n) each; they count where `chooses` allows a choice.
         pushes: signed multipliers of split neurons, shape (C, n) each: >= 0 where the pre-activation is >= 0,
             <= 0 where it is <= 0, 0 where it is not split.
+        along: levels of slopes that both lines of a neuron run along, see `along`, 0: the default rule; shape (C, n)
+            each. No lists: the default rule everywhere.
     """
 
     slopes: list[Tensor]
     pushes: list[Tensor]
+    along: list[Tensor] = field(default_factory=list)
 
     def take(self, keep: Tensor | slice) -> Multipliers:
         """Those of some claims, by an index, a mask or a range."""
-        return Multipliers([part[keep] for part in self.slopes], [part[keep] for part in self.pushes])
+        return Multipliers(*([part[keep] for part in parts] for parts in (self.slopes, self.pushes, self.along)))
 
     def spread(self, at: Tensor, count: int) -> Multipliers:
         """The same for `count` claims, NaN for those that are not in `at`."""
@@ -43,7 +46,7 @@ class Multipliers:
         def wide(parts: list[Tensor]) -> list[Tensor]:
             return [part.new_full((count, part.shape[1]), torch.nan).index_put((at,), part) for part in parts]
 
-        return Multipliers(wide(self.slopes), wide(self.pushes))
+        return Multipliers(wide(self.slopes), wide(self.pushes), wide(self.along))
 
 
 def chooses(layer: NetLayer, bounds: LayerBounds) -> Tensor:
@@ -70,12 +73,12 @@ def least_slope(layer: NetLayer) -> float:
 
 
 def default(net: Net, layers: Sequence[LayerBounds]) -> Multipliers:
-    """The default rule's lower slopes, and no pushes."""
+    """The default rule's lower slopes, no pushes and no other slopes."""
     slopes = []
     for bounds in layers[: len(net.hidden)]:
         assert bounds.relaxed is not None
         slopes.append(bounds.relaxed.lower_slope)
-    return Multipliers(slopes, [torch.zeros_like(part) for part in slopes])
+    return Multipliers(slopes, *([torch.zeros_like(part) for part in slopes] for _ in range(2)))
 
 
 def cut(layer: NetLayer, bounds: LayerBounds, sign: Tensor) -> LayerBounds:
@@ -110,7 +113,7 @@ def planes(
         layers: bounds of all layers, one pair per claim; those of split neurons end at 0.
         geometry: of the domains.
         of: the claims' pairs, coefficients (C, outputs) and constants (C,).
-        chosen: the lower slopes and pushes.
+        chosen: the slopes and pushes.
 
     Returns:
         value at the domain's center (C,) and slope (C, d).
@@ -121,9 +124,7 @@ def planes(
     rows = rows @ last.weight
     for number in range(len(net.hidden) - 1, -1, -1):
         layer, bounds = net.layers[number], layers[number]
-        relaxed = bounds.relaxed
-        assert relaxed is not None
-        assert not isinstance(relaxed, PairRelaxation)
+        relaxed = chosen_lines(layer, bounds, chosen.along[number] if chosen.along else None)
         lower_slope = torch.where(chooses(layer, bounds), chosen.slopes[number], relaxed.lower_slope)
         positive, negative = rows.clamp(min=0), rows.clamp(max=0)
         value = value + (positive * relaxed.upper_intercept + negative * relaxed.lower_intercept).sum(1)

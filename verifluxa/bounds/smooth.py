@@ -33,7 +33,7 @@ good as each other, and a recomputation has to choose alike."""
 Tail = Callable[[Tensor], Tensor]
 
 
-def _exponential(scale: float, rate: float, growth: float = 0.0) -> Tail:
+def exponential(scale: float, rate: float, growth: float = 0.0) -> Tail:
     """`(scale + growth a) exp(-rate a)`, falling where growth <= rate * scale."""
     return lambda a: (scale + growth * a) * (-rate * a).exp()
 
@@ -73,20 +73,20 @@ class Smooth:
 SMOOTH: dict[str, Smooth] = {
     row.name: row
     for row in (
-        Smooth("elu", 1.0, 1.0, (), _exponential(1.0, 1.0), True),
-        Smooth("celu", 1.0, 1.0, (), _exponential(1.0, 1.0), True),
-        Smooth("selu", 1.76, 1.76, (0.0,), _exponential(1.76, 1.0), True),
-        Smooth("softplus", 0.26, 1.0, (), _exponential(1.0, 1.0)),
-        Smooth("logsigmoid", 0.26, 1.0, (), _exponential(1.0, 1.0)),
+        Smooth("elu", 1.0, 1.0, (), exponential(1.0, 1.0), True),
+        Smooth("celu", 1.0, 1.0, (), exponential(1.0, 1.0), True),
+        Smooth("selu", 1.76, 1.76, (0.0,), exponential(1.76, 1.0), True),
+        Smooth("softplus", 0.26, 1.0, (), exponential(1.0, 1.0)),
+        Smooth("logsigmoid", 0.26, 1.0, (), exponential(1.0, 1.0)),
         Smooth("softsign", 2.0, 1.0, (), lambda a: 2 / (1 + a) ** 3),
-        Smooth("tanhshrink", 0.78, 1.0, (), _exponential(8.0, 2.0)),
-        Smooth("logcosh", 1.0, 1.0, (), _exponential(4.0, 2.0)),
-        Smooth("gelu", 1.2, 1.2, (), _exponential(8.0, 1.0, 8.0)),
+        Smooth("tanhshrink", 0.78, 1.0, (), exponential(8.0, 2.0)),
+        Smooth("logcosh", 1.0, 1.0, (), exponential(4.0, 2.0)),
+        Smooth("gelu", 1.2, 1.2, (), exponential(8.0, 1.0, 8.0)),
         # f'' = phi(z) (2 - z^2), at most 2 phi(0) < 0.798; f' = Phi(z) + z phi(z), largest at sqrt 2: 1.129.
         Smooth("gelu_erf", 0.8, 1.13, (), lambda a: 0.4 * (2 + a * a) * (-a * a / 2).exp()),
-        Smooth("swish", 0.51, 1.1, (), _exponential(2.0, 1.0, 1.0)),
-        Smooth("mish", 1.0, 1.1, (), _exponential(9.0, 1.0, 9.0)),
-        Smooth("lisht", 2.01, 1.2, (), _exponential(8.0, 2.0, 8.0)),
+        Smooth("swish", 0.51, 1.1, (), exponential(2.0, 1.0, 1.0)),
+        Smooth("mish", 1.0, 1.1, (), exponential(9.0, 1.0, 9.0)),
+        Smooth("lisht", 2.01, 1.2, (), exponential(8.0, 2.0, 8.0)),
         Smooth("hardsigmoid", 0.0, 0.17, (-3.0, 3.0)),
         Smooth("hardswish", 0.34, 1.5, (-3.0, 3.0), lambda a: torch.where(a >= 3, 0.0, 1.0).to(a)),
         Smooth("softshrink", 0.0, 1.0, (-0.5, 0.5)),
@@ -98,12 +98,12 @@ above (a test samples them); all tend to 0 or to a constant slope at both ends."
 
 def _elu(p: float) -> Smooth:
     """`p (e^z - 1)` left of 0: a kink unless p is 1."""
-    return Smooth("elu", abs(p), max(1.0, abs(p)), (0.0,), _exponential(abs(p), 1.0), True, p)
+    return Smooth("elu", abs(p), max(1.0, abs(p)), (0.0,), exponential(abs(p), 1.0), True, p)
 
 
 def _celu(p: float) -> Smooth | None:
     """`p (e^(z / p) - 1)` left of 0; with a negative p it grows without end."""
-    return Smooth("celu", 1 / p, 1.0, (0.0,), _exponential(1 / p, 1 / p), True, p) if p > 0 else None
+    return Smooth("celu", 1 / p, 1.0, (0.0,), exponential(1 / p, 1 / p), True, p) if p > 0 else None
 
 
 def _softshrink(p: float) -> Smooth | None:
@@ -129,7 +129,7 @@ def with_parameter(name: str, parameter: float | None = None) -> Smooth | None:
 
 
 @dataclass(frozen=True, eq=False)
-class _Sample:
+class Sample:
     """Points and values, kinks last; of each segment between neighbours the room above and below its chord."""
 
     points: Tensor
@@ -146,7 +146,8 @@ class _Sample:
         return most
 
 
-def _sample(row: Smooth, lower: Tensor, upper: Tensor) -> _Sample:
+def sample_of(row: Smooth, lower: Tensor, upper: Tensor) -> Sample:
+    """The sample of a function on [lower, upper], kinks clamped into it."""
     share = torch.linspace(0.0, 1.0, SAMPLES, dtype=lower.dtype, device=lower.device)
     points = lower[..., None] + (upper - lower)[..., None] * share
     points = torch.cat([points[..., :-1], upper[..., None]], -1)
@@ -158,10 +159,10 @@ def _sample(row: Smooth, lower: Tensor, upper: Tensor) -> _Sample:
     if kinks:
         points = torch.cat([points, torch.stack(kinks, -1)], -1)
     values = row.value(points)
-    return _Sample(points, values, gap, points.abs().amax(-1) + values.abs().amax(-1))
+    return Sample(points, values, gap, points.abs().amax(-1) + values.abs().amax(-1))
 
 
-def _edge(sample: _Sample, sign: float) -> Tensor:
+def _edge(sample: Sample, sign: float) -> Tensor:
     """The slope of the hull's edge over the middle, nearly: points that lie above a line replace its ends."""
     points, values = sample.points, sign * sample.values
     middle = points[..., SAMPLES // 2]
@@ -176,14 +177,17 @@ def _edge(sample: _Sample, sign: float) -> Tensor:
     return sign * slope
 
 
-def _line(sample: _Sample, slopes: tuple[Tensor, Tensor], sign: float) -> tuple[Tensor, Tensor]:
+def above(sample: Sample, slope: Tensor, sign: float) -> Tensor:
+    """The intercept of the line above (sign 1) or below (sign -1) along any slope."""
+    rest = sign * (sample.values - slope[..., None] * sample.points)
+    room = SLACK * (1 + sample.size + slope.abs() * sample.points.abs().amax(-1))
+    return sign * (sample.most(rest) + room)
+
+
+def _line(sample: Sample, slopes: tuple[Tensor, Tensor], sign: float) -> tuple[Tensor, Tensor]:
     """Of two lines above (sign 1) or below (sign -1) the first, or the second where it is clearly better."""
     middle = sample.points[..., SAMPLES // 2]
-    tries = []
-    for slope in slopes:
-        rest = sign * (sample.values - slope[..., None] * sample.points)
-        room = SLACK * (1 + sample.size + slope.abs() * sample.points.abs().amax(-1))
-        tries.append((slope, sign * (sample.most(rest) + room)))
+    tries = [(slope, above(sample, slope, sign)) for slope in slopes]
     first, second = (sign * (slope * middle + intercept) for slope, intercept in tries)
     better = second + CLEARLY * (1 + sample.size) < first
     return torch.where(better, tries[1][0], tries[0][0]), torch.where(better, tries[1][1], tries[0][1])
@@ -191,7 +195,7 @@ def _line(sample: _Sample, slopes: tuple[Tensor, Tensor], sign: float) -> tuple[
 
 def lines(row: Smooth, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Lower slope and intercept, upper slope and intercept on [lower, upper]; NaN and infinite ends give NaN."""
-    sample = _sample(row, lower, upper)
+    sample = sample_of(row, lower, upper)
     middle = (lower + upper) / 2
     tangent = (row.value(middle + 1e-4) - row.value(middle - 1e-4)) / 2e-4
     found: list[Tensor] = []
@@ -203,7 +207,7 @@ def lines(row: Smooth, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor, Te
 
 def value_range(row: Smooth, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
     """Least and largest value on [lower, upper], outward; infinite where an end is not finite."""
-    sample = _sample(row, lower, upper)
+    sample = sample_of(row, lower, upper)
     finite = torch.isfinite(lower) & torch.isfinite(upper)
     room = SLACK * (1 + sample.size)
     low, high = -sample.most(-sample.values) - room, sample.most(sample.values) + room

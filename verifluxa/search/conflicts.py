@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from verifluxa import evidence
-from verifluxa.bounds.alpha import level_of
+from verifluxa.bounds.along import row_of
+from verifluxa.bounds.alpha import hex_of, level_of
 from verifluxa.bounds.beta import is_supported
 from verifluxa.bounds.cross import light
 from verifluxa.bounds.domain import geometry
@@ -162,10 +163,10 @@ def _case(net: Net, claims: Claims, conflict: Conflict, case: Case) -> evidence.
     if case.split is not None:
         split = NeuronSplit(case.split.input, case.split.layer, case.split.neuron)
         return evidence.Case((), split, tuple(_case(net, claims, conflict, child) for child in case.children))
-    return evidence.Case(tuple(_planes(claims, conflict, case)))
+    return evidence.Case(tuple(_planes(net, claims, conflict, case)))
 
 
-def _planes(claims: Claims, conflict: Conflict, case: Case) -> Iterator[Steered]:
+def _planes(net: Net, claims: Claims, conflict: Conflict, case: Case) -> Iterator[Steered]:
     chosen = case.planes
     assert chosen is not None
     # Only proportions count: the largest weight is 1.
@@ -173,7 +174,9 @@ def _planes(claims: Claims, conflict: Conflict, case: Case) -> Iterator[Steered]
     for at, (claim, row) in enumerate(zip(conflict.claim.tolist(), conflict.row.tolist(), strict=True)):
         if not weights[at]:
             continue
-        slopes = tuple(bytes(level_of(part[at]).to(torch.uint8).tolist()).hex() for part in chosen.multipliers.slopes)
+        # Lower slopes are chosen of relu alone here; other functions keep the lines of the rule.
+        layers = zip(net.hidden, chosen.multipliers.slopes, strict=True)
+        slopes = tuple("" if row_of(layer) else hex_of(level_of(part[at])) for layer, part in layers)
         pushes = tuple(
             (layer, neuron, float(part[at, neuron]))
             for layer, part in enumerate(chosen.multipliers.pushes)

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.alpha import AlphaSettings, Task, fits, level_of, optimise
+from verifluxa.bounds.along import row_of
+from verifluxa.bounds.alpha import AlphaSettings, Task, fits, hex_of, level_of, optimise
 from verifluxa.bounds.beta import Multipliers, chooses, default, is_supported
-from verifluxa.bounds.linear import LayerBounds, Net
+from verifluxa.bounds.linear import LayerBounds, Net, NetLayer
 from verifluxa.evidence import OPEN, Dropped
 from verifluxa.search.claims import ClaimBounds, Scene, take_layers
 from verifluxa.search.workspace import Claims
+
+PARTS = ("slopes", "pushes", "along")
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,14 +104,14 @@ def _joined(parts: list[Multipliers]) -> Multipliers:
     def columns(name: str) -> list[Tensor]:
         return [torch.cat(column) for column in zip(*(getattr(part, name) for part in parts), strict=True)]
 
-    return Multipliers(columns("slopes"), columns("pushes"))
+    return Multipliers(*map(columns, PARTS))
 
 
 def _with_choices(net: Net, task: Task, chosen: Multipliers, at: int, record: Dropped) -> Dropped:
     """A record with the slopes and pushes of one claim."""
+    layers = zip(net.hidden, task.layers, strict=False)
     slopes = tuple(
-        _hex(part[at], chooses(layer, bounds)[at], bounds, at)
-        for layer, bounds, part in zip(net.hidden, task.layers, chosen.slopes, strict=False)
+        hex_of(_levels(layer, bounds, (chosen, number), at)) for number, (layer, bounds) in enumerate(layers)
     )
     pushes = tuple(
         (number, neuron, float(part[at, neuron]))
@@ -118,13 +121,17 @@ def _with_choices(net: Net, task: Task, chosen: Multipliers, at: int, record: Dr
     return record._replace(slopes=slopes if any(slopes) else (), pushes=pushes)
 
 
-def _hex(slopes: Tensor, free: Tensor, bounds: LayerBounds, at: int) -> str:
-    """Two hex digits for each neuron; an empty text where nothing differs from the default rule."""
+def _levels(layer: NetLayer, bounds: LayerBounds, of: tuple[Multipliers, int], at: int) -> Tensor:
+    """The levels of a claim's slopes in a layer; none where the default rule stays for all neurons."""
+    (chosen, number), free = of, chooses(layer, bounds)[at]
+    slopes = chosen.slopes[number][at]
+    if row_of(layer) is not None:
+        levels = chosen.along[number][at]
+        return levels[: len(levels) * bool((levels > 0).any())]
     assert bounds.relaxed is not None
     if not bool((free & (slopes != bounds.relaxed.lower_slope[at])).any()):
-        return ""
-    levels = torch.where(free, level_of(slopes), torch.zeros_like(slopes))
-    return bytes(levels.to(torch.uint8).tolist()).hex()
+        return slopes[:0]
+    return torch.where(free, level_of(slopes), torch.zeros_like(slopes))
 
 
 def started(given: Sequence[tuple[Multipliers | None, int]], open_: ClaimBounds, net: Net) -> Multipliers | None:
@@ -148,4 +155,4 @@ def started(given: Sequence[tuple[Multipliers | None, int]], open_: ClaimBounds,
         return torch.where(torch.isnan(found), own, found)
 
     layers = range(len(net.hidden))
-    return Multipliers([column("slopes", n) for n in layers], [column("pushes", n) for n in layers])
+    return Multipliers(*([column(name, n) for n in layers] for name in PARTS))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -54,6 +54,8 @@ class Function:
         range: least and largest value between two ends; None: nondecreasing, so the values at the ends.
         undecided: on which intervals planes can say more than the ends.
         least: on an interval around 0 every line through 0 with a slope from this to 1 lies below; None: not so.
+        along: lines by ends and a share: both along the slope that lies so far from the least to the largest one of the
+            sampled segments; any slope is sound. None: not so.
         blocks: of values that each result is made of; lines then have a slope in each value, and constants for results.
     """
 
@@ -64,6 +66,7 @@ class Function:
     range: Above | None = None
     undecided: Callable[[Floats, Floats], NDArray[np.bool_]] = np.less
     least: float | None = None
+    along: Callable[[Floats, Floats, Floats], Lines] | None = None
     blocks: int = 1
 
     def error_in(self, arithmetic: str) -> float:
@@ -129,7 +132,8 @@ def _mirrored(above: Above, turned: Above, middle: float) -> Callable[[Floats, F
 
 def _clip(low: float, high: float) -> Function:
     above, turned = (lambda a, b: _above_clip(a, b, low, high)), (lambda a, b: _above_clip(a, b, -high, -low))
-    return Function(lambda z: np.clip(z, low, high), 1.0, 0.0, _mirrored(above, turned, 0.0))
+    sampled = _sampled(lambda z: np.clip(z, low, high), 1.0, 0.0, Bends(0.0), low, high)
+    return replace(sampled, rule=_mirrored(above, turned, 0.0), range=None)
 
 
 def _above_clip(lower: Floats, upper: Floats, low: float, high: float) -> Pair:
@@ -146,7 +150,7 @@ def _above_clip(lower: Floats, upper: Floats, low: float, high: float) -> Pair:
     return slope, np.clip(top, low, high) - slope * top
 
 
-def _s_shaped(f: Curve, slope_of: Curve, middle: float, lipschitz: float) -> Function:
+def _s_shaped(f: Curve, slope_of: Curve, middle: float, lipschitz: float, bends: Bends) -> Function:
     """`f(z) - middle` is odd, convex left of 0 and concave right of it."""
 
     def above(lower: Floats, upper: Floats) -> Pair:
@@ -174,7 +178,7 @@ def _s_shaped(f: Curve, slope_of: Curve, middle: float, lipschitz: float) -> Fun
         slope, value = np.where(wide, slope, flat), np.where(wide, value, f_high - flat * lower)
         return slope, value + SMOOTH_ERROR * (1 + np.abs(lower) + np.abs(upper))
 
-    return Function(f, lipschitz, 2.0**-20, _mirrored(above, above, middle))
+    return replace(_sampled(f, lipschitz, 2.0**-20, bends), rule=_mirrored(above, above, middle), range=None)
 
 
 class Bends(NamedTuple):
@@ -243,11 +247,20 @@ def _sampled(f: Curve, steepness: float, error: float, bends: Bends, *kinks: flo
             found += [np.where(better, along, tangent), sign * np.where(better, second, first)]
         return Lines(*found)
 
+    def along(lower: Floats, upper: Floats, share: Floats) -> Lines:
+        points, values, gap, size = sample(lower, upper)
+        wide = upper - lower >= NARROW
+        steep = np.diff(values[:SAMPLES], axis=0) / np.where(wide, (upper - lower) / (SAMPLES - 1), 1.0)
+        slope = steep.min(axis=0) + share * (steep.max(axis=0) - steep.min(axis=0)) + (upper - lower) * 0.0
+        room = SAMPLED_ERROR * (size + np.abs(slope) * np.abs(points).max(axis=0))
+        low, high = (most(sign * (values - slope * points), gap) + room for sign in (-1.0, 1.0))
+        return Lines(slope, -low, slope, high)
+
     def ends(lower: Floats, upper: Floats) -> Pair:
         _, values, gap, size = sample(lower, upper)
         return -most(-values, gap) - SAMPLED_ERROR * size, most(values, gap) + SAMPLED_ERROR * size
 
-    return Function(f, steepness, error, rule, ends)
+    return Function(f, steepness, error, rule, ends, along=along)
 
 
 def sigmoid(z: Floats) -> Floats:
@@ -345,8 +358,8 @@ def _gentle(share: Floats) -> Floats:
 
 LARGER = {plain: _larger(plain) for plain in (False, True)}
 """By whether a and b are plain."""
-_TANH = _s_shaped(np.tanh, lambda z: 1.0 - np.tanh(z) ** 2, 0.0, 1.0)
-_SIGMOID = _s_shaped(sigmoid, lambda z: sigmoid(z) * sigmoid(-z), 0.5, 0.25)
+_TANH = _s_shaped(np.tanh, lambda z: 1.0 - np.tanh(z) ** 2, 0.0, 1.0, Bends(0.77, _falling(8.0, 2.0)))
+_SIGMOID = _s_shaped(sigmoid, lambda z: sigmoid(z) * sigmoid(-z), 0.5, 0.25, Bends(0.097, _falling(1.0)))
 _ELU = _sampled(_elu, 1.0, 2.0**-20, Bends(1.0, _falling(1.0), 0.0))
 
 _USUAL = {"elu": 1.0, "celu": 1.0, "softshrink": 0.5}
@@ -360,7 +373,8 @@ _TABLE: dict[str, Function] = {
     # What Flux's layers deploy in place of tanh and sigmoid: the same functions, within the same errors.
     "tanh_fast": _TANH,
     "sigmoid_fast": _SIGMOID,
-    # Bounds of f'' and f'. elu: e^z; softplus: s(1 - s) <= e^-|z| for s = sigmoid; tanhshrink: 2 t (1 - t^2), at most
+    # Bounds of f'' and f'. tanh: 2 t (1 - t^2), see tanhshrink; sigmoid: s (1 - s)(1 - 2 s), at most 1 / (6 sqrt 3);
+    # elu: e^z; softplus: s(1 - s) <= e^-|z| for s = sigmoid; tanhshrink: 2 t (1 - t^2), at most
     # 4 / (3 sqrt 3), with 1 - t^2 <= 4 e^-2|z|; logcosh: 1 - t^2; lisht: 2 (1 - t^2)(1 - z t); swish:
     # s'(2 + z (1 - 2 s)); gelu_erf: (2 - z^2) e^(-z^2 / 2) / sqrt(2 pi);
     # gelu and mish: the largest on a fine grid, at and near 0, with room above; f' of the last four likewise.

@@ -237,10 +237,17 @@ class Judge:
         for number, text in zip(self.place.hidden, entry.slopes, strict=False):
             own, function = state.layers[number - 1], self.place.chain[number - 1].function
             lower, upper = own.lower[place], own.upper[place]
-            chosen = np.frombuffer(bytes.fromhex(text), dtype=np.uint8)[: len(lower)] / 255
-            if function is not None and function.least is not None and len(chosen) == len(lower):
+            levels = np.frombuffer(bytes.fromhex(text), dtype=np.uint8)[: len(lower)]
+            if function is None or len(levels) < len(lower):
+                continue
+            if function.least is not None:
                 bends = function.bends(lower, upper)
-                own.lines.low_slope[place, bends] = np.maximum(chosen, function.least)[bends]
+                own.lines.low_slope[place, bends] = np.maximum(levels / 255, function.least)[bends]
+            elif function.along is not None:
+                some = np.flatnonzero(levels)
+                lines = function.along(lower[some], upper[some], (levels[some] - 1) / 254)
+                for line, new in zip(own.lines, lines, strict=True):
+                    line[place, some] = new
         for layer, neuron, multiplier in entry.pushes:
             at, part = self.place.neuron(layer, neuron), self.parts[entry.at - self.first]
             if at is None or Sign(entry.input, *at, multiplier > 0) not in (*part.signs, *entry.signs):
