@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from fractions import Fraction
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tests.certificate.scenes import Scene, Shape, scene
+from tests.certificate.spoils import nodes
+from verifluxa.certificate.check.bounds import State
+from verifluxa.certificate.check.judge import Entry, Judge
 from verifluxa.errors import DataError
 from verifluxa.verdict import Verdict
 
@@ -53,6 +59,24 @@ def test_proofs_of_the_engine_are_accepted(shape: Shape, seed: int) -> None:
     assert tally.verdicts == Counter(record.verdict for record in records)
     assert tally.leaves == sum(record.leaves for record in records if record.verdict is Verdict.CERTIFIED)
     assert tally.unrechecked == 0
+
+
+def test_what_a_round_of_clipping_decided_is_clipped_again_where_more_is_needed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A value that has a sign here may have been open to the prover, whose next round found its ends crossed."""
+
+    def decided(_: Judge, state: State, entries: Sequence[Entry]) -> NDArray[np.bool_]:
+        for layer in state.layers:
+            layer.open[:] = False
+        return np.zeros(len(entries), dtype=bool)
+
+    found = scene(1)
+    records = found.prove()
+    trees = [record.tree for record in records if record.tree is not None]
+    assert any(drop.planes for tree in trees for node in nodes(tree) for drop in node.dropped)
+    monkeypatch.setattr(Judge, "_clipped", decided)
+    assert found.check(records).unrechecked == 0
 
 
 def possible(seed: int, shape: Shape, arithmetic: str) -> Scene:

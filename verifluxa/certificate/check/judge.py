@@ -182,6 +182,8 @@ class Judge:
         for _ in range(MORE_ROUNDS):
             still = np.array([k for k in np.flatnonzero(~gone[:drops]).tolist() if entries[k].planes], dtype=np.int64)
             rows = [entries[k].planes[-1] if (row := entries[k].row) is None else row for k in still.tolist()]
+            for own in state.layers:  # what was decided here may have been open to the prover, and found to be crossed
+                own.open[numbers[still]] = True
             if rows:
                 gone[still] |= self.bounder.clip(state, numbers[still], self.planes(state, numbers[still], rows))
                 self._below(state, numbers, entries, gone, still)
