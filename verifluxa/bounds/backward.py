@@ -115,6 +115,11 @@ class Known(NamedTuple):
     table: Tensor
     place: Tensor
 
+    def take(self, part: slice) -> Tensor:
+        """Some rows, written out."""
+        place = self.place[part]
+        return self.table.index_select(0, place.flatten()).view(*place.shape, self.table.shape[1])
+
 
 def descend(stages: Sequence[Stage], rows: Tensor | Known, constant: Tensor, index: Tensor | None = None) -> Planes:
     """Upper planes of rows over the state above the last stage.
@@ -133,9 +138,10 @@ def descend(stages: Sequence[Stage], rows: Tensor | Known, constant: Tensor, ind
     values, slopes = [], []
     for start in range(0, max(1, len(constant)), size):
         part = slice(start, start + size)
-        own = rows.table[rows.place[part]] if isinstance(rows, Known) else rows[part]
+        own = rows.take(part) if isinstance(rows, Known) else rows[part]
         cut = part if index is None else index[part]
-        value, slope = _descend([stage.take(cut) for stage in stages], own, constant[part])
+        here = stages if index is None and size >= len(constant) else [stage.take(cut) for stage in stages]
+        value, slope = _descend(here, own, constant[part])
         values.append(value)
         slopes.append(slope)
     return (values[0], slopes[0]) if len(values) == 1 else (torch.cat(values), torch.cat(slopes))
@@ -155,16 +161,8 @@ def _descend(stages: Sequence[Stage], rows: Tensor, constant: Tensor) -> Planes:
             rows = scaled.addcmul_(positive, gap[:, None])
         else:
             rows, constant = _products(stage, (positive, rows - positive), constant)
-        rows = _times(rows, stage.weight)
+        rows = rows @ stage.weight
     return constant, rows
-
-
-def _times(rows: Tensor, weight: Tensor) -> Tensor:
-    """`rows @ weight`; on a CPU a product with a few columns short of 12 is half as fast as one with 12 (measured)."""
-    size = weight.shape[1]
-    if not 6 < size < 12 or rows.device.type != "cpu":
-        return rows @ weight
-    return (rows @ torch.nn.functional.pad(weight, (0, 12 - size)))[..., :size]
 
 
 def _products(stage: Stage, parts: tuple[Tensor, Tensor], constant: Tensor) -> tuple[Tensor, Tensor]:
@@ -232,8 +230,9 @@ def _dense(stage: Stage, weight: Tensor, chosen: Chosen) -> tuple[Planes, Planes
     matrix, magnitude = _products_of(spread_over(weight, stage.pairs), stage.weight)
     flat = chosen.pair * len(weight) + chosen.neuron
     size = stage.weight.shape[1]
-    middle, reach = (slope @ matrix).view(-1, size)[flat], (slope_reach @ magnitude).view(-1, size)[flat]
-    value, more = (at @ weight.T).view(-1)[flat], (at_reach @ weight.abs().T).view(-1)[flat]
+    parts = slope @ matrix, slope_reach @ magnitude, at @ weight.T, at_reach @ weight.abs().T
+    middle, reach = (part.view(-1, size).index_select(0, flat) for part in parts[:2])
+    value, more = (part.view(-1).index_select(0, flat) for part in parts[2:])
     return (value + more, middle + reach), (more - value, reach - middle)
 
 

@@ -25,6 +25,8 @@ Parameters = tuple[float, ...]
 RAMP, TIE = 2.0**20, 2.0**-20
 """Steepness of a choice between two lines that are nearly as good as each other, and how far behind the tie it begins:
 see `_ramp`."""
+LEAST = 2.0**-1074
+"""The smallest float64 above 0: nothing else that is not 0 is changed by it."""
 CLIPS: dict[str, Parameters] = {"hardtanh": (-1.0, 1.0), "relu6": (0.0, 6.0)}
 """Activations that are a clip."""
 SMOOTH_SLACK = 2.0**-44
@@ -101,9 +103,9 @@ def relax(name: str, lower: Tensor, upper: Tensor, parameters: Parameters) -> Re
         lower, upper: any shape; lower <= upper where they are numbers.
         parameters: of the function, such as a leaky slope.
     """
-    nothing = (upper - lower) * 0.0
     lines = FUNCTIONS[name].relax(lower, upper, parameters)
-    return Relaxation(*(part + nothing for part in lines))
+    nothing = (upper - lower) * 0.0
+    return lines if not nothing.any() else Relaxation(*(part + nothing for part in lines))
 
 
 def _ramp(share: Tensor) -> Tensor:
@@ -121,14 +123,12 @@ def _relu_like(lower: Tensor, upper: Tensor, slope: float) -> Relaxation:
     The lower slope is 1 or `slope`, whichever wastes less area, with a ramp between the two: any value in [slope, 1]
     is sound.
     """
-    chord = (upper - slope * lower) / (upper - lower)
-    flat, one = torch.full_like(lower, slope), torch.ones_like(lower)
-    upper_slope = torch.where(upper <= 0, flat, torch.where(lower >= 0, one, chord))
-    crossing = (lower < 0) & (upper > 0)
-    intercept = torch.where(crossing, (slope - upper_slope) * lower, torch.zeros_like(lower))
-    ratio = (upper_slope - slope) / (1.0 - slope)
-    lower_slope = slope + (1.0 - slope) * _ramp(ratio)
-    return Relaxation(lower_slope, torch.zeros_like(lower), upper_slope, intercept)
+    below, above = lower.clamp(max=0), upper.clamp(min=0)
+    # 1 and 0 exactly where the sign is known.
+    share = above / (above - below).clamp_(min=LEAST)
+    parts = share, _ramp(share)
+    upper_slope, lower_slope = (part if slope == 0.0 else slope + (1.0 - slope) * part for part in parts)
+    return Relaxation(lower_slope, torch.zeros_like(lower), upper_slope, (slope - upper_slope) * below)
 
 
 def _relu(lower: Tensor, upper: Tensor, parameters: Parameters) -> Relaxation:

@@ -40,17 +40,17 @@ class NetLayer:
 
     def offset_of(self, inputs: Tensor) -> Tensor:
         """Offsets of some inputs, shape (B, n) or (1, n)."""
-        return self.offset if len(self.offset) == 1 else self.offset[inputs]
+        return self.offset if len(self.offset) == 1 else self.offset.index_select(0, inputs)
 
     def radius_of(self, inputs: Tensor, largest: Tensor) -> Tensor:
         """Error radii where the state stays within `largest`, infinite where a sum may overflow, shape (B, n)."""
-        own = self.radius if len(self.radius) == 1 else self.radius[inputs]
-        radius = largest @ self.slope_radius.T + own
+        own = self.radius if len(self.radius) == 1 else self.radius.index_select(0, inputs)
+        radius = torch.addmm(own, largest, self.slope_radius.T)
         if self.overflow is None:
             return radius
         slope, more = self.overflow
-        fits = largest @ slope + (more if len(more) == 1 else more[inputs]) < 1
-        return radius.masked_fill(~fits[:, None], torch.inf)
+        fits = torch.addmv(more if len(more) == 1 else more.index_select(0, inputs), largest, slope) < 1
+        return radius if fits.all() else radius.masked_fill(~fits[:, None], torch.inf)
 
     def apply(self, z: Tensor) -> Tensor:
         """The function on pre-activations, shape (B, n)."""
@@ -175,15 +175,26 @@ def first_layer(net: Net, geometry: Geometry, pairs: Pairs) -> LayerBounds:
     up, down = spread_shared(rows, geometry)
     middle = geometry.center @ layer.weight.T
     offset = layer.offset_of(pairs.input)
-    radius = layer.radius_of(pairs.input, geometry.largest[pairs.domain])
-    at = middle[pairs.domain] + offset
-    lower, upper = at - down[pairs.domain] - radius, at + up[pairs.domain] + radius
+    middle, up, down, largest = (part.index_select(0, pairs.domain) for part in (middle, up, down, geometry.largest))
+    radius = layer.radius_of(pairs.input, largest)
+    at = middle + offset
+    lower, upper = at - down - radius, at + up + radius
     if layer.function is None:
         return _finished(layer, (lower, upper, radius), _none(lower), None)
-    pair, neuron = layer.undecided(lower, upper).nonzero(as_tuple=True)
-    slope, value, spare = layer.weight[neuron], at[pair, neuron], radius[pair, neuron]
+    flat, pair, neuron = _places(layer.undecided(lower, upper))
+    slope, value, spare = layer.weight.index_select(0, neuron), _picked(at, flat), _picked(radius, flat)
     planes = (RowPlanes(value + spare, slope), RowPlanes(spare - value, -slope))
     return _finished(layer, (lower, upper, radius), (pair, neuron), planes)
+
+
+def _places(chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Where a mask (B, n) is set: places in the flat mask, rows and columns, shape (U,) each."""
+    flat = chosen.flatten().nonzero()[:, 0]
+    return flat, flat // chosen.shape[1], flat % chosen.shape[1]
+
+
+def _picked(values: Tensor, flat: Tensor) -> Tensor:
+    return values.flatten().index_select(0, flat)
 
 
 def _none(like: Tensor) -> tuple[Tensor, Tensor]:
@@ -214,9 +225,9 @@ def next_layer(net: Net, below: list[LayerBounds], geometry: Geometry, pairs: Pa
     if method == "interval" or layer.function is None:
         return _finished(layer, (lower, upper, radius), _none(lower), None)
     lower, upper = _decided_forward(net, below, geometry, pairs, (lower, upper, radius))
-    pair, neuron = layer.undecided(lower, upper).nonzero(as_tuple=True)
+    _, pair, neuron = _places(layer.undecided(lower, upper))
     planes = neuron_planes(net, below, geometry, pairs, (pair, neuron, radius))
-    domain = pairs.domain[pair]
+    domain = pairs.domain.index_select(0, pair)
     up, down = (p.value + spread(p.slope[:, None], domain, geometry)[0][:, 0] for p in planes)
     lower, upper = narrowed((lower, upper), (pair, neuron), (down, up))
     return _finished(layer, (lower, upper, radius), (pair, neuron), planes)
@@ -267,8 +278,8 @@ def neuron_planes(
     """
     pair, neuron, radius = rows
     layer = net.layers[len(below)]
-    offset = layer.offset_of(pairs.input).expand_as(radius)[pair, neuron]
-    spare = radius[pair, neuron]
+    flat = pair * radius.shape[1] + neuron
+    offset, spare = _picked(layer.offset_of(pairs.input).expand_as(radius), flat), _picked(radius, flat)
     stages = stages_below(net, below, geometry, pairs)
     if not len(pair) or stages[-1].partners is not None:
         weight = layer.weight[neuron][:, None]
@@ -286,7 +297,7 @@ def stages_below(net: Net, below: list[LayerBounds], geometry: Geometry, pairs: 
         assert bounds.relaxed is not None
         offset = layer.offset_of(pairs.input)
         if not stages:
-            offset = offset + (geometry.center @ layer.weight.T)[pairs.domain]
+            offset = offset + (geometry.center @ layer.weight.T).index_select(0, pairs.domain)
         stages.append(stage_of(layer.weight, bounds.relaxed, (offset, bounds.radius), layer.special))
     return stages
 
