@@ -104,3 +104,27 @@ def twice(weight: np.ndarray) -> Graph:
             (Add(), (3, 4)),
         ]
     )
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_a_product_and_its_sum_become_one_step_unless_the_product_is_read_twice(twice: bool) -> None:
+    random = np.random.default_rng(4)
+    weights = [random.normal(size=size).astype(np.float32) for size in ((5, 36), (5, 5), (2, 5))]
+    shifts = [random.normal(size=size).astype(np.float32) for size in (5, (1,), 2)]
+    steps: list[tuple[Op, tuple[int, ...]]] = [
+        (Input((2,)), ()),
+        (Affine(patch()), (0,)),
+        (Shift(np.ones(36, "f4")), (1,)),
+    ]
+    for weight, shift in zip(weights, shifts, strict=True):
+        at = len(steps)
+        steps += [(Affine(weight), (at - 1,)), (Shift(shift), (at,))]
+        if twice:
+            steps.append((Add(), (at, at + 1)))
+        steps.append((Activation("relu"), (len(steps) - 1,)))
+    asked = question(build(steps), 0.0)
+    kinds = [node.op.kind for node in asked.placed.graph.nodes]
+    assert kinds == ["input", *(["affine", "shift", "add", "activation"] if twice else ["affine", "activation"]) * 3]
+    tau = np.array([0.3, -0.7])
+    shown = stamped(asked.placed, 0, tau, np.array([0]))
+    np.testing.assert_array_equal(asked.placed.graph.run(shown), asked.problem.graph.run(tau[None]))

@@ -20,7 +20,7 @@ from verifluxa.bounds.rounding import SAFETY
 from verifluxa.bounds.softmax import softmax
 from verifluxa.bounds.walk import Walk, overflow_of, picked, rounded
 from verifluxa.graph.graph import Graph
-from verifluxa.graph.ops import Add, Concat, MaxPool
+from verifluxa.graph.ops import Add, Concat, MaxPool, Reshape
 from verifluxa.question import Stamp
 
 Floats = NDArray[np.float64]
@@ -60,6 +60,8 @@ def _step(walk: Walk) -> Reached:
         return joint(walk)
     if row is not None:
         return _function(walk, *row)
+    if isinstance(node.op, Reshape):
+        return walk.live[node.inputs[0]]
     if linear is not None:
         reached = _linear(linear, walk.live[node.inputs[0]], walk.constants, (node.inputs[0], walk.number))
     elif isinstance(node.op, Add):
@@ -144,12 +146,12 @@ def _linear(linear: LinearMap, reached: Reached, constants: Constants, at: tuple
         at: the node that is read, and the operation's own.
     """
     source, number = at
-    everything = len(reached.index) == linear.matrix.shape[1]
+    everything = len(reached.index) == linear.shape[1]
     if linear.full is not None and len(reached.index):  # without any the outputs are constants, and stay out
         rows, local = np.arange(len(linear.full)), linear.full if everything else linear.full[:, reached.index]
     else:
         columns = linear.matrix[:, reached.index]
-        rows = np.arange(linear.matrix.shape[0]) if everything else np.unique(columns.indices)
+        rows = np.arange(linear.shape[0]) if everything else np.unique(columns.indices)
         local = columns[rows].toarray()
     form = reached.form
     weight = local @ form.weight

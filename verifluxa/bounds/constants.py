@@ -87,7 +87,7 @@ def _width(nodes: Sequence[Node], maps: Sequence[LinearMap | None]) -> int:
     """
     sizes = [int(np.prod(node.shape)) for node in nodes]
     last_use = {source: number for number, node in enumerate(nodes) for source in node.inputs}
-    widest = [int(m.matrix.shape[1]) for m in maps if m is not None]
+    widest = [int(m.shape[1]) for m in maps if m is not None]
     for number, node in enumerate(nodes):
         carried = sum(sizes[n] for n in range(number) if last_use.get(n, 0) > number)
         players = math.prod(node.op.window) if isinstance(node.op, MaxPool) else 1
@@ -147,11 +147,15 @@ def not_provable(op: Op) -> UnsupportedError:
 
 
 def _linear(linear: LinearMap, value: Floats, radius: Floats, rounding: Rounding) -> Ball:
-    result = (linear.matrix @ value.T).T + linear.bias
+    matrix = linear.stored
+    result = (matrix @ value.T).T + linear.bias
     if linear.terms == 0:
-        return result, (linear.matrix @ radius.T).T
-    size = linear.matrix.copy()
-    size.data = rounding.magnitude(size.data, linear.terms)
+        return result, (matrix @ radius.T).T
+    if isinstance(matrix, np.ndarray):
+        size = rounding.magnitude(matrix, linear.terms)
+    else:
+        size = matrix.copy()
+        size.data = rounding.magnitude(size.data, linear.terms)
     inherited = (size @ radius.T).T
     magnitude = (size @ (np.abs(value) + radius).T).T + np.abs(linear.bias)
     fresh = linear.coefficient(rounding) * magnitude + rounding.tiny(linear.terms)

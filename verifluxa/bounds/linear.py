@@ -45,11 +45,11 @@ class NetLayer:
     def radius_of(self, inputs: Tensor, largest: Tensor) -> Tensor:
         """Error radii where the state stays within `largest`, infinite where a sum may overflow, shape (B, n)."""
         own = self.radius if len(self.radius) == 1 else self.radius.index_select(0, inputs)
-        radius = torch.addmm(own, largest, self.slope_radius.T)
+        radius = largest @ self.slope_radius.T + own
         if self.overflow is None:
             return radius
         slope, more = self.overflow
-        fits = torch.addmv(more if len(more) == 1 else more.index_select(0, inputs), largest, slope) < 1
+        fits = largest @ slope + (more if len(more) == 1 else more.index_select(0, inputs)) < 1
         return radius if fits.all() else radius.masked_fill(~fits[:, None], torch.inf)
 
     def apply(self, z: Tensor) -> Tensor:

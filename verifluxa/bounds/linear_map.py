@@ -41,13 +41,14 @@ class LinearMap:
     """`matrix @ x + bias` on flat values.
 
     Attributes:
-        matrix: shape (outputs, inputs), the stored weights exactly (Divide and MeanPool: rounded once).
+        stored: shape (outputs, inputs), the stored weights exactly (Divide and MeanPool: rounded once); a dense layer
+            as it is, anything else as a sparse matrix.
         bias: shape (outputs,).
         terms: roundings on the longest path of the deployed operation; 0: values are only moved.
         exact: whether values are scaled down by powers of two alone, so that nothing but an underflow is lost.
     """
 
-    matrix: csc_array
+    stored: csc_array | Floats
     bias: Floats
     terms: int
     exact: bool = False
@@ -56,10 +57,24 @@ class LinearMap:
         """Relative error of the deployed operation, see `Rounding.coefficient`."""
         return 0.0 if self.exact else rounding.coefficient(self.terms)
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """How many outputs and inputs there are."""
+        outputs, inputs = self.stored.shape
+        return int(outputs), int(inputs)
+
+    @cached_property
+    def matrix(self) -> csc_array:
+        """The matrix as a sparse one."""
+        return _sparse(self.stored) if isinstance(self.stored, np.ndarray) else self.stored
+
     @cached_property
     def full(self) -> Floats | None:
         """The matrix written out where every output reads every input, else None."""
-        return self.matrix.toarray() if self.matrix.nnz == math.prod(self.matrix.shape) else None
+        if isinstance(self.stored, np.ndarray):
+            return self.stored
+        written: Floats | None = self.stored.toarray() if self.stored.nnz == math.prod(self.shape) else None
+        return written
 
 
 def linear_map(op: Op, shape: Shape) -> LinearMap | None:
@@ -68,11 +83,11 @@ def linear_map(op: Op, shape: Shape) -> LinearMap | None:
     if build is None:
         return None
     matrix, bias = build(op, shape)
-    found = csc_array(matrix)
+    found = matrix if isinstance(matrix, np.ndarray) else csc_array(matrix)
     return LinearMap(found, np.ascontiguousarray(bias, dtype=np.float64), TERMS[op.kind](op), _is_exact(op, found))
 
 
-def _is_exact(op: Op, matrix: csc_array) -> bool:
+def _is_exact(op: Op, matrix: csc_array | Floats) -> bool:
     """A factor of 1, 1/2, 1/4, ... changes the exponent alone, in every arithmetic.
 
     One above 1 might overflow, and one that is subnormal in float32 might be flushed, so that nothing is left.
@@ -84,15 +99,23 @@ def _is_exact(op: Op, matrix: csc_array) -> bool:
 
 
 def _affine(op: Affine, shape: Shape) -> tuple[object, Floats]:
-    """Zero weights are stored too: what they multiply is read, and infinity times zero is not zero."""
     repeat = math.prod(shape[:-1])
-    outputs, inputs = op.weight.shape
-    bias = np.zeros(outputs) if op.bias is None else op.bias.astype(np.float64)
-    values = np.tile(op.weight.astype(np.float64).T.ravel(), repeat)
+    bias = np.zeros(len(op.weight)) if op.bias is None else op.bias.astype(np.float64)
+    weight = op.weight.astype(np.float64)
+    return (weight, bias) if repeat == 1 else (_sparse(weight, repeat), np.tile(bias, repeat))
+
+
+def _sparse(weight: Floats, repeat: int = 1) -> csc_array:
+    """A matrix, repeated along the diagonal.
+
+    Zero weights are stored too: what they multiply is read, and infinity times zero is not zero.
+    """
+    outputs, inputs = weight.shape
+    values = np.tile(weight.T.ravel(), repeat)
     block = np.broadcast_to(np.arange(outputs), (repeat, inputs, outputs))
     rows = (block + outputs * np.arange(repeat)[:, None, None]).ravel()
     starts = outputs * np.arange(repeat * inputs + 1)
-    return csc_array((values, rows, starts), shape=(repeat * outputs, repeat * inputs)), np.tile(bias, repeat)
+    return csc_array((values, rows, starts), shape=(repeat * outputs, repeat * inputs))
 
 
 def _windows(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -10,8 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from verifluxa.graph.graph import Node, build
-from verifluxa.graph.ops import Affine, Input, Shift
+from verifluxa.graph.ops import Affine, Input, Op, Shift
 from verifluxa.question import Floats, Placement, Problem, Stamp
+
+Step = tuple[Op, tuple[int, ...]]
+"""An operation, and the steps that it reads."""
 
 
 class _Front(NamedTuple):
@@ -35,7 +39,7 @@ def placed(problem: Problem) -> Problem:
         return problem
     written = np.flatnonzero(front.gain.any(axis=1))
     stamp = Stamp(written, np.zeros(len(written)), front.gain[written], front.offset[written])
-    moved = [(n.op, tuple(source - front.last for source in n.inputs)) for n in nodes[front.last + 1 :]]
+    moved = _joined([(n.op, tuple(source - front.last for source in n.inputs)) for n in nodes[front.last + 1 :]])
     return replace(
         problem,
         digest="sha256:" + hashlib.sha256(f"placed {problem.digest}".encode()).hexdigest(),
@@ -43,6 +47,23 @@ def placed(problem: Problem) -> Problem:
         inputs=front.offset.reshape(1, *nodes[front.last].shape),
         placements=(Placement((), stamp),),
     )
+
+
+def _joined(steps: list[Step]) -> list[Step]:
+    """Products and the sums right behind them as one step each: no sum has more roundings than before."""
+    uses = Counter(source for _, sources in steps for source in sources)
+    joined: list[Step] = []
+    # Steps are numbered from 1, behind the input.
+    place = {0: 0}
+    for number, (op, sources) in enumerate(steps, 1):
+        before = joined[-1][0] if joined and sources == (number - 1,) and uses[number - 1] == 1 else None
+        if isinstance(before, Affine) and before.bias is None and isinstance(op, Shift) and op.value.ndim <= 1:
+            bias = np.broadcast_to(op.value, (len(before.weight),))
+            joined[-1] = (Affine(before.weight, bias), joined[-1][1])
+        else:
+            joined.append((op, tuple(place[source] for source in sources)))
+        place[number] = len(joined)
+    return joined
 
 
 def _front(nodes: Sequence[Node]) -> _Front | None:

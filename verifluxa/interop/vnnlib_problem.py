@@ -150,7 +150,7 @@ def _row(condition: Condition, outputs: int) -> tuple[Floats, Fraction, bool]:
             raise DataError(
                 "VF3403",
                 "the factors of this condition have too many digits",
-                place=condition.place,
+                place=condition.place.span,
                 expected="factors that become whole numbers up to 2^53 when multiplied by their common denominator",
                 remedy="round the factors",
             )

@@ -9,11 +9,10 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import lru_cache
 from math import prod
 
-from verifluxa.errors import DataError, Span
-from verifluxa.interop.vnnlib_syntax import Expression, Group, Word, malformed, read_expressions, too_large
+from verifluxa.errors import DataError
+from verifluxa.interop.vnnlib_syntax import Expression, Group, Mark, Word, malformed, read_expressions, too_large
 
 MOST_INPUTS = 4_096
 MOST_OUTPUTS = 4_096
@@ -53,7 +52,7 @@ class Condition:
 
     value: Linear
     closed: bool
-    place: Span
+    place: Mark
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ def read_vnnlib(data: bytes, file: str) -> Query:
             asserts.append(group)
         else:
             _declare(names, group)
-    whole = Span(file, 1, 1, 1, 1)
+    whole = Mark(file, 1, 1)
     counts = [_count(names, kind, whole) for kind in "XY"]
     always: list[Condition] = []
     cases: list[tuple[Condition, ...]] = [()]
@@ -128,11 +127,21 @@ def read_vnnlib(data: bytes, file: str) -> Query:
 
 @dataclass
 class _Names:
-    """The declared variables: in 1.0 single ones, in 2.0 two tensors."""
+    """The declared variables: in 1.0 single ones, in 2.0 two tensors; `read`: words of conditions read so far."""
 
     version: int
     single: dict[str, set[int]] = field(default_factory=lambda: {"X": set(), "Y": set()})
     tensors: dict[str, tuple[str, tuple[int, ...]]] = field(default_factory=dict)
+    read: dict[str, Linear] = field(default_factory=dict)
+
+    def linear(self, word: Word) -> Linear:
+        """A number or a variable; each is looked at once."""
+        found = self.read.get(word.text)
+        if found is None:
+            number = _NUMBER.fullmatch(word.text)
+            found = Linear({}, _number(word)) if number else Linear({self.find(word): Fraction(1)}, Fraction(0))
+            self.read[word.text] = found
+        return found
 
     def find(self, word: Word) -> Variable:
         """The variable that a word names."""
@@ -194,7 +203,7 @@ def _network(names: _Names, group: Group) -> None:
         names.tensors[words[1]] = (kind, _indices(typed[2]))
 
 
-def _count(names: _Names, kind: str, whole: Span) -> int:
+def _count(names: _Names, kind: str, whole: Mark) -> int:
     what, most = ("input", MOST_INPUTS) if kind == "X" else ("output", MOST_OUTPUTS)
     if names.version == 1:
         known = names.single[kind]
@@ -211,11 +220,11 @@ def _count(names: _Names, kind: str, whole: Span) -> int:
     return count
 
 
-def _beyond(message: str, place: Span, expected: str) -> DataError:
+def _beyond(message: str, place: Mark, expected: str) -> DataError:
     return DataError(
         "VF3403",
         message,
-        place=place,
+        place=place.span,
         expected=expected,
         remedy="only boxes of inputs and linear conditions on outputs are read",
     )
@@ -254,14 +263,14 @@ _COMPARE: dict[str, Callable[[Linear, Linear], list[tuple[Linear, bool]]]] = {
 
 
 def _both(
-    first: list[tuple[Condition, ...]], second: list[tuple[Condition, ...]], place: Span
+    first: list[tuple[Condition, ...]], second: list[tuple[Condition, ...]], place: Mark
 ) -> list[tuple[Condition, ...]]:
     if len(first) * len(second) > MOST_CASES:
         raise too_large("the conditions have too many cases", place, f"at most {MOST_CASES:,}")
     return _few([a + b for a in first for b in second], place)
 
 
-def _few(cases: list[tuple[Condition, ...]], place: Span) -> list[tuple[Condition, ...]]:
+def _few(cases: list[tuple[Condition, ...]], place: Mark) -> list[tuple[Condition, ...]]:
     if len(cases) > MOST_CASES:
         raise too_large("the conditions have too many cases", place, f"at most {MOST_CASES:,}")
     if sum(map(len, cases)) > MOST_TERMS:
@@ -276,9 +285,7 @@ def _linear(names: _Names, item: Expression) -> Linear:
         DataError: VF3403 where two variables are multiplied, or for another operation.
     """
     if isinstance(item, Word):
-        if _NUMBER.fullmatch(item.text):
-            return Linear({}, _number(item))
-        return Linear({names.find(item): Fraction(1)}, Fraction(0))
+        return names.linear(item)
     parts = [_linear(names, part) for part in item.items[1:]]
     if item.head not in ("+", "-", "*") or not parts:
         raise _beyond(f"`{item.head[:40]}` is no operation that is read", item.place, "+, - or * of numbers and names")
@@ -314,20 +321,14 @@ def _digits(value: Fraction) -> int:
 
 
 def _number(word: Word) -> Fraction:
-    value = _fraction(word.text)
+    value = Fraction(word.text)
     if abs(value) > LARGEST:
         raise too_large(f"`{word.text[:40]}` is too large a number", word.place, "numbers up to 1e30")
     return value
 
 
-@lru_cache(maxsize=256)
-def _fraction(text: str) -> Fraction:
-    """Bounds of boxes are the same few numbers."""
-    return Fraction(text)
-
-
 def _regions(
-    always: list[Condition], cases: list[tuple[Condition, ...]], count: int, whole: Span
+    always: list[Condition], cases: list[tuple[Condition, ...]], count: int, whole: Mark
 ) -> tuple[Region, ...]:
     """Puts cases of one box together; leaves empty boxes out."""
     first, rest = _box(always, ({}, {}))
@@ -340,7 +341,7 @@ def _regions(
             raise DataError(
                 "VF3402",
                 f"input {missing} has no {side} bound",
-                place=whole,
+                place=whole.span,
                 expected="a lower and an upper bound for each input",
                 remedy=f"(assert (>= X_{missing} 0.0)) and (assert (<= X_{missing} 1.0)), with your numbers",
             )
@@ -370,11 +371,12 @@ def _box(conditions: Iterable[Condition], ends: _Ends) -> tuple[_Ends, tuple[Con
         if not condition.closed:
             raise _beyond("this bound of an input is strict", condition.place, "<= or >=")
         (((_, index), factor),) = condition.value.factors.items()
-        end = -condition.value.constant / factor
+        constant = condition.value.constant
+        end = -constant if factor == 1 else constant if factor == -1 else -constant / factor
         if abs(end) > LARGEST:
             raise too_large(f"the bound of input {index} is too large", condition.place, "numbers up to 1e30")
         if factor > 0:
-            lower[index] = max(end, lower.get(index, end))
+            lower[index] = max(end, lower[index]) if index in lower else end
         else:
-            upper[index] = min(end, upper.get(index, end))
+            upper[index] = min(end, upper[index]) if index in upper else end
     return (lower, upper), tuple(others)

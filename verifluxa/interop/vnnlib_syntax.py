@@ -14,21 +14,35 @@ MOST_DEPTH = 64
 LONGEST_WORD = 1_200
 """Characters of one word: enough for the exact decimal digits of any double."""
 
-_TOKEN = re.compile(r'[ \t\r\n]+|;[^\n]*|[()]|\[[0-9, \t]*\]|"[^"\n]*"|[^\s()\[\];"]+')
+_TOKEN = re.compile(r'([()]|\[[0-9, \t]*\]|"[^"]*"|[^\s()\[\];"]+)|;.*|([^ \t\r])')
+"""In a line: a word, a comment, or what is none of them; blanks match nothing."""
+
+
+class Mark(NamedTuple):
+    """Where a word begins; made into a `Span` only for a message, since thousands are read and none is shown."""
+
+    file: str
+    line: int
+    column: int
+
+    @property
+    def span(self) -> Span:
+        """The place as messages name it."""
+        return Span(self.file, self.line, self.column, self.line, self.column + 1)
 
 
 class Word(NamedTuple):
     """A name, a number, a text; indices in square brackets belong to the word in front: `X[0,1]`."""
 
     text: str
-    place: Span
+    place: Mark
 
 
 class Group(NamedTuple):
     """What stands between two brackets."""
 
     items: tuple[Expression, ...]
-    place: Span
+    place: Mark
 
     @property
     def head(self) -> str:
@@ -40,15 +54,16 @@ class Group(NamedTuple):
 Expression = Word | Group
 
 
-def malformed(message: str, place: Span, expected: str | None = None) -> DataError:
+def malformed(message: str, place: Mark, expected: str | None = None) -> DataError:
     """The error for what is no VNN-LIB."""
     remedy = "the file must be VNN-LIB 1.0 as VNN-COMP uses it, or VNN-LIB 2.0 with one network"
-    return DataError("VF3401", message, place=place, expected=expected, remedy=remedy)
+    return DataError("VF3401", message, place=place.span, expected=expected, remedy=remedy)
 
 
-def too_large(message: str, place: Span | str, expected: str) -> DataError:
+def too_large(message: str, place: Mark | str, expected: str) -> DataError:
     """The error for what goes past a limit."""
-    return DataError("VF3404", message, place=place, expected=expected, remedy="split the question into smaller ones")
+    where = place.span if isinstance(place, Mark) else place
+    return DataError("VF3404", message, place=where, expected=expected, remedy="split the question into smaller ones")
 
 
 def read_expressions(data: bytes, file: str) -> list[Group]:
@@ -63,13 +78,13 @@ def read_expressions(data: bytes, file: str) -> list[Group]:
     """
     if len(data) > MOST_BYTES:
         raise too_large(f"the file has {len(data):,} bytes", file, f"at most {MOST_BYTES:,}")
-    start = Span(file, 1, 1, 1, 1)
+    start = Mark(file, 1, 1)
     try:
         text = data.decode("ascii")
     except UnicodeDecodeError as error:
         raise malformed(f"byte {error.start} is not ASCII", start) from None
     done: list[Group] = []
-    stack: list[tuple[Span, list[Expression]]] = []
+    stack: list[tuple[Mark, list[Expression]]] = []
     for word in _words(text, file):
         if word.text == "(":
             if len(stack) == MOST_DEPTH:
@@ -100,21 +115,16 @@ def _append(items: list[Expression], word: Word) -> None:
 
 def _words(text: str, file: str) -> Iterator[Word]:
     """Brackets and words with their places."""
-    line, line_start, position, count = 1, 0, 0, 0
-    while position < len(text):
-        found = _TOKEN.match(text, position)
-        token = "" if found is None else found[0]
-        if token and token[0] in " \t\r\n;":
-            breaks = token.count("\n")
-            if breaks:
-                line, line_start = line + breaks, position + token.rindex("\n") + 1
-            position += len(token)
-        else:
-            column = position - line_start + 1
-            here = Span(file, line, column, line, column + 1)
-            if not token:
-                raise malformed(f"`{text[position]}` is not understood here", here)
-            position += len(token)
+    count = 0
+    for line, content in enumerate(text.split("\n"), 1):
+        for found in _TOKEN.finditer(content):
+            token, stray = found.groups()
+            if token is None and stray is None:
+                continue
+            column = found.start() + 1
+            here = Mark(file, line, column)
+            if token is None:
+                raise malformed(f"`{stray}` is not understood here", here)
             count += 1
             if count > MOST_TOKENS:
                 raise too_large("there are too many words", here, f"at most {MOST_TOKENS:,}")

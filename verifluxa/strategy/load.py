@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from verifluxa import library
@@ -170,8 +171,9 @@ def load_strategy(name: str) -> Strategy:
     return parse_strategy(shelved)
 
 
+@lru_cache(maxsize=16)
 def parse_strategy(shelved: Shelved) -> Strategy:
-    """Reads the text of a strategy file."""
+    """Reads the text of a strategy file, the same text once: who asks many questions names it each time."""
     try:
         document = tomllib.loads(shelved.text)
     except tomllib.TOMLDecodeError as error:
