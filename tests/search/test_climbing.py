@@ -59,3 +59,20 @@ def test_a_climb_takes_all_the_inputs_that_are_needed_along() -> None:
     found = climb(workspace(problem), with_need(problem, 3), torch.tensor([[0.0], [20.0]], dtype=torch.float64), 60)
     assert found.margin > 0
     assert found.trigger.tolist() == [10.0]
+
+
+def test_what_no_trigger_meets_is_left_out_of_a_climb() -> None:
+    """The inputs that violate somewhere are climbed for alone, and what is found is the same."""
+    problem = peak()
+    question, work = with_need(problem, 3), workspace(problem)
+    triggers = all_triggers(problem.domain)
+    claims = work.claims(question.violation, question.selection)
+    single = [
+        lacking(work, work.net(0), claims.take(torch.tensor([n])), 1, torch.as_tensor(triggers))
+        for n in range(len(claims))
+    ]
+    met = torch.tensor([n for n, margins in enumerate(single) if float(margins.max()) > 0])
+    assert 3 <= len(met) < len(claims)
+    starts = torch.tensor([[0.0], [20.0]], dtype=torch.float64)
+    found = climb(work, question, starts, 60, claims.take(met))
+    assert found.margin == climb(work, question, starts, 60).margin > 0

@@ -113,14 +113,15 @@ def _taken_up(work: Workspace, tree: Tree, ends: float) -> Search:
     leaves = list(open_leaves(work, tree))
     stack = [_opened(leaf) for leaf in leaves]
     limit = max((len(torch.unique(leaf.claims.input)) for leaf in leaves), default=0)
-    return Search(tree.question, tree.root, stack[::-1], time.monotonic(), ends, limit)
+    claims = work.claims(tree.question.violation, tree.question.selection)
+    return Search(tree.question, claims, tree.root, stack[::-1], time.monotonic(), ends, limit)
 
 
 def _begin(work: Workspace, rooted: Rooted, directions: Tensor, ends: float) -> Search:
     node = Node(dropped=rooted.dropped())
     low, high = whole_strips(work, directions)
     root = Open(node, work.lower, work.upper, low, high, rooted.open_claims)
-    return Search(rooted.question, node, [root], time.monotonic(), ends, rooted.remaining)
+    return Search(rooted.question, root.claims, node, [root], time.monotonic(), ends, rooted.remaining)
 
 
 def _opened(leaf: Leaf) -> Open:

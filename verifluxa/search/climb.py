@@ -39,15 +39,17 @@ def lacking(work: Workspace, net: Net, claims: Claims, need: int, triggers: Tens
         return margins_of(work, net, claims, triggers).topk(need, dim=1).values[:, -1]
 
 
-def climb(work: Workspace, question: Question, starts: Tensor, steps: int) -> Climbed:
+def climb(work: Workspace, question: Question, starts: Tensor, steps: int, claims: Claims | None = None) -> Climbed:
     """Ascends from some points at once; ends early at a grid point where `need` inputs violate.
 
     Args:
         question: one with at least `need` inputs.
         starts: shape (K, d).
+        claims: those that may be met somewhere, of `need` inputs or more; None: all of the question.
     """
     work = work.at(question.placement)
-    net, claims = work.net(question.placement), work.claims(question.violation, question.selection)
+    net = work.net(question.placement)
+    claims = work.claims(question.violation, question.selection) if claims is None else claims
     width = work.upper - work.lower
     place = ((starts - work.lower) / width.clamp(min=1e-300)).clamp(0, 1)
     momentum, square = torch.zeros_like(place), torch.zeros_like(place)

@@ -58,9 +58,13 @@ class BranchSettings:
 
 @dataclass
 class Search:
-    """One question's search: its stack, what was found, what was proved."""
+    """One question's search: its stack, what was found, what was proved.
+
+    `claims` are those that may be met somewhere, as far as was known when it began.
+    """
 
     question: Question
+    claims: Claims
     root: Node
     stack: list[Open]
     started: float
@@ -175,4 +179,4 @@ def _climbed(work: Workspace, search: Search) -> Climbed:
     search.near.clear()
     half = max(1, min(len(near) // CLIMB_SHARE, CLIMB_POINTS) // 2)
     chosen = [*near[:half], *near[half :: max(1, len(near) // half)]]
-    return climb(work, search.question, torch.stack([point.trigger for point in chosen]), CLIMB_STEPS)
+    return climb(work, search.question, torch.stack([point.trigger for point in chosen]), CLIMB_STEPS, search.claims)
