@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
 from itertools import combinations, pairwise, product
@@ -13,6 +14,7 @@ from tests.search.small import all_triggers, in_float32, in_real, most, row_valu
 from tests.soundness.build import Ask, Family, dense, levels, make_problem, mlp, relu, replacing
 from tests.soundness.judge import judge
 from tests.soundness.truth import Oracle
+from verifluxa.bounds.domain import geometry
 from verifluxa.certificate.tree_codec import decode_tree, encode_tree
 from verifluxa.errors import CertificateError
 from verifluxa.evidence import Case, Outcome
@@ -20,13 +22,14 @@ from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Conv, Reshape
 from verifluxa.question import Problem, Question
 from verifluxa.search.choices import choose, several
-from verifluxa.search.conflicts import cross
+from verifluxa.search.claims import Scene
+from verifluxa.search.conflicts import cross, crossing_of
 from verifluxa.search.cross import Crossing, CrossSettings
-from verifluxa.search.root import look
+from verifluxa.search.root import look, whole_domain
 from verifluxa.search.workspace import workspace
 from verifluxa.verdict import Verdict
 
-ALL = CrossSettings(values=0, alone=0, seconds=60.0, cases=60)
+ALL = CrossSettings(values=0, alone=0, seconds=60.0, cases=300)
 
 
 def run(problem: Problem, question: Question, settings: CrossSettings = ALL) -> Outcome:
@@ -98,6 +101,20 @@ def test_no_trigger_meets_all_claims_of_a_conflict(seed: int) -> None:
                 met &= [bool((value[chosen.index(number), rows] >= 0).all()) for value in values]
             assert not met.any()
     assert seen
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_left_without_cases_is_no_less_than_any_trigger_reaches(seed: int) -> None:
+    problem = in_real(steady(seed))
+    question = with_need(problem, 1)
+    work = workspace(problem)
+    (rooted,) = look(work, [question], "interval")
+    scene = Scene(work.at(0), work.net(0), geometry(whole_domain(work)))
+    crossing, unsafe = crossing_of(scene, rooted, ALL, math.inf)
+    left = crossing.without_cases()
+    assert not unsafe
+    assert most(problem, question) <= left <= rooted.remaining
+    assert left == crossing.most()
 
 
 def test_a_layer_that_reads_nothing_of_the_trigger_has_no_neuron_to_split() -> None:

@@ -62,20 +62,19 @@ class _Tried:
 
 def _decided(scene: Scene, rooted: Rooted, settings: CrossSettings, ends: float) -> Outcome:
     started = time.monotonic()
-    crossing, unsafe = _crossing(scene, rooted, settings, ends)
+    crossing, unsafe = crossing_of(scene, rooted, settings, ends)
     need = rooted.question.need - unsafe
     fewer = need > 0 and crossing.closes(need)
     most = crossing.most()
     closed = fewer and most < need
     tried = _Tried(0, None) if closed else _tried(scene, rooted, crossing.points)
     verdict = Verdict.CERTIFIED if closed else Verdict.UNKNOWN if tried.witness is None else Verdict.FALSIFIED
-    proved = most + unsafe if verdict is not Verdict.FALSIFIED else rooted.remaining
     return Outcome(
         question=rooted.question,
         verdict=verdict,
         reason=_reason(crossing) if verdict is Verdict.UNKNOWN else None,
         found=tried.found,
-        proved=proved,
+        proved=most + unsafe,
         witness=tried.witness,
         stage="cross",
         boxes=crossing.bounded,
@@ -90,7 +89,7 @@ def _reason(crossing: Crossing) -> Reason:
     return Reason.NODES if crossing.is_over else Reason.STRATEGY
 
 
-def _crossing(scene: Scene, rooted: Rooted, settings: CrossSettings, ends: float) -> tuple[Crossing, int]:
+def crossing_of(scene: Scene, rooted: Rooted, settings: CrossSettings, ends: float) -> tuple[Crossing, int]:
     """The open claims with their bounds, and how many inputs must stay open because a sum may overflow."""
     claims = rooted.open_claims
     inputs, of_input = torch.unique(claims.input, return_inverse=True)

@@ -29,12 +29,16 @@ from verifluxa.bounds.domain import spread
 from verifluxa.bounds.linear import LayerBounds, Pairs
 from verifluxa.search.choices import Choice, choose, several
 from verifluxa.search.claims import ROUNDED, SLACK, Planes, Scene
-from verifluxa.search.cuts import Case, Cutting, refuted
+from verifluxa.search.cuts import Case, Cutting, Lots, refuted
 from verifluxa.search.together import ROWS_KEPT
 from verifluxa.search.workspace import Claims
 
 FIRST_CASES, MORE_CASES = 32, 3
 """Cases of a group in the first round, and how many times more in each further one."""
+FIRST_STEPS = 30
+"""Gradient steps of a group without cases."""
+ALONE = 64
+"""Claims that are optimised by themselves in one batch."""
 CHOICES = 8
 """Choices that are tried in one batch."""
 NODES = 100_000
@@ -62,14 +66,14 @@ class CrossSettings:
         alone: the same where one violating input refutes, so that conflicts are cases of a single input.
         seconds: for one question.
         cases: that may be bounded for one question.
-        steps: gradient steps of one group of claims.
+        steps: gradient steps of one case.
     """
 
     values: int = 64
     alone: int = 30
     seconds: float = 30.0
     cases: int = 20000
-    steps: int = 15
+    steps: int = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,6 +149,18 @@ class Crossing:
             left -= 1
         return left
 
+    def without_cases(self) -> int:
+        """How many inputs single claims and groups leave as they are, which is the step of RACoon.
+
+        Refutes choices of as many inputs as are left, then of fewer, until one stays.
+        """
+        for at in range(0, len(self.claims), ALONE):
+            self._refute([(claim,) for claim in range(at, min(at + ALONE, len(self.claims)))], 0)
+        most = self.most()
+        while most and self._crossed(most, 0):
+            most -= 1
+        return most
+
     def closes(self, need: int) -> bool:
         """Whether fewer than `need` inputs can violate together; tries until the time is over."""
         cases = FIRST_CASES
@@ -162,11 +178,30 @@ class Crossing:
         values = self.planes.upper.amin(1)
         gone = {only for conflict in self.conflicts if len(conflict.claims) == 1 for only in conflict.claims}
         inputs = [claims for claims in ([c for c in own if c not in gone] for own in self.options) if claims]
+        inputs.sort(key=lambda claims: float(values[claims].max()))
         left = len(inputs)
-        for claims in sorted(inputs, key=lambda claims: float(values[claims].max())):
-            if left < need:
-                break
-            left -= all(self._cut((claim,), cases) for claim in sorted(claims, key=lambda c: float(values[c])))
+        inputs = [claims for claims in inputs if not any(map(self._is_met, claims))]
+        while inputs and left >= need and not self.is_over:
+            some, inputs = inputs[: left - need + 1], inputs[left - need + 1 :]
+            left -= self._cut_alone(some, cases)
+
+    def _cut_alone(self, inputs: Sequence[Sequence[int]], cases: int) -> int:
+        """Goes on with the cases of single claims of some inputs; how many inputs fell."""
+        lots = [[self._begin((claim,)) for claim in claims] for claims in inputs]
+        trees = [[begun.cutting for begun in lot] for lot in lots]
+        self.bounded += Lots.of(trees, cases).run(self.settings.cases - self.bounded, self.ends)
+        for claims in inputs:
+            # An input with a claim that is met stays, whatever becomes of its others.
+            stays = any(map(self._is_met, claims))
+            for claim in claims:
+                if not self._end((claim,)) and stays and not self._is_met(claim):
+                    del self.begun[claim,]
+        return sum(all(cutting.closed for cutting in lot) for lot in trees)
+
+    def _is_met(self, claim: int) -> bool:
+        """Whether a point was seen that meets a claim by itself."""
+        begun = self.begun.get((claim,))
+        return begun is not None and begun.cutting.met
 
     def _crossed(self, need: int, cases: int) -> bool:
         """Refutes choices until none is left, or one stays."""
@@ -180,9 +215,9 @@ class Crossing:
         return False
 
     def _refute(self, choices: Sequence[Choice], cases: int) -> bool:
-        """Whether all choices fall: at once, or by cases of those claims that have weight."""
+        """Whether all choices fall: at once, or by so many cases of those claims that have weight."""
         groups, claim, row = self._groups(choices)
-        together = optimise_together(groups, 2 * self.settings.steps, self.settings.steps)
+        together = optimise_together(groups, FIRST_STEPS, FIRST_STEPS // 2)
         self.bounded += len(choices)
         fell = refuted(groups, together).tolist()
         for number in (at for at, fine in enumerate(fell) if fine):
@@ -191,27 +226,36 @@ class Crossing:
             self._keep(
                 Conflict(frozenset(claim[own].tolist()), claim[own], row[own], Case(planes=together.chosen.take(own)))
             )
-        for number in (at for at, fine in enumerate(fell) if not fine):
+        for number in (at for at, fine in enumerate(fell) if cases and not fine):
             own = groups.group == number
             # Of many claims each may have little.
             own &= together.weights > min(LEAST_SHARE, float(together.weights[own].max()) / 2)
             if not self._cut(tuple(sorted(set(claim[own].tolist()))), cases):
                 return False
-        return True
+        return bool(cases) or all(fell)
 
     def _cut(self, choice: Choice, cases: int) -> bool:
         """Goes on with the cases of a group; whether it is a conflict now."""
+        cutting = self._begin(choice).cutting
+        before = cutting.bounded
+        cutting.run(min(cases, self.settings.cases - self.bounded), self.ends)
+        self.bounded += cutting.bounded - before
+        return self._end(choice)
+
+    def _begin(self, choice: Choice) -> _Begun:
+        """A group's cases so far."""
         if choice not in self.begun:
             groups, claim, row = self._groups([choice])
             self.begun[choice] = _Begun(Cutting(groups, self.settings.steps), claim, row)
+        return self.begun[choice]
+
+    def _end(self, choice: Choice) -> bool:
+        """Whether a group is a conflict now, which is kept."""
         cutting, claim, row = self.begun[choice]
-        before = cutting.bounded
-        closed = cutting.run(min(cases, self.settings.cases - self.bounded), self.ends)
-        self.bounded += cutting.bounded - before
-        if closed:
+        if cutting.closed:
             del self.begun[choice]
             self._keep(Conflict(frozenset(choice), claim, row, cutting.root))
-        return closed
+        return cutting.closed
 
     def _keep(self, conflict: Conflict) -> None:
         """Adds a conflict, unless one is known that says more."""

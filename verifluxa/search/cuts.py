@@ -12,13 +12,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from verifluxa.bounds.beta import Multipliers, bent, chooses
 from verifluxa.bounds.cross import Chosen, Groups, Together, optimise_together
-from verifluxa.bounds.linear import LayerBounds, NetLayer, evaluate
+from verifluxa.bounds.linear import LayerBounds, NetLayer, Pairs, evaluate
 from verifluxa.bounds.maxima import folded, pairs_of, spread_over
 from verifluxa.search.claims import ROUNDED, SLACK
 from verifluxa.search.splits import Sign
@@ -26,8 +28,10 @@ from verifluxa.search.splits import Sign
 TIES = 0.01
 DEEPEST = 200
 """Splits below each other."""
-LEAST_CASES, MOST_CASES, NUMBERS = 8, 64, 2**15
+LEAST_CASES, MOST_CASES, NUMBERS = 8, 64, 2**16
 """How many cases are bounded at once: as many as have so many neurons on all planes together, within these ends."""
+NO_PROGRESS = 4
+"""Of many trees one is left alone for now when none of its cases has closed in this part of what it may have."""
 
 
 @dataclass
@@ -65,16 +69,17 @@ class Cutting:
         waiting: its open leaves.
         met: whether a point was seen that meets all claims, or nothing is left to split: no use going on.
         seen: that point, shape (d,), or None.
-        bounded: cases so far.
+        bounded, leaves: cases so far, and those of them that closed.
     """
 
     group: Groups
-    steps: int = 15
+    steps: int = 6
     root: Case = field(default_factory=Case)
     waiting: list[_Waiting] = field(default_factory=list)
     met: bool = False
     seen: Tensor | None = None
     bounded: int = 0
+    leaves: int = 0
 
     def __post_init__(self) -> None:
         self.waiting = [_Waiting(self.root, (), None)]
@@ -98,30 +103,31 @@ class Cutting:
             ends: on the clock of `time.monotonic`.
         """
         while self.waiting and not self.met and cases > 0 and time.monotonic() < ends:
-            batch, self.waiting = self.waiting[-self.batch :], self.waiting[: -self.batch]
+            batch = self.take(min(cases, self.batch))
             cases -= len(batch)
-            self._bound(batch)
+            bound([(self, batch)])
         return self.closed
 
-    def _bound(self, batch: list[_Waiting]) -> None:
+    def take(self, count: int) -> list[_Waiting]:
+        """Takes cases that are to be bounded."""
+        batch, self.waiting = self.waiting[-count:], self.waiting[:-count]
+        return batch
+
+    def put(self, batch: Sequence[_Waiting], found: _Found) -> None:
+        """Closes or splits the cases of a batch."""
         self.bounded += len(batch)
-        groups = _repeated(self.group, batch)
-        start = None if batch[0].start is None else _joined([one.start for one in batch if one.start is not None])
-        together = optimise_together(groups, self.steps, self.steps, start)
-        closed = refuted(groups, together)
-        self.seen = _met(groups, together)
+        self.seen = found.seen
         self.met = self.seen is not None
-        size = len(self.group.index)
-        for number, (one, sign) in enumerate(zip(batch, _neurons(groups, together), strict=True)):
-            own = together.chosen.take(slice(number * size, (number + 1) * size))
-            if bool(closed[number]):
+        for one, sign, own, closed in zip(batch, found.signs, found.chosen, found.closed, strict=True):
+            if closed:
                 one.case.planes = own
+                self.leaves += 1
             elif sign is None or len(one.signs) >= DEEPEST:
                 self.met = True
             else:
                 self._split(one, sign, own)
         if self.met:
-            self.waiting = self.waiting or batch
+            self.waiting = self.waiting or list(batch)
 
     def _split(self, one: _Waiting, sign: Sign, own: Chosen) -> None:
         one.case.split, one.case.children = sign, [Case(), Case()]
@@ -131,19 +137,105 @@ class Cutting:
         ]
 
 
+class _Found(NamedTuple):
+    """Of some cases of a tree: what their planes are made with, where to split them, which closed, a point or None."""
+
+    chosen: list[Chosen]
+    signs: list[Sign | None]
+    closed: list[bool]
+    seen: Tensor | None
+
+
+def bound(parts: Sequence[tuple[Cutting, list[_Waiting]]]) -> None:
+    """Bounds cases of several trees of one domain at once: either all of them are roots, or none is."""
+    groups = _all([_repeated(cutting.group, batch) for cutting, batch in parts])
+    starts = [one.start for _, batch in parts for one in batch if one.start is not None]
+    steps = parts[0][0].steps
+    together = optimise_together(groups, steps, steps, _joined(starts) if starts else None)
+    closed, signs, met = refuted(groups, together).tolist(), _neurons(groups, together), _met(groups, together)
+    case = plane = 0
+    for cutting, batch in parts:
+        size, end = len(cutting.group.index), case + len(batch)
+        chosen = [together.chosen.take(slice(at, at + size)) for at in range(plane, plane + size * len(batch), size)]
+        seen = [point for point in met[case:end] if point is not None]
+        cutting.put(batch, _Found(chosen, signs[case:end], closed[case:end], seen[0] if seen else None))
+        case, plane = end, plane + size * len(batch)
+
+
+@dataclass(frozen=True, eq=False)
+class Lots:
+    """Trees of one domain that are gone on with together, as `Cutting.run` does with one.
+
+    Attributes:
+        trees: in lots; where one of a lot comes to nothing, the others are left alone too.
+        most: cases that each tree may have in all.
+        wanted: a tree with so many cases of which none closed is left alone.
+    """
+
+    trees: Sequence[Sequence[Cutting]]
+    most: dict[int, int]
+    wanted: int
+
+    @classmethod
+    def of(cls, trees: Sequence[Sequence[Cutting]], cases: int) -> Lots:
+        """Each tree may have so many more cases."""
+        most = {id(tree): tree.bounded + cases for lot in trees for tree in lot}
+        return cls(trees, most, max(1, cases // NO_PROGRESS))
+
+    def run(self, room: int, ends: float) -> int:
+        """Bounds cases, in all about `room`, until the time ends; how many they were."""
+        spent = 0
+        while spent < room and time.monotonic() < ends:
+            alive = [tree for lot in self.trees if not any(map(self._is_hopeless, lot)) for tree in lot]
+            parts = self._parts([tree for tree in alive if not tree.closed])
+            if not parts:
+                break
+            for roots in (True, False):
+                same = [(tree, batch) for tree, batch in parts if (batch[0].start is None) == roots]
+                if same:
+                    bound(same)
+            spent += sum(len(batch) for _, batch in parts)
+        return spent
+
+    def _is_hopeless(self, tree: Cutting) -> bool:
+        fruitless = tree.bounded >= self.wanted and not tree.leaves
+        return not tree.closed and (tree.met or fruitless or tree.bounded >= self.most[id(tree)])
+
+    def _parts(self, trees: Sequence[Cutting]) -> list[tuple[Cutting, list[_Waiting]]]:
+        if not trees:
+            return []
+        some = trees[: trees[0].batch]
+        share = trees[0].batch // len(some)
+        return [(tree, tree.take(min(share, self.most[id(tree)] - tree.bounded))) for tree in some]
+
+
 def refuted(groups: Groups, together: Together) -> Tensor:
     """Groups that are below zero by as much as a recomputation in another order may be off, shape (G,)."""
     room = groups.summed(together.weights * (SLACK * together.size + ROUNDED * together.summed))
     return torch.isfinite(together.largest) & (together.largest < -room)
 
 
-def _met(groups: Groups, together: Together) -> Tensor | None:
-    """A group's largest point (d,) that meets all its claims, by the center network, or None."""
+def _met(groups: Groups, together: Together) -> list[Tensor | None]:
+    """Each group's largest point (d,) where it meets all its claims, by the center network."""
     points = groups.geometry.center[groups.domain] + together.where
     outputs = evaluate(groups.net, points[groups.group], groups.pairs.input)
-    missed = groups.summed(((outputs * groups.rows).sum(1) + groups.constants < 0).double())
-    met = (missed == 0).nonzero()[:, 0]
-    return points[met[0]] if len(met) else None
+    missed = groups.summed(((outputs * groups.rows).sum(1) + groups.constants < 0).double()).tolist()
+    return [None if some else point for some, point in zip(missed, points, strict=True)]
+
+
+def _all(parts: Sequence[Groups]) -> Groups:
+    """Groups of one domain as one."""
+    shifts = np.cumsum([0, *(len(part.limits) for part in parts[:-1])]).tolist()
+    return replace(
+        parts[0],
+        index=torch.cat([part.index for part in parts]),
+        pairs=Pairs(*(torch.cat([getattr(part.pairs, name) for part in parts]) for name in ("domain", "input"))),
+        rows=torch.cat([part.rows for part in parts]),
+        constants=torch.cat([part.constants for part in parts]),
+        group=torch.cat([part.group + shift for part, shift in zip(parts, shifts, strict=True)]),
+        limits=torch.cat([part.limits for part in parts]),
+        signs=[torch.cat(column) for column in zip(*(part.signs or () for part in parts), strict=True)],
+    )
 
 
 def _joined(parts: Sequence[Chosen]) -> Chosen:

@@ -103,7 +103,7 @@ class CrossStage:
     alone: int = 30
     seconds: float = 30.0
     cases: int = 20000
-    steps: int = 15
+    steps: int = 6
 
 
 Stage = AttackStage | BoundStage | GridStage | CrossStage | BranchStage | SmtStage
