@@ -7,6 +7,7 @@ where z_ia = 1, plane_ia(perturbation) >= 0. Solved by HiGHS; its dual bound is 
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from math import floor
 
@@ -21,8 +22,10 @@ from verifluxa.bounds.cross import light
 from verifluxa.bounds.domain import geometry, spread
 from verifluxa.bounds.linear import Pairs, all_layers
 from verifluxa.question import Floats, Integers, Problem
-from verifluxa.search.claims import take_layers
-from verifluxa.search.root import whole_domain
+from verifluxa.search.claims import Scene, take_layers
+from verifluxa.search.conflicts import crossing_of
+from verifluxa.search.cross import CrossSettings
+from verifluxa.search.root import look, whole_domain
 from verifluxa.search.workspace import Workspace
 
 STEPS = 100
@@ -92,3 +95,15 @@ def most_by_program(bounds: SharedBounds, seconds: float) -> int:
     )
     proved = -float(found.mip_dual_bound) if found.mip_dual_bound is not None else float(inputs)
     return min(inputs, floor(proved + 1e-6))
+
+
+def most_without_cases(problem: Problem, seconds: float) -> int:
+    """How many inputs may be wrong together by slopes of several inputs optimised together (section 4), without cases.
+
+    Groups are refuted as they stand in the way, where the paper takes all pairs and triples and then a program.
+    """
+    work = Workspace(problem)
+    (rooted,) = look(work, [problem.questions(0)[0]], "crown")
+    scene = Scene(work.at(0), work.net(0), geometry(whole_domain(work)))
+    crossing, unsafe = crossing_of(scene, rooted, CrossSettings(), time.monotonic() + seconds)
+    return crossing.without_cases() + unsafe
