@@ -176,15 +176,23 @@ class Conflict:
     case: Case
 
 
+Clip = tuple[int, int, tuple[int, ...]]
+"""An alternative of an input, by its position, and the rows of it that clip the input's neurons, one per round."""
+
+
 @dataclass
 class Node:
     """A domain of the tree. `split` None: a leaf, closed when `closed`, else open.
 
-    A closed leaf is closed by counting, or by `joint` where that is given: then `clips` holds, per claim that
-    is still open, (input, position, clipping rows), from which the planes of the weights come, and `point` is
-    where tangents touch. With `conflicts` any `need` inputs, each by an open alternative, hold all claims of
-    one conflict. With `smt` an SMT solver, or exact rationals at a single point, decided that fewer than `need`
-    inputs violate together in the domain: nothing is recorded that could be recomputed without one.
+    A closed leaf is closed by counting, or by `joint` where that is given: then `clips` holds the alternatives that
+    are still open, from which the planes of the weights come, and `point` is where tangents touch. With `conflicts`
+    any `need` inputs, each by an open alternative, hold all claims of one conflict. With `smt` an SMT solver, or
+    exact rationals at a single point, decided that fewer than `need` inputs violate together in the domain: nothing
+    is recorded that could be recomputed without one.
+
+    Where there is a `split`, `clips` names alternatives whose neurons stay, at the children, within the clipped ends
+    that they have here: where an alternative is met in a part of a domain, it is met in the domain. A child that
+    starts `anew` uses none of them.
     """
 
     dropped: list[Dropped] = field(default_factory=list)
@@ -192,10 +200,11 @@ class Node:
     children: list[Node] = field(default_factory=list)
     closed: bool = False
     joint: Joint | None = None
-    clips: tuple[tuple[int, int, tuple[int, ...]], ...] = ()
+    clips: tuple[Clip, ...] = ()
     point: tuple[float, ...] = ()
     smt: bool = False
     conflicts: tuple[Conflict, ...] = ()
+    anew: bool = False
 
 
 @dataclass(frozen=True, eq=False)

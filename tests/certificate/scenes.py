@@ -87,11 +87,12 @@ class Scene:
     def claim(self) -> Claim:
         return claim_of(self.prop.statement, self.sources, self.problem.indices)
 
-    def prove(self, joint: bool = False, clip_rounds: int = 2) -> list[Record]:
-        """The real engine's answers, with a small budget; with the joint step where asked for."""
+    def prove(self, joint: bool = False, clip_rounds: int = 2, inherit: bool = False) -> list[Record]:
+        """The real engine's answers, with a small budget; with the joint step, or inherited ends, where asked for."""
         name = "joint.toml" if joint else "short.toml"
         settings, problem = load_strategy(str(Path(__file__).with_name(name))), self.problem
-        stages = (replace(s, clip_rounds=clip_rounds) if isinstance(s, BranchStage) else s for s in settings.stages)
+        changes = {"clip_rounds": clip_rounds, "inherit": inherit}
+        stages = (replace(s, **changes) if isinstance(s, BranchStage) else s for s in settings.stages)
         settings = replace(settings, stages=tuple(stages))
         places = range(len(problem.placements))
         return [record_of(item) for p in places for item in decide(problem, problem.questions(p), settings)]

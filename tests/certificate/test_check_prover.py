@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from fractions import Fraction
 
@@ -15,7 +15,9 @@ from tests.certificate.scenes import Scene, Shape, scene
 from tests.certificate.spoils import nodes
 from verifluxa.certificate.check.bounds import State
 from verifluxa.certificate.check.judge import Entry, Judge
-from verifluxa.errors import DataError
+from verifluxa.certificate.evidence_lines import Record
+from verifluxa.errors import CertificateError, DataError
+from verifluxa.evidence import Node
 from verifluxa.verdict import Verdict
 
 BRANCHES = Shape("branches", inputs=10, places=((3, 3),))
@@ -77,6 +79,38 @@ def test_what_a_round_of_clipping_decided_is_clipped_again_where_more_is_needed(
     assert any(drop.planes for tree in trees for node in nodes(tree) for drop in node.dropped)
     monkeypatch.setattr(Judge, "_clipped", decided)
     assert found.check(records).unrechecked == 0
+
+
+INHERITING = [Shape(), Shape("cnn"), Shape("pool"), Shape("branches", places=((3, 3),))]
+
+
+@pytest.mark.parametrize("shape", INHERITING, ids=str)
+def test_proofs_whose_parts_start_from_clipped_ends_are_accepted(shape: Shape) -> None:
+    found = possible(11, shape, "real")
+    records = found.prove(joint=True, inherit=True)
+    assert found.check(records).unrechecked == 0
+    assert any(node.clips for record in records for node in split_nodes(record))
+
+
+def test_nothing_is_inherited_that_the_evidence_does_not_hand_down() -> None:
+    """A proof that rests on ends from above is refused without them, and with ends clipped by a row that is not met."""
+    refused: Counter[bool] = Counter()
+    for seed in range(11, 15):
+        for row in (None, 10_000):
+            found = possible(seed, Shape(), "real")
+            records = found.prove(joint=True, inherit=True)
+            for node in [node for record in records for node in split_nodes(record)]:
+                node.clips = () if row is None else tuple((at, number, (row,)) for at, number, _ in node.clips)
+            with suppress(CertificateError):
+                found.check(records)
+                continue
+            refused[row is None] += 1
+    assert refused[True] > 0
+    assert refused[False] > 0
+
+
+def split_nodes(record: Record) -> Iterator[Node]:
+    return (node for node in nodes(record.tree or Node()) if node.split is not None)
 
 
 def possible(seed: int, shape: Shape, arithmetic: str) -> Scene:

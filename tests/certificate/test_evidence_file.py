@@ -205,6 +205,8 @@ def test_lines_fit_the_schema(tmp_path: Path) -> None:
     write(tmp_path / "evidence.jsonl", RECORDS)
     for line in (tmp_path / "evidence.jsonl").read_bytes().splitlines():
         validator.validate(json.loads(line))
+    halves = [Node(closed=True, anew=True), Node([Dropped(0, (1,))], closed=True)]
+    validator.validate(encode_record(record(1, Node(split=StripSplit(0, 0.5), children=halves, clips=((0, 0, (1,)),)))))
 
 
 def test_size_of_a_digit_proof(tmp_path: Path) -> None:

@@ -40,7 +40,9 @@ CLOSINGS = st.recursive(
 )
 CLIPS = st.lists(st.tuples(INDEX, INDEX, st.lists(INDEX, max_size=2).map(tuple)), max_size=3).map(tuple)
 LEAVES = st.one_of(
-    st.builds(lambda dropped, closed: Node(dropped, closed=closed), DROPPED, st.booleans()),
+    st.builds(
+        lambda dropped, closed, anew: Node(dropped, closed=closed, anew=anew), DROPPED, st.booleans(), st.booleans()
+    ),
     st.builds(lambda dropped: Node(dropped, closed=True, smt=True), DROPPED),
     st.builds(
         lambda dropped, joint, clips, point: Node(dropped, closed=True, joint=joint, clips=clips, point=point),
@@ -53,7 +55,12 @@ LEAVES = st.one_of(
 TREES = st.recursive(
     LEAVES,
     lambda inner: st.builds(
-        lambda dropped, split, first, second: Node(dropped, split, [first, second]), DROPPED, SPLITS, inner, inner
+        lambda dropped, split, halves, clips, anew: Node(dropped, split, list(halves), clips=clips, anew=anew),
+        DROPPED,
+        SPLITS,
+        st.tuples(inner, inner),
+        CLIPS,
+        st.booleans(),
     ),
     max_leaves=12,
 )
@@ -111,6 +118,15 @@ def test_the_writer_refuses_malformed_trees(tree: Node) -> None:
         [[[], False]],
         [[[], 0.0]],
         [[[], 0, 0]],
+        ["a"],
+        [["a"]],
+        [["a", "a", []]],
+        [["b", []]],
+        [[[], ["s", 0, "1"], []], [[]], [[]]],
+        [[[], ["s", 0, "1"], [[0, 0]]], [[]], [[]]],
+        [[[], ["s", 0, "1"], [[0, -1, []]]], [[]], [[]]],
+        [[[], ["s", 0, "1"], [[0, 0, [-1]]]], [[]], [[]]],
+        [[[], 1, [[0, 0, []]]]],
         [[[]], [[]]],
         [[[], ["b", 0, "0", "1"]], [[]]],
         [[[], ["b", 0, "0", "1"]], [[]], [[]], [[]]],

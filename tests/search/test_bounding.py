@@ -13,6 +13,7 @@ from tests.search.small import most, random_problem, with_need
 from tests.search.test_branching import check, run
 from tests.soundness.build import Ask
 from verifluxa.bounds.domain import geometry
+from verifluxa.bounds.linear import Pairs
 from verifluxa.certificate.tree_codec import encode_tree
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem
@@ -102,7 +103,7 @@ def test_what_the_clock_cuts_off_is_left_out(parts: int, monkeypatch: pytest.Mon
     question, work = problem.questions(0)[0], Workspace(problem)
     claims = work.claims(question.violation, question.selection)
     scene = Scene(work, work.net(0), geometry(whole_domain(work)))
-    named = (claims, torch.zeros_like(claims.input))
+    named = (claims, Pairs(torch.zeros_like(claims.input), claims.input))
     whole = decided(scene, named, None, 2, math.inf)
     monkeypatch.setattr(bounding, "claims_at_once", lambda net, device: 2)
     ticks = itertools.count(1)

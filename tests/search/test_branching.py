@@ -35,6 +35,8 @@ WAYS = [
     BranchSettings(batch=1),
     BranchSettings(batch=7, clip_rounds=1),
     BranchSettings(batch=5000, gate=0.0),
+    BranchSettings(inherit=True),
+    BranchSettings(inherit=True, clip_rounds=1, strips=0, joint=False),
 ]
 
 

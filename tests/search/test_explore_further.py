@@ -6,29 +6,30 @@ from dataclasses import replace
 
 import pytest
 
-from tests.search.small import most, random_problem, with_need
+from tests.search.small import in_real, most, random_problem, with_need
 from tests.search.test_branching import check
 from tests.soundness.build import Ask
-from verifluxa.certificate.tree_codec import encode_tree
+from verifluxa.certificate.tree_codec import decode_tree, encode_tree
 from verifluxa.question import Problem, Question
 from verifluxa.search.branch import Explored, explore, explore_further
 from verifluxa.search.leaves import Tree
-from verifluxa.search.pieces import cut, graft, pieces
+from verifluxa.search.pieces import at, cut, graft, open_paths, pieces
 from verifluxa.search.root import look
 from verifluxa.search.settle import BranchSettings
 from verifluxa.search.workspace import workspace
 from verifluxa.verdict import Verdict
 
 WHOLE = BranchSettings(strips=2)
+INHERITING = BranchSettings(strips=2, joint=False, inherit=True)
 
 
-def begun(problem: Problem, question: Question, boxes: int) -> Explored:
+def begun(problem: Problem, question: Question, boxes: int, how: BranchSettings = WHOLE) -> Explored:
     work = workspace(problem)
-    (explored,) = explore(work, look(work, [question], "interval"), replace(WHOLE, boxes=boxes, batch=1), None)
+    (explored,) = explore(work, look(work, [question], "interval"), replace(how, boxes=boxes, batch=1), None)
     return explored
 
 
-def finished(problem: Problem, explored: Explored, boxes: int) -> Explored:
+def finished(problem: Problem, explored: Explored, boxes: int, how: BranchSettings = WHOLE) -> Explored:
     """Piece by piece, last piece first, in no more than `boxes` domains a piece."""
     work = workspace(problem)
     question, root, directions = explored.outcome.question, explored.root, explored.directions
@@ -36,7 +37,7 @@ def finished(problem: Problem, explored: Explored, boxes: int) -> Explored:
     while waiting:
         paths = waiting.pop()
         tree = Tree(question, cut(root, paths), directions)
-        (part,) = explore_further(work, [tree], replace(WHOLE, boxes=boxes, batch=1), None)
+        (part,) = explore_further(work, [tree], replace(how, boxes=boxes, batch=1), None)
         graft(root, part.root, paths)
         if part.outcome.verdict is Verdict.FALSIFIED:
             return part
@@ -67,6 +68,24 @@ def test_pieces_give_the_tree_that_one_search_gives(seed: int, shift: int) -> No
     check(problem, ended.outcome)
     if whole.outcome.verdict is Verdict.CERTIFIED:
         assert encode_tree(ended.root) == encode_tree(whole.root)
+
+
+def test_leaves_that_a_search_leaves_start_anew_and_give_the_same_answer() -> None:
+    """Nothing that a leaf was to inherit is needed by who goes on with it, or looked for in its proof."""
+    started_anew = 0
+    for seed in range(12):
+        problem = in_real(random_problem(seed, Ask()))
+        question = with_need(problem, max(1, most(problem, problem.questions(0)[0]) + 1))
+        first = begun(problem, question, 3, INHERITING)
+        if not first.cut_short:
+            continue
+        leaves = [at(first.root, path) for path in open_paths(first.root)]
+        started_anew += sum(leaf.anew for leaf in leaves)
+        ended = finished(problem, first, 2, INHERITING)
+        assert ended.outcome.verdict is begun(problem, question, 5000, INHERITING).outcome.verdict
+        assert encode_tree(decode_tree(encode_tree(ended.root), "here")) == encode_tree(ended.root)
+        check(problem, ended.outcome)
+    assert started_anew
 
 
 def test_a_piece_says_nothing_of_the_leaves_of_others() -> None:

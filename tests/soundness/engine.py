@@ -21,7 +21,7 @@ TRICKS: dict[str, dict[str, Any]] = {
     "strips alone": PLAIN | {"strips": 3},
     "clipping alone": PLAIN | {"clip_rounds": 2},
     "joint step alone": PLAIN | {"joint": True},
-    "every trick": {"clip_rounds": 2, "strips": 3, "joint": True},
+    "every trick": {"clip_rounds": 2, "strips": 3, "joint": True, "inherit": True},
 }
 """Ways to branch, without attack and first bounds."""
 CONFLICTS = "conflicts alone"

@@ -126,6 +126,8 @@ def _check_node(judge: _Judge, node: Node, region: _Region) -> list[tuple[Node, 
         return []
     if node.closed or len(node.children) != 2:
         raise BadTree("a split node is open and has two children")
+    if node.clips:
+        _check_clips(judge, node, _open_claims(judge, region), some=True)
     if isinstance(node.split, BoxSplit):
         halves = _box_halves(judge, node.split, region)
     elif isinstance(node.split, NeuronSplit):
@@ -174,7 +176,7 @@ def _check_leaf(judge: _Judge, node: Node, region: _Region) -> None:
         raise BadTree("children without a split")
     if not node.closed:
         raise BadTree("an open leaf")
-    open_claims = {(i, a) for i in judge.selected for a in range(len(judge.options(i)))} - region.fallen
+    open_claims = _open_claims(judge, region)
     remaining = len({i for i, _ in open_claims})
     if node.joint is not None:
         _check_joint(judge, node, open_claims)
@@ -186,15 +188,24 @@ def _check_leaf(judge: _Judge, node: Node, region: _Region) -> None:
         raise BadTree("a leaf is closed and a trigger in it makes enough inputs violate")
 
 
-def _check_joint(judge: _Judge, node: Node, open_claims: set[tuple[int, int]]) -> None:
-    """The form of a joint closing: it speaks of open claims and their rows, and branches on their inputs."""
-    assert node.joint is not None
+def _open_claims(judge: _Judge, region: _Region) -> set[tuple[int, int]]:
+    return {(i, a) for i in judge.selected for a in range(len(judge.options(i)))} - region.fallen
+
+
+def _check_clips(judge: _Judge, node: Node, open_claims: set[tuple[int, int]], some: bool = False) -> None:
+    """Clips speak of all open claims, or of some, each once, and of their own rows."""
     clipped = {(i, a) for i, a, _ in node.clips}
-    if len(clipped) != len(node.clips) or clipped != open_claims:
+    if len(clipped) != len(node.clips) or clipped - open_claims or (clipped != open_claims and not some):
         raise BadTree(f"clips speak of {sorted(clipped)}, open are {sorted(open_claims)}")
     for i, a, rows in node.clips:
         if not set(rows) <= set(judge.options(i)[a]):
             raise BadTree(f"the planes {rows} are not rows of the alternative {judge.options(i)[a]}")
+
+
+def _check_joint(judge: _Judge, node: Node, open_claims: set[tuple[int, int]]) -> None:
+    """The form of a joint closing: it speaks of open claims and their rows, and branches on their inputs."""
+    assert node.joint is not None
+    _check_clips(judge, node, open_claims)
     stack: list[tuple[Joint, frozenset[int]]] = [(node.joint, frozenset())]
     while stack:
         joint, fixed = stack.pop()

@@ -127,16 +127,32 @@ def load(chain: Chain, device: str = "cpu") -> Net:
     return Net(layers, tensor(chain.unsafe), chain.rounding.largest_radius)
 
 
+Ends = tuple[Tensor, Tensor]
+"""Lower and upper ends of a layer's pre-activations, shape (B, n) each."""
+
+
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """B (domain, input) pairs: indices, shape (B,) each."""
+    """B (domain, input) pairs: indices, shape (B,) each.
+
+    `known`: ends of hidden layers, bottom up, that hold wherever the bounds of a pair are wanted.
+    """
 
     domain: Tensor
     input: Tensor
+    known: tuple[Ends, ...] = ()
 
     def take(self, index: Tensor) -> Pairs:
         """Some of the pairs."""
-        return Pairs(self.domain[index], self.input[index])
+        known = tuple((lower[index], upper[index]) for lower, upper in self.known)
+        return Pairs(self.domain[index], self.input[index], known)
+
+    def within(self, number: int, ends: Ends) -> Ends:
+        """What is left of ends of a layer; a single value where nothing is: then the pair cannot matter."""
+        if number >= len(self.known):
+            return ends
+        lower, upper = torch.maximum(ends[0], self.known[number][0]), torch.minimum(ends[1], self.known[number][1])
+        return lower, torch.maximum(lower, upper)
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,6 +195,7 @@ def first_layer(net: Net, geometry: Geometry, pairs: Pairs) -> LayerBounds:
     radius = layer.radius_of(pairs.input, largest)
     at = middle + offset
     lower, upper = at - down - radius, at + up + radius
+    lower, upper = pairs.within(0, (lower, upper))
     if layer.function is None:
         return _finished(layer, (lower, upper, radius), _none(lower), None)
     flat, pair, neuron = _places(layer.undecided(lower, upper))
@@ -224,12 +241,12 @@ def next_layer(net: Net, below: list[LayerBounds], geometry: Geometry, pairs: Pa
     lower, upper = middle - reach, middle + reach
     if method == "interval" or layer.function is None:
         return _finished(layer, (lower, upper, radius), _none(lower), None)
-    lower, upper = _decided_forward(net, below, geometry, pairs, (lower, upper, radius))
+    lower, upper = pairs.within(number, _decided_forward(net, below, geometry, pairs, (lower, upper, radius)))
     _, pair, neuron = _places(layer.undecided(lower, upper))
     planes = neuron_planes(net, below, geometry, pairs, (pair, neuron, radius))
     domain = pairs.domain.index_select(0, pair)
     up, down = (p.value + spread(p.slope[:, None], domain, geometry)[0][:, 0] for p in planes)
-    lower, upper = narrowed((lower, upper), (pair, neuron), (down, up))
+    lower, upper = pairs.within(number, narrowed((lower, upper), (pair, neuron), (down, up)))
     return _finished(layer, (lower, upper, radius), (pair, neuron), planes)
 
 

@@ -7,12 +7,12 @@ weight is `[input, position, row, tangent (0 or 1), "weight"]`, a clip is `[inpu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from verifluxa.certificate.document import Json
 from verifluxa.certificate.fields import wrong
 from verifluxa.certificate.numbers import float_text, parse_float_text
-from verifluxa.evidence import Dropped, Joint, Node, Weighted
+from verifluxa.evidence import Clip, Dropped, Joint, Node, Weighted
 
 LARGEST_INDEX = 2**31
 DEEPEST = 64
@@ -34,8 +34,7 @@ def encode_joint_leaf(node: Node) -> Json:
             raise ValueError("a branching of a joint closing has two children, weights have none")
         flat.append(_encode(joint))
         waiting.extend(reversed(joint.children))
-    clips: list[Json] = [[int(i), int(at), [int(row) for row in rows]] for i, at, rows in node.clips]
-    return ["j", flat, clips, [float_text(float(value)) for value in node.point]]
+    return ["j", flat, encode_clips(node.clips), [float_text(float(value)) for value in node.point]]
 
 
 def decode_joint_leaf(dropped: list[Dropped], item: list[Json], place: str) -> Node:
@@ -54,6 +53,22 @@ def decode_joint_leaf(dropped: list[Dropped], item: list[Json], place: str) -> N
         case _:
             pass
     raise wrong(place, 'a joint closing: ["j", joint, clips, point]', item)
+
+
+def encode_clips(clips: Iterable[Clip]) -> list[Json]:
+    """The flat form of a node's clips."""
+    return [[int(i), int(at), [int(row) for row in rows]] for i, at, rows in clips]
+
+
+def decode_clips(items: Json, place: str) -> tuple[Clip, ...]:
+    """The clips of a split node, of which there are some.
+
+    Raises:
+        CertificateError: VF5005.
+    """
+    if not isinstance(items, list) or not items:
+        raise wrong(place, "clips of a node", items)
+    return tuple(_clip(item, place) for item in items)
 
 
 def indices(values: Json, place: str, low: int = 0) -> tuple[int, ...]:
@@ -105,7 +120,7 @@ def _weight(item: Json, place: str) -> Weighted:
     raise wrong(place, '[input, position, row, 0 or 1, "weight"], the weight not negative', item)
 
 
-def _clip(item: Json, place: str) -> tuple[int, int, tuple[int, ...]]:
+def _clip(item: Json, place: str) -> Clip:
     match item:
         case [int(number), int(position), list(rows)] if is_index(number) and is_index(position):
             return number, position, indices(rows, place)

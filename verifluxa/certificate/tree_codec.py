@@ -2,7 +2,8 @@
 
 A node is `[dropped]` (leaf closed by counting), `[dropped, 0]` (open leaf), `[dropped, 1]` (leaf closed by an SMT
 solver), `[dropped, ["j", joint, clips, point]]` (leaf closed jointly, see `joint_codec`), `[dropped, ["c", conflicts]]`
-(leaf closed by conflicts, see `conflict_codec`) or `[dropped, split]`, followed in the list by its subtrees.
+(leaf closed by conflicts, see `conflict_codec`), `[dropped, split]` or `[dropped, split, clips]`, followed in the list
+by its subtrees. A node that starts anew has an "a" in front.
 A split is `["b", coordinate, low_end, high_start]`, `["s", direction, cut]` or `["n", input, layer, neuron]`, floats as
 shortest decimal strings. `dropped` groups the inputs that fell by equal rows: `[[rows, inputs],
 [rows, inputs, planes], [rows, inputs, planes, slopes, pushes], ...]`; a push is `[layer, neuron, "multiplier"]`.
@@ -12,19 +13,28 @@ Inputs are sorted, so a tree has one encoding. Rows may be -1 (this alternative 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 from verifluxa.certificate.chosen_codec import decode_pushes, decode_slopes, encode_pushes
 from verifluxa.certificate.conflict_codec import decode_conflict_leaf, encode_conflict_leaf
 from verifluxa.certificate.document import Json
 from verifluxa.certificate.fields import wrong
-from verifluxa.certificate.joint_codec import decode_joint_leaf, encode_joint_leaf, indices, is_index
+from verifluxa.certificate.joint_codec import (
+    decode_clips,
+    decode_joint_leaf,
+    encode_clips,
+    encode_joint_leaf,
+    indices,
+    is_index,
+)
 from verifluxa.certificate.numbers import float_text, parse_float_text
 from verifluxa.evidence import CONTRADICTED, BoxSplit, Dropped, NeuronSplit, Node, Split, StripSplit
 
 Chosen = tuple[tuple[str, ...], tuple[tuple[int, int, float], ...]]
 """Slopes and pushes of a record."""
 HALVES = 2
+CLIPPED = ("dropped", "split", "clips")
 STILL_OPEN, BY_SOLVER = 0, 1
 
 
@@ -42,7 +52,7 @@ def encode_tree(root: Node) -> list[Json]:
         open_ = (node.joint or node.smt or node.conflicts) and not node.closed
         if len(node.children) != (HALVES if node.split else 0) or how > 1 or open_ or (node.split and node.closed):
             raise ValueError("a split has two halves and a leaf has none")
-        flat.append(_encode_node(node))
+        flat.append(["a", *_encode_node(node)] if node.anew else _encode_node(node))
         waiting.extend(reversed(node.children))
     return flat
 
@@ -81,10 +91,11 @@ def count_leaves(root: Node) -> int:
     return leaves
 
 
-def _encode_node(node: Node) -> Json:
+def _encode_node(node: Node) -> list[Json]:
     dropped = _encode_dropped(node.dropped)
     if node.split is not None:
-        return [dropped, _encode_split(node.split)]
+        split = [dropped, _encode_split(node.split)]
+        return [*split, encode_clips(node.clips)] if node.clips else split
     if node.joint is not None:
         return [dropped, encode_joint_leaf(node)]
     if node.conflicts:
@@ -119,9 +130,17 @@ def _encode_dropped(dropped: list[Dropped]) -> Json:
 
 
 def _decode_node(item: Json, place: str) -> Node:
-    if not isinstance(item, list) or len(item) not in {1, 2}:
-        raise wrong(place, "a node: [dropped], [dropped, 0], [dropped, 1] or [dropped, split]", item)
+    if isinstance(item, list) and item[:1] == ["a"]:
+        return replace(_decode_plain(item[1:], place), anew=True)
+    return _decode_plain(item, place)
+
+
+def _decode_plain(item: Json, place: str) -> Node:
+    if not isinstance(item, list) or len(item) not in {1, 2, 3}:
+        raise wrong(place, "a node: [dropped], [dropped, 0], [dropped, 1], [dropped, split] or [..., clips]", item)
     dropped = _decode_dropped(item[0], place)
+    if len(item) == len(CLIPPED):
+        return Node(dropped, _decode_split(item[1], place), clips=decode_clips(item[2], place))
     if len(item) == 1:
         return Node(dropped, closed=True)
     if type(item[1]) is int and item[1] in {STILL_OPEN, BY_SOLVER}:

@@ -31,12 +31,12 @@ def claims_at_once(net: Net, device: str) -> int:
 
 
 def decided(
-    scene: Scene, named: tuple[Claims, Tensor], signs: Sequence[Tensor] | None, clip_rounds: int, ends: float
+    scene: Scene, named: tuple[Claims, Pairs], signs: Sequence[Tensor] | None, clip_rounds: int, ends: float
 ) -> Verdicts:
     """Decides the claims of a batch of domains, or, when the time ends before the last part, the first of them.
 
     Args:
-        named: the claims, and the domain of each, shape (C,).
+        named: the claims, and a pair for each, with what is known of its layers' ends.
         signs: what splits of neurons say, per hidden layer (C, n), or None.
         clip_rounds: rounds of self-clipping.
         ends: on the clock of `time.monotonic`.
@@ -44,29 +44,28 @@ def decided(
     Raises:
         MemoryError: when even one claim does not fit.
     """
-    claims, of_domain = named
+    claims, pairs = named
 
     def some(start: int, end: int) -> Verdicts | None:
         if start and time.monotonic() > ends:
             return None
-        index = torch.arange(start, end, device=of_domain.device)
+        index = torch.arange(start, end, device=pairs.domain.device)
         own = None if signs is None else [part[index] for part in signs]
-        return _some(scene, (claims.take(index), of_domain[index]), own, clip_rounds)
+        return _some(scene, (claims.take(index), pairs.take(index)), own, clip_rounds)
 
     found = in_chunks(len(claims), claims_at_once(scene.net, scene.work.device), some)
     parts = [part for part in found if part is not None] or [_some(scene, named, signs, clip_rounds)]
     return parts[0] if len(parts) == 1 else _joined(parts)
 
 
-def _some(scene: Scene, named: tuple[Claims, Tensor], signs: Sequence[Tensor] | None, clip_rounds: int) -> Verdicts:
-    claims, of_domain = named
-    pairs = Pairs(of_domain, claims.input)
+def _some(scene: Scene, named: tuple[Claims, Pairs], signs: Sequence[Tensor] | None, clip_rounds: int) -> Verdicts:
+    claims, pairs = named
+    bare = Pairs(pairs.domain, pairs.input)
     if signs is None:
-        return _without_planes(
-            decide_claims(scene, all_layers(scene.net, scene.geometry, pairs), pairs, claims, clip_rounds)
-        )
+        layers = all_layers(scene.net, scene.geometry, pairs)
+        return _without_planes(decide_claims(scene, layers, bare, claims, clip_rounds))
     layers, gone = with_signs(scene.net, scene.geometry, pairs, signs)
-    verdicts = decide_claims(scene, layers, pairs, claims, clip_rounds)
+    verdicts = decide_claims(scene, layers, bare, claims, clip_rounds)
     return _without_planes(drop_contradicted(verdicts, gone & scene.bounded(layers, claims.input)))
 
 
@@ -87,7 +86,7 @@ def _joined(parts: Sequence[Verdicts]) -> Verdicts:
 def _joined_bounds(parts: Sequence[ClaimBounds], sizes: Sequence[int]) -> ClaimBounds:
     starts = [sum(sizes[:number]) for number in range(len(sizes))]
     at = torch.cat([part.at + start for part, start in zip(parts, starts, strict=True)])
-    pairs = Pairs(*(torch.cat([getattr(part.pairs, name) for part in parts]) for name in ("domain", "input")))
+    pairs = Pairs(torch.cat([part.pairs.domain for part in parts]), torch.cat([part.pairs.input for part in parts]))
     layers = [_joined_layer(column) for column in zip(*(part.layers for part in parts), strict=True)]
     names = ("value", "slope", "upper", "limit", "closed")
     planes = Planes(*(torch.cat([getattr(part.planes, name) for part in parts]) for name in names))

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from verifluxa.bounds.alpha import AlphaSettings
 from verifluxa.bounds.domain import geometry
-from verifluxa.bounds.linear import Net
+from verifluxa.bounds.linear import Net, Pairs
 from verifluxa.bounds.memory import is_out_of_memory
 from verifluxa.evidence import OPEN, Node, Outcome
 from verifluxa.search.batch import corners, domains_of, influence, joined, part_of
@@ -25,6 +25,7 @@ from verifluxa.search.claims import Scene, Verdicts
 from verifluxa.search.directions import strip_directions
 from verifluxa.search.halving import Open, Scores
 from verifluxa.search.improve import improve, started
+from verifluxa.search.inherit import known_ends, leave, trim
 from verifluxa.search.leaves import Leaf, Tree, open_leaves
 from verifluxa.search.root import Rooted, whole_domain, whole_strips
 from verifluxa.search.settle import Bounded, BranchSettings, Search, settle
@@ -176,7 +177,8 @@ def _process(
     signs = signs_of(net, claims, of_domain, [domain.signs for _, domain in batch])
     scene = Scene(work, net, shape)
     ends = min(search.ends for search, _ in batch)
-    verdicts = decided(scene, (claims, of_domain), signs, settings.clip_rounds, ends)
+    pairs = Pairs(of_domain, claims.input, known_ends(net, [domain for _, domain in batch]))
+    verdicts = decided(scene, (claims, pairs), signs, settings.clip_rounds, ends)
     kept = int((sizes.cumsum(0) <= len(verdicts.row)).sum())
     if kept < len(batch):
         _put_back(batch[kept:])
@@ -223,6 +225,7 @@ def _outcome(search: Search, directions: Tensor) -> Outcome:
     question = search.question
     seconds = time.monotonic() - search.started
     certified = search.witness is None and search.stuck is None
+    (trim if certified else leave)(search.root)
     verdict = Verdict.FALSIFIED if search.witness else Verdict.CERTIFIED if certified else Verdict.UNKNOWN
     return Outcome(
         question=question,

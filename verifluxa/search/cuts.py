@@ -229,7 +229,7 @@ def _all(parts: Sequence[Groups]) -> Groups:
     return replace(
         parts[0],
         index=torch.cat([part.index for part in parts]),
-        pairs=Pairs(*(torch.cat([getattr(part.pairs, name) for part in parts]) for name in ("domain", "input"))),
+        pairs=Pairs(torch.cat([part.pairs.domain for part in parts]), torch.cat([part.pairs.input for part in parts])),
         rows=torch.cat([part.rows for part in parts]),
         constants=torch.cat([part.constants for part in parts]),
         group=torch.cat([part.group + shift for part, shift in zip(parts, shifts, strict=True)]),

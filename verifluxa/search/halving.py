@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds.beta import Multipliers
+from verifluxa.bounds.linear import Ends
 from verifluxa.evidence import BoxSplit, NeuronSplit, Node, StripSplit
 from verifluxa.search.claims import ClaimBounds, Scene
 from verifluxa.search.splits import Sign, choose_neuron, signs_of
@@ -27,6 +28,7 @@ class Open:
         hope, hoped: value of the last linear program above, and how many inputs there were then.
         signs: of neurons that are split.
         chosen: slopes and multipliers that the claims start from.
+        ends: of hidden layers where each claim is met, from the domain above; empty where there is nothing.
     """
 
     node: Node
@@ -39,6 +41,7 @@ class Open:
     hoped: int = 0
     signs: tuple[Sign, ...] = ()
     chosen: Multipliers | None = None
+    ends: tuple[Ends, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -47,7 +47,7 @@ def pieces(root: Node, count: int, below: Sequence[Path] = ((),)) -> list[Paths]
 def cut(root: Node, paths: Sequence[Path]) -> Node:
     """A copy of the tree down to the leaves of one piece; whatever the piece leaves alone looks closed."""
     if () in paths:
-        return Node(dropped=list(root.dropped))
+        return Node(dropped=list(root.dropped), anew=root.anew)
     node = Node(dropped=list(root.dropped), split=root.split)
     for number, child in enumerate(root.children):
         own = [path[1:] for path in paths if path[0] == number]

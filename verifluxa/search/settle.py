@@ -16,6 +16,7 @@ from verifluxa.question import Question
 from verifluxa.search.claims import Scene, Verdicts
 from verifluxa.search.climb import Climbed, climb, lacking
 from verifluxa.search.halving import Open, Scores, halved, neuron_cases
+from verifluxa.search.inherit import clips_of, hand_down
 from verifluxa.search.replay import witness
 from verifluxa.search.root import drop_records
 from verifluxa.search.together import Together, attempt
@@ -43,6 +44,7 @@ class BranchSettings:
         alpha: gradient steps on the slopes of what is still open where one violating input refutes; 0: none.
         neurons: where one input is left that refutes alone, and the trigger has more values than this, neurons are
             split and not the box; 0: never.
+        inherit: the halves of a domain start from the clipped ends of its neurons.
     """
 
     boxes: int = 20000
@@ -54,6 +56,7 @@ class BranchSettings:
     batch: int = 256
     alpha: int = 0
     neurons: int = 0
+    inherit: bool = False
 
 
 @dataclass
@@ -102,8 +105,8 @@ def settle(search: Search, domain: Open, bounded: Bounded) -> None:
     if search.finished:
         return
     verdicts, work = bounded.verdicts, bounded.scene.work
-    records = drop_records(domain.claims, verdicts.row, verdicts.planes, verdicts.closings)
-    domain.node.dropped = domain.node.dropped + records
+    before = domain.node.dropped
+    domain.node.dropped = before + drop_records(domain.claims, verdicts.row, verdicts.planes, verdicts.closings)
     alive = domain.claims.take(verdicts.alive.nonzero()[:, 0])
     remaining = len(torch.unique(alive.input))
     if remaining < search.question.need:
@@ -128,7 +131,10 @@ def settle(search: Search, domain: Open, bounded: Bounded) -> None:
     halves = halves or halved(work, domain, alive, bounded.scores)
     if halves is None:
         search.stuck = Reason.PRECISION
+        domain.node.dropped = before  # who goes on here starts anew, and these may rest on what came from above
         return
+    if bounded.settings.inherit:
+        hand_down(bounded.scene.net, domain, halves, verdicts)
     search.stack += halves
 
 
@@ -144,11 +150,7 @@ def _together(search: Search, domain: Open, bounded: Bounded) -> Together | None
 
 def _close_jointly(search: Search, domain: Open, bounded: Bounded, together: Together) -> None:
     """Keeps what a joint closing rests on: the planes' clipping rows and the point where tangents touch."""
-    claims, planes = domain.claims, bounded.verdicts.planes
-    domain.node.clips = tuple(
-        (int(claims.input[at]), int(claims.position[at]), tuple(p for p in planes[at].tolist() if p >= 0))
-        for at in bounded.verdicts.last.at.tolist()
-    )
+    domain.node.clips = clips_of(domain.claims, bounded.verdicts)
     domain.node.closed, domain.node.joint = True, together.closing
     domain.node.point = tuple(together.tangent_at.tolist())
     search.proved = max(search.proved, search.question.need - 1)

@@ -270,7 +270,7 @@ def _settings(stage: BranchStage, limits: Limits | None) -> BranchSettings:
     limits = limits or Limits()
     boxes = stage.boxes if limits.boxes is None else min(stage.boxes, limits.boxes)
     seconds = stage.seconds if limits.seconds is None else min(stage.seconds, limits.seconds)
-    same = ("clip_rounds", "strips", "joint", "gate", "alpha", "neurons")
+    same = ("clip_rounds", "strips", "joint", "gate", "alpha", "neurons", "inherit")
     return BranchSettings(boxes, seconds, **{name: getattr(stage, name) for name in same})
 
 

@@ -62,6 +62,7 @@ class BranchStage:
     gate: float = 3.0
     alpha: int = 0
     neurons: int = 0
+    inherit: bool = False
 
 
 @dataclass(frozen=True)

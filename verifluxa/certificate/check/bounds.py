@@ -10,8 +10,9 @@ largest `m + c.t` there is at most `m + lambda b + max (c + lambda a).t` over th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,8 @@ from verifluxa.certificate.check.region import MARGIN, Regions, pieces
 MULTIPLES = np.array([0.0, 0.4, 1.0, 2.5])[:, None, None]
 BOTH = np.array([1.0, -1.0])[:, None]
 """Signs: a plane above a value, and one above its negative."""
+Ends = Sequence[tuple[Floats, Floats]]
+"""Lower and upper ends of the values of every layer but the outputs', of one entry."""
 
 
 class Sign(NamedTuple):
@@ -106,7 +109,12 @@ class Bounder:
         self.regions = regions
 
     def state(
-        self, inputs: Integers, at: Integers, planes: bool = True, signs: Sequence[tuple[int, Sign]] = ()
+        self,
+        inputs: Integers,
+        at: Integers,
+        planes: bool = True,
+        signs: Sequence[tuple[int, Sign]] = (),
+        known: Mapping[int, Ends] = MappingProxyType({}),
     ) -> State:
         """Bounds every layer, first to last; by intervals alone where `planes` is not wanted.
 
@@ -114,8 +122,9 @@ class Bounder:
             inputs, at: of each entry its input and its region.
             planes: whether planes are wanted.
             signs: cases of neurons, each with the entry that it is for, which then speaks of that case alone.
+            known: of some entries ends that hold where the entry is wanted.
         """
-        box = self.regions
+        box, narrow = self.regions, list(known)
         state = State(inputs, at, [], np.zeros(0))
         middle, half = {0: box.center[at]}, {0: box.half[at]}
         size = {0: np.maximum(np.abs(box.lower), np.abs(box.upper))[at]}
@@ -131,6 +140,10 @@ class Bounder:
                 reach = (half[k] @ layer.size[k].T,) * 2 if k else [part[place] for part in box.every(weight, seen)]
                 up, down = up + reach[0], down + reach[1]
             lower, upper = value - down, value + up
+            if narrow:
+                own = [ends[number - 1] for ends in known.values()]
+                least, most = (np.stack(part) for part in zip(*own, strict=True))
+                lower[narrow], upper[narrow] = np.maximum(lower[narrow], least), np.minimum(upper[narrow], most)
             shapes = (lower.shape, (len(lower), lower.shape[1] // layer.function.blocks)) * 2
             lines = Lines(*map(np.zeros, shapes))
             state.layers.append(LayerBounds(radius, lower, upper, layer.function.undecided(lower, upper), lines))

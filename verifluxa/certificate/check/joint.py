@@ -42,7 +42,7 @@ class _Scaled(NamedTuple):
 
 
 def clips_of(asked: Asked, leaf: Visit) -> Iterator[Entry]:
-    """The alternatives of a leaf that carry weights, each with the rows that clip it.
+    """The alternatives of a leaf that carry weights, or those that a split node hands down, with the rows that clip.
 
     Raises:
         CertificateError: VF5054 for one that is not left there, or is clipped by what it need not meet.
@@ -53,7 +53,7 @@ def clips_of(asked: Asked, leaf: Visit) -> Iterator[Entry]:
         planes = None if alternative is None else asked.rows_of(rows, alternative)
         if planes is None:
             raise unproved("VF5054", f"input {index} is clipped by what it need not meet", leaf.part)
-        if (index, number) in weighted:
+        if leaf.node.split is not None or (index, number) in weighted:
             yield Entry(leaf.at, index, number, None, planes)
 
 

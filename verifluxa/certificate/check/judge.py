@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from verifluxa.certificate.check.bounds import Bounder, Planes, Sign, State
+from verifluxa.certificate.check.bounds import Bounder, Ends, Planes, Sign, State
 from verifluxa.certificate.check.chain import chain_of
 from verifluxa.certificate.check.functions import SAME, Floats
 from verifluxa.certificate.check.lower import Alternative, Claim
@@ -120,10 +120,16 @@ class Asked:
         return known if len(known) == len(numbers) else None
 
 
+Known = dict[tuple[int, int], Ends]
+"""Ends that hold wherever an alternative is met, by its input and number."""
+
+
 class Visit(NamedTuple):
     """A node of a tree, its number, its part of the domain, what is said to fall there.
 
-    `left` has what may still be met behind that, by input and number; only at leaves.
+    `left` has what may still be met behind that, by input and number; only at leaves and where there are clips.
+    `known` are the `ends` of the node above (its number is `above`, or -1 where the node starts anew): they are found
+    before this node is judged, and hold here since whatever is met in a part of a region is met in the region.
     """
 
     at: int
@@ -131,6 +137,9 @@ class Visit(NamedTuple):
     part: Part
     drops: list[Entry]
     left: dict[int, dict[int, Alternative]]
+    above: int
+    known: Known
+    ends: Known
 
     @property
     def joint(self) -> Joint | None:
@@ -156,6 +165,7 @@ class Judge:
     def __init__(self, asked: Asked, visits: Sequence[Visit]) -> None:
         self.asked, self.place, self.first = asked, asked.place, visits[0].at
         self.parts, self.bounder = [visit.part for visit in visits], asked.place.root
+        self.known = [visit.known for visit in visits]
         if self.first:
             self.bounder = Bounder(asked.place.chain, regions_of(self.parts, asked.directions).tightened())
 
@@ -190,14 +200,20 @@ class Judge:
         return Found(gone, state, numbers)
 
     def _base(self, entries: Sequence[Entry], inputs: Integers) -> tuple[State, Integers]:
-        """Bounds of each input on each part that the entries speak of, and the number of each entry in them."""
+        """Bounds of each input on each part that the entries speak of, and the number of each entry in them.
+
+        They are of an alternative alone where something is known of it.
+        """
         if not self.first:
             return (self.place.state if entries else self.place.quick), inputs
-        pairs = np.array([(entry.at - self.first, entry.input) for entry in entries], dtype=np.int64).reshape(-1, 2)
-        (at, known), places = (part.T for part in np.unique(pairs, axis=0, return_inverse=True))
+        keys = [(entry.at - self.first, entry.input, entry.number) for entry in entries]
+        keys = [key if key[1:] in self.known[key[0]] else (*key[:2], -1) for key in keys]
+        distinct, places = np.unique(np.array(keys, dtype=np.int64).reshape(-1, 3), axis=0, return_inverse=True)
+        at, of, number = distinct.T
         cases = ((k, sign) for k, part in enumerate(at) for sign in self.parts[part].signs)
-        state = self.bounder.state(known, at, signs=[(k, sign) for k, sign in cases if sign.input == known[k]])
-        return state, places.reshape(-1)
+        signs = [(k, sign) for k, sign in cases if sign.input == of[k]]
+        known = {k: self.known[at[k]][of[k], number[k]] for k in np.flatnonzero(number >= 0).tolist()}
+        return self.bounder.state(of, at, signs=signs, known=known), places.reshape(-1)
 
     def _clipped(self, state: State, entries: Sequence[Entry]) -> NDArray[np.bool_]:
         """Clips and chooses as each entry says, in place; which of them are contradicted."""

@@ -13,7 +13,7 @@ import numpy as np
 from verifluxa.certificate.check.bounds import Sign
 from verifluxa.certificate.check.conflicts import check_conflicts
 from verifluxa.certificate.check.joint import check_joints, clips_of
-from verifluxa.certificate.check.judge import MOST_VALUES, Asked, Entry, Judge, Part, Visit, unproved, whole_part
+from verifluxa.certificate.check.judge import MOST_VALUES, Asked, Entry, Judge, Known, Part, Visit, unproved, whole_part
 from verifluxa.certificate.check.lower import Alternative
 from verifluxa.certificate.check.report import Tally
 from verifluxa.evidence import CONTRADICTED, OPEN, Dropped, NeuronSplit, Node, Split, StripSplit
@@ -42,30 +42,36 @@ def check_tree(asked: Asked, root: Node, tally: Tally) -> int:
 
 def _visits(asked: Asked, root: Node) -> Iterator[Visit]:
     """Every node after its parent, the root first."""
-    waiting: deque[tuple[Node, Part, Fallen]] = deque([(root, whole_part(asked.claim, asked.directions), ())])
+    whole = whole_part(asked.claim, asked.directions)
+    waiting: deque[tuple[Node, Part, Fallen, int, Known]] = deque([(root, whole, (), -1, {})])
     numbers = count()
     while waiting:
-        at, (node, part, fallen) = next(numbers), waiting.popleft()
+        at, (node, part, fallen, above, known) = next(numbers), waiting.popleft()
         drops = [entry for record in node.dropped for entry in _entries(asked, record, part, at)]
         fallen = (*fallen, frozenset((entry.input, entry.number) for entry in drops)) if drops else fallen
         left: dict[int, dict[int, Alternative]] = {}
+        ends: Known = {}
         if node.split is not None:
-            halves = _halves(asked, part, node.split)
-            waiting += [(child, half, fallen) for child, half in zip(node.children, halves, strict=True)]
-        else:
+            for child, half in zip(node.children, _halves(asked, part, node.split), strict=True):
+                anew = child.anew or not node.clips
+                waiting.append((child, half, fallen, -1 if anew else at, {} if anew else ends))
+        if node.split is None or node.clips:
             gone = frozenset().union(*fallen)
             for index, alternatives in asked.alternatives.items():
                 for number, item in enumerate(alternatives):
                     if (index, number) not in gone:
                         left.setdefault(index, {})[number] = item
-        yield Visit(at, node, part, drops, left)
+        yield Visit(at, node, part, drops, left, above, known, ends)
 
 
 def _batches(asked: Asked, visits: Iterator[Visit]) -> Iterator[list[Visit]]:
-    """The root alone, whose bounds all questions of a placement share; then as many together as fit memory."""
+    """The root alone, whose bounds all questions of a placement share; then as many together as fit memory.
+
+    No node comes together with the one above whose ends it starts from.
+    """
     batch, values = [next(visits)], MOST_VALUES
     for visit in visits:
-        if values >= MOST_VALUES:
+        if values >= MOST_VALUES or visit.above >= batch[0].at:
             yield batch
             batch, values = [], 0
         batch.append(visit)
@@ -78,11 +84,14 @@ def _judged(asked: Asked, visits: Sequence[Visit], tally: Tally) -> int:
     judge = Judge(asked, visits)
     some = [visit for visit, empty in zip(visits, judge.bounder.regions.is_empty, strict=True) if not empty]
     drops = [entry for visit in some for entry in visit.drops]
+    handed = [(visit, entry) for visit in some if visit.node.split is not None for entry in clips_of(asked, visit)]
     clips = [entry for visit in some if visit.joint is not None for entry in clips_of(asked, visit)]
-    found = judge.examine(drops + clips, len(drops))
+    found = judge.examine([*drops, *(entry for _, entry in handed), *clips], len(drops))
     for k in np.flatnonzero(~found.gone[: len(drops)])[:1]:
         what = f"input {drops[k].input} is dropped, but it may still violate there"
         raise unproved("VF5054", what, judge.parts[drops[k].at - judge.first])
+    for (visit, entry), place in zip(handed, found.places[len(drops) :], strict=False):
+        visit.ends[entry.input, entry.number] = [(own.lower[place], own.upper[place]) for own in found.state.layers]
     proved = check_joints(judge, some, clips, found)
     for visit in visits:
         if visit.node.split is None:

@@ -1,0 +1,149 @@
+"""Halves that start from the clipped ends of the domain above: never looser, and of the same claim alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import torch
+
+from tests.search.small import all_triggers, in_float32, in_real, most, random_problem, with_need
+from tests.search.test_branching import check, run
+from tests.soundness.build import Ask
+from verifluxa.bounds.linear import Ends, Net, Pairs
+from verifluxa.evidence import Node, Outcome
+from verifluxa.question import Problem
+from verifluxa.search import branch, inherit
+from verifluxa.search.claims import Scene, Verdicts
+from verifluxa.search.settle import BranchSettings
+from verifluxa.search.workspace import Claims
+from verifluxa.verdict import Verdict
+
+HOW = BranchSettings(strips=0, joint=False, inherit=True)
+SEEDS = range(40)
+
+
+@dataclass(frozen=True, eq=False)
+class Bounded:
+    """A batch of domains of a search, as its claims were decided."""
+
+    scene: Scene
+    claims: Claims
+    pairs: Pairs
+    verdicts: Verdicts
+
+
+def hard(seed: int) -> Problem:
+    """Everything that is asked one above the most that can be reached is true, and takes some domains to prove."""
+    problem = in_real(random_problem(seed, Ask()))
+    return replace(problem, needs=(max(1, most(problem, problem.questions(0)[0]) + 1),) * len(problem.needs))
+
+
+def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bounded]:
+    """Every batch of the searches of some questions that can be proved."""
+    seen: list[Bounded] = []
+    decided = branch.decided
+
+    def watch(scene: Scene, named: tuple[Claims, Pairs], *more: Any) -> Verdicts:
+        verdicts = decided(scene, named, *more)
+        seen.append(Bounded(scene, *named, verdicts))
+        return verdicts
+
+    monkeypatch.setattr(branch, "decided", watch)
+    for seed in SEEDS:
+        problem = hard(seed)
+        run(problem, [problem.questions(0)[0]], HOW)
+        yield from seen
+        seen.clear()
+
+
+def nodes(outcome: Outcome) -> Iterator[Node]:
+    waiting = [outcome.tree] if outcome.tree else []
+    while waiting:
+        node = waiting.pop()
+        waiting += node.children
+        yield node
+
+
+def test_bounds_of_a_part_are_never_looser_than_those_handed_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = 0
+    for batch in watched(monkeypatch):
+        last = batch.verdicts.last
+        for (least, most_), layer in zip(batch.pairs.take(last.at).known, last.layers, strict=False):
+            assert bool((layer.lower >= least).all())
+            nothing_is_left = layer.upper == layer.lower
+            assert bool((nothing_is_left | (layer.upper <= most_)).all())
+            compared += int((torch.isfinite(least) & (layer.upper > layer.lower)).sum())
+    assert compared > 500
+
+
+def test_what_is_handed_down_holds_wherever_the_claim_is_met(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At every trigger of a part that meets the claim each neuron of the network lies within its ends."""
+    met = 0
+    for batch in watched(monkeypatch):
+        scene, (at, shape) = batch.scene, (batch.verdicts.last.at, batch.scene.geometry)
+        triggers = torch.as_tensor(all_triggers(scene.work.problem.domain))
+        for number, claim in enumerate(at.tolist()):
+            domain, input_ = batch.pairs.domain[claim], batch.pairs.input[claim]
+            inside = ((triggers - shape.center[domain]).abs() <= shape.half[domain] + 1e-9).all(1)
+            points = triggers[inside]
+            state, ends = points, []
+            for layer in scene.net.layers:
+                ends.append(state @ layer.weight.T + layer.offset_of(input_.expand(len(points))))
+                state = layer.apply(ends[-1])
+            rows = scene.work.row_values(state, batch.claims.alternative[claim].expand(len(points)))
+            meets = (rows >= 0).all(1)
+            met += int(meets.sum()) * bool(batch.pairs.known)
+            for layer_ends, bounds in zip(ends[:-1], batch.verdicts.last.layers, strict=False):
+                assert bool((layer_ends[meets] >= bounds.lower[number] - 1e-9).all())
+                assert bool((layer_ends[meets] <= bounds.upper[number] + 1e-9).all())
+    assert met > 50
+
+
+def test_the_ends_of_another_claim_would_certify_what_is_false(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the claims of a domain change their ends among each other a question is certified that is refuted."""
+
+    def mixed(net: Net, batch: list[Any]) -> tuple[Ends, ...]:
+        return tuple((low.roll(1, 0), high.roll(1, 0)) for low, high in inherit.known_ends(net, batch))
+
+    monkeypatch.setattr(branch, "known_ends", mixed)
+    wrong = 0
+    for seed in range(120):
+        problem = in_real(random_problem(seed, Ask()))
+        need = most(problem, problem.questions(0)[0], strict=True)
+        if need:
+            (outcome,) = run(problem, [with_need(problem, need)], replace(HOW, batch=1))
+            wrong += outcome.verdict is Verdict.CERTIFIED
+    assert wrong
+
+
+def test_ends_go_down_only_where_the_checker_follows_and_they_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: dict[str, int] = {"real": 0, "float32": 0, "too many": 0, "not clipped": 0}
+    for seed in SEEDS:
+        problem = hard(seed)
+        question = problem.questions(0)[0]
+        answers = {"real": run(problem, [question], HOW)[0]}
+        answers["float32"] = run(in_float32(problem), [question], HOW)[0]
+        answers["not clipped"] = run(problem, [question], replace(HOW, clip_rounds=0))[0]
+        with monkeypatch.context() as patch:
+            patch.setattr(inherit, "MOST_NUMBERS", 1)
+            answers["too many"] = run(problem, [question], HOW)[0]
+        for what, outcome in answers.items():
+            assert outcome.verdict is Verdict.CERTIFIED
+            kept[what] += sum(len(node.clips) for node in nodes(outcome))
+        check(problem, answers["real"])
+    assert kept["real"] > 0
+    assert (kept["float32"], kept["too many"], kept["not clipped"]) == (0, 0, 0)
+
+
+def test_a_proof_keeps_the_clips_that_something_below_rests_on() -> None:
+    for seed in SEEDS:
+        problem = hard(seed)
+        (outcome,) = run(problem, [problem.questions(0)[0]], replace(HOW, joint=True))
+        for node in nodes(outcome):
+            below = Outcome(outcome.question, outcome.verdict, None, 0, 0, tree=replace(node, clips=(), dropped=[]))
+            named = {item.input for part in nodes(below) for item in part.dropped}
+            weighted = {clip[0] for part in nodes(below) if part.joint is not None for clip in part.clips}
+            assert {clip[0] for clip in node.clips if node.split is not None} <= named | weighted

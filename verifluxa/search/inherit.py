@@ -1,0 +1,117 @@
+"""What goes down the tree: the halves of a domain start from the clipped ends of its claims' neurons.
+
+Ends that hold where a claim is met in a domain hold where it is met in a part of it. A part's own bounds need not be
+tighter: the lower lines of relu follow a rule of thumb, and clipping goes on from where the domain above had come to.
+They say nothing where the claim is not met, so they go to the same claim alone, and only within one search: who goes
+on with a leaf that another search has left starts it anew. The evidence names the rows that clipped, and the checker
+computes the same ends from the root down.
+
+What goes down magnifies every difference: the checker's error radii and its lines around smooth functions are others
+by design, and of 62 small float32 networks, proved jointly, it refused true proofs of five. So ends go down only where
+both sides agree to the last digits: functions of straight lines, and radii that do not count (real numbers, float64).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from verifluxa.bounds.linear import Ends, LayerBounds, Net
+from verifluxa.evidence import OPEN, Clip, Joint, Node
+from verifluxa.search.claims import Verdicts
+from verifluxa.search.halving import Open
+from verifluxa.search.workspace import Claims
+
+MOST_NUMBERS = 2**17
+"""Ends of one domain beyond this are not kept: one megabyte, and a stack holds dozens of domains."""
+STRAIGHT = {"relu", "leakyrelu", "max"}
+"""Functions around which prover and checker draw the same lines."""
+NEGLIGIBLE = 1e-9
+"""Error radii up to this share of the ends make no difference that grows up."""
+Key = tuple[int, int]
+"""An input and the position of one of its alternatives."""
+
+
+def known_ends(net: Net, batch: Sequence[Open]) -> tuple[Ends, ...]:
+    """What is known of the claims of a batch of domains: infinite ends where a domain starts from nothing."""
+    if not any(domain.ends for domain in batch):
+        return ()
+    given = [domain.ends or _nothing(net, len(domain.claims)) for domain in batch]
+    return tuple(
+        (torch.cat([ends[number][0] for ends in given]), torch.cat([ends[number][1] for ends in given]))
+        for number in range(len(net.hidden))
+    )
+
+
+def _nothing(net: Net, count: int) -> tuple[Ends, ...]:
+    shapes = [layer.weight.new_empty(count, len(layer.weight)) for layer in net.hidden]
+    return tuple((torch.full_like(shape, -torch.inf), torch.full_like(shape, torch.inf)) for shape in shapes)
+
+
+def clips_of(claims: Claims, verdicts: Verdicts) -> tuple[Clip, ...]:
+    """The open claims of a domain that have bounds, and the rows that clipped each."""
+    at, planes = verdicts.last.at.tolist(), verdicts.planes.tolist()
+    inputs, positions = claims.input.tolist(), claims.position.tolist()
+    return tuple((inputs[k], positions[k], tuple(row for row in planes[k] if row >= 0)) for k in at)
+
+
+def hand_down(net: Net, domain: Open, halves: Sequence[Open], verdicts: Verdicts) -> None:
+    """Lets the halves start from the ends of their claims, and says so in the evidence; not where it would not follow.
+
+    Args:
+        net: of the placement.
+        halves: made from the domain, with the claims that are alive.
+        verdicts: of the domain's claims.
+    """
+    layers = verdicts.last.layers[:-1]
+    whole = verdicts.planes.shape[1] > 0 and len(verdicts.last.at) == int(verdicts.alive.sum())
+    small = 0 < sum(2 * layer.lower.numel() for layer in layers) <= MOST_NUMBERS
+    kept = whole and small and _is_followed(net, layers)
+    domain.node.clips = clips_of(domain.claims, verdicts) if kept else ()
+    for half in halves:
+        half.ends = tuple((layer.lower, layer.upper) for layer in layers) if kept else ()
+
+
+def _is_followed(net: Net, layers: Sequence[LayerBounds]) -> bool:
+    """Whether the checker has the same ends but for rounding."""
+    sizes = ((layer.radius, 1 + layer.lower.abs() + layer.upper.abs()) for layer in layers)
+    exact = all(bool((radius <= NEGLIGIBLE * size).all()) for radius, size in sizes)
+    return exact and all(layer.function in STRAIGHT for layer in net.hidden)
+
+
+def leave(root: Node) -> None:
+    """Lets the open leaves of a tree that a search leaves start anew, since ends are not kept."""
+    for node in _parents_first(root):
+        for child in node.children:
+            child.anew = child.anew or bool(node.clips and child.split is None and not child.closed)
+
+
+def trim(root: Node) -> None:
+    """Takes the clips of split nodes that nothing below rests on out of the tree of a proof."""
+    used: dict[int, set[Key]] = {}
+    for node in reversed(_parents_first(root)):
+        below = {key for child in node.children for key in used.pop(id(child)) if not child.anew}
+        if node.split is not None:
+            node.clips = tuple(clip for clip in node.clips if clip[:2] in below)
+            below &= {clip[:2] for clip in node.clips}
+        used[id(node)] = below | _rests_on(node)
+
+
+def _parents_first(root: Node) -> list[Node]:
+    order, waiting = [], [root]
+    while waiting:
+        order.append(waiting.pop())
+        waiting += order[-1].children
+    return order
+
+
+def _rests_on(node: Node) -> set[Key]:
+    """The claims whose bounds a node's own records and weights use."""
+    dropped = {(item.input, at) for item in node.dropped for at, row in enumerate(item.rows) if row != OPEN}
+    return dropped | (set() if node.joint is None else _weighted(node.joint))
+
+
+def _weighted(joint: Joint) -> set[Key]:
+    own = {(item.input, item.position) for item in joint.weights}
+    return own.union(*map(_weighted, joint.children))
