@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from benchmarks.bench_bounds import PEER, Kind, case
+from benchmarks.bench_bounds import PEER, SMOOTH_NETS, Kind, case
 from benchmarks.bounds_case import BoundsCase
 from benchmarks.peers.client import LirpaPeer, PeerFailed
 from benchmarks.peers.environment import ROOT, NotInstalled
@@ -16,10 +16,13 @@ from benchmarks.records import Record, interleaved, machine
 
 NAME = "alpha"
 METHOD = "CROWN-Optimized"
-STEPS = ((20, 0), (20, 10), (100, 20))
+STEPS = ((20, 0), (20, 10), (40, 20))
 """Steps on the slopes of a row, and before on those of each neuron's ends; auto-LiRPA takes 20 on all of them."""
 REPEATS = 3
-KINDS = (Kind("mlp-784-64-32-10", 3), Kind("mlp-784-64-32-10", 5))
+KINDS = (
+    *(Kind("mlp-784-64-32-10", side) for side in (3, 5)),
+    *(Kind(net, side) for net, side in zip(SMOOTH_NETS, (5, 3), strict=True)),
+)
 SMALL = KINDS[:1]
 
 

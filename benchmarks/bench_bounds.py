@@ -48,6 +48,7 @@ class Kind:
 
 
 NETS = ("mlp-784-64-32-10", "mlp-784-256x3-10", "cnn-8-16-32-10", "cnn-pools-8-16-32-10")
+SMOOTH_NETS = ("tanh-784-64-32-10", "sigmoid-784-64-32-10")
 KINDS = (
     *(Kind(net, side) for net in NETS for side in (3, 5)),
     Kind(NETS[0], 3, CLASSES),
@@ -72,7 +73,7 @@ def case(kind: Kind) -> BoundsCase:
     corners = [25 * i // max(1, kind.places - 1) for i in range(kind.places)] if kind.places > 1 else [12]
     places = ", ".join(PLACE.format(at=min(at, 28 - kind.side)) for at in corners)
     setting = Setting("clean_cnn" if kind.net.startswith("cnn") else "clean", kind.side, places, inputs=150)
-    own = {NETS[1]: _wide, NETS[3]: pools}.get(kind.net)
+    own = {NETS[1]: _wide, NETS[3]: pools, **{name: partial(smooth, name) for name in SMOOTH_NETS}}.get(kind.net)
     asked = problem(setting, own() if own else None)
     images = np.arange(128 if kind.places == 1 else 100)
     return BoundsCase(asked, images, 2 if kind.places == 1 else 1, kind.targets)
@@ -81,6 +82,12 @@ def case(kind: Kind) -> BoundsCase:
 def _wide() -> Graph:
     data = digits(200)
     return trained((256, 256, 256), data.inputs / 255, data.labels)
+
+
+def smooth(net: str) -> Graph:
+    """The network 784-64-32-10 with another function, trained on the example's digits."""
+    data = digits(200)
+    return trained((64, 32), data.inputs / 255, data.labels, net.split("-", maxsplit=1)[0])
 
 
 def pools() -> Graph:

@@ -191,8 +191,8 @@ def _layer(op: Op, name: str, arrays: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: for a layer that the peer is not prepared for.
     """
-    if isinstance(op, Activation) and op.function == "relu":
-        return {"kind": "relu"}
+    if isinstance(op, Activation) and op.function in {"relu", "tanh", "sigmoid"}:
+        return {"kind": op.function}
     if isinstance(op, Reshape):
         return {"kind": "flatten"}
     if isinstance(op, MaxPool) and op.window == op.stride and not any((*op.pad_low, *op.pad_high)):

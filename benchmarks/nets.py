@@ -22,17 +22,22 @@ RATE = 0.003
 DECAY = 1e-3
 
 
-def trained(hidden: Sequence[int], images: NDArray[np.float64], labels: NDArray[np.int64]) -> Graph:
-    """A dense relu network with these hidden widths on encoded (0..1) images of shape (N, 1, H, W)."""
+BENDS = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
+
+
+def trained(
+    hidden: Sequence[int], images: NDArray[np.float64], labels: NDArray[np.int64], activation: str = "relu"
+) -> Graph:
+    """A dense network with these hidden widths on encoded (0..1) images of shape (N, 1, H, W)."""
     torch.manual_seed(0)
     sizes = [images[0].size, *hidden, int(labels.max()) + 1]
     layers = [nn.Linear(a, b) for a, b in pairwise(sizes)]
     parts: list[nn.Module] = [nn.Flatten()]
     for layer in layers:
-        parts += [layer, nn.ReLU()]
+        parts += [layer, BENDS[activation]()]
     net = nn.Sequential(*parts[:-1])
     _train(net, torch.as_tensor(images, dtype=torch.float32), torch.as_tensor(labels))
-    return _graph(layers, images.shape[1:])
+    return _graph(layers, images.shape[1:], activation)
 
 
 def trained_pools(images: NDArray[np.float64], labels: NDArray[np.int64]) -> Graph:
@@ -71,8 +76,8 @@ def _train(net: nn.Module, inputs: torch.Tensor, labels: torch.Tensor) -> None:
         optimizer.step()
 
 
-def _graph(layers: Sequence[nn.Linear], shape: tuple[int, ...]) -> Graph:
+def _graph(layers: Sequence[nn.Linear], shape: tuple[int, ...], activation: str) -> Graph:
     ops: list[Op] = [Reshape((-1,))]
     for layer in layers:
-        ops += [Affine(layer.weight.detach().numpy(), layer.bias.detach().numpy()), Activation("relu")]
+        ops += [Affine(layer.weight.detach().numpy(), layer.bias.detach().numpy()), Activation(activation)]
     return chain(shape, ops[:-1])

@@ -40,6 +40,7 @@ lirpa_adaptations.after_import(BoundedModule)
 BATCH = 256
 OPTIONS = {"conv_mode": "matrix", "sparse_features_alpha": False, "sparse_spec_alpha": False}
 """Sparse slopes of 0.3 fail on batches of boxes; they matter for CROWN-Optimized alone."""
+BENDS = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
 LEAST_SECONDS = 0.2
 """As on the other side, see `benchmarks/bounds_case.py`."""
 
@@ -48,8 +49,8 @@ def network(case: dict[str, Any]) -> nn.Sequential:
     """The layers of the case as torch modules."""
     built: list[nn.Module] = []
     for layer in json.loads(str(case["layers"])):
-        if layer["kind"] == "relu":
-            built.append(nn.ReLU())
+        if layer["kind"] in BENDS:
+            built.append(BENDS[layer["kind"]]())
         elif layer["kind"] == "flatten":
             built.append(nn.Flatten())
         elif layer["kind"] == "maxpool":

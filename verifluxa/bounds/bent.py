@@ -17,8 +17,10 @@ from torch import Tensor
 from verifluxa.bounds.along import Slopes, row_of
 from verifluxa.bounds.descent import Claimed, Walked
 from verifluxa.bounds.linear import LayerBounds, NetLayer
-from verifluxa.bounds.smooth import sample_of
+from verifluxa.bounds.smooth import SAMPLES, sample_of
 
+EVERY = 4
+"""Steps look at every fourth point of a sample, and at kinks: as good as at all of them, and faster (measured)."""
 WIDE = 1e-3
 """Least width of an interval, and least difference of its slopes, where a choice of slopes is worth anything."""
 STRAIGHT_STEP, SMOOTH_STEP = 0.15, 0.05
@@ -28,12 +30,12 @@ STRAIGHT_STEP, SMOOTH_STEP = 0.15, 0.05
 class Bent(NamedTuple):
     """Neurons of a layer under some claims whose slopes may be chosen, and their samples in float32.
 
-    The lines touch the sampled points alone, which is near enough while steps are taken.
+    The lines touch some of the sampled points alone, which is near enough while steps are taken.
 
     Attributes:
         layer: its number.
         free: which neurons, shape (C, n).
-        points, values: of the samples, shape (C, n, samples); 0 for other neurons.
+        points, values: some of the samples, shape (C, n, points); 0 for other neurons.
         slopes: of the neurons, shape (C, n); 0 for other neurons.
         step: the first step size.
     """
@@ -58,7 +60,9 @@ class Bent(NamedTuple):
         free = free if layer.linear is None else free & ~layer.linear
         if not bool(free.any()):
             return None
-        points, values = (torch.where(free[..., None], part, 0.0).float() for part in (sample.points, sample.values))
+        few = [*range(0, SAMPLES, EVERY), *range(SAMPLES, sample.points.shape[-1])]
+        kept = (part[..., few] for part in (sample.points, sample.values))
+        points, values = (torch.where(free[..., None], part, 0.0).float() for part in kept)
         own = Slopes(*(torch.where(free, part, 0.0).float() for part in slopes))
         return cls(number, free, points, values, own, SMOOTH_STEP if row.curvature else STRAIGHT_STEP)
 
