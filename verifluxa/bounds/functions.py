@@ -29,6 +29,9 @@ LEAST = 2.0**-1074
 """The smallest float64 above 0: nothing else that is not 0 is changed by it."""
 CLIPS: dict[str, Parameters] = {"hardtanh": (-1.0, 1.0), "relu6": (0.0, 6.0)}
 """Activations that are a clip."""
+BISECTIONS, NEWTON, EVALUATED = 30, 6, 2.0**-50
+"""Halvings that place a tangent of an S-shaped function, and steps of Newton's method in place of them, which
+look at values within so much."""
 SMOOTH_SLACK = 2.0**-44
 """Added to the intercepts of sigmoid and tanh: far above the error of evaluating them in float64."""
 
@@ -163,56 +166,75 @@ def _clip(lower: Tensor, upper: Tensor, parameters: Parameters) -> Relaxation:
     return Relaxation(lower_slope, -mirrored, upper_slope, upper_intercept)
 
 
-def _tangent_above(
-    lower: Tensor, upper: Tensor, f: Callable[[Tensor], Tensor], df: Callable[[Tensor], Tensor]
-) -> tuple[Tensor, Tensor]:
-    """A line above an S-shaped function (convex left of 0, concave right of it) on [l, u].
+@dataclass(frozen=True)
+class _SShaped:
+    """A function that is convex left of 0 and concave right of it, `value(z) - center` odd.
 
-    Chord where it lies above (its slope is at most f'(u)), else a tangent at a point p >= 0: right of 0 each lies
-    above, left of 0 those whose line is still above f(l), which are those from some point on, found by bisection
-    (Zhang et al. 2018, table 2). The area under the line grows with its value at the middle m, which as a function
-    of p falls up to m and rises behind it (its derivative is f''(p) (m - p)): the best p is m, or the first
-    allowed point behind it.
+    Derivatives are given by the value; `scale` is that of the argument: it is `tanh(z / scale)`, moved and stretched.
     """
-    chord = (f(upper) - f(lower)) / (upper - lower)
-    narrow = upper - lower < 1e-6
-    chord = torch.where(narrow, df(torch.maximum(lower.abs().minimum(upper.abs()), torch.zeros_like(lower))), chord)
-    near = torch.maximum(lower, torch.zeros_like(lower))
-    far = torch.maximum(upper, near)
-    for _ in range(30):
-        middle = (near + far) / 2
-        good = f(middle) + df(middle) * (lower - middle) >= f(lower)
-        far, near = torch.where(good, middle, far), torch.where(good, near, middle)
-    point = torch.maximum(far, (lower + upper) / 2)
-    by_chord = (upper <= 0) | ((lower < 0) & (chord <= df(upper)))
-    slope = torch.where(by_chord, chord, df(point))
-    at = torch.where(by_chord, lower, point)
-    touching = f(at) - slope * at
-    at_upper = f(upper) - slope * upper
-    at_lower = f(lower) - slope * lower
-    intercept = torch.maximum(touching, torch.maximum(at_upper, at_lower)) + SMOOTH_SLACK * (1 + at.abs())
-    return slope, intercept + torch.where(narrow, (upper - lower), torch.zeros_like(lower))
+
+    value: Callable[[Tensor], Tensor]
+    slope: Callable[[Tensor], Tensor]
+    bend: Callable[[Tensor], Tensor]
+    center: float
+    scale: float
+
+    def tangent_point(self, lower: Tensor, far: Tensor) -> Tensor:
+        """The least point in [0, far] whose tangent lies above f(lower), for lower < 0; `far` where there is none.
+
+        By Newton's method within a bracket, then rounded up to the grid of a bisection (`BISECTIONS` halvings), which
+        is how it may be recomputed. The start is right for tanh near 0 (-l / 2) and far out (log(2 |l|) / 2).
+        """
+        left = self.value(lower)
+        size = -lower / self.scale
+        point = torch.minimum(self.scale * torch.minimum(size / 2, (2 * size).log1p() / 2), far)
+        low, high = torch.zeros_like(far), far
+        for _ in range(NEWTON):
+            value = self.value(point)
+            # Rounding alone must not push the point away from an end near 0; the line is moved up by as much below.
+            miss = value + self.slope(value) * (lower - point) - left + EVALUATED
+            low, high = torch.where(miss < 0, point, low), torch.where(miss < 0, high, point)
+            rise = self.bend(value) * (lower - point)
+            moved = torch.where(rise > 0, point - miss / rise, point)
+            point = torch.minimum(torch.maximum(moved, low), high)
+        step = far / 2.0**BISECTIONS
+        return torch.minimum(torch.where(step > 0, (point / step).ceil() * step, far), far)
+
+    def above(self, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
+        """A line above on [l, u].
+
+        Chord where it lies above (its slope is at most f'(u)), else a tangent at a point p >= 0: right of 0 each lies
+        above, left of 0 those whose line is still above f(l), which are those from some point on (Zhang et al. 2018,
+        table 2). The area under the line grows with its value at the middle m, which as a function of p falls up to m
+        and rises behind it (its derivative is f''(p) (m - p)): the best p is m, or the first allowed point behind it.
+        Where p is a little off, the line is moved up to f(l): left of 0 f less the line is largest at an end.
+        """
+        f_lower, f_upper = self.value(lower), self.value(upper)
+        narrow = upper - lower < 1e-6
+        chord = (f_upper - f_lower) / (upper - lower)
+        chord = torch.where(narrow, self.slope(self.value(lower.abs().minimum(upper.abs()))), chord)
+        far = upper.clamp(min=0.0)
+        crossing = (lower < 0) & (upper > 0)
+        point = torch.where(crossing, self.tangent_point(lower.clamp(max=0.0), far), lower.clamp(min=0.0))
+        point = torch.maximum(point, (lower + upper) / 2)
+        by_chord = (upper <= 0) | ((lower < 0) & (chord <= self.slope(f_upper)))
+        f_point = self.value(point)
+        slope = torch.where(by_chord, chord, self.slope(f_point))
+        at = torch.where(by_chord, lower, point)
+        touching = torch.where(by_chord, f_lower, f_point) - slope * at
+        ends = torch.maximum(f_upper - slope * upper, f_lower - slope * lower)
+        intercept = torch.maximum(touching, ends) + SMOOTH_SLACK * (1 + at.abs())
+        return slope, intercept + torch.where(narrow, upper - lower, torch.zeros_like(lower))
+
+    def relax(self, lower: Tensor, upper: Tensor, parameters: Parameters) -> Relaxation:
+        """Both lines: the one below is the mirrored line above."""
+        upper_slope, upper_intercept = self.above(lower, upper)
+        lower_slope, mirrored = self.above(-upper, -lower)
+        return Relaxation(lower_slope, 2 * self.center - mirrored, upper_slope, upper_intercept)
 
 
-def _smooth(
-    f: Callable[[Tensor], Tensor], df: Callable[[Tensor], Tensor], center: float
-) -> Callable[[Tensor, Tensor, Parameters], Relaxation]:
-    """Relaxation of f, where f(z) - center is odd: the line below is the mirrored line above."""
-
-    def bounds(lower: Tensor, upper: Tensor, parameters: Parameters) -> Relaxation:
-        upper_slope, upper_intercept = _tangent_above(lower, upper, f, df)
-        lower_slope, mirrored = _tangent_above(-upper, -lower, f, df)
-        return Relaxation(lower_slope, 2 * center - mirrored, upper_slope, upper_intercept)
-
-    return bounds
-
-
-def _tanh_slope(z: Tensor) -> Tensor:
-    return 1 - torch.tanh(z) ** 2
-
-
-def _sigmoid_slope(z: Tensor) -> Tensor:
-    return torch.sigmoid(z) * torch.sigmoid(-z)
+_TANH = _SShaped(torch.tanh, lambda v: 1 - v * v, lambda v: -2 * v * (1 - v * v), 0.0, 1.0)
+_SIGMOID = _SShaped(torch.sigmoid, lambda v: v * (1 - v), lambda v: v * (1 - v) * (1 - 2 * v), 0.5, 2.0)
 
 
 def _sampled(name: str) -> Function:
@@ -233,8 +255,8 @@ FUNCTIONS: dict[str, Function] = {
     "relu": Function(lambda z, _: z.clamp(min=0), lambda _: 1.0, _relu),
     "leakyrelu": Function(lambda z, p: torch.maximum(z, p[0] * z), lambda p: max(1.0, abs(p[0])), _leakyrelu),
     "clip": Function(lambda z, p: z.clamp(p[0], p[1]), lambda _: 1.0, _clip),
-    "sigmoid": Function(lambda z, _: torch.sigmoid(z), lambda _: 0.25, _smooth(torch.sigmoid, _sigmoid_slope, 0.5)),
-    "tanh": Function(lambda z, _: torch.tanh(z), lambda _: 1.0, _smooth(torch.tanh, _tanh_slope, 0.0)),
+    "sigmoid": Function(lambda z, _: torch.sigmoid(z), lambda _: 0.25, _SIGMOID.relax),
+    "tanh": Function(lambda z, _: torch.tanh(z), lambda _: 1.0, _TANH.relax),
 }
 FUNCTIONS |= {"tanh_fast": FUNCTIONS["tanh"], "sigmoid_fast": FUNCTIONS["sigmoid"]}
 FUNCTIONS |= {name: _sampled(name) for name in (*SMOOTH, "two slopes")}
