@@ -106,8 +106,11 @@ class BoundsCase:
             everything = torch.arange(end - start)
             return row_planes(scene, layers, (everything, own, rows.expand(end - start, -1))).upper
 
-        # As `search.root.look` cuts its batches.
-        return torch.cat(in_chunks(len(domain), pairs_at_once(scene.net, "cpu"), some))
+        # As `search.root.look` cuts its batches, and in the same mode.
+        work.prepare_rows()
+        with torch.inference_mode():
+            found = in_chunks(len(domain), pairs_at_once(scene.net, "cpu"), some)
+        return torch.cat(found)
 
     def alpha_upper(self, steps: int, refine: int = 0) -> Floats:
         """Upper bounds of the rows by slopes that are optimised for each row, shape (items, r); one place.

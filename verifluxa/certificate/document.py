@@ -136,9 +136,8 @@ def _unique(pairs: list[tuple[str, Json]], place: str) -> dict[str, Json]:
 
 
 def _integer(text: str, place: str) -> int:
-    if len(text) > 17 or abs(int(text)) > LARGEST_INTEGER:
-        return _number(text, place)
-    return int(text)
+    value = int(text) if len(text) <= 17 else math.inf
+    return int(value) if abs(value) <= LARGEST_INTEGER else _number(text, place)
 
 
 def _float(text: str, place: str) -> float:

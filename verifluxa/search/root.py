@@ -109,7 +109,11 @@ def _decide(scene: Scene, inputs: Tensor, claims: Claims, method: str) -> Tensor
         local = Claims(own.input - start, own.alternative, own.position)
         return _decide_some(scene, inputs[start:end], local, method)
 
-    return torch.cat(in_chunks(len(inputs), pairs_at_once(scene.net, scene.work.device), some))
+    scene.work.prepare_rows()
+    # Spares each of the many small operations what it does for gradients. The rows found are copied outside.
+    with torch.inference_mode():
+        found = in_chunks(len(inputs), pairs_at_once(scene.net, scene.work.device), some)
+    return torch.cat(found)
 
 
 def _decide_some(scene: Scene, inputs: Tensor, claims: Claims, method: str) -> Tensor:

@@ -151,6 +151,10 @@ class Workspace:
         columns = torch.tensor(found, dtype=torch.long, device=self.device).reshape(-1, 3)
         return Claims(columns[:, 0].contiguous(), columns[:, 1].contiguous(), columns[:, 2].contiguous())
 
+    def prepare_rows(self) -> None:
+        """Makes what is kept about rows, before inference mode does: attacks ask for gradients through it."""
+        _ = self.alternatives, self.coefficients, self.row_constants
+
     def row_values(self, outputs: Tensor, alternative: Tensor) -> Tensor:
         """Values of the rows of an alternative (C,) at outputs (C, outputs): shape (C, r)."""
         rows = self.alternatives[alternative]

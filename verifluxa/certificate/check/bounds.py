@@ -214,7 +214,7 @@ class Bounder:
         if cut is None:
             return planes.value + self.regions.spread(planes.slope, at)[0]
         half = self.regions.half[at]
-        own, other = (np.einsum("...kd,kd->...k", np.abs(part.slope), half) for part in (planes, cut))
+        own, other = (_dot(np.abs(part.slope), half) for part in (planes, cut))
         factor = MULTIPLES * (own / np.where(other > 0, other, np.inf))
         value, slope = planes.value + factor * cut.value, planes.slope + factor[..., None] * cut.slope
         size = np.abs(planes.value) + own + factor * (np.abs(cut.value) + other)
@@ -230,14 +230,19 @@ class Bounder:
             layer, bounds = self.chain[number - 1], state.layers[number - 1]
             low_slope, low, high_slope, high = (part[entries] for part in bounds.lines)
             up, down = np.maximum(slope, 0.0), np.minimum(slope, 0.0)
-            value = value + (up * high + down * low).sum(axis=-1)
+            value = value + _dot(up, high) + _dot(down, low)
             if low.shape != low_slope.shape:
                 up, down = (np.tile(part, low_slope.shape[1] // low.shape[1]) for part in (up, down))
-            back = up * high_slope + down * low_slope
+            back = np.multiply(up, high_slope, out=up) + np.multiply(down, low_slope, out=down)
             back = back + state.pushes[number][entries] if number in state.pushes else back
-            value = value + (np.abs(back) * bounds.radius[entries] + back * layer.offset[inputs]).sum(axis=-1)
+            value = value + _dot(np.abs(back), bounds.radius[entries]) + _dot(back, layer.offset[inputs])
             for at, weight in layer.weight.items():
                 slopes[at] = slopes.get(at, 0.0) + back @ weight
         center = self.regions.center[state.at[entries]]
         slope = slopes.get(0, np.zeros(center.shape))
         return Planes(value + (slope * center).sum(axis=-1), slope)
+
+
+def _dot(rows: Floats, numbers: Floats) -> Floats:
+    """Sums of products over the last axis, shape (..., entries), of rows (..., entries, n) and numbers (entries, n)."""
+    return np.asarray(np.einsum("...kd,kd->...k", rows, numbers))
