@@ -20,6 +20,8 @@ from verifluxa.evidence import CONTRADICTED, OPEN, Dropped, NeuronSplit, Node, S
 
 Fallen = tuple[frozenset[tuple[int, int]], ...]
 """(input, number of an alternative) pairs that cannot be met, node by node from the root."""
+MOST_HELD = 1 << 26
+"""Values whose ends the nodes that wait may hold, before the walk goes on with those that came last."""
 
 
 def check_tree(asked: Asked, root: Node, tally: Tally) -> int:
@@ -41,12 +43,13 @@ def check_tree(asked: Asked, root: Node, tally: Tally) -> int:
 
 
 def _visits(asked: Asked, root: Node) -> Iterator[Visit]:
-    """Every node after its parent, the root first."""
+    """Every node after its parent, the root first; level by level, unless too many wait with ends from above."""
     whole = whole_part(asked.claim, asked.directions)
     waiting: deque[tuple[Node, Part, Fallen, int, Known]] = deque([(root, whole, (), -1, {})])
-    numbers = count()
+    numbers, size = count(), asked.place.size * sum(map(len, asked.alternatives.values()))
     while waiting:
-        at, (node, part, fallen, above, known) = next(numbers), waiting.popleft()
+        at, from_either = next(numbers), waiting.popleft if len(waiting) * size <= MOST_HELD else waiting.pop
+        node, part, fallen, above, known = from_either()
         drops = [entry for record in node.dropped for entry in _entries(asked, record, part, at)]
         fallen = (*fallen, frozenset((entry.input, entry.number) for entry in drops)) if drops else fallen
         left: dict[int, dict[int, Alternative]] = {}
@@ -90,6 +93,7 @@ def _judged(asked: Asked, visits: Sequence[Visit], tally: Tally) -> int:
     for k in np.flatnonzero(~found.gone[: len(drops)])[:1]:
         what = f"input {drops[k].input} is dropped, but it may still violate there"
         raise unproved("VF5054", what, judge.parts[drops[k].at - judge.first])
+    # All of these have a place, since none of them names a row by which intervals could have settled it.
     for (visit, entry), place in zip(handed, found.places[len(drops) :], strict=False):
         visit.ends[entry.input, entry.number] = [(own.lower[place], own.upper[place]) for own in found.state.layers]
     proved = check_joints(judge, some, clips, found)
