@@ -54,8 +54,7 @@ class Function:
         range: least and largest value between two ends; None: nondecreasing, so the values at the ends.
         undecided: on which intervals planes can say more than the ends.
         least: on an interval around 0 every line through 0 with a slope from this to 1 lies below; None: not so.
-        along: lines by ends and a share: both along the slope that lies so far from the least to the largest one of the
-            sampled segments; any slope is sound. None: not so.
+        along: lines by ends and a share, along the slope so far from a segment's least to the largest. None: not so.
         blocks: of values that each result is made of; lines then have a slope in each value, and constants for results.
     """
 
@@ -373,11 +372,10 @@ _TABLE: dict[str, Function] = {
     # What Flux's layers deploy in place of tanh and sigmoid: the same functions, within the same errors.
     "tanh_fast": _TANH,
     "sigmoid_fast": _SIGMOID,
-    # Bounds of f'' and f'. tanh: 2 t (1 - t^2), see tanhshrink; sigmoid: s (1 - s)(1 - 2 s), at most 1 / (6 sqrt 3);
-    # elu: e^z; softplus: s(1 - s) <= e^-|z| for s = sigmoid; tanhshrink: 2 t (1 - t^2), at most
-    # 4 / (3 sqrt 3), with 1 - t^2 <= 4 e^-2|z|; logcosh: 1 - t^2; lisht: 2 (1 - t^2)(1 - z t); swish:
-    # s'(2 + z (1 - 2 s)); gelu_erf: (2 - z^2) e^(-z^2 / 2) / sqrt(2 pi);
-    # gelu and mish: the largest on a fine grid, at and near 0, with room above; f' of the last four likewise.
+    # Bounds of f'' and f'. tanh: as tanhshrink; sigmoid: s (1 - s)(1 - 2 s) <= 1 / (6 sqrt 3); elu: e^z; softplus:
+    # s(1 - s) <= e^-|z| for s = sigmoid; tanhshrink: 2 t (1 - t^2), at most 4 / (3 sqrt 3), with 1 - t^2 <= 4 e^-2|z|;
+    # logcosh: 1 - t^2; lisht: 2 (1 - t^2)(1 - z t); swish: s'(2 + z (1 - 2 s)); gelu_erf: (2 - z^2) e^(-z^2 / 2) /
+    # sqrt(2 pi); gelu and mish: the largest on a fine grid, at and near 0, with room above; f' of the last four too.
     "elu": _ELU,
     "celu": _ELU,
     "selu": _sampled(_selu, 1.7581, 2.0**-19, Bends(1.7581, _falling(1.7581), 0.0), 0.0),
