@@ -14,11 +14,13 @@ from verifluxa.certificate.document import Json
 from verifluxa.certificate.fields import SHA256, Fields, wrong
 from verifluxa.certificate.numbers import float_text, parse_float_text, parse_hex_float
 from verifluxa.certificate.tree_codec import count_leaves, decode_tree, encode_tree
+from verifluxa.errors import CertificateError
 from verifluxa.evidence import Node, Outcome, Witness
 from verifluxa.question import Problem, Question, Rows
 from verifluxa.verdict import Reason, Verdict
 
-SCHEMA = "verifluxa/evidence/1"
+SCHEMA = "verifluxa/evidence/2"
+"""The layout, and the rules for what it leaves out: a neuron's lines where none are named. A new number with either."""
 MOST_DIRECTIONS = 64
 QUESTION_PARTS = 4
 
@@ -155,9 +157,16 @@ def decode_header(fields: Fields) -> Header:
     """A header from its JSON object.
 
     Raises:
-        CertificateError: VF5005 or VF5006.
+        CertificateError: VF5005, VF5006, or VF5010 where it follows another schema.
     """
-    fields.choice("schema", SCHEMA)
+    if (schema := fields.text("schema")) != SCHEMA:
+        raise CertificateError(
+            "VF5010",
+            f"this evidence follows another schema: {schema!r}",
+            place=fields.place,
+            expected=SCHEMA,
+            remedy="recheck it with the version of verifluxa that wrote it, or verify the model again",
+        )
     header = Header(
         property=fields.text("property", limit=255),
         digest=fields.text("digest", SHA256),
