@@ -190,6 +190,10 @@ class Node:
     exact rationals at a single point, decided that fewer than `need` inputs violate together in the domain: nothing
     is recorded that could be recomputed without one.
 
+    With `shared` each open claim of a joint leaf is clipped, behind its own rows, by planes of other claims, one after
+    the other: (input, row) of each. That needs as many inputs as are left, each with one open alternative: only then
+    all of them must be met. Where they cannot be, by crossing bounds, the leaf is closed by that.
+
     Where there is a `split`, `clips` names alternatives whose neurons stay, at the children, within the clipped ends
     that they have here: where an alternative is met in a part of a domain, it is met in the domain. A child that
     starts `anew` uses none of them.
@@ -205,6 +209,7 @@ class Node:
     smt: bool = False
     conflicts: tuple[Conflict, ...] = ()
     anew: bool = False
+    shared: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -113,6 +113,34 @@ def test_nothing_is_inherited_that_the_evidence_does_not_hand_down() -> None:
     assert refused[False] > 0
 
 
+def sharing() -> tuple[Scene, list[Record], list[Node]]:
+    """A proof with leaves that rest on planes of others, and all joint leaves of its trees."""
+    for seed in range(1, 60):
+        found = possible(seed, Shape(inputs=20), "real")
+        records = found.prove(joint=True, clip_rounds=1)
+        leaves = [node for record in records if record.tree for node in nodes(record.tree) if node.joint is not None]
+        if any(leaf.shared for leaf in leaves) and not all(leaf.shared for leaf in leaves):
+            return found, records, leaves
+    raise AssertionError("no proof rests on planes of others")
+
+
+def test_planes_of_others_clip_where_all_of_them_are_needed_and_nowhere_else() -> None:
+    found, records, leaves = sharing()
+    tally = found.check(records)
+    assert tally.unrechecked == 0
+    shared = next(leaf for leaf in leaves if leaf.shared)
+    for wrong in ((shared.shared[0][0], 10_000), (10_000, shared.shared[0][1])):
+        before, shared.shared = shared.shared, (wrong,)
+        with pytest.raises(CertificateError, match="VF5054"):
+            found.check(records)
+        shared.shared = before
+    # A leaf where more are left than are needed names a plane of its own, which is met where all violate, and no more.
+    more = next(leaf for leaf in leaves if not leaf.shared and len(leaf.clips) > len(shared.clips))
+    more.shared = ((more.clips[0][0], shared.shared[0][1]),)
+    with pytest.raises(CertificateError, match="VF5054"):
+        found.check(records)
+
+
 def split_nodes(record: Record) -> Iterator[Node]:
     return (node for node in nodes(record.tree or Node()) if node.split is not None)
 

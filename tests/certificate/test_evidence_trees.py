@@ -45,11 +45,14 @@ LEAVES = st.one_of(
     ),
     st.builds(lambda dropped: Node(dropped, closed=True, smt=True), DROPPED),
     st.builds(
-        lambda dropped, joint, clips, point: Node(dropped, closed=True, joint=joint, clips=clips, point=point),
+        lambda dropped, joint, clips, point, shared: Node(
+            dropped, closed=True, joint=joint, clips=clips, point=point, shared=shared
+        ),
         DROPPED,
         CLOSINGS,
         CLIPS,
         NUMBERS,
+        st.lists(st.tuples(INDEX, INDEX), max_size=2).map(tuple),
     ),
 )
 TREES = st.recursive(

@@ -206,6 +206,12 @@ def _check_joint(judge: _Judge, node: Node, open_claims: set[tuple[int, int]]) -
     """The form of a joint closing: it speaks of open claims and their rows, and branches on their inputs."""
     assert node.joint is not None
     _check_clips(judge, node, open_claims)
+    for i, row in node.shared:
+        met = [rows for n, a in open_claims if n == i for rows in [judge.options(n)[a]]]
+        if len(open_claims) != judge.question.need or len({n for n, _ in open_claims}) != judge.question.need:
+            raise BadTree(f"planes are shared by {sorted(open_claims)}, need is {judge.question.need}")
+        if not met or row not in met[0]:
+            raise BadTree(f"row {row} is shared, which input {i} need not meet")
     stack: list[tuple[Joint, frozenset[int]]] = [(node.joint, frozenset())]
     while stack:
         joint, fixed = stack.pop()

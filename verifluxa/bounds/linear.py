@@ -162,6 +162,10 @@ class RowPlanes:
     value: Tensor
     slope: Tensor
 
+    def take(self, index: Tensor) -> RowPlanes:
+        """Some of the planes."""
+        return RowPlanes(self.value[index], self.slope[index])
+
 
 @dataclass(frozen=True, eq=False)
 class LayerBounds:
@@ -202,6 +206,14 @@ def first_layer(net: Net, geometry: Geometry, pairs: Pairs) -> LayerBounds:
     slope, value, spare = layer.weight.index_select(0, neuron), _picked(at, flat), _picked(radius, flat)
     planes = (RowPlanes(value + spare, slope), RowPlanes(spare - value, -slope))
     return _finished(layer, (lower, upper, radius), (pair, neuron), planes)
+
+
+def first_planes(net: Net, geometry: Geometry, pairs: Pairs, bounds: LayerBounds) -> tuple[RowPlanes, RowPlanes]:
+    """The planes of the first layer's neurons that have some, from its bounds alone."""
+    layer, (pair, neuron) = net.layers[0], (bounds.pair, bounds.neuron)
+    at = (geometry.center @ layer.weight.T)[pairs.domain] + layer.offset_of(pairs.input)
+    slope, value, spare = layer.weight[neuron], at[pair, neuron], bounds.radius[pair, neuron]
+    return RowPlanes(value + spare, slope), RowPlanes(spare - value, -slope)
 
 
 def _places(chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -2,7 +2,8 @@
 
 `["j", joint, clips, point]`: `joint` lists the nodes of the closing in preorder, `["w", weights, beta]` or
 `["z", input]`, the latter followed by the two nodes where the input does not violate and where it does. A
-weight is `[input, position, row, tangent (0 or 1), "weight"]`, a clip is `[input, position, rows]`.
+weight is `[input, position, row, tangent (0 or 1), "weight"]`, a clip is `[input, position, rows]`. A leaf whose claims
+clip each other has the list of `[input, row]` behind the point.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ def encode_joint_leaf(node: Node) -> Json:
             raise ValueError("a branching of a joint closing has two children, weights have none")
         flat.append(_encode(joint))
         waiting.extend(reversed(joint.children))
-    return ["j", flat, encode_clips(node.clips), [float_text(float(value)) for value in node.point]]
+    shared: list[Json] = [[int(i), int(row)] for i, row in node.shared]
+    leaf: list[Json] = ["j", flat, encode_clips(node.clips), [float_text(float(value)) for value in node.point]]
+    return [*leaf, shared] if shared else leaf
 
 
 def decode_joint_leaf(dropped: list[Dropped], item: list[Json], place: str) -> Node:
@@ -44,15 +47,26 @@ def decode_joint_leaf(dropped: list[Dropped], item: list[Json], place: str) -> N
         CertificateError: VF5005 for anything that `encode_joint_leaf` does not write.
     """
     match item:
-        case ["j", list(flat), list(clips), list(point)]:
+        case ["j", list(flat), list(clips), list(point), *more] if not more or (len(more) == 1 and more[0]):
             reading = iter(flat)
             joint = _decode(reading, place, 0)
             if next(reading, None) is None:
                 decoded = tuple(_clip(clip, place) for clip in clips)
-                return Node(dropped, closed=True, joint=joint, clips=decoded, point=_floats(point, place))
+                shared = _shared(more[0], place) if more else ()
+                return Node(
+                    dropped, closed=True, joint=joint, clips=decoded, point=_floats(point, place), shared=shared
+                )
         case _:
             pass
-    raise wrong(place, 'a joint closing: ["j", joint, clips, point]', item)
+    raise wrong(place, 'a joint closing: ["j", joint, clips, point] or ["j", joint, clips, point, shared]', item)
+
+
+def _shared(items: Json, place: str) -> tuple[tuple[int, int], ...]:
+    """Pairs of an input and a row."""
+    pairs = [indices(item, place) for item in items] if isinstance(items, list) else []
+    if not pairs or any(len(pair) != len(("input", "row")) for pair in pairs):
+        raise wrong(place, "[input, row] of each plane that is shared", items)
+    return tuple((number, row) for number, row in pairs)
 
 
 def encode_clips(clips: Iterable[Clip]) -> list[Json]:

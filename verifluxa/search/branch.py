@@ -27,6 +27,7 @@ from verifluxa.search.halving import Open, Scores
 from verifluxa.search.improve import improve, started
 from verifluxa.search.inherit import known_ends, leave, trim
 from verifluxa.search.leaves import Leaf, Tree, open_leaves
+from verifluxa.search.mutual import clip_mutually
 from verifluxa.search.root import Rooted, whole_domain, whole_strips
 from verifluxa.search.settle import Bounded, BranchSettings, Search, settle
 from verifluxa.search.splits import signs_of
@@ -185,6 +186,9 @@ def _process(
         batch, whole = batch[:kept], int(sizes[:kept].sum())
         verdicts, of_domain = part_of(verdicts, 0, whole), of_domain[:whole]
     verdicts = _improved(scene, verdicts, (claims, of_domain), batch, (settings, signs))
+    together = settings.joint and signs is None
+    needs = [search.question.need if together and search.question.need > 1 else 0 for search, _ in batch]
+    mutual = clip_mutually(scene, verdicts, (claims, of_domain), needs)
     pixels, strips = influence(verdicts, of_domain, shape, domains)
     points = corners(work, verdicts, of_domain, domains)
     starts = (sizes.cumsum(0) - sizes)[:kept].tolist()
@@ -192,7 +196,7 @@ def _process(
         own = part_of(verdicts, start, start + len(domain.claims))
         middle = directions @ shape.center[number] + shape.strip_shift[number]
         scores = Scores(pixels[number], strips[number], middle, shape.strip_half[number])
-        settle(search, domain, Bounded(scene, own, points[number], scores, settings))
+        settle(search, domain, Bounded(scene, own, points[number], scores, settings, (mutual, number)))
 
 
 def _improved(

@@ -67,13 +67,13 @@ def hand_down(net: Net, domain: Open, halves: Sequence[Open], verdicts: Verdicts
     layers = verdicts.last.layers[:-1]
     whole = verdicts.planes.shape[1] > 0 and len(verdicts.last.at) == int(verdicts.alive.sum())
     small = 0 < sum(2 * layer.lower.numel() for layer in layers) <= MOST_NUMBERS
-    kept = whole and small and _is_followed(net, layers)
+    kept = whole and small and is_followed(net, layers)
     domain.node.clips = clips_of(domain.claims, verdicts) if kept else ()
     for half in halves:
         half.ends = tuple((layer.lower, layer.upper) for layer in layers) if kept else ()
 
 
-def _is_followed(net: Net, layers: Sequence[LayerBounds]) -> bool:
+def is_followed(net: Net, layers: Sequence[LayerBounds]) -> bool:
     """Whether the checker has the same ends but for rounding."""
     sizes = ((layer.radius, 1 + layer.lower.abs() + layer.upper.abs()) for layer in layers)
     exact = all(bool((radius <= NEGLIGIBLE * size).all()) for radius, size in sizes)
@@ -109,6 +109,8 @@ def _parents_first(root: Node) -> list[Node]:
 def _rests_on(node: Node) -> set[Key]:
     """The claims whose bounds a node's own records and weights use."""
     dropped = {(item.input, at) for item in node.dropped for at, row in enumerate(item.rows) if row != OPEN}
+    if node.shared:
+        return dropped | {clip[:2] for clip in node.clips}
     return dropped | (set() if node.joint is None else _weighted(node.joint))
 
 

@@ -17,6 +17,7 @@ from verifluxa.search.claims import Scene, Verdicts
 from verifluxa.search.climb import Climbed, climb, lacking
 from verifluxa.search.halving import Open, Scores, halved, neuron_cases
 from verifluxa.search.inherit import clips_of, hand_down
+from verifluxa.search.mutual import Cut, Mutual
 from verifluxa.search.replay import witness
 from verifluxa.search.root import drop_records
 from verifluxa.search.together import Together, attempt
@@ -91,13 +92,23 @@ class Search:
 
 @dataclass(frozen=True, eq=False)
 class Bounded:
-    """A domain after bounding: its scene, verdicts of its own claims, scores of pixels and strips."""
+    """A domain after bounding: its scene, verdicts of its own claims, scores of pixels and strips.
+
+    `mutual` is what the batch's claims say of each other, and the number of the domain in the batch.
+    """
 
     scene: Scene
     verdicts: Verdicts
     corner: Tensor
     scores: Scores
     settings: BranchSettings
+    mutual: tuple[Mutual | None, int]
+
+    @property
+    def cuts(self) -> tuple[Cut, ...]:
+        """The planes that clip all claims, where all must be met."""
+        mutual, number = self.mutual
+        return () if mutual is None else mutual.cuts.get(number, ())
 
 
 def settle(search: Search, domain: Open, bounded: Bounded) -> None:
@@ -145,13 +156,16 @@ def _together(search: Search, domain: Open, bounded: Bounded) -> Together | None
     hopeless = domain.hope - (domain.hoped - len(torch.unique(bounded.verdicts.last.pairs.input))) > 1.5 * need + 5
     if not bounded.settings.joint or need == 1 or hopeless or len(last.at) != int(bounded.verdicts.alive.sum()):
         return None
-    return attempt(bounded.scene, last, domain.claims.take(last.at), need, bounded.settings.gate)
+    claims, (mutual, number) = domain.claims.take(last.at), bounded.mutual
+    if mutual is not None and bounded.cuts:
+        last = mutual.of(number)
+    return attempt(bounded.scene, last, claims, need, bounded.settings.gate)
 
 
 def _close_jointly(search: Search, domain: Open, bounded: Bounded, together: Together) -> None:
     """Keeps what a joint closing rests on: the planes' clipping rows and the point where tangents touch."""
     domain.node.clips = clips_of(domain.claims, bounded.verdicts)
-    domain.node.closed, domain.node.joint = True, together.closing
+    domain.node.closed, domain.node.joint, domain.node.shared = True, together.closing, bounded.cuts
     domain.node.point = tuple(together.tangent_at.tolist())
     search.proved = max(search.proved, search.question.need - 1)
 

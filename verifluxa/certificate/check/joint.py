@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from verifluxa.certificate.check.bounds import State
+from verifluxa.certificate.check.bounds import Planes, State
 from verifluxa.certificate.check.functions import LARGER, RELU, Floats
 from verifluxa.certificate.check.judge import Asked, Entry, Found, Judge, Visit, unproved
 from verifluxa.certificate.check.region import MARGIN, pieces
@@ -53,7 +53,7 @@ def clips_of(asked: Asked, leaf: Visit) -> Iterator[Entry]:
         planes = None if alternative is None else asked.rows_of(rows, alternative)
         if planes is None:
             raise unproved("VF5054", f"input {index} is clipped by what it need not meet", leaf.part)
-        if leaf.node.split is not None or (index, number) in weighted:
+        if leaf.node.split is not None or leaf.node.shared or (index, number) in weighted:
             yield Entry(leaf.at, index, number, None, planes)
 
 
@@ -88,14 +88,59 @@ def check_joints(judge: Judge, leaves: Sequence[Visit], clips: Sequence[Entry], 
         return 0
     numbered = enumerate(clips, len(found.gone) - len(clips))
     known = {(clip.at, clip.input, clip.number): k for k, clip in numbered}
-    planes, gone = _planes(judge, ends, known, found), {key for key, k in known.items() if found.gone[k]}
+    gone = {key for key, k in known.items() if found.gone[k]}
+    shut = _share(judge, leaves, known, found)
+    planes = _planes(judge, ends, known, found)
     cuts = pieces(len(ends), len(planes.value))
     bounds = np.concatenate([_bounds(judge, ends[cut], planes, gone) for cut in cuts])
+    for k, (leaf, _, _) in enumerate(ends):
+        if leaf.node.shared:  # what was found speaks of all of them together: it says that one is not met, no more
+            bounds[k] = judge.asked.need - 1 if leaf.at in shut else max(bounds[k], judge.asked.need - 1)
     for (leaf, _, _), bound in zip(ends, bounds, strict=True):
         if not bound < judge.asked.need:
             what = f"up to {bound:.3f} inputs may violate together, not fewer than {judge.asked.need}"
             raise unproved("VF5054", what, leaf.part)
     return max(0, math.floor(float(max(bounds))))
+
+
+def _share(judge: Judge, leaves: Sequence[Visit], known: dict[Key, int], found: Found) -> set[int]:
+    """Clips what is open at leaves by planes of each other, in place; the leaves where they cannot all be met.
+
+    As many inputs are left there as are needed, each with one alternative: where they violate, each row is at least 0.
+
+    Raises:
+        CertificateError: VF5054 where more are left, or by a row of none of them.
+    """
+    shut: set[int] = set()
+    sharing = [leaf for leaf in leaves if leaf.node.shared]
+    own: dict[int, dict[int, int]] = {leaf.at: {} for leaf in sharing}
+    for (at, index, _), k in known.items():
+        if at in own:
+            own[at][index] = int(found.places[k])
+    for number in range(max((len(leaf.node.shared) for leaf in sharing), default=0)):
+        still = [leaf for leaf in sharing if number < len(leaf.node.shared)]
+        cutting = np.array([_cut(judge, leaf, leaf.node.shared[number], own[leaf.at]) for leaf in still])
+        places, of = np.array([(place, k) for k, leaf in enumerate(still) for place in own[leaf.at].values()]).T
+        planes = judge.planes(found.state, *cutting.T)
+        gone = judge.bounder.clip(found.state, places, Planes(planes.value[of], planes.slope[of]))
+        shut |= {still[k].at for k in of[gone].tolist()}
+    return shut
+
+
+def _cut(judge: Judge, leaf: Visit, cut: tuple[int, int], own: dict[int, int]) -> tuple[int, int]:
+    """The place in the state and the row of a plane that clips all of a leaf.
+
+    Args:
+        own: places of the inputs that are clipped.
+    """
+    (index, row), left = cut, leaf.left
+    single = all(len(alternatives) == 1 for alternatives in left.values())
+    if len(left) != judge.asked.need or not single or set(own) != set(left) or min(own.values()) < 0:
+        raise unproved("VF5054", "inputs are clipped by others, though not all of them must violate", leaf.part)
+    named = judge.asked.row(row)
+    if index not in own or named is None or named not in next(iter(left[index].values())):
+        raise unproved("VF5054", f"inputs are clipped by what input {index} need not meet", leaf.part)
+    return own[index], named
 
 
 def _bounds(judge: Judge, ends: Sequence[End], planes: _Scaled, gone: set[Key]) -> Floats:

@@ -1,0 +1,84 @@
+"""Claims that clip each other, where as many are open as inputs are needed: against enumeration."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.search.small import most, random_problem
+from tests.search.test_branching import check, run
+from tests.soundness.build import Ask
+from verifluxa.bounds.clip import self_clip
+from verifluxa.evidence import Node
+from verifluxa.question import Problem
+from verifluxa.search import mutual
+from verifluxa.search.settle import BranchSettings
+from verifluxa.verdict import Verdict
+
+ONE, TWO = Ask(targets=(1,)), Ask()
+"""One alternative for each input, and two, of which one must have fallen before an input must meet the other."""
+
+
+def leaves(root: Node | None) -> list[Node]:
+    """All leaves of a tree."""
+    waiting, found = [root] if root else [], []
+    while waiting:
+        node = waiting.pop()
+        waiting += node.children
+        found += [] if node.children else [node]
+    return found
+
+
+def tried(problem: Problem, how: BranchSettings) -> int:
+    """Asks at the exact count and one above, as for every way; how many leaves rest on planes of others."""
+    question, shared = problem.questions(0)[0], 0
+    strict, loose = most(problem, question, strict=True), most(problem, question)
+    for need in {max(2, strict), max(2, loose + 1)}:
+        (outcome,) = run(problem, [question._replace(need=need)], how)
+        wanted = Verdict.FALSIFIED if strict >= need else Verdict.CERTIFIED if loose < need else Verdict.UNKNOWN
+        assert outcome.verdict is wanted
+        check(problem, outcome)
+        assert outcome.verdict is not Verdict.CERTIFIED or loose <= outcome.proved < need
+        shared += sum(bool(leaf.shared) for leaf in leaves(outcome.tree))
+    return shared
+
+
+@pytest.mark.parametrize("ask", [ONE, TWO], ids=["one", "two"])
+@pytest.mark.parametrize("how", [BranchSettings(clip_rounds=0, strips=0), BranchSettings(inherit=True)], ids=str)
+def test_answers_that_rest_on_planes_of_others_agree_with_enumeration(ask: Ask, how: BranchSettings) -> None:
+    problems = [random_problem(seed, ask) for seed in range(40)]
+    shared = sum(tried(problem, how) for problem in problems if len(problem.selections[0]))
+    assert shared > 0 or ask is TWO
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("ask", [ONE, TWO], ids=["one", "two"])
+@pytest.mark.parametrize("start", range(100, 2100, 200))
+def test_many_answers_that_rest_on_planes_of_others_agree_with_enumeration(ask: Ask, start: int) -> None:
+    problems = [random_problem(seed, ask) for seed in range(start, start + 200)]
+    for how in (BranchSettings(clip_rounds=0, strips=0), BranchSettings(clip_rounds=1), BranchSettings()):
+        shared = sum(tried(problem, how) for problem in problems if len(problem.selections[0]))
+        assert shared > 0 or ask is TWO
+
+
+def test_planes_of_others_are_used_only_where_all_of_them_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every plane that clips is one of its own domain, where as many claims are open as inputs are needed."""
+    seen: list[tuple[list[int], int]] = []
+
+    def clip(net, layers, geometry, pairs, plane):  # type: ignore[no-untyped-def]
+        for domain in torch.unique(pairs.domain).tolist():
+            here = pairs.domain == domain
+            assert len(torch.unique(pairs.input[here])) == int(here.sum()) == need
+            assert len(torch.unique(plane.value[here])) == 1
+            seen.append((pairs.input[here].tolist(), domain))
+        return self_clip(net, layers, geometry, pairs, plane)
+
+    monkeypatch.setattr(mutual, "self_clip", clip)
+    for seed in range(30):
+        problem = random_problem(seed, ONE)
+        question = problem.questions(0)[0]
+        if not len(problem.selections[question.selection]):
+            continue
+        need = max(2, most(problem, question) + 1)
+        run(problem, [question._replace(need=need)], BranchSettings(clip_rounds=0, strips=0))
+    assert seen
