@@ -119,6 +119,16 @@ def test_the_ends_of_another_claim_would_certify_what_is_false(monkeypatch: pyte
     assert wrong
 
 
+@pytest.mark.parametrize("seed", [160, 219])
+def test_ends_that_exclude_each_other_close_what_a_single_trigger_leaves(seed: int) -> None:
+    """At a single trigger its own values lie outside of what was handed down where the claim is not met there."""
+    problem = in_real(random_problem(seed, Ask()))
+    need = most(problem, problem.questions(0)[0]) + 1
+    (outcome,) = run(problem, [with_need(problem, need)], replace(HOW, joint=True, strips=3, clip_rounds=4))
+    assert outcome.verdict is Verdict.CERTIFIED
+    check(problem, outcome)
+
+
 def test_ends_go_down_only_where_the_checker_follows_and_they_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
     kept: dict[str, int] = {"real": 0, "float32": 0, "too many": 0, "not clipped": 0}
     for seed in SEEDS:

@@ -23,14 +23,13 @@ from verifluxa.bounds.linear import (
     NetLayer,
     Pairs,
     RowPlanes,
+    crossing,
     narrowed,
     neuron_planes,
 )
 
 MULTIPLIERS = (0.0, 0.4, 1.0, 2.5)
 """Lambdas, in units of |c|.r / |a|.r."""
-CROSSING = 1e-8
-"""A neuron whose clipped bounds cross by more than this (relative) shows that the claim cannot be met."""
 OWN = 2.0**-40
 """Share of the terms that is added for the verifier's own rounding of the multiplied sums."""
 
@@ -64,8 +63,8 @@ def self_clip(net: Net, layers: list[LayerBounds], geometry: Geometry, pairs: Pa
         if number and len(bounds.pair):
             rows = (bounds.pair, bounds.neuron, bounds.radius)
             planes = neuron_planes(net, clipped, geometry, pairs, rows)
-        bounds, crossing = _clip_layer(layer, bounds, planes, geometry, (pairs, plane))
-        contradicted = contradicted | crossing
+        bounds, gone = _clip_layer(layer, bounds, planes, geometry, (pairs, plane))
+        contradicted = contradicted | gone
         clipped.append(bounds)
     return ClippedBounds([*clipped, layers[-1]], contradicted)
 
@@ -83,14 +82,13 @@ def _clip_layer(
     at = bounds.pair
     up, down = lagrange(planes, at, claim, geometry)
     lower, upper = narrowed((bounds.lower, bounds.upper), (at, bounds.neuron), (down, up))
-    slack = CROSSING * (1 + lower.abs() + upper.abs())
-    crossing = (lower > upper + slack).any(1)
+    gone = crossing(lower, upper)
     upper = torch.maximum(lower, upper)
     still = layer.undecided(lower, upper)[at, bounds.neuron]
     kept = tuple(RowPlanes(p.value[still], p.slope[still]) for p in planes)
     relaxed = layer.relax(lower, upper)
     rows = (at[still], bounds.neuron[still])
-    return LayerBounds(lower, upper, bounds.radius, *rows, relaxed, (kept[0], kept[1])), crossing
+    return LayerBounds(lower, upper, bounds.radius, *rows, relaxed, (kept[0], kept[1])), gone
 
 
 @dataclass(frozen=True, eq=False)

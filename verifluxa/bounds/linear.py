@@ -131,6 +131,15 @@ Ends = tuple[Tensor, Tensor]
 """Lower and upper ends of a layer's pre-activations, shape (B, n) each."""
 
 
+CROSSING = 1e-8
+"""Ends of a neuron that cross by more than this (relative) show that the pair cannot matter."""
+
+
+def crossing(lower: Tensor, upper: Tensor) -> Tensor:
+    """Pairs of which the ends of some neuron exclude each other, shape (B,)."""
+    return (lower > upper + CROSSING * (1 + lower.abs() + upper.abs())).any(1)
+
+
 @dataclass(frozen=True, eq=False)
 class Pairs:
     """B (domain, input) pairs: indices, shape (B,) each.
@@ -147,12 +156,12 @@ class Pairs:
         known = tuple((lower[index], upper[index]) for lower, upper in self.known)
         return Pairs(self.domain[index], self.input[index], known)
 
-    def within(self, number: int, ends: Ends) -> Ends:
-        """What is left of ends of a layer; a single value where nothing is: then the pair cannot matter."""
+    def within(self, number: int, ends: Ends) -> tuple[Ends, Tensor | None]:
+        """What is left of ends of a layer, a single value where nothing is; and where that is, shape (B,)."""
         if number >= len(self.known):
-            return ends
+            return ends, None
         lower, upper = torch.maximum(ends[0], self.known[number][0]), torch.minimum(ends[1], self.known[number][1])
-        return lower, torch.maximum(lower, upper)
+        return (lower, torch.maximum(lower, upper)), crossing(lower, upper)
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,6 +186,8 @@ class LayerBounds:
         pair, neuron: shape (U,): the neurons that have planes.
         relaxed: linear bounds of the layer's function on [lower, upper]; None for the outputs.
         planes: upper planes of the undecided neurons and of their negations; None after intervals alone.
+        crossed: pairs that cannot matter, since these ends and those known before exclude each other, shape (B,); None
+            where nothing was known.
     """
 
     lower: Tensor
@@ -186,6 +197,7 @@ class LayerBounds:
     neuron: Tensor
     relaxed: Relaxation | PairRelaxation | None
     planes: tuple[RowPlanes, RowPlanes] | None
+    crossed: Tensor | None = None
 
 
 def first_layer(net: Net, geometry: Geometry, pairs: Pairs) -> LayerBounds:
@@ -199,13 +211,13 @@ def first_layer(net: Net, geometry: Geometry, pairs: Pairs) -> LayerBounds:
     radius = layer.radius_of(pairs.input, largest)
     at = middle + offset
     lower, upper = at - down - radius, at + up + radius
-    lower, upper = pairs.within(0, (lower, upper))
+    (lower, upper), crossed = pairs.within(0, (lower, upper))
     if layer.function is None:
         return _finished(layer, (lower, upper, radius), _none(lower), None)
     flat, pair, neuron = _places(layer.undecided(lower, upper))
     slope, value, spare = layer.weight.index_select(0, neuron), _picked(at, flat), _picked(radius, flat)
     planes = (RowPlanes(value + spare, slope), RowPlanes(spare - value, -slope))
-    return _finished(layer, (lower, upper, radius), (pair, neuron), planes)
+    return _finished(layer, (lower, upper, radius), (pair, neuron), planes, crossed)
 
 
 def first_planes(net: Net, geometry: Geometry, pairs: Pairs, bounds: LayerBounds) -> tuple[RowPlanes, RowPlanes]:
@@ -236,9 +248,10 @@ def _finished(
     bounds: tuple[Tensor, Tensor, Tensor],
     rows: tuple[Tensor, Tensor],
     planes: tuple[RowPlanes, RowPlanes] | None,
+    crossed: Tensor | None = None,
 ) -> LayerBounds:
     relaxed = None if layer.function is None else layer.relax(bounds[0], bounds[1])
-    return LayerBounds(*bounds, *rows, relaxed, planes)
+    return LayerBounds(*bounds, *rows, relaxed, planes, crossed)
 
 
 def next_layer(net: Net, below: list[LayerBounds], geometry: Geometry, pairs: Pairs, method: str) -> LayerBounds:
@@ -253,13 +266,17 @@ def next_layer(net: Net, below: list[LayerBounds], geometry: Geometry, pairs: Pa
     lower, upper = middle - reach, middle + reach
     if method == "interval" or layer.function is None:
         return _finished(layer, (lower, upper, radius), _none(lower), None)
-    lower, upper = pairs.within(number, _decided_forward(net, below, geometry, pairs, (lower, upper, radius)))
+    own = _decided_forward(net, below, geometry, pairs, (lower, upper, radius))
+    (lower, upper), crossed = pairs.within(number, own)
     _, pair, neuron = _places(layer.undecided(lower, upper))
     planes = neuron_planes(net, below, geometry, pairs, (pair, neuron, radius))
     domain = pairs.domain.index_select(0, pair)
     up, down = (p.value + spread(p.slope[:, None], domain, geometry)[0][:, 0] for p in planes)
-    lower, upper = pairs.within(number, narrowed((lower, upper), (pair, neuron), (down, up)))
-    return _finished(layer, (lower, upper, radius), (pair, neuron), planes)
+    lower, upper = narrowed((lower, upper), (pair, neuron), (down, up))
+    if crossed is not None:
+        crossed |= crossing(lower, upper)
+        upper = torch.maximum(lower, upper)
+    return _finished(layer, (lower, upper, radius), (pair, neuron), planes, crossed)
 
 
 def _decided_forward(

@@ -60,13 +60,15 @@ def decided(
 
 def _some(scene: Scene, named: tuple[Claims, Pairs], signs: Sequence[Tensor] | None, clip_rounds: int) -> Verdicts:
     claims, pairs = named
-    bare = Pairs(pairs.domain, pairs.input)
     if signs is None:
-        layers = all_layers(scene.net, scene.geometry, pairs)
-        return _without_planes(decide_claims(scene, layers, bare, claims, clip_rounds))
-    layers, gone = with_signs(scene.net, scene.geometry, pairs, signs)
-    verdicts = decide_claims(scene, layers, bare, claims, clip_rounds)
-    return _without_planes(drop_contradicted(verdicts, gone & scene.bounded(layers, claims.input)))
+        layers, gone = all_layers(scene.net, scene.geometry, pairs), None
+    else:
+        layers, gone = with_signs(scene.net, scene.geometry, pairs, signs)
+    verdicts = decide_claims(scene, layers, Pairs(pairs.domain, pairs.input), claims, clip_rounds)
+    excluded = [part for part in (gone, *(layer.crossed for layer in layers)) if part is not None]
+    if excluded:
+        verdicts = drop_contradicted(verdicts, torch.stack(excluded).any(0) & scene.bounded(layers, claims.input))
+    return _without_planes(verdicts)
 
 
 def _without_planes(verdicts: Verdicts) -> Verdicts:

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds.beta import bent, chooses, cut
-from verifluxa.bounds.clip import CROSSING
 from verifluxa.bounds.domain import Geometry
-from verifluxa.bounds.linear import LayerBounds, Net, Pairs, first_layer, next_layer
+from verifluxa.bounds.linear import CROSSING, LayerBounds, Net, Pairs, first_layer, next_layer
 from verifluxa.bounds.maxima import pairs_of, spread_over
 from verifluxa.evidence import CONTRADICTED, OPEN
 from verifluxa.search.claims import ClaimBounds, Scene, Verdicts
@@ -46,7 +45,7 @@ def _gone(bounds: LayerBounds, sign: Tensor) -> Tensor:
 
 
 def drop_contradicted(verdicts: Verdicts, gone: Tensor) -> Verdicts:
-    """Lets claims fall whose signs no evaluation has.
+    """Lets claims fall whose signs or ends no evaluation has.
 
     Args:
         gone: shape (C,).
