@@ -11,12 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.questions import Setting, digits, lifted, problem, spec_of
+from benchmarks.rechecked import Ground, recheck, write_evidence
 from benchmarks.records import Record, interleaved, machine
-from verifluxa.certificate.check.lower import Sources, claim_of, deployed
-from verifluxa.certificate.check.section import Section
-from verifluxa.certificate.evidence_file import EvidenceWriter, read_evidence
-from verifluxa.certificate.evidence_lines import Header, header_of
-from verifluxa.certificate.evidence_lines import Record as Line
 from verifluxa.certificate.tree_codec import count_leaves
 from verifluxa.evidence import Node, Outcome
 from verifluxa.question import Problem, Question
@@ -95,14 +91,18 @@ def _ratio(case: Case, folder: Path, repeats: int) -> Record:
     outcomes = [one for one in _prove(asked, strategy, wanted) if one.verdict is Verdict.CERTIFIED]
     outcomes = [one for one in outcomes if one.tree is not None and _counts(case, one.tree)]
     questions = [outcome.question for outcome in outcomes]
-    _write(path, asked, outcomes)
-    sides = [partial(_checked, case.setting, path), partial(_proved, asked, strategy, questions)]
+    write_evidence(path, asked, outcomes)
+    sides = [partial(recheck, path, _ground(case.setting)), partial(_proved, asked, strategy, questions)]
     ours, theirs = interleaved(sides, repeats)
     leaves = sum(count_leaves(outcome.tree) for outcome in outcomes if outcome.tree is not None)
     target = f"target: at most {case.limit:g} of the proof"
     what = f"CPU seconds to recheck {len(outcomes)} questions, {leaves} leaves ({target})"
     label = f"{case.setting.model} {case.what}, rate {case.setting.rate}"
     return Record(NAME, label, what, ours, "the proof itself", theirs, theirs / ours, repeats, machine())
+
+
+def _ground(setting: Setting) -> Ground:
+    return Ground(spec_of(setting), digits(setting.inputs), lifted(setting.model), setting.arithmetic)
 
 
 def _is_about(asked: Problem, question: Question, target: int | None) -> bool:
@@ -124,7 +124,7 @@ def _nodes(node: Node) -> Iterator[Node]:
 def _size(folder: Path, small: bool) -> Record:
     asked = problem(Setting(places=MANY if small else "any", arithmetic="float32"))
     path = folder / "whole.jsonl.gz"
-    _write(path, asked, _prove(asked, load_strategy("balanced").without("attack")))
+    write_evidence(path, asked, _prove(asked, load_strategy("balanced").without("attack")))
     label = f"{len(asked.placements)} places x 10 targets x 100 digits, rate 50 %"
     return Record(
         NAME, label, "MB of evidence, compressed (target: under 50)", path.stat().st_size / 1e6, machine=machine()
@@ -149,30 +149,3 @@ def _proved(asked: Problem, strategy: Strategy, questions: Sequence[Question]) -
     started = time.process_time()
     _prove(asked, strategy, questions)
     return time.process_time() - started
-
-
-def _checked(setting: Setting, path: Path) -> float:
-    """Everything from the evidence file on, the checker's own lowering included; nothing may stay unrechecked."""
-    spec = spec_of(setting)
-    space, data, graph = spec.spaces[0], digits(setting.inputs), lifted(setting.model)
-    started = time.process_time()
-    sources = Sources(space, data, {"digits": deployed(spec.models[0], space, graph)}, setting.arithmetic)
-    section = None
-    for item in read_evidence(path):
-        if isinstance(item, Header):
-            claim = claim_of(spec.properties[0].statement, sources, item.inputs)
-            section = Section(claim, sources.models["digits"], item)
-        elif isinstance(item, Line) and section is not None:
-            section.record(item)
-    if section is None or section.tally.unrechecked or not section.tally.leaves:
-        raise RuntimeError("the evidence was not rechecked")
-    return time.process_time() - started
-
-
-def _write(path: Path, asked: Problem, outcomes: list[Outcome]) -> None:
-    with EvidenceWriter(path) as writer:
-        writer.begin(header_of(asked, "sha256:" + "0" * 64))
-        for outcome in outcomes:
-            writer.write(outcome)
-        writer.end()
-        writer.close()

@@ -19,10 +19,12 @@ from benchmarks.hard_questions import (
     graphs,
     limited,
     need_of,
+    recheck_answer,
     triples,
 )
 from benchmarks.records import Record, machine
 from benchmarks.train import digits
+from verifluxa.errors import CertificateError
 from verifluxa.strategy.load import BoundStage, BranchStage, Strategy, load_strategy
 from verifluxa.verdict import Verdict
 
@@ -126,7 +128,34 @@ def _records(case: str, tried: Sequence[Tried], counted: bool) -> list[Record]:
         record("CPU seconds of the attack, median", statistics.median(item.attack_seconds for item in tried)),
         *(record(f"CPU seconds of such a question at {rate:.0%}, median", value) for rate, value in _medians(tried)),
         *([record(what, value) for what, value in _gaps(tried)] if counted else []),
+        *_rechecked(case, tried),
     ]
+
+
+def _rechecked(case: str, tried: Sequence[Tried]) -> list[Record]:
+    """How many of the proofs the independent checker accepts, and what that costs beside finding them."""
+    pairs = [(item.triple, one) for item in tried for one in item.answers if one is not None]
+    proved = [(triple, one) for triple, one in pairs if one.outcome.verdict is Verdict.CERTIFIED]
+    spent = [(one.seconds, seconds) for triple, one in proved if (seconds := _accepted(triple, one)) is not None]
+    if not proved:
+        return []
+    theirs, ours = (sum(column) for column in zip(*spent, strict=True)) if spent else (0.0, 0.0)
+    share = 100 * len(spent) / len(proved)
+    what = f"CPU seconds to recheck {len(spent)} of these proofs"
+    ratio = theirs / ours if ours else None
+    return [
+        Record(NAME, case, "certified, and recomputed by the checker, in % of the proofs", share, machine=machine()),
+        Record(NAME, case, what, ours, "the proofs themselves", theirs, ratio, machine=machine()),
+    ]
+
+
+def _accepted(triple: Triple, answered: Answer) -> float | None:
+    """CPU seconds of the recheck; None where it is refused, or not all was recomputed."""
+    try:
+        return recheck_answer(triple, answered)
+    except (CertificateError, RuntimeError) as reason:
+        print(f"{triple.label}, {answered.need}: {reason}", file=sys.stderr, flush=True)
+        return None
 
 
 def _medians(tried: Sequence[Tried]) -> list[tuple[float, float]]:

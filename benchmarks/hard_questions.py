@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 
-from benchmarks.questions import Setting, lifted, problem
+from benchmarks.questions import Setting, lifted, problem, spec_of
+from benchmarks.questions import digits as example_digits
+from benchmarks.rechecked import Ground, recheck, write_evidence
 from benchmarks.train import Digits, train
 from verifluxa.evidence import Outcome
 from verifluxa.graph.graph import Graph
-from verifluxa.lower import predictions
+from verifluxa.lower import Given, lower, predictions
 from verifluxa.question import Problem, Question
 from verifluxa.search.workspace import workspace
+from verifluxa.spec.digest import property_digest
 from verifluxa.strategy.attacked import Attacked
 from verifluxa.strategy.decide import Run, attack_slice, prove_slice
 from verifluxa.strategy.load import AttackStage, BranchStage, GridStage, SmtStage, Stage, Strategy
@@ -37,6 +42,7 @@ class Triple:
     target: int
     side: int
     problem: Problem
+    graph: Graph
 
     @property
     def label(self) -> str:
@@ -70,7 +76,7 @@ def triples(data: Digits, nets: Mapping[str, Graph], side: int = 5) -> Iterator[
         whole = problem(Setting(side=side, places=places), graph)
         for place in PLACES:
             for target in TARGETS:
-                yield Triple(name, place, target, side, _narrowed(whole, data, place, target))
+                yield Triple(name, place, target, side, _narrowed(whole, data, place, target), graph)
 
 
 def _narrowed(whole: Problem, data: Digits, place: tuple[int, int], target: int) -> Problem:
@@ -129,6 +135,27 @@ def answer(triple: Triple, need: int, known: Attacked, strategy: Strategy) -> An
     (outcome,) = prove_slice(asked, [0], {question: before}, Run(strategy.without("attack")))
     assert isinstance(outcome, Outcome), "without limits on a slice nothing is handed back unfinished"
     return Answer(need, outcome, time.process_time() - started)
+
+
+def recheck_answer(triple: Triple, answered: Answer) -> float:
+    """CPU seconds of rechecking a certified answer from its evidence file on; its digits are the data.
+
+    Raises:
+        CertificateError: where the proof is refused.
+        RuntimeError: where something was not recomputed.
+    """
+    rate = 100 * (answered.need - 0.5) / len(triple.problem.labels)
+    spec = spec_of(Setting(side=triple.side, places=str(triple.place), rate=f"{rate:.4f} %"))
+    data = replace(example_digits(1), inputs=triple.problem.inputs, labels=triple.problem.labels)
+    prop = spec.properties[0]
+    digest = property_digest(spec, prop, {data.name: data.sha256})
+    asked = lower(spec, prop, Given(triple.graph, data, digest, "real"))
+    number = next(k for k, violation in enumerate(asked.violations) if violation.target == triple.target)
+    question = Question(0, number, dict(asked.pairs)[number], answered.need)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "evidence.jsonl.gz"
+        write_evidence(path, asked, [replace(answered.outcome, question=question)])
+        return recheck(path, Ground(spec, data, triple.graph))
 
 
 def best_found(known: Attacked, outcome: Outcome) -> Attacked:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
 from benchmarks import bench_hard
-from benchmarks.hard_questions import graphs, need_of, triples
+from benchmarks.hard_questions import answer, graphs, need_of, recheck_answer, triples
 from benchmarks.train import digits
+from verifluxa.errors import CertificateError
+from verifluxa.strategy.attacked import Attacked
+from verifluxa.strategy.load import load_strategy
+from verifluxa.verdict import Verdict
 
 
 @pytest.fixture(autouse=True)
@@ -37,3 +42,15 @@ def test_a_small_run_gives_all_records() -> None:
     decided = records["decided, in %"]
     assert decided is not None
     assert 0 <= decided <= 100
+
+
+def test_what_is_certified_is_recomputed_by_the_checker_and_nothing_else() -> None:
+    data = digits()
+    strategy = bench_hard.recheckable(load_strategy("balanced"))
+    triple = next(iter(triples(data, graphs(data, small=True))))
+    nothing = Attacked(triple.question(1), 0, None)
+    proved = answer(triple, len(triple.problem.labels), nothing, strategy)
+    assert proved.outcome.verdict is Verdict.CERTIFIED
+    assert recheck_answer(triple, proved) > 0
+    with pytest.raises(CertificateError, match="VF5055"):
+        recheck_answer(triple, replace(proved, need=1))
