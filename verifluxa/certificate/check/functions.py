@@ -198,6 +198,19 @@ class Bends(NamedTuple):
         return np.where(straight, 0.0, bound)
 
 
+def _edge(points: Floats, values: Floats) -> Floats:
+    """Nearly the slope of the hull's edge over the middle: points above a line replace its ends."""
+    left, right = (np.full((1, *points.shape[1:]), end, dtype=np.int64) for end in (0, SAMPLES - 1))
+    for _ in range(EDGE_STEPS):
+        ends = np.concatenate([left, right])
+        (x, x2), (y, y2) = (np.take_along_axis(part, ends, 0) for part in (points, values))
+        slope: Floats = (y2 - y) / np.where(x2 > x, x2 - x, 1.0)
+        best = (values - slope * points).argmax(axis=0)[None]
+        before = np.take_along_axis(points, best, 0) < points[SAMPLES // 2]
+        left, right = np.where(before, best, left), np.where(before, right, best)
+    return slope
+
+
 def _sampled(f: Curve, steepness: float, error: float, bends: Bends, *kinks: float) -> Function:
     """Any function with |f'| <= steepness, and |f''| as `bends` says away from its kinks."""
 
@@ -218,19 +231,6 @@ def _sampled(f: Curve, steepness: float, error: float, bends: Bends, *kinks: flo
         kinked = values[SAMPLES:].max(axis=0, initial=-np.inf) + gap.max(axis=0)
         return np.asarray(np.maximum(found, kinked))
 
-    def edge(points: Floats, values: Floats) -> Floats:
-        """Nearly the slope of the hull's edge over the middle: points above a line replace its ends."""
-        left = np.zeros((1, *points.shape[1:]), dtype=np.int64)
-        right = left + SAMPLES - 1
-        for _ in range(EDGE_STEPS):
-            ends = np.concatenate([left, right])
-            (x, x2), (y, y2) = (np.take_along_axis(part, ends, 0) for part in (points, values))
-            slope: Floats = (y2 - y) / np.where(x2 > x, x2 - x, 1.0)
-            best = (values - slope * points).argmax(axis=0)[None]
-            before = np.take_along_axis(points, best, 0) < points[SAMPLES // 2]
-            left, right = np.where(before, best, left), np.where(before, right, best)
-        return slope
-
     def rule(lower: Floats, upper: Floats) -> Lines:
         """Along the slope at the middle, or along the hull's edge where that is clearly better there."""
         points, values, gap, size = sample(lower, upper)
@@ -238,7 +238,7 @@ def _sampled(f: Curve, steepness: float, error: float, bends: Bends, *kinks: flo
         tangent = (f(middle + DIFFERENCE) - f(middle - DIFFERENCE)) / (2 * DIFFERENCE)
         found = []
         for sign in (-1.0, 1.0):
-            along = np.where(upper - lower < NARROW, tangent, sign * edge(points, sign * values))
+            along = np.where(upper - lower < NARROW, tangent, sign * _edge(points, sign * values))
             room = (SAMPLED_ERROR * (size + np.abs(s) * np.abs(points).max(axis=0)) for s in (tangent, along))
             gaps = (most(sign * (values - s * points), gap) for s in (tangent, along))
             first, second = (a + b for a, b in zip(gaps, room, strict=True))
