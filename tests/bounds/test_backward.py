@@ -16,6 +16,7 @@ from verifluxa.bounds.domain import Domains, Geometry, geometry
 from verifluxa.bounds.forward import ranges
 from verifluxa.bounds.functions import Relaxation, relax
 from verifluxa.bounds.linear import Net, NetLayer, Pairs, all_layers
+from verifluxa.bounds.maxima import Maxima, winners_of
 from verifluxa.bounds.rows import output_planes, planes_of_rows
 from verifluxa.bounds.special import PairRelaxation, Products, Special
 
@@ -124,6 +125,59 @@ def test_planes_of_neurons_are_those_of_their_rows(
     chosen = list(zip(pair.tolist(), neuron.tolist(), strict=True))
     for own, sign in zip(planes, (1.0, -1.0), strict=True):
         same(own, [formula(layers, sign * weight[n], p) for p, n in chosen])
+
+
+def tournament(opponents: list[int], carried: list[int], size: int) -> Tensor:
+    """Weights of a round: state neurons 0, 1, ... meet their opponents; some neurons are carried."""
+    unit = torch.eye(size).double()
+    first, second = unit[: len(opponents)], unit[opponents]
+    return torch.cat([first, second, second - first, unit[carried]])
+
+
+@pytest.mark.parametrize("below", [0, 1])
+@pytest.mark.parametrize("above", [0, 1])
+@pytest.mark.parametrize("block", [1, 10**9])
+def test_a_round_without_overlap_is_looked_up(
+    below: int, above: int, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As multiplying by its weights gives it: rows, single neurons, and planes carried forward; at either end."""
+    monkeypatch.setattr(memory, "BLOCK_NUMBERS", block)
+    torch.manual_seed(5)
+    # Neuron 2 meets itself, as a window of three has it; 5 and 6 are carried, and nobody reads 7.
+    weight = tournament([3, 4, 2], [5, 6], 8)
+    lower = torch.randn(4, len(weight)).double()
+    special = Maxima(3, plain=True)
+    moved = torch.randn(1, len(weight)).double(), torch.rand(4, len(weight)).double()
+    parts = weight, special.relax(lower, lower + torch.rand(4, len(weight)).double()), moved, special
+    winner = winners_of(weight, 3)
+    assert winner is not None
+    assert winner[:7].tolist() == [0, 1, 2, 0, 1, 3, 4]
+    around = [[raw(sizes, 4).stage for _ in range(some)] for sizes, some in (((3, 8), below), ((5, 5), above))]
+    roads = [[*around[0], stage_of(*parts, table), *around[1]] for table in (None, winner)]
+    rows, into = torch.randn(4, 3, 5).double(), torch.randn(6, 5).double()
+    pair, neuron = torch.arange(4).repeat_interleave(6), torch.arange(6).repeat(4)
+    half = torch.rand(4, 3 if below else 8).double()
+    slow, quick = (
+        [
+            *descend(stages, rows, torch.zeros(4, 3).double()),
+            *(part for planes in both_planes(stages, into, Chosen(pair, neuron, 4)) for part in planes),
+        ]
+        for stages in roads
+    )
+    for one, other in zip(slow, quick, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-11)
+    (low, high), (lower, upper) = (ranges(stages, into, into.abs(), half) for stages in roads)
+    assert (lower >= low - 1e-9).all()
+    assert (upper <= high + 1e-9).all()
+    above_, under = (value + (slope.abs() * half[pair]).sum(1) for value, slope in (quick[2:4], quick[4:6]))
+    assert (upper.flatten() >= above_ - 1e-9).all()
+    assert (lower.flatten() <= 1e-9 - under).all()
+
+
+def test_a_neuron_of_two_windows_is_not_looked_up() -> None:
+    assert winners_of(tournament([2, 2], [], 3), 2) is None
+    assert winners_of(tournament([2, 3], [0], 4), 2) is None
+    assert winners_of(tournament([2, 3], [], 4)[:0], 0) is None
 
 
 def test_products_under_a_plain_layer() -> None:

@@ -64,12 +64,36 @@ class Stage:
         partners: for products of neurons their function, its relaxation, and offset and radius, which the lines then
             do not carry; else None.
         pairs: of a max pool's round, see `maxima`, else 0. Slopes are for all rows, constants for what is left.
+        winner: of a max pool's round where there is such a table, see `maxima.winners_of`. Slopes are then those of
+            the state below, shape (B, s): each neuron's own row times what it weighs there.
     """
 
     weight: Tensor
     lines: Lines
     partners: tuple[Special, PairRelaxation, tuple[Tensor, Tensor]] | None = None
     pairs: int = 0
+    winner: Tensor | None = None
+
+    @property
+    def products(self) -> int:
+        """Multiplications for each row on its way down."""
+        return self.weight.numel() if self.winner is None else len(self.winner)
+
+    def spread(self, rows: Tensor) -> Tensor:
+        """Rows (..., n) over what the slopes speak of."""
+        if self.winner is None:
+            return spread_over(rows, self.pairs)
+        return rows.gather(-1, self.winner.expand(*rows.shape[:-1], -1))
+
+    def gathered(self, parts: Tensor) -> Tensor:
+        """Sums over what belongs to the same value of h, first axis: the transpose of `spread`."""
+        if self.winner is None:
+            return folded(parts, self.pairs, 0)
+        return parts.new_zeros(len(self.lines.upper_at[0]), *parts.shape[1:]).index_add_(0, self.winner, parts)
+
+    def down(self, rows: Tensor) -> Tensor:
+        """Rows over the state below, from those that the slopes were multiplied into."""
+        return rows @ self.weight if self.winner is None else rows
 
     def take(self, index: Tensor | slice) -> Stage:
         """The same for some pairs."""
@@ -85,6 +109,7 @@ def stage_of(
     relaxed: Relaxation | PairRelaxation,
     moved: tuple[Tensor, Tensor],
     special: Special | None,
+    winner: Tensor | None = None,
 ) -> Stage:
     """A stage.
 
@@ -93,6 +118,7 @@ def stage_of(
         relaxed: linear bounds of the function.
         moved: offset and radius of the pre-activations, shape (B, n) each, or (1, n).
         special: the function where it is none of one value alone.
+        winner: see `maxima.winners_of`.
     """
     lower_slope, lower_at, upper_slope, upper_at = relaxed[:4]
     if isinstance(relaxed, PairRelaxation) and special is not None:
@@ -106,7 +132,9 @@ def stage_of(
     else:
         upper_at = torch.addcmul(upper_at, upper_slope, offset).addcmul_(upper_slope.abs(), radius)
         lower_at = torch.addcmul(lower_at, lower_slope, offset).addcmul_(lower_slope.abs(), radius, value=-1)
-    return Stage(weight, Lines(upper_slope, upper_at, lower_slope, lower_at), pairs=pairs)
+    if winner is not None:
+        upper_slope, lower_slope = upper_slope @ weight, lower_slope @ weight
+    return Stage(weight, Lines(upper_slope, upper_at, lower_slope, lower_at), None, pairs, winner)
 
 
 class Known(NamedTuple):
@@ -155,13 +183,13 @@ def _descend(stages: Sequence[Stage], rows: Tensor, constant: Tensor) -> Planes:
         if stage.partners is None:
             gap, gap_at = lines.upper_slope - lines.lower_slope, lines.upper_at - lines.lower_at
             constant = constant + (rows * lines.lower_at[:, None]).addcmul_(positive, gap_at[:, None]).sum(-1)
-            rows, positive = spread_over(rows, stage.pairs), spread_over(positive, stage.pairs)
+            rows, positive = stage.spread(rows), stage.spread(positive)
             # Only rows that were made here are written over.
             scaled = rows * lines.lower_slope[:, None] if rows is given else rows.mul_(lines.lower_slope[:, None])
-            rows = scaled.addcmul_(positive, gap[:, None])
+            rows = stage.down(scaled.addcmul_(positive, gap[:, None]))
         else:
             rows, constant = _products(stage, (positive, rows - positive), constant)
-        rows = rows @ stage.weight
+            rows = rows @ stage.weight
     return constant, rows
 
 
@@ -197,11 +225,23 @@ def both_planes(stages: Sequence[Stage], weight: Tensor, chosen: Chosen) -> tupl
         weight: shape (m, n).
         chosen: the neurons.
     """
-    if len(stages) == 1 and _dense_pays(stages[0], weight, chosen):
-        return _dense(stages[0], weight, chosen)
+    (_, at), (_, at_reach) = stages[-1].lines.middle, stages[-1].lines.reach
+    flat = chosen.pair * len(weight) + chosen.neuron
+    ends = (at @ weight.T, at_reach @ weight.abs().T)
+    value, more = (part.flatten().index_select(0, flat) for part in ends)
+    if len(stages) == 1 and stages[0].winner is None and _dense_pays(stages[0], weight, chosen):
+        up, down = _dense(stages[0], weight, flat)
+        return (value + more, up), (more - value, down)
+    above, up, below, down = _in_blocks(stages, weight, chosen)
+    return (above + value + more, up), (below + more - value, down)
+
+
+def _in_blocks(stages: Sequence[Stage], weight: Tensor, chosen: Chosen) -> list[Tensor]:
+    """Constants and slopes of the neurons and of their negations, what the last stage's lines add left out."""
     counts = torch.bincount(chosen.pair, minlength=chosen.pairs)
     ends = counts.cumsum(0).tolist()
     most = int(counts.max())
+    wide = stages[-1].spread(weight)
     widest = max(weight.shape[1], *(stage.weight.shape[1] for stage in stages))
     size = items_at_once(weight.device, 2 * most * widest)
     parts = []
@@ -211,9 +251,8 @@ def both_planes(stages: Sequence[Stage], weight: Tensor, chosen: Chosen) -> tupl
         cut = slice(first, ends[last - 1])
         if ends[last - 1] > first:
             own = Chosen(chosen.pair[cut] - start, chosen.neuron[cut], last - start)
-            parts.append(_padded([stage.take(slice(start, last)) for stage in stages], weight, own))
-    columns = [torch.cat(column) for column in zip(*parts, strict=True)]
-    return (columns[0], columns[1]), (columns[2], columns[3])
+            parts.append(_padded([stage.take(slice(start, last)) for stage in stages], wide, own))
+    return [torch.cat(column) for column in zip(*parts, strict=True)]
 
 
 def _dense_pays(stage: Stage, weight: Tensor, chosen: Chosen) -> bool:
@@ -224,16 +263,13 @@ def _dense_pays(stage: Stage, weight: Tensor, chosen: Chosen) -> bool:
     return dense < len(chosen.pair) * (8 + 0.36 * stage.weight.shape[1])
 
 
-def _dense(stage: Stage, weight: Tensor, chosen: Chosen) -> tuple[Planes, Planes]:
+def _dense(stage: Stage, weight: Tensor, flat: Tensor) -> tuple[Tensor, Tensor]:
     """All neurons at once: `slope[j, c] = sum_k middle[k] (W'[j, k] W[k, c])`, by a matrix of m d columns."""
-    (slope, at), (slope_reach, at_reach) = stage.lines.middle, stage.lines.reach
     matrix, magnitude = _products_of(spread_over(weight, stage.pairs), stage.weight)
-    flat = chosen.pair * len(weight) + chosen.neuron
     size = stage.weight.shape[1]
-    parts = slope @ matrix, slope_reach @ magnitude, at @ weight.T, at_reach @ weight.abs().T
-    middle, reach = (part.view(-1, size).index_select(0, flat) for part in parts[:2])
-    value, more = (part.view(-1).index_select(0, flat) for part in parts[2:])
-    return (value + more, middle + reach), (more - value, reach - middle)
+    parts = stage.lines.middle[0] @ matrix, stage.lines.reach[0] @ magnitude
+    middle, reach = (part.view(-1, size).index_select(0, flat) for part in parts)
+    return middle + reach, reach - middle
 
 
 def _products_of(weight: Tensor, below: Tensor) -> tuple[Tensor, Tensor]:
@@ -243,32 +279,32 @@ def _products_of(weight: Tensor, below: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _padded(stages: Sequence[Stage], weight: Tensor, chosen: Chosen) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """A block of rows per pair, as many as the pair with most neurons has: no row looks up its pair's lines."""
+    """A block of rows per pair, as many as the pair with most neurons has: no row looks up its pair's lines.
+
+    `weight` is over what the last stage's slopes speak of.
+    """
     counts = torch.bincount(chosen.pair, minlength=chosen.pairs)
     slot = torch.arange(len(chosen.pair), device=weight.device) - (counts.cumsum(0) - counts)[chosen.pair]
     most = int(counts.max())
     neuron = chosen.neuron.new_zeros(chosen.pairs, most)
     neuron[chosen.pair, slot] = chosen.neuron
-    lines, below = stages[-1].lines, stages[-1].weight
-    (slope, at), (slope_reach, at_reach) = lines.middle, lines.reach
-    own = spread_over(weight, stages[-1].pairs)[neuron]
-    value, more = (at @ weight.T).gather(1, neuron), (at_reach @ weight.abs().T).gather(1, neuron)
-    middle = (own * slope[:, None]) @ below
-    reach = _reaching(own, slope_reach, below)
+    last = stages[-1]
+    own = weight[neuron]
+    middle = last.down(own * last.lines.middle[0][:, None])
+    reach = _reaching(own, last.lines.reach[0], last)
     rows = torch.cat([middle + reach, reach - middle], 1)
-    constant = torch.cat([value + more, more - value], 1)
-    constant, rows = _descend(stages[:-1], rows, constant)
+    constant, rows = _descend(stages[:-1], rows, rows.new_zeros(rows.shape[:2]))
     up, down = (chosen.pair, slot), (chosen.pair, slot + most)
     return constant[up], rows[up], constant[down], rows[down]
 
 
-def _reaching(rows: Tensor, slope: Tensor, below: Tensor) -> Tensor:
-    """`(|rows| * slope) @ below`, where most slopes are 0: only undecided neurons have two lines."""
+def _reaching(rows: Tensor, slope: Tensor, stage: Stage) -> Tensor:
+    """`|rows| * slope` on the way down, where most slopes are 0: only undecided neurons have two lines."""
     open_ = slope != 0
     counts = open_.sum(1)
     most = max(1, int(counts.max()))
-    if 2 * most > slope.shape[1]:
-        return (rows.abs() * slope[:, None]) @ below
+    if 2 * most > slope.shape[1] or stage.winner is not None:
+        return stage.down(rows.abs() * slope[:, None])
     pair, column = open_.nonzero(as_tuple=True)
     slot = torch.arange(len(pair), device=rows.device) - (counts.cumsum(0) - counts)[pair]
     columns = column.new_zeros(len(slope), most)
@@ -276,4 +312,4 @@ def _reaching(rows: Tensor, slope: Tensor, below: Tensor) -> Tensor:
     kept = slope.new_zeros(len(slope), most)
     kept[pair, slot] = slope[pair, column]
     few = rows.gather(2, columns[:, None].expand(-1, rows.shape[1], -1))
-    return (few.abs() * kept[:, None]) @ below[columns]
+    return (few.abs() * kept[:, None]) @ stage.weight[columns]

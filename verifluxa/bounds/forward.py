@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds.backward import Stage
-from verifluxa.bounds.maxima import folded
 from verifluxa.bounds.memory import items_at_once
 
 MARGIN = 1e-9
@@ -29,10 +28,10 @@ class Band(NamedTuple):
     reach: Tensor
 
     def through(self, stage: Stage) -> Band:
-        """The band of `h`, where the band is that of the stage's `W s`."""
+        """The band of `h`, where the band is that of what the stage's slopes speak of."""
         upper, lower = ((slope.T[:, None], at.T) for slope, at in (stage.lines[:2], stage.lines[2:]))
-        above = folded((upper[0] * self.middle).addcmul_(upper[0].abs(), self.reach), stage.pairs, 0)
-        below = folded((lower[0] * self.middle).addcmul_(lower[0].abs(), self.reach, value=-1), stage.pairs, 0)
+        above = stage.gathered((upper[0] * self.middle).addcmul_(upper[0].abs(), self.reach))
+        below = stage.gathered((lower[0] * self.middle).addcmul_(lower[0].abs(), self.reach, value=-1))
         above[:, -1] += upper[1]
         below[:, -1] += lower[1]
         return Band((above + below) / 2, (above - below) / 2)
@@ -63,11 +62,14 @@ def ranges(stages: Sequence[Stage], weight: Tensor, magnitude: Tensor, half: Ten
 
 
 def _ranges(stages: Sequence[Stage], weight: Tensor, magnitude: Tensor, half: Tensor) -> tuple[Tensor, Tensor]:
-    plane = torch.cat([stages[0].weight, stages[0].weight.new_zeros(len(stages[0].weight), 1)], 1)
+    first = stages[0].weight
+    first = first if stages[0].winner is None else torch.eye(first.shape[1]).to(first)
+    plane = torch.cat([first, first.new_zeros(len(first), 1)], 1)
     middle = plane[:, :, None].expand(-1, -1, half.shape[1])
     band = Band(middle, torch.zeros_like(middle)).through(stages[0])
     for stage in stages[1:]:
-        band = band.times(stage.weight, stage.weight.abs()).through(stage)
+        band = band if stage.winner is not None else band.times(stage.weight, stage.weight.abs())
+        band = band.through(stage)
     band = band.times(weight, magnitude)
     upper, lower = band.middle + band.reach, band.middle - band.reach
     ends = [(plane[:, :-1].abs() * half).sum(1) for plane in (lower, upper)]
@@ -76,8 +78,8 @@ def _ranges(stages: Sequence[Stage], weight: Tensor, magnitude: Tensor, half: Te
 
 def pays(stages: Sequence[Stage], weight: Tensor, rows: float) -> bool:
     """Whether this costs less than half of the backward pass of so many rows per pair."""
-    carried = 2 * (stages[0].weight.shape[1] + 1) * (weight.numel() + sum(s.weight.numel() for s in stages[1:]))
-    return len(stages) > 1 and 2 * carried < rows * sum(stage.weight.numel() for stage in stages)
+    carried = 2 * (stages[0].weight.shape[1] + 1) * (weight.numel() + sum(stage.products for stage in stages[1:]))
+    return len(stages) > 1 and 2 * carried < rows * sum(stage.products for stage in stages)
 
 
 def clearly(ends: tuple[Tensor, Tensor]) -> Tensor:

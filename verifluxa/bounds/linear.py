@@ -19,13 +19,14 @@ from verifluxa.bounds.chain import Chain
 from verifluxa.bounds.domain import Geometry, spread, spread_shared
 from verifluxa.bounds.forward import clearly, pays, ranges
 from verifluxa.bounds.functions import FUNCTIONS, Parameters, Relaxation, relax, span_of
+from verifluxa.bounds.maxima import pairs_of, winners_of
 from verifluxa.bounds.memory import keep_freed_memory, rows_that_fit
 from verifluxa.bounds.special import PairRelaxation, Special
 
 
 @dataclass(frozen=True, eq=False)
 class NetLayer:
-    """A layer of a chain on the device: see `chain.Layer`; `magnitude` is |weight|."""
+    """A layer of a chain on the device: see `chain.Layer`; `magnitude` is |weight|, `winner` see `maxima`."""
 
     weight: Tensor
     magnitude: Tensor
@@ -37,6 +38,7 @@ class NetLayer:
     linear: Tensor | None
     overflow: tuple[Tensor, Tensor] | None
     special: Special | None = None
+    winner: Tensor | None = None
 
     def offset_of(self, inputs: Tensor) -> Tensor:
         """Offsets of some inputs, shape (B, n) or (1, n)."""
@@ -121,6 +123,7 @@ def load(chain: Chain, device: str = "cpu") -> Net:
             None if layer.linear is None else tensor(layer.linear),
             None if layer.overflow is None else (tensor(layer.overflow[0]), tensor(layer.overflow[1])),
             None if layer.special is None else layer.special.to(device),
+            winners_of(tensor(layer.weight), pairs_of(layer.special)) if pairs_of(layer.special) else None,
         )
         for layer in chain.layers
     )
@@ -344,7 +347,7 @@ def stages_below(net: Net, below: list[LayerBounds], geometry: Geometry, pairs: 
         offset = layer.offset_of(pairs.input)
         if not stages:
             offset = offset + (geometry.center @ layer.weight.T).index_select(0, pairs.domain)
-        stages.append(stage_of(layer.weight, bounds.relaxed, (offset, bounds.radius), layer.special))
+        stages.append(stage_of(layer.weight, bounds.relaxed, (offset, bounds.radius), layer.special, layer.winner))
     return stages
 
 

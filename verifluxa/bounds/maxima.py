@@ -42,6 +42,21 @@ def spread_over(rows: Tensor, pairs: int) -> Tensor:
     return torch.cat([rows[..., :pairs], rows[..., :pairs], rows], -1) if pairs else rows
 
 
+def winners_of(weight: Tensor, pairs: int) -> Tensor | None:
+    """For each neuron of the state below the one value above that it has a part in, shape (s,).
+
+    None where there is no such table: some neuron has a part in several. Where windows do not overlap there is one, and
+    what comes down onto the state is then looked up; multiplying by the weights, nearly all 0, costs hundreds of times
+    as much.
+
+    Args:
+        weight: shape (3 n + carried, s).
+        pairs: n.
+    """
+    parts = folded((weight != 0).to(weight), pairs, 0).clamp_(max=1)
+    return parts.argmax(0) if len(parts) and float(parts.sum(0).amax()) <= 1 else None
+
+
 @dataclass(frozen=True, eq=False)
 class Maxima:
     """`h = max(a, b)` for the pairs; what is carried behind them is left alone.
