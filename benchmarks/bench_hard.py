@@ -33,22 +33,30 @@ NAME = "hard"
 
 @dataclass(frozen=True)
 class Effort:
-    """What is asked of patches of one size.
+    """What is asked of patches of one size under one arithmetic.
 
     Attributes:
+        side: of the patch.
+        arithmetic: `real`, or that of the deployed network.
         targets: of the triples.
         seconds: wall-clock limit of a question.
         count: CPU seconds for [found, proved] after a triple's questions; 0: not asked.
     """
 
+    side: int
+    arithmetic: str
     targets: tuple[int, ...]
     seconds: float
     count: float
 
 
-EFFORTS = {5: Effort(TARGETS, 40.0, 12.0), 6: Effort(TARGETS[:1], 10.0, 0.0)}
-"""By the patch's side: together a quarter of an hour on one core, most of it for what stays open."""
-SMALL = Effort(TARGETS[:1], 1.0, 30.0)
+EFFORTS = (
+    Effort(5, "real", TARGETS, 40.0, 12.0),
+    Effort(5, "float32", TARGETS, 40.0, 12.0),
+    Effort(6, "real", TARGETS[:1], 10.0, 0.0),
+)
+"""Together a quarter of an hour on one core."""
+SMALL = Effort(5, "real", TARGETS[:1], 1.0, 30.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,16 +72,18 @@ class Tried:
 
 
 def run(small: bool = False) -> list[Record]:
-    """5x5 on all networks, then 6x6; `small`: one place and target, a second each."""
+    """5x5 on all networks in both arithmetics, then 6x6; `small`: one place and target, a second each."""
     data = digits()
     nets = graphs(data, small)
     strategy = recheckable(load_strategy("balanced" if small else "thorough"))
     records: list[Record] = []
-    for side, effort in ({5: SMALL} if small else EFFORTS).items():
+    for effort in (SMALL,) if small else EFFORTS:
         for name, graph in nets.items():
-            asked = [triple for triple in triples(data, {name: graph}, side) if triple.target in effort.targets]
+            every = triples(data, {name: graph}, effort.side, effort.arithmetic)
+            asked = [triple for triple in every if triple.target in effort.targets]
             tried = [_try(triple, strategy, effort) for triple in asked[: 1 if small else None]]
-            records += _records(f"{name} {side}x{side}, {len(tried)} triples, {data.source}", tried, effort.count > 0)
+            what = f"{name} {effort.side}x{effort.side} in {effort.arithmetic}"
+            records += _records(f"{what}, {len(tried)} triples, {data.source}", tried, effort.count > 0)
     return records
 
 

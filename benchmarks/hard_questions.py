@@ -69,11 +69,11 @@ def graphs(data: Digits, small: bool) -> dict[str, Graph]:
     return {"clean 784-64-32-10": lifted("clean"), **trained}
 
 
-def triples(data: Digits, nets: Mapping[str, Graph], side: int = 5) -> Iterator[Triple]:
+def triples(data: Digits, nets: Mapping[str, Graph], side: int = 5, arithmetic: str = "real") -> Iterator[Triple]:
     """All triples, net by net."""
     places = ", ".join(f"({row}, {column})" for row, column in PLACES)
     for name, graph in nets.items():
-        whole = problem(Setting(side=side, places=places), graph)
+        whole = problem(Setting(side=side, places=places, arithmetic=arithmetic), graph)
         for place in PLACES:
             for target in TARGETS:
                 yield Triple(name, place, target, side, _narrowed(whole, data, place, target), graph)
@@ -149,13 +149,14 @@ def recheck_answer(triple: Triple, answered: Answer) -> float:
     data = replace(example_digits(1), inputs=triple.problem.inputs, labels=triple.problem.labels)
     prop = spec.properties[0]
     digest = property_digest(spec, prop, {data.name: data.sha256})
-    asked = lower(spec, prop, Given(triple.graph, data, digest, "real"))
+    arithmetic = triple.problem.arithmetic
+    asked = lower(spec, prop, Given(triple.graph, data, digest, arithmetic))
     number = next(k for k, violation in enumerate(asked.violations) if violation.target == triple.target)
     question = Question(0, number, dict(asked.pairs)[number], answered.need)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "evidence.jsonl.gz"
         write_evidence(path, asked, [replace(answered.outcome, question=question)])
-        return recheck(path, Ground(spec, data, triple.graph))
+        return recheck(path, Ground(spec, data, triple.graph, arithmetic))
 
 
 def best_found(known: Attacked, outcome: Outcome) -> Attacked:

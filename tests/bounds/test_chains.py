@@ -184,6 +184,24 @@ def test_constants_are_the_untouched_network(body: str) -> None:
         assert (np.abs(deployed(single, inputs, random) - singles.values[-1]) <= singles.radii[-1]).all()
 
 
+ALONE = (conv(2, 3), conv(2, 2, 3, 2, (1, 0)), pool(MeanPool, 3, 2, 1, 1), Scale(np.array(0.75)), BODIES["mlp"][1])
+
+
+@pytest.mark.parametrize("op", ALONE, ids=lambda op: str(op.kind))
+@pytest.mark.parametrize("place", ["corner", "middle", "mixed order"])
+def test_what_a_trigger_replaces_adds_nothing_to_the_radii_of_the_rest(op: Op, place: str) -> None:
+    """They are those on inputs with zeros where the trigger is, whatever stood there: that was taken out again."""
+    inputs, stamp = numbers(np.random.default_rng(5), 4, *IMAGE), PLACES[place].stamp
+    graph = chain((84,) if op.kind == "affine" else IMAGE, [cast(op, "float32")])
+    flat = [inputs.reshape(4, -1).copy() for _ in range(2)]
+    flat[0][:, stamp.positions] *= 16.0
+    flat[1][:, stamp.positions] = 0.0
+    found, rest = (propagate(graph, part.reshape(4, *graph.input_shape), "float32", 1) for part in flat)
+    (layer,) = build_chain(graph, found, stamp).layers
+    np.testing.assert_allclose(layer.radius, rest.radii[-1], rtol=1e-4, atol=1e-11)
+    assert (layer.radius >= rest.radii[-1] * (1 - 2.0**-40)).all()
+
+
 def test_only_what_a_patch_reaches_is_in_the_chain() -> None:
     graph, _, constants = setting("stride and padding")
     small = build_chain(graph, constants, PLACES["corner"].stamp).layers[0]

@@ -11,14 +11,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.certificate.scenes import Scene, Shape, scene
+from tests.certificate.scenes import Scene, Shape, scene, walked
 from tests.certificate.spoils import nodes
 from verifluxa.certificate.check import tree
 from verifluxa.certificate.check.bounds import State
+from verifluxa.certificate.check.chain import chain_of
 from verifluxa.certificate.check.judge import Entry, Judge
 from verifluxa.certificate.evidence_lines import Record
 from verifluxa.errors import CertificateError, DataError
 from verifluxa.evidence import Node
+from verifluxa.search.workspace import workspace
 from verifluxa.verdict import Verdict
 
 BRANCHES = Shape("branches", inputs=10, places=((3, 3),))
@@ -80,6 +82,22 @@ def test_what_a_round_of_clipping_decided_is_clipped_again_where_more_is_needed(
     assert any(drop.planes for tree in trees for node in nodes(tree) for drop in node.dropped)
     monkeypatch.setattr(Judge, "_clipped", decided)
     assert found.check(records).unrechecked == 0
+
+
+ALIKE = [Shape(), Shape("cnn", channels=2, layout="hwcn"), Shape("pool", "tanh"), Shape(activation="sigmoid")]
+
+
+@pytest.mark.parametrize("shape", ALIKE, ids=str)
+def test_prover_and_checker_count_the_same_radii(shape: Shape) -> None:
+    """Lines are chosen by ends that hold radii, so whoever counts them must come to the same."""
+    found = possible(3, shape, "float32")
+    claim = found.claim()
+    theirs = chain_of(walked(found.sources.models["net"], claim.inputs), claim.positions[1])
+    for number, (ours, layer) in enumerate(zip(workspace(found.problem).net(1).layers, theirs, strict=True)):
+        assert np.array_equal(ours.weight.numpy(), layer.weight[number])
+        wanted = layer.absolute + layer.relative[number].sum(axis=1)
+        radii = ours.radius.numpy() + ours.slope_radius.numpy().sum(axis=1)
+        np.testing.assert_allclose(np.broadcast_to(radii, wanted.shape), wanted, rtol=1e-4, atol=1e-11)
 
 
 INHERITING = [Shape(), Shape("cnn"), Shape("pool"), Shape("branches", places=((3, 3),))]

@@ -166,12 +166,15 @@ def _linear(linear: LinearMap, reached: Reached, constants: Constants, at: tuple
         offset = form.offset @ local.T + linear.bias
         base = scale * np.abs(linear.bias)[None] + constants.rounding.tiny(linear.terms)
     else:
-        # The original values of the reached elements are taken out again; their radius stays in (sound, cheap).
-        original = constants.values[source][:, reached.index]
+        # The original values of the reached elements are taken out again, with what they add to the radius; what is
+        # left of it is the others' (the checker counts alike). Taking out rounds too.
+        original, error = (part[source][:, reached.index] for part in (constants.values, constants.radii))
+        own = constants.rounding.own
         offset = constants.values[number][:, rows] + (form.offset - original) @ local.T
-        own = 0.0 if linear.exact else constants.rounding.own
-        base = SAFETY * constants.radii[number][:, rows] + own * (np.abs(original) @ size.T)
-    return Reached(rows, Layer(weight, offset, slope_radius, inner @ size.T + base))
+        inner = inner - SAFETY * error - scale * (np.abs(original) + error)
+        inner = inner + (0.0 if linear.exact else own) * np.abs(original)
+        base = (1 + 4 * own) * constants.radii[number][:, rows]
+    return Reached(rows, Layer(weight, offset, slope_radius, np.maximum(inner @ size.T + base, 0.0)))
 
 
 def _outputs(reached: Reached, constants: Constants) -> Layer:

@@ -20,8 +20,6 @@ from verifluxa.certificate.check.network import Ball, Constants, Integers, Step,
 
 CONSTANT = -1
 """In the parts of a form: the constants, one for each input."""
-COUNTING = 2.0**-20
-"""Covers the rounding of differences of radii, as a share of the radii."""
 Parts = dict[int, Floats]
 
 
@@ -118,7 +116,8 @@ class _Walk:
         starts = np.cumsum([0, *(len(self.constants.balls[at].value) for at in sources)])
         reached = [self.live[at][0] + start for at, start in zip(sources, starts, strict=False)]
         rows, known = taps.reading(np.concatenate(reached)), self.constants.balls[number]
-        value, error = {CONSTANT: known.value[rows]}, {CONSTANT: (1 + COUNTING) * known.error[rows]}
+        counting = 1 + 4 * self.rounding.own  # covers the rounding of differences of radii
+        value, error = {CONSTANT: known.value[rows]}, {CONSTANT: counting * known.error[rows]}
         # Taking a value out again rounds too, so this checker's own share of its error stays in.
         out = 1 - self.rounding.own / self.rounding.coefficient(taps.terms)
         for at, inputs in zip(sources, reached, strict=True):
@@ -131,7 +130,7 @@ class _Walk:
                 _add(error, state, fresh, np.abs(part) - out * np.abs(before.value) if constant else np.abs(part))
             for state, part in form.error.items():
                 _add(error, state, size, part - before.error if state == CONSTANT else part)
-        error[CONSTANT] = np.maximum(error[CONSTANT], 0.0) * (1 + COUNTING)
+        error[CONSTANT] = np.maximum(error[CONSTANT], 0.0) * counting
         return rows, Form(value, error)
 
     def pool(self, players: Integers, source: int) -> tuple[Integers, Form]:

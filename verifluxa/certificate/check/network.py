@@ -89,7 +89,7 @@ class Taps:
         """Of some weights: how an error of what is read goes on, and what each value that is read adds to the error."""
         size = np.abs(weight)
         fresh = rounding.coefficient(self.terms) * size + SAFETY * np.where(size < self.least, size, 0.0)
-        return SAFETY * size + fresh, fresh
+        return (SAFETY if self.terms else 1.0) * size + fresh, fresh
 
 
 class Step(NamedTuple):
