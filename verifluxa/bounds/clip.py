@@ -166,10 +166,12 @@ def lagrange(
 
 def _least(slopes: Tensor, cut: RowPlanes, measure: _Measure) -> Tensor:
     """What the half-spaces add to rows (C, n, d) at the center: the least over `MULTIPLIERS`, shape (C, n)."""
+    # A half-space without a slope is everything or nothing: then the cut itself says so, and nothing is clipped by it.
     factors = torch.tensor(MULTIPLIERS, dtype=slopes.dtype, device=slopes.device)
     boxes, cuts = slopes * measure.half[:, None], (cut.slope * measure.half)[:, None]
     size = torch.linalg.vector_norm(boxes, 1, dim=-1, keepdim=True)
-    share = factors / torch.linalg.vector_norm(cuts, 1, dim=-1).clamp(min=1e-300)
+    rises = torch.linalg.vector_norm(cuts, 1, dim=-1)
+    share = factors / rises.where(rises > OWN * cut.value.abs()[:, None], torch.inf)
     rise = size * measure.rise(boxes.mul_(1 / size.clamp(min=1e-300)), cuts * -share[..., None])
     scaled = size * share[:, None] * cut.value[:, None, None]
     least: Tensor = (scaled + rise + OWN * (scaled.abs() + rise.abs() + size * (1 + factors) * measure.terms)).amin(-1)

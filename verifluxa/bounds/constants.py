@@ -20,7 +20,7 @@ from verifluxa.bounds.linear_map import LinearMap, concat_places, linear_map, po
 from verifluxa.bounds.rounding import SAFETY, Rounding
 from verifluxa.errors import UnsupportedError
 from verifluxa.graph.graph import Graph, Node
-from verifluxa.graph.ops import Add, Concat, MaxPool, Op, Shape
+from verifluxa.graph.ops import Add, Concat, MaxPool, MeanPool, Op, Shape
 
 Floats = NDArray[np.float64]
 
@@ -65,7 +65,7 @@ def propagate(graph: Graph, inputs: Floats, arithmetic: str, readout: int, sprea
     """
     nodes = graph.nodes[: readout + 1]
     maps = tuple(linear_map(n.op, nodes[n.inputs[0]].shape) if len(n.inputs) == 1 else None for n in nodes)
-    rounding = Rounding(arithmetic, _width(nodes, maps))
+    rounding = Rounding(arithmetic, _width(nodes))
     values: list[Floats] = []
     radii: list[Floats] = []
     unsafe = np.zeros(len(inputs), dtype=bool)
@@ -79,21 +79,18 @@ def propagate(graph: Graph, inputs: Floats, arithmetic: str, readout: int, sprea
     return Constants(tuple(values), tuple(radii), maps, rounding, unsafe)
 
 
-def _width(nodes: Sequence[Node], maps: Sequence[LinearMap | None]) -> int:
-    """The longest sum of the verifier's own: columns of a map, or the state of a layer.
+def _width(nodes: Sequence[Node]) -> int:
+    """More than any sum of the verifier's own has terms: all values, those that win a window with its players.
 
     A state holds a node's values, or what a max pool or an operation of `VALUES` needs in between, and the branches
-    carried past them.
+    carried past them. The checker counts alike.
     """
-    sizes = [int(np.prod(node.shape)) for node in nodes]
-    last_use = {source: number for number, node in enumerate(nodes) for source in node.inputs}
-    widest = [int(m.shape[1]) for m in maps if m is not None]
-    for number, node in enumerate(nodes):
-        carried = sum(sizes[n] for n in range(number) if last_use.get(n, 0) > number)
-        players = math.prod(node.op.window) if isinstance(node.op, MaxPool) else 1
-        own = max(players * sizes[number], joint_width(node.op, [nodes[source].shape for source in node.inputs]))
-        widest.append(carried + own)
-    return max(widest)
+    total = 0
+    for node in nodes:
+        players = math.prod(node.op.window) if isinstance(node.op, MaxPool | MeanPool) else 1
+        shapes = [nodes[source].shape for source in node.inputs]
+        total += max(players * math.prod(node.shape), joint_width(node.op, shapes))
+    return total
 
 
 def _operands(node: Node, inputs: Floats, values: list[Floats], radii: list[Floats]) -> list[Ball]:

@@ -49,6 +49,8 @@ def clip_mutually(scene: Scene, verdicts: Verdicts, named: tuple[Claims, Tensor]
         named: the claims of the batch, and the domain of each.
         needs: of each domain how many inputs have to violate; 0: leave it alone.
     """
+    if not is_followed(scene.net):
+        return None
     claims, of_domain = named
     last = verdicts.last
     needed = torch.tensor(needs, device=of_domain.device)
@@ -60,8 +62,6 @@ def clip_mutually(scene: Scene, verdicts: Verdicts, named: tuple[Claims, Tensor]
     if not bool(chosen.any()):
         return None
     part = last.take(chosen)
-    if not is_followed(scene.net, part.layers[:-1]):
-        return None
     return _clipped(scene, part, claims.take(part.at))
 
 
