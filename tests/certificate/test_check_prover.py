@@ -117,12 +117,13 @@ def test_proofs_whose_parts_start_from_clipped_ends_are_accepted(
     assert any(node.clips for record in records for node in split_nodes(record))
 
 
-def test_nothing_is_inherited_that_the_evidence_does_not_hand_down() -> None:
+@pytest.mark.parametrize("arithmetic", ["float32", "real"])
+def test_nothing_is_inherited_that_the_evidence_does_not_hand_down(arithmetic: str) -> None:
     """A proof that rests on ends from above is refused without them, and with ends clipped by a row that is not met."""
     refused: Counter[bool] = Counter()
     for seed in range(11, 15):
         for row in (None, 10_000):
-            found = possible(seed, Shape(), "real")
+            found = possible(seed, Shape(), arithmetic)
             records = found.prove(joint=True, inherit=True)
             for node in [node for record in records for node in split_nodes(record)]:
                 node.clips = () if row is None else tuple((at, number, (row,)) for at, number, _ in node.clips)
@@ -134,10 +135,10 @@ def test_nothing_is_inherited_that_the_evidence_does_not_hand_down() -> None:
     assert refused[False] > 0
 
 
-def sharing() -> tuple[Scene, list[Record], list[Node]]:
+def sharing(arithmetic: str) -> tuple[Scene, list[Record], list[Node]]:
     """A proof with leaves that rest on planes of others, and all joint leaves of its trees."""
     for seed in range(1, 60):
-        found = possible(seed, Shape(inputs=20), "real")
+        found = possible(seed, Shape(inputs=20), arithmetic)
         records = found.prove(joint=True, clip_rounds=1)
         leaves = [node for record in records if record.tree for node in nodes(record.tree) if node.joint is not None]
         if any(leaf.shared for leaf in leaves) and not all(leaf.shared for leaf in leaves):
@@ -145,8 +146,9 @@ def sharing() -> tuple[Scene, list[Record], list[Node]]:
     raise AssertionError("no proof rests on planes of others")
 
 
-def test_planes_of_others_clip_where_all_of_them_are_needed_and_nowhere_else() -> None:
-    found, records, leaves = sharing()
+@pytest.mark.parametrize("arithmetic", ["float32", "real"])
+def test_planes_of_others_clip_where_all_of_them_are_needed_and_nowhere_else(arithmetic: str) -> None:
+    found, records, leaves = sharing(arithmetic)
     tally = found.check(records)
     assert tally.unrechecked == 0
     shared = next(leaf for leaf in leaves if leaf.shared)

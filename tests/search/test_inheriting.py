@@ -6,17 +6,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from tests.search.small import all_triggers, in_float32, in_real, most, random_problem, with_need
+from tests.search.small import all_triggers, counts, in_float32, in_real, most, random_problem, with_need
 from tests.search.test_branching import check, run
-from tests.soundness.build import Ask
+from tests.soundness.build import Ask, Family, dense, levels, make_problem, relu, replacing
 from verifluxa.bounds.linear import Ends, Net, Pairs
 from verifluxa.evidence import Node, Outcome
+from verifluxa.graph.graph import chain
+from verifluxa.graph.ops import Reshape
 from verifluxa.question import Problem
 from verifluxa.search import branch, inherit
 from verifluxa.search.claims import Scene, Verdicts
+from verifluxa.search.replay import stamped
 from verifluxa.search.settle import BranchSettings
 from verifluxa.search.workspace import Claims
 from verifluxa.verdict import Verdict
@@ -102,13 +106,50 @@ def test_what_is_handed_down_holds_wherever_the_claim_is_met(monkeypatch: pytest
     assert met > 50
 
 
+HUGE, SMALL = 2.0**25, 2.0**15
+
+
+def order_counts(arithmetic: str) -> Problem:
+    """Two inputs that meet their claim at small triggers, and two that do at huge ones, in float32 alone.
+
+    Of a trigger (s, t) the latter have the margin `1/2 - ((s + 4096 3/4) - (s + 4096))`, which is -1/4, but 1/2 where
+    the sum is rounded; the radius is above 1/4 for s > 2^16 or so. The others need `s <= 2^15`, the one t high and
+    the other t low, so that one of them is open in either half.
+    """
+    gate = 4 * HUGE
+    first: list[list[float]] = [[-1, 2, 2 * gate, 0], [-1, -2, 0, 2 * gate], [1, 0, 0, 0], [1, 0, 0, 0], [0, 0, 1, 1]]
+    offsets = [SMALL - 2 * HUGE - gate, SMALL - gate, 4096.75, 4096, 0]
+    second: list[list[float]] = [[0, 0, 0, 0, 0], [1, 1, -1, 1, -gate]]
+    steps = [Reshape((-1,)), relu(), dense(first, offsets), relu(), dense(second, [0, 0.5])]
+    inputs = np.zeros((4, 1, 1, 4))
+    inputs[0, 0, 0, 2] = inputs[1, 0, 0, 3] = 1
+    family = Family((replacing((0, 1)),), levels(2, -(2.0**19), HUGE, 2.0**19))
+    ask = Ask(targets=(1,), need=2, arithmetic=arithmetic)
+    return make_problem(chain((1, 1, 4), steps), inputs, [0] * 4, family, ask)
+
+
+def test_the_radii_of_another_claim_would_certify_what_float32_refutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a claim is met values are small, and so are errors; another claim's values may be huge there."""
+    real, rounded = order_counts("real"), order_counts("float32")
+    huge = np.array([[HUGE, 0.0]])
+    assert counts(rounded, rounded.questions(0)[0], huge, strict=True).tolist() == [0], "not in exact arithmetic"
+    answers = rounded.graph.run(stamped(rounded, 0, huge[0], np.arange(4)))
+    assert (answers[:, 1] > answers[:, 0]).tolist() == [False, False, True, True]
+    how = replace(HOW, batch=1, boxes=50)
+    certified = [run(problem, [problem.questions(0)[0]], how)[0].verdict for problem in (real, rounded)]
+    assert certified == [Verdict.CERTIFIED, Verdict.UNKNOWN]
+    monkeypatch.setattr(branch, "known_ends", mixed_ends)
+    assert run(rounded, [rounded.questions(0)[0]], how)[0].verdict is Verdict.CERTIFIED
+
+
+def mixed_ends(net: Net, batch: list[Any]) -> tuple[Ends, ...]:
+    """The claims of a domain change their ends among each other."""
+    return tuple((low.roll(1, 0), high.roll(1, 0)) for low, high in inherit.known_ends(net, batch))
+
+
 def test_the_ends_of_another_claim_would_certify_what_is_false(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the claims of a domain change their ends among each other a question is certified that is refuted."""
-
-    def mixed(net: Net, batch: list[Any]) -> tuple[Ends, ...]:
-        return tuple((low.roll(1, 0), high.roll(1, 0)) for low, high in inherit.known_ends(net, batch))
-
-    monkeypatch.setattr(branch, "known_ends", mixed)
+    monkeypatch.setattr(branch, "known_ends", mixed_ends)
     wrong = 0
     for seed in range(120):
         problem = in_real(random_problem(seed, Ask()))
