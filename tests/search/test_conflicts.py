@@ -23,7 +23,7 @@ from verifluxa.graph.ops import Conv, Reshape
 from verifluxa.question import Problem, Question
 from verifluxa.search.choices import choose, several
 from verifluxa.search.claims import Scene
-from verifluxa.search.conflicts import cross, crossing_of
+from verifluxa.search.conflicts import begin, cross, crossing_of
 from verifluxa.search.cross import Crossing, CrossSettings
 from verifluxa.search.root import look, whole_domain
 from verifluxa.search.workspace import workspace
@@ -156,6 +156,23 @@ def test_small_triggers_are_left_to_boxes_and_time_ends_it() -> None:
     assert cross(work, look(work, [with_need(problem, 2)], "interval"), CrossSettings(values=3, alone=0), None) == []
     (outcome,) = cross(work, look(work, [question], "interval"), ALL, time.monotonic() - 1)
     assert outcome.verdict is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_search_may_be_gone_on_with(seed: int) -> None:
+    """In bits it says nothing false on the way, and what it comes to at last is as true."""
+    problem = in_real(steady(seed))
+    question, oracle = with_need(problem, 1), Oracle(problem)
+    work = workspace(problem)
+    rooted = look(work, [question], "interval")
+    begun = begin(work, rooted, ALL, None)
+    outcomes = [begun[question].run(cases) for cases in (1, 4)]
+    assert outcomes[0].boxes <= outcomes[1].boxes
+    (last,) = cross(work, rooted, ALL, None, begun)
+    for outcome in (*outcomes, last):
+        judge(problem, outcome, oracle.truth(question), list(oracle.points(question)), oracle)
+    assert last.verdict is run(problem, question).verdict
+    assert last.seconds >= outcomes[1].seconds
 
 
 def test_the_same_seedless_search_gives_the_same_evidence() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,15 +18,19 @@ from verifluxa.evidence import Outcome, Witness
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Activation
 from verifluxa.question import Problem, Question
+from verifluxa.search.attack import AttackSettings, attack
+from verifluxa.search.workspace import Workspace
+from verifluxa.strategy import attacking
+from verifluxa.strategy import decide as decide_module
 from verifluxa.strategy.attacked import Attacked
 from verifluxa.strategy.attacking import attack_slice
 from verifluxa.strategy.decide import decide, prove_slice
-from verifluxa.strategy.load import AttackStage, BoundStage, BranchStage, Strategy, load_strategy
+from verifluxa.strategy.load import AttackStage, BoundStage, BranchStage, CrossStage, Stage, Strategy, load_strategy
 from verifluxa.strategy.running import Run
 from verifluxa.verdict import Reason, Verdict
 
 
-def strategy(*stages: AttackStage | BoundStage | BranchStage) -> Strategy:
+def strategy(*stages: Stage) -> Strategy:
     return Strategy("made", "sha256:00", stages)
 
 
@@ -59,8 +65,39 @@ def one_value(graph) -> Problem:  # type: ignore[no-untyped-def]
     return make_problem(graph, [[0.0]], [1], family, Ask(targets=(0,)))
 
 
-def only(problem: Problem, *stages: AttackStage | BoundStage | BranchStage) -> Outcome:
+def only(problem: Problem, *stages: Stage) -> Outcome:
     (outcome,) = decide(problem, problem.questions(0), strategy(*stages))
+    return outcome
+
+
+def test_cases_of_a_single_input_come_before_the_hard_attack(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they close needs none, and what a short attack finds needs no cases."""
+    asked: list[AttackSettings] = []
+
+    def recorded(work: Workspace, questions: Sequence[Question], settings: AttackSettings, *more: Any) -> Any:
+        asked.append(settings)
+        return attack(work, questions, settings, *more)
+
+    for module in (attacking, decide_module):
+        monkeypatch.setattr(module, "attack", recorded)
+    closed = only_unattacked(tent())
+    assert (closed.stage, closed.verdict) == ("cross", Verdict.CERTIFIED)
+    assert [settings.coordinate_rounds for settings in asked] == [0]
+    met = only_unattacked(reachable())
+    assert (met.stage, met.verdict) == ("attack", Verdict.FALSIFIED)
+
+
+def tent() -> Problem:
+    """At most -5 for class 0, at the trigger 10; lines along one slope say more than 0."""
+    return one_value(mlp((1, 1, 1), ([[1.0], [1.0]], [0.0, -10.0]), ([[1.0, -2.0], [0.0, 0.0]], [-15.0, 0.0])))
+
+
+def only_unattacked(problem: Problem) -> Outcome:
+    stages = (ATTACK, INTERVAL, CROWN, CrossStage(values=0, alone=0), BRANCH)
+    (outcome,) = prove_slice(problem, [0], {}, Run(strategy(*stages)))
+    assert isinstance(outcome, Outcome)
+    oracle = Oracle(problem)
+    judge(problem, outcome, oracle.truth(outcome.question), list(oracle.points(outcome.question)), oracle)
     return outcome
 
 

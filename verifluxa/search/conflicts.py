@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from verifluxa.bounds.cross import light
 from verifluxa.bounds.domain import geometry
 from verifluxa.bounds.linear import LayerBounds, Net, Pairs, all_layers, pairs_at_once
 from verifluxa.evidence import NeuronSplit, Node, Outcome, Steered, Witness
+from verifluxa.question import Question
 from verifluxa.search.attack import count_violations
 from verifluxa.search.choices import choose
 from verifluxa.search.claims import Scene, row_planes
@@ -28,23 +30,50 @@ from verifluxa.search.root import Rooted, whole_domain
 from verifluxa.search.workspace import Claims, Workspace
 from verifluxa.verdict import Reason, Verdict
 
+GLANCE = 32
+"""Cases of one input that cost no more than a hard attack on it."""
 
-def cross(work: Workspace, rooted: Sequence[Rooted], settings: CrossSettings, deadline: float | None) -> list[Outcome]:
-    """Tries questions of one placement, where the trigger has many values; none where it has few.
+
+def begin(
+    work: Workspace, rooted: Sequence[Rooted], settings: CrossSettings, deadline: float | None
+) -> dict[Question, Search]:
+    """Searches for questions of one placement where the trigger has many values, which may be gone on with bit by bit.
 
     Args:
         rooted: the questions that the first look left open.
         settings: the limits.
         deadline: on the clock of `time.monotonic`, or None.
     """
+    if not rooted:
+        return {}
     work = work.at(rooted[0].question.placement)
     net = work.net(rooted[0].question.placement)
     wanted = [one for one in rooted if len(work.lower) > _few(one, settings)]
     if not wanted or not net.hidden or not is_supported(net):
-        return []
+        return {}
     scene = Scene(work, net, geometry(whole_domain(work)))
-    ends = math.inf if deadline is None else deadline
-    return [_decided(scene, one, settings, min(time.monotonic() + settings.seconds, ends)) for one in wanted]
+    return {one.question: Search(scene, one, settings, math.inf if deadline is None else deadline) for one in wanted}
+
+
+def cross(
+    work: Workspace,
+    rooted: Sequence[Rooted],
+    settings: CrossSettings,
+    deadline: float | None,
+    begun: Mapping[Question, Search] | None = None,
+) -> list[Outcome]:
+    """Tries questions of one placement, where the trigger has many values; none where it has few.
+
+    Args:
+        rooted: the questions that the first look left open.
+        settings: the limits.
+        deadline: on the clock of `time.monotonic`, or None.
+        begun: searches to go on with.
+    """
+    begun = begun or {}
+    fresh = begin(work, [one for one in rooted if one.question not in begun], settings, deadline)
+    both = {**begun, **fresh}
+    return [both[one.question].run(settings.cases) for one in rooted if one.question in both]
 
 
 def _few(rooted: Rooted, settings: CrossSettings) -> int:
@@ -60,27 +89,53 @@ class _Tried:
     witness: Witness | None
 
 
-def _decided(scene: Scene, rooted: Rooted, settings: CrossSettings, ends: float) -> Outcome:
-    started = time.monotonic()
-    crossing, unsafe = crossing_of(scene, rooted, settings, ends)
-    need = rooted.question.need - unsafe
-    fewer = need > 0 and crossing.closes(need)
-    most = crossing.most()
-    closed = fewer and most < need
-    tried = _Tried(0, None) if closed else _tried(scene, rooted, crossing.points)
-    verdict = Verdict.CERTIFIED if closed else Verdict.UNKNOWN if tried.witness is None else Verdict.FALSIFIED
-    return Outcome(
-        question=rooted.question,
-        verdict=verdict,
-        reason=_reason(crossing) if verdict is Verdict.UNKNOWN else None,
-        found=tried.found,
-        proved=most + unsafe,
-        witness=tried.witness,
-        stage="cross",
-        boxes=crossing.bounded,
-        seconds=time.monotonic() - started,
-        tree=_leaf(scene.net, rooted, crossing, most + 1) if closed else None,
-    )
+@dataclass
+class Search:
+    """The search for conflicts of one question, which may be gone on with.
+
+    Attributes:
+        scene: with the whole domain.
+        rooted: the question as the first look left it.
+        settings: the limits.
+        deadline: on the clock of `time.monotonic`.
+        outcome: what the last run came to.
+    """
+
+    scene: Scene
+    rooted: Rooted
+    settings: CrossSettings
+    deadline: float
+    outcome: Outcome | None = None
+
+    @cached_property
+    def _begun(self) -> tuple[Crossing, int]:
+        ends = min(time.monotonic() + self.settings.seconds, self.deadline)
+        return crossing_of(self.scene, self.rooted, self.settings, ends)
+
+    def run(self, cases: int) -> Outcome:
+        """Goes on until so many cases have been bounded in all, or the question is decided."""
+        started = time.monotonic()
+        crossing, unsafe = self._begun
+        crossing.most_cases = min(cases, self.settings.cases)
+        need = self.rooted.question.need - unsafe
+        fewer = need > 0 and crossing.closes(need)
+        most = crossing.most()
+        closed = fewer and most < need
+        tried = _Tried(0, None) if closed else _tried(self.scene, self.rooted, crossing.points)
+        verdict = Verdict.CERTIFIED if closed else Verdict.UNKNOWN if tried.witness is None else Verdict.FALSIFIED
+        self.outcome = Outcome(
+            question=self.rooted.question,
+            verdict=verdict,
+            reason=_reason(crossing) if verdict is Verdict.UNKNOWN else None,
+            found=tried.found,
+            proved=most + unsafe,
+            witness=tried.witness,
+            stage="cross",
+            boxes=crossing.bounded,
+            seconds=time.monotonic() - started + (self.outcome.seconds if self.outcome else 0.0),
+            tree=_leaf(self.scene.net, self.rooted, crossing, most + 1) if closed else None,
+        )
+        return self.outcome
 
 
 def _reason(crossing: Crossing) -> Reason:

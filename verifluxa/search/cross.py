@@ -107,6 +107,7 @@ class Crossing:
         conflicts: what was found.
         begun: groups that are not closed yet, by their claims.
         bounded: groups and cases that were bounded.
+        most_cases: that may be bounded in all, for now.
     """
 
     scene: Scene
@@ -119,6 +120,10 @@ class Crossing:
     conflicts: list[Conflict] = field(default_factory=list)
     begun: dict[Choice, _Begun] = field(default_factory=dict)
     bounded: int = 0
+    most_cases: int = 0
+
+    def __post_init__(self) -> None:
+        self.most_cases = self.settings.cases
 
     @property
     def points(self) -> list[Tensor]:
@@ -128,7 +133,7 @@ class Crossing:
     @property
     def is_over(self) -> bool:
         """Whether the time or the number of cases is used up."""
-        return time.monotonic() > self.ends or self.bounded >= self.settings.cases
+        return time.monotonic() > self.ends or self.bounded >= self.most_cases
 
     @cached_property
     def options(self) -> list[list[int]]:
@@ -189,7 +194,7 @@ class Crossing:
         """Goes on with the cases of single claims of some inputs; how many inputs fell."""
         lots = [[self._begin((claim,)) for claim in claims] for claims in inputs]
         trees = [[begun.cutting for begun in lot] for lot in lots]
-        self.bounded += Lots.of(trees, cases).run(self.settings.cases - self.bounded, self.ends)
+        self.bounded += Lots.of(trees, cases).run(self.most_cases - self.bounded, self.ends)
         for claims in inputs:
             # An input with a claim that is met stays, whatever becomes of its others.
             stays = any(map(self._is_met, claims))
@@ -238,7 +243,7 @@ class Crossing:
         """Goes on with the cases of a group; whether it is a conflict now."""
         cutting = self._begin(choice).cutting
         before = cutting.bounded
-        cutting.run(min(cases, self.settings.cases - self.bounded), self.ends)
+        cutting.run(min(cases, self.most_cases - self.bounded), self.ends)
         self.bounded += cutting.bounded - before
         return self._end(choice)
 

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
 
 from verifluxa.errors import UnsupportedError
 from verifluxa.question import Problem, Question
 from verifluxa.search.attack import AttackSettings, Candidate, attack
+from verifluxa.search.climb import climb, lacking
 from verifluxa.search.replay import witness
 from verifluxa.search.words import enumerable
 from verifluxa.search.workspace import Workspace, workspace
 from verifluxa.strategy.attacked import Attacked
 from verifluxa.strategy.load import AttackStage
 from verifluxa.strategy.running import Run
+
+NEAR, CLIMBED = 2, 4
+"""Where at most so many inputs are lacking, one of so many ends of an attack is taken further."""
+QUICK_STARTS, QUICK_STEPS = 4, 8
+"""Of a short attack."""
 
 
 def attack_slice(problem: Problem, placements: Sequence[int], run: Run) -> list[Attacked]:
@@ -63,6 +72,12 @@ def _attack(
             break
 
 
+def quickly(work: Workspace, questions: Sequence[Question], seed: int) -> list[Candidate]:
+    """A short attack on questions about few inputs, which finds most of what can be found: what does violate."""
+    found = attack(work, questions, AttackSettings(0, QUICK_STARTS, QUICK_STEPS, 0, seed)) if questions else []
+    return [candidate for candidate in found if candidate.count >= candidate.question.need]
+
+
 def hard(stage: AttackStage, seed: int) -> AttackSettings:
     """The settings of a second, harder attack."""
     return AttackSettings(0, stage.refine_starts, stage.refine_steps, 8, seed)
@@ -74,3 +89,17 @@ def replayed(work: Workspace, candidate: Candidate) -> Attacked:
     evidence = witness(work, candidate.question, trigger)
     refutes = len(evidence.inputs) >= candidate.question.need
     return Attacked(candidate.question, evidence.robust, evidence if refutes else None, trigger)
+
+
+def climbed(work: Workspace, candidate: Candidate, stage: AttackStage) -> Candidate:
+    """Where a few inputs are lacking, the best ends of an attack are taken further, towards those."""
+    question = candidate.question
+    if not max(1, question.need - NEAR) <= candidate.count < question.need:
+        return candidate
+    claims = work.claims(question.violation, question.selection)
+    if question.need > len(torch.unique(claims.input)):
+        return candidate  # no trigger does it
+    margins = lacking(work, work.net(question.placement), claims, question.need, candidate.ends)
+    best = margins.topk(min(len(margins), stage.refine_starts // CLIMBED)).indices
+    found = climb(work, question, candidate.ends[best], stage.refine_steps)
+    return replace(candidate, trigger=found.trigger) if found.margin > 0 else candidate

@@ -17,8 +17,7 @@ from verifluxa.question import Problem, Question
 from verifluxa.search.again import look_again
 from verifluxa.search.attack import Candidate, attack
 from verifluxa.search.branch import explore, explore_further
-from verifluxa.search.climb import climb, lacking
-from verifluxa.search.conflicts import cross
+from verifluxa.search.conflicts import GLANCE, Search, begin, cross
 from verifluxa.search.cross import CrossSettings
 from verifluxa.search.grid import GridSettings, enumerate_grid
 from verifluxa.search.leaves import Tree
@@ -30,7 +29,7 @@ from verifluxa.search.word_pairs import decide_listed
 from verifluxa.search.words import enumerable
 from verifluxa.search.workspace import Workspace, workspace
 from verifluxa.strategy.attacked import Attacked
-from verifluxa.strategy.attacking import attack_slice, hard, replayed
+from verifluxa.strategy.attacking import attack_slice, climbed, hard, quickly, replayed
 from verifluxa.strategy.load import (
     AttackStage,
     BoundStage,
@@ -44,9 +43,6 @@ from verifluxa.strategy.load import (
 from verifluxa.strategy.piecework import Begun, Grown, Limits, Piece
 from verifluxa.strategy.running import Run
 from verifluxa.verdict import Reason, Verdict
-
-NEAR, CLIMBED = 2, 4
-"""Where at most so many inputs are lacking, one of so many ends of an attack is taken further."""
 
 
 def prove_slice(
@@ -136,6 +132,7 @@ class _State:
         trees: what branching left open.
         left: what the last stage that gave up on a question says.
         begun: what a slice hands back for others to go on with.
+        searches: for conflicts, which were begun before the attack.
     """
 
     outcomes: dict[Question, Outcome]
@@ -147,6 +144,7 @@ class _State:
     trees: dict[Question, Tree] = field(default_factory=dict)
     left: dict[Question, Outcome] = field(default_factory=dict)
     begun: dict[Question, Begun] = field(default_factory=dict)
+    searches: dict[Question, Search] = field(default_factory=dict)
 
     def open(self, questions: Sequence[Question]) -> list[Question]:
         return [question for question in questions if question not in self.outcomes and question not in self.begun]
@@ -196,6 +194,8 @@ def _stage(
     if isinstance(stage, BoundStage):
         _bound(work, left, stage, state, run.strategy.bounds)
         return
+    if isinstance(stage, CrossStage):
+        _glance(work, left, stage, state, run)
     rooted = _rooted(work, left, state, run)
     if rooted and isinstance(stage, BranchStage):
         _branch(work, rooted, stage, state, run)
@@ -203,7 +203,7 @@ def _stage(
         for outcome in enumerate_grid(work, rooted, GridSettings(stage.points, stage.seconds), run.deadline):
             _take(outcome, state)
     elif rooted and isinstance(stage, CrossStage):
-        for outcome in cross(work, rooted, CrossSettings(**_limits(stage)), run.deadline):
+        for outcome in cross(work, rooted, CrossSettings(**_limits(stage)), run.deadline, state.searches):
             _take(outcome, state)
     elif rooted and isinstance(stage, SmtStage):
         _smt(work, rooted, stage, state, run)
@@ -229,13 +229,30 @@ def _bound(work: Workspace, left: list[Question], stage: BoundStage, state: _Sta
 
 def _rooted(work: Workspace, left: list[Question], state: _State, run: Run) -> list[Rooted]:
     """The questions that are open after a look at the whole domain and one more attack."""
-    missing = [question for question in left if question not in state.rooted]
-    if missing:
-        _bound(work, missing, BoundStage("crown"), state)
+    _look(work, left, state)
     if not state.tried:
         state.tried = True
         _last_try(work, state.open(left), run.strategy, state)
     return [state.rooted[question] for question in state.open(left)]
+
+
+def _look(work: Workspace, left: list[Question], state: _State) -> None:
+    missing = [question for question in left if question not in state.rooted]
+    if missing:
+        _bound(work, missing, BoundStage("crown"), state)
+
+
+def _glance(work: Workspace, left: list[Question], stage: CrossStage, state: _State, run: Run) -> None:
+    """A short attack and a few cases of single inputs, which cost less than the hard attack that they spare most."""
+    _look(work, left, state)
+    single = [question for question in left if state.rooted[question].remaining == question.need == 1]
+    if any(isinstance(stage, AttackStage) for stage in run.strategy.stages):
+        for candidate in quickly(work, [q for q in single if state.known[q].trigger is None], run.strategy.seed):
+            _note(work, candidate, state)
+    rooted = [state.rooted[question] for question in state.open(single)]
+    state.searches = begin(work, rooted, CrossSettings(**_limits(stage)), run.deadline)
+    for search in state.searches.values():
+        _take(search.run(GLANCE), state)
 
 
 def _branch(work: Workspace, rooted: list[Rooted], stage: BranchStage, state: _State, run: Run) -> None:
@@ -307,25 +324,16 @@ def _last_try(work: Workspace, left: list[Question], strategy: Strategy, state: 
     if all(start is not None for start in starts):
         given = torch.as_tensor(np.stack([s for s in starts if s is not None]), device=work.device)
     for candidate in attack(work, left, hard(stages[-1], strategy.seed + 1), given):
-        tried = replayed(work, _climbed(work, candidate, stages[-1]))
-        before = state.known[candidate.question]
-        state.known[candidate.question] = tried._replace(found=max(before.found, tried.found))
-        if tried.witness is not None:
-            state.outcomes[candidate.question] = _falsified(work, tried, "attack", state)
+        _note(work, climbed(work, candidate, stages[-1]), state)
 
 
-def _climbed(work: Workspace, candidate: Candidate, stage: AttackStage) -> Candidate:
-    """Where a few inputs are lacking, the best ends of the attack are taken further, towards those."""
-    question = candidate.question
-    if not max(1, question.need - NEAR) <= candidate.count < question.need:
-        return candidate
-    claims = work.claims(question.violation, question.selection)
-    if question.need > len(torch.unique(claims.input)):
-        return candidate  # no trigger does it
-    margins = lacking(work, work.net(question.placement), claims, question.need, candidate.ends)
-    best = margins.topk(min(len(margins), stage.refine_starts // CLIMBED)).indices
-    found = climb(work, question, candidate.ends[best], stage.refine_steps)
-    return replace(candidate, trigger=found.trigger) if found.margin > 0 else candidate
+def _note(work: Workspace, candidate: Candidate, state: _State) -> None:
+    """Replays what an attack found and keeps it."""
+    tried = replayed(work, candidate)
+    before = state.known[candidate.question]
+    state.known[candidate.question] = tried._replace(found=max(before.found, tried.found))
+    if tried.witness is not None:
+        state.outcomes[candidate.question] = _falsified(work, tried, "attack", state)
 
 
 def _asked(work: Workspace, question: Question) -> int:
