@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from verifluxa.dispatch.standing import standing, standing_words
+
 HERE = Path(__file__).resolve().parent
 PATIENCE = 100
 ONE_SLICE_A_PLACE = 'schema = 1\nkind = "{kind}"\nprove_slice = 1\n'
@@ -79,4 +81,6 @@ def test_what_was_proved_stays_proved(small, here, kind, stop, flags):
         "ledger.sqlite",
         "result.json",
     ]
+    assert "stopping; once more ends at once" in err
     assert "Traceback" not in err
+    assert next(iter(standing_words(standing(Path("out/ledger.sqlite"))))).split(": ")[1].startswith("interrupted")

@@ -12,6 +12,7 @@ from PIL import Image
 from verifluxa.cli.verify_command import Presentation, execute
 from verifluxa.dispatch.driver import EngineCrash
 from verifluxa.errors import UsageError
+from verifluxa.inputs import Choice
 from verifluxa.verify import Request
 
 ONLY_UNIVERSAL = ("--property", "universal")
@@ -188,7 +189,21 @@ def test_a_run_that_fails_leaves_nothing_of_its_own(small, here, existing):
     assert Path("deep").exists() == existing
 
 
-def test_a_full_disk_while_proving_is_said_and_leaves_nothing(small, here, monkeypatch):
+def test_a_second_ctrl_c_keeps_what_was_proved(small, here, monkeypatch, capsys, verifluxa):
+    def again(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("verifluxa.cli.folder.certificate_of", again)
+        with pytest.raises(KeyboardInterrupt):
+            execute(Request(str(small), Choice(properties=("universal",))), Presentation(out=Path("out")))
+    assert "verifluxa resume out" in capsys.readouterr().err
+    assert sorted(path.name for path in Path("out").iterdir() if "sqlite-" not in path.name) == ["ledger.sqlite"]
+    monkeypatch.setattr("verifluxa.dispatch.engine.StrategyEngine.prove", again)
+    assert verifluxa("resume", "out").code == 0
+
+
+def test_a_full_disk_while_proving_is_said_and_keeps_what_was_found(small, here, monkeypatch, capsys):
     def full(*_):
         raise sqlite3.OperationalError("database or disk is full")
 
@@ -197,4 +212,5 @@ def test_a_full_disk_while_proving_is_said_and_leaves_nothing(small, here, monke
     with pytest.raises(UsageError, match="disk is full") as caught:
         execute(Request(str(small)), Presentation(out=Path("out")))
     assert caught.value.code == "VF4406"
-    assert not Path("out").exists()
+    assert "verifluxa resume out" in capsys.readouterr().err
+    assert [path.name for path in Path("out").iterdir()] == ["ledger.sqlite"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -25,7 +26,7 @@ PICTURES = "pictures"
 
 
 class OutFolder:
-    """The folder of a run. A run that fails leaves nothing of its own in it; one that was interrupted, its ledger."""
+    """The folder of a run. One that fails, or is ended by force, leaves what it has found in the ledger, else nothing."""
 
     def __init__(self, path: Path, spec: Spec, ledger: Ledger) -> None:
         self.path = path
@@ -69,7 +70,9 @@ def _written(path: Path) -> Iterator[None]:
 
 @contextmanager
 def out_folder(path: Path, spec: Spec, origin: Origin) -> Iterator[OutFolder]:
-    """Opens the folder of a new run; when the run fails, what it wrote goes away again.
+    """Opens the folder of a new run; when the run fails before it has found anything, what it wrote goes away again.
+
+    A ledger that holds answers stays, whatever ended the run: a second Ctrl-C, a full disk, a mistake of ours.
 
     Raises:
         UsageError: VF4406 when the folder cannot be made or written to, VF4420 and VF4421 for a file called
@@ -84,6 +87,10 @@ def out_folder(path: Path, spec: Spec, origin: Origin) -> Iterator[OutFolder]:
         yield folder
     except BaseException:
         folder.abandon()
+        if ledger.holds_work():
+            ledger.close()
+            print(f"what was found is kept: verifluxa resume {path}", file=sys.stderr)
+            raise
         ledger.remove()
         for empty in made:
             with suppress(OSError):  # somebody else may have put something there

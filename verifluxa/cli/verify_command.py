@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -170,12 +172,22 @@ def work_in(
 
 @contextmanager
 def stop_is_an_interrupt() -> Iterator[None]:
-    """A polite end from outside (SIGTERM, as cluster managers send it) is treated like Ctrl-C: a valid result."""
+    """Ctrl-C, and SIGTERM as cluster managers send it, end a run with a valid result; this says that it takes a moment."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:  # a shell lets its background jobs ignore Ctrl-C
+            signal.signal(number, _stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    # Not through sys.stderr, which the signal may have cut in two.
+    os.write(2, b"\nstopping; once more ends at once\n")
+    raise KeyboardInterrupt

@@ -303,6 +303,11 @@ class Ledger:
         with told(self.path):
             return self._database.execute(query, values).fetchall()
 
+    def holds_work(self) -> bool:
+        """Whether it holds anything that a run which takes it up need not do again."""
+        found = "SELECT 1 FROM outcome WHERE verdict != 'unknown' UNION ALL SELECT 1 FROM begun UNION ALL "
+        return bool(self.rows(found + "SELECT 1 FROM attack WHERE CAST(record AS BLOB) != ? LIMIT 1", encode_attacked([])))
+
     def close(self) -> None:
         """Closes the file; what is in it stays."""
         self._database.close()

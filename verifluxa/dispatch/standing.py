@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,6 +15,7 @@ from verifluxa.certificate.evidence_lines import Header
 from verifluxa.dispatch.attack_lines import decode_attacked
 from verifluxa.dispatch.ledger import Ledger
 from verifluxa.question import Question
+from verifluxa.verdict import Reason
 
 SILENCE = 10.0
 """Seconds without a sign of life after which a run counts as stopped."""
@@ -30,7 +32,7 @@ class Worst:
 
 @dataclass(frozen=True)
 class PropertyStanding:
-    """One property: its questions by verdict, the worst one that is open, seconds since it began, whether it ended."""
+    """One property: its questions by verdict, the worst one that is open, seconds since it began, how it ended."""
 
     name: str
     questions: int
@@ -40,6 +42,7 @@ class PropertyStanding:
     worst: Worst | None
     seconds: float
     ended: bool
+    is_interrupted: bool
 
     @property
     def answered(self) -> int:
@@ -77,7 +80,7 @@ class Standing:
     def state(self) -> str:
         """In a word or two."""
         if self.is_over:
-            return "done"
+            return "interrupted" if any(item.is_interrupted for item in self.properties) else "done"
         return "running" if self.quiet < SILENCE else f"no sign of life for {self.quiet:.0f} s"
 
 
@@ -124,17 +127,24 @@ def standing_words(found: Standing) -> Iterator[str]:
 
 def _property(ledger: Ledger, row: tuple[Any, ...], header: Header) -> PropertyStanding:
     number, name, questions, placements, started, ended = row
-    counted = ledger.rows("SELECT verdict, count(*) FROM outcome WHERE property = ? GROUP BY verdict", number)
+    # A question that need not be asked any more, since a trigger decided, is not one that stayed open.
+    query = "SELECT verdict, coalesce(reason, ''), count(*) FROM outcome WHERE property = ? GROUP BY 1, 2 ORDER BY 1"
+    counts: Counter[str] = Counter()
+    reasons = set()
+    for verdict, reason, count in ledger.rows(query, number):
+        counts["not asked" if reason == Reason.DECIDED else str(verdict)] += int(count)
+        reasons.add(reason)
     ((attacked,),) = ledger.rows("SELECT count(*) FROM attack WHERE property = ?", number)
     return PropertyStanding(
         name=str(name),
         questions=int(questions),
-        counts={str(verdict): int(count) for verdict, count in counted},
+        counts=dict(counts),
         placements=int(placements),
         attacked=int(attacked),
         worst=None if ended else _worst(ledger, number, header),
         seconds=float(ended or time.time()) - float(started),
         ended=ended is not None,
+        is_interrupted=Reason.INTERRUPTED in reasons,
     )
 
 

@@ -81,6 +81,9 @@ def _left(item: PropertyResult) -> int:
 
 def _pace(item: PropertyResult) -> Iterator[str]:
     rate, more = closing_rate(item), longer(item)
+    if more is None and not item.stages.keys() - {"attack"}:
+        yield "it ended in the attack or right after: how long the proofs take is not known"
+        return
     if more is None:
         yield f"none of them was closed in {item.seconds:.0f} s; more time alone may not be enough"
         return
