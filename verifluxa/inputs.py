@@ -178,8 +178,8 @@ def _whole_place(place: Span | str | None, path: str, architecture: str | None) 
     """Readers know a place inside a file (`byte 540`, `model_state.layers[2]`) and a file's name; people its path."""
     if isinstance(place, Span):
         return replace(place, file=architecture) if architecture and place.file == Path(architecture).name else place
-    if place is None or place == path:
-        return path
+    if place is None or place in (path, architecture):
+        return place or path
     return f"{architecture if architecture and place.startswith(Path(architecture).name) else path}: {place}"
 
 

@@ -1,11 +1,14 @@
 """The entry point: usage errors, codes, nothing is ever a traceback."""
 
+import re
 import subprocess
 import sys
 
 import pytest
+from typer.main import get_command
 
 from verifluxa import __version__
+from verifluxa.cli.app import build_app
 from verifluxa.cli.explain_command import codes, page
 from verifluxa.errors import ManyErrors, SpecError
 
@@ -39,6 +42,17 @@ def test_help_without_arguments(verifluxa):
     ran = verifluxa()
     assert ran.code == 0
     assert "verify" in ran.out
+
+
+def test_no_help_text_is_taken_for_markup():
+    def options(command):
+        yield from command.params
+        for inner in getattr(command, "commands", {}).values():
+            yield from options(inner)
+
+    texts = [item.help or "" for item in options(get_command(build_app()))]
+    assert len(texts) > 100
+    assert [text for text in texts if re.search(r"\[[a-z]", text)] == []
 
 
 @pytest.mark.parametrize(

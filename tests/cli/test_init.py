@@ -97,6 +97,27 @@ def test_nothing_is_replaced_and_what_is_missing_is_said(verifluxa, example) -> 
 
 
 @pytest.mark.parametrize("example", ["digits"], indirect=True)
+def test_files_in_two_folders_and_data_that_do_not_fit(verifluxa, example, monkeypatch) -> None:
+    with np.load(example / "mnist_eval.npz") as file:
+        arrays = dict(file)
+    images = max(arrays, key=lambda key: arrays[key].ndim)
+    Path("data").mkdir()
+    np.savez("data/good.npz", **arrays)
+    np.savez("data/narrow.npz", **arrays | {images: arrays[images][:, 1:]})
+    np.savez("data/empty.npz", **{key: array[:0] for key, array in arrays.items()})
+    monkeypatch.chdir(example)
+    for name, code in (("narrow", "VF2101"), ("empty", "there are no inputs")):
+        ran = verifluxa("init", "clean.jld2", "--data", f"../data/{name}.npz")
+        assert ran.code != 0
+        assert code in ran.err
+        assert "init.vfx" not in ran.err
+    assert verifluxa("init", "clean.jld2", "--data", "../data/good.npz").out.startswith("../clean.vfx: ")
+    assert 'file   = "data/good.npz"' in Path("../clean.vfx").read_text()
+    ran = verifluxa("init", "clean.jld2", "--data", "../data/good.npz", "-o", "here.vfx")
+    assert "-o FOLDER/NAME.vfx" in ran.err
+
+
+@pytest.mark.parametrize("example", ["digits"], indirect=True)
 def test_labels_from_one_and_colours(verifluxa, example) -> None:
     with np.load(example / "mnist_eval.npz") as file:
         key, label = (next(key for key in file if (file[key].ndim > 1) == many) for many in (True, False))

@@ -56,6 +56,14 @@ def test_a_probe_that_is_none_is_bad_input(verifluxa, here):
     assert "VF2015" in ran.err
 
 
+def test_a_probe_whose_inputs_do_not_fit_is_named(verifluxa, here):
+    np.savez(here / "swapped.npz", x_numpy=np.zeros((4, 3)), y_numpy=np.zeros((4, 2)))
+    ran = verifluxa("lift", LAYERS / "dense_relu" / "model.bson", "--probe", "swapped.npz")
+    assert ran.code == 4
+    assert "VF2015" in ran.err
+    assert "--> swapped.npz" in ran.err
+
+
 CASES = [case for name in index("layers") for case in files(LAYERS / name, NEWEST)]
 
 

@@ -65,6 +65,8 @@ def parse_envelope(data: bytes, place: str = "envelope") -> Envelope:
             signature or key id that stands twice.
     """
     fields = Fields(read_json(data, place), place)
+    if not fields.has("payload") and fields.has("_type"):
+        raise _unsigned("the certificate is not signed", place)
     if fields.raw("payloadType") != PAYLOAD_TYPE:
         raise CertificateError(
             "VF5020",
@@ -95,16 +97,20 @@ def _signature(fields: Fields) -> Signature:
 
 def _check_signatures(signatures: tuple[Signature, ...], place: str) -> None:
     if not signatures:
-        raise CertificateError(
-            "VF5022",
-            "the envelope carries no signature",
-            place=place,
-            expected="at least one signature",
-            remedy="sign the certificate with `verifluxa cert sign`",
-        )
+        raise _unsigned("the envelope carries no signature", place)
     key_ids = [item.key_id for item in signatures if item.key_id]
     if len({item.signature for item in signatures}) < len(signatures) or len(set(key_ids)) < len(key_ids):
         raise duplicate_signature(place)
+
+
+def _unsigned(message: str, place: str) -> CertificateError:
+    return CertificateError(
+        "VF5022",
+        message,
+        place=place,
+        expected="at least one signature",
+        remedy="sign it with `verifluxa cert sign`, and give the envelope (.dsse.json) that this writes",
+    )
 
 
 def duplicate_signature(place: str) -> CertificateError:

@@ -26,7 +26,7 @@ PICTURES = "pictures"
 
 
 class OutFolder:
-    """The folder of a run. One that fails, or is ended by force, leaves what it has found in the ledger, else nothing."""
+    """The folder of a run. One that fails or is ended by force leaves its ledger if it holds answers, else nothing."""
 
     def __init__(self, path: Path, spec: Spec, ledger: Ledger) -> None:
         self.path = path

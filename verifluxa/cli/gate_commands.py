@@ -151,16 +151,21 @@ def policy(
     out: Annotated[Path | None, typer.Option("-o", "--out", metavar="FILE", help="The policy (stdout).")] = None,
 ) -> int:
     """Writes a first policy that demands what a certificate proves. Read it before you rely on it."""
+    from verifluxa.certificate.keys import load_public_key
     from verifluxa.certificate.load import load_statement
     from verifluxa.cli.output import emit
     from verifluxa.gate.write_policy import policy_text
 
     statement, _ = load_statement(certificate)
+    for path in key:
+        # A gate looks beside its policy, and one that finds no key there denies everything.
+        load_public_key(path if out is None else out.parent / path.name)
     text = policy_text(statement, [path.name for path in key], datetime.now(UTC))
     if out is None:
         emit(text)
     else:
         _write(out, text.encode())
+        emit(f"written: {out}")
     return 0
 
 
@@ -168,7 +173,7 @@ def override(  # noqa: PLR0913, PLR0917
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The model's files.")],
     policy: Policy,
     resource: Annotated[str, typer.Option("--resource", metavar="URI", help="models:/NAME/VERSION@ALIAS.")],
-    key: Annotated[list[Path], typer.Option("--key", metavar="KEY", help="A private key of the policy's [override].")],
+    key: Annotated[list[Path], typer.Option("--key", metavar="KEY", help="A private key of its `override`.")],
     reason: Annotated[str, typer.Option("--reason", help="Why, in a sentence; it is recorded.")],
     hours: Annotated[int, typer.Option(min=1, help="Valid for so many hours.")] = 4,
     out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="The statement.")] = Path(
@@ -177,6 +182,7 @@ def override(  # noqa: PLR0913, PLR0917
 ) -> int:
     """Breaks the glass: signs a statement that lets one promotion pass for some hours despite a denial."""
     from verifluxa.certificate.keys import load_private_key
+    from verifluxa.cli.output import emit
     from verifluxa.gate.files import measure
     from verifluxa.gate.override import Waiver, sign_override
     from verifluxa.gate.policy import load_policy
@@ -189,6 +195,7 @@ def override(  # noqa: PLR0913, PLR0917
     reference = str(parse_reference(resource))
     waiver = Waiver(reference, files.digests, load_policy(policy).sha256, reason, now, now + timedelta(hours=hours))
     _write(out, sign_override(waiver, [load_private_key(path) for path in key]))
+    emit(f"written: {out}")
     return 0
 
 

@@ -42,7 +42,8 @@ def init(  # noqa: PLR0913, PLR0917 - typer reads the options from the signature
     folder = out.absolute().parent if out else common_folder(model, data, extra, *texts)
     target = out or folder / f"{model.stem}.vfx"
     if target.exists():
-        raise cannot("the spec is already there", "a new file; name one with -o", target)
+        shown = os.path.relpath(target)
+        raise cannot("the spec is already there", "a new file", shown, f"name another with -o, or look at it: {shown}")
     found = best_way(Look(model, data, extra, architecture, flux_version, folder))
     write_whole(target, spec_text(found.way).encode())
     shown = os.path.relpath(target)

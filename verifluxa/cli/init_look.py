@@ -58,9 +58,14 @@ class Look:
             UsageError: VF4523 where it does not lie below the spec.
         """
         try:
-            return path.absolute().relative_to(self.folder).as_posix()
+            return _plain(path).relative_to(_plain(self.folder)).as_posix()
         except ValueError:
-            raise cannot("this file does not lie in the folder of the spec, or below", str(self.folder), path) from None
+            raise cannot(
+                "this file does not lie in the folder of the spec, or below",
+                str(self.folder),
+                path,
+                "name a spec in a folder that holds all files, or holds their folders: -o FOLDER/NAME.vfx",
+            ) from None
 
 
 def architectures(model: Path) -> list[Path]:
@@ -77,7 +82,12 @@ def beside(model: Path, data: Path) -> Path | None:
 
 def common_folder(*paths: Path | None) -> Path:
     """The folder in or below which all files lie."""
-    return Path(os.path.commonpath([path.absolute().parent for path in paths if path is not None]))
+    return Path(os.path.commonpath([_plain(path).parent for path in paths if path is not None]))
+
+
+def _plain(path: Path) -> Path:
+    """A path from the root on, without `..`, which a spec may not write."""
+    return Path(os.path.abspath(path))
 
 
 def best_way(look: Look) -> Found:
@@ -96,7 +106,9 @@ def best_way(look: Look) -> Found:
                     best = found
         except (ModelError, DataError) as error:
             # A file that cannot be read is a reason to end; layers that do not belong to the model are not.
-            first = first or error
+            # That there are no layers without a text is told only where no text fits better.
+            if first is None or first.code == "VF2012":
+                first = error
     if best is None:
         assert first is not None
         raise first
@@ -108,6 +120,8 @@ def _ways(look: Look, text: Path | None) -> Iterator[Found]:
 
     content = read_bytes(str(look.data))
     kind, size = _understood(look, text, content)
+    if size < 1:
+        raise cannot("there are no inputs in it", "at least one", look.data)
     files = Files(
         look.within(look.model),
         None if text is None else look.within(text),

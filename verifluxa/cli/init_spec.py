@@ -218,14 +218,19 @@ def _claim_lines(kind: Kind) -> Iterator[str]:
     yield "}"
 
 
-def cannot(message: str, expected: str, place: str | Path | None = None) -> UsageError:
+def cannot(
+    message: str,
+    expected: str,
+    place: str | Path | None = None,
+    remedy: str = "or copy an example from examples/ and change it by hand",
+) -> UsageError:
     """The error for what `init` does not understand."""
     return UsageError(
         "VF4523",
         message,
         place=None if place is None else str(place),
         expected=expected,
-        remedy="or copy an example from examples/ and change it by hand",
+        remedy=remedy,
     )
 
 

@@ -14,7 +14,7 @@ COMPARISON = "comparison.html"
 def report(
     result: Annotated[Path, typer.Argument(metavar="RESULT", help="The result.json that `verify --out` wrote.")],
     other: Annotated[
-        Path | None, typer.Argument(metavar="[RESULT2]", help="Another one, to be compared with.", show_default=False)
+        Path | None, typer.Argument(metavar="RESULT2", help="Another one, to be compared with.", show_default=False)
     ] = None,
     out: Annotated[
         Path | None,

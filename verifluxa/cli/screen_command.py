@@ -38,7 +38,9 @@ def screen(  # noqa: PLR0913, PLR0917 - each is an option of the command
     flux_version: FluxVersion = None,
     label: Annotated[str, typer.Option(metavar="NAME", help="Column or key that holds the labels.")] = "label",
     most: Annotated[int, typer.Option("--max", min=1, max=100_000, help="Length of the list.")] = 1000,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for screen.json and suspects.png.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="DIR", help="Folder for screen.json and suspects.png.")
+    ] = None,
     format_: Annotated[ScreenFormat, typer.Option("--format", help="What stands on stdout.")] = ScreenFormat.TEXT,
 ) -> int:
     """Ranks training examples by how planted they look, each with its reason.

@@ -46,7 +46,7 @@ EXIT_CODES = {Verdict.CERTIFIED: 0, Verdict.FALSIFIED: 1, Verdict.UNKNOWN: 3}
 def verify(  # noqa: PLR0913, PLR0917 - typer reads the options from the signature
     spec: Annotated[
         str,
-        typer.Argument(metavar="[SPEC]", help="A `.vfx` file, or the name of one on the shelf.", show_default=False),
+        typer.Argument(metavar="SPEC", help="A `.vfx` file, or the name of one on the shelf.", show_default=False),
     ] = "",
     model: Models = None,
     data: Data = None,
@@ -172,7 +172,7 @@ def work_in(
 
 @contextmanager
 def stop_is_an_interrupt() -> Iterator[None]:
-    """Ctrl-C, and SIGTERM as cluster managers send it, end a run with a valid result; this says that it takes a moment."""
+    """Ctrl-C, and SIGTERM as cluster managers send it, end a run with a valid result, which takes a moment."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

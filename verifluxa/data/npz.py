@@ -139,7 +139,7 @@ def read_bytes(path: str) -> bytes:
             "VF3001",
             f"the data cannot be read: {reason}",
             place=path,
-            remedy="check the path; `--data NAME=FILE` names another file",
+            remedy="check the path; `verify --data NAME=FILE` takes another file than the spec's",
         ) from None
     raise DataError(
         "VF3002",

@@ -305,8 +305,9 @@ class Ledger:
 
     def holds_work(self) -> bool:
         """Whether it holds anything that a run which takes it up need not do again."""
-        found = "SELECT 1 FROM outcome WHERE verdict != 'unknown' UNION ALL SELECT 1 FROM begun UNION ALL "
-        return bool(self.rows(found + "SELECT 1 FROM attack WHERE CAST(record AS BLOB) != ? LIMIT 1", encode_attacked([])))
+        found = "SELECT 1 FROM outcome WHERE verdict != 'unknown' UNION ALL SELECT 1 FROM begun"
+        attacks = "SELECT 1 FROM attack WHERE CAST(record AS BLOB) != ?"
+        return bool(self.rows(f"{found} UNION ALL {attacks} LIMIT 1", encode_attacked([])))
 
     def close(self) -> None:
         """Closes the file; what is in it stays."""

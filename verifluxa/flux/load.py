@@ -184,8 +184,11 @@ def layers_of(
                 "VF2012",
                 f"the file ({contents.format}) holds arrays, but not which layers and activations they belong to",
                 place=chosen.name or None,
-                expected="the architecture beside it, as Julia prints the model",
-                remedy='in Julia: `write("architecture.txt", sprint(show, MIME("text/plain"), model))`',
+                expected="the architecture, a text with the model as Julia prints it",
+                remedy=(
+                    'give it with `--architecture FILE`, in a spec with `architecture = "FILE"`; Julia writes it: '
+                    '`write("architecture.txt", sprint(show, MIME("text/plain"), model))`'
+                ),
             )
         value = fill(text, chosen.arrays, version) if chosen.arrays is not None else dress(text, value, chosen.name)
     layer = LayerReader(size).read(value, chosen.name or "model")

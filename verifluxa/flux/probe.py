@@ -69,7 +69,11 @@ def measure(graph: Graph, path: str | Path, tolerance: float | None = None) -> P
             when it cannot be read.
     """
     inputs, expected = _recorded(graph, Path(path))
-    result = graph.run(*inputs)
+    try:
+        result = graph.run(*inputs)
+    except ModelError as error:
+        wanted = "`x` with samples last, as Julia has them, or `x_numpy` with samples first"
+        raise _differs(path, f"its inputs do not fit: {error.message}", wanted) from error
     if result.shape != expected.shape:
         raise _differs(path, f"the outputs have the shape {expected.shape}", f"{result.shape}, samples first")
     limit = TOLERANCES[graph.dtype] if tolerance is None else tolerance

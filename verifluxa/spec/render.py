@@ -52,6 +52,8 @@ def _excerpt(place: Span, source_text: str, margin: str) -> list[str]:
     first, last = place.column - 1, max(end - 1, place.column)
     start = max(0, first - WINDOW // 2) if len(line) > WINDOW else 0
     before, marked, after = line[start:first], line[first:last], line[last : start + WINDOW]
+    if "\0" in before + marked + after:
+        return []  # no text at all; to see its bytes helps nobody
     marked = marked[:WINDOW]
     text = ("..." if start else "") + visible(before)
     shown = text + visible(marked) + visible(after) + ("..." if start + WINDOW < len(line) else "")
