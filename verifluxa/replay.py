@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,10 +98,13 @@ def stored_inputs(
     """The spec, models and data of some properties of a result, loaded; see `replay_result`.
 
     Raises:
-        DataError: VF3902 a file with another digest.
+        DataError: VF3902 a file that is not there, or has another digest.
         VerifluxaError: whatever is wrong with the spec, a model or the data.
     """
-    inputs = load_inputs(spec or str(stored.locate(stored.spec.path)), _choice(stored, names, choice or Choice()))
+    chosen = _choice(stored, names, choice or Choice())
+    place = spec or str(stored.locate(stored.spec.path))
+    _are_there(stored, place, chosen)
+    inputs = load_inputs(place, chosen)
     _check_digests(stored, inputs)
     return inputs
 
@@ -114,6 +118,23 @@ def _choice(stored: StoredResult, names: Iterable[str], user: Choice) -> Choice:
         params=dict(stored.params),
         properties=tuple(names),
     )
+
+
+def _are_there(stored: StoredResult, spec: str, chosen: Choice) -> None:
+    """Says of files that are gone how to name them, before one of the readers says less."""
+    # Without an ending the spec is a name on the shelf.
+    files = {"--spec ": spec} if spec.endswith(".vfx") else {}
+    files |= {f"--model {name}=": path for name, path in chosen.models.items()}
+    files |= {f"--data {name}=": path for name, path in chosen.data.items()}
+    for option, path in files.items():
+        if not os.path.exists(path):
+            raise DataError(
+                "VF3902",
+                "a file that the result speaks of is not there",
+                place=path,
+                expected=f"it at this place, as seen from here or from a folder that {stored.source} lies in",
+                remedy=f"say where it is now: {option}FILE",
+            )
 
 
 def _check_digests(stored: StoredResult, inputs: Inputs) -> None:

@@ -83,9 +83,25 @@ def test_files_may_have_moved(verifluxa, result, small):
     Path("elsewhere").mkdir()
     target = (small.parent / "badnets.jld2").resolve()
     (small.parent / "badnets.jld2").unlink()
-    assert verifluxa("replay", result).code == 4
+    ran = verifluxa("replay", result)
+    assert (ran.code, "--model digits=FILE" in ran.err) == (4, True)
     Path("elsewhere/m.jld2").symlink_to(target)
     assert verifluxa("replay", result, "--model", "digits=elsewhere/m.jld2").code == 0
+    page = Path("page.html")
+    again = "Evaluated again for this page"
+    assert verifluxa("report", result, "-o", page).code == 0
+    assert again not in page.read_text()
+    assert "--model digits=FILE" in page.read_text()
+    assert verifluxa("report", result, "-o", page, "--model", "digits=elsewhere/m.jld2").code == 0
+    assert again in page.read_text()
+    assert verifluxa("report", result, "--model2", "digits=elsewhere/m.jld2").code == 2
+
+
+def test_a_result_finds_its_files_from_another_folder(verifluxa, result, here, monkeypatch):
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    assert verifluxa("replay", Path("..") / result).code == 0
+    assert verifluxa("cert", "check", Path("..") / result.parent / "certificate.json").code == 0
 
 
 def test_a_certified_result_has_nothing_to_replay(verifluxa, small):

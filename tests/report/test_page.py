@@ -123,7 +123,7 @@ MISSING = {
 def test_what_cannot_be_derived_is_said_and_not_made_up(results, tmp_path, reason):
     words = Reader(told(changed(results["fashion"], tmp_path / "result.json", MISSING[reason]))).text
     assert "Not shown here: inputs before and after" in words
-    assert re.search(r", VF\d{4}\.", words)
+    assert re.search(r", VF\d{4}[.;]", words)
     assert "It was not evaluated again for this page." in words
     assert "Which pixels of the trigger matter" not in words
     assert "78 of 78" in words

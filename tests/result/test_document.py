@@ -75,6 +75,7 @@ def test_files_are_found_from_the_start_folder_or_beside_the_result(result, tmp_
     assert stored.locate("m.jld2") == Path("m.jld2")
     (tmp_path / "m.jld2").touch()
     assert stored.locate("m.jld2") == tmp_path / "m.jld2"
+    assert read_result(write_result(result, tmp_path / "runs" / "out")).locate("m.jld2") == tmp_path / "m.jld2"
 
 
 def test_nothing_half_written_is_left(result, tmp_path):

@@ -7,12 +7,11 @@ triggers are evaluated again; else the page says what is missing and why.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from verifluxa.errors import UnsupportedError, VerifluxaError
-from verifluxa.inputs import Inputs
+from verifluxa.inputs import Choice, Inputs
 from verifluxa.replay import AskedAgain, Replayed, asked_again, stored_inputs
 from verifluxa.result.fields import open_document
 from verifluxa.result.read import StoredProperty, StoredResult, stored_result
@@ -70,8 +69,13 @@ class Account:
     whole: bool | None = None
 
 
-def account(path: Path) -> Account:
+def account(path: Path, moved: Choice | None = None, spec: str | None = None) -> Account:
     """Reads a result document, and what it names.
+
+    Args:
+        path: of the document.
+        moved: models and data that are not where the result says.
+        spec: the spec, where it is not.
 
     Raises:
         DataError: VF3901 when it is no result document.
@@ -80,9 +84,16 @@ def account(path: Path) -> Account:
     top = open_document(path)
     stored, result = stored_result(path, top), whole_result(top)
     _check_size(path, result)
-    inputs = [_loaded(stored, [item.name for item in stored.properties])] * len(stored.properties)
+
+    def loaded(*names: str) -> Inputs | VerifluxaError:
+        try:
+            return stored_inputs(stored, names, moved, spec)
+        except VerifluxaError as error:
+            return error
+
+    inputs = [loaded(*(item.name for item in stored.properties))] * len(stored.properties)
     if isinstance(inputs[0], VerifluxaError) and len(inputs) > 1:
-        inputs = [_loaded(stored, [item.name]) for item in stored.properties]
+        inputs = [loaded(item.name) for item in stored.properties]
     stories = tuple(map(_story, [stored] * len(inputs), stored.properties, result.properties, inputs))
     specs = [len(one.spec.properties) for one in inputs if isinstance(one, Inputs)]
     digest = "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
@@ -99,13 +110,6 @@ def _check_size(path: Path, result: Result) -> None:
             expected=f"at most {MOST_PROPERTIES:,} properties, and {MOST_PLACES:,} places of all together",
             remedy="verify some of the properties at a time (--property NAME)",
         )
-
-
-def _loaded(stored: StoredResult, names: Sequence[str]) -> Inputs | VerifluxaError:
-    try:
-        return stored_inputs(stored, names)
-    except VerifluxaError as error:
-        return error
 
 
 def _story(stored: StoredResult, entry: StoredProperty, item: PropertyResult, inputs: Inputs | VerifluxaError) -> Story:
@@ -140,4 +144,5 @@ def _completed(item: PropertyResult, again: AskedAgain) -> PropertyResult:
 
 def _why(error: VerifluxaError) -> str:
     where = f" ({error.place})" if error.place is not None else ""
-    return f"{error.message}{where}, {error.code}"
+    remedy = f"; {error.remedy}" if error.remedy is not None else ""
+    return f"{error.message}{where}, {error.code}{remedy}"

@@ -69,9 +69,14 @@ class StoredResult:
     properties: tuple[StoredProperty, ...]
 
     def locate(self, path: str) -> Path:
-        """A file of the result: as written, which is relative to where the run was started, else beside the result."""
-        beside = self.source.parent / path
-        return beside if not _is_there(Path(path)) and _is_there(beside) else Path(path)
+        """A file of the result: as written, which is relative to where the run was started.
+
+        Where nothing is there, it is looked for from the folders that the result lies in, the nearest first: the run
+        was mostly started in one of them. Whether what is found is the right file, its digest tells.
+        """
+        folders = (*self.source.parents, *self.source.absolute().parents)
+        places = (Path(path), *(folder / path for folder in folders))
+        return next((place for place in places if _is_there(place)), Path(path))
 
 
 def _is_there(path: Path) -> bool:
