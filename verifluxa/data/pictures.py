@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
+from numpy.typing import NDArray
 
 from verifluxa.data.answers import class_numbers
 from verifluxa.data.shown import shown
@@ -96,3 +97,17 @@ def _wrong(reason: str, path: str) -> DataError:
         expected="PNG files (8 bits, grey or RGB), each in the folder of its class: `0/a.png`, `Sandal/b.png`",
         remedy="`cd pictures && zip -r ../pictures.zip .` packs a folder",
     )
+
+
+def as_seen(image: NDArray[np.floating], low: float, high: float) -> NDArray[np.uint8]:
+    """An image as a picture shows it, shape (height, width, 3): grey for one channel, colours for three.
+
+    Args:
+        image: shape (channels, height, width); of other numbers of channels the mean is shown.
+        low, high: the levels that are black and white.
+    """
+    scaled = np.clip((image - low) / max(high - low, 1e-12), 0.0, 1.0)
+    if len(scaled) not in (1, 3):
+        scaled = scaled.mean(axis=0, keepdims=True)
+    colours = np.repeat(scaled, 3, axis=0) if len(scaled) == 1 else scaled
+    return np.asarray(np.rint(colours * 255.0), dtype=np.uint8).transpose(1, 2, 0)

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from verifluxa.data.pictures import as_seen
+
 Pixels = NDArray[np.float64]
 Colour = tuple[int, int, int]
 Look = tuple[int, Colour, str]
@@ -154,13 +156,8 @@ def below_caption() -> int:
 
 
 def shades(image: Pixels, levels: Levels) -> NDArray[np.uint8]:
-    """Shape (height, width, 3): grey for one channel, colours for three, the mean of any other number."""
-    span = max(levels.high - levels.low, 1e-12)
-    scaled = np.clip((image - levels.low) / span, 0.0, 1.0)
-    if len(scaled) not in (1, 3):
-        scaled = scaled.mean(axis=0, keepdims=True)
-    colours = np.repeat(scaled, 3, axis=0) if len(scaled) == 1 else scaled
-    return np.asarray(np.rint(colours * 255.0), dtype=np.uint8).transpose(1, 2, 0)
+    """Shape (height, width, 3); see `data.pictures.as_seen`."""
+    return as_seen(image, levels.low, levels.high)
 
 
 def _cell(

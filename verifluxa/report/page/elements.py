@@ -69,6 +69,14 @@ def scrolling(label: str, *content: Content) -> Markup:
     return element("div.scroll", *content, tabindex="0", role="region", aria_label=label)
 
 
+def worded(text: str) -> list[Content]:
+    """A sentence with names between backticks, which become code."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return [text]
+    return [element("code", part) if number % 2 else part for number, part in enumerate(parts)]
+
+
 def clipped(text: str, most: int = MOST_LETTERS) -> str:
     """A text that is not too long to show."""
     return text if len(text) <= most else text[: most - 3] + "..."

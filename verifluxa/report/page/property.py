@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from verifluxa.report.advice import advice
-from verifluxa.report.page.elements import Markup, element, table
+from verifluxa.report.page.elements import Markup, element, table, worded
 from verifluxa.report.page.examples import examples
 from verifluxa.report.page.facts import ranges
 from verifluxa.report.page.heat import maps, worst_places
@@ -52,7 +52,7 @@ def property_section(story: Story, number: int | None, strategy: str, most: int)
         element("h2", item.name, " ", badge(item.verdict, item.reason)),
         *([element("p.lead", sentence(item))] if number is not None else []),
         *interval(item),
-        element("div.panel", element("p", f"{CLAIM[item.kind][item.verdict].capitalize()}: {item.words}")),
+        element("div.panel", element("p", worded(f"{CLAIM[item.kind][item.verdict].capitalize()}: {item.words}"))),
         *([element("p", item.message)] if item.message is not None else []),
         *_missing(story),
         *trigger(story),
@@ -163,7 +163,7 @@ def _open(story: Story, strategy: str) -> list[Markup]:
     listed = [(question, reason) for question, reason in item.unknown if reason is not Reason.DECIDED]
     if not listed:
         return parts
-    tips = [element("li", words[0].upper() + words[1:]) for words in advice(item, strategy)]
+    tips = [element("li", worded(words[0].upper() + words[1:])) for words in advice(item, strategy)]
     rows = [[question, f"{reason}"] for question, reason in listed[:MOST_OPEN]]
     more = "" if len(listed) <= MOST_OPEN else f", the first {MOST_OPEN} of {len(listed):,}"
     return [

@@ -145,7 +145,7 @@ def _parts(story: Story) -> list[Markup]:
 
 
 def _effect_map(found: Effects, place: dict[str, int]) -> Markup:
-    """The margin that is lost without each part; darker is more."""
+    """The margin that is lost without each part, in the colours of all maps."""
     rows = 1 + max(part.place[0] for part in found.parts if part.place is not None)
     columns = 1 + max(part.place[1] for part in found.parts if part.place is not None)
     cells: list[Markup] = []
@@ -165,7 +165,9 @@ def _effect_map(found: Effects, place: dict[str, int]) -> Markup:
         "figure",
         svg(_size(rows, columns), label, *cells, *rulers),
         element(
-            "figcaption", "Change of the margin when this pixel is left as it is in the input; darker matters more."
+            "figcaption",
+            # Which end of the scale is the darker one depends on the theme.
+            "Change of the margin when this pixel is left as it is in the input; the stronger the colour, the more.",
         ),
     )
 

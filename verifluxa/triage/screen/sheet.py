@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import io
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from verifluxa.triage.screen.examples import Singles
+from verifluxa.data.pictures import as_seen
 from verifluxa.triage.screen.run import Screened
 from verifluxa.triage.screen.suspicion import Box, Suspect
 
@@ -43,7 +41,7 @@ def contact_sheet(screened: Screened) -> bytes:
 def _one(sheet: Image.Image, at: tuple[int, int], suspect: Suspect, screened: Screened) -> None:
     examples = screened.examples
     assert examples.images is not None
-    picture = _shades(examples.images[suspect.index], examples.top)
+    picture = as_seen(examples.images[suspect.index], 0.0, examples.top)
     height, width = picture.shape[:2]
     scale = max(1, TILE // max(height, width))
     image = Image.fromarray(picture).resize((width * scale, height * scale), Image.Resampling.NEAREST)
@@ -64,12 +62,3 @@ def _one(sheet: Image.Image, at: tuple[int, int], suspect: Suspect, screened: Sc
 def _frame(draw: ImageDraw.ImageDraw, at: tuple[int, int], box: Box, scale: float) -> None:
     x, y = at[0] + box.column * scale, at[1] + box.row * scale
     draw.rectangle((x - 2, y - 2, x + box.side * scale + 1, y + box.side * scale + 1), outline=ALARM, width=2)
-
-
-def _shades(image: Singles, top: float) -> NDArray[np.uint8]:
-    """Shape (height, width, 3); other numbers of channels than 1 and 3 are shown as their mean."""
-    scaled = np.clip(image / top, 0, 1)
-    if len(scaled) not in (1, 3):
-        scaled = scaled.mean(axis=0, keepdims=True)
-    colours = np.repeat(scaled, 3, axis=0) if len(scaled) == 1 else scaled
-    return np.asarray(np.rint(colours * 255), dtype=np.uint8).transpose(1, 2, 0)
