@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -158,15 +159,22 @@ def lift_files(
     flux_version: str | None = None,
     input_shape: tuple[int, ...] | tuple[tuple[int, ...], ...] | None = None,
 ) -> Lifted:
-    """Lifts a model file; errors name the file as the user did, beside the place inside it.
+    """Lifts a model file.
 
     Raises:
         ModelError: the file cannot be read, understood or trusted.
     """
     from verifluxa.flux.load import lift
 
-    try:
+    with named_as_given(path, architecture):
         return lift(path, None if architecture is None else Path(architecture), flux_version, input_shape)
+
+
+@contextmanager
+def named_as_given(path: str, architecture: str | None = None) -> Iterator[None]:
+    """Errors about a model name its files as the user did, beside the place inside them."""
+    try:
+        yield
     except ModelError as error:
         place = _whole_place(error.place, path, architecture)
         raise ModelError(

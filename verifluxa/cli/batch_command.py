@@ -33,7 +33,8 @@ def batch(  # noqa: PLR0913, PLR0917 - typer reads the options from the signatur
     """
     from verifluxa.batch import Overrides, load_batch, ready
     from verifluxa.cli.output import print_words
-    from verifluxa.cli.verify_command import EXIT_CODES, stop_is_an_interrupt
+    from verifluxa.cli.verify_command import EXIT_CODES
+    from verifluxa.dispatch.interrupts import stop_is_an_interrupt
     from verifluxa.result.write import check_writable
     from verifluxa.verdict import combine
     from verifluxa.verify import pool_for

@@ -27,7 +27,8 @@ def resume(
     from verifluxa.cli.messages import show_warnings
     from verifluxa.cli.origin import check_same, request_of, with_changes
     from verifluxa.cli.output import present
-    from verifluxa.cli.verify_command import exit_code, stop_is_an_interrupt, work_in
+    from verifluxa.cli.verify_command import exit_code, work_in
+    from verifluxa.dispatch.interrupts import stop_is_an_interrupt
     from verifluxa.dispatch.ledger import Ledger
     from verifluxa.verify import prepare
 

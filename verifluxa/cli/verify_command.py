@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -119,6 +113,7 @@ def execute(request: Request, presentation: Presentation, engine: Engine | None 
     """
     from verifluxa.cli.messages import show_warnings
     from verifluxa.cli.output import present
+    from verifluxa.dispatch.interrupts import stop_is_an_interrupt
     from verifluxa.result.write import check_writable
     from verifluxa.verify import prepare
 
@@ -168,26 +163,3 @@ def work_in(
         result = carry_out(prepared, company)
     folder.finish(result)
     return result
-
-
-@contextmanager
-def stop_is_an_interrupt() -> Iterator[None]:
-    """Ctrl-C, and SIGTERM as cluster managers send it, end a run with a valid result, which takes a moment."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:  # a shell lets its background jobs ignore Ctrl-C
-            signal.signal(number, _stop)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    # Not through sys.stderr, which the signal may have cut in two.
-    os.write(2, b"\nstopping; once more ends at once\n")
-    raise KeyboardInterrupt

@@ -50,7 +50,7 @@ def instance(onnx: Path | None, vnnlib: Path | None, request: Request, plain: bo
         VerifluxaError: whatever the user can mend.
     """
     from verifluxa.cli.output import emit
-    from verifluxa.cli.verify_command import stop_is_an_interrupt
+    from verifluxa.dispatch.interrupts import stop_is_an_interrupt
 
     if onnx is None or vnnlib is None or request.spec or not plain:
         raise UsageError(
@@ -87,12 +87,14 @@ def _misused(onnx: Path | None, vnnlib: Path | None, request: Request, plain: bo
 def _asked(onnx: Path, vnnlib: Path, request: Request) -> tuple[Asked, ...]:
     from verifluxa.data.npz import read_bytes as read_data
     from verifluxa.flux.files import read_bytes as read_model
+    from verifluxa.inputs import named_as_given
     from verifluxa.interop.onnx_import import import_onnx
     from verifluxa.interop.vnnlib_problem import ask
     from verifluxa.interop.vnnlib_read import read_vnnlib
     from verifluxa.verify import ARITHMETICS
 
-    graph = import_onnx(read_model(onnx, MOST_ONNX_BYTES)).graph
+    with named_as_given(str(onnx)):
+        graph = import_onnx(read_model(onnx, MOST_ONNX_BYTES)).graph
     query = read_vnnlib(read_data(str(vnnlib)), str(vnnlib))
     arithmetic = request.arithmetic or graph.dtype
     if arithmetic not in ARITHMETICS or arithmetic not in ("real", graph.dtype):
