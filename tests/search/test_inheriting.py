@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from tests.search.small import all_triggers, counts, in_float32, in_real, most, random_problem, with_need
 from tests.search.test_branching import check, run
 from tests.soundness.build import Ask, Family, dense, levels, make_problem, relu, replacing
+from tests.soundness.tree import BadTree
 from verifluxa.bounds.linear import Ends, Net, Pairs
 from verifluxa.evidence import Node, Outcome
 from verifluxa.graph.graph import chain
@@ -188,6 +189,19 @@ def test_ends_go_down_only_where_they_were_clipped_and_they_are_few(monkeypatch:
         check(in_float32(problem), answers["float32"])
     assert min(kept["real"], kept["float32"]) > 0
     assert (kept["too many"], kept["not clipped"]) == (0, 0)
+
+
+@pytest.mark.parametrize("arithmetic", [in_real, in_float32], ids=["real", "float32"])
+def test_a_row_may_rest_on_another_that_clipped_above(arithmetic: Callable[[Problem], Problem]) -> None:
+    problem = arithmetic(random_problem(8, Ask(targets=(1,))))
+    question = problem.questions(0)[0]._replace(need=1)
+    (outcome,) = run(problem, [question], BranchSettings(strips=2, clip_rounds=1, inherit=True))
+    assert outcome.verdict is Verdict.CERTIFIED
+    check(problem, outcome)
+    for node in nodes(outcome):
+        node.clips = ()
+    with pytest.raises(BadTree, match="is said to be below zero and is not"):
+        check(problem, outcome)
 
 
 def test_a_proof_keeps_the_clips_that_something_below_rests_on() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.search.small import most, random_problem
+from tests.search.small import in_float32, in_real, most, random_problem
 from tests.search.test_branching import check, run
 from tests.soundness.build import Ask
 from verifluxa.bounds.clip import self_clip
@@ -46,7 +46,7 @@ def tried(problem: Problem, how: BranchSettings) -> int:
 @pytest.mark.parametrize("ask", [ONE, TWO], ids=["one", "two"])
 @pytest.mark.parametrize("how", [BranchSettings(clip_rounds=0, strips=0), BranchSettings(inherit=True)], ids=str)
 def test_answers_that_rest_on_planes_of_others_agree_with_enumeration(ask: Ask, how: BranchSettings) -> None:
-    problems = [random_problem(seed, ask) for seed in range(40)]
+    problems = [(in_float32 if seed % 2 else in_real)(random_problem(seed, ask)) for seed in range(40)]
     shared = sum(tried(problem, how) for problem in problems if len(problem.selections[0]))
     assert shared > 0 or ask is TWO
 
@@ -55,7 +55,7 @@ def test_answers_that_rest_on_planes_of_others_agree_with_enumeration(ask: Ask, 
 @pytest.mark.parametrize("ask", [ONE, TWO], ids=["one", "two"])
 @pytest.mark.parametrize("start", range(100, 2100, 200))
 def test_many_answers_that_rest_on_planes_of_others_agree_with_enumeration(ask: Ask, start: int) -> None:
-    problems = [random_problem(seed, ask) for seed in range(start, start + 200)]
+    problems = [(in_float32 if seed % 2 else in_real)(random_problem(seed, ask)) for seed in range(start, start + 200)]
     for how in (BranchSettings(clip_rounds=0, strips=0), BranchSettings(clip_rounds=1), BranchSettings()):
         shared = sum(tried(problem, how) for problem in problems if len(problem.selections[0]))
         assert shared > 0 or ask is TWO

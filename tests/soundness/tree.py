@@ -6,8 +6,8 @@ The last point is checked at points of the domain (all of them where the domain 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 from itertools import combinations, product
@@ -69,7 +69,8 @@ Claims = frozenset[tuple[int, int]]
 class _Region:
     """A node's domain: the box in exact numbers, the points that lie in it, the alternatives that have fallen.
 
-    `cases` are inputs of which a neuron was split above: not all points are in such a case.
+    `cases` are inputs of which a neuron was split above: not all points are in such a case. `above` are the rows that
+    clipped what a claim starts from here.
     """
 
     lower: Point
@@ -77,6 +78,7 @@ class _Region:
     points: Indices
     fallen: Claims
     cases: frozenset[int] = frozenset()
+    above: Mapping[tuple[int, int], tuple[int, ...]] = field(default_factory=dict)
 
 
 def check_tree(problem: Problem, outcome: Outcome, points: Sequence[Point], oracle: Oracle | None = None) -> None:
@@ -137,7 +139,9 @@ def _check_node(judge: _Judge, node: Node, region: _Region) -> list[tuple[Node, 
         halves = _strip_halves(judge, node.split, region)
     if len(np.union1d(halves[0].points, halves[1].points)) != len(region.points):
         raise BadTree(f"{node.split} loses points")
-    return list(zip(node.children, halves, strict=True))
+    above = {(i, a): (*region.above.get((i, a), ()), *rows) for i, a, rows in node.clips}
+    pairs = zip(node.children, halves, strict=True)
+    return [(child, replace(half, above={} if child.anew else above)) for child, half in pairs]
 
 
 def _check_conflicts(judge: _Judge, node: Node, open_claims: set[tuple[int, int]]) -> None:
@@ -247,23 +251,26 @@ def _check_dropped(judge: _Judge, dropped: Dropped, region: _Region) -> None:
         raise BadTree(f"{dropped} does not fit the alternatives {options}")
     met = judge.met[region.points, judge.selected.index(dropped.input)]
     for alternative, row in claims:
-        _check_claim(met, row, options[alternative], (dropped, dropped.input in region.cases))
+        known = region.above.get((dropped.input, alternative), ())
+        _check_claim(met, row, options[alternative], (dropped, known, dropped.input in region.cases))
 
 
-def _check_claim(met: Bools, row: int, option: tuple[int, ...], at: tuple[Dropped, bool]) -> None:
+def _check_claim(met: Bools, row: int, option: tuple[int, ...], at: tuple[Dropped, tuple[int, ...], bool]) -> None:
     """The alternative is met nowhere; its row is below zero: everywhere, or where the clipping rows are met.
+
+    Those of the domains above are among them where the claim starts from there.
 
     Contradicted: there is no point where the clipping rows are met (without any: no point at all). In a case of a
     neuron both hold of the points with its sign alone, which are not known here.
     """
-    dropped, in_case = at
+    dropped, known, in_case = at
     if row not in (*option, CONTRADICTED):
         raise BadTree(f"row {row} is not in the alternative {option}")
     if not set(dropped.planes) <= set(option):
         raise BadTree(f"the planes {dropped.planes} are not rows of the alternative {option}")
     if met[:, list(option)].all(axis=1).any():
         raise BadTree(f"the alternative {option} of input {dropped.input} fell and is met on the node's domain")
-    clipped = met[:, list(dropped.planes)].all(axis=1)
+    clipped = met[:, [*dropped.planes, *known]].all(axis=1)
     if not in_case and (clipped if row == CONTRADICTED else clipped & met[:, row]).any():
         raise BadTree(f"row {row} of input {dropped.input} is said to be below zero and is not")
 
