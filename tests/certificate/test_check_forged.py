@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -14,7 +15,7 @@ from verifluxa.certificate.check.lower import Claim
 from verifluxa.certificate.check.section import Section
 from verifluxa.certificate.evidence_lines import Record
 from verifluxa.errors import CertificateError
-from verifluxa.evidence import CONTRADICTED, OPEN, BoxSplit, Dropped, Joint, Node, Split, StripSplit, Weighted
+from verifluxa.evidence import CONTRADICTED, OPEN, BoxSplit, Clip, Dropped, Joint, Node, Split, StripSplit, Weighted
 from verifluxa.question import Question
 from verifluxa.verdict import Verdict
 
@@ -39,11 +40,11 @@ class Part:
     directions: Floats
     triggers: Floats
 
-    def tree(self, leaf: Node) -> Node:
-        """A tree that closes nothing but this part on its own word."""
+    def tree(self, leaf: Node, handed: tuple[Clip, ...]) -> Node:
+        """A tree that closes nothing but this part on its own word; each half starts from clipped ends."""
         for split, side in reversed(self.splits):
             others = [Node(closed=True, smt=True), leaf] if side else [leaf, Node(closed=True, smt=True)]
-            leaf = Node([], split, others)
+            leaf = Node([], split, others, clips=handed)
         return leaf
 
 
@@ -78,11 +79,11 @@ def met(found: Scene, claim: Claim, question: Question, triggers: Floats) -> dic
     return answer
 
 
-def accepted(section: Section, claim: Claim, question: Question, part: Part, leaf: Node) -> bool:
-    """Whether the tree with this leaf is not refused."""
+def accepted(section: Section, question: Question, part: Part, leaf: Node, handed: tuple[Clip, ...] = ()) -> bool:
+    """Whether the tree with this leaf, behind nodes that hand clipped ends down, is not refused."""
     section.open = {question}
-    count = len(claim.selections[question.selection])
-    record = Record(question, Verdict.CERTIFIED, None, 0, count, part.tree(leaf), part.directions)
+    count = len(section.claim.selections[question.selection])
+    record = Record(question, Verdict.CERTIFIED, None, 0, count, part.tree(leaf, handed), part.directions)
     code = ""
     try:
         section.record(record)
@@ -109,6 +110,14 @@ def numbers_of(found: Scene, claim: Claim) -> dict[int, int]:
     return {row: number for number, row in enumerate(claim.numbers(found.header.rows)) if row is not None}
 
 
+def rows_of(
+    claim: Claim, question: Question, keys: Iterable[tuple[int, int]], numbers: dict[int, int]
+) -> dict[tuple[int, int], tuple[int, ...]]:
+    """The evidence's numbers of the rows of each alternative."""
+    options = {key: claim.violations[question.violation][int(claim.labels[key[0]])][key[1]] for key in keys}
+    return {key: tuple(numbers[row] for row in rows) for key, rows in options.items()}
+
+
 def try_drops(shape: Shape, seeds: range) -> tuple[int, int]:
     """How many forged drops were accepted and refused."""
     counts = [0, 0]
@@ -118,10 +127,13 @@ def try_drops(shape: Shape, seeds: range) -> tuple[int, int]:
         section, numbers = Section(claim, found.sources.models["net"], found.header), numbers_of(found, claim)
         question = sorted(section.open)[int(random.integers(len(section.open)))]
         part = part_of(random, claim.positions.shape[1], int(random.choice([0, 20, 80])))
-        for key, by in met(found, claim, question, part.triggers).items():
-            rows = claim.violations[question.violation][int(claim.labels[key[0]])][key[1]]
-            record = forged_drop(random, found, key, tuple(numbers[row] for row in rows), bool(random.random() < 0.4))
-            good = accepted(section, claim, question, part, Node([record], closed=True, smt=True))
+        truth = met(found, claim, question, part.triggers)
+        rows = rows_of(claim, question, truth, numbers)
+        for key, by in truth.items():
+            record = forged_drop(random, found, key, rows[key], bool(random.random() < 0.4))
+            other = (key[0], int(random.integers(sum(index == key[0] for index, _ in truth))))
+            handed = ((*other, (int(random.choice(rows[other])),)),) if random.random() < 0.5 else ()
+            good = accepted(section, question, part, Node([record], closed=True, smt=True), handed)
             assert not (good and by.any())
             counts[not good] += 1
     return counts[0], counts[1]
@@ -139,7 +151,7 @@ def test_many_forged_drops_are_refused_or_hold(shape: Shape) -> None:
 
 
 def forged_joint(
-    random: np.random.Generator, keys: list[tuple[int, int]], rows: dict[tuple[int, int], list[int]]
+    random: np.random.Generator, keys: list[tuple[int, int]], rows: dict[tuple[int, int], tuple[int, ...]]
 ) -> Joint:
     """Any weights, or a branching on any input."""
     if random.random() < 0.3:
@@ -173,17 +185,14 @@ def try_joints(shape: Shape, seeds: range) -> tuple[int, int]:
                 [np.any([truth[k] for k in truth if k[0] == i], axis=0) for i in {k[0] for k in truth}], axis=0
             ).max()
         )
-        rows = {
-            key: [numbers[row] for row in claim.violations[question.violation][int(claim.labels[key[0]])][key[1]]]
-            for key in truth
-        }
+        rows = rows_of(claim, question, truth, numbers)
         clips = tuple(
             (*key, tuple(int(random.choice(rows[key])) for _ in range(int(random.integers(0, 2))))) for key in truth
         )
         point = tuple(map(float, part.triggers[0]))
         for _ in range(4):
             leaf = Node(closed=True, joint=forged_joint(random, list(truth), rows), clips=clips, point=point)
-            good = accepted(section, claim, question, part, leaf)
+            good = accepted(section, question, part, leaf, clips if random.random() < 0.5 else ())
             assert not (good and most >= question.need)
             counts[not good] += 1
     return counts[0], counts[1]
