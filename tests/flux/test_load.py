@@ -263,7 +263,7 @@ def test_a_state_without_a_text_is_refused() -> None:
     assert _refusal(GOOD).code == "VF2012"
 
 
-@pytest.mark.parametrize("version", ["", "latest", "0", "1.2.3.4", "0.16.x"])
+@pytest.mark.parametrize("version", ["", "latest", "0", "1.2.3.4", "0.16.x", "0.16", "0.11.6", "0.17.0", "1.0.0"])
 def test_a_version_that_is_none_is_refused(version: str) -> None:
     assert _refusal(GOOD, GOOD_TEXT, version).code == "VF2011"
 

@@ -7,14 +7,16 @@ import re
 from verifluxa.errors import ModelError, Span
 
 Version = tuple[int, ...]
-_FORM = re.compile(r"v?([0-9]{1,3})\.([0-9]{1,3})(?:\.([0-9]{1,3}))?")
+_FORM = re.compile(r"v?([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})")
+OLDEST, NEWEST = (0, 12), (0, 16)
+"""The series whose layers are known; what another one computes would be a guess, and a proof of it worth nothing."""
 
 
 def parse_version(text: str) -> Version:
-    """Reads `0.16.7`; without the last number the first release of that series is meant.
+    """Reads `0.16.7`. Two numbers are not enough: layers have changed within a series.
 
     Raises:
-        ModelError: VF2011 for anything else.
+        ModelError: VF2011 for anything else, and for a series that is not known.
     """
     found = _FORM.fullmatch(text.strip())
     if found is None:
@@ -24,7 +26,19 @@ def parse_version(text: str) -> Version:
             expected="three numbers such as 0.16.7",
             remedy="in Julia, `pkgversion(Flux)` or `] status Flux` prints it",
         )
-    return tuple(int(part or 0) for part in found.groups())
+    version = tuple(int(part) for part in found.groups())
+    if not OLDEST <= version[:2] <= NEWEST:
+        raise ModelError(
+            "VF2011",
+            f"what the layers of Flux {text.strip()[:40]} compute is not known here",
+            expected=f"a version of {_words(OLDEST)} to {_words(NEWEST)}",
+            remedy="record inputs and outputs in Flux, and compare a version that is known: `lift --probe FILE`",
+        )
+    return version
+
+
+def _words(version: Version) -> str:
+    return ".".join(map(str, version))
 
 
 def needs_version(layer: str, place: Span | str, why: str) -> ModelError:
