@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 from verifluxa.data.dataset import Dataset
 from verifluxa.errors import DataError, ModelError, Span, UsageError
+from verifluxa.graph.ops import Embedding
 from verifluxa.library import Shelf, resolve
 from verifluxa.spec.paths import beside
 from verifluxa.spec.problems import SpecWarning
 from verifluxa.spec.space_types import SeriesSpace, TableSpace, TokenSpace
-from verifluxa.spec.spec import DataDecl, ImageSpace, InputSpace, ModelDecl, Property, Spec, claims_of, models_of
+from verifluxa.spec.spec import DataDecl, ImageSpace, InputSpace, ModelDecl, Property, Spec, claims_of, models_of, named
 
 if TYPE_CHECKING:
     from verifluxa.flux.load import Lifted
@@ -104,7 +105,20 @@ def inputs_of(checked: Checked, choice: Choice) -> Inputs:
     data_names = {claim.selection.data for prop in properties for claim in claims_of(prop.statement)}
     models = {decl.name: load_model_of(found, decl, choice) for decl in found.models if decl.name in model_names}
     data = {decl.name: _data(found, decl, choice) for decl in found.data if decl.name in data_names}
-    return Inputs(found, tuple(checked.warnings), properties, models, data)
+    return Inputs(found, (*checked.warnings, *_unused_words(found, models)), properties, models, data)
+
+
+def _unused_words(spec: Spec, models: Mapping[str, LoadedModel]) -> Iterator[SpecWarning]:
+    """A vocabulary that was cut short leaves words out of what is proved, which nothing else would show."""
+    for model in models.values():
+        space, nodes = named(spec.spaces, model.decl.space), model.lifted.graph.nodes
+        first = nodes[1].op if len(nodes) > 1 else None
+        if isinstance(space, TokenSpace) and isinstance(first, Embedding) and len(first.weight) > len(space.words):
+            message = (
+                f"model `{model.decl.name}` looks up {len(first.weight):,} words, the vocabulary of `{space.name}` has "
+                f"{len(space.words):,}; of the others nothing is proved"
+            )
+            yield SpecWarning("VF2203", message, model.decl.span, None, "use the vocabulary of the training")
 
 
 def chosen(spec: Spec, names: Iterable[str]) -> tuple[Property, ...]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from verifluxa.errors import DataError, ModelError
+from verifluxa.inputs import Choice, load_inputs
 from verifluxa.question import Problem
 from verifluxa.result.result import PropertyResult
 from verifluxa.verdict import Verdict
@@ -194,6 +195,16 @@ def test_a_vocabulary_that_is_longer_than_the_look_up(text: Path) -> None:
     with pytest.raises(ModelError) as found:
         one(text)
     assert found.value.code == "VF2202"
+
+
+def test_a_vocabulary_that_was_cut_short_is_told(text: Path) -> None:
+    (text / "a.vfx").write_text(TEXT.replace("MORE", ""))
+    assert load_inputs(str(text / "a.vfx"), Choice()).warnings == ()
+    words = (text / "vocab.txt").read_text().splitlines()
+    (text / "vocab.txt").write_text("\n".join(words[:-1]) + "\n")
+    (warning,) = load_inputs(str(text / "a.vfx"), Choice()).warnings
+    assert warning.code == "VF2203"
+    assert f"looks up {len(words)} words" in warning.message
 
 
 def test_decimals_are_what_the_network_reads(table: Path) -> None:

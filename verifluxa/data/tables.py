@@ -92,6 +92,8 @@ def _no_csv(reason: str, path: str) -> DataError:
 
 def _places(header: list[str], decl: DataDecl, space: TableSpace, path: str) -> dict[str, int]:
     names = [name.strip() for name in header]
+    if not names:
+        raise _header("the file is empty", path, "a line with the names of the columns, and rows below it", None)
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise _header(f"two columns are called {shown(twice)}", path, "each column once", None)
