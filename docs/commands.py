@@ -83,7 +83,7 @@ def _table(parameters: tuple[Parameter, ...]) -> list[str]:
         typed = ", ".join(item.names) + (f" {item.value}" if item.value else "")
         default = "required" if item.required else f"`{item.default}`" if item.default else ""
         more = " May be repeated." if item.repeated else ""
-        rows.append(f"| `{typed}` | {_cell(item.help)}{more} | {default} |")
+        rows.append(f"| `{_cell(typed)}` | {_cell(item.help)}{more} | {default} |")
     return rows
 
 

@@ -59,3 +59,4 @@ def test_every_error_and_every_command_is_shown(site: Path) -> None:
     for command in commands():
         assert f">{command.name}<" in page
         assert all(item.help for item in command.parameters), command.name
+        assert [item.value for item in command.parameters if item.value not in page] == []
