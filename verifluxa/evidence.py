@@ -83,7 +83,28 @@ class NeuronSplit:
     neuron: int
 
 
-Split = BoxSplit | StripSplit | NeuronSplit
+@dataclass(frozen=True)
+class InputSplit:
+    """Cases of which input is the first to violate: in each child its input does, and those of the cases before do not.
+
+    Where more than `need` inputs are left by fewer than there are cases, one of them violates wherever the question is
+    met. What is handed down to a child is clipped, behind all else, by a plane of its input, which must be met there.
+
+    Attributes:
+        cases: by child an input with one open alternative, and a row of it; the row's plane is that of this node.
+    """
+
+    cases: tuple[tuple[int, int], ...]
+
+
+Split = BoxSplit | StripSplit | NeuronSplit | InputSplit
+
+
+def children_of(split: Split | None) -> int:
+    """How many children a node has."""
+    if isinstance(split, InputSplit):
+        return len(split.cases)
+    return 2 if split else 0
 
 
 class Weighted(NamedTuple):
@@ -190,13 +211,18 @@ class Node:
     exact rationals at a single point, decided that fewer than `need` inputs violate together in the domain: nothing
     is recorded that could be recomputed without one.
 
-    With `shared` each open claim of a joint leaf is clipped, behind its own rows, by planes of other claims, one after
-    the other: (input, row) of each. That needs as many inputs as are left, each with one open alternative: only then
-    all of them must be met. Where they cannot be, by crossing bounds, the leaf is closed by that.
+    With `shared` each open claim of a joint leaf, or each that is handed down, is clipped, behind its own rows, by
+    planes of other claims, one after the other: (input, row) of each. That needs as many inputs as are left, each with
+    one open alternative: only then all of them must be met. Where they cannot be, by crossing bounds, a leaf is closed
+    by that.
 
     Where there is a `split`, `clips` names alternatives whose neurons stay, at the children, within the clipped ends
     that they have here: where an alternative is met in a part of a domain, it is met in the domain. A child that
     starts `anew` uses none of them.
+
+    Below `shared` or an `InputSplit` everything speaks only of triggers under which the question is met and the cases
+    above hold: a claim that falls there is not met under any of those. Where fewer inputs than are needed are left, or
+    one is gone that is taken to violate, there are none.
     """
 
     dropped: list[Dropped] = field(default_factory=list)

@@ -31,7 +31,7 @@ from verifluxa.certificate.evidence_lines import (
 )
 from verifluxa.certificate.fields import Fields
 from verifluxa.errors import CertificateError
-from verifluxa.evidence import Dropped, Joint, Node, Outcome, StripSplit, Weighted, Witness
+from verifluxa.evidence import Dropped, InputSplit, Joint, Node, Outcome, StripSplit, Weighted, Witness
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Affine
 from verifluxa.question import Domain, Placement, Problem, Question, Rows, Stamp, Violation
@@ -207,6 +207,9 @@ def test_lines_fit_the_schema(tmp_path: Path) -> None:
         validator.validate(json.loads(line))
     halves = [Node(closed=True, anew=True), Node([Dropped(0, (1,))], closed=True)]
     validator.validate(encode_record(record(1, Node(split=StripSplit(0, 0.5), children=halves, clips=((0, 0, (1,)),)))))
+    cases = InputSplit(((0, 1), (2, 1)))
+    tree = Node(split=cases, children=halves, clips=((0, 0, (1,)),), shared=((2, 1),))
+    validator.validate(encode_record(record(1, tree)))
 
 
 def test_size_of_a_digit_proof(tmp_path: Path) -> None:

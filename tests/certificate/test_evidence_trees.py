@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from verifluxa.certificate.document import canonical_json
 from verifluxa.certificate.tree_codec import count_leaves, decode_tree, encode_tree
 from verifluxa.errors import CertificateError
-from verifluxa.evidence import CONTRADICTED, BoxSplit, Dropped, Joint, Node, StripSplit, Weighted
+from verifluxa.evidence import CONTRADICTED, BoxSplit, Dropped, InputSplit, Joint, Node, StripSplit, Weighted
 
 INDEX = st.integers(0, 40)
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -39,6 +39,7 @@ CLOSINGS = st.recursive(
     max_leaves=4,
 )
 CLIPS = st.lists(st.tuples(INDEX, INDEX, st.lists(INDEX, max_size=2).map(tuple)), max_size=3).map(tuple)
+SHARED = st.lists(st.tuples(INDEX, INDEX), max_size=2).map(tuple)
 LEAVES = st.one_of(
     st.builds(
         lambda dropped, closed, anew: Node(dropped, closed=closed, anew=anew), DROPPED, st.booleans(), st.booleans()
@@ -52,18 +53,30 @@ LEAVES = st.one_of(
         CLOSINGS,
         CLIPS,
         NUMBERS,
-        st.lists(st.tuples(INDEX, INDEX), max_size=2).map(tuple),
+        SHARED,
     ),
 )
 TREES = st.recursive(
     LEAVES,
-    lambda inner: st.builds(
-        lambda dropped, split, halves, clips, anew: Node(dropped, split, list(halves), clips=clips, anew=anew),
-        DROPPED,
-        SPLITS,
-        st.tuples(inner, inner),
-        CLIPS,
-        st.booleans(),
+    lambda inner: (
+        st.builds(
+            lambda dropped, split, halves, clips, more: Node(
+                dropped, split, list(halves), clips=clips, anew=more[0], shared=more[1] if clips else ()
+            ),
+            DROPPED,
+            SPLITS,
+            st.tuples(inner, inner),
+            CLIPS,
+            st.tuples(st.booleans(), SHARED),
+        )
+        | st.builds(
+            lambda dropped, cases, clips: Node(
+                dropped, InputSplit(tuple(case for case, _ in cases)), [child for _, child in cases], clips=clips
+            ),
+            DROPPED,
+            st.lists(st.tuples(st.tuples(INDEX, INDEX), inner), min_size=1, max_size=3),
+            CLIPS,
+        )
     ),
     max_leaves=12,
 )
@@ -107,7 +120,7 @@ def test_a_deep_tree_needs_no_deep_json() -> None:
     ],
 )
 def test_the_writer_refuses_malformed_trees(tree: Node) -> None:
-    with pytest.raises(ValueError, match=r"two halves|two children"):
+    with pytest.raises(ValueError, match=r"halves or cases|two children"):
         encode_tree(tree)
 
 

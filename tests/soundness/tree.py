@@ -6,7 +6,7 @@ The last point is checked at points of the domain (all of them where the domain 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
@@ -22,12 +22,14 @@ from verifluxa.evidence import (
     BoxSplit,
     Case,
     Dropped,
+    InputSplit,
     Joint,
     NeuronSplit,
     Node,
     Outcome,
     StripSplit,
     Weighted,
+    children_of,
 )
 from verifluxa.question import Domain, Problem, Question
 from verifluxa.verdict import Verdict
@@ -70,7 +72,8 @@ class _Region:
     """A node's domain: the box in exact numbers, the points that lie in it, the alternatives that have fallen.
 
     `cases` are inputs of which a neuron was split above: not all points are in such a case. `above` are the rows that
-    clipped what a claim starts from here.
+    clipped what a claim starts from here. `must` are inputs that are taken to violate. Where what follows speaks only
+    of points that meet the question, there are no `points` any more.
     """
 
     lower: Point
@@ -79,6 +82,7 @@ class _Region:
     fallen: Claims
     cases: frozenset[int] = frozenset()
     above: Mapping[tuple[int, int], tuple[int, ...]] = field(default_factory=dict)
+    must: frozenset[int] = frozenset()
 
 
 def check_tree(problem: Problem, outcome: Outcome, points: Sequence[Point], oracle: Oracle | None = None) -> None:
@@ -126,10 +130,17 @@ def _check_node(judge: _Judge, node: Node, region: _Region) -> list[tuple[Node, 
     if node.split is None:
         _check_leaf(judge, node, region)
         return []
-    if node.closed or len(node.children) != 2:
-        raise BadTree("a split node is open and has two children")
+    if node.closed or len(node.children) != children_of(node.split):
+        raise BadTree("a split node is open and has its children")
+    open_claims = _open_claims(judge, region)
     if node.clips:
-        _check_clips(judge, node, _open_claims(judge, region), some=True)
+        _check_clips(judge, node, open_claims, some=True)
+        _check_shared(judge, node, open_claims)
+    if node.shared or isinstance(node.split, InputSplit):
+        _check_points(judge, region)
+        region = replace(region, points=region.points[:0])
+    if isinstance(node.split, InputSplit):
+        return list(zip(node.children, _input_cases(judge, node, region, open_claims), strict=True))
     if isinstance(node.split, BoxSplit):
         halves = _box_halves(judge, node.split, region)
     elif isinstance(node.split, NeuronSplit):
@@ -182,14 +193,34 @@ def _check_leaf(judge: _Judge, node: Node, region: _Region) -> None:
         raise BadTree("an open leaf")
     open_claims = _open_claims(judge, region)
     remaining = len({i for i, _ in open_claims})
+    if region.must - {i for i, _ in open_claims}:
+        remaining = 0  # an input that is taken to violate cannot
     if node.joint is not None:
         _check_joint(judge, node, open_claims)
     elif node.conflicts:
         _check_conflicts(judge, node, open_claims)
     elif remaining >= judge.question.need and not node.smt:  # what a solver closed is judged by its points alone
         raise BadTree(f"{remaining} inputs remain at a closed leaf, need is {judge.question.need}")
+    _check_points(judge, region)
+
+
+def _check_points(judge: _Judge, region: _Region) -> None:
     if judge.answers.loose[region.points].sum(axis=1, initial=0).max(initial=0) >= judge.question.need:
-        raise BadTree("a leaf is closed and a trigger in it makes enough inputs violate")
+        raise BadTree("a part of the domain is closed and a trigger in it makes enough inputs violate")
+
+
+def _input_cases(judge: _Judge, node: Node, region: _Region, open_claims: set[tuple[int, int]]) -> Iterator[_Region]:
+    """One of the inputs with cases must violate; those before it do not, and have one alternative whose row clips."""
+    assert isinstance(node.split, InputSplit)
+    inputs = [i for i, _ in node.split.cases]
+    if len({i for i, _ in open_claims} - set(inputs)) >= judge.question.need or len(set(inputs)) < len(inputs):
+        raise BadTree(f"cases of the inputs {inputs} of {sorted(open_claims)}, need is {judge.question.need}")
+    for i, row in node.split.cases:
+        own = {a for n, a in open_claims if n == i}
+        if len(own) != 1 or row not in judge.options(i)[min(own)]:
+            raise BadTree(f"row {row} clips in the case of input {i}, which it need not meet")
+        yield replace(region, must=region.must | {i})
+        region = replace(region, fallen=region.fallen | {(i, a) for a in own})
 
 
 def _open_claims(judge: _Judge, region: _Region) -> set[tuple[int, int]]:
@@ -206,16 +237,21 @@ def _check_clips(judge: _Judge, node: Node, open_claims: set[tuple[int, int]], s
             raise BadTree(f"the planes {rows} are not rows of the alternative {judge.options(i)[a]}")
 
 
-def _check_joint(judge: _Judge, node: Node, open_claims: set[tuple[int, int]]) -> None:
-    """The form of a joint closing: it speaks of open claims and their rows, and branches on their inputs."""
-    assert node.joint is not None
-    _check_clips(judge, node, open_claims)
+def _check_shared(judge: _Judge, node: Node, open_claims: set[tuple[int, int]]) -> None:
+    """Claims clip each other where all of them must be met, by rows of their own."""
     for i, row in node.shared:
         met = [rows for n, a in open_claims if n == i for rows in [judge.options(n)[a]]]
         if len(open_claims) != judge.question.need or len({n for n, _ in open_claims}) != judge.question.need:
             raise BadTree(f"planes are shared by {sorted(open_claims)}, need is {judge.question.need}")
         if not met or row not in met[0]:
             raise BadTree(f"row {row} is shared, which input {i} need not meet")
+
+
+def _check_joint(judge: _Judge, node: Node, open_claims: set[tuple[int, int]]) -> None:
+    """The form of a joint closing: it speaks of open claims and their rows, and branches on their inputs."""
+    assert node.joint is not None
+    _check_clips(judge, node, open_claims)
+    _check_shared(judge, node, open_claims)
     stack: list[tuple[Joint, frozenset[int]]] = [(node.joint, frozenset())]
     while stack:
         joint, fixed = stack.pop()

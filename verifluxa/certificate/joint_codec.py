@@ -35,9 +35,8 @@ def encode_joint_leaf(node: Node) -> Json:
             raise ValueError("a branching of a joint closing has two children, weights have none")
         flat.append(_encode(joint))
         waiting.extend(reversed(joint.children))
-    shared: list[Json] = [[int(i), int(row)] for i, row in node.shared]
     leaf: list[Json] = ["j", flat, encode_clips(node.clips), [float_text(float(value)) for value in node.point]]
-    return [*leaf, shared] if shared else leaf
+    return [*leaf, encode_shared(node.shared)] if node.shared else leaf
 
 
 def decode_joint_leaf(dropped: list[Dropped], item: list[Json], place: str) -> Node:
@@ -52,7 +51,7 @@ def decode_joint_leaf(dropped: list[Dropped], item: list[Json], place: str) -> N
             joint = _decode(reading, place, 0)
             if next(reading, None) is None:
                 decoded = tuple(_clip(clip, place) for clip in clips)
-                shared = _shared(more[0], place) if more else ()
+                shared = decode_shared(more[0], place) if more else ()
                 return Node(
                     dropped, closed=True, joint=joint, clips=decoded, point=_floats(point, place), shared=shared
                 )
@@ -61,11 +60,20 @@ def decode_joint_leaf(dropped: list[Dropped], item: list[Json], place: str) -> N
     raise wrong(place, 'a joint closing: ["j", joint, clips, point] or ["j", joint, clips, point, shared]', item)
 
 
-def _shared(items: Json, place: str) -> tuple[tuple[int, int], ...]:
-    """Pairs of an input and a row."""
+def encode_shared(pairs: Iterable[tuple[int, int]]) -> list[Json]:
+    """The flat form of planes, each by its input and row."""
+    return [[int(i), int(row)] for i, row in pairs]
+
+
+def decode_shared(items: Json, place: str) -> tuple[tuple[int, int], ...]:
+    """Pairs of an input and a row, of which there are some.
+
+    Raises:
+        CertificateError: VF5005.
+    """
     pairs = [indices(item, place) for item in items] if isinstance(items, list) else []
     if not pairs or any(len(pair) != len(("input", "row")) for pair in pairs):
-        raise wrong(place, "[input, row] of each plane that is shared", items)
+        raise wrong(place, "[input, row] of each plane that clips others", items)
     return tuple((number, row) for number, row in pairs)
 
 

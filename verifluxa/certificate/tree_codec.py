@@ -3,10 +3,12 @@
 A node is `[dropped]` (leaf closed by counting), `[dropped, 0]` (open leaf), `[dropped, 1]` (leaf closed by an SMT
 solver), `[dropped, ["j", joint, clips, point]]` (leaf closed jointly, see `joint_codec`), `[dropped, ["c", conflicts]]`
 (leaf closed by conflicts, see `conflict_codec`), `[dropped, split]` or `[dropped, split, clips]`, followed in the list
-by its subtrees. A node that starts anew has an "a" in front.
-A split is `["b", coordinate, low_end, high_start]`, `["s", direction, cut]` or `["n", input, layer, neuron]`, floats as
-shortest decimal strings. `dropped` groups the inputs that fell by equal rows: `[[rows, inputs],
-[rows, inputs, planes], [rows, inputs, planes, slopes, pushes], ...]`; a push is `[layer, neuron, "multiplier"]`.
+by its subtrees. A node that starts anew has an "a" in front; behind the clips of a split node stand the planes by which
+they clip each other, where they do, as in a joint leaf.
+A split is `["b", coordinate, low_end, high_start]`, `["s", direction, cut]`, `["n", input, layer, neuron]` or `["i",
+[[input, row], ...]]`, which has a child for each input; floats are shortest decimal strings. `dropped` groups the
+inputs that fell by equal rows: `[[rows, inputs], [rows, inputs, planes], [rows, inputs, planes, slopes, pushes], ...]`;
+a push is `[layer, neuron, "multiplier"]`.
 Inputs are sorted, so a tree has one encoding. Rows may be -1 (this alternative stays open) or -2
 (contradicted); see `verifluxa.evidence`.
 """
@@ -23,18 +25,29 @@ from verifluxa.certificate.fields import wrong
 from verifluxa.certificate.joint_codec import (
     decode_clips,
     decode_joint_leaf,
+    decode_shared,
     encode_clips,
     encode_joint_leaf,
+    encode_shared,
     indices,
     is_index,
 )
 from verifluxa.certificate.numbers import float_text, parse_float_text
-from verifluxa.evidence import CONTRADICTED, BoxSplit, Dropped, NeuronSplit, Node, Split, StripSplit
+from verifluxa.evidence import (
+    CONTRADICTED,
+    BoxSplit,
+    Dropped,
+    InputSplit,
+    NeuronSplit,
+    Node,
+    Split,
+    StripSplit,
+    children_of,
+)
 
 Chosen = tuple[tuple[str, ...], tuple[tuple[int, int, float], ...]]
 """Slopes and pushes of a record."""
-HALVES = 2
-CLIPPED = ("dropped", "split", "clips")
+CLIPPED = ("dropped", "split", "clips", "shared")
 STILL_OPEN, BY_SOLVER = 0, 1
 
 
@@ -42,7 +55,7 @@ def encode_tree(root: Node) -> list[Json]:
     """The flat form of a tree.
 
     Raises:
-        ValueError: for a split without two children, or a leaf with any: a mistake of the caller.
+        ValueError: for a split without its children, or a leaf with any: a mistake of the caller.
     """
     flat: list[Json] = []
     waiting = [root]
@@ -50,8 +63,8 @@ def encode_tree(root: Node) -> list[Json]:
         node = waiting.pop()
         how = bool(node.split) + bool(node.joint) + node.smt + bool(node.conflicts)
         open_ = (node.joint or node.smt or node.conflicts) and not node.closed
-        if len(node.children) != (HALVES if node.split else 0) or how > 1 or open_ or (node.split and node.closed):
-            raise ValueError("a split has two halves and a leaf has none")
+        if len(node.children) != children_of(node.split) or how > 1 or open_ or (node.split and node.closed):
+            raise ValueError("a split has its halves or cases and a leaf has none")
         flat.append(["a", *_encode_node(node)] if node.anew else _encode_node(node))
         waiting.extend(reversed(node.children))
     return flat
@@ -72,12 +85,12 @@ def decode_tree(flat: Json, place: str) -> Node:
             raise wrong(place, "no node after the last leaf", item)
         node = _decode_node(item, place)
         unfilled[-1].children.append(node)
-        if len(unfilled[-1].children) == HALVES:
+        if len(unfilled[-1].children) == children_of(unfilled[-1].split):
             unfilled.pop()
         if node.split:
             unfilled.append(node)
     if unfilled:
-        raise wrong(place, "two halves below every split", flat[-1])
+        raise wrong(place, "all halves and cases below every split", flat[-1])
     return root
 
 
@@ -94,8 +107,10 @@ def count_leaves(root: Node) -> int:
 def _encode_node(node: Node) -> list[Json]:
     dropped = _encode_dropped(node.dropped)
     if node.split is not None:
-        split = [dropped, _encode_split(node.split)]
-        return [*split, encode_clips(node.clips)] if node.clips else split
+        parts = [dropped, _encode_split(node.split)]
+        if node.clips:
+            parts += [encode_clips(node.clips), *([encode_shared(node.shared)] if node.shared else [])]
+        return parts
     if node.joint is not None:
         return [dropped, encode_joint_leaf(node)]
     if node.conflicts:
@@ -110,6 +125,8 @@ def _encode_split(split: Split) -> Json:
         return ["b", int(split.coordinate), float_text(split.low_end), float_text(split.high_start)]
     if isinstance(split, NeuronSplit):
         return ["n", int(split.input), int(split.layer), int(split.neuron)]
+    if isinstance(split, InputSplit):
+        return ["i", encode_shared(split.cases)]
     return ["s", int(split.direction), float_text(split.cut)]
 
 
@@ -136,11 +153,14 @@ def _decode_node(item: Json, place: str) -> Node:
 
 
 def _decode_plain(item: Json, place: str) -> Node:
-    if not isinstance(item, list) or len(item) not in {1, 2, 3}:
-        raise wrong(place, "a node: [dropped], [dropped, 0], [dropped, 1], [dropped, split] or [..., clips]", item)
+    if not isinstance(item, list) or not 1 <= len(item) <= len(CLIPPED):
+        raise wrong(
+            place, "a node: [dropped], [dropped, 0 or 1], [dropped, split], [..., clips] or [..., shared]", item
+        )
     dropped = _decode_dropped(item[0], place)
-    if len(item) == len(CLIPPED):
-        return Node(dropped, _decode_split(item[1], place), clips=decode_clips(item[2], place))
+    if len(item) > len(("dropped", "split")):
+        shared = decode_shared(item[3], place) if len(item) == len(CLIPPED) else ()
+        return Node(dropped, _decode_split(item[1], place), clips=decode_clips(item[2], place), shared=shared)
     if len(item) == 1:
         return Node(dropped, closed=True)
     if type(item[1]) is int and item[1] in {STILL_OPEN, BY_SOLVER}:
@@ -164,10 +184,12 @@ def _decode_split(item: Json, place: str) -> Split:
                 return StripSplit(direction, cut)
         case ["n", int(number), int(layer), int(neuron)] if all(map(is_index, (number, layer, neuron))):
             return NeuronSplit(number, layer, neuron)
+        case ["i", cases]:
+            return InputSplit(decode_shared(cases, place))
         case _:
             pass
-    expected = 'a split: ["b", coordinate, low, high], ["s", direction, cut] or ["n", input, layer, neuron]'
-    raise wrong(place, f"{expected}, numbers as strings", item)
+    expected = '["b", coordinate, low, high], ["s", direction, cut], ["n", input, layer, neuron] or ["i", cases]'
+    raise wrong(place, f"a split: {expected}, numbers as strings", item)
 
 
 def _decode_dropped(groups: Json, place: str) -> list[Dropped]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from verifluxa.evidence import BoxSplit, Node, Outcome, StripSplit
+from verifluxa.evidence import BoxSplit, Node, Outcome, StripSplit, children_of
 from verifluxa.question import Domain, Problem
 
 
@@ -27,7 +27,7 @@ def check_cover(problem: Problem, outcome: Outcome) -> None:
     """Walks the tree of a certified question.
 
     Raises:
-        NotCovered: a split leaves a gap, goes beyond its box or has not two halves, or a leaf is open.
+        NotCovered: a split leaves a gap, goes beyond its box or has not two halves or all its cases, or a leaf is open.
     """
     if outcome.tree is None:
         raise NotCovered(f"{outcome.question} is certified without a tree")
@@ -40,8 +40,8 @@ def check_cover(problem: Problem, outcome: Outcome) -> None:
         if node.split is None:
             if not node.closed or node.children:
                 raise NotCovered(f"{outcome.question}: a leaf is open")
-        elif node.closed or len(node.children) != 2:
-            raise NotCovered(f"{outcome.question}: a split has not two halves")
+        elif node.closed or len(node.children) != children_of(node.split):
+            raise NotCovered(f"{outcome.question}: a split has not its halves or cases")
         elif isinstance(node.split, BoxSplit):
             waiting += _halves(place, node.split, domain, outcome)
         else:

@@ -29,6 +29,7 @@ class Open:
         signs: of neurons that are split.
         chosen: slopes and multipliers that the claims start from.
         ends: of hidden layers where each claim is met, from the domain above; empty where there is nothing.
+        must: inputs that are taken to violate.
     """
 
     node: Node
@@ -42,6 +43,7 @@ class Open:
     signs: tuple[Sign, ...] = ()
     chosen: Multipliers | None = None
     ends: tuple[Ends, ...] = ()
+    must: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, eq=False)

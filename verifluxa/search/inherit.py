@@ -3,8 +3,9 @@
 Ends that hold where a claim is met in a domain hold where it is met in a part of it. A part's own bounds need not be
 tighter: the lower lines of relu follow a rule of thumb, and clipping goes on from where the domain above had come to.
 They say nothing where the claim is not met, so they go to the same claim alone, and only within one search: who goes
-on with a leaf that another search has left starts it anew. The evidence names the rows that clipped, and the checker
-computes the same ends from the root down.
+on with a leaf that another search has left starts it anew. Ends that claims have by each other (`mutual.py`) or in a
+case (`cases.py`) hold where the question is met too, which is all that matters below. The evidence names the rows that
+clipped, and the checker computes the same ends from the root down.
 
 What goes down magnifies every difference between prover and checker. Both count error radii alike, but draw other lines
 around smooth functions: ends go down only where all functions are made of straight lines.
@@ -17,8 +18,8 @@ from collections.abc import Sequence
 import torch
 
 from verifluxa.bounds.linear import Ends, Net
-from verifluxa.evidence import OPEN, Clip, Joint, Node
-from verifluxa.search.claims import Verdicts
+from verifluxa.evidence import OPEN, Clip, InputSplit, Joint, Node
+from verifluxa.search.claims import ClaimBounds, Verdicts
 from verifluxa.search.halving import Open
 from verifluxa.search.workspace import Claims
 
@@ -53,21 +54,18 @@ def clips_of(claims: Claims, verdicts: Verdicts) -> tuple[Clip, ...]:
     return tuple((inputs[k], positions[k], tuple(row for row in planes[k] if row >= 0)) for k in at)
 
 
-def hand_down(net: Net, domain: Open, halves: Sequence[Open], verdicts: Verdicts) -> None:
-    """Lets the halves start from the ends of their claims, and says so in the evidence; not where it would not follow.
-
-    Args:
-        net: of the placement.
-        halves: made from the domain, with the claims that are alive.
-        verdicts: of the domain's claims.
-    """
+def goes_down(net: Net, verdicts: Verdicts) -> bool:
+    """Whether the parts of a domain may start from the ends of its claims: not where the evidence would not follow."""
     layers = verdicts.last.layers[:-1]
     whole = verdicts.planes.shape[1] > 0 and len(verdicts.last.at) == int(verdicts.alive.sum())
     small = 0 < sum(2 * layer.lower.numel() for layer in layers) <= MOST_NUMBERS
-    kept = whole and small and is_followed(net)
-    domain.node.clips = clips_of(domain.claims, verdicts) if kept else ()
+    return whole and small and is_followed(net)
+
+
+def hand_down(halves: Sequence[Open], last: ClaimBounds | None) -> None:
+    """Lets the halves of a domain, with its claims that are alive, start from the ends of these, or from nothing."""
     for half in halves:
-        half.ends = tuple((layer.lower, layer.upper) for layer in layers) if kept else ()
+        half.ends = () if last is None else tuple((layer.lower, layer.upper) for layer in last.layers[:-1])
 
 
 def is_followed(net: Net) -> bool:
@@ -83,13 +81,15 @@ def leave(root: Node) -> None:
 
 
 def trim(root: Node) -> None:
-    """Takes the clips of split nodes that nothing below rests on out of the tree of a proof."""
+    """Takes the clips of split nodes on which nothing below rests, by planes neither, out of the tree of a proof."""
     used: dict[int, set[Key]] = {}
     for node in reversed(_parents_first(root)):
         below = {key for child in node.children for key in used.pop(id(child)) if not child.anew}
         if node.split is not None:
-            node.clips = tuple(clip for clip in node.clips if clip[:2] in below)
-            below &= {clip[:2] for clip in node.clips}
+            cutting = _cutting(node)
+            node.clips = tuple(clip for clip in node.clips if below and (clip[:2] in below or clip[0] in cutting))
+            node.shared = node.shared if node.clips else ()
+            below = {clip[:2] for clip in node.clips}
         used[id(node)] = below | _rests_on(node)
 
 
@@ -104,9 +104,14 @@ def _parents_first(root: Node) -> list[Node]:
 def _rests_on(node: Node) -> set[Key]:
     """The claims whose bounds a node's own records and weights use."""
     dropped = {(item.input, at) for item in node.dropped for at, row in enumerate(item.rows) if row != OPEN}
-    if node.shared:
-        return dropped | {clip[:2] for clip in node.clips}
-    return dropped | (set() if node.joint is None else _weighted(node.joint))
+    weighted = set() if node.joint is None else _weighted(node.joint)
+    return dropped | weighted | {clip[:2] for clip in node.clips if clip[0] in _cutting(node)}
+
+
+def _cutting(node: Node) -> set[int]:
+    """The inputs whose planes clip others: one alternative of each is open."""
+    cases = node.split.cases if isinstance(node.split, InputSplit) else ()
+    return {input_ for input_, _ in (*node.shared, *cases)}
 
 
 def _weighted(joint: Joint) -> set[Key]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds.domain import Domains
-from verifluxa.evidence import OPEN, BoxSplit, Dropped, NeuronSplit, Node, Split
+from verifluxa.evidence import OPEN, BoxSplit, Dropped, InputSplit, NeuronSplit, Node, Split
 from verifluxa.question import Domain, Question, Strips
 from verifluxa.search.root import whole_domain, whole_strips
 from verifluxa.search.workspace import Claims, Workspace
@@ -88,8 +88,13 @@ def _without(claims: Claims, dropped: list[Dropped]) -> Claims:
     return claims.take(torch.tensor(kept, dtype=torch.long, device=claims.input.device))
 
 
-def _halves(leaf: Leaf, split: Split) -> tuple[Leaf, Leaf]:
+def _halves(leaf: Leaf, split: Split) -> tuple[Leaf, ...]:
     domains = leaf.domains
+    if isinstance(split, InputSplit):
+        # That one input is taken to violate says nothing to those who go on here; those before it do not.
+        inputs = torch.tensor([number for number, _ in split.cases], device=leaf.claims.input.device)
+        gone = (torch.isin(leaf.claims.input, inputs[:case]) for case in range(len(inputs)))
+        return tuple(replace(leaf, claims=leaf.claims.take((~some).nonzero()[:, 0])) for some in gone)
     if isinstance(split, NeuronSplit):
         return leaf, leaf  # cases of an evaluation: who goes on here leaves them out, which is sound
     if isinstance(split, BoxSplit):

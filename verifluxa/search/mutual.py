@@ -2,8 +2,11 @@
 
 There each plane of each claim is >= 0 wherever the question is met, so every claim may be clipped by the planes of the
 others too, not by its own alone. What comes out holds ONLY where all of them are met: it serves to close the domain
-jointly, and goes nowhere else. It says no more than that fewer than needed violate together. Where bounds cross, the
-linear program closes: crossing ends that the checker may not see are no closing of their own.
+jointly, and its parts start from it. For let t be a trigger of a part under which `need` inputs violate. It lies in the
+domain, where no more than these can, so all of them are met at t, and their neurons lie within the ends found for the
+domain. A claim that falls in a part by such ends leaves no such t; that it is not met elsewhere is not said, so no
+count below `need - 1` is proved from there on. Where bounds cross, the linear program closes: crossing ends that the
+checker may not see are no closing of their own.
 """
 
 from __future__ import annotations

@@ -6,17 +6,19 @@ input's half-space would be unsound; clipping (bounds/clip.py) speaks of one cla
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from verifluxa.evidence import Node, Witness
 from verifluxa.question import Question
-from verifluxa.search.claims import Scene, Verdicts
+from verifluxa.search.cases import input_cases
+from verifluxa.search.claims import ClaimBounds, Scene, Verdicts
 from verifluxa.search.climb import Climbed, climb, lacking
 from verifluxa.search.halving import Open, Scores, halved, neuron_cases
-from verifluxa.search.inherit import clips_of, hand_down
+from verifluxa.search.inherit import clips_of, goes_down, hand_down
 from verifluxa.search.mutual import Cut, Mutual
 from verifluxa.search.replay import witness
 from verifluxa.search.root import drop_records
@@ -104,6 +106,12 @@ class Bounded:
     settings: BranchSettings
     mutual: tuple[Mutual | None, int]
 
+    @cached_property
+    def last(self) -> ClaimBounds:
+        """The open claims with their bounds, clipped by each other where all must be met."""
+        own, (mutual, number) = self.verdicts.last, self.mutual
+        return own if mutual is None or not self.cuts else replace(mutual.of(number), at=own.at)
+
     @property
     def cuts(self) -> tuple[Cut, ...]:
         """The planes that clip all claims, where all must be met."""
@@ -120,9 +128,9 @@ def settle(search: Search, domain: Open, bounded: Bounded) -> None:
     domain.node.dropped = before + drop_records(domain.claims, verdicts.row, verdicts.planes, verdicts.closings)
     alive = domain.claims.take(verdicts.alive.nonzero()[:, 0])
     remaining = len(torch.unique(alive.input))
-    if remaining < search.question.need:
+    if remaining < search.question.need or not domain.must <= set(alive.input.tolist()):
         domain.node.closed = True
-        search.proved = max(search.proved, remaining)
+        search.proved = max(search.proved, min(remaining, search.question.need - 1))
         return
     points = [work.on_grid((domain.lower + domain.upper) / 2), bounded.corner]
     together = _together(search, domain, bounded)
@@ -136,17 +144,28 @@ def settle(search: Search, domain: Open, bounded: Bounded) -> None:
         search.stop()
         return
     domain.chosen = None if verdicts.chosen is None else verdicts.chosen.take(verdicts.alive)
-    most = bounded.settings.neurons
-    wanted = search.question.need == 1 and remaining == 1 and 0 < most < len(domain.lower)
-    halves = neuron_cases(bounded.scene, domain, alive, verdicts.last) if wanted else None
-    halves = halves or halved(work, domain, alive, bounded.scores)
-    if halves is None:
+    parts = _split(search, domain, bounded, alive)
+    if not parts:
         search.stuck = Reason.PRECISION
         domain.node.dropped = before  # who goes on here starts anew, and these may rest on what came from above
-        return
-    if bounded.settings.inherit:
-        hand_down(bounded.scene.net, domain, halves, verdicts)
-    search.stack += halves
+    search.stack += parts
+
+
+def _split(search: Search, domain: Open, bounded: Bounded, alive: Claims) -> list[Open]:
+    """Cases of inputs, cases of a neuron, or halves, with what goes down to them; none of a single point."""
+    verdicts, scene, need = bounded.verdicts, bounded.scene, search.question.need
+    kept = bounded.settings.inherit and goes_down(scene.net, verdicts)
+    cases = input_cases(scene, domain, bounded.last, need) if kept and bounded.settings.joint and need > 1 else None
+    wanted = need == 1 and len(torch.unique(alive.input)) == 1 and 0 < bounded.settings.neurons < len(domain.lower)
+    neurons = neuron_cases(scene, domain, alive, verdicts.last) if wanted else None
+    parts = cases or neurons or halved(scene.work, domain, alive, bounded.scores) or []
+    if cases is None:
+        hand_down(parts, bounded.last if kept else None)
+    if parts and kept:
+        domain.node.clips, domain.node.shared = clips_of(domain.claims, verdicts), bounded.cuts
+    if cases or domain.node.shared:  # what falls below here may not fall elsewhere
+        search.proved = max(search.proved, need - 1)
+    return parts
 
 
 def _together(search: Search, domain: Open, bounded: Bounded) -> Together | None:
@@ -156,10 +175,7 @@ def _together(search: Search, domain: Open, bounded: Bounded) -> Together | None
     hopeless = domain.hope - (domain.hoped - len(torch.unique(bounded.verdicts.last.pairs.input))) > 1.5 * need + 5
     if not bounded.settings.joint or need == 1 or hopeless or len(last.at) != int(bounded.verdicts.alive.sum()):
         return None
-    claims, (mutual, number) = domain.claims.take(last.at), bounded.mutual
-    if mutual is not None and bounded.cuts:
-        last = mutual.of(number)
-    return attempt(bounded.scene, last, claims, need, bounded.settings.gate)
+    return attempt(bounded.scene, bounded.last, domain.claims.take(last.at), need, bounded.settings.gate)
 
 
 def _close_jointly(search: Search, domain: Open, bounded: Bounded, together: Together) -> None:

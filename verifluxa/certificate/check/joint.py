@@ -21,14 +21,16 @@ from numpy.typing import NDArray
 
 from verifluxa.certificate.check.bounds import Planes, State
 from verifluxa.certificate.check.functions import LARGER, RELU, Floats
-from verifluxa.certificate.check.judge import Asked, Entry, Found, Judge, Visit, unproved
+from verifluxa.certificate.check.judge import Asked, Entry, Found, Judge, Known, Visit, unproved
 from verifluxa.certificate.check.region import MARGIN, pieces
-from verifluxa.evidence import Joint
+from verifluxa.evidence import InputSplit, Joint
 
 Key = tuple[int, int, int]
 """A leaf's number, an input, and the number of one of its alternatives."""
 Fixed = dict[int, bool]
 """Inputs that are taken to violate or not to."""
+Places = dict[tuple[int, int], int]
+"""Where in a state the bounds of an alternative are, by its input and number."""
 End = tuple[Visit, Joint, Fixed]
 """A leaf, weights, and what is taken for granted there."""
 
@@ -53,8 +55,13 @@ def clips_of(asked: Asked, leaf: Visit) -> Iterator[Entry]:
         planes = None if alternative is None else asked.rows_of(rows, alternative)
         if planes is None:
             raise unproved("VF5054", f"input {index} is clipped by what it need not meet", leaf.part)
-        if leaf.node.split is not None or leaf.node.shared or (index, number) in weighted:
+        if leaf.node.split is not None or (index, number) in weighted or index in _cutting(leaf):
             yield Entry(leaf.at, index, number, None, planes)
+
+
+def _cutting(visit: Visit) -> set[int]:
+    """The inputs by whose planes others are clipped at a node."""
+    return {index for index, _ in visit.node.shared}
 
 
 def _ends(leaf: Visit, joint: Joint | None, fixed: Fixed) -> Iterator[End]:
@@ -84,12 +91,12 @@ def check_joints(judge: Judge, leaves: Sequence[Visit], clips: Sequence[Entry], 
         CertificateError: VF5054 for a closing that does not follow.
     """
     ends = [end for leaf in leaves for end in _ends(leaf, leaf.joint, {})]
-    if not ends:
-        return 0
     numbered = enumerate(clips, len(found.gone) - len(clips))
     known = {(clip.at, clip.input, clip.number): k for k, clip in numbered}
     gone = {key for key, k in known.items() if found.gone[k]}
     shut = _share(judge, leaves, known, found)
+    if not ends:
+        return 0
     planes = _planes(judge, ends, known, found)
     cuts = pieces(len(ends), len(planes.value))
     bounds = np.concatenate([_bounds(judge, ends[cut], planes, gone) for cut in cuts])
@@ -104,7 +111,7 @@ def check_joints(judge: Judge, leaves: Sequence[Visit], clips: Sequence[Entry], 
 
 
 def _share(judge: Judge, leaves: Sequence[Visit], known: dict[Key, int], found: Found) -> set[int]:
-    """Clips what is open at leaves by planes of each other, in place; the leaves where they cannot all be met.
+    """Clips what is open at nodes by planes of each other, in place; the nodes where they cannot all be met.
 
     As many inputs are left there as are needed, each with one alternative: where they violate, each row is at least 0.
 
@@ -113,10 +120,13 @@ def _share(judge: Judge, leaves: Sequence[Visit], known: dict[Key, int], found: 
     """
     shut: set[int] = set()
     sharing = [leaf for leaf in leaves if leaf.node.shared]
-    own: dict[int, dict[int, int]] = {leaf.at: {} for leaf in sharing}
-    for (at, index, _), k in known.items():
+    own: dict[int, Places] = {leaf.at: {} for leaf in sharing}
+    for (at, index, number), k in known.items():
         if at in own:
-            own[at][index] = int(found.places[k])
+            own[at][index, number] = int(found.places[k])
+    for leaf in sharing:
+        if len(leaf.left) != judge.asked.need or any(len(several) > 1 for several in leaf.left.values()):
+            raise unproved("VF5054", "inputs are clipped by others, though not all of them must violate", leaf.part)
     for number in range(max((len(leaf.node.shared) for leaf in sharing), default=0)):
         still = [leaf for leaf in sharing if number < len(leaf.node.shared)]
         cutting = np.array([_cut(judge, leaf, leaf.node.shared[number], own[leaf.at]) for leaf in still])
@@ -127,20 +137,53 @@ def _share(judge: Judge, leaves: Sequence[Visit], known: dict[Key, int], found: 
     return shut
 
 
-def _cut(judge: Judge, leaf: Visit, cut: tuple[int, int], own: dict[int, int]) -> tuple[int, int]:
-    """The place in the state and the row of a plane that clips all of a leaf.
+def _cut(judge: Judge, visit: Visit, cut: tuple[int, int], own: Places) -> tuple[int, int]:
+    """The place in the state and the row of a plane that clips all of a node: of an input with one alternative.
 
     Args:
-        own: places of the inputs that are clipped.
+        own: where the bounds are of what is clipped.
     """
-    (index, row), left = cut, leaf.left
-    single = all(len(alternatives) == 1 for alternatives in left.values())
-    if len(left) != judge.asked.need or not single or set(own) != set(left) or min(own.values()) < 0:
-        raise unproved("VF5054", "inputs are clipped by others, though not all of them must violate", leaf.part)
-    named = judge.asked.row(row)
-    if index not in own or named is None or named not in next(iter(left[index].values())):
-        raise unproved("VF5054", f"inputs are clipped by what input {index} need not meet", leaf.part)
-    return own[index], named
+    (index, row), named = cut, judge.asked.row(cut[1])
+    alternatives = visit.left.get(index, {})
+    place = own.get((index, next(iter(alternatives), -1)))
+    if len(alternatives) != 1 or place is None or named is None or named not in next(iter(alternatives.values())):
+        raise unproved("VF5054", f"inputs are clipped by row {row}, which input {index} need not meet", visit.part)
+    return place, named
+
+
+def hand_down(judge: Judge, visits: Sequence[Visit], handed: Sequence[Entry], found: Found, drops: int) -> None:
+    """Gives the children of split nodes the ends of what is handed down; in cases of inputs those that hold there.
+
+    Args:
+        visits: the nodes.
+        handed: their `clips_of`, the entries that were examined behind the drops.
+        found: what was found of all entries, clipped by what is shared.
+        drops: how many entries stood before.
+
+    Raises:
+        CertificateError: VF5054 for a case whose input is not handed down, or need not meet the row that clips.
+    """
+    places: dict[int, Places] = {visit.at: {} for visit in visits}
+    for entry, place in zip(handed, found.places[drops:].tolist(), strict=False):
+        places[entry.at][entry.input, entry.number] = place
+    cuts: list[tuple[int, int]] = []
+    wanted: list[tuple[Known, tuple[int, int], int, int]] = []
+    for visit in visits:
+        split, several = visit.node.split, places[visit.at].items()
+        if isinstance(split, InputSplit) and several:
+            cuts += [_cut(judge, visit, case, places[visit.at]) for case in split.cases]
+            first = len(cuts) - len(split.cases)
+            wanted += [(ends, *item, first + k) for k, ends in enumerate(visit.ends) for item in several]
+        for key, place in several:
+            visit.ends[0][key] = [(layer.lower[place], layer.upper[place]) for layer in found.state.layers]
+    if cuts:
+        planes, of = judge.planes(found.state, *np.array(cuts).T), np.array([k for *_, k in wanted])
+        clipped = found.state.take(np.array([place for _, _, place, _ in wanted]))
+        gone = judge.bounder.clip(clipped, np.arange(len(wanted)), Planes(planes.value[of], planes.slope[of]))
+        for k, (ends, key, _, _) in enumerate(wanted):
+            # What cannot be met in a case has ends that exclude each other.
+            own = ((layer.lower[k], layer.upper[k]) for layer in clipped.layers)
+            ends[key] = [(lower, lower - 1 if gone[k] else upper) for lower, upper in own]
 
 
 def _bounds(judge: Judge, ends: Sequence[End], planes: _Scaled, gone: set[Key]) -> Floats:

@@ -28,13 +28,17 @@ MOST_VALUES = 1 << 20
 
 
 class Part(NamedTuple):
-    """What a node of the tree speaks of: a box of triggers, the ends of strips, and cases of neurons."""
+    """What a node of the tree speaks of: a box of triggers, the ends of strips, cases of neurons and of inputs.
+
+    `must`: inputs that are taken to violate.
+    """
 
     lower: Floats
     upper: Floats
     low: Floats
     high: Floats
     signs: tuple[Sign, ...] = ()
+    must: tuple[int, ...] = ()
 
 
 class Entry(NamedTuple):
@@ -127,9 +131,10 @@ Known = dict[tuple[int, int], Ends]
 class Visit(NamedTuple):
     """A node of a tree, its number, its part of the domain, what is said to fall there.
 
-    `left` has what may still be met behind that, by input and number; only at leaves and where there are clips.
-    `known` are the `ends` of the node above (its number is `above`, or -1 where the node starts anew): they are found
-    before this node is judged, and hold here since whatever is met in a part of a region is met in the region.
+    `left` has what may still be met behind that, by input and number; only at leaves, cases and where there are clips.
+    `known` are those of the `ends` of the node above that are this child's (the node's number is `above`, or -1 where
+    this one starts anew): they are found before this node is judged, and hold here since whatever is met in a part of a
+    region is met in the region.
     """
 
     at: int
@@ -139,7 +144,7 @@ class Visit(NamedTuple):
     left: dict[int, dict[int, Alternative]]
     above: int
     known: Known
-    ends: Known
+    ends: tuple[Known, ...]
 
     @property
     def joint(self) -> Joint | None:

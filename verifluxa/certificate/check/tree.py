@@ -12,12 +12,13 @@ import numpy as np
 
 from verifluxa.certificate.check.bounds import Sign
 from verifluxa.certificate.check.conflicts import check_conflicts
-from verifluxa.certificate.check.joint import check_joints, clips_of
+from verifluxa.certificate.check.joint import check_joints, clips_of, hand_down
 from verifluxa.certificate.check.judge import MOST_VALUES, Asked, Entry, Judge, Known, Part, Visit, unproved, whole_part
 from verifluxa.certificate.check.lower import Alternative
 from verifluxa.certificate.check.report import Tally
-from verifluxa.evidence import CONTRADICTED, OPEN, Dropped, NeuronSplit, Node, Split, StripSplit
+from verifluxa.evidence import CONTRADICTED, OPEN, BoxSplit, Dropped, InputSplit, NeuronSplit, Node, Split, StripSplit
 
+Left = dict[int, dict[int, Alternative]]
 Fallen = tuple[frozenset[tuple[int, int]], ...]
 """(input, number of an alternative) pairs that cannot be met, node by node from the root."""
 MOST_HELD = 1 << 26
@@ -52,18 +53,19 @@ def _visits(asked: Asked, root: Node) -> Iterator[Visit]:
         node, part, fallen, above, known = from_either()
         drops = [entry for record in node.dropped for entry in _entries(asked, record, part, at)]
         fallen = (*fallen, frozenset((entry.input, entry.number) for entry in drops)) if drops else fallen
-        left: dict[int, dict[int, Alternative]] = {}
-        ends: Known = {}
-        if node.split is not None:
-            for child, half in zip(node.children, _halves(asked, part, node.split), strict=True):
-                anew = child.anew or not node.clips
-                waiting.append((child, half, fallen, -1 if anew else at, {} if anew else ends))
-        if node.split is None or node.clips:
+        left: Left = {}
+        if node.split is None or node.clips or isinstance(node.split, InputSplit):
             gone = frozenset().union(*fallen)
             for index, alternatives in asked.alternatives.items():
                 for number, item in enumerate(alternatives):
                     if (index, number) not in gone:
                         left.setdefault(index, {})[number] = item
+        parts = [] if node.split is None else _parts(asked, (part, fallen), left, node.split)
+        # Halves are given the same ends.
+        ends: tuple[Known, ...] = tuple({} for _ in parts) if isinstance(node.split, InputSplit) else ({},) * len(parts)
+        for child, (half, below), own in zip(node.children, parts, ends, strict=True):
+            anew = child.anew or not node.clips
+            waiting.append((child, half, below, -1 if anew else at, {} if anew else own))
         yield Visit(at, node, part, drops, left, above, known, ends)
 
 
@@ -78,7 +80,8 @@ def _batches(asked: Asked, visits: Iterator[Visit]) -> Iterator[list[Visit]]:
             yield batch
             batch, values = [], 0
         batch.append(visit)
-        values += asked.place.size * (1 + len(visit.drops) + len(visit.node.clips))
+        copies = len(visit.ends) if isinstance(visit.node.split, InputSplit) else 1
+        values += asked.place.size * (1 + len(visit.drops) + copies * len(visit.node.clips))
     yield batch
 
 
@@ -87,17 +90,17 @@ def _judged(asked: Asked, visits: Sequence[Visit], tally: Tally) -> int:
     judge = Judge(asked, visits)
     some = [visit for visit, empty in zip(visits, judge.bounder.regions.is_empty, strict=True) if not empty]
     drops = [entry for visit in some for entry in visit.drops]
-    handed = [(visit, entry) for visit in some if visit.node.split is not None for entry in clips_of(asked, visit)]
+    handed = [entry for visit in some if visit.node.split is not None for entry in clips_of(asked, visit)]
     clips = [entry for visit in some if visit.joint is not None for entry in clips_of(asked, visit)]
-    found = judge.examine([*drops, *(entry for _, entry in handed), *clips], len(drops))
+    found = judge.examine([*drops, *handed, *clips], len(drops))
     for k in np.flatnonzero(~found.gone[: len(drops)])[:1]:
         what = f"input {drops[k].input} is dropped, but it may still violate there"
         raise unproved("VF5054", what, judge.parts[drops[k].at - judge.first])
-    # All of these have a place, since none of them names a row by which intervals could have settled it.
-    for (visit, entry), place in zip(handed, found.places[len(drops) :], strict=False):
-        visit.ends[entry.input, entry.number] = [(own.lower[place], own.upper[place]) for own in found.state.layers]
-    proved = check_joints(judge, some, clips, found)
+    proved = check_joints(judge, some, [*handed, *clips], found)
+    hand_down(judge, [visit for visit in some if visit.node.split is not None], handed, found, len(drops))
     for visit in visits:
+        if visit.node.shared or isinstance(visit.node.split, InputSplit):  # what falls below may not fall elsewhere
+            proved = max(proved, asked.need - 1)
         if visit.node.split is None:
             most = _most(judge, visit)
             tally.unrechecked, tally.leaves = tally.unrechecked + (most is None), tally.leaves + (most is not None)
@@ -111,13 +114,32 @@ def _most(judge: Judge, leaf: Visit) -> int | None:
         return None if leaf.node.smt else 0
     if leaf.node.conflicts:
         return check_conflicts(judge, leaf)
-    if not leaf.node.closed or len(leaf.left) >= judge.asked.need:
+    if not leaf.node.closed or (len(leaf.left) >= judge.asked.need and leaf.left.keys() >= set(leaf.part.must)):
         what = f"a leaf leaves {len(leaf.left)} inputs, {judge.asked.need} are needed"
         raise unproved("VF5055", what, leaf.part)
-    return len(leaf.left)
+    return min(len(leaf.left), judge.asked.need - 1)
 
 
-def _halves(asked: Asked, part: Part, split: Split) -> tuple[Part, Part]:
+def _parts(asked: Asked, at: tuple[Part, Fallen], left: Left, split: Split) -> list[tuple[Part, Fallen]]:
+    """The children's parts and what has fallen there: halves, or cases of which input is the first to violate.
+
+    Raises:
+        CertificateError: VF5055 where something is left out: as many inputs as are needed, none of which has a case.
+    """
+    part, fallen = at
+    if not isinstance(split, InputSplit):
+        return [(half, fallen) for half in _halves(asked, part, split)]
+    inputs = [index for index, _ in split.cases]
+    if len(left.keys() - set(inputs)) >= asked.need:
+        raise unproved("VF5055", f"{len(left)} inputs are left, and cases are made of {len(inputs)}", part)
+    parts = []
+    for index in inputs:
+        parts.append((part._replace(must=(*part.must, index)), fallen))
+        fallen = (*fallen, frozenset((index, number) for number in left.get(index, ())))
+    return parts
+
+
+def _halves(asked: Asked, part: Part, split: BoxSplit | StripSplit | NeuronSplit) -> tuple[Part, Part]:
     """Both halves: those of a strip meet, nothing of the grid lies between those of a box, a value has some sign."""
     claim = asked.claim
     if isinstance(split, NeuronSplit):

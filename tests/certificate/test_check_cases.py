@@ -1,0 +1,104 @@
+"""Cases of which input is the first to violate: real proofs by them are accepted, spoiled and forged ones are not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.certificate.scenes import Scene, Shape, scene
+from tests.certificate.spoils import nodes
+from tests.certificate.test_check_prover import possible
+from verifluxa.certificate.evidence_lines import Record
+from verifluxa.errors import CertificateError
+from verifluxa.evidence import CONTRADICTED, OPEN, Dropped, InputSplit, Node
+from verifluxa.search import cases
+from verifluxa.verdict import Verdict
+
+
+def by_cases(found: Scene, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Record], list[Node]]:
+    """Proofs that try cases first, and the nodes that are split by them."""
+    with monkeypatch.context() as patch:
+        patch.setattr(cases, "THIN", 1e9)
+        records = found.prove(joint=True, clip_rounds=1, inherit=True)
+    trees = [record.tree for record in records if record.tree is not None]
+    return records, [node for tree in trees for node in nodes(tree) if isinstance(node.split, InputSplit)]
+
+
+@pytest.mark.parametrize(("shape", "seed"), [(Shape(), 11), (Shape("pool"), 12), (Shape("cnn"), 12)], ids=str)
+def test_proofs_by_cases_of_inputs_are_accepted(shape: Shape, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = possible(seed, shape, "real")
+    records, some = by_cases(found, monkeypatch)
+    assert found.check(records).unrechecked == 0
+    assert any(node.clips for node in some)
+
+
+def without_the_last(node: Node) -> None:
+    assert isinstance(node.split, InputSplit)
+    node.split, node.children = InputSplit(node.split.cases[:-1]), node.children[:-1]
+
+
+def changed(at: int) -> Callable[[Node], None]:
+    """The input (0) or the row (1) of a case becomes one that is not there."""
+
+    def change(node: Node) -> None:
+        assert isinstance(node.split, InputSplit)
+        (number, row), *rest = node.split.cases
+        node.split = InputSplit((((10_000, row), (number, 10_000))[at], *rest))
+
+    return change
+
+
+SPOILS = [(without_the_last, "VF5055"), (changed(0), r"VF505[45]"), (changed(1), "VF5054")]
+
+
+@pytest.mark.parametrize(("spoil", "code"), SPOILS)
+def test_no_case_may_be_left_out_or_clip_by_what_is_not_met(
+    spoil: Callable[[Node], None], code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = possible(11, Shape(), "real")
+    records, some = by_cases(found, monkeypatch)
+    spoil(next(node for node in some if node.clips))
+    with pytest.raises(CertificateError, match=code):
+        found.check(records)
+
+
+def test_forged_cases_prove_nothing_that_is_false() -> None:
+    """Trees of a claim that a trigger refutes: whatever cases, clips and drops they name, the checker refuses them."""
+    refused = 0
+    for seed in range(8):
+        found = scene(seed, Shape(inputs=12), "real")
+        random = np.random.default_rng(seed)
+        false = [record for record in found.prove() if record.witness is not None and record.question.need > 1]
+        for record in false[:3]:
+            for _ in range(6):
+                tree = forged(random, found, record)
+                assert record.question.need > 1
+                with pytest.raises(CertificateError, match=r"VF505[45]"):
+                    found.check([replace(record, verdict=Verdict.CERTIFIED, reason=None, witness=None, tree=tree)])
+                refused += 1
+    assert refused > 20
+
+
+def forged(random: np.random.Generator, found: Scene, record: Record) -> Node:
+    """Cases of enough inputs, each closed by drops of some claims, clipped by rows of their own."""
+    problem, question = found.problem, record.question
+    inputs = problem.selections[question.selection].tolist()
+    rows = {k: problem.violations[question.violation].by_label[int(problem.labels[k])] for k in inputs}
+    clips = [(k, at, (int(random.choice(own)),)) for k in inputs for at, own in enumerate(rows[k])]
+    chosen = random.permutation(inputs)[: len(inputs) - question.need + 1].tolist()
+    split = InputSplit(tuple((k, int(random.choice(rows[k][0]))) for k in chosen))
+    children = [Node(drops(random, rows), closed=True) for _ in chosen]
+    return Node(split=split, children=children, clips=tuple(clips) if random.random() < 0.8 else ())
+
+
+def drops(random: np.random.Generator, rows: dict[int, tuple[tuple[int, ...], ...]]) -> list[Dropped]:
+    records = []
+    for k, alternatives in rows.items():
+        for at, own in enumerate(alternatives):
+            row = int(random.choice([*own, CONTRADICTED]))
+            planes = tuple(int(random.choice(own)) for _ in range(random.integers(3)))
+            records.append(Dropped(k, (*[OPEN] * at, row), planes))
+    return [record for record in records if random.random() < 0.9]
