@@ -206,7 +206,7 @@ def test_other_files_are_refused(out: Path) -> None:
     assert not other.properties
     assert codes(check_certificate(certificate, models={"digits": str(folder / "gone.jld2")}))[0].startswith("VF2")
     assert codes(check_certificate(certificate, data={"eval": str(folder / "gone.npz")}))[0].startswith("VF3")
-    assert codes(check_certificate(certificate, evidence=folder / "gone")) == ["VF5007"]
+    assert codes(check_certificate(certificate, evidence=folder / "gone")) == ["VF5051"]
     assert codes(check_certificate(folder / "gone.json")) == ["VF5007"]
     assert codes(check_certificate(certificate, models={"other": str(folder / "clean.jld2")})) == ["VF4402"]
 

@@ -100,7 +100,7 @@ def test_signature_before_anything_else(desk: Desk) -> None:
 
 def test_unsigned_missing_and_broken_are_reasons(desk: Desk) -> None:
     now = desk.statement.time_verified
-    for name, code in (("certificate.json", "VF5005"), ("gone", "VF5007"), ("clean.jld2", "VF5001")):
+    for name, code in (("certificate.json", "VF5022"), ("gone", "VF5007"), ("clean.jld2", "VF5001")):
         assert codes(verify(desk.folder / name, [desk.key.public], desk.files, now)) == [code]
     assert codes(verify(desk.signed.envelope, [desk.folder / "gone"], desk.files, now)) == ["VF5007"]
 

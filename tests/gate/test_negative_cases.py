@@ -123,7 +123,7 @@ def duplicate_keys_inside(desk: Desk) -> bytes:
 
 
 ENVELOPE_CASES: dict[str, tuple[Callable[[Desk], bytes], str]] = {
-    "unsigned": (lambda desk: encode_statement(desk.statement), "VF5005"),
+    "unsigned": (lambda desk: encode_statement(desk.statement), "VF5022"),
     "no signature left": (lambda desk: edited(desk.signed(), signatures=[]), "VF5022"),
     "a wrong key": (lambda desk: desk.signed(None, "stranger"), "VF5024"),
     "the key id swapped": (swapped_key_id, "VF5024"),

@@ -9,7 +9,7 @@ from verifluxa.errors import CertificateError
 _DISTRUST = "do not trust this certificate; verify the model again"
 _TOGETHER = "check that spec, model, data and evidence belong together; else do not trust the certificate"
 _GIVE = "give the certified files with --spec, --model and --data; else verify what you have"
-_RIGHT_FILE = "give the evidence file that was written with the certificate"
+_RIGHT_FILE = "give the evidence file that was written with the certificate, beside it or with --evidence"
 _UNKNOWN = "the proof may hold, but nobody can recheck it with this version"
 _ASKED = "evidence for exactly the questions that the spec asks of this model and data"
 _PROOF = "every drop recomputed, every leaf with fewer inputs than needed, no part of the domain left out"

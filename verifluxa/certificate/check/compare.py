@@ -19,13 +19,14 @@ from verifluxa.spec.spec import Property, named
 from verifluxa.verdict import Verdict
 
 _OTHER = "property {}: the certificate states another {{}} than was recomputed"
+_OTHER_THING = "is not what was certified"
 
 
 def differing(statement: Statement, inputs: Inputs) -> Iterator[CertificateError]:
-    """What of the files, networks, params, data and properties is not what was certified, each with VF5050."""
+    """What of the files, networks, params, data and properties is not what was certified, each as VF5050."""
     properties = [item for prop in inputs.properties for item in _of_property(statement, inputs, prop)]
     for what, place in (*_of_files(statement, inputs), *properties):
-        yield refused("VF5050", f"{what} is not what was certified", place)
+        yield refused("VF5050", what, place)
 
 
 def _of_files(statement: Statement, inputs: Inputs) -> Iterator[tuple[str, str]]:
@@ -38,11 +39,12 @@ def _of_files(statement: Statement, inputs: Inputs) -> Iterator[tuple[str, str]]
         )
         graph, version = model.lifted.graph, model.lifted.flux_version or "unknown"
         if graphs.get(name) != (graph.digest, graph.dtype, version):
-            yield f"the network {name}", model.path
-    yield from (("the file", path) for digest, path in used.items() if digest not in certified)
-    yield from (("the certified file", name) for digest, name in certified.items() if digest not in used)
+            yield f"the network of model {name} {_OTHER_THING}", model.path
+    yield from ((f"this file {_OTHER_THING}", path) for digest, path in used.items() if digest not in certified)
+    missing = "this file was certified, and none with its digest is given"
+    yield from ((missing, name) for digest, name in certified.items() if digest not in used)
     if dict(statement.params) != {name: str(value) for name, value in inputs.spec.params}:
-        yield "the list of params", inputs.spec.path
+        yield f"the list of params {_OTHER_THING}", inputs.spec.path
 
 
 def _of_property(statement: Statement, inputs: Inputs, prop: Property) -> Iterator[tuple[str, str]]:
@@ -51,11 +53,11 @@ def _of_property(statement: Statement, inputs: Inputs, prop: Property) -> Iterat
     words = selection_words(selection, named(inputs.spec.data, selection.data))
     digest = property_digest(inputs.spec, prop, {name: item.sha256 for name, item in inputs.data.items()})
     if frozen.digest != inputs.data[selection.data].sha256:
-        yield f"the data of property {prop.name}", inputs.data[selection.data].path
+        yield f"the data of property {prop.name} {_OTHER_THING}", inputs.data[selection.data].path
     elif digest != result.digest:
-        yield f"property {prop.name}", inputs.spec.path
+        yield f"property {prop.name} {_OTHER_THING}", inputs.spec.path
     if (frozen.name, frozen.selection) != (selection.data, words):
-        yield f"the selection of property {prop.name}", inputs.spec.path
+        yield f"the selection of property {prop.name} {_OTHER_THING}", inputs.spec.path
 
 
 def check_header(statement: Statement, result: PropertyResult, header: Header) -> None:

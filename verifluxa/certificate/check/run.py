@@ -72,6 +72,8 @@ def _properties(
     statement: Statement, inputs: Inputs, results: dict[str, PropertyResult], file: Path
 ) -> Iterator[PropertyCheck]:
     """What was found of each property in the evidence."""
+    if not file.exists():
+        raise refused("VF5051", "the evidence is not there", str(file))
     digest = file_digest(file)
     for name, result in results.items():
         if result.evidence != digest:
