@@ -166,6 +166,10 @@ def _clip(lower: Tensor, upper: Tensor, parameters: Parameters) -> Relaxation:
     return Relaxation(lower_slope, -mirrored, upper_slope, upper_intercept)
 
 
+_Line = tuple[Tensor, Tensor]
+"""Slope and intercept."""
+
+
 @dataclass(frozen=True)
 class _SShaped:
     """A function that is convex left of 0 and concave right of it, `value(z) - center` odd.
@@ -200,36 +204,60 @@ class _SShaped:
         step = far / 2.0**BISECTIONS
         return torch.minimum(torch.where(step > 0, (point / step).ceil() * step, far), far)
 
-    def above(self, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
+    def points(self, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
+        """Where tangents of the line above touch, and mirrored those of the line below: see `above`."""
+        middle = (lower + upper) / 2
+        crossing = ((lower < 0) & (upper > 0)).flatten().nonzero()[:, 0]
+        if not len(crossing):
+            return middle, -middle
+        # Few intervals hold 0, and only there is anything to be looked for.
+        low, high, between = (part.flatten().index_select(0, crossing) for part in (lower, upper, middle))
+        least = self.tangent_point(torch.cat([low, -high]), torch.cat([high, -low]))
+        points = torch.maximum(least, torch.cat([between, -between])).view(2, -1)
+        above = middle.flatten().index_copy(0, crossing, points[0])
+        below = (-middle).flatten().index_copy_(0, crossing, points[1])
+        return above.view_as(middle), below.view_as(middle)
+
+    def above(self, ends: tuple[Tensor, Tensor], values: tuple[Tensor, Tensor], point: Tensor) -> _Line:
         """A line above on [l, u].
 
         Chord where it lies above (its slope is at most f'(u)), else a tangent at a point p >= 0: right of 0 each lies
         above, left of 0 those whose line is still above f(l), which are those from some point on (Zhang et al. 2018,
         table 2). The area under the line grows with its value at the middle m, which as a function of p falls up to m
         and rises behind it (its derivative is f''(p) (m - p)): the best p is m, or the first allowed point behind it.
-        Where p is a little off, the line is moved up to f(l): left of 0 f less the line is largest at an end.
+        The line is moved up to f at l, u and p: a chord lies above f(p) anyway, and where p is a little off, left of 0
+        f less the line is largest at an end.
+
+        Args:
+            ends: l and u.
+            values: of the function there.
+            point: p, anywhere within [l, u] where there is a chord.
         """
-        f_lower, f_upper = self.value(lower), self.value(upper)
-        narrow = upper - lower < 1e-6
-        chord = (f_upper - f_lower) / (upper - lower)
-        chord = torch.where(narrow, self.slope(self.value(lower.abs().minimum(upper.abs()))), chord)
-        far = upper.clamp(min=0.0)
-        crossing = (lower < 0) & (upper > 0)
-        point = torch.where(crossing, self.tangent_point(lower.clamp(max=0.0), far), lower.clamp(min=0.0))
-        point = torch.maximum(point, (lower + upper) / 2)
-        by_chord = (upper <= 0) | ((lower < 0) & (chord <= self.slope(f_upper)))
+        lower, upper = ends
+        f_lower, f_upper = values
+        width = upper - lower
+        chord = (f_upper - f_lower) / width
+        narrow = width < 1e-6
+        any_narrow = bool(narrow.any())
+        if any_narrow:
+            chord = torch.where(narrow, self.slope(self.value(lower.abs().minimum(upper.abs()))), chord)
         f_point = self.value(point)
-        slope = torch.where(by_chord, chord, self.slope(f_point))
-        at = torch.where(by_chord, lower, point)
-        touching = torch.where(by_chord, f_lower, f_point) - slope * at
-        ends = torch.maximum(f_upper - slope * upper, f_lower - slope * lower)
-        intercept = torch.maximum(touching, ends) + SMOOTH_SLACK * (1 + at.abs())
-        return slope, intercept + torch.where(narrow, upper - lower, torch.zeros_like(lower))
+        by_chord = (upper <= 0) | ((lower < 0) & (chord <= self.slope(f_upper)))
+        # With weights of 0 and 1 one or the other exactly, several times as fast as `where` (measured).
+        slope = torch.lerp(self.slope(f_point), chord, by_chord.to(chord))
+        touching = torch.addcmul(f_point, slope, point, value=-1)
+        for f, at in ((f_lower, lower), (f_upper, upper)):
+            touching = torch.maximum(touching, torch.addcmul(f, slope, at, value=-1))
+        intercept = touching + SMOOTH_SLACK * (1 + lower.abs() + point.abs())
+        return slope, intercept + torch.where(narrow, width, 0.0) if any_narrow else intercept
 
     def relax(self, lower: Tensor, upper: Tensor, parameters: Parameters) -> Relaxation:
         """Both lines: the one below is the mirrored line above."""
-        upper_slope, upper_intercept = self.above(lower, upper)
-        lower_slope, mirrored = self.above(-upper, -lower)
+        values = self.value(lower), self.value(upper)
+        mirrored_values = 2 * self.center - values[1], 2 * self.center - values[0]
+        points = self.points(lower, upper)
+        upper_slope, upper_intercept = self.above((lower, upper), values, points[0])
+        lower_slope, mirrored = self.above((-upper, -lower), mirrored_values, points[1])
         return Relaxation(lower_slope, 2 * self.center - mirrored, upper_slope, upper_intercept)
 
 
