@@ -81,10 +81,13 @@ def network(depth: tuple[int, ...], pairs: int, function: str) -> list[Raw]:
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize("depth", DEPTHS)
 @pytest.mark.parametrize("block", [1, 60, 10**9])
+@pytest.mark.parametrize("many", [0, 10**9])
 def test_rows_descend_as_the_formula_says(
-    function: str, depth: tuple[int, ...], block: int, monkeypatch: pytest.MonkeyPatch
+    function: str, depth: tuple[int, ...], block: int, many: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also where a pair's rows are so many that the last step is two matrices of its own."""
     monkeypatch.setattr(memory, "BLOCK_NUMBERS", block)
+    monkeypatch.setattr(backward, "MANY_ROWS", many)
     layers = network(depth, 4, function)
     index = torch.tensor([2, 0, 3, 3, 1])
     rows = torch.randn(5, 3, depth[-1]).double()
@@ -125,6 +128,15 @@ def test_planes_of_neurons_are_those_of_their_rows(
     chosen = list(zip(pair.tolist(), neuron.tolist(), strict=True))
     for own, sign in zip(planes, (1.0, -1.0), strict=True):
         same(own, [formula(layers, sign * weight[n], p) for p, n in chosen])
+    half = torch.rand(4, depth[0]).double()
+
+    def rise(slopes: Tensor, part: Tensor | slice) -> Tensor:
+        return (slopes.abs() * half[part][:, None]).sum(-1)
+
+    risen = both_planes([layer.stage for layer in layers], weight, Chosen(pair, neuron, 4), rise)
+    for (value, slope), (again, more) in zip(planes, risen, strict=True):
+        torch.testing.assert_close(again, value, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(more, (slope.abs() * half[pair]).sum(1), rtol=1e-12, atol=1e-12)
 
 
 def tournament(opponents: list[int], carried: list[int], size: int) -> Tensor:
@@ -187,6 +199,20 @@ def test_products_under_a_plain_layer() -> None:
     pair, neuron = torch.arange(3).repeat_interleave(5), torch.arange(5).repeat(3)
     planes, _ = both_planes([layer.stage for layer in layers], weight, Chosen(pair, neuron, 3))
     same(planes, [formula(layers, weight[n], p) for p, n in zip(pair.tolist(), neuron.tolist(), strict=True)])
+
+
+@pytest.mark.parametrize("broken", [float("nan"), float("inf")])
+def test_rows_of_a_broken_pair_close_nothing_and_spoil_no_other(broken: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backward, "MANY_ROWS", 0)
+    layers = network((3, 7, 5), 3, "relu")
+    radius = layers[0].radius.clone()
+    radius[1] = broken
+    spoiled = [Raw(layers[0].weight, layers[0].relaxed, layers[0].offset, radius), layers[1]]
+    rows, constant = torch.randn(3, 4, 5).double(), torch.zeros(3, 4).double()
+    fine, _ = descend([layer.stage for layer in layers], rows, constant)
+    values, _ = descend([layer.stage for layer in spoiled], rows, constant)
+    assert not (values[1] < 1e300).any()
+    torch.testing.assert_close(values[::2], fine[::2])
 
 
 @pytest.mark.parametrize("broken", [float("nan"), float("inf")])

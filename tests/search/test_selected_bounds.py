@@ -29,12 +29,8 @@ def same(first: LayerBounds, second: LayerBounds) -> None:
     for name in ("lower", "upper", "radius", "pair", "neuron"):
         torch.testing.assert_close(getattr(first, name), getattr(second, name), rtol=1e-12, atol=1e-12)
     assert (first.relaxed is None) == (second.relaxed is None)
-    assert (first.planes is None) == (second.planes is None)
     for one, other in zip(first.relaxed or (), second.relaxed or (), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
-    for plane, twin in zip(first.planes or (), second.planes or (), strict=True):
-        torch.testing.assert_close(plane.value, twin.value, rtol=1e-12, atol=1e-12)
-        torch.testing.assert_close(plane.slope, twin.slope, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("index", INDICES)

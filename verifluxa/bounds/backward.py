@@ -12,7 +12,7 @@ Where many rows start from the same matrix W' the sign of their coefficients is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -27,8 +27,15 @@ from verifluxa.bounds.special import PairRelaxation, Special, scatter
 DENSE_NUMBERS = 1 << 21
 """Largest matrix of products of weights that is written out: triggers of hundreds of values would need gigabytes."""
 
+MANY_ROWS = 4
+"""From so many rows for each column on, the last step down is two matrices for each pair, see `_by_matrices`."""
+
 Planes = tuple[Tensor, Tensor]
 """Values at the center, shape (...), and slopes, shape (..., d)."""
+
+
+Rise = Callable[[Tensor, Tensor | slice], Tensor]
+"""How far slopes (B, r, d) of some pairs rise above their value at the center, shape (B, r)."""
 
 
 class Lines(NamedTuple):
@@ -177,10 +184,12 @@ def descend(stages: Sequence[Stage], rows: Tensor | Known, constant: Tensor, ind
 
 def _descend(stages: Sequence[Stage], rows: Tensor, constant: Tensor) -> Planes:
     given = rows
-    for stage in reversed(stages):
+    for number, stage in reversed(list(enumerate(stages))):
         lines = stage.lines
         positive = rows.clamp(min=0)
-        if stage.partners is None:
+        if number == 0 and _matrices_pay(stage, rows):
+            constant, rows = _by_matrices(stage, (rows, positive), constant)
+        elif stage.partners is None:
             gap, gap_at = lines.upper_slope - lines.lower_slope, lines.upper_at - lines.lower_at
             constant = constant + (rows * lines.lower_at[:, None]).addcmul_(positive, gap_at[:, None]).sum(-1)
             rows, positive = stage.spread(rows), stage.spread(positive)
@@ -191,6 +200,24 @@ def _descend(stages: Sequence[Stage], rows: Tensor, constant: Tensor) -> Planes:
             rows, constant = _products(stage, (positive, rows - positive), constant)
             rows = rows @ stage.weight
     return constant, rows
+
+
+def _matrices_pay(stage: Stage, rows: Tensor) -> bool:
+    """Whether a pair has so many rows that two matrices of its own cost less than passes over them (measured)."""
+    plain = stage.partners is None and stage.winner is None and not stage.pairs
+    return plain and rows.shape[1] >= MANY_ROWS * (stage.weight.shape[1] + 1)
+
+
+def _by_matrices(stage: Stage, parts: tuple[Tensor, Tensor], constant: Tensor) -> Planes:
+    """Rows and their positive parts times lower lines and the gaps to the upper ones: slopes, and constants last."""
+    lines, weight = stage.lines, stage.weight
+    gap, gap_at = lines.upper_slope - lines.lower_slope, lines.upper_at - lines.lower_at
+    lower, more = (
+        torch.cat([slope[..., None] * weight, at[..., None]], -1)
+        for slope, at in ((lines.lower_slope, lines.lower_at), (gap, gap_at))
+    )
+    found = (parts[0] @ lower).baddbmm_(parts[1], more)
+    return constant + found[..., -1], found[..., :-1]
 
 
 def _products(stage: Stage, parts: tuple[Tensor, Tensor], constant: Tensor) -> tuple[Tensor, Tensor]:
@@ -215,7 +242,9 @@ class Chosen:
     pairs: int
 
 
-def both_planes(stages: Sequence[Stage], weight: Tensor, chosen: Chosen) -> tuple[Planes, Planes]:
+def both_planes(
+    stages: Sequence[Stage], weight: Tensor, chosen: Chosen, rise: Rise | None = None
+) -> tuple[Planes, Planes]:
     """Upper planes of neurons `weight @ h` over the state h above the last stage, and of their negations.
 
     Offsets and radii of the neurons themselves are not in. The last stage must not be one of products.
@@ -224,19 +253,20 @@ def both_planes(stages: Sequence[Stage], weight: Tensor, chosen: Chosen) -> tupl
         stages: bottom up, at least one.
         weight: shape (m, n).
         chosen: the neurons.
+        rise: what is wanted of the slopes in place of themselves: taken while they are near, it is much less.
     """
     (_, at), (_, at_reach) = stages[-1].lines.middle, stages[-1].lines.reach
     flat = chosen.pair * len(weight) + chosen.neuron
     ends = (at @ weight.T, at_reach @ weight.abs().T)
     value, more = (part.flatten().index_select(0, flat) for part in ends)
     if len(stages) == 1 and stages[0].winner is None and _dense_pays(stages[0], weight, chosen):
-        up, down = _dense(stages[0], weight, flat)
+        up, down = _dense(stages[0], weight, flat, rise)
         return (value + more, up), (more - value, down)
-    above, up, below, down = _in_blocks(stages, weight, chosen)
+    above, up, below, down = _in_blocks(stages, weight, chosen, rise)
     return (above + value + more, up), (below + more - value, down)
 
 
-def _in_blocks(stages: Sequence[Stage], weight: Tensor, chosen: Chosen) -> list[Tensor]:
+def _in_blocks(stages: Sequence[Stage], weight: Tensor, chosen: Chosen, rise: Rise | None) -> list[Tensor]:
     """Constants and slopes of the neurons and of their negations, what the last stage's lines add left out."""
     counts = torch.bincount(chosen.pair, minlength=chosen.pairs)
     ends = counts.cumsum(0).tolist()
@@ -251,7 +281,9 @@ def _in_blocks(stages: Sequence[Stage], weight: Tensor, chosen: Chosen) -> list[
         cut = slice(first, ends[last - 1])
         if ends[last - 1] > first:
             own = Chosen(chosen.pair[cut] - start, chosen.neuron[cut], last - start)
-            parts.append(_padded([stage.take(slice(start, last)) for stage in stages], wide, own))
+            here = slice(start, last)
+            near = None if rise is None else lambda slopes, _, here=here: rise(slopes, here)
+            parts.append(_padded([stage.take(here) for stage in stages], wide, own, near))
     return [torch.cat(column) for column in zip(*parts, strict=True)]
 
 
@@ -263,13 +295,20 @@ def _dense_pays(stage: Stage, weight: Tensor, chosen: Chosen) -> bool:
     return dense < len(chosen.pair) * (8 + 0.36 * stage.weight.shape[1])
 
 
-def _dense(stage: Stage, weight: Tensor, flat: Tensor) -> tuple[Tensor, Tensor]:
+def _dense(stage: Stage, weight: Tensor, flat: Tensor, rise: Rise | None) -> tuple[Tensor, Tensor]:
     """All neurons at once: `slope[j, c] = sum_k middle[k] (W'[j, k] W[k, c])`, by a matrix of m d columns."""
     matrix, magnitude = _products_of(spread_over(weight, stage.pairs), stage.weight)
-    size = stage.weight.shape[1]
-    parts = stage.lines.middle[0] @ matrix, stage.lines.reach[0] @ magnitude
-    middle, reach = (part.view(-1, size).index_select(0, flat) for part in parts)
-    return middle + reach, reach - middle
+    slope, slope_reach = stage.lines.middle[0], stage.lines.reach[0]
+    shape = (-1, len(weight), stage.weight.shape[1])
+    size = items_at_once(weight.device, matrix.shape[1])
+    found = []
+    for start in range(0, len(slope), size):
+        part = slice(start, start + size)
+        middle, reach = (slope[part] @ matrix).view(shape), (slope_reach[part] @ magnitude).view(shape)
+        both = middle + reach, reach.sub_(middle)
+        found.append([own if rise is None else rise(own, part) for own in both])
+    up, down = (torch.cat(own).flatten(0, 1).index_select(0, flat) for own in zip(*found, strict=True))
+    return up, down
 
 
 def _products_of(weight: Tensor, below: Tensor) -> tuple[Tensor, Tensor]:
@@ -278,7 +317,9 @@ def _products_of(weight: Tensor, below: Tensor) -> tuple[Tensor, Tensor]:
     return (turned * below[:, None]).flatten(1), (turned.abs() * below[:, None]).flatten(1)
 
 
-def _padded(stages: Sequence[Stage], weight: Tensor, chosen: Chosen) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _padded(
+    stages: Sequence[Stage], weight: Tensor, chosen: Chosen, rise: Rise | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """A block of rows per pair, as many as the pair with most neurons has: no row looks up its pair's lines.
 
     `weight` is over what the last stage's slopes speak of.
@@ -294,6 +335,7 @@ def _padded(stages: Sequence[Stage], weight: Tensor, chosen: Chosen) -> tuple[Te
     reach = _reaching(own, last.lines.reach[0], last)
     rows = torch.cat([middle + reach, reach - middle], 1)
     constant, rows = _descend(stages[:-1], rows, rows.new_zeros(rows.shape[:2]))
+    rows = rows if rise is None else rise(rows, slice(None))
     up, down = (chosen.pair, slot), (chosen.pair, slot + most)
     return constant[up], rows[up], constant[down], rows[down]
 

@@ -59,12 +59,10 @@ def self_clip(net: Net, layers: list[LayerBounds], geometry: Geometry, pairs: Pa
     clipped: list[LayerBounds] = []
     for number, layer in enumerate(net.hidden):
         bounds = layers[number]
-        planes = bounds.planes
-        if number and len(bounds.pair):
-            rows = (bounds.pair, bounds.neuron, bounds.radius)
-            planes = neuron_planes(net, clipped, geometry, pairs, rows)
-        bounds, gone = _clip_layer(layer, bounds, planes, geometry, (pairs, plane))
-        contradicted = contradicted | gone
+        if len(bounds.pair):
+            planes = neuron_planes(net, clipped, geometry, pairs, (bounds.pair, bounds.neuron, bounds.radius))
+            bounds, gone = _clip_layer(layer, bounds, planes, geometry, (pairs, plane))
+            contradicted = contradicted | gone
         clipped.append(bounds)
     return ClippedBounds([*clipped, layers[-1]], contradicted)
 
@@ -72,23 +70,18 @@ def self_clip(net: Net, layers: list[LayerBounds], geometry: Geometry, pairs: Pa
 def _clip_layer(
     layer: NetLayer,
     bounds: LayerBounds,
-    planes: tuple[RowPlanes, RowPlanes] | None,
+    planes: tuple[RowPlanes, RowPlanes],
     geometry: Geometry,
     claim: tuple[Pairs, RowPlanes],
 ) -> tuple[LayerBounds, Tensor]:
-    none = torch.zeros(len(bounds.lower), dtype=torch.bool, device=bounds.lower.device)
-    if planes is None or not len(bounds.pair):
-        return bounds, none
     at = bounds.pair
     up, down = lagrange(planes, at, claim, geometry)
     lower, upper = narrowed((bounds.lower, bounds.upper), (at, bounds.neuron), (down, up))
     gone = crossing(lower, upper)
     upper = torch.maximum(lower, upper)
     still = layer.undecided(lower, upper)[at, bounds.neuron]
-    kept = tuple(RowPlanes(p.value[still], p.slope[still]) for p in planes)
-    relaxed = layer.relax(lower, upper)
     rows = (at[still], bounds.neuron[still])
-    return LayerBounds(lower, upper, bounds.radius, *rows, relaxed, (kept[0], kept[1])), gone
+    return LayerBounds(lower, upper, bounds.radius, *rows, layer.relax(lower, upper)), gone
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.backward import Chosen, Stage, both_planes, descend, stage_of
+from verifluxa.bounds.backward import Chosen, Planes, Rise, Stage, both_planes, descend, stage_of
 from verifluxa.bounds.chain import Chain
 from verifluxa.bounds.domain import Geometry, spread, spread_shared
 from verifluxa.bounds.forward import clearly, pays, ranges
@@ -186,9 +186,8 @@ class LayerBounds:
     Attributes:
         lower, upper: shape (B, n).
         radius: shape (B, n), already inside lower and upper.
-        pair, neuron: shape (U,): the neurons that have planes.
+        pair, neuron: shape (U,): the neurons that planes have narrowed, or may narrow; none after intervals alone.
         relaxed: linear bounds of the layer's function on [lower, upper]; None for the outputs.
-        planes: upper planes of the undecided neurons and of their negations; None after intervals alone.
         crossed: pairs that cannot matter, since these ends and those known before exclude each other, shape (B,); None
             where nothing was known.
     """
@@ -199,7 +198,6 @@ class LayerBounds:
     pair: Tensor
     neuron: Tensor
     relaxed: Relaxation | PairRelaxation | None
-    planes: tuple[RowPlanes, RowPlanes] | None
     crossed: Tensor | None = None
 
 
@@ -216,25 +214,14 @@ def first_layer(net: Net, geometry: Geometry, pairs: Pairs) -> LayerBounds:
     lower, upper = at - down - radius, at + up + radius
     (lower, upper), crossed = pairs.within(0, (lower, upper))
     if layer.function is None:
-        return _finished(layer, (lower, upper, radius), _none(lower), None)
-    flat, pair, neuron = _places(layer.undecided(lower, upper))
-    slope, value, spare = layer.weight.index_select(0, neuron), _picked(at, flat), _picked(radius, flat)
-    planes = (RowPlanes(value + spare, slope), RowPlanes(spare - value, -slope))
-    return _finished(layer, (lower, upper, radius), (pair, neuron), planes, crossed)
+        return _finished(layer, (lower, upper, radius), _none(lower))
+    return _finished(layer, (lower, upper, radius), _places(layer.undecided(lower, upper)), crossed)
 
 
-def first_planes(net: Net, geometry: Geometry, pairs: Pairs, bounds: LayerBounds) -> tuple[RowPlanes, RowPlanes]:
-    """The planes of the first layer's neurons that have some, from its bounds alone."""
-    layer, (pair, neuron) = net.layers[0], (bounds.pair, bounds.neuron)
-    at = (geometry.center @ layer.weight.T)[pairs.domain] + layer.offset_of(pairs.input)
-    slope, value, spare = layer.weight[neuron], at[pair, neuron], bounds.radius[pair, neuron]
-    return RowPlanes(value + spare, slope), RowPlanes(spare - value, -slope)
-
-
-def _places(chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Where a mask (B, n) is set: places in the flat mask, rows and columns, shape (U,) each."""
+def _places(chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows and columns where a mask (B, n) is set, shape (U,) each."""
     flat = chosen.flatten().nonzero()[:, 0]
-    return flat, flat // chosen.shape[1], flat % chosen.shape[1]
+    return flat // chosen.shape[1], flat % chosen.shape[1]
 
 
 def _picked(values: Tensor, flat: Tensor) -> Tensor:
@@ -247,14 +234,10 @@ def _none(like: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _finished(
-    layer: NetLayer,
-    bounds: tuple[Tensor, Tensor, Tensor],
-    rows: tuple[Tensor, Tensor],
-    planes: tuple[RowPlanes, RowPlanes] | None,
-    crossed: Tensor | None = None,
+    layer: NetLayer, bounds: tuple[Tensor, Tensor, Tensor], rows: tuple[Tensor, Tensor], crossed: Tensor | None = None
 ) -> LayerBounds:
     relaxed = None if layer.function is None else layer.relax(bounds[0], bounds[1])
-    return LayerBounds(*bounds, *rows, relaxed, planes, crossed)
+    return LayerBounds(*bounds, *rows, relaxed, crossed)
 
 
 def next_layer(net: Net, below: list[LayerBounds], geometry: Geometry, pairs: Pairs, method: str) -> LayerBounds:
@@ -268,39 +251,52 @@ def next_layer(net: Net, below: list[LayerBounds], geometry: Geometry, pairs: Pa
     reach = ((high - low) / 2) @ layer.magnitude.T + radius
     lower, upper = middle - reach, middle + reach
     if method == "interval" or layer.function is None:
-        return _finished(layer, (lower, upper, radius), _none(lower), None)
-    own = _decided_forward(net, below, geometry, pairs, (lower, upper, radius))
-    (lower, upper), crossed = pairs.within(number, own)
-    _, pair, neuron = _places(layer.undecided(lower, upper))
-    planes = neuron_planes(net, below, geometry, pairs, (pair, neuron, radius))
-    domain = pairs.domain.index_select(0, pair)
-    up, down = (p.value + spread(p.slope[:, None], domain, geometry)[0][:, 0] for p in planes)
+        return _finished(layer, (lower, upper, radius), _none(lower))
+    stages = stages_below(net, below, geometry, pairs)
+    if number > 1 and number + 2 == len(net.layers) and layer.function == "relu":
+        half = geometry.half[pairs.domain]
+        lower, upper = _decided_forward(stages, layer, half, (lower, upper), (offset, radius))
+    (lower, upper), crossed = pairs.within(number, (lower, upper))
+    pair, neuron = _places(layer.undecided(lower, upper))
+
+    def rise(slopes: Tensor, part: Tensor | slice) -> Tensor:
+        return spread(slopes, pairs.domain[part], geometry)[0]
+
+    planes = _neurons(stages, layer, pairs, (pair, neuron, radius), rise)
+    up, down = (value + more for value, more in planes)
     lower, upper = narrowed((lower, upper), (pair, neuron), (down, up))
     if crossed is not None:
         crossed |= crossing(lower, upper)
         upper = torch.maximum(lower, upper)
-    return _finished(layer, (lower, upper, radius), (pair, neuron), planes, crossed)
+    return _finished(layer, (lower, upper, radius), (pair, neuron), crossed)
 
 
 def _decided_forward(
-    net: Net, below: list[LayerBounds], geometry: Geometry, pairs: Pairs, bounds: tuple[Tensor, Tensor, Tensor]
+    stages: list[Stage],
+    layer: NetLayer,
+    half: Tensor,
+    bounds: tuple[Tensor, Tensor],
+    moved: tuple[Tensor, Tensor],
 ) -> tuple[Tensor, Tensor]:
     """Narrows the ends of neurons of the last hidden layer that planes carried forward decide.
 
     Only there: a layer above takes intervals of all neurons from here, and those of the backward pass are narrower.
+
+    Args:
+        stages: under the layer.
+        layer: of relu.
+        half: half-widths of each pair's box, shape (B, d).
+        bounds: lower and upper ends, shape (B, n).
+        moved: the layer's offsets and radii.
     """
-    lower, upper, radius = bounds
-    layer = net.layers[len(below)]
-    if len(below) < 2 or len(below) + 2 != len(net.layers) or layer.function != "relu":
-        return lower, upper
-    stages = stages_below(net, below, geometry, pairs)
+    lower, upper = bounds
     open_ = layer.undecided(lower, upper)
     if any(stage.partners for stage in stages) or not pays(
         stages, layer.weight, float(open_.sum()) / max(1, len(open_))
     ):
         return lower, upper
-    offset = layer.offset_of(pairs.input)
-    low, high = ranges(stages, layer.weight, layer.magnitude, geometry.half[pairs.domain])
+    offset, radius = moved
+    low, high = ranges(stages, layer.weight, layer.magnitude, half)
     low, high = low + (offset - radius), high + (offset + radius)
     known = open_ & clearly((low, high))
     return torch.where(known, torch.maximum(low, lower), lower), torch.where(known, torch.minimum(high, upper), upper)
@@ -325,18 +321,36 @@ def neuron_planes(
         pairs: of `below`.
         rows: (pair, neuron) indices, sorted by pair, shape (U,), and the layer's radii, shape (B, n).
     """
+    if not below:
+        return _first_planes(net.layers[0], geometry, pairs, rows)
+    above, under = _neurons(stages_below(net, below, geometry, pairs), net.layers[len(below)], pairs, rows)
+    return RowPlanes(*above), RowPlanes(*under)
+
+
+def _first_planes(
+    layer: NetLayer, geometry: Geometry, pairs: Pairs, rows: tuple[Tensor, Tensor, Tensor]
+) -> tuple[RowPlanes, RowPlanes]:
     pair, neuron, radius = rows
-    layer = net.layers[len(below)]
+    flat = pair * radius.shape[1] + neuron
+    at = (geometry.center @ layer.weight.T).index_select(0, pairs.domain) + layer.offset_of(pairs.input)
+    slope, value, spare = layer.weight.index_select(0, neuron), _picked(at, flat), _picked(radius, flat)
+    return RowPlanes(value + spare, slope), RowPlanes(spare - value, -slope)
+
+
+def _neurons(
+    stages: list[Stage], layer: NetLayer, pairs: Pairs, rows: tuple[Tensor, Tensor, Tensor], rise: Rise | None = None
+) -> tuple[Planes, Planes]:
+    """Planes of single neurons and of their negations over the stages under their layer, see `both_planes`."""
+    pair, neuron, radius = rows
     flat = pair * radius.shape[1] + neuron
     offset, spare = _picked(layer.offset_of(pairs.input).expand_as(radius), flat), _picked(radius, flat)
-    stages = stages_below(net, below, geometry, pairs)
     if not len(pair) or stages[-1].partners is not None:
         weight = layer.weight[neuron][:, None]
         ends = [descend(stages, sign * weight, torch.zeros_like(spare)[:, None], pair) for sign in (1.0, -1.0)]
-        above, under = ((value[:, 0], slope[:, 0]) for value, slope in ends)
+        above, under = ((value[:, 0], (rise(slope, pair) if rise else slope)[:, 0]) for value, slope in ends)
     else:
-        above, under = both_planes(stages, layer.weight, Chosen(pair, neuron, len(radius)))
-    return RowPlanes(above[0] + offset + spare, above[1]), RowPlanes(under[0] - offset + spare, under[1])
+        above, under = both_planes(stages, layer.weight, Chosen(pair, neuron, len(radius)), rise)
+    return (above[0] + offset + spare, above[1]), (under[0] - offset + spare, under[1])
 
 
 def stages_below(net: Net, below: list[LayerBounds], geometry: Geometry, pairs: Pairs) -> list[Stage]:

@@ -66,4 +66,4 @@ def _refined(
     lower, upper = narrowed((own.lower, own.upper), (pair, neuron), (down, up))
     # Ends that cross by a rounding are one value.
     upper = torch.maximum(lower, upper)
-    return LayerBounds(lower, upper, own.radius, own.pair, own.neuron, layer.relax(lower, upper), own.planes)
+    return LayerBounds(lower, upper, own.radius, own.pair, own.neuron, layer.relax(lower, upper))

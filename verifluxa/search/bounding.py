@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -68,13 +67,7 @@ def _some(scene: Scene, named: tuple[Claims, Pairs], signs: Sequence[Tensor] | N
     excluded = [part for part in (gone, *(layer.crossed for layer in layers)) if part is not None]
     if excluded:
         verdicts = drop_contradicted(verdicts, torch.stack(excluded).any(0) & scene.bounded(layers, claims.input))
-    return _without_planes(verdicts)
-
-
-def _without_planes(verdicts: Verdicts) -> Verdicts:
-    """Gives the planes of single neurons back, which fill most of the memory: clipping alone reads them."""
-    layers = [replace(layer, planes=None) for layer in verdicts.last.layers]
-    return replace(verdicts, last=replace(verdicts.last, layers=layers))
+    return verdicts
 
 
 def _joined(parts: Sequence[Verdicts]) -> Verdicts:
@@ -104,4 +97,4 @@ def _joined_layer(parts: Sequence[LayerBounds]) -> LayerBounds:
     for part in parts:
         pairs.append(part.pair + first)
         first += len(part.lower)
-    return LayerBounds(lower, upper, radius, torch.cat(pairs), torch.cat([p.neuron for p in parts]), relaxed, None)
+    return LayerBounds(lower, upper, radius, torch.cat(pairs), torch.cat([p.neuron for p in parts]), relaxed)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from verifluxa.bounds.clip import self_clip
 from verifluxa.bounds.domain import spread
-from verifluxa.bounds.linear import Ends, Pairs, first_planes
+from verifluxa.bounds.linear import Ends, Pairs
 from verifluxa.evidence import InputSplit, Node
 from verifluxa.search.claims import ClaimBounds, Scene, take_layers
 from verifluxa.search.halving import Open
@@ -79,9 +79,8 @@ def _clipped(scene: Scene, last: ClaimBounds, best: Tensor) -> list[Ends]:
     each = torch.arange(count, device=best.device).repeat(cases)
     pairs = Pairs(last.pairs.domain[each], last.pairs.input[each])
     layers = take_layers(last.layers, each)
-    planes = first_planes(scene.net, scene.geometry, pairs, layers[0])
     plane = last.planes.row(last.planes.tightest()).take(best.repeat_interleave(count))
-    clipped = self_clip(scene.net, [replace(layers[0], planes=planes), *layers[1:]], scene.geometry, pairs, plane)
+    clipped = self_clip(scene.net, layers, scene.geometry, pairs, plane)
     crossing = clipped.contradicted[:, None]
     return [
         (

@@ -204,15 +204,6 @@ def _select(bounds: LayerBounds, index: Tensor) -> LayerBounds:
     claim = torch.repeat_interleave(torch.arange(len(index), device=index.device), sizes)
     within = torch.arange(len(claim), device=index.device) - (sizes.cumsum(0) - sizes)[claim]
     row = first[index][claim] + within
-    return _rebuilt(bounds, index, (claim, bounds.neuron[row]), row)
-
-
-def _rebuilt(bounds: LayerBounds, index: Tensor, rows: tuple[Tensor, Tensor], kept: Tensor) -> LayerBounds:
     relaxed = None if bounds.relaxed is None else type(bounds.relaxed)(*(part[index] for part in bounds.relaxed))
-    planes = bounds.planes
-    if planes is not None:
-        planes = (
-            RowPlanes(planes[0].value[kept], planes[0].slope[kept]),
-            RowPlanes(planes[1].value[kept], planes[1].slope[kept]),
-        )
-    return LayerBounds(bounds.lower[index], bounds.upper[index], bounds.radius[index], *rows, relaxed, planes)
+    ends = (bounds.lower[index], bounds.upper[index], bounds.radius[index])
+    return LayerBounds(*ends, claim, bounds.neuron[row], relaxed)

@@ -11,13 +11,12 @@ checker may not see are no closing of their own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from verifluxa.bounds.clip import self_clip
-from verifluxa.bounds.linear import first_planes
 from verifluxa.search.claims import ClaimBounds, Scene, Verdicts, row_planes
 from verifluxa.search.inherit import is_followed
 from verifluxa.search.workspace import Claims
@@ -71,9 +70,6 @@ def clip_mutually(scene: Scene, verdicts: Verdicts, named: tuple[Claims, Tensor]
 def _clipped(scene: Scene, part: ClaimBounds, claims: Claims) -> Mutual:
     rows = scene.work.alternatives[claims.alternative]
     each = torch.arange(len(part.at), device=rows.device)
-    first = part.layers[0]
-    planes = first_planes(scene.net, scene.geometry, part.pairs, first)
-    part = replace(part, layers=[replace(first, planes=planes), *part.layers[1:]])
     cuts: dict[int, list[Cut]] = {}
     for number in range(ROUNDS):
         best = part.planes.tightest()
