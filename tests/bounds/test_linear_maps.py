@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 
 from tests.bounds.operations import numbers, pointwise, windows
-from verifluxa.bounds.linear_map import linear_map, pool_windows
+from verifluxa.bounds.linear_map import LinearMap, linear_map, pool_windows
 from verifluxa.bounds.rounding import TERMS
 from verifluxa.graph.graph import chain
-from verifluxa.graph.ops import Activation, Affine, Clip, Conv, Divide, MaxPool, Op, Scale, Shape, Softmax
+from verifluxa.graph.ops import Activation, Affine, Clip, Conv, Divide, MaxPool, Op, Scale, Shape, Softmax, Transpose
 
 PLENTY = settings(max_examples=50, deadline=None, derandomize=True)
 
@@ -28,6 +28,21 @@ def check(op: Op, shape: Shape) -> None:
     assert found.matrix.shape == (math.prod(graph.output_shape), math.prod(shape))
     np.testing.assert_allclose(got, wanted, rtol=1e-13, atol=1e-13)
     assert found.terms == TERMS[op.kind](op)
+    check_parts(found)
+
+
+def check_parts(found: LinearMap) -> None:
+    """What is cut out of the matrix, and what stands for it where outputs read one input each, are the matrix."""
+    matrix, random = found.matrix, np.random.default_rng(2)
+    index = np.sort(random.permutation(found.shape[1])[: (found.shape[1] + 2) // 3])
+    rows, local = found.readers(index)
+    columns = matrix[:, index]
+    np.testing.assert_array_equal(rows, np.unique(columns.indices))
+    np.testing.assert_array_equal(local, columns[rows].toarray())
+    if found.single is not None:
+        source, factors = found.single
+        x = numbers(random, 2, found.shape[1])
+        np.testing.assert_array_equal(factors * x[:, source], (matrix @ x.T).T)
 
 
 def check_pool(op: MaxPool, shape: Shape) -> None:
@@ -63,6 +78,17 @@ def test_a_convolution_with_everything_uneven() -> None:
     check(Conv(weight, numbers(random, 4), (2, 1), (1, 0), (0, 3), (1, 2), 2), (6, 5, 7))
     check(Conv(numbers(random, 2, 1, 2, 1, 3), None, (1, 2, 1), (0, 1, 2), (1, 0, 0), (2, 1, 1), 1), (1, 4, 3, 5))
     check(Conv(numbers(random, 3, 1, 4), numbers(random, 3), (3,), (2,), (1,), (1,), 3), (3, 8))
+
+
+def test_moves_and_factors_read_one_value_each() -> None:
+    for op, in_order in ((Divide(np.array(255.0)), True), (Transpose((1, 0, 2)), False)):
+        found = linear_map(op, (2, 3, 4))
+        assert found is not None
+        assert found.single is not None
+        assert isinstance(found.single[0], slice) == in_order
+    dense = linear_map(Affine(np.eye(3), None), (3,))
+    assert dense is not None
+    assert dense.single is None
 
 
 def test_zero_weights_are_read_too() -> None:

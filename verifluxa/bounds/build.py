@@ -149,10 +149,10 @@ def _linear(linear: LinearMap, reached: Reached, constants: Constants, at: tuple
     everything = len(reached.index) == linear.shape[1]
     if linear.full is not None and len(reached.index):  # without any the outputs are constants, and stay out
         rows, local = np.arange(len(linear.full)), linear.full if everything else linear.full[:, reached.index]
+    elif everything:
+        rows, local = np.arange(linear.shape[0]), linear.matrix.toarray()
     else:
-        columns = linear.matrix[:, reached.index]
-        rows = np.arange(linear.shape[0]) if everything else np.unique(columns.indices)
-        local = columns[rows].toarray()
+        rows, local = linear.readers(reached.index)
     form = reached.form
     weight = local @ form.weight
     if linear.terms == 0:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import csc_array
 
 from verifluxa.bounds.functions import FUNCTIONS, Function, Parameters, function_error, function_of
 from verifluxa.bounds.joint_values import VALUES, Ball, joint_width
@@ -144,17 +145,26 @@ def not_provable(op: Op) -> UnsupportedError:
 
 
 def _linear(linear: LinearMap, value: Floats, radius: Floats, rounding: Rounding) -> Ball:
-    matrix = linear.stored
-    result = (matrix @ value.T).T + linear.bias
+    single, matrix = linear.single, linear.stored
+    if single is not None:
+        # Each output reads one input: a sparse product takes many times as long.
+        source, matrix = single
+        value, radius = value[:, source], radius[:, source]
+
+    def times(matrix: csc_array | Floats, x: Floats) -> Floats:
+        found: Floats = (matrix @ x.T).T if single is None else matrix * x
+        return found
+
+    result = times(matrix, value) + linear.bias
     if linear.terms == 0:
-        return result, (matrix @ radius.T).T
+        return result, times(matrix, radius)
     if isinstance(matrix, np.ndarray):
         size = rounding.magnitude(matrix, linear.terms)
     else:
         size = matrix.copy()
         size.data = rounding.magnitude(size.data, linear.terms)
-    inherited = (size @ radius.T).T
-    magnitude = (size @ (np.abs(value) + radius).T).T + np.abs(linear.bias)
+    inherited = times(size, radius)
+    magnitude = times(size, np.abs(value) + radius) + np.abs(linear.bias)
     fresh = linear.coefficient(rounding) * magnitude + rounding.tiny(linear.terms)
     return result, SAFETY * inherited + fresh
 

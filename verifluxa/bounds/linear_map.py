@@ -69,6 +69,34 @@ class LinearMap:
         return _sparse(self.stored) if isinstance(self.stored, np.ndarray) else self.stored
 
     @cached_property
+    def single(self) -> tuple[Integers | slice, Floats] | None:
+        """Of a map whose outputs read one input each: which ones, all in their order as a slice, and the factors."""
+        matrix = self.stored
+        outputs = self.shape[0]
+        if isinstance(matrix, np.ndarray) or len(matrix.indices) != outputs:
+            return None
+        if np.array_equal(matrix.indices, np.arange(outputs)) and np.array_equal(matrix.indptr, np.arange(outputs + 1)):
+            return slice(None), matrix.data
+        if len(np.unique(matrix.indices)) != outputs:
+            return None
+        source = np.empty(outputs, dtype=np.int64)
+        source[matrix.indices] = np.repeat(np.arange(self.shape[1]), np.diff(matrix.indptr))
+        return source, matrix.data[np.argsort(matrix.indices)]
+
+    def readers(self, index: Integers) -> tuple[Integers, Floats]:
+        """The outputs that read any of some inputs, ascending, and their rows, which are 0 at all others, written out.
+
+        By hand: for a few columns scipy's own way of cutting takes ten times as long.
+        """
+        starts, ends = self.matrix.indptr[index], self.matrix.indptr[index + 1]
+        counts = ends - starts
+        entry = np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
+        rows, place = np.unique(self.matrix.indices[entry], return_inverse=True)
+        local = np.zeros((len(rows), len(index)))
+        np.add.at(local, (place, np.repeat(np.arange(len(index)), counts)), self.matrix.data[entry])
+        return rows.astype(np.int64), local
+
+    @cached_property
     def full(self) -> Floats | None:
         """The matrix written out where every output reads every input, else None."""
         if isinstance(self.stored, np.ndarray):
