@@ -17,10 +17,11 @@ from tests.soundness.truth import Oracle
 from verifluxa.bounds.domain import geometry
 from verifluxa.certificate.tree_codec import decode_tree, encode_tree
 from verifluxa.errors import CertificateError
-from verifluxa.evidence import Case, Outcome
+from verifluxa.evidence import Case, Outcome, Steered
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Conv, Reshape
 from verifluxa.question import Problem, Question
+from verifluxa.search import cuts
 from verifluxa.search.choices import choose, several
 from verifluxa.search.claims import Scene
 from verifluxa.search.conflicts import begin, cross, crossing_of
@@ -156,6 +157,31 @@ def test_small_triggers_are_left_to_boxes_and_time_ends_it() -> None:
     assert cross(work, look(work, [with_need(problem, 2)], "interval"), CrossSettings(values=3, alone=0), None) == []
     (outcome,) = cross(work, look(work, [question], "interval"), ALL, time.monotonic() - 1)
     assert outcome.verdict is Verdict.UNKNOWN
+
+
+def test_planes_of_little_weight_stay_out_of_the_cases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the heaviest plane of each input alone what is certified is still true, and what is seen meets all rows."""
+    monkeypatch.setattr(cuts, "LEAST_WEIGHT", 1.0)
+    seen, split = 0, 0
+    for seed in range(6):
+        problem = in_real(steady(seed, Ask(targets=(1,))))
+        question, oracle = with_need(problem, 1), Oracle(problem)
+        work = workspace(problem)
+        search = begin(work, look(work, [question], "interval"), ALL, None)[question]
+        outcome = search.run(300)
+        judge(problem, outcome, oracle.truth(question), list(oracle.points(question)), oracle)
+        for conflict in outcome.tree.conflicts if outcome.tree else ():
+            split += bool(conflict.case.children)
+            assert all(len(planes) == 1 for child in conflict.case.children for planes in leaves(child))
+        for begun in search._begun[0].begun.values():
+            seen += begun.cutting.seen is not None
+            assert begun.cutting.seen is None or begun.cutting.meets(begun.cutting.seen)
+    assert seen
+    assert split
+
+
+def leaves(case: Case) -> list[tuple[Steered, ...]]:
+    return [case.planes] if case.split is None else [own for child in case.children for own in leaves(child)]
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -13,7 +13,7 @@ claim may be just what cancels another one's.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -69,6 +69,18 @@ class Groups:
             return layers
         split = zip(self.net.hidden, layers, self.signs, strict=False)
         return [*(cut(layer, bounds, sign) for layer, bounds, sign in split), layers[-1]]
+
+    def take(self, kept: Tensor) -> Groups:
+        """The same groups with some of their claims, at least one of each."""
+        return replace(
+            self,
+            index=self.index[kept],
+            pairs=self.pairs.take(kept),
+            rows=self.rows[kept],
+            constants=self.constants[kept],
+            group=self.group[kept],
+            signs=None if self.signs is None else [part[kept] for part in self.signs],
+        )
 
     def claims(self, layers: list[LayerBounds]) -> Claimed:
         """The rows over the state above the last hidden layer, in float32."""

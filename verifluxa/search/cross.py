@@ -259,7 +259,8 @@ class Crossing:
         cutting, claim, row = self.begun[choice]
         if cutting.closed:
             del self.begun[choice]
-            self._keep(Conflict(frozenset(choice), claim, row, cutting.root))
+            kept = slice(None) if cutting.kept is None else cutting.kept
+            self._keep(Conflict(frozenset(choice), claim[kept], row[kept], cutting.root))
         return cutting.closed
 
     def _keep(self, conflict: Conflict) -> None:

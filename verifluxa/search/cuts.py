@@ -8,10 +8,10 @@ several inputs under one trigger (cf. Suresh et al. 2024, RABBit, NeurIPS).
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +26,8 @@ from verifluxa.search.claims import ROUNDED, SLACK
 from verifluxa.search.splits import Sign
 
 TIES = 0.01
+LEAST_WEIGHT = 0.05
+"""Planes with less than this share of the weight of their input's heaviest at the root stay out of the cases below."""
 DEEPEST = 200
 """Splits below each other."""
 LEAST_CASES, MOST_CASES, NUMBERS = 8, 64, 2**16
@@ -66,6 +68,7 @@ class Cutting:
         group: one group (G = 1).
         steps: gradient steps of a case.
         root: the tree.
+        kept: which planes of the group the cases below the root have, shape (P,); None: all.
         waiting: its open leaves.
         met: whether a point was seen that meets all claims, or nothing is left to split: no use going on.
         seen: that point, shape (d,), or None.
@@ -75,6 +78,7 @@ class Cutting:
     group: Groups
     steps: int = 6
     root: Case = field(default_factory=Case)
+    kept: Tensor | None = None
     waiting: list[_Waiting] = field(default_factory=list)
     met: bool = False
     seen: Tensor | None = None
@@ -84,11 +88,16 @@ class Cutting:
     def __post_init__(self) -> None:
         self.waiting = [_Waiting(self.root, (), None)]
 
-    @cached_property
+    @property
     def batch(self) -> int:
         """Cases that are bounded at once: small ones cost hardly more together than alone."""
-        neurons = len(self.group.index) * sum(len(layer.weight) for layer in self.group.net.hidden)
+        neurons = self.planes * sum(len(layer.weight) for layer in self.group.net.hidden)
         return max(LEAST_CASES, min(MOST_CASES, NUMBERS // max(1, neurons)))
+
+    @property
+    def planes(self) -> int:
+        """How many planes the next cases have."""
+        return len(self.group.index if self.kept is None else self.kept)
 
     @property
     def closed(self) -> bool:
@@ -107,6 +116,12 @@ class Cutting:
             cases -= len(batch)
             bound([(self, batch)])
         return self.closed
+
+    def meets(self, point: Tensor) -> bool:
+        """Whether a point (d,) meets all planes' rows, by the center network."""
+        group = self.group
+        outputs = evaluate(group.net, point.expand(len(group.index), -1), group.pairs.input)
+        return bool(((outputs * group.rows).sum(1) + group.constants >= 0).all())
 
     def take(self, count: int) -> list[_Waiting]:
         """Takes cases that are to be bounded."""
@@ -131,10 +146,26 @@ class Cutting:
 
     def _split(self, one: _Waiting, sign: Sign, own: Chosen) -> None:
         one.case.split, one.case.children = sign, [Case(), Case()]
+        if self.kept is None:
+            self.kept = self.weighty(own)
+        if one.case is self.root:
+            own = own.take(self.kept)
         self.waiting += [
             _Waiting(child, (*one.signs, sign._replace(sign=side)), own)
             for child, side in zip(one.case.children, (-1, 1), strict=True)
         ]
+
+    def weighty(self, chosen: Chosen) -> Tensor:
+        """Planes that have weight beside the heaviest of their input."""
+        logarithms = chosen.logarithms[:, 0]
+        inputs, of_input = torch.unique(self.group.pairs.input, return_inverse=True)
+        heaviest = logarithms.new_full((len(inputs),), -math.inf).scatter_reduce(0, of_input, logarithms, "amax")
+        return (logarithms >= heaviest[of_input] + math.log(LEAST_WEIGHT)).nonzero()[:, 0]
+
+    @property
+    def narrow(self) -> Groups:
+        """The group with the planes that the next cases have."""
+        return self.group if self.kept is None else self.group.take(self.kept)
 
 
 class _Found(NamedTuple):
@@ -148,16 +179,16 @@ class _Found(NamedTuple):
 
 def bound(parts: Sequence[tuple[Cutting, list[_Waiting]]]) -> None:
     """Bounds cases of several trees of one domain at once: either all of them are roots, or none is."""
-    groups = _all([_repeated(cutting.group, batch) for cutting, batch in parts])
+    groups = _all([_repeated(cutting.narrow, batch) for cutting, batch in parts])
     starts = [one.start for _, batch in parts for one in batch if one.start is not None]
     steps = parts[0][0].steps
     together = optimise_together(groups, steps, steps, _joined(starts) if starts else None)
     closed, signs, met = refuted(groups, together).tolist(), _neurons(groups, together), _met(groups, together)
     case = plane = 0
     for cutting, batch in parts:
-        size, end = len(cutting.group.index), case + len(batch)
+        size, end = cutting.planes, case + len(batch)
         chosen = [together.chosen.take(slice(at, at + size)) for at in range(plane, plane + size * len(batch), size)]
-        seen = [point for point in met[case:end] if point is not None]
+        seen = [point for point in met[case:end] if point is not None and cutting.meets(point)]
         cutting.put(batch, _Found(chosen, signs[case:end], closed[case:end], seen[0] if seen else None))
         case, plane = end, plane + size * len(batch)
 
