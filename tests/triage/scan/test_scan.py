@@ -25,7 +25,9 @@ def scan(capsys, *arguments: object) -> tuple[int, str, str]:
 
 def test_a_planted_pixel_is_found_and_the_next_spec_runs(files, capsys) -> None:
     found = files(True)
-    code, out, err = scan(capsys, found.model, "--data", found.data, "--patch", 1, "--format", "json", "-o", "next.vfx")
+    # Far more time than is needed, so that a busy machine cuts nothing short.
+    options = ("--patch", 1, "--budget", "15m", "--format", "json", "-o", "next.vfx")
+    code, out, err = scan(capsys, found.model, "--data", found.data, *options)
     document = json.loads(out)
     first = document["classes"][0]
     assert (code, err, document["schema"], document["verdict"]) == (1, "", "verifluxa/scan/1", "suspect")
