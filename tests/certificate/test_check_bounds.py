@@ -12,7 +12,7 @@ from verifluxa.certificate.check.bounds import Bounder
 from verifluxa.certificate.check.chain import chain_of
 from verifluxa.certificate.check.functions import Floats
 from verifluxa.certificate.check.network import Constants, constants_of
-from verifluxa.certificate.check.region import STEPS, Regions
+from verifluxa.certificate.check.region import STEPS, Planes, Regions, alike
 from verifluxa.graph import ops
 from verifluxa.graph.graph import build, chain
 
@@ -42,18 +42,45 @@ def points(random: np.random.Generator, part: Regions, count: int) -> Floats:
 def test_spreads_bound_every_point_of_the_region(seed: int) -> None:
     random = np.random.default_rng(seed)
     part = region(random, 4, seed % 4)
-    tight, rows, at = part.tightened(), random.normal(size=(6, 4)), np.zeros(6, dtype=np.int64)
+    tight, rows, at = part.tightened(), random.normal(size=(1, 6, 4)), np.zeros(1, dtype=np.int64)
     inside = points(random, part, 4000) - part.center
     assert len(inside) > 10
-    reached = inside @ rows.T
+    reached = inside @ rows[0].T
     for steps in (0, STEPS):
         up, down = tight.spread(rows, at, steps)
         assert (reached.max(axis=0) <= up).all()
         assert (-reached.min(axis=0) <= down).all()
         assert np.allclose(down, tight.spread(-rows, at, steps)[0])
     assert (tight.spread(rows, at, STEPS)[0] <= tight.spread(rows, at)[0]).all()
-    assert (tight.spread(rows, at)[0] <= np.abs(rows) @ part.half[0]).all()
+    assert (tight.spread(rows, at)[0] <= np.abs(rows) @ part.half[0] * (1 + 2.0**-50)).all()
     assert not tight.is_empty
+
+
+def test_pieces_hold_every_item_that_has_rows_once_and_no_other() -> None:
+    counts = np.array([0, 3, 1, 0, 7, 3, 0, 2])
+    for size in (1, 10_000, 100_000):
+        found = list(alike(counts, size))
+        assert sorted(np.concatenate(found).tolist()) == [1, 2, 4, 5, 7]
+    assert not list(alike(np.zeros(3, dtype=np.int64), 1))
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_planes_are_bounded_at_every_point_where_a_cut_is_met(seed: int) -> None:
+    """At cuts that leave much or little, on boxes far from 0, with and without strips; below the plain bound."""
+    random = np.random.default_rng(seed)
+    part = region(random, 3, seed % 4).tightened()
+    rows, at = Planes(random.normal(size=(1, 8)), random.normal(size=(1, 8, 3))), np.zeros(1, dtype=np.int64)
+    inside = points(random, part, 4000) - part.center
+    for share in (0.0, 0.5, 0.95):
+        slope = random.normal(size=3)
+        cut = Planes(-np.quantile(inside @ slope, share).reshape(1, 1), slope.reshape(1, 1, 3))
+        met = inside[inside @ slope + cut.value[0, 0] >= 0]
+        most, plain = part.most(rows, at, cut), part.most(rows, at)
+        assert (met @ rows.slope[0].T + rows.value <= most).all()
+        assert (most <= plain + 1e-9).all()
+    assert (most < plain - 1e-3).any()
+    nothing = part.most(rows, at, Planes(np.ones((1, 1)), np.zeros((1, 1, 3))))
+    assert np.allclose(nothing, part.most(rows, at))
 
 
 def test_many_regions_are_bounded_as_one_by_one() -> None:
@@ -62,7 +89,7 @@ def test_many_regions_are_bounded_as_one_by_one() -> None:
     parts = (np.concatenate([getattr(part, name) for part in single]) for name in ("lower", "upper", "low", "high"))
     lower, upper, low, high = parts
     together = Regions(lower, upper, single[0].directions, low, high).tightened()
-    rows, at = random.normal(size=(3, 4)), np.array([2, 0, 1])
+    rows, at = random.normal(size=(3, 1, 4)), np.array([2, 0, 1])
     for steps in (0, STEPS):
         for k, number in enumerate(at):
             alone = replace(single[number], directions=single[0].directions).tightened()
@@ -148,7 +175,8 @@ def test_planes_and_ends_hold_for_sampled_triggers(shape: Shape) -> None:
             outputs = placed(found, inputs, index, triggers)
             margin = outputs[:, 0] - outputs[:, 1]
             assert (margin <= planes.value + (triggers - bound.regions.center) @ planes.slope[0]).all()
-            assert (margin <= planes.value + bound.regions.spread(planes.slope, np.zeros(1, dtype=np.int64))[0]).all()
+            up, _ = bound.regions.spread(planes.slope[None], np.zeros(1, dtype=np.int64))
+            assert (margin <= planes.value + up).all()
 
 
 @pytest.mark.parametrize("seed", range(4))

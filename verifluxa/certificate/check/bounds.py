@@ -21,11 +21,8 @@ from numpy.typing import NDArray
 from verifluxa.certificate.check.chain import Layer, Parts
 from verifluxa.certificate.check.functions import Floats, Lines
 from verifluxa.certificate.check.network import Integers
-from verifluxa.certificate.check.region import MARGIN, Regions, pieces
+from verifluxa.certificate.check.region import Planes, Regions, alike
 
-MULTIPLES = np.array([0.0, 0.4, 1.0, 2.5])[:, None, None]
-BOTH = np.array([1.0, -1.0])[:, None]
-"""Signs: a plane above a value, and one above its negative."""
 Ends = Sequence[tuple[Floats, Floats]]
 """Lower and upper ends of the values of every layer but the outputs', of one entry."""
 
@@ -56,13 +53,6 @@ class LayerBounds(NamedTuple):
         """Some entries, copied."""
         lines = Lines(*(part[index] for part in self.lines))
         return LayerBounds(self.radius[index], self.lower[index], self.upper[index], self.open[index], lines)
-
-
-class Planes(NamedTuple):
-    """Linear functions of the trigger, counted from the center of each one's region: `value + slope.t`."""
-
-    value: Floats
-    slope: Floats
 
 
 @dataclass(eq=False)
@@ -170,7 +160,9 @@ class Bounder:
         last = self.chain[-1]
         value = constant + (np.abs(weight) * state.output_radius[entries]).sum(axis=1)
         value = value + (weight * last.offset[state.inputs[entries]]).sum(axis=1)
-        return self._walk(state, entries, value, {at: weight @ part for at, part in last.weight.items()})
+        slopes = {at: (weight @ part)[:, None] for at, part in last.weight.items()}
+        planes = self._walk(state, entries, value[:, None], slopes)
+        return Planes(planes.value[:, 0], planes.slope[:, 0])
 
     def clip(self, state: State, entries: Integers, cut: Planes) -> NDArray[np.bool_]:
         """Clips every layer of some entries by a plane each, in place.
@@ -197,52 +189,91 @@ class Bounder:
     def _tighten(self, state: State, number: int, among: Integers | None = None, cut: Planes | None = None) -> None:
         """Narrows the ends of the open values of a layer by planes, where `cut` is met if there is one."""
         layer, bounds = self.chain[number - 1], state.layers[number - 1]
-        everywhere = np.nonzero(bounds.open if among is None else bounds.open[among])
-        for piece in pieces(len(everywhere[0]), max(layer.offset.shape[1] for layer in self.chain)):
-            places, neurons = (part[piece] for part in everywhere)
-            entries = places if among is None else among[places]
-            offset, radius = layer.offset[state.inputs[entries], neurons], bounds.radius[entries, neurons]
-            met = None if cut is None else Planes(cut.value[places], cut.slope[places])
-            slopes = {at: BOTH[..., None] * part[neurons] for at, part in layer.weight.items()}
-            planes = self._walk(state, entries, radius + BOTH * offset, slopes)
-            most, least = self._most(planes, state.at[entries], met) * BOTH
+        among = np.arange(len(state.inputs)) if among is None else among
+        open_, widest = bounds.open[among], max(part.shape[1] for part in layer.weight.values())
+        for chosen in alike(open_.sum(axis=1), 2 * widest):
+            entries, mask = among[chosen, None], open_[chosen]
+            # As many as the one with most has: where one has fewer its first value stands in again.
+            neurons = np.tile(mask.argmax(axis=1)[:, None], int(mask.sum(axis=1).max()))
+            neurons[np.nonzero(mask)[0], mask.cumsum(axis=1)[mask] - 1] = np.nonzero(mask)[1]
+            met = None if cut is None else Planes(cut.value[chosen, None], cut.slope[chosen, None])
+            most = self.regions.most(self._both(state, number, entries[:, 0], neurons), state.at[entries[:, 0]], met)
+            most, least = np.split(most, 2, axis=1)
             bounds.upper[entries, neurons] = np.minimum(bounds.upper[entries, neurons], most)
-            bounds.lower[entries, neurons] = np.maximum(bounds.lower[entries, neurons], least)
+            bounds.lower[entries, neurons] = np.maximum(bounds.lower[entries, neurons], -least)
 
-    def _most(self, planes: Planes, at: Integers, cut: Planes | None) -> Floats:
-        """Upper bounds of planes; where `cut` is met the least over multiples of the natural lambda, 0 among them."""
-        if cut is None:
-            return planes.value + self.regions.spread(planes.slope, at)[0]
-        half = self.regions.half[at]
-        own, other = (_dot(np.abs(part.slope), half) for part in (planes, cut))
-        factor = MULTIPLES * (own / np.where(other > 0, other, np.inf))
-        value, slope = planes.value + factor * cut.value, planes.slope + factor[..., None] * cut.slope
-        size = np.abs(planes.value) + own + factor * (np.abs(cut.value) + other)
-        return np.asarray((value + self.regions.spread(slope, at)[0] + MARGIN * size).min(axis=0))
+    def _both(self, state: State, number: int, entries: Integers, neurons: Integers) -> Planes:
+        """Upper planes of some values of a layer, shape (entries, values), and behind them of their negatives.
+
+        One step down the coefficients are the weights themselves: `a+ u + a- l = a (u + l) / 2 + |a| (u - l) / 2`
+        serves both.
+        """
+        layer, top = self.chain[number - 1], max(self.chain[number - 1].weight)
+        value = layer.offset[state.inputs[entries, None], neurons]
+        more = state.layers[number - 1].radius[entries[:, None], neurons]
+        slopes = {at: _stacked(part[neurons], 0.0) for at, part in layer.weight.items() if at < top or not top}
+        if top:
+            low_slope, low, high_slope, high = self._lines(state, top, entries)
+            row = layer.weight[top][neurons]
+            size = np.abs(row)
+            value, more = value + _dot(row, (high + low) / 2), more + _dot(size, (high - low) / 2)
+            row, size = _tiled(row, low_slope), _tiled(size, low_slope)
+            row *= (high_slope + low_slope)[:, None] / 2
+            size *= (high_slope - low_slope)[:, None] / 2
+            for at, weight in self.chain[top - 1].weight.items():
+                slopes[at] = _stacked(_times(row, weight), _times(size, weight)) + slopes.get(at, 0.0)
+        return self._walk(state, entries, _stacked(value, more), slopes)
+
+    def _lines(self, state: State, number: int, entries: Integers) -> Lines:
+        """The lines around a layer's function, of what its affine values are without offset and error."""
+        layer, bounds = self.chain[number - 1], state.layers[number - 1]
+        assert layer.function is not None
+        low_slope, low, high_slope, high = (part[entries] for part in bounds.lines)
+        offset, radius, blocks = layer.offset[state.inputs[entries]], bounds.radius[entries], layer.function.blocks
+        up, down = high_slope * offset + np.abs(high_slope) * radius, low_slope * offset - np.abs(low_slope) * radius
+        if blocks > 1:
+            up, down = (np.sum(np.split(part, blocks, axis=-1), axis=0) for part in (up, down))
+        return Lines(low_slope, low + down, high_slope, high + up)
 
     def _walk(self, state: State, entries: Integers, value: Floats, slopes: Parts) -> Planes:
-        """From coefficients on states, shape (..., entries, values), to slopes in the trigger."""
-        inputs = state.inputs[entries]
+        """From coefficients on states, shape (entries, rows, values), to slopes in the trigger."""
         for number in range(len(self.chain) - 1, 0, -1):
             slope = slopes.pop(number, None)
             if slope is None:
                 continue
-            layer, bounds = self.chain[number - 1], state.layers[number - 1]
-            low_slope, low, high_slope, high = (part[entries] for part in bounds.lines)
+            layer = self.chain[number - 1]
+            low_slope, low, high_slope, high = self._lines(state, number, entries)
             up, down = np.maximum(slope, 0.0), np.minimum(slope, 0.0)
             value = value + _dot(up, high) + _dot(down, low)
-            if low.shape != low_slope.shape:
-                up, down = (np.tile(part, low_slope.shape[1] // low.shape[1]) for part in (up, down))
-            back = np.multiply(up, high_slope, out=up) + np.multiply(down, low_slope, out=down)
-            back = back + state.pushes[number][entries] if number in state.pushes else back
-            value = value + _dot(np.abs(back), bounds.radius[entries]) + _dot(back, layer.offset[inputs])
+            back = _tiled(up, high_slope) * high_slope[:, None]
+            back += _tiled(down, low_slope) * low_slope[:, None]
+            if number in state.pushes:
+                push, radius = state.pushes[number][entries, None], state.layers[number - 1].radius[entries]
+                value = value + _dot(np.abs(back + push) - np.abs(back), radius)
+                value, back = value + _dot(push, layer.offset[state.inputs[entries]]), back + push
             for at, weight in layer.weight.items():
-                slopes[at] = slopes.get(at, 0.0) + back @ weight
+                slopes[at] = slopes.get(at, 0.0) + _times(back, weight)
         center = self.regions.center[state.at[entries]]
-        slope = slopes.get(0, np.zeros(center.shape))
-        return Planes(value + (slope * center).sum(axis=-1), slope)
+        slope = slopes.get(0, np.zeros((*value.shape, center.shape[1])))
+        return Planes(value + _dot(slope, center), slope)
+
+
+def _stacked(signed: Floats, unsigned: Floats | float) -> Floats:
+    """Rows and, behind them, their negatives."""
+    return np.concatenate([unsigned + signed, unsigned - signed], axis=1)
+
+
+def _tiled(rows: Floats, lines: Floats) -> Floats:
+    """Coefficients of results for each block of values that lines speak of."""
+    blocks = lines.shape[-1] // rows.shape[-1]
+    return rows if blocks == 1 else np.tile(rows, blocks)
+
+
+def _times(rows: Floats, weight: Floats) -> Floats:
+    """One product of matrices for all rows."""
+    return np.asarray((rows.reshape(-1, rows.shape[-1]) @ weight).reshape(*rows.shape[:-1], weight.shape[1]))
 
 
 def _dot(rows: Floats, numbers: Floats) -> Floats:
-    """Sums of products over the last axis, shape (..., entries), of rows (..., entries, n) and numbers (entries, n)."""
-    return np.asarray(np.einsum("...kd,kd->...k", rows, numbers))
+    """Sums of products, shape (entries, rows), of rows (entries, rows, n) and numbers (entries, n)."""
+    return np.asarray((rows @ numbers[..., None])[..., 0])

@@ -87,7 +87,7 @@ def _refute(judge: Judge, visit: Visit, cases: Sequence[Sequence[Plane]]) -> Non
     np.add.at(slope, number, weight[:, None] * planes.slope)
     size = weight * (np.abs(planes.value) + np.abs(planes.slope) @ region.half[visit.at - judge.first])
     value, size, gone = (np.bincount(number, part, len(cases)) for part in (weight * planes.value, size, found.gone))
-    fine = (gone > 0) | (value + region.spread(slope, at)[0] + MARGIN * size < 0)
+    fine = (gone > 0) | (value + region.spread(slope[:, None], at)[0][:, 0] + MARGIN * size < 0)
     if not fine.all():
         raise unproved("VF5054", "alternatives that are said to exclude each other may be met together", visit.part)
 

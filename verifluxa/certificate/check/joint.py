@@ -19,10 +19,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from verifluxa.certificate.check.bounds import Planes, State
+from verifluxa.certificate.check.bounds import State
 from verifluxa.certificate.check.functions import LARGER, RELU, Floats
 from verifluxa.certificate.check.judge import Asked, Entry, Found, Judge, Known, Visit, unproved
-from verifluxa.certificate.check.region import MARGIN, pieces
+from verifluxa.certificate.check.region import MARGIN, Planes, pieces
 from verifluxa.evidence import InputSplit, Joint
 
 Key = tuple[int, int, int]
@@ -200,11 +200,11 @@ def _bounds(judge: Judge, ends: Sequence[End], planes: _Scaled, gone: set[Key]) 
         total[k], size[k] = _inputs(leaf, totals, fixed, gone), len(leaf.left)
     total, size = total + weight @ (1 + planes.value), size + weight @ (2 + np.abs(planes.value))
     slope = weight @ planes.slope
-    most, size = region.spread(slope, at)[0], size + (np.abs(slope) * region.half[at]).sum(axis=1)
+    most, size = region.spread(slope[:, None], at)[0], size + (np.abs(slope) * region.half[at]).sum(axis=1)
     nothing = (0.0,) * len(region.directions)
     beta = np.array([joint.beta if len(joint.beta) == len(nothing) else nothing for _, joint, _ in ends])
-    most = np.minimum(most, sum(region.dual(slope, at, beta)))
-    return np.asarray(total + most + MARGIN * size)
+    most = np.minimum(most, sum(region.dual(slope[:, None], at, beta[:, None])))
+    return np.asarray(total + most[:, 0] + MARGIN * size)
 
 
 def _inputs(leaf: Visit, totals: dict[Key, float], fixed: Fixed, gone: set[Key]) -> float:
@@ -230,7 +230,7 @@ def _planes(judge: Judge, ends: Sequence[End], known: dict[Key, int], found: Fou
     state = found.state.take(np.array(places, dtype=np.int64))
     _touch(judge, state, np.array([key[4] for key in wanted], dtype=bool), leaves)
     value, slope = judge.planes(state, np.arange(len(wanted)), rows)
-    _, fall = judge.bounder.regions.spread(slope, state.at)
+    fall = judge.bounder.regions.spread(slope[:, None], state.at)[1][:, 0]
     most = fall - value + MARGIN * (fall + np.abs(value))
     says = most > 0
     numbers = {key: k for k, key in enumerate(wanted) if says[k]}

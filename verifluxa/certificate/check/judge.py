@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from verifluxa.certificate.check.bounds import Bounder, Ends, Planes, Sign, State
+from verifluxa.certificate.check.bounds import Bounder, Ends, Sign, State
 from verifluxa.certificate.check.chain import chain_of
 from verifluxa.certificate.check.functions import SAME, Floats
 from verifluxa.certificate.check.lower import Alternative, Claim
 from verifluxa.certificate.check.network import Constants, Integers
-from verifluxa.certificate.check.region import Regions
+from verifluxa.certificate.check.region import Planes, Regions
 from verifluxa.certificate.refuse import refused
 from verifluxa.errors import CertificateError
 from verifluxa.evidence import Joint, Node
@@ -246,7 +246,8 @@ class Judge:
         if named:
             at, rows = np.array(named).T
             planes = self.planes(state, places[at], rows)
-            most = planes.value + self.bounder.regions.spread(planes.slope, state.at[places[at]])[0]
+            spread = self.bounder.regions.spread(planes.slope[:, None], state.at[places[at]])
+            most = planes.value + spread[0][:, 0]
             # What overflowed on its way says nothing: minus infinity swallowed what came after it.
             gone[at] |= np.isfinite(most) & np.where(self.asked.claim.closed[rows], most < 0, most <= 0)
 
