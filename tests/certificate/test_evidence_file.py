@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,20 @@ from verifluxa.certificate.evidence_lines import (
 )
 from verifluxa.certificate.fields import Fields
 from verifluxa.errors import CertificateError
-from verifluxa.evidence import Dropped, InputSplit, Joint, Node, Outcome, StripSplit, Weighted, Witness
+from verifluxa.evidence import (
+    Case,
+    Conflict,
+    Dropped,
+    InputSplit,
+    Joint,
+    NeuronSplit,
+    Node,
+    Outcome,
+    Steered,
+    StripSplit,
+    Weighted,
+    Witness,
+)
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Affine
 from verifluxa.question import Domain, Placement, Problem, Question, Rows, Stamp, Violation
@@ -210,6 +224,13 @@ def test_lines_fit_the_schema(tmp_path: Path) -> None:
     cases = InputSplit(((0, 1), (2, 1)))
     tree = Node(split=cases, children=halves, clips=((0, 0, (1,)),), shared=((2, 1),))
     validator.validate(encode_record(record(1, tree)))
+    plane = Steered(0, 1, 2, 0.5, ("00ff", ""), ((0, 3, -1.5),))
+    both = Case(split=NeuronSplit(0, 1, 3), children=(Case((plane,)), Case((plane._replace(slopes=(), pushes=()),))))
+    leaf = Node(closed=True, conflicts=(Conflict(((0, 1), (2, 0)), both),))
+    validator.validate(encode_record(record(1, leaf)))
+    wrong = encode_record(record(1, replace(leaf, conflicts=(Conflict((), both),))))
+    with pytest.raises(jsonschema.ValidationError):
+        validator.validate(wrong)
 
 
 def test_size_of_a_digit_proof(tmp_path: Path) -> None:
