@@ -8,8 +8,10 @@ import os
 import platform
 import resource
 import statistics
+import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from datetime import date
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -32,7 +34,7 @@ class Record:
         theirs: the peer's value in the same run.
         ratio: how many times better ours is (above 1: better).
         repeats: how many times each side was measured; the values are medians.
-        machine: where.
+        machine: where, when, and of which commit.
         curve: (size, seconds) pairs of a growth curve, or None.
         exponent: least-squares slope of log(seconds) against log(size), or None.
     """
@@ -116,10 +118,20 @@ def spent() -> float:
 
 @cache
 def machine() -> str:
-    """What the numbers were measured on: no names of hosts or people."""
+    """What the numbers were measured on, when, and of which commit: no names of hosts or people."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     parts = (_processor(), f"{cores} cores", platform.system(), f"Python {platform.python_version()}")
-    return ", ".join((*parts, f"torch {version('torch')}"))
+    return ", ".join((*parts, f"torch {version('torch')}", f"{date.today()}", *_commit()))
+
+
+def _commit() -> tuple[str, ...]:
+    """The checked out commit, with a plus sign where files differ from it; nothing outside a repository."""
+    command = ("git", "describe", "--always", "--abbrev=7", "--exclude=*", "--dirty=+")
+    try:
+        found = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ()
+    return (f"commit {found.stdout.strip()}",)
 
 
 def _processor() -> str:

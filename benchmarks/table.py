@@ -1,4 +1,4 @@
-"""The table of `build/bench.json`: on the terminal, and as Markdown in docs/benchmarks.md.
+"""The table of `build/bench.json`: on the terminal, and as Markdown in docs/benchmark-tables.md.
 
 `python -m benchmarks.table` writes the Markdown between the two marks of that page: tables of what `build/bench.json`
 holds are made anew, those of other benchmarks stay, so that the page can be renewed part by part. The picture of the
@@ -15,7 +15,7 @@ from benchmarks.records import Record, read
 
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "build" / "bench.json"
-PAGE = ROOT / "docs" / "benchmarks.md"
+PAGE = ROOT / "docs" / "benchmark-tables.md"
 BEGIN = "<!-- begin: made by `python -m benchmarks.table` from build/bench.json -->"
 END = "<!-- end -->"
 HEADING = "### "

@@ -25,7 +25,8 @@ NAVIGATION: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Reference", ("reference/language.md", "reference/commands.md", "reference", "reference/errors/index.md")),
     ("Shelves", ("specs", "solvers", "cluster", "editors")),
     ("Examples", ("examples/digits", "examples")),
-    ("Explanation", ("explanation/semantics.md", "explanation/engine.md", "explanation", "benchmarks.md")),
+    ("Explanation", ("explanation/semantics.md", "explanation/engine.md", "explanation")),
+    ("Benchmarks", ("benchmarks.md", "benchmark-tables.md")),
     ("Project", ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")),
 )
 """The sidebar: captions, and pages or folders; of a folder all that stands below it, so that new pages find a place."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,7 @@ def test_the_machine_is_described_without_its_name() -> None:
     assert "cores" in machine()
     assert "torch" in machine()
     assert platform.node() not in machine().split(", ")
+
+
+def test_a_record_says_when_it_was_measured() -> None:
+    assert str(date.today()) in machine() or str(date.today() - timedelta(days=1)) in machine()
