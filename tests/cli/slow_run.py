@@ -1,5 +1,6 @@
 """A run for the tests of interruption: proves one placement, then waits until it is stopped."""
 
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -35,6 +36,8 @@ class SlowEngine:
 
 
 if __name__ == "__main__":
+    # A shell starts what it runs in the background with this signal ignored, and all that it starts inherits that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     spec, cluster, mark, out, *flags = sys.argv[1:]
     presentation = Presentation(Format.JSON, Path(out), "--job-exit" in flags)
     sys.exit(execute(Request(spec, cluster=cluster), presentation, SlowEngine(mark)))
