@@ -23,6 +23,8 @@ FORMS = ("box", "stamp", "folded")
 CLASSES = tuple(range(10))
 PLACE = "({at}, {at})"
 REPEATS = 3
+MOST_REPEATS, SECONDS = 25, 3.0
+"""Cases of milliseconds are repeated up to so often, within so many seconds: three times say little of them."""
 SPEED = "inputs bounded per CPU second (all rows)"
 FRESH = "the same, local networks of all places built anew each time (the peer's are given)"
 TIGHT = "rows bounded less tightly than by the other side, in %"
@@ -121,10 +123,13 @@ def _speed(blank: Record, native: BoundsCase, peer: LirpaPeer, of: tuple[Path, s
     path, form = of
     try:
         peer.load(path, form, "float32")
-        own, their = interleaved([native.native_seconds, peer.seconds], blank.repeats)
+        repeats = blank.repeats
+        if repeats > 1:
+            repeats = max(repeats, min(MOST_REPEATS, int(SECONDS / (native.native_seconds() + peer.seconds()))))
+        own, their = interleaved([native.native_seconds, peer.seconds], repeats)
     except PeerFailed as reason:
         return replace(blank, peer=f"{blank.peer}: {reason}")
-    return replace(blank, ours=native.items / own, theirs=native.items / their, ratio=their / own)
+    return replace(blank, ours=native.items / own, theirs=native.items / their, ratio=their / own, repeats=repeats)
 
 
 def _tightness(kind: Kind, native: BoundsCase, peer: LirpaPeer, path: Path) -> list[Record]:
