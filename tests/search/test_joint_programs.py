@@ -154,7 +154,8 @@ def test_the_checker_comes_to_the_same_of_a_domain_without_points() -> None:
         if closing is not None:
             low, high = box.strip_shift - box.strip_half, box.strip_shift + box.strip_half
             region = Regions(-box.half[None], box.half[None], box.directions, low[None], high[None]).tightened()
-            most = float(sum(region.dual(np.zeros((1, 3)), np.zeros(1, dtype=np.int64), np.array([closing.beta])))[0])
+            parts = region.dual(np.zeros((1, 1, 3)), np.zeros(1, dtype=np.int64), np.array([[closing.beta]]))
+            most = float(sum(parts)[0, 0])
             assert region.is_empty or 3 + most < 2
             closed += 1
     assert closed > 20
