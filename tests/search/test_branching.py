@@ -53,6 +53,20 @@ def check(problem: Problem, outcome: Outcome) -> None:
     judge(problem, outcome, oracle.truth(outcome.question), list(oracle.points(outcome.question)), oracle)
 
 
+def answers_at_the_count(problem: Problem, how: BranchSettings) -> list[Outcome]:
+    """Asked for more than one input, at the exact count and one above, and held against enumeration."""
+    question, found = problem.questions(0)[0], []
+    strict, loose = most(problem, question, strict=True), most(problem, question)
+    for need in {max(2, strict), max(2, loose + 1)}:
+        (outcome,) = run(problem, [question._replace(need=need)], how)
+        wanted = Verdict.FALSIFIED if strict >= need else Verdict.CERTIFIED if loose < need else Verdict.UNKNOWN
+        assert outcome.verdict is wanted
+        check(problem, outcome)
+        assert outcome.verdict is not Verdict.CERTIFIED or loose <= outcome.proved < need
+        found.append(outcome)
+    return found
+
+
 @pytest.mark.parametrize("how", WAYS, ids=str)
 @LITTLE
 @given(st.integers(0, 10_000), st.sampled_from([Ask(), Ask(targets=(1,))]), st.integers(0, 1))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tests.search.small import all_triggers, in_real, most, random_problem
-from tests.search.test_branching import check, nodes, run
+from tests.search.test_branching import answers_at_the_count, nodes, run
 from tests.soundness.build import Ask
 from verifluxa.evidence import InputSplit, Outcome
 from verifluxa.question import Problem, Question
@@ -35,18 +35,9 @@ def problems(seeds: range, ask: Ask) -> Iterator[Problem]:
 
 
 def tried(problem: Problem, how: BranchSettings) -> list[Outcome]:
-    """Asks at the exact count and one above, as for every way; the proofs with cases."""
-    question, found = problem.questions(0)[0], []
-    strict, loose = most(problem, question, strict=True), most(problem, question)
-    for need in {max(2, strict), max(2, loose + 1)}:
-        (outcome,) = run(problem, [question._replace(need=need)], how)
-        wanted = Verdict.FALSIFIED if strict >= need else Verdict.CERTIFIED if loose < need else Verdict.UNKNOWN
-        assert outcome.verdict is wanted
-        check(problem, outcome)
-        assert outcome.verdict is not Verdict.CERTIFIED or loose <= outcome.proved < need
-        if any(isinstance(node.split, InputSplit) for node in nodes(outcome.tree)):
-            found.append(outcome)
-    return found
+    """The proofs with cases."""
+    outcomes = answers_at_the_count(problem, how)
+    return [one for one in outcomes if any(isinstance(node.split, InputSplit) for node in nodes(one.tree))]
 
 
 @pytest.mark.parametrize("ask", [ONE, TWO], ids=["one", "two"])

@@ -6,41 +6,21 @@ import pytest
 import torch
 
 from tests.search.small import in_float32, in_real, most, random_problem
-from tests.search.test_branching import check, run
+from tests.search.test_branching import answers_at_the_count, nodes, run
 from tests.soundness.build import Ask
 from verifluxa.bounds.clip import self_clip
-from verifluxa.evidence import Node
 from verifluxa.question import Problem
 from verifluxa.search import mutual
 from verifluxa.search.settle import BranchSettings
-from verifluxa.verdict import Verdict
 
 ONE, TWO = Ask(targets=(1,)), Ask()
 """One alternative for each input, and two, of which one must have fallen before an input must meet the other."""
 
 
-def leaves(root: Node | None) -> list[Node]:
-    """All leaves of a tree."""
-    waiting, found = [root] if root else [], []
-    while waiting:
-        node = waiting.pop()
-        waiting += node.children
-        found += [] if node.children else [node]
-    return found
-
-
 def tried(problem: Problem, how: BranchSettings) -> int:
-    """Asks at the exact count and one above, as for every way; how many leaves rest on planes of others."""
-    question, shared = problem.questions(0)[0], 0
-    strict, loose = most(problem, question, strict=True), most(problem, question)
-    for need in {max(2, strict), max(2, loose + 1)}:
-        (outcome,) = run(problem, [question._replace(need=need)], how)
-        wanted = Verdict.FALSIFIED if strict >= need else Verdict.CERTIFIED if loose < need else Verdict.UNKNOWN
-        assert outcome.verdict is wanted
-        check(problem, outcome)
-        assert outcome.verdict is not Verdict.CERTIFIED or loose <= outcome.proved < need
-        shared += sum(bool(leaf.shared) for leaf in leaves(outcome.tree))
-    return shared
+    """How many leaves rest on planes of others."""
+    outcomes = answers_at_the_count(problem, how)
+    return sum(bool(node.shared) for one in outcomes for node in nodes(one.tree) if not node.children)
 
 
 @pytest.mark.parametrize("ask", [ONE, TWO], ids=["one", "two"])
