@@ -30,7 +30,7 @@ from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Affine
 from verifluxa.question import Domain, Placement, Problem, Rows, Stamp, Violation
 from verifluxa.strategy.attacked import Attacked
-from verifluxa.strategy.piecework import Grown
+from verifluxa.strategy.piecework import Fallen, Grown
 from verifluxa.verdict import Verdict
 
 NAME = "cluster"
@@ -48,14 +48,15 @@ class Spinner:
     def attack(self, problem: Problem, slice: AttackSlice) -> list[Attacked]:
         return []
 
-    def prove(self, problem: Problem, slice: ProofSlice) -> Iterator[Outcome]:
+    def prove(self, problem: Problem, slice: ProofSlice) -> Iterator[Fallen]:
         for placement in slice.placements:
             end = time.process_time() + self.seconds
             while time.process_time() < end:
                 pass
             for question in problem.questions(placement):
                 tree = Node(closed=True)
-                yield Outcome(question, Verdict.CERTIFIED, None, 0, 0, stage="crown", seconds=self.seconds, tree=tree)
+                closed = Outcome(question, Verdict.CERTIFIED, None, 0, 0, stage="crown", tree=tree)
+                yield (replace(closed, seconds=self.seconds),)
 
     def further(self, problem: Problem, slice: PieceSlice) -> Grown:
         raise NotImplementedError

@@ -7,6 +7,7 @@ leaves, which is above all of them.
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from dataclasses import dataclass, field, replace
@@ -127,7 +128,7 @@ def _ours(problem: Problem, need: int, seconds: float) -> Outcome:
         stages: tuple[Stage, ...] = (BoundStage("interval"), BoundStage("crown"), CrossStage(seconds=left, cases=10**6))
         strategy = replace(load_strategy("thorough"), stages=stages)
         asked = replace(problem, needs=(need,))
-        (outcome,) = prove_slice(asked, [0], {}, Run(strategy, ends))
+        (outcome,) = itertools.chain.from_iterable(prove_slice(asked, [0], {}, Run(strategy, ends)))
         assert isinstance(outcome, Outcome), "without limits on a slice nothing is handed back unfinished"
         least = min(least, outcome.proved)
         if outcome.verdict is not Verdict.FALSIFIED or outcome.witness is None or need == EACH:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -132,7 +133,9 @@ def answer(triple: Triple, need: int, known: Attacked, strategy: Strategy) -> An
     workspace(asked).net(0)
     before = known._replace(question=question)
     started = time.process_time()
-    (outcome,) = prove_slice(asked, [0], {question: before}, Run(strategy.without("attack")))
+    (outcome,) = itertools.chain.from_iterable(
+        prove_slice(asked, [0], {question: before}, Run(strategy.without("attack")))
+    )
     assert isinstance(outcome, Outcome), "without limits on a slice nothing is handed back unfinished"
     return Answer(need, outcome, time.process_time() - started)
 

@@ -12,6 +12,7 @@ from verifluxa.cli.verify_command import Presentation, execute
 from verifluxa.dispatch.slices import AttackSlice, ProofSlice
 from verifluxa.evidence import Node, Outcome
 from verifluxa.question import Problem
+from verifluxa.strategy.piecework import Fallen
 from verifluxa.verdict import Verdict
 from verifluxa.verify import Request
 
@@ -25,14 +26,14 @@ class SlowEngine:
     def attack(self, problem: Problem, slice: AttackSlice) -> list[object]:
         return []
 
-    def prove(self, problem: Problem, slice: ProofSlice) -> Iterator[Outcome]:
+    def prove(self, problem: Problem, slice: ProofSlice) -> Iterator[Fallen]:
         for placement in slice.placements:
             if placement > 0:
                 Path(self.mark).touch()
                 time.sleep(120)
             for question in problem.questions(placement):
                 dropped = Node(closed=True)
-                yield Outcome(question, Verdict.CERTIFIED, None, 0, 0, stage="crown", boxes=1, tree=dropped)
+                yield (Outcome(question, Verdict.CERTIFIED, None, 0, 0, stage="crown", boxes=1, tree=dropped),)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Affine
 from verifluxa.question import Domain, Placement, Problem, Question, Rows, Stamp, Violation
 from verifluxa.search.pieces import at, open_paths
-from verifluxa.strategy.piecework import Begun, Grown, Limits
+from verifluxa.strategy.piecework import Begun, Fallen, Grown, Limits
 from verifluxa.verdict import Reason, Verdict
 
 INPUTS = 4
@@ -91,15 +91,15 @@ class FakeEngine:
                 found.append(FakeAttacked(question, size if hit else 0, witness(size) if hit else None))
         return found
 
-    def prove(self, problem: Problem, slice: ProofSlice) -> Iterator[Outcome]:
+    def prove(self, problem: Problem, slice: ProofSlice) -> Iterator[Fallen]:
         for placement in slice.placements:
             self._mark("prove", placement)
             deed = self.proofs.get(placement, "")
             self._do(deed, len(slice.placements), f"prove{placement}")
             if deed == "forget":
                 continue
-            for question in problem.questions(placement):
-                yield begun(problem, question) if deed == "long" else self._outcome(problem, question, deed)
+            asked = problem.questions(placement)
+            yield tuple(begun(problem, q) if deed == "long" else self._outcome(problem, q, deed) for q in asked)
 
     def further(self, problem: Problem, slice: PieceSlice) -> Grown:
         """Splits the first leaf of the piece in two, or closes it where it has four levels or fewer."""

@@ -153,8 +153,9 @@ def test_small_triggers_are_left_to_boxes_and_time_ends_it() -> None:
     problem = in_real(steady(1))
     question = with_need(problem, 1)
     work = workspace(problem)
-    assert cross(work, look(work, [question], "interval"), CrossSettings(values=0, alone=3), None) == []
-    assert cross(work, look(work, [with_need(problem, 2)], "interval"), CrossSettings(values=3, alone=0), None) == []
+    assert not list(cross(work, look(work, [question], "interval"), CrossSettings(values=0, alone=3), None))
+    two = look(work, [with_need(problem, 2)], "interval")
+    assert not list(cross(work, two, CrossSettings(values=3, alone=0), None))
     (outcome,) = cross(work, look(work, [question], "interval"), ALL, time.monotonic() - 1)
     assert outcome.verdict is Verdict.UNKNOWN
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -25,7 +26,8 @@ INHERITING = BranchSettings(strips=2, joint=False, inherit=True)
 
 def begun(problem: Problem, question: Question, boxes: int, how: BranchSettings = WHOLE) -> Explored:
     work = workspace(problem)
-    (explored,) = explore(work, look(work, [question], "interval"), replace(how, boxes=boxes, batch=1), None)
+    rooted, how = look(work, [question], "interval"), replace(how, boxes=boxes, batch=1)
+    (explored,) = itertools.chain.from_iterable(explore(work, rooted, how, None))
     return explored
 
 
@@ -37,7 +39,7 @@ def finished(problem: Problem, explored: Explored, boxes: int, how: BranchSettin
     while waiting:
         paths = waiting.pop()
         tree = Tree(question, cut(root, paths), directions)
-        (part,) = explore_further(work, [tree], replace(how, boxes=boxes, batch=1), None)
+        (part,) = itertools.chain.from_iterable(explore_further(work, [tree], replace(how, boxes=boxes, batch=1), None))
         graft(root, part.root, paths)
         if part.outcome.verdict is Verdict.FALSIFIED:
             return part

@@ -23,7 +23,7 @@ from verifluxa.verdict import Reason, Verdict
 
 def run(problem: Problem, question: Question, settings: GridSettings | None = None) -> list[Outcome]:
     work = workspace(problem)
-    return enumerate_grid(work, look(work, [question], "interval"), settings or GridSettings(), None)
+    return list(enumerate_grid(work, look(work, [question], "interval"), settings or GridSettings(), None))
 
 
 def leaves(node: Node) -> list[Node]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -65,6 +66,10 @@ def one_value(graph) -> Problem:  # type: ignore[no-untyped-def]
     return make_problem(graph, [[0.0]], [1], family, Ask(targets=(0,)))
 
 
+def proved(problem: Problem, placements: list[int], attacked: dict[Question, Attacked], run: Run) -> list[Any]:
+    return list(itertools.chain.from_iterable(prove_slice(problem, placements, attacked, run)))
+
+
 def only(problem: Problem, *stages: Stage) -> Outcome:
     (outcome,) = decide(problem, problem.questions(0), strategy(*stages))
     return outcome
@@ -94,7 +99,7 @@ def tent() -> Problem:
 
 def only_unattacked(problem: Problem) -> Outcome:
     stages = (ATTACK, INTERVAL, CROWN, CrossStage(values=0, alone=0), BRANCH)
-    (outcome,) = prove_slice(problem, [0], {}, Run(strategy(*stages)))
+    (outcome,) = proved(problem, [0], {}, Run(strategy(*stages)))
     assert isinstance(outcome, Outcome)
     oracle = Oracle(problem)
     judge(problem, outcome, oracle.truth(outcome.question), list(oracle.points(outcome.question)), oracle)
@@ -175,7 +180,7 @@ def test_an_attack_on_what_has_no_bounds_finds_nothing() -> None:
 def test_past_the_deadline_the_rest_is_unknown(stages: tuple[BoundStage, ...]) -> None:
     run = Run(strategy(*stages), deadline=time.monotonic() - 1)
     problem = random_problem(2, Ask(targets=(0, 2)))
-    outcomes = list(prove_slice(problem, [0, 1], {}, run))
+    outcomes = list(proved(problem, [0, 1], {}, run))
     assert [outcome.question for outcome in outcomes] == list(problem.all_questions())
     assert {(outcome.verdict, outcome.reason) for outcome in outcomes} == {(Verdict.UNKNOWN, Reason.TIME)}
     assert all(attacked.witness is None for attacked in attack_slice(problem, [0, 1], run))
@@ -189,10 +194,10 @@ def test_what_an_attack_found_before_counts() -> None:
     question = problem.questions(0)[0]
     seen = Witness(np.array([20.0]), (0,), (0.5,), 1)
     run = Run(strategy(INTERVAL))
-    (outcome,) = prove_slice(problem, [0], {question: Attacked(question, 1, seen)}, run)
+    (outcome,) = proved(problem, [0], {question: Attacked(question, 1, seen)}, run)
     assert (outcome.verdict, outcome.stage, outcome.found) == (Verdict.FALSIFIED, "attack", 1)
     assert outcome.witness is seen
-    (outcome,) = prove_slice(problem, [0], {question: Attacked(question, 0, None, np.array([20.0]))}, run)
+    (outcome,) = proved(problem, [0], {question: Attacked(question, 0, None, np.array([20.0]))}, run)
     assert outcome.verdict is Verdict.UNKNOWN
 
 

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 from verifluxa.dispatch.slices import AttackSlice, PieceSlice, ProofSlice
 from verifluxa.errors import UsageError
-from verifluxa.evidence import Outcome
 from verifluxa.question import Problem
 from verifluxa.strategy.attacked import Attacked
-from verifluxa.strategy.piecework import Begun, Grown
+from verifluxa.strategy.piecework import Fallen, Grown
 
 if TYPE_CHECKING:
     from verifluxa.strategy.load import Strategy
@@ -41,8 +40,8 @@ class StrategyEngine:
         with _threads(self.threads):
             return attack_slice(problem, slice.placements, Run(self.strategy, slice.deadline, self.device))
 
-    def prove(self, problem: Problem, slice: ProofSlice) -> Iterable[Outcome | Begun]:
-        """One outcome for each question, as they are decided; `Begun` where limits cut one short."""
+    def prove(self, problem: Problem, slice: ProofSlice) -> Iterable[Fallen]:
+        """One outcome for each question, as they fall; `Begun` where limits cut one short."""
         from verifluxa.strategy.decide import prove_slice
         from verifluxa.strategy.running import Run
 

@@ -29,9 +29,12 @@ from verifluxa.errors import VerifluxaError
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem
 from verifluxa.strategy.piecework import Begun
+from verifluxa.verdict import Verdict
 
 PATIENCE = 0.1
 """Seconds for which decided questions are gathered before they are sent: few messages, live progress."""
+SIGN = 1.0
+"""Seconds without an answer after which a sign of life is sent."""
 
 
 def perform(engine: Engine, problem: Problem, slice: Slice) -> Iterator[Event]:
@@ -63,17 +66,29 @@ def _prove(engine: Engine, problem: Problem, slice: ProofSlice) -> Iterator[Even
         problem = _narrowed(problem, slice.pairs)
     batch: list[Outcome] = []
     sent = time.monotonic()
-    for answer in engine.prove(problem, slice):
-        if isinstance(answer, Begun):
-            yield HandedBack(slice, answer)
-        else:
-            batch.append(answer)
-        if batch and time.monotonic() - sent >= PATIENCE:
+    try:
+        for fallen in engine.prove(problem, slice):
+            for answer in fallen:
+                if isinstance(answer, Begun):
+                    yield HandedBack(slice, answer)
+                else:
+                    batch.append(answer)
+            if _is_due(batch, time.monotonic() - sent):
+                yield Decided(slice, tuple(batch))
+                batch, sent = [], time.monotonic()
+    except Exception:
+        if batch:  # what was decided before stays so
             yield Decided(slice, tuple(batch))
-            batch, sent = [], time.monotonic()
+        raise
     if batch:
         yield Decided(slice, tuple(batch))
     yield ProofDone(slice)
+
+
+def _is_due(batch: list[Outcome], waited: float) -> bool:
+    """Whether to send what was decided; at once a counterexample, whatever the clock says: it may end all work."""
+    refuted = any(outcome.verdict is Verdict.FALSIFIED for outcome in batch)
+    return refuted or waited >= (PATIENCE if batch else SIGN)
 
 
 @lru_cache(maxsize=1)

@@ -11,7 +11,7 @@ from verifluxa.evidence import Outcome
 from verifluxa.question import Problem, Question
 from verifluxa.search.pieces import Paths
 from verifluxa.strategy.attacked import Attacked
-from verifluxa.strategy.piecework import Begun, Grown, Limits, Piece
+from verifluxa.strategy.piecework import Begun, Fallen, Grown, Limits, Piece
 
 Pairs = tuple[tuple[int, int], ...]
 
@@ -74,8 +74,11 @@ class Engine(Protocol):
         """Returns the best trigger found for each question of the slice."""
         ...
 
-    def prove(self, problem: Problem, slice: ProofSlice) -> Iterable[Outcome | Begun]:
-        """Yields one outcome for each question of the slice, as they are decided; `Begun` where limits cut it short."""
+    def prove(self, problem: Problem, slice: ProofSlice) -> Iterable[Fallen]:
+        """Yields one outcome for each question of the slice, as they fall; `Begun` where limits cut it short.
+
+        Between two answers it may yield nothing (`()`) now and then, to show that it is at work.
+        """
         ...
 
     def further(self, problem: Problem, slice: PieceSlice) -> Grown:
@@ -94,7 +97,7 @@ class AttackDone:
 
 @dataclass(frozen=True)
 class Decided:
-    """Some questions of a proof slice are decided; the slice goes on."""
+    """Some questions of a proof slice are decided, or none and the worker is alive; the slice goes on."""
 
     slice: ProofSlice
     outcomes: tuple[Outcome, ...]

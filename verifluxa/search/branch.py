@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -60,19 +60,20 @@ def branch(
         rooted: the questions that the first look left open.
         deadline: on the clock of `time.monotonic`, or None.
     """
-    return [explored.outcome for explored in explore(work, rooted, settings, deadline)]
+    ended = {one.outcome.question: one.outcome for some in explore(work, rooted, settings, deadline) for one in some}
+    return [ended[one.question] for one in rooted]
 
 
 def explore(
     work: Workspace, rooted: Sequence[Rooted], settings: BranchSettings, deadline: float | None
-) -> list[Explored]:
-    """Like `branch`, for those who go on with what it leaves open."""
+) -> Iterator[list[Explored]]:
+    """Like `branch`, for those who go on with what it leaves open: after each batch, the searches that it ended."""
     work = work.at(rooted[0].question.placement)
     net = work.net(rooted[0].question.placement)
     whole = whole_domain(work)
     directions = torch.cat([whole.directions, strip_directions(net, settings.strips)])
     searches = [_begin(work, one, directions, _ends(settings, deadline)) for one in rooted]
-    return _explored(work, net, directions, searches, settings)
+    yield from _explored(work, net, directions, searches, settings)
 
 
 def _ends(settings: BranchSettings, deadline: float | None) -> float:
@@ -83,7 +84,7 @@ def _ends(settings: BranchSettings, deadline: float | None) -> float:
 
 def explore_further(
     work: Workspace, trees: Sequence[Tree], settings: BranchSettings, deadline: float | None
-) -> list[Explored]:
+) -> Iterator[list[Explored]]:
     """Goes on with the open leaves of trees of one placement, which another search has left. Changes the trees."""
     placement = trees[0].question.placement
     work = work.at(placement)
@@ -92,23 +93,24 @@ def explore_further(
     if directions is None:
         directions = whole_domain(work).directions
     searches = [_taken_up(work, tree, _ends(settings, deadline)) for tree in trees]
-    return _explored(work, net, directions, searches, settings)
+    yield from _explored(work, net, directions, searches, settings)
 
 
 def _explored(
     work: Workspace, net: Net, directions: Tensor, searches: list[Search], settings: BranchSettings
-) -> list[Explored]:
-    while True:
+) -> Iterator[list[Explored]]:
+    while searches:
         batch = _next_batch(searches, settings)
-        if not batch:
-            break
         try:
-            _process(work, net, directions, batch, settings)
+            if batch:
+                _process(work, net, directions, batch, settings)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
             _give_up(batch)
-    return [Explored(_outcome(one, directions), one.root, directions, one.cut_short, one.proved) for one in searches]
+        ended = [search for search in searches if not search.stack]
+        searches = [search for search in searches if search.stack]
+        yield [Explored(_outcome(one, directions), one.root, directions, one.cut_short, one.proved) for one in ended]
 
 
 def _taken_up(work: Workspace, tree: Tree, ends: float) -> Search:

@@ -61,7 +61,7 @@ def cross(
     settings: CrossSettings,
     deadline: float | None,
     begun: Mapping[Question, Search] | None = None,
-) -> list[Outcome]:
+) -> Iterator[Outcome]:
     """Tries questions of one placement, where the trigger has many values; none where it has few.
 
     Args:
@@ -73,7 +73,7 @@ def cross(
     begun = begun or {}
     fresh = begin(work, [one for one in rooted if one.question not in begun], settings, deadline)
     both = {**begun, **fresh}
-    return [both[one.question].run(settings.cases) for one in rooted if one.question in both]
+    return (both[one.question].run(settings.cases) for one in rooted if one.question in both)
 
 
 def _few(rooted: Rooted, settings: CrossSettings) -> int:

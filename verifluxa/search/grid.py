@@ -53,7 +53,7 @@ def count_points(domain: Domain) -> float:
 
 def enumerate_grid(
     work: Workspace, rooted: Sequence[Rooted], settings: GridSettings, deadline: float | None
-) -> list[Outcome]:
+) -> Iterator[Outcome]:
     """Decides questions of one placement point by point; none where the domain is too large for that.
 
     Args:
@@ -63,9 +63,10 @@ def enumerate_grid(
     """
     domain = work.problem.domain
     if domain.lists or count_points(domain) > settings.points:
-        return []
+        return
     ends = math.inf if deadline is None else deadline
-    return [_Walk(work, one).run(min(time.monotonic() + settings.seconds, ends)) for one in rooted]
+    for one in rooted:
+        yield _Walk(work, one).run(min(time.monotonic() + settings.seconds, ends))
 
 
 @dataclass(frozen=True, eq=False)

@@ -56,7 +56,9 @@ class RefineSettings:
     unstable: int = 32
 
 
-def refine(work: Workspace, trees: Sequence[Tree], settings: RefineSettings, deadline: float | None) -> list[Outcome]:
+def refine(
+    work: Workspace, trees: Sequence[Tree], settings: RefineSettings, deadline: float | None
+) -> Iterator[Outcome]:
     """Decides the open leaves of questions of one placement.
 
     Args:
@@ -64,7 +66,6 @@ def refine(work: Workspace, trees: Sequence[Tree], settings: RefineSettings, dea
         settings: the limits.
         deadline: on the clock of `time.monotonic`, or None.
     """
-    outcomes: list[Outcome] = []
     work = work.at(trees[0].question.placement) if trees else work
     with Solver(settings.memory_mb) as solver:
         for tree in trees:
@@ -72,8 +73,7 @@ def refine(work: Workspace, trees: Sequence[Tree], settings: RefineSettings, dea
             ends = min(started + settings.seconds, math.inf if deadline is None else deadline)
             attempt = _Attempt(work, tree.question, solver, settings.unstable, ends)
             reason = attempt.run(tree)
-            outcomes.append(_outcome(attempt, tree, reason, started))
-    return outcomes
+            yield _outcome(attempt, tree, reason, started)
 
 
 def _outcome(attempt: _Attempt, tree: Tree, reason: Reason | None, started: float) -> Outcome:

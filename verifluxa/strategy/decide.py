@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,8 @@ from verifluxa.evidence import Node, Outcome
 from verifluxa.question import Problem, Question
 from verifluxa.search.again import look_again
 from verifluxa.search.attack import Candidate, attack
-from verifluxa.search.branch import explore, explore_further
-from verifluxa.search.conflicts import GLANCE, Search, begin, cross
+from verifluxa.search.branch import Explored, explore, explore_further
+from verifluxa.search.conflicts import GLANCE, begin, cross
 from verifluxa.search.cross import CrossSettings
 from verifluxa.search.grid import GridSettings, enumerate_grid
 from verifluxa.search.leaves import Tree
@@ -40,8 +41,9 @@ from verifluxa.strategy.load import (
     Stage,
     Strategy,
 )
-from verifluxa.strategy.piecework import Begun, Grown, Limits, Piece
+from verifluxa.strategy.piecework import Begun, Fallen, Grown, Limits, Piece
 from verifluxa.strategy.running import Run
+from verifluxa.strategy.state import State, certified, falsified, unknown
 from verifluxa.verdict import Reason, Verdict
 
 
@@ -50,8 +52,10 @@ def prove_slice(
     placements: Sequence[int],
     attacked: Mapping[Question, Attacked],
     run: Run,
-) -> Iterator[Outcome | Begun]:
-    """Decides all questions of some placements, placement by placement; a long one may come back as `Begun`.
+) -> Iterator[Fallen]:
+    """Decides all questions of some placements, placement by placement; yields what falls, when it falls.
+
+    Each question has one answer in the end, a long one possibly a `Begun`.
 
     Args:
         problem: whose questions are asked.
@@ -75,7 +79,8 @@ def decide(problem: Problem, questions: Sequence[Question], strategy: Strategy) 
     outcomes = {
         answer.question: answer
         for group in by_placement.values()
-        for answer in _prove(work, group, attacked, run)
+        for fallen in _prove(work, group, attacked, run)
+        for answer in fallen
         if isinstance(answer, Outcome)
     }
     return [outcomes[question] for question in questions]
@@ -90,7 +95,8 @@ def further(problem: Problem, piece: Piece, run: Run) -> Grown:
         return _finished(work, piece, tree, run)
     stage = run.strategy.stages[piece.stage]
     assert isinstance(stage, BranchStage)
-    (explored,) = explore_further(work, [tree], _settings(stage, run.limits), run.deadline)
+    searched = explore_further(work, [tree], _settings(stage, run.limits), run.deadline)
+    (explored,) = itertools.chain.from_iterable(searched)
     outcome = explored.outcome
     reason = outcome.reason if outcome.reason is Reason.PRECISION or not explored.cut_short else None
     return Grown(
@@ -108,46 +114,16 @@ def further(problem: Problem, piece: Piece, run: Run) -> Grown:
 def _finished(work: Workspace, piece: Piece, tree: Tree, run: Run) -> Grown:
     """The stages behind branching, on what it left open."""
     question = piece.question
-    state = _State({}, {question: Attacked(question, 0, None)}, {}, time.monotonic(), trees={question: tree})
+    state = State({}, {question: Attacked(question, 0, None)}, {}, time.monotonic(), trees={question: tree})
     (rooted,) = look(work, [question], "crown")
     for stage in run.strategy.stages[piece.stage + 1 :]:
         if isinstance(stage, SmtStage) and state.open([question]) and not run.is_late:
-            _smt(work, [rooted], stage, state, run)
-    outcome = state.outcomes.get(question) or state.left.get(question)
+            for outcome in _smt(work, [rooted], stage, state, run):
+                state.take(outcome)
+    answer = state.answers.get(question) or state.left.get(question)
+    assert not isinstance(answer, Begun), "only branching hands back"
     seconds = time.monotonic() - state.started
-    return Grown(tree.root, 0, seconds, 0, outcome.witness if outcome else None, 0, False, None, outcome)
-
-
-@dataclass
-class _State:
-    """Where the questions of one placement stand: decided outcomes, and what is known of the open ones.
-
-    Attributes:
-        outcomes: decided, by question.
-        known: what attacks found.
-        rooted: the last look at the whole domain.
-        started: on the clock of `time.monotonic`.
-        stage: the last one that tried.
-        tried: whether what the bounds left open has been attacked once more.
-        trees: what branching left open.
-        left: what the last stage that gave up on a question says.
-        begun: what a slice hands back for others to go on with.
-        searches: for conflicts, which were begun before the attack.
-    """
-
-    outcomes: dict[Question, Outcome]
-    known: dict[Question, Attacked]
-    rooted: dict[Question, Rooted]
-    started: float
-    stage: str = ""
-    tried: bool = False
-    trees: dict[Question, Tree] = field(default_factory=dict)
-    left: dict[Question, Outcome] = field(default_factory=dict)
-    begun: dict[Question, Begun] = field(default_factory=dict)
-    searches: dict[Question, Search] = field(default_factory=dict)
-
-    def open(self, questions: Sequence[Question]) -> list[Question]:
-        return [question for question in questions if question not in self.outcomes and question not in self.begun]
+    return Grown(tree.root, 0, seconds, 0, answer.witness if answer else None, 0, False, None, answer)
 
 
 def _prove(
@@ -155,61 +131,71 @@ def _prove(
     questions: Sequence[Question],
     attacked: Mapping[Question, Attacked],
     run: Run,
-) -> Iterator[Outcome | Begun]:
+) -> Iterator[Fallen]:
     cut = enumerable(work, questions[0].placement)
     work = work.at(questions[0].placement)
     if cut is not None:
-        yield from decide_listed(work, cut, questions, run.deadline)
+        yield from ((outcome,) for outcome in decide_listed(work, cut, questions, run.deadline))
         return
     known = {q: attacked.get(q, Attacked(q, 0, None)) for q in questions}
-    state = _State({}, known, {}, time.monotonic())
+    state = State({}, known, {}, time.monotonic())
     reason = Reason.STRATEGY
     for question, before in known.items():
         if before.witness is not None:
-            state.outcomes[question] = _falsified(work, before, "attack", state)
+            state.answers[question] = falsified(work, before, "attack", state)
     try:
         for stage in run.strategy.stages:
             if run.is_late:
                 reason = Reason.TIME
                 break
-            _stage(work, state.open(questions), stage, state, run)
+            for _ in _stage(work, state.open(questions), stage, state, run):
+                yield state.fallen()
         if not run.is_late:
             _last_try(work, [q for q in state.open(questions) if q not in attacked], run.strategy, state)
     except UnsupportedError:
         reason = Reason.UNSUPPORTED
-    for question in questions:
-        yield state.outcomes.get(question) or state.begun.get(question) or _unknown(work, question, reason, state)
+    yield state.fallen()
+    yield tuple(unknown(work, question, reason, state) for question in state.open(questions))
 
 
 def _stage(
     work: Workspace,
     left: list[Question],
     stage: Stage,
-    state: _State,
+    state: State,
     run: Run,
-) -> None:
+) -> Iterator[None]:
+    """Runs a stage; stops for a moment wherever questions may have fallen."""
     if not left or isinstance(stage, AttackStage):
         return
     state.stage = stage.method if isinstance(stage, BoundStage) else stage.kind
     if isinstance(stage, BoundStage):
         _bound(work, left, stage, state, run.strategy.bounds)
+        yield
         return
     if isinstance(stage, CrossStage):
         _glance(work, left, stage, state, run)
     rooted = _rooted(work, left, state, run)
+    yield
     if rooted and isinstance(stage, BranchStage):
-        _branch(work, rooted, stage, state, run)
-    elif rooted and isinstance(stage, GridStage):
-        for outcome in enumerate_grid(work, rooted, GridSettings(stage.points, stage.seconds), run.deadline):
-            _take(outcome, state)
-    elif rooted and isinstance(stage, CrossStage):
-        for outcome in cross(work, rooted, CrossSettings(**_limits(stage)), run.deadline, state.searches):
-            _take(outcome, state)
-    elif rooted and isinstance(stage, SmtStage):
-        _smt(work, rooted, stage, state, run)
+        yield from _branch(work, rooted, stage, state, run)
+    elif rooted:
+        for outcome in _one_by_one(work, rooted, stage, state, run):
+            state.take(outcome)
+            yield
 
 
-def _bound(work: Workspace, left: list[Question], stage: BoundStage, state: _State, engine: str = "native") -> None:
+def _one_by_one(work: Workspace, rooted: list[Rooted], stage: Stage, state: State, run: Run) -> Iterator[Outcome]:
+    """The stages that take one question after the other."""
+    if isinstance(stage, GridStage):
+        yield from enumerate_grid(work, rooted, GridSettings(stage.points, stage.seconds), run.deadline)
+    elif isinstance(stage, CrossStage):
+        yield from cross(work, rooted, CrossSettings(**_limits(stage)), run.deadline, state.searches)
+    elif isinstance(stage, SmtStage):
+        yield from _smt(work, rooted, stage, state, run)
+
+
+def _bound(work: Workspace, left: list[Question], stage: BoundStage, state: State, engine: str = "native") -> None:
     if engine != "native":
         looked = look_second(work, left, stage.method)
     elif stage.method == "alpha":
@@ -224,10 +210,10 @@ def _bound(work: Workspace, left: list[Question], stage: BoundStage, state: _Sta
         if rooted.remaining < rooted.question.need:
             # What another engine closed, or slopes that no record holds, nobody could recompute: it stays unwritten.
             node = Node(rooted.dropped(), closed=True) if recorded else Node(closed=True, smt=True)
-            state.outcomes[rooted.question] = _certified(rooted, stage.method, state, node)
+            state.answers[rooted.question] = certified(rooted, stage.method, state, node)
 
 
-def _rooted(work: Workspace, left: list[Question], state: _State, run: Run) -> list[Rooted]:
+def _rooted(work: Workspace, left: list[Question], state: State, run: Run) -> list[Rooted]:
     """The questions that are open after a look at the whole domain and one more attack."""
     _look(work, left, state)
     if not state.tried:
@@ -236,13 +222,13 @@ def _rooted(work: Workspace, left: list[Question], state: _State, run: Run) -> l
     return [state.rooted[question] for question in state.open(left)]
 
 
-def _look(work: Workspace, left: list[Question], state: _State) -> None:
+def _look(work: Workspace, left: list[Question], state: State) -> None:
     missing = [question for question in left if question not in state.rooted]
     if missing:
         _bound(work, missing, BoundStage("crown"), state)
 
 
-def _glance(work: Workspace, left: list[Question], stage: CrossStage, state: _State, run: Run) -> None:
+def _glance(work: Workspace, left: list[Question], stage: CrossStage, state: State, run: Run) -> None:
     """A short attack and a few cases of single inputs, which cost less than the hard attack that they spare most."""
     _look(work, left, state)
     single = [question for question in left if state.rooted[question].remaining == question.need == 1]
@@ -252,30 +238,37 @@ def _glance(work: Workspace, left: list[Question], stage: CrossStage, state: _St
     rooted = [state.rooted[question] for question in state.open(single)]
     state.searches = begin(work, rooted, CrossSettings(**_limits(stage)), run.deadline)
     for search in state.searches.values():
-        _take(search.run(GLANCE), state)
+        state.take(search.run(GLANCE))
 
 
-def _branch(work: Workspace, rooted: list[Rooted], stage: BranchStage, state: _State, run: Run) -> None:
-    for one, explored in zip(rooted, explore(work, rooted, _settings(stage, run.limits), run.deadline), strict=True):
-        outcome, question = explored.outcome, explored.outcome.question
-        state.trees[question] = Tree(question, explored.root, explored.directions)
-        spent = outcome.boxes >= stage.boxes or outcome.seconds >= stage.seconds
-        if run.limits is None or not explored.cut_short or spent or run.is_late:
-            _take(outcome, state)
-            continue
-        state.begun[question] = Begun(
-            question=question,
-            stage=run.strategy.stages.index(stage),
-            root=explored.root,
-            directions=explored.directions.cpu().numpy(),
-            boxes=outcome.boxes,
-            seconds=outcome.seconds,
-            found=max(outcome.found, state.known[question].found),
-            proved=one.remaining,
-            closed=explored.closed,
-            allowed=Limits(stage.boxes, stage.seconds),
-            later=isinstance(run.strategy.stages[-1], SmtStage),
-        )
+def _branch(work: Workspace, rooted: list[Rooted], stage: BranchStage, state: State, run: Run) -> Iterator[None]:
+    for ended in explore(work, rooted, _settings(stage, run.limits), run.deadline):
+        for explored in ended:
+            _take_explored(explored, stage, state, run)
+        yield
+
+
+def _take_explored(explored: Explored, stage: BranchStage, state: State, run: Run) -> None:
+    """Keeps the outcome of a search, or hands its tree back where the slice has cut it short."""
+    outcome, question = explored.outcome, explored.outcome.question
+    state.trees[question] = Tree(question, explored.root, explored.directions)
+    spent = outcome.boxes >= stage.boxes or outcome.seconds >= stage.seconds
+    if run.limits is None or not explored.cut_short or spent or run.is_late:
+        state.take(outcome)
+        return
+    state.answers[question] = Begun(
+        question=question,
+        stage=run.strategy.stages.index(stage),
+        root=explored.root,
+        directions=explored.directions.cpu().numpy(),
+        boxes=outcome.boxes,
+        seconds=outcome.seconds,
+        found=max(outcome.found, state.known[question].found),
+        proved=state.rooted[question].remaining,
+        closed=explored.closed,
+        allowed=Limits(stage.boxes, stage.seconds),
+        later=isinstance(run.strategy.stages[-1], SmtStage),
+    )
 
 
 def _limits(stage: CrossStage) -> dict[str, Any]:
@@ -291,29 +284,16 @@ def _settings(stage: BranchStage, limits: Limits | None) -> BranchSettings:
     return BranchSettings(boxes, seconds, **{name: getattr(stage, name) for name in same})
 
 
-def _smt(work: Workspace, rooted: list[Rooted], stage: SmtStage, state: _State, run: Run) -> None:
+def _smt(work: Workspace, rooted: list[Rooted], stage: SmtStage, state: State, run: Run) -> Iterator[Outcome]:
     """On the open leaves of a tree where branching left one, else on the whole domain."""
     trees = [state.trees.get(one.question) or Tree(one.question, Node(dropped=one.dropped())) for one in rooted]
     settings = RefineSettings(stage.seconds, stage.memory_mb, stage.unstable)
     for one, outcome in zip(rooted, refine(work, trees, settings, run.deadline), strict=True):
         proved = one.remaining if outcome.verdict is Verdict.UNKNOWN else outcome.proved
-        _take(replace(outcome, proved=proved), state)
+        yield replace(outcome, proved=proved)
 
 
-def _take(outcome: Outcome, state: _State) -> None:
-    """Keeps an outcome: for good when it decides, else for the case that no later stage does."""
-    question = outcome.question
-    known = state.known[question]
-    found = max(outcome.found, known.found)
-    state.known[question] = known._replace(found=found)
-    before = state.left.get(question)
-    if outcome.verdict is Verdict.UNKNOWN and before is not None:
-        outcome = replace(outcome, proved=min(outcome.proved, before.proved))
-    kept = state.left if outcome.verdict is Verdict.UNKNOWN else state.outcomes
-    kept[question] = replace(outcome, found=found)
-
-
-def _last_try(work: Workspace, left: list[Question], strategy: Strategy, state: _State) -> None:
+def _last_try(work: Workspace, left: list[Question], strategy: Strategy, state: State) -> None:
     """Attacks what the bounds left open, harder: most of what can be falsified falls before branching."""
     stages = [stage for stage in strategy.stages if isinstance(stage, AttackStage)]
     left = [question for question in left if not state.known[question].hard]
@@ -327,59 +307,10 @@ def _last_try(work: Workspace, left: list[Question], strategy: Strategy, state: 
         _note(work, climbed(work, candidate, stages[-1]), state)
 
 
-def _note(work: Workspace, candidate: Candidate, state: _State) -> None:
+def _note(work: Workspace, candidate: Candidate, state: State) -> None:
     """Replays what an attack found and keeps it."""
     tried = replayed(work, candidate)
     before = state.known[candidate.question]
     state.known[candidate.question] = tried._replace(found=max(before.found, tried.found))
     if tried.witness is not None:
-        state.outcomes[candidate.question] = _falsified(work, tried, "attack", state)
-
-
-def _asked(work: Workspace, question: Question) -> int:
-    return len(work.problem.selections[question.selection])
-
-
-def _falsified(work: Workspace, found: Attacked, stage: str, state: _State) -> Outcome:
-    question = found.question
-    return Outcome(
-        question=question,
-        verdict=Verdict.FALSIFIED,
-        reason=None,
-        found=found.found,
-        proved=_asked(work, question),
-        witness=found.witness,
-        stage=stage,
-        seconds=time.monotonic() - state.started,
-    )
-
-
-def _certified(rooted: Rooted, method: str, state: _State, node: Node) -> Outcome:
-    return Outcome(
-        question=rooted.question,
-        verdict=Verdict.CERTIFIED,
-        reason=None,
-        found=state.known[rooted.question].found,
-        proved=rooted.remaining,
-        stage=method,
-        boxes=1,
-        seconds=time.monotonic() - state.started,
-        tree=node,
-    )
-
-
-def _unknown(work: Workspace, question: Question, reason: Reason, state: _State) -> Outcome:
-    left = state.left.get(question)
-    if left is not None:
-        return replace(left, reason=Reason.TIME) if reason is Reason.TIME else left
-    rooted = state.rooted.get(question)
-    return Outcome(
-        question=question,
-        verdict=Verdict.UNKNOWN,
-        reason=reason,
-        found=state.known[question].found,
-        proved=rooted.remaining if rooted else _asked(work, question),
-        stage=state.stage,
-        boxes=1 if rooted else 0,
-        seconds=time.monotonic() - state.started,
-    )
+        state.answers[candidate.question] = falsified(work, tried, "attack", state)

@@ -58,6 +58,10 @@ class Begun:
     reason: Reason | None = None
 
 
+Fallen = tuple[Outcome | Begun, ...]
+"""What fell at one moment of a slice: questions that were decided, or handed back unfinished; possibly none."""
+
+
 @dataclass(frozen=True, eq=False)
 class Piece:
     """A work order: grow these leaves.

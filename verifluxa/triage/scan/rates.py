@@ -6,6 +6,7 @@ attack goes where they leave most room. A proof that was not reached in the time
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -79,7 +80,7 @@ def proved_ends(problem: Problem, deadline: float) -> list[Ends]:
     for placement in _spread_out(len(every.placements)):
         if time.monotonic() > deadline:
             break
-        for outcome in engine.prove(every, ProofSlice((placement,), None, {}, deadline)):
+        for outcome in itertools.chain.from_iterable(engine.prove(every, ProofSlice((placement,), None, {}, deadline))):
             assert isinstance(outcome, Outcome)
             found[outcome.question] = _ends(every, outcome)
     return [found.get(question) or _nothing(every, question) for question in every.all_questions()]
