@@ -82,6 +82,9 @@ def same(first: Record, second: Record) -> bool:
     )
 
 
+PLANE = Steered(0, 1, 2, 0.5, ("00ff", ""), ((0, 3, -1.5),))
+CASES = Case(split=NeuronSplit(0, 1, 3), children=(Case((PLANE,)), Case((PLANE._replace(slopes=(), pushes=()),))))
+CONFLICTS = Node(closed=True, conflicts=(Conflict(((0, 1), (2, 0)), CASES),))
 RECORDS = [
     record(0, Node([Dropped(0, (1,))], closed=True)),
     record(
@@ -110,6 +113,7 @@ RECORDS = [
         found=2,
         witness=Witness(np.array([255.0, 0.5, -0.0]), (0, 2), (0.25, 1e-12), 1),
     ),
+    record(6, CONFLICTS),
 ]
 
 
@@ -129,11 +133,11 @@ def test_files_round_trip_exactly(tmp_path: Path, name: str) -> None:
     summary = write(path, RECORDS, sections=2)
     assert summary.sha256 == "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
     assert summary.size == path.stat().st_size
-    assert summary.leaves("no_trigger") == 4
+    assert summary.leaves("no_trigger") == 5
     items = list(read_evidence(path))
-    assert items[0] == items[7] == HEADER
-    assert items[6] == items[13] == End(5, 4)
-    for written, read in zip(RECORDS, items[1:6], strict=True):
+    assert items[0] == items[8] == HEADER
+    assert items[7] == items[15] == End(6, 5)
+    for written, read in zip(RECORDS, items[1:7], strict=True):
         assert isinstance(read, Record)
         assert same(written, read)
     directions, witness = items[2], items[5]
@@ -149,7 +153,7 @@ def test_files_round_trip_exactly(tmp_path: Path, name: str) -> None:
 def test_compressed_files_are_reproducible(tmp_path: Path) -> None:
     first, second = write(tmp_path / "a.jsonl.gz", RECORDS), write(tmp_path / "b.jsonl.gz", RECORDS)
     assert first.sha256 == second.sha256
-    assert gzip.decompress((tmp_path / "a.jsonl.gz").read_bytes()).count(b"\n") == 7
+    assert gzip.decompress((tmp_path / "a.jsonl.gz").read_bytes()).count(b"\n") == 8
 
 
 def test_each_record_reaches_the_file_at_once(tmp_path: Path) -> None:
@@ -224,11 +228,7 @@ def test_lines_fit_the_schema(tmp_path: Path) -> None:
     cases = InputSplit(((0, 1), (2, 1)))
     tree = Node(split=cases, children=halves, clips=((0, 0, (1,)),), shared=((2, 1),))
     validator.validate(encode_record(record(1, tree)))
-    plane = Steered(0, 1, 2, 0.5, ("00ff", ""), ((0, 3, -1.5),))
-    both = Case(split=NeuronSplit(0, 1, 3), children=(Case((plane,)), Case((plane._replace(slopes=(), pushes=()),))))
-    leaf = Node(closed=True, conflicts=(Conflict(((0, 1), (2, 0)), both),))
-    validator.validate(encode_record(record(1, leaf)))
-    wrong = encode_record(record(1, replace(leaf, conflicts=(Conflict((), both),))))
+    wrong = encode_record(record(1, replace(CONFLICTS, conflicts=(Conflict((), CASES),))))
     with pytest.raises(jsonschema.ValidationError):
         validator.validate(wrong)
 
@@ -261,7 +261,7 @@ BAD_FILES: dict[str, tuple[str, list[bytes]]] = {
     "blank line": ("VF5001", [HEAD, b"", BODY, LAST]),
     "another schema": ("VF5010", [HEAD.replace(b"evidence/2", b"evidence/1"), BODY, LAST]),
     "key twice": ("VF5002", [HEAD, b'{"q":[0,0,0,1],"q":[0,0,0,1],"v":"certified","found":0,"proved":0}', LAST]),
-    "deep": ("VF5003", [HEAD, b"[" * 9 + b"]" * 9, LAST]),
+    "deep": ("VF5003", [HEAD, b"[" * 13 + b"]" * 13, LAST]),
     "not an object": ("VF5005", [HEAD, b"[]", LAST]),
     "unknown field": ("VF5006", [HEAD, BODY.replace(b'"found"', b'"trust_me":1,"found"'), LAST]),
     "row without closed": ("VF5005", [HEAD.replace(b'"0",true]', b'"0"]'), BODY, LAST]),

@@ -16,6 +16,7 @@ from typing import IO
 
 from verifluxa.certificate.document import Json, Limits, canonical_json, read_json
 from verifluxa.certificate.evidence_lines import (
+    DEEPEST,
     End,
     Header,
     Record,
@@ -166,7 +167,7 @@ def write_evidence(path: Path, sections: Iterable[tuple[bytes, Iterable[tuple[by
     with EvidenceWriter(path) as writer:
         for header, records in sections:
             writer.begin(
-                decode_header(Fields(read_json(header, str(path), Limits(DEFAULT_FILE_LIMITS.line, 8)), "header"))
+                decode_header(Fields(read_json(header, str(path), Limits(DEFAULT_FILE_LIMITS.line, DEEPEST)), "header"))
             )
             for record, leaves in records:
                 writer.write_encoded(record, leaves)
@@ -184,7 +185,7 @@ def read_evidence(path: Path, limits: FileLimits = DEFAULT_FILE_LIMITS) -> Itera
     section = _Reading(str(path))
     for number, line in enumerate(_lines(path, limits), start=1):
         place = f"{path}, line {number}"
-        yield section.take(Fields(read_json(line, place, Limits(limits.line, 8)), place))
+        yield section.take(Fields(read_json(line, place, Limits(limits.line, DEEPEST)), place))
     section.finish()
 
 

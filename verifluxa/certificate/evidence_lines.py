@@ -21,6 +21,8 @@ from verifluxa.verdict import Reason, Verdict
 
 SCHEMA = "verifluxa/evidence/2"
 """The layout, and the rules for what it leaves out: a neuron's lines where none are named. A new number with either."""
+DEEPEST = 12
+"""Nested arrays and objects of a line: the multipliers of a conflict's planes lie that deep."""
 MOST_DIRECTIONS = 64
 QUESTION_PARTS = 4
 

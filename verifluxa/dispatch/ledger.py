@@ -25,6 +25,7 @@ from typing import Any
 
 from verifluxa.certificate.document import Limits, canonical_json, read_json
 from verifluxa.certificate.evidence_lines import (
+    DEEPEST,
     Header,
     Record,
     decode_header,
@@ -294,7 +295,7 @@ class Ledger:
         with told(self.path):
             rows = self._database.execute("SELECT number, CAST(header AS BLOB) FROM property").fetchall()
             return {
-                number: decode_header(Fields(read_json(line, place, Limits(LARGEST, 8)), place))
+                number: decode_header(Fields(read_json(line, place, Limits(LARGEST, DEEPEST)), place))
                 for number, line in rows
             }
 
@@ -352,7 +353,7 @@ def _keys(problem: Problem) -> Iterator[tuple[int, int, int]]:
 
 def _outcome(row: tuple[bytes, str, int, float], place: str) -> Outcome:
     line, stage, boxes, seconds = row
-    record: Record = decode_record(Fields(read_json(line, place, Limits(LARGEST, 8)), place))
+    record: Record = decode_record(Fields(read_json(line, place, Limits(LARGEST, DEEPEST)), place))
     return Outcome(
         question=record.question,
         verdict=Verdict(record.verdict),
