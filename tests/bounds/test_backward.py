@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import pytest
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds import backward, linear, memory
-from verifluxa.bounds.backward import Chosen, Known, Stage, both_planes, descend, stage_of
+from verifluxa.bounds.backward import Known, Places, Stage, both_planes, descend, stage_of
 from verifluxa.bounds.domain import Domains, Geometry, geometry
 from verifluxa.bounds.forward import ranges
 from verifluxa.bounds.functions import Relaxation, relax
@@ -50,6 +50,11 @@ def raw(sizes: tuple[int, int], pairs: int, function: str = "relu", decided: flo
         special = Products(partner, product)
         return Raw(weight, special.relax(lower, lower + width), offset, radius, special)
     return Raw(weight, relax(function, lower, lower + width, ()), offset, radius)
+
+
+def places(pair: Tensor, neuron: Tensor, pairs: int, weight: Tensor) -> Places:
+    """Single neurons `weight @ h` by their pair and number."""
+    return Places(pair * len(weight) + neuron, pairs, len(weight))
 
 
 def formula(layers: Sequence[Raw], row: Tensor, pair: int) -> tuple[Tensor, Tensor]:
@@ -113,18 +118,19 @@ CHOICES = {
 @pytest.mark.parametrize("function", FUNCTIONS[:3])
 @pytest.mark.parametrize("depth", DEPTHS)
 @pytest.mark.parametrize("choice", list(CHOICES))
-@pytest.mark.parametrize("dense", [True, False])
+@pytest.mark.parametrize("dense", ["matrix", "columns", ""])
 @pytest.mark.parametrize("block", [1, 10**9])
 def test_planes_of_neurons_are_those_of_their_rows(
-    function: str, depth: tuple[int, ...], choice: str, dense: bool, block: int, monkeypatch: pytest.MonkeyPatch
+    function: str, depth: tuple[int, ...], choice: str, dense: str, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory, "BLOCK_NUMBERS", block)
-    monkeypatch.setattr(backward, "_dense_pays", lambda *_: dense)
+    monkeypatch.setattr(backward, "_dense_pays", lambda *_: bool(dense))
+    monkeypatch.setattr(backward, "MATRIX_NUMBERS", 0 if dense == "columns" else 1 << 16)
     layers = network(depth, 4, function)
     weight = torch.randn(5, depth[-1]).double()
     pair = torch.tensor([p for p, own in enumerate(CHOICES[choice]) for _ in own])
     neuron = torch.tensor([n for own in CHOICES[choice] for n in own])
-    planes = both_planes([layer.stage for layer in layers], weight, Chosen(pair, neuron, 4))
+    planes = both_planes([layer.stage for layer in layers], weight, places(pair, neuron, 4, weight))
     chosen = list(zip(pair.tolist(), neuron.tolist(), strict=True))
     for own, sign in zip(planes, (1.0, -1.0), strict=True):
         same(own, [formula(layers, sign * weight[n], p) for p, n in chosen])
@@ -133,7 +139,7 @@ def test_planes_of_neurons_are_those_of_their_rows(
     def rise(slopes: Tensor, part: Tensor | slice) -> Tensor:
         return (slopes.abs() * half[part][:, None]).sum(-1)
 
-    risen = both_planes([layer.stage for layer in layers], weight, Chosen(pair, neuron, 4), rise)
+    risen = both_planes([layer.stage for layer in layers], weight, places(pair, neuron, 4, weight), rise)
     for (value, slope), (again, more) in zip(planes, risen, strict=True):
         torch.testing.assert_close(again, value, rtol=1e-12, atol=1e-12)
         torch.testing.assert_close(more, (slope.abs() * half[pair]).sum(1), rtol=1e-12, atol=1e-12)
@@ -172,7 +178,7 @@ def test_a_round_without_overlap_is_looked_up(
     slow, quick = (
         [
             *descend(stages, rows, torch.zeros(4, 3).double()),
-            *(part for planes in both_planes(stages, into, Chosen(pair, neuron, 4)) for part in planes),
+            *(part for planes in both_planes(stages, into, places(pair, neuron, 4, into)) for part in planes),
         ]
         for stages in roads
     )
@@ -197,7 +203,7 @@ def test_products_under_a_plain_layer() -> None:
     layers = [raw((2, 6), 3, "product"), raw((6, 4), 3)]
     weight = torch.randn(5, 4).double()
     pair, neuron = torch.arange(3).repeat_interleave(5), torch.arange(5).repeat(3)
-    planes, _ = both_planes([layer.stage for layer in layers], weight, Chosen(pair, neuron, 3))
+    planes, _ = both_planes([layer.stage for layer in layers], weight, places(pair, neuron, 3, weight))
     same(planes, [formula(layers, weight[n], p) for p, n in zip(pair.tolist(), neuron.tolist(), strict=True)])
 
 
@@ -224,7 +230,7 @@ def test_what_is_no_number_stays_with_its_pair(broken: float) -> None:
     spoiled = [Raw(layers[0].weight, layers[0].relaxed, layers[0].offset, radius), layers[1]]
     weight = torch.randn(4, 5).double()
     pair, neuron = torch.arange(3).repeat_interleave(4), torch.arange(4).repeat(3)
-    chosen = Chosen(pair, neuron, 3)
+    chosen = places(pair, neuron, 3, weight)
     (fine, _), _ = both_planes([layer.stage for layer in layers], weight, chosen)
     (values, _), _ = both_planes([layer.stage for layer in spoiled], weight, chosen)
     assert not (values[pair == 1] < 1e300).any()
@@ -260,7 +266,7 @@ def test_planes_carried_forward_never_end_inside_those_of_the_backward_pass(
     half = shape.half[pairs.domain]
     lower, upper = ranges(stages, weight, weight.abs(), half)
     pair, neuron = torch.arange(18).repeat_interleave(len(weight)), torch.arange(len(weight)).repeat(18)
-    planes = both_planes(stages, weight, Chosen(pair, neuron, 18))
+    planes = both_planes(stages, weight, places(pair, neuron, 18, weight))
     above, under = (value + (slope.abs() * half[pair]).sum(1) for value, slope in planes)
     assert (upper[pair, neuron] >= above - 1e-9).all()
     assert (lower[pair, neuron] <= 1e-9 - under).all()
@@ -283,8 +289,31 @@ def test_what_forward_planes_decide_changes_no_open_neuron(
         assert (layer.undecided(other.lower, other.upper) == open_).all()
         torch.testing.assert_close(one.lower[open_], other.lower[open_])
         torch.testing.assert_close(one.upper[open_], other.upper[open_])
-        skipped += len(one.pair) - len(other.pair)
+        skipped += len(one.places.flat) - len(other.places.flat)
     assert (skipped > 0) == (len(widths) > 2)
+
+
+def test_layers_kept_for_one_geometry_are_not_those_of_another() -> None:
+    """Bounds of a domain hold in its parts, where the centers are others, and with them the planes."""
+    net, shape, pairs = deep((8, 9), False)
+    bounds = all_layers(net, shape, pairs)[:-1]
+    kept = linear.stages_below(net, bounds, shape, pairs)
+    part = replace(shape, center=shape.center + shape.half / 2, half=shape.half / 2)
+    fresh = [replace(one) for one in bounds]
+    found, wanted = (linear.stages_below(net, layers, part, pairs) for layers in (bounds, fresh))
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one.lines, other.lines)
+    assert not torch.equal(found[0].lines.lower_at, kept[0].lines.lower_at)
+
+
+def test_of_pairs_that_no_row_names_nothing_is_kept() -> None:
+    net, shape, pairs = deep((8, 9), False)
+    bounds = [replace(one) for one in all_layers(net, shape, pairs)]
+    rows = torch.randn(1, 1, 3).double(), torch.zeros(1, 1).double()
+    for index in (torch.tensor([4]), torch.tensor([17])):
+        found = output_planes(net, bounds, shape, (index, pairs.take(index)), rows)
+        wanted = output_planes(net, [replace(one) for one in bounds], shape, (index, pairs.take(index)), rows)
+        torch.testing.assert_close(found, wanted)
 
 
 @pytest.mark.parametrize("widths", [(8,), (8, 8), (8, 9, 7)])

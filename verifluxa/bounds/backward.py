@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -24,8 +25,8 @@ from verifluxa.bounds.maxima import folded, pairs_of, spread_over
 from verifluxa.bounds.memory import items_at_once
 from verifluxa.bounds.special import PairRelaxation, Special, scatter
 
-DENSE_NUMBERS = 1 << 21
-"""Largest matrix of products of weights that is written out: triggers of hundreds of values would need gigabytes."""
+MATRIX_NUMBERS = 1 << 16
+"""Largest matrix of products of weights that is written out: larger ones leave the caches."""
 
 MANY_ROWS = 4
 """From so many rows for each column on, the last step down is two matrices for each pair, see `_by_matrices`."""
@@ -39,26 +40,31 @@ Rise = Callable[[Tensor, Tensor | slice], Tensor]
 
 
 class Lines(NamedTuple):
-    """`lower_slope * (W s) + lower_at <= h <= upper_slope * (W s) + upper_at`, shape (B, n) each."""
+    """The line below, `lower_slope * (W s) + lower_at <= h`, and how far that above lies over it; shape (B, n) each."""
 
-    upper_slope: Tensor
-    upper_at: Tensor
     lower_slope: Tensor
     lower_at: Tensor
+    gap: Tensor
+    gap_at: Tensor
 
     def take(self, index: Tensor | slice) -> Lines:
         """Those of some pairs."""
         return Lines(*(part[index] for part in self))
 
     @property
-    def middle(self) -> tuple[Tensor, Tensor]:
-        """Mean of the two lines: slope and constant."""
-        return (self.upper_slope + self.lower_slope) / 2, (self.upper_at + self.lower_at) / 2
+    def upper(self) -> tuple[Tensor, Tensor]:
+        """The line above: slope and constant."""
+        return self.lower_slope + self.gap, self.lower_at + self.gap_at
 
     @property
-    def reach(self) -> tuple[Tensor, Tensor]:
-        """Half the difference of the two lines: slope and constant."""
-        return (self.upper_slope - self.lower_slope) / 2, (self.upper_at - self.lower_at) / 2
+    def middle(self) -> Tensor:
+        """Slope of the mean of the two lines."""
+        return torch.add(self.lower_slope, self.gap, alpha=0.5)
+
+    @property
+    def middle_at(self) -> Tensor:
+        """Constant of the mean of the two lines."""
+        return torch.add(self.lower_at, self.gap_at, alpha=0.5)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +102,7 @@ class Stage:
         """Sums over what belongs to the same value of h, first axis: the transpose of `spread`."""
         if self.winner is None:
             return folded(parts, self.pairs, 0)
-        return parts.new_zeros(len(self.lines.upper_at[0]), *parts.shape[1:]).index_add_(0, self.winner, parts)
+        return parts.new_zeros(len(self.lines.gap_at[0]), *parts.shape[1:]).index_add_(0, self.winner, parts)
 
     def down(self, rows: Tensor) -> Tensor:
         """Rows over the state below, from those that the slopes were multiplied into."""
@@ -130,7 +136,8 @@ def stage_of(
     lower_slope, lower_at, upper_slope, upper_at = relaxed[:4]
     if isinstance(relaxed, PairRelaxation) and special is not None:
         wide = (moved[0].expand_as(lower_slope), moved[1].expand_as(lower_slope))
-        return Stage(weight, Lines(upper_slope, upper_at, lower_slope, lower_at), (special, relaxed, wide))
+        lines = Lines(lower_slope, lower_at, upper_slope - lower_slope, upper_at - lower_at)
+        return Stage(weight, lines, (special, relaxed, wide))
     offset, radius = moved
     pairs = pairs_of(special)
     if pairs:
@@ -139,9 +146,10 @@ def stage_of(
     else:
         upper_at = torch.addcmul(upper_at, upper_slope, offset).addcmul_(upper_slope.abs(), radius)
         lower_at = torch.addcmul(lower_at, lower_slope, offset).addcmul_(lower_slope.abs(), radius, value=-1)
+    gap = upper_slope - lower_slope
     if winner is not None:
-        upper_slope, lower_slope = upper_slope @ weight, lower_slope @ weight
-    return Stage(weight, Lines(upper_slope, upper_at, lower_slope, lower_at), None, pairs, winner)
+        gap, lower_slope = gap @ weight, lower_slope @ weight
+    return Stage(weight, Lines(lower_slope, lower_at, gap, upper_at - lower_at), None, pairs, winner)
 
 
 class Known(NamedTuple):
@@ -190,12 +198,11 @@ def _descend(stages: Sequence[Stage], rows: Tensor, constant: Tensor) -> Planes:
         if number == 0 and _matrices_pay(stage, rows):
             constant, rows = _by_matrices(stage, (rows, positive), constant)
         elif stage.partners is None:
-            gap, gap_at = lines.upper_slope - lines.lower_slope, lines.upper_at - lines.lower_at
-            constant = constant + (rows * lines.lower_at[:, None]).addcmul_(positive, gap_at[:, None]).sum(-1)
+            constant = constant + (rows * lines.lower_at[:, None]).addcmul_(positive, lines.gap_at[:, None]).sum(-1)
             rows, positive = stage.spread(rows), stage.spread(positive)
             # Only rows that were made here are written over.
             scaled = rows * lines.lower_slope[:, None] if rows is given else rows.mul_(lines.lower_slope[:, None])
-            rows = stage.down(scaled.addcmul_(positive, gap[:, None]))
+            rows = stage.down(scaled.addcmul_(positive, lines.gap[:, None]))
         else:
             rows, constant = _products(stage, (positive, rows - positive), constant)
             rows = rows @ stage.weight
@@ -211,11 +218,7 @@ def _matrices_pay(stage: Stage, rows: Tensor) -> bool:
 def _by_matrices(stage: Stage, parts: tuple[Tensor, Tensor], constant: Tensor) -> Planes:
     """Rows and their positive parts times lower lines and the gaps to the upper ones: slopes, and constants last."""
     lines, weight = stage.lines, stage.weight
-    gap, gap_at = lines.upper_slope - lines.lower_slope, lines.upper_at - lines.lower_at
-    lower, more = (
-        torch.cat([slope[..., None] * weight, at[..., None]], -1)
-        for slope, at in ((lines.lower_slope, lines.lower_at), (gap, gap_at))
-    )
+    lower, more = (torch.cat([slope[..., None] * weight, at[..., None]], -1) for slope, at in (lines[:2], lines[2:]))
     found = (parts[0] @ lower).baddbmm_(parts[1], more)
     return constant + found[..., -1], found[..., :-1]
 
@@ -225,25 +228,40 @@ def _products(stage: Stage, parts: tuple[Tensor, Tensor], constant: Tensor) -> t
     assert stage.partners is not None
     special, relaxed, (offset, radius) = stage.partners
     positive, negative = parts
-    lines = stage.lines
-    constant = constant + (positive * lines.upper_at[:, None]).addcmul_(negative, lines.lower_at[:, None]).sum(-1)
-    rows = (positive * lines.upper_slope[:, None]).addcmul_(negative, lines.lower_slope[:, None])
+    (slope, at), lines = stage.lines.upper, stage.lines
+    constant = constant + (positive * at[:, None]).addcmul_(negative, lines.lower_at[:, None]).sum(-1)
+    rows = (positive * slope[:, None]).addcmul_(negative, lines.lower_slope[:, None])
     onto = scatter(parts, torch.arange(len(positive), device=positive.device), special, relaxed)
     rows = rows if onto is None else rows + onto
     return rows, constant + (rows.abs() * radius[:, None]).addcmul_(rows, offset[:, None]).sum(-1)
 
 
 @dataclass(frozen=True, eq=False)
-class Chosen:
-    """Single neurons of a layer: indices of pair and neuron, sorted by pair, shape (U,) each; B pairs in all."""
+class Places:
+    """Single neurons of a layer of n neurons: `pair * n + neuron`, ascending, shape (U,); B pairs in all."""
 
-    pair: Tensor
-    neuron: Tensor
+    flat: Tensor
     pairs: int
+    neurons: int
+
+    @classmethod
+    def of(cls, chosen: Tensor) -> Places:
+        """Where a mask (B, n) is set."""
+        return cls(chosen.flatten().nonzero()[:, 0], *chosen.shape)
+
+    @cached_property
+    def pair(self) -> Tensor:
+        """Shape (U,)."""
+        return self.flat // self.neurons
+
+    @cached_property
+    def neuron(self) -> Tensor:
+        """Shape (U,)."""
+        return self.flat % self.neurons
 
 
 def both_planes(
-    stages: Sequence[Stage], weight: Tensor, chosen: Chosen, rise: Rise | None = None
+    stages: Sequence[Stage], weight: Tensor, chosen: Places, rise: Rise | None = None
 ) -> tuple[Planes, Planes]:
     """Upper planes of neurons `weight @ h` over the state h above the last stage, and of their negations.
 
@@ -255,9 +273,8 @@ def both_planes(
         chosen: the neurons.
         rise: what is wanted of the slopes in place of themselves: taken while they are near, it is much less.
     """
-    (_, at), (_, at_reach) = stages[-1].lines.middle, stages[-1].lines.reach
-    flat = chosen.pair * len(weight) + chosen.neuron
-    ends = (at @ weight.T, at_reach @ weight.abs().T)
+    lines, flat = stages[-1].lines, chosen.flat
+    ends = lines.middle_at @ weight.T, lines.gap_at @ (weight.abs() * 0.5).T
     value, more = (part.flatten().index_select(0, flat) for part in ends)
     if len(stages) == 1 and stages[0].winner is None and _dense_pays(stages[0], weight, chosen):
         up, down = _dense(stages[0], weight, flat, rise)
@@ -266,7 +283,7 @@ def both_planes(
     return (above + value + more, up), (below + more - value, down)
 
 
-def _in_blocks(stages: Sequence[Stage], weight: Tensor, chosen: Chosen, rise: Rise | None) -> list[Tensor]:
+def _in_blocks(stages: Sequence[Stage], weight: Tensor, chosen: Places, rise: Rise | None) -> list[Tensor]:
     """Constants and slopes of the neurons and of their negations, what the last stage's lines add left out."""
     counts = torch.bincount(chosen.pair, minlength=chosen.pairs)
     ends = counts.cumsum(0).tolist()
@@ -280,45 +297,49 @@ def _in_blocks(stages: Sequence[Stage], weight: Tensor, chosen: Chosen, rise: Ri
         first = ends[start - 1] if start else 0
         cut = slice(first, ends[last - 1])
         if ends[last - 1] > first:
-            own = Chosen(chosen.pair[cut] - start, chosen.neuron[cut], last - start)
+            own = Places(chosen.flat[cut] - start * chosen.neurons, last - start, chosen.neurons)
             here = slice(start, last)
             near = None if rise is None else lambda slopes, _, here=here: rise(slopes, here)
             parts.append(_padded([stage.take(here) for stage in stages], wide, own, near))
     return [torch.cat(column) for column in zip(*parts, strict=True)]
 
 
-def _dense_pays(stage: Stage, weight: Tensor, chosen: Chosen) -> bool:
+def _dense_pays(stage: Stage, weight: Tensor, chosen: Places) -> bool:
     """Whether one large product for all neurons costs less than rows for the chosen ones (measured, in ns)."""
-    if weight.numel() * stage.weight.shape[1] > DENSE_NUMBERS:
-        return False
-    dense = weight.shape[0] * stage.weight.shape[1] * (2 + 0.08 * chosen.pairs)
-    return dense < len(chosen.pair) * (8 + 0.36 * stage.weight.shape[1])
+    dense = weight.shape[0] * stage.weight.shape[1] * (0.5 + 0.05 * chosen.pairs)
+    return dense < len(chosen.flat) * (8 + 0.36 * stage.weight.shape[1])
 
 
 def _dense(stage: Stage, weight: Tensor, flat: Tensor, rise: Rise | None) -> tuple[Tensor, Tensor]:
-    """All neurons at once: `slope[j, c] = sum_k middle[k] (W'[j, k] W[k, c])`, by a matrix of m d columns."""
-    matrix, magnitude = _products_of(spread_over(weight, stage.pairs), stage.weight)
-    slope, slope_reach = stage.lines.middle[0], stage.lines.reach[0]
-    shape = (-1, len(weight), stage.weight.shape[1])
-    size = items_at_once(weight.device, matrix.shape[1])
+    """All neurons at once: the slopes of the means of both lines, and what the gaps between them add."""
+    wide, (neurons, width) = spread_over(weight, stage.pairs), (len(weight), stage.weight.shape[1])
+    mean, gap = _through(wide, stage.weight), _through(wide.abs() * 0.5, stage.weight)
+    size = items_at_once(weight.device, max(neurons, len(stage.weight)) * width)
     found = []
-    for start in range(0, len(slope), size):
+    for start in range(0, len(stage.lines.gap), size):
         part = slice(start, start + size)
-        middle, reach = (slope[part] @ matrix).view(shape), (slope_reach[part] @ magnitude).view(shape)
+        middle, reach = mean(stage.lines.middle[part]), gap(stage.lines.gap[part])
         both = middle + reach, reach.sub_(middle)
         found.append([own if rise is None else rise(own, part) for own in both])
     up, down = (torch.cat(own).flatten(0, 1).index_select(0, flat) for own in zip(*found, strict=True))
     return up, down
 
 
-def _products_of(weight: Tensor, below: Tensor) -> tuple[Tensor, Tensor]:
-    """`W'[j, k] W[k, c]` and `|W'[j, k]| W[k, c]`, shape (n, m d)."""
-    turned = weight.T.contiguous()[:, :, None]
-    return (turned * below[:, None]).flatten(1), (turned.abs() * below[:, None]).flatten(1)
+def _through(weight: Tensor, below: Tensor) -> Callable[[Tensor], Tensor]:
+    """`W' diag(slope) W` for many slopes (B, n), W' (m, n) and W (n, d): shape (B, m, d), neurons side by side.
+
+    By a matrix of m d columns where that is small, else column by column of W.
+    """
+    turned, (inputs, width), neurons = weight.T, below.shape, len(weight)
+    if inputs * width * neurons <= MATRIX_NUMBERS:
+        matrix = (turned.contiguous()[:, None] * below[:, :, None]).flatten(1)
+        return lambda slope: (slope @ matrix).view(len(slope), width, neurons).transpose(1, 2)
+    columns = below.T.contiguous()[:, None]
+    return lambda slope: ((columns * slope).flatten(0, 1) @ turned).view(width, -1, neurons).permute(1, 2, 0)
 
 
 def _padded(
-    stages: Sequence[Stage], weight: Tensor, chosen: Chosen, rise: Rise | None
+    stages: Sequence[Stage], weight: Tensor, chosen: Places, rise: Rise | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """A block of rows per pair, as many as the pair with most neurons has: no row looks up its pair's lines.
 
@@ -331,8 +352,8 @@ def _padded(
     neuron[chosen.pair, slot] = chosen.neuron
     last = stages[-1]
     own = weight[neuron]
-    middle = last.down(own * last.lines.middle[0][:, None])
-    reach = _reaching(own, last.lines.reach[0], last)
+    middle = last.down(own * last.lines.middle[:, None])
+    reach = _reaching(own, last.lines.gap * 0.5, last)
     rows = torch.cat([middle + reach, reach - middle], 1)
     constant, rows = _descend(stages[:-1], rows, rows.new_zeros(rows.shape[:2]))
     rows = rows if rise is None else rise(rows, slice(None))

@@ -59,8 +59,8 @@ def self_clip(net: Net, layers: list[LayerBounds], geometry: Geometry, pairs: Pa
     clipped: list[LayerBounds] = []
     for number, layer in enumerate(net.hidden):
         bounds = layers[number]
-        if len(bounds.pair):
-            planes = neuron_planes(net, clipped, geometry, pairs, (bounds.pair, bounds.neuron, bounds.radius))
+        if len(bounds.places.flat):
+            planes = neuron_planes(net, clipped, geometry, pairs, (bounds.places, bounds.radius))
             bounds, gone = _clip_layer(layer, bounds, planes, geometry, (pairs, plane))
             contradicted = contradicted | gone
         clipped.append(bounds)
@@ -74,14 +74,12 @@ def _clip_layer(
     geometry: Geometry,
     claim: tuple[Pairs, RowPlanes],
 ) -> tuple[LayerBounds, Tensor]:
-    at = bounds.pair
-    up, down = lagrange(planes, at, claim, geometry)
-    lower, upper = narrowed((bounds.lower, bounds.upper), (at, bounds.neuron), (down, up))
+    up, down = lagrange(planes, bounds.places.pair, claim, geometry)
+    lower, upper = narrowed((bounds.lower, bounds.upper), bounds.places, (down, up))
     gone = crossing(lower, upper)
     upper = torch.maximum(lower, upper)
-    still = layer.undecided(lower, upper)[at, bounds.neuron]
-    rows = (at[still], bounds.neuron[still])
-    return LayerBounds(lower, upper, bounds.radius, *rows, layer.relax(lower, upper)), gone
+    still = None if bounds.open is None else bounds.open & layer.undecided(lower, upper)
+    return LayerBounds(lower, upper, bounds.radius, still, layer.relax(lower, upper)), gone
 
 
 @dataclass(frozen=True, eq=False)

@@ -222,5 +222,4 @@ def _evaluated(groups: Groups, layers: list[LayerBounds], chosen: Chosen) -> Tog
 def light(bounds: LayerBounds, index: Tensor) -> LayerBounds:
     """Bounds of some pairs without the planes of neurons."""
     relaxed = None if bounds.relaxed is None else type(bounds.relaxed)(*(part[index] for part in bounds.relaxed))
-    none = index.new_zeros(0)
-    return LayerBounds(bounds.lower[index], bounds.upper[index], bounds.radius[index], none, none, relaxed)
+    return LayerBounds(bounds.lower[index], bounds.upper[index], bounds.radius[index], None, relaxed)

@@ -142,10 +142,13 @@ def spread(rows: Tensor, domain: Tensor, geometry: Geometry) -> tuple[Tensor, Te
 
 def _widths(rows: Tensor, domain: Tensor, geometry: Geometry) -> Tensor:
     """`|rows| . half`, shape (B, r); one product serves all where the domains are few."""
-    if len(geometry.half) <= FEW_DOMAINS:
+    side_by_side = rows.stride(2) != 1
+    if len(geometry.half) <= FEW_DOMAINS and not side_by_side:
         every = rows.abs() @ geometry.half.T
         return every.gather(2, domain[:, None, None].expand(-1, rows.shape[1], 1))[..., 0]
-    return (rows.abs() @ geometry.half.index_select(0, domain)[:, :, None])[..., 0]
+    half = geometry.half.index_select(0, domain)
+    # Rows that lie side by side are added up side by side.
+    return rows.abs().mul_(half[:, None]).sum(2) if side_by_side else (rows.abs() @ half[:, :, None])[..., 0]
 
 
 def spread_shared(rows: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor]:

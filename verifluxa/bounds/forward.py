@@ -29,7 +29,7 @@ class Band(NamedTuple):
 
     def through(self, stage: Stage) -> Band:
         """The band of `h`, where the band is that of what the stage's slopes speak of."""
-        upper, lower = ((slope.T[:, None], at.T) for slope, at in (stage.lines[:2], stage.lines[2:]))
+        upper, lower = ((slope.T[:, None], at.T) for slope, at in (stage.lines.upper, stage.lines[:2]))
         above = stage.gathered((upper[0] * self.middle).addcmul_(upper[0].abs(), self.reach))
         below = stage.gathered((lower[0] * self.middle).addcmul_(lower[0].abs(), self.reach, value=-1))
         above[:, -1] += upper[1]

@@ -6,6 +6,7 @@ Bounds that are NaN or infinite come out as NaN everywhere, which never closes a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -107,8 +108,8 @@ def relax(name: str, lower: Tensor, upper: Tensor, parameters: Parameters) -> Re
         parameters: of the function, such as a leaky slope.
     """
     lines = FUNCTIONS[name].relax(lower, upper, parameters)
-    nothing = (upper - lower) * 0.0
-    return lines if not nothing.any() else Relaxation(*(part + nothing for part in lines))
+    width = upper - lower
+    return lines if math.isfinite(width.sum()) else Relaxation(*(part + width * 0.0 for part in lines))
 
 
 def _ramp(share: Tensor) -> Tensor:
@@ -117,7 +118,7 @@ def _ramp(share: Tensor) -> Tensor:
     An exact tie, which small networks often have, lies before the ramp: rounding does not move it there. Shares on the
     ramp are so few that bounds are those of the plain rule (of 5,193 neurons a ramp of 1 / 8192 caught two).
     """
-    return (RAMP * (share - 0.5 - TIE)).clamp(0.0, 1.0)
+    return (RAMP * share).sub_(RAMP * (0.5 + TIE)).clamp_(0.0, 1.0)
 
 
 def _relu_like(lower: Tensor, upper: Tensor, slope: float) -> Relaxation:

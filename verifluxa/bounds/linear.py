@@ -9,12 +9,13 @@ Only upper bounds are computed; a lower bound is the upper bound of the negated 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.backward import Chosen, Planes, Rise, Stage, both_planes, descend, stage_of
+from verifluxa.bounds.backward import Places, Planes, Rise, Stage, both_planes, descend, stage_of
 from verifluxa.bounds.chain import Chain
 from verifluxa.bounds.domain import Geometry, spread, spread_shared
 from verifluxa.bounds.forward import clearly, pays, ranges
@@ -47,12 +48,30 @@ class NetLayer:
     def radius_of(self, inputs: Tensor, largest: Tensor) -> Tensor:
         """Error radii where the state stays within `largest`, infinite where a sum may overflow, shape (B, n)."""
         own = self.radius if len(self.radius) == 1 else self.radius.index_select(0, inputs)
-        radius = largest @ self.slope_radius.T + own
-        if self.overflow is None:
+        radius = torch.addmm(own, largest, self.slope_radius.T)
+        if self.overflow is None or self._surely_fits(largest):
             return radius
         slope, more = self.overflow
         fits = largest @ slope + (more if len(more) == 1 else more.index_select(0, inputs)) < 1
         return radius if fits.all() else radius.masked_fill(~fits[:, None], torch.inf)
+
+    def _surely_fits(self, largest: Tensor) -> bool:
+        """Whether no sum overflows even if all states were as large as the largest one; a NaN never fits."""
+        slope, more = self._most
+        return bool(largest.numel()) and float(largest.amax()) * slope + more < 0.5
+
+    @cached_property
+    def _most(self) -> tuple[float, float]:
+        """Sum and maximum of what `overflow` holds."""
+        assert self.overflow is not None
+        slope, more = self.overflow
+        return float(slope.sum()), float(more.amax()) if more.numel() else 0.0
+
+    @cached_property
+    def halves(self) -> tuple[Tensor, Tensor]:
+        """Half of the weights and of their magnitudes, turned: what multiplies sums and widths of intervals."""
+        with torch.inference_mode(False):
+            return 0.5 * self.weight.T, 0.5 * self.magnitude.T
 
     def apply(self, z: Tensor) -> Tensor:
         """The function on pre-activations, shape (B, n)."""
@@ -186,7 +205,7 @@ class LayerBounds:
     Attributes:
         lower, upper: shape (B, n).
         radius: shape (B, n), already inside lower and upper.
-        pair, neuron: shape (U,): the neurons that planes have narrowed, or may narrow; none after intervals alone.
+        open: shape (B, n): the neurons that planes have narrowed, or may narrow; None after intervals alone.
         relaxed: linear bounds of the layer's function on [lower, upper]; None for the outputs.
         crossed: pairs that cannot matter, since these ends and those known before exclude each other, shape (B,); None
             where nothing was known.
@@ -195,10 +214,35 @@ class LayerBounds:
     lower: Tensor
     upper: Tensor
     radius: Tensor
-    pair: Tensor
-    neuron: Tensor
+    open: Tensor | None
     relaxed: Relaxation | PairRelaxation | None
     crossed: Tensor | None = None
+    _stages: list[tuple[Geometry, Stage]] = field(init=False, default_factory=list)
+
+    @cached_property
+    def places(self) -> Places:
+        """The open neurons."""
+        return Places.of(torch.zeros_like(self.lower, dtype=torch.bool) if self.open is None else self.open)
+
+    def stage(self, layer: NetLayer, first: bool, geometry: Geometry, pairs: tuple[Pairs, bool]) -> Stage:
+        """The layer on the way down; the first one's offset is its value at the domain's center.
+
+        It is kept for a geometry, since the layers above and the rows want the same.
+
+        Args:
+            pairs: those of these bounds, and whether that is so for all: else nothing is kept.
+        """
+        if self._stages and self._stages[0][0] is geometry:
+            return self._stages[0][1]
+        assert self.relaxed is not None
+        own, every = pairs
+        offset = layer.offset_of(own.input)
+        if first:
+            offset = offset + (geometry.center @ layer.weight.T).index_select(0, own.domain)
+        stage = stage_of(layer.weight, self.relaxed, (offset, self.radius), layer.special, layer.winner)
+        if every:
+            self._stages[:] = [(geometry, stage)]
+        return stage
 
 
 def first_layer(net: Net, geometry: Geometry, pairs: Pairs) -> LayerBounds:
@@ -207,37 +251,24 @@ def first_layer(net: Net, geometry: Geometry, pairs: Pairs) -> LayerBounds:
     rows = layer.weight.expand(len(geometry.center), -1, -1)
     up, down = spread_shared(rows, geometry)
     middle = geometry.center @ layer.weight.T
-    offset = layer.offset_of(pairs.input)
-    middle, up, down, largest = (part.index_select(0, pairs.domain) for part in (middle, up, down, geometry.largest))
-    radius = layer.radius_of(pairs.input, largest)
-    at = middle + offset
-    lower, upper = at - down - radius, at + up + radius
+    ends = (part.index_select(0, pairs.domain) for part in (middle - down, middle + up, geometry.largest))
+    least, most, largest = ends
+    offset, radius = layer.offset_of(pairs.input), layer.radius_of(pairs.input, largest)
+    lower, upper = least.add_(offset).sub_(radius), most.add_(offset).add_(radius)
     (lower, upper), crossed = pairs.within(0, (lower, upper))
-    if layer.function is None:
-        return _finished(layer, (lower, upper, radius), _none(lower))
-    return _finished(layer, (lower, upper, radius), _places(layer.undecided(lower, upper)), crossed)
-
-
-def _places(chosen: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows and columns where a mask (B, n) is set, shape (U,) each."""
-    flat = chosen.flatten().nonzero()[:, 0]
-    return flat // chosen.shape[1], flat % chosen.shape[1]
+    open_ = None if layer.function is None else layer.undecided(lower, upper)
+    return _finished(layer, (lower, upper, radius), open_, crossed)
 
 
 def _picked(values: Tensor, flat: Tensor) -> Tensor:
     return values.flatten().index_select(0, flat)
 
 
-def _none(like: Tensor) -> tuple[Tensor, Tensor]:
-    empty = torch.zeros(0, dtype=torch.long, device=like.device)
-    return empty, empty
-
-
 def _finished(
-    layer: NetLayer, bounds: tuple[Tensor, Tensor, Tensor], rows: tuple[Tensor, Tensor], crossed: Tensor | None = None
+    layer: NetLayer, bounds: tuple[Tensor, Tensor, Tensor], open_: Tensor | None, crossed: Tensor | None = None
 ) -> LayerBounds:
     relaxed = None if layer.function is None else layer.relax(bounds[0], bounds[1])
-    return LayerBounds(*bounds, *rows, relaxed, crossed)
+    return LayerBounds(*bounds, open_, relaxed, crossed)
 
 
 def next_layer(net: Net, below: list[LayerBounds], geometry: Geometry, pairs: Pairs, method: str) -> LayerBounds:
@@ -245,30 +276,31 @@ def next_layer(net: Net, below: list[LayerBounds], geometry: Geometry, pairs: Pa
     number = len(below)
     layer, previous = net.layers[number], net.layers[number - 1]
     low, high = previous.span(below[-1].lower, below[-1].upper)
-    radius = layer.radius_of(pairs.input, torch.maximum(low.abs(), high.abs()))
-    offset = layer.offset_of(pairs.input)
-    middle = ((low + high) / 2) @ layer.weight.T + offset
-    reach = ((high - low) / 2) @ layer.magnitude.T + radius
+    radius = layer.radius_of(pairs.input, torch.maximum(-low, high))
+    offset, (weight, magnitude) = layer.offset_of(pairs.input), layer.halves
+    middle = torch.addmm(offset, low + high, weight)
+    reach = torch.addmm(radius, high - low, magnitude)
     lower, upper = middle - reach, middle + reach
     if method == "interval" or layer.function is None:
-        return _finished(layer, (lower, upper, radius), _none(lower))
+        return _finished(layer, (lower, upper, radius), None)
     stages = stages_below(net, below, geometry, pairs)
     if number > 1 and number + 2 == len(net.layers) and layer.function == "relu":
         half = geometry.half[pairs.domain]
         lower, upper = _decided_forward(stages, layer, half, (lower, upper), (offset, radius))
     (lower, upper), crossed = pairs.within(number, (lower, upper))
-    pair, neuron = _places(layer.undecided(lower, upper))
+    open_ = layer.undecided(lower, upper)
+    places = Places.of(open_)
 
     def rise(slopes: Tensor, part: Tensor | slice) -> Tensor:
         return spread(slopes, pairs.domain[part], geometry)[0]
 
-    planes = _neurons(stages, layer, pairs, (pair, neuron, radius), rise)
+    planes = _neurons(stages, layer, pairs, (places, radius), rise)
     up, down = (value + more for value, more in planes)
-    lower, upper = narrowed((lower, upper), (pair, neuron), (down, up))
+    lower, upper = narrowed((lower, upper), places, (down, up))
     if crossed is not None:
         crossed |= crossing(lower, upper)
         upper = torch.maximum(lower, upper)
-    return _finished(layer, (lower, upper, radius), (pair, neuron), crossed)
+    return _finished(layer, (lower, upper, radius), open_, crossed)
 
 
 def _decided_forward(
@@ -302,24 +334,23 @@ def _decided_forward(
     return torch.where(known, torch.maximum(low, lower), lower), torch.where(known, torch.minimum(high, upper), upper)
 
 
-def narrowed(
-    bounds: tuple[Tensor, Tensor], rows: tuple[Tensor, Tensor], found: tuple[Tensor, Tensor]
-) -> tuple[Tensor, Tensor]:
+def narrowed(bounds: tuple[Tensor, Tensor], places: Places, found: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     """Intersects (lower, upper) at some neurons with `-found[0]` and `found[1]`; NaN stays NaN."""
-    (lower, upper), (down, up) = bounds, found
-    upper = upper.index_put(rows, torch.minimum(upper[rows], up))
-    lower = lower.index_put(rows, torch.maximum(lower[rows], -down))
-    return lower, upper
+    (lower, upper), (down, up), flat = bounds, found, places.flat
+    high = torch.minimum(_picked(upper, flat), up)
+    low = torch.maximum(_picked(lower, flat), -down)
+    new = lower.flatten().index_copy(0, flat, low), upper.flatten().index_copy(0, flat, high)
+    return new[0].view_as(lower), new[1].view_as(upper)
 
 
 def neuron_planes(
-    net: Net, below: list[LayerBounds], geometry: Geometry, pairs: Pairs, rows: tuple[Tensor, Tensor, Tensor]
+    net: Net, below: list[LayerBounds], geometry: Geometry, pairs: Pairs, rows: tuple[Places, Tensor]
 ) -> tuple[RowPlanes, RowPlanes]:
     """Upper planes of single neurons of layer `len(below)` and of their negations.
 
     Args:
         pairs: of `below`.
-        rows: (pair, neuron) indices, sorted by pair, shape (U,), and the layer's radii, shape (B, n).
+        rows: the neurons, and the layer's radii, shape (B, n).
     """
     if not below:
         return _first_planes(net.layers[0], geometry, pairs, rows)
@@ -328,41 +359,37 @@ def neuron_planes(
 
 
 def _first_planes(
-    layer: NetLayer, geometry: Geometry, pairs: Pairs, rows: tuple[Tensor, Tensor, Tensor]
+    layer: NetLayer, geometry: Geometry, pairs: Pairs, rows: tuple[Places, Tensor]
 ) -> tuple[RowPlanes, RowPlanes]:
-    pair, neuron, radius = rows
-    flat = pair * radius.shape[1] + neuron
+    places, radius = rows
     at = (geometry.center @ layer.weight.T).index_select(0, pairs.domain) + layer.offset_of(pairs.input)
-    slope, value, spare = layer.weight.index_select(0, neuron), _picked(at, flat), _picked(radius, flat)
+    slope = layer.weight.index_select(0, places.neuron)
+    value, spare = _picked(at, places.flat), _picked(radius, places.flat)
     return RowPlanes(value + spare, slope), RowPlanes(spare - value, -slope)
 
 
 def _neurons(
-    stages: list[Stage], layer: NetLayer, pairs: Pairs, rows: tuple[Tensor, Tensor, Tensor], rise: Rise | None = None
+    stages: list[Stage], layer: NetLayer, pairs: Pairs, rows: tuple[Places, Tensor], rise: Rise | None = None
 ) -> tuple[Planes, Planes]:
     """Planes of single neurons and of their negations over the stages under their layer, see `both_planes`."""
-    pair, neuron, radius = rows
-    flat = pair * radius.shape[1] + neuron
-    offset, spare = _picked(layer.offset_of(pairs.input).expand_as(radius), flat), _picked(radius, flat)
-    if not len(pair) or stages[-1].partners is not None:
-        weight = layer.weight[neuron][:, None]
+    places, radius = rows
+    offset, spare = layer.offset_of(pairs.input), _picked(radius, places.flat)
+    offset = offset[0].index_select(0, places.neuron) if len(offset) == 1 else _picked(offset, places.flat)
+    if not len(places.flat) or stages[-1].partners is not None:
+        weight, pair = layer.weight[places.neuron][:, None], places.pair
         ends = [descend(stages, sign * weight, torch.zeros_like(spare)[:, None], pair) for sign in (1.0, -1.0)]
         above, under = ((value[:, 0], (rise(slope, pair) if rise else slope)[:, 0]) for value, slope in ends)
     else:
-        above, under = both_planes(stages, layer.weight, Chosen(pair, neuron, len(radius)), rise)
+        above, under = both_planes(stages, layer.weight, places, rise)
     return (above[0] + offset + spare, above[1]), (under[0] - offset + spare, under[1])
 
 
-def stages_below(net: Net, below: list[LayerBounds], geometry: Geometry, pairs: Pairs) -> list[Stage]:
-    """The layers under some rows, bottom up; the first one's offset is its value at the center."""
-    stages: list[Stage] = []
-    for layer, bounds in zip(net.layers, below, strict=False):
-        assert bounds.relaxed is not None
-        offset = layer.offset_of(pairs.input)
-        if not stages:
-            offset = offset + (geometry.center @ layer.weight.T).index_select(0, pairs.domain)
-        stages.append(stage_of(layer.weight, bounds.relaxed, (offset, bounds.radius), layer.special, layer.winner))
-    return stages
+def stages_below(
+    net: Net, below: list[LayerBounds], geometry: Geometry, pairs: Pairs, every: bool = True
+) -> list[Stage]:
+    """The layers under some rows, bottom up; where not `every` pair is that of `below`, nothing is kept of them."""
+    layers = enumerate(zip(net.layers, below, strict=False))
+    return [bounds.stage(layer, not number, geometry, (pairs, every)) for number, (layer, bounds) in layers]
 
 
 def pairs_at_once(net: Net, device: str) -> int:

@@ -12,6 +12,7 @@ import math
 import torch
 
 from verifluxa.bounds.alpha import AlphaSettings, Task, fits, optimise
+from verifluxa.bounds.backward import Places
 from verifluxa.bounds.beta import is_supported
 from verifluxa.bounds.cross import light
 from verifluxa.bounds.domain import Geometry
@@ -44,7 +45,8 @@ def _refined(
 ) -> LayerBounds:
     """The last of some layers, both ends of its undecided neurons anew."""
     layer, own = net.layers[len(bounds) - 1], bounds[-1]
-    pair, neuron = layer.undecided(own.lower, own.upper).nonzero(as_tuple=True)
+    places = Places.of(layer.undecided(own.lower, own.upper))
+    pair, neuron = places.pair, places.neuron
     if not len(pair):
         return own
     shorter = Net(net.layers[: len(bounds)], net.unsafe, net.largest_radius)
@@ -63,7 +65,7 @@ def _refined(
 
     ends = torch.cat(in_chunks(len(both), fits(shorter, str(own.lower.device)), some))
     up, down = ends[: len(pair)], ends[len(pair) :]
-    lower, upper = narrowed((own.lower, own.upper), (pair, neuron), (down, up))
+    lower, upper = narrowed((own.lower, own.upper), places, (down, up))
     # Ends that cross by a rounding are one value.
     upper = torch.maximum(lower, upper)
-    return LayerBounds(lower, upper, own.radius, own.pair, own.neuron, layer.relax(lower, upper))
+    return LayerBounds(lower, upper, own.radius, own.open, layer.relax(lower, upper))

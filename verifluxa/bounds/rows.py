@@ -34,7 +34,7 @@ def backward(
     # Each claim knows its pair's domain and input; pairs that no claim names may be anything.
     domain, inputs = index.new_zeros(count), index.new_zeros(count)
     domain[index], inputs[index] = pairs.domain, pairs.input
-    return descend(stages_below(net, below, geometry, Pairs(domain, inputs)), *rows, index)
+    return descend(stages_below(net, below, geometry, Pairs(domain, inputs), every=False), *rows, index)
 
 
 def _dot(rows: Tensor, vector: Tensor) -> Tensor:

@@ -93,8 +93,5 @@ def _joined_layer(parts: Sequence[LayerBounds]) -> LayerBounds:
     relaxed = parts[0].relaxed
     if relaxed is not None:
         relaxed = type(relaxed)(*map(torch.cat, zip(*(part.relaxed for part in parts if part.relaxed), strict=True)))
-    first, pairs = 0, []
-    for part in parts:
-        pairs.append(part.pair + first)
-        first += len(part.lower)
-    return LayerBounds(lower, upper, radius, torch.cat(pairs), torch.cat([p.neuron for p in parts]), relaxed)
+    masks = [part.open for part in parts if part.open is not None]
+    return LayerBounds(lower, upper, radius, torch.cat(masks) if masks else None, relaxed)

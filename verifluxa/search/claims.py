@@ -195,15 +195,9 @@ def take_layers(layers: list[LayerBounds], index: Tensor) -> list[LayerBounds]:
 
 
 def _select(bounds: LayerBounds, index: Tensor) -> LayerBounds:
-    """Bounds of some pairs, in a new order or repeated; rows are sorted by pair and stay so."""
+    """Bounds of some pairs, in a new order or repeated."""
     if len(index) == len(bounds.lower) and bool((index == torch.arange(len(index), device=index.device)).all()):
         return bounds
-    counts = torch.bincount(bounds.pair, minlength=len(bounds.lower))
-    first = counts.cumsum(0) - counts
-    sizes = counts[index]
-    claim = torch.repeat_interleave(torch.arange(len(index), device=index.device), sizes)
-    within = torch.arange(len(claim), device=index.device) - (sizes.cumsum(0) - sizes)[claim]
-    row = first[index][claim] + within
     relaxed = None if bounds.relaxed is None else type(bounds.relaxed)(*(part[index] for part in bounds.relaxed))
     ends = (bounds.lower[index], bounds.upper[index], bounds.radius[index])
-    return LayerBounds(*ends, claim, bounds.neuron[row], relaxed)
+    return LayerBounds(*ends, None if bounds.open is None else bounds.open[index], relaxed)
