@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from tests.soundness.networks import problems
 from verifluxa.bounds.domain import Domains, Geometry, geometry
-from verifluxa.bounds.linear import Net, Pairs
+from verifluxa.bounds.linear import Pairs
+from verifluxa.bounds.net import Net
 from verifluxa.question import Problem, Question
 from verifluxa.search.claims import Scene
 from verifluxa.search.workspace import Workspace, workspace

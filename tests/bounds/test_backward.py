@@ -15,8 +15,9 @@ from verifluxa.bounds.backward import Known, Places, Stage, both_planes, descend
 from verifluxa.bounds.domain import Domains, Geometry, geometry
 from verifluxa.bounds.forward import ranges
 from verifluxa.bounds.functions import Relaxation, relax
-from verifluxa.bounds.linear import Net, NetLayer, Pairs, all_layers
+from verifluxa.bounds.linear import Pairs, all_layers
 from verifluxa.bounds.maxima import Maxima, winners_of
+from verifluxa.bounds.net import Net, NetLayer
 from verifluxa.bounds.rows import output_planes, planes_of_rows
 from verifluxa.bounds.special import PairRelaxation, Products, Special
 

@@ -18,10 +18,10 @@ from tests.soundness.build import digested
 from tests.soundness.floats import evaluate, stamped
 from tests.soundness.test_attack_off import trained_like
 from tests.soundness.truth import Oracle
-from verifluxa.bounds import linear
 from verifluxa.bounds.clip import self_clip
 from verifluxa.bounds.domain import spread, spread_shared
 from verifluxa.bounds.linear import LayerBounds, all_layers
+from verifluxa.bounds.net import Net
 from verifluxa.evidence import CONTRADICTED, OPEN
 from verifluxa.search.claims import ClaimBounds, decide_claims, row_planes
 from verifluxa.search.workspace import Claims
@@ -258,4 +258,4 @@ def test_the_engine_sees_the_layers_that_are_checked() -> None:
     layers = all_layers(sample.net, sample.geometry, sample.pairs)
     assert len(layers) >= 3
     assert all(len(bounds.places.flat) for bounds in layers[:-1])
-    assert isinstance(sample.net, linear.Net)
+    assert isinstance(sample.net, Net)

@@ -7,7 +7,8 @@ import torch
 from verifluxa.bounds.build import build_chain
 from verifluxa.bounds.constants import propagate
 from verifluxa.bounds.domain import Domains, geometry
-from verifluxa.bounds.linear import Pairs, all_layers, evaluate, load
+from verifluxa.bounds.linear import Pairs, all_layers, evaluate
+from verifluxa.bounds.net import load
 from verifluxa.graph.graph import Graph, build
 from verifluxa.graph.ops import Activation, Add, Affine, Concat, Conv, Divide, Input, MaxPool, Reshape, Shift
 from verifluxa.question import Stamp

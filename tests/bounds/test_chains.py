@@ -16,9 +16,10 @@ from verifluxa.bounds.build import build_chain
 from verifluxa.bounds.chain import Chain
 from verifluxa.bounds.constants import Constants, propagate
 from verifluxa.bounds.domain import Domains, geometry
-from verifluxa.bounds.linear import Pairs, all_layers, load
+from verifluxa.bounds.linear import Pairs, all_layers
 from verifluxa.bounds.linear import evaluate as run_chain
 from verifluxa.bounds.maxima import pairs_of
+from verifluxa.bounds.net import load
 from verifluxa.errors import UnsupportedError
 from verifluxa.graph.graph import Graph, build, chain
 from verifluxa.graph.ops import (

@@ -20,7 +20,8 @@ from tests.soundness.floats import evaluate as sampled
 from verifluxa.bounds.build import build_chain
 from verifluxa.bounds.constants import propagate
 from verifluxa.bounds.domain import Domains, geometry, spread
-from verifluxa.bounds.linear import LayerBounds, Net, Pairs, all_layers, evaluate, load
+from verifluxa.bounds.linear import LayerBounds, Pairs, all_layers, evaluate
+from verifluxa.bounds.net import Net, load
 from verifluxa.bounds.rows import output_planes
 from verifluxa.graph.graph import Graph, build
 from verifluxa.graph.ops import (

@@ -16,7 +16,8 @@ from verifluxa.bounds import lirpa
 from verifluxa.bounds.build import build_chain
 from verifluxa.bounds.constants import propagate
 from verifluxa.bounds.domain import Domains, geometry, spread
-from verifluxa.bounds.linear import Pairs, all_layers, load
+from verifluxa.bounds.linear import Pairs, all_layers
+from verifluxa.bounds.net import load
 from verifluxa.bounds.rows import output_planes
 from verifluxa.errors import UnsupportedError, UsageError
 from verifluxa.graph.graph import Graph, build, chain

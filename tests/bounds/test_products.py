@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from verifluxa.bounds.chain import Chain, Layer
 from verifluxa.bounds.domain import Domains, geometry
-from verifluxa.bounds.linear import Pairs, all_layers, evaluate, load
+from verifluxa.bounds.linear import Pairs, all_layers, evaluate
+from verifluxa.bounds.net import load
 from verifluxa.bounds.rounding import Rounding
 from verifluxa.bounds.special import PairRelaxation, Products
 

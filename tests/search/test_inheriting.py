@@ -14,7 +14,8 @@ from tests.search.small import all_triggers, counts, in_float32, in_real, most, 
 from tests.search.test_branching import check, run
 from tests.soundness.build import Ask, Family, dense, levels, make_problem, relu, replacing
 from tests.soundness.tree import BadTree
-from verifluxa.bounds.linear import Ends, Net, Pairs
+from verifluxa.bounds.linear import Ends, Pairs
+from verifluxa.bounds.net import Net
 from verifluxa.evidence import Node, Outcome
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Reshape

@@ -13,7 +13,8 @@ from tests.search.small import random_problem
 from tests.soundness.build import digested
 from verifluxa.bounds.build import build_chain
 from verifluxa.bounds.domain import Domains, geometry
-from verifluxa.bounds.linear import Pairs, all_layers, evaluate, load
+from verifluxa.bounds.linear import Pairs, all_layers, evaluate
+from verifluxa.bounds.net import load
 from verifluxa.question import Domain, Listed, Placement, Problem, Stamp
 from verifluxa.search.exact import exact_margins
 from verifluxa.search.replay import replay, stamped, witness

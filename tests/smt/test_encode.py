@@ -21,7 +21,8 @@ from tests.soundness.floats import evaluate, stamped
 from tests.soundness.judge_floats import violations
 from tests.soundness.networks import hardest, problems
 from tests.soundness.truth import Oracle, grid
-from verifluxa.bounds.linear import LayerBounds, NetLayer
+from verifluxa.bounds.linear import LayerBounds
+from verifluxa.bounds.net import NetLayer
 from verifluxa.errors import UnsupportedError
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Activation, Affine, Reshape

@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds.functions import Parameters, Relaxation
-from verifluxa.bounds.linear import LayerBounds, NetLayer
+from verifluxa.bounds.linear import LayerBounds
+from verifluxa.bounds.net import NetLayer
 from verifluxa.bounds.smooth import SAMPLES, SMOOTH, Sample, Smooth, above, exponential, sample_of, with_parameter
 from verifluxa.bounds.special import PairRelaxation
 

@@ -18,8 +18,9 @@ from verifluxa.bounds.bent import Bending, Bent
 from verifluxa.bounds.beta import Multipliers, chooses, default, least_slope, planes
 from verifluxa.bounds.descent import SLOPE_STEP, Claimed, Descent, Evaluated, claimed, steepest
 from verifluxa.bounds.domain import Geometry, spread
-from verifluxa.bounds.linear import LayerBounds, Net, NetLayer, Pairs
+from verifluxa.bounds.linear import LayerBounds, Pairs
 from verifluxa.bounds.memory import rows_that_fit
+from verifluxa.bounds.net import Net, NetLayer
 from verifluxa.bounds.smooth import SAMPLES
 
 LEVELS = 255

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from verifluxa.bounds.along import Slopes, row_of
 from verifluxa.bounds.descent import Claimed, Walked
-from verifluxa.bounds.linear import LayerBounds, NetLayer
+from verifluxa.bounds.linear import LayerBounds
+from verifluxa.bounds.net import NetLayer
 from verifluxa.bounds.smooth import SAMPLES, sample_of
 
 EVERY = 4

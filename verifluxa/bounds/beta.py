@@ -16,8 +16,9 @@ from torch import Tensor
 
 from verifluxa.bounds.along import chosen_lines
 from verifluxa.bounds.domain import Geometry
-from verifluxa.bounds.linear import LayerBounds, Net, NetLayer, Pairs
+from verifluxa.bounds.linear import LayerBounds, Pairs
 from verifluxa.bounds.maxima import Maxima, pairs_of, spread_over
+from verifluxa.bounds.net import Net, NetLayer
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,16 +17,8 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds.domain import Geometry
-from verifluxa.bounds.linear import (
-    LayerBounds,
-    Net,
-    NetLayer,
-    Pairs,
-    RowPlanes,
-    crossing,
-    narrowed,
-    neuron_planes,
-)
+from verifluxa.bounds.linear import LayerBounds, Pairs, RowPlanes, crossing, narrowed, neuron_planes
+from verifluxa.bounds.net import Net, NetLayer
 
 MULTIPLIERS = (0.0, 0.4, 1.0, 2.5)
 """Lambdas, in units of |c|.r / |a|.r."""

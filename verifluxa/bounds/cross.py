@@ -23,7 +23,8 @@ from verifluxa.bounds.alpha import level_of, slope_of
 from verifluxa.bounds.beta import Multipliers, chooses, cut, default, least_slope, planes
 from verifluxa.bounds.descent import SLOPE_STEP, Claimed, Descent, Evaluated, claimed, steepest
 from verifluxa.bounds.domain import Geometry, spread
-from verifluxa.bounds.linear import LayerBounds, Net, Pairs
+from verifluxa.bounds.linear import LayerBounds, Pairs
+from verifluxa.bounds.net import Net
 
 WEIGHT_STEP = 0.5
 """First step size of the logarithms of weights."""

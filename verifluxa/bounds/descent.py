@@ -19,8 +19,9 @@ from torch import Tensor
 
 from verifluxa.bounds.beta import chooses
 from verifluxa.bounds.domain import Geometry, spread
-from verifluxa.bounds.linear import LayerBounds, Net, Pairs
+from verifluxa.bounds.linear import LayerBounds, Pairs
 from verifluxa.bounds.maxima import folded, pairs_of, spread_over
+from verifluxa.bounds.net import Net
 from verifluxa.bounds.special import PairRelaxation
 
 SLOPE_STEP, PUSH_STEP = 0.5, 0.25

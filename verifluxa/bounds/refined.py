@@ -16,8 +16,9 @@ from verifluxa.bounds.backward import Places
 from verifluxa.bounds.beta import is_supported
 from verifluxa.bounds.cross import light
 from verifluxa.bounds.domain import Geometry
-from verifluxa.bounds.linear import LayerBounds, Net, Pairs, all_layers, first_layer, narrowed, next_layer
+from verifluxa.bounds.linear import LayerBounds, Pairs, all_layers, first_layer, narrowed, next_layer
 from verifluxa.bounds.memory import in_chunks
+from verifluxa.bounds.net import Net
 
 
 def refined_layers(net: Net, geometry: Geometry, pairs: Pairs, steps: int) -> list[LayerBounds]:

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from verifluxa.bounds.backward import Known, descend
 from verifluxa.bounds.domain import Geometry
-from verifluxa.bounds.linear import LayerBounds, Net, Pairs, stages_below
+from verifluxa.bounds.linear import LayerBounds, Pairs, stages_below
+from verifluxa.bounds.net import Net
 
 
 def backward(

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.linear import Net, evaluate
+from verifluxa.bounds.linear import evaluate
 from verifluxa.bounds.memory import rows_that_fit
+from verifluxa.bounds.net import Net
 from verifluxa.question import Question
 from verifluxa.search.workspace import Claims, Workspace
 

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds.clip import MULTIPLIERS
-from verifluxa.bounds.linear import LayerBounds, Net, Pairs, all_layers
+from verifluxa.bounds.linear import LayerBounds, Pairs, all_layers
 from verifluxa.bounds.memory import SHARE, free_bytes, in_chunks
+from verifluxa.bounds.net import Net
 from verifluxa.search.claims import ClaimBounds, Planes, Scene, Verdicts, decide_claims
 from verifluxa.search.splits import drop_contradicted, with_signs
 from verifluxa.search.workspace import Claims

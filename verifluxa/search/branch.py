@@ -16,8 +16,9 @@ from torch import Tensor
 
 from verifluxa.bounds.alpha import AlphaSettings
 from verifluxa.bounds.domain import geometry
-from verifluxa.bounds.linear import Net, Pairs
+from verifluxa.bounds.linear import Pairs
 from verifluxa.bounds.memory import is_out_of_memory
+from verifluxa.bounds.net import Net
 from verifluxa.evidence import OPEN, Node, Outcome
 from verifluxa.search.batch import corners, domains_of, influence, joined, part_of
 from verifluxa.search.bounding import decided

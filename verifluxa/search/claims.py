@@ -11,7 +11,8 @@ from torch import Tensor
 from verifluxa.bounds.beta import Multipliers
 from verifluxa.bounds.clip import self_clip
 from verifluxa.bounds.domain import Geometry, spread
-from verifluxa.bounds.linear import LayerBounds, Net, Pairs, RowPlanes
+from verifluxa.bounds.linear import LayerBounds, Pairs, RowPlanes
+from verifluxa.bounds.net import Net
 from verifluxa.bounds.rows import planes_of_rows
 from verifluxa.evidence import CONTRADICTED, OPEN, Dropped
 from verifluxa.search.workspace import Claims, Workspace

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.linear import Net
+from verifluxa.bounds.net import Net
 from verifluxa.question import Question
 from verifluxa.search.attack import margins_of
 from verifluxa.search.workspace import Claims, Workspace

@@ -17,7 +17,8 @@ from verifluxa.bounds.alpha import hex_of, level_of
 from verifluxa.bounds.beta import is_supported
 from verifluxa.bounds.cross import light
 from verifluxa.bounds.domain import geometry
-from verifluxa.bounds.linear import LayerBounds, Net, Pairs, all_layers, pairs_at_once
+from verifluxa.bounds.linear import LayerBounds, Pairs, all_layers, pairs_at_once
+from verifluxa.bounds.net import Net
 from verifluxa.evidence import NeuronSplit, Node, Outcome, Steered, Witness
 from verifluxa.question import Question
 from verifluxa.search.attack import count_violations

@@ -20,8 +20,9 @@ from torch import Tensor
 
 from verifluxa.bounds.beta import Multipliers, bent, chooses
 from verifluxa.bounds.cross import Chosen, Groups, Together, optimise_together
-from verifluxa.bounds.linear import LayerBounds, NetLayer, Pairs, evaluate
+from verifluxa.bounds.linear import LayerBounds, Pairs, evaluate
 from verifluxa.bounds.maxima import folded, pairs_of, spread_over
+from verifluxa.bounds.net import NetLayer
 from verifluxa.search.claims import ROUNDED, SLACK
 from verifluxa.search.splits import Sign
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.linear import Net
+from verifluxa.bounds.net import Net
 
 LOCAL = 0.25
 """Share of zeros from which on a first layer counts as local: a convolution's outputs do not see the whole patch."""

@@ -11,7 +11,8 @@ from torch import Tensor
 from verifluxa.bounds.along import row_of
 from verifluxa.bounds.alpha import AlphaSettings, Task, fits, hex_of, level_of, optimise
 from verifluxa.bounds.beta import Multipliers, chooses, default, is_supported
-from verifluxa.bounds.linear import LayerBounds, Net, NetLayer
+from verifluxa.bounds.linear import LayerBounds
+from verifluxa.bounds.net import Net, NetLayer
 from verifluxa.evidence import OPEN, Dropped
 from verifluxa.search.claims import ClaimBounds, Scene, take_layers
 from verifluxa.search.workspace import Claims

@@ -17,7 +17,8 @@ from collections.abc import Sequence
 
 import torch
 
-from verifluxa.bounds.linear import Ends, Net
+from verifluxa.bounds.linear import Ends
+from verifluxa.bounds.net import Net
 from verifluxa.evidence import OPEN, Clip, InputSplit, Joint, Node
 from verifluxa.search.claims import ClaimBounds, Verdicts
 from verifluxa.search.halving import Open

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds.domain import Domains, geometry
-from verifluxa.bounds.linear import LayerBounds, Net, Pairs, all_layers
+from verifluxa.bounds.linear import LayerBounds, Pairs, all_layers
+from verifluxa.bounds.net import Net
 from verifluxa.errors import UnsupportedError
 from verifluxa.evidence import Outcome, Witness
 from verifluxa.question import Domain, Question

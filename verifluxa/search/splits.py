@@ -11,8 +11,9 @@ from torch import Tensor
 
 from verifluxa.bounds.beta import bent, chooses, cut
 from verifluxa.bounds.domain import Geometry
-from verifluxa.bounds.linear import CROSSING, LayerBounds, Net, Pairs, first_layer, next_layer
+from verifluxa.bounds.linear import CROSSING, LayerBounds, Pairs, first_layer, next_layer
 from verifluxa.bounds.maxima import pairs_of, spread_over
+from verifluxa.bounds.net import Net
 from verifluxa.evidence import CONTRADICTED, OPEN
 from verifluxa.search.claims import ClaimBounds, Scene, Verdicts
 from verifluxa.search.workspace import Claims

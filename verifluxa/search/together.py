@@ -10,7 +10,8 @@ from torch import Tensor
 
 from verifluxa.bounds.beta import chooses
 from verifluxa.bounds.domain import spread
-from verifluxa.bounds.linear import LayerBounds, Net, Pairs
+from verifluxa.bounds.linear import LayerBounds, Pairs
+from verifluxa.bounds.net import Net
 from verifluxa.evidence import Joint
 from verifluxa.search.claims import ClaimBounds, Planes, Scene, row_planes
 from verifluxa.search.joint import SIZE_UP, close_jointly

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from verifluxa.bounds.build import build_chain
 from verifluxa.bounds.constants import Constants, propagate
-from verifluxa.bounds.linear import Net, load
+from verifluxa.bounds.net import Net, load
 from verifluxa.question import Problem
 
 CHAINS_KEPT = 1024

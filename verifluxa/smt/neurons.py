@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from verifluxa.bounds.linear import LayerBounds, NetLayer
+from verifluxa.bounds.linear import LayerBounds
 from verifluxa.bounds.maxima import pairs_of
+from verifluxa.bounds.net import NetLayer
 from verifluxa.smt.pieces import ONE, ZERO, Pieces
 from verifluxa.smt.rational import Form, combined, number, term, variable, widened
 

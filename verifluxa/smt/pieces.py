@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds.functions import Parameters
-from verifluxa.bounds.linear import LayerBounds, Net, NetLayer
+from verifluxa.bounds.linear import LayerBounds
 from verifluxa.bounds.maxima import Maxima
+from verifluxa.bounds.net import Net, NetLayer
 from verifluxa.errors import UnsupportedError
 
 Line = tuple[Fraction, Fraction]
