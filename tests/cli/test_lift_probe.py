@@ -1,5 +1,7 @@
 """`lift --probe`, and what `inspect` says is not covered by any proof."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -121,6 +123,13 @@ def test_a_graph_is_written_as_onnx_and_inspected_again(verifluxa, here):
     assert "graph.onnx: ONNX 17, computes in float32" in again.out
     assert "runtimes that fuse operators" in again.out
     assert [path.name for path in here.iterdir()] == ["graph.onnx"]
+
+
+def test_a_graph_is_not_written_under_another_name(verifluxa, here, snapshot):
+    ran = verifluxa("lift", LAYERS / "dense_relu" / "model.bson", "-o", "graph.txt")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == snapshot
+    assert not Path("graph.txt").exists()
 
 
 def test_a_place_that_cannot_be_written_is_said(verifluxa):

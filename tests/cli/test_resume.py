@@ -63,6 +63,18 @@ def test_a_run_is_not_taken_up_with_anything_else(killed, verifluxa, small):
     assert [path.name for path in killed.iterdir()] == ["ledger.sqlite"]
 
 
+def test_its_answers_are_not_thrown_away_unasked(killed, verifluxa, small, snapshot):
+    before = verifluxa("watch", "out", "--once").out.splitlines()[1]
+    ran = verifluxa("verify", str(small), "--property", "universal", "--out", "out")
+    assert ran.code == 2
+    assert ran.err == snapshot
+    assert before == verifluxa("watch", "out", "--once").out.splitlines()[1]
+    ran = verifluxa("verify", str(small), "--property", "universal", "--out", "out", "--force")
+    assert ran.code == 0, ran.err
+    again = verifluxa("verify", str(small), "--property", "universal", "--out", "out")
+    assert again.code == 0, "a run that came to its end makes room"
+
+
 @pytest.mark.parametrize("command", ["resume", "watch"])
 def test_where_there_is_no_ledger(verifluxa, command):
     ran = verifluxa(command, "nowhere")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from verifluxa.report.summary import Screen
+
 GOOD = """spec 1
 
 input digit : image(28 px, 28 px, 1 ch) of 0..255 level
@@ -90,6 +92,13 @@ def test_fmt_leaves_a_broken_file_alone(verifluxa, here):
     assert verifluxa("fmt", "broken.vfx").code == 4
     assert Path("broken.vfx").read_text() == "spec 1\nproperty {"
     assert [path.name for path in here.iterdir()] == ["broken.vfx"]
+
+
+def test_explain_spec_is_no_wider_than_the_screen(verifluxa, digits, monkeypatch):
+    for width in (60, 90):
+        monkeypatch.setattr("verifluxa.cli.output.screen_of", lambda stream, width=width: Screen(width=width))
+        lines = verifluxa("explain-spec", digits / "no_backdoor.vfx").out.splitlines()
+        assert width - 12 < max(map(len, lines)) <= width
 
 
 def test_explain_spec_counts_before_any_work(verifluxa, digits, snapshot):

@@ -342,7 +342,13 @@ def test_a_recheck_that_holds(desk: Desk) -> None:
 def test_evidence_that_does_not_match(desk: Desk) -> None:
     wrong = CertificateError("VF5051", "this is not the evidence")
     report = checked(desk, accepted=False, reasons=(wrong,), properties=())
-    assert codes(desk.decide(rechecked(desk, report))) == ["VF6058", "VF5051"]
+    assert codes(desk.decide(rechecked(desk, report))) == ["VF5051"]
+
+
+def test_a_proof_that_does_not_hold(desk: Desk) -> None:
+    wrong = CertificateError("VF5054", "a drop does not hold")
+    report = checked(desk, accepted=False, reasons=(wrong,))
+    assert codes(desk.decide(rechecked(desk, report))) == ["VF6058", "VF5054"]
 
 
 def test_unrechecked_leaves_beyond_the_maximum(desk: Desk) -> None:

@@ -147,9 +147,12 @@ def test_tampered_evidence_is_found_by_the_gate_itself(plant: Plant, tmp_path: P
     evidence = folder / "evidence.jsonl.gz"
     lines = gzip.decompress(evidence.read_bytes()).splitlines(keepends=True)
     evidence.write_bytes(gzip.compress(b"".join(lines[:2] + lines[3:])))
-    assert codes(promote(plant.policy, registry, reference, Papers((certificate,))))[0] == "VF6058"
+    assert codes(promote(plant.policy, registry, reference, Papers((certificate,)))) == ["VF5051"]
     evidence.unlink()
-    assert codes(promote(plant.policy, registry, reference, Papers((certificate,))))[0] == "VF6058"
+    (missing,) = promote(plant.policy, registry, reference, Papers((certificate,))).reasons
+    assert missing.code == "VF6058"
+    assert "the evidence does not lie beside the certificate" in missing.message
+    assert "put it there" in str(missing)
 
 
 def test_a_sample_cannot_be_asked_until_chance_is_kind(plant: Plant, tmp_path: Path) -> None:

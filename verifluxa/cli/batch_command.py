@@ -75,7 +75,7 @@ def _work(item: ReadyJob, folder: Path, pool: Pool) -> Result:
             if is_same(ledger, prepared):
                 with resumed_folder(ledger, spec) as opened:
                     return work_in(opened, prepared, pool=pool)
-    with out_folder(folder, spec, origin_of(item.job.request, prepared)) as opened:
+    with out_folder(folder, spec, origin_of(item.job.request, prepared), force=True) as opened:
         return work_in(opened, prepared, pool=pool, warm=item.job.warm)
 
 

@@ -69,19 +69,19 @@ def _written(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def out_folder(path: Path, spec: Spec, origin: Origin) -> Iterator[OutFolder]:
+def out_folder(path: Path, spec: Spec, origin: Origin, force: bool = False) -> Iterator[OutFolder]:
     """Opens the folder of a new run; when the run fails before it has found anything, what it wrote goes away again.
 
     A ledger that holds answers stays, whatever ended the run: a second Ctrl-C, a full disk, a mistake of ours.
 
     Raises:
         UsageError: VF4406 when the folder cannot be made or written to, VF4420 and VF4421 for a file called
-            `ledger.sqlite` that is not ours to replace.
+            `ledger.sqlite` that is not ours to replace, VF4425 for the work of a run that was stopped, unless `force`.
     """
     made = [folder for folder in (path, *path.parents) if not folder.exists()]
     with _written(path):
         path.mkdir(parents=True, exist_ok=True)
-    ledger = Ledger.create(path / LEDGER_FILE, origin)
+    ledger = Ledger.create(path / LEDGER_FILE, origin, force)
     folder = OutFolder(path, spec, ledger)
     try:
         yield folder

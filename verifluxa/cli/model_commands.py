@@ -80,6 +80,7 @@ def lift(  # noqa: PLR0913, PLR0917 - each is an option of the command
     from verifluxa.cli.output import print_words
 
     _check_tolerance(tolerance, probe)
+    _check_ending(out)
     if julia or _is_export(model):
         lifted = _by_julia(model, input_shape) if julia else _exported(model).lifted
     else:
@@ -125,6 +126,18 @@ def _by_julia(model: str, input_shape: str | None) -> Lifted:
     with tempfile.TemporaryDirectory() as folder:
         export(model, Path(folder) / "export", sizes)
         return _exported(str(Path(folder) / "export")).lifted
+
+
+def _check_ending(out: Path | None) -> None:
+    """Raises UsageError VF4414 for a file that nobody would take for what is written into it."""
+    if out is not None and out.suffix.lower() != ".onnx":
+        raise UsageError(
+            "VF4414",
+            "the graph is written as ONNX, and this name does not end in .onnx",
+            place=str(out),
+            expected="a name that ends in .onnx",
+            remedy=f"--out {out.with_suffix('.onnx')}; the words on the screen go into a file by `> FILE`",
+        )
 
 
 def _write_onnx(lifted: Lifted, out: Path) -> None:

@@ -36,7 +36,10 @@ def screen(  # noqa: PLR0913, PLR0917 - each is an option of the command
     model: Annotated[str | None, typer.Option(metavar="MODEL", help="A model that was trained on them.")] = None,
     architecture: Architecture = None,
     flux_version: FluxVersion = None,
-    label: Annotated[str, typer.Option(metavar="NAME", help="Column or key that holds the labels.")] = "label",
+    label: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Column, key or array that holds the labels: label, or y beside x."),
+    ] = None,
     most: Annotated[int, typer.Option("--max", min=1, max=100_000, help="Length of the list.")] = 1000,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", metavar="DIR", help="Folder for screen.json and suspects.png.")

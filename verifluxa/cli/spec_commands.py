@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
     from verifluxa.spec.check import Checked
     from verifluxa.spec.spec import Spec
-
-WIDTH = 100
 
 
 def check(spec: SpecNames, set_: Params = None) -> int:
@@ -63,20 +62,21 @@ def fmt(
 def explain_spec(spec: SpecName, set_: Params = None) -> int:
     """Says in plain words what a spec asks, and how much work that is, before any is done."""
     from verifluxa.cli.messages import show_warnings
-    from verifluxa.cli.output import print_words
+    from verifluxa.cli.output import print_words, screen_of
     from verifluxa.spec.cost import cost, machine_speed
     from verifluxa.spec.plain import explain_property
 
     checked = _load(spec, set_)
     show_warnings(checked.warnings)
-    speed = machine_speed()
+    speed, width = machine_speed(), screen_of(sys.stdout).width
     for prop in checked.spec.properties:
         explained = explain_property(checked.spec, prop)
         found = cost(prop, explained.counts, speed)
         estimate = "known once the data is read" if found is None else f"about {found} in one process"
-        words = [short for line in str(explained).splitlines() for short in _wrapped(line)]
+        words = [short for line in str(explained).splitlines() for short in _wrapped(line, width)]
         print_words([*words, f"    {'estimate':<15} {estimate}", ""])
-    print_words(["Estimates are rates of small networks on this machine; larger ones, and what branches, take longer."])
+    last = "Estimates are rates of small networks on this machine; larger ones, and what branches, take longer."
+    print_words(textwrap.wrap(last, width))
     return 0
 
 
@@ -128,10 +128,10 @@ def _notes(spec: Spec) -> Iterator[str]:
             yield f"note: {kind} {name} names no file; to verify, give --{kind} {name}=FILE"
 
 
-def _wrapped(line: str) -> list[str]:
+def _wrapped(line: str, width: int) -> list[str]:
     """A long line as several, the further ones two columns deeper."""
     deeper = " " * (len(line) - len(line.lstrip()) + 2)
-    return textwrap.wrap(line, WIDTH, subsequent_indent=deeper, break_on_hyphens=False, drop_whitespace=True) or [""]
+    return textwrap.wrap(line, width, subsequent_indent=deeper, break_on_hyphens=False, drop_whitespace=True) or [""]
 
 
 def _counted(count: int) -> str:

@@ -60,6 +60,9 @@ def verify(  # noqa: PLR0913, PLR0917 - typer reads the options from the signatu
     onnx: NetworkFile = None,
     vnnlib: QuestionFile = None,
     show_config: Annotated[bool, typer.Option("--show-config", help="Print every setting and its origin.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Start anew where a run that was stopped lies in DIR.")
+    ] = False,
     job_exit: JobExit = False,
 ) -> int:
     """Proves the properties of a spec, or shows the trigger that breaks one.
@@ -88,16 +91,24 @@ def verify(  # noqa: PLR0913, PLR0917 - typer reads the options from the signatu
 
         emit("\n".join(config_lines(request)))
         return 0
-    return execute(request, Presentation(Format(format_.value), out, job_exit))
+    return execute(request, Presentation(Format(format_.value), out, job_exit, force))
 
 
 @dataclass(frozen=True)
 class Presentation:
-    """What becomes of a result: the format on stdout, the folder, whether any final verdict exits 0."""
+    """What becomes of a result.
+
+    Attributes:
+        format: on stdout.
+        out: the folder, or None.
+        job_exit: whether any final verdict exits 0.
+        force: whether the work of a run that was stopped, in that folder, may be lost.
+    """
 
     format: Format = Format.TEXT
     out: Path | None = None
     job_exit: bool = False
+    force: bool = False
 
 
 def execute(request: Request, presentation: Presentation, engine: Engine | None = None) -> int:
@@ -122,7 +133,7 @@ def execute(request: Request, presentation: Presentation, engine: Engine | None 
     with stop_is_an_interrupt():
         prepared = prepare(request)
         show_warnings(prepared.inputs.warnings)
-        result = _work(request, prepared, presentation.out, engine)
+        result = _work(request, prepared, presentation, engine)
     present(result, presentation.format, presentation.out)
     return exit_code(result, presentation.job_exit)
 
@@ -132,17 +143,18 @@ def exit_code(result: Result, job_exit: bool) -> int:
     return 0 if job_exit and not result.interrupted else EXIT_CODES[result.verdict]
 
 
-def _work(request: Request, prepared: Prepared, out: Path | None, engine: Engine | None) -> Result:
+def _work(request: Request, prepared: Prepared, presentation: Presentation, engine: Engine | None) -> Result:
     from verifluxa.cli.progress import progress
     from verifluxa.verify import Company, carry_out
 
-    if out is None:
+    if presentation.out is None:
         with progress() as observer:
             return carry_out(prepared, Company(observer, engine=engine))
     from verifluxa.cli.folder import out_folder
     from verifluxa.cli.origin import origin_of
 
-    with out_folder(out, prepared.inputs.spec, origin_of(request, prepared)) as folder:
+    origin = origin_of(request, prepared)
+    with out_folder(presentation.out, prepared.inputs.spec, origin, presentation.force) as folder:
         return work_in(folder, prepared, engine)
 
 

@@ -17,7 +17,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -44,9 +44,12 @@ from verifluxa.dispatch.ledger_file import (
     VERSION,
     checked,
     connected,
+    free,
     locked,
+    lost_with,
     not_a_ledger,
     other_run,
+    stopped_run,
     told,
     written,
 )
@@ -92,15 +95,24 @@ class Ledger:
         self.close()
 
     @classmethod
-    def create(cls, path: Path, origin: Origin) -> Ledger:
+    def create(cls, path: Path, origin: Origin, force: bool = False) -> Ledger:
         """Starts a new ledger in place of an older one.
 
+        Args:
+            path: of the file.
+            origin: what the run is.
+            force: whether also the work of a run that was stopped may be lost.
+
         Raises:
-            UsageError: VF4406 when it cannot be written, VF4421 when a run still writes the older one.
+            UsageError: VF4406 when it cannot be written, VF4421 when a run still writes the older one, VF4425 when a
+                run that was stopped has left work in it.
         """
         with told(path):
             if path.exists():
-                locked(checked(path, connected(path))).close()
+                with closing(checked(path, connected(path))) as older:
+                    lost = lost_with(free(older))
+                if lost and not force:
+                    raise stopped_run(path, lost)
             for old in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
                 old.unlink(missing_ok=True)
             database = written(connected(path))

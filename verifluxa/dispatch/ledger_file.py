@@ -78,17 +78,34 @@ def checked(path: Path, database: sqlite3.Connection) -> sqlite3.Connection:
     return database
 
 
+def free(database: sqlite3.Connection) -> sqlite3.Connection:
+    """Makes sure that no living process writes it."""
+    row = database.execute("SELECT value FROM progress WHERE key = 'writer'").fetchone()
+    if row is not None and is_alive(row[0]):
+        raise BlockingIOError(row[0])
+    return database
+
+
 def locked(database: sqlite3.Connection) -> sqlite3.Connection:
     """Keeps other writers out; readers stay welcome. The lock is a row that names a process; a dead one holds nothing.
 
     (SQLite's own exclusive mode would shut readers out too.)
     """
-    row = database.execute("SELECT value FROM progress WHERE key = 'writer'").fetchone()
-    if row is not None and is_alive(row[0]):
-        raise BlockingIOError(row[0])
+    free(database)
     database.execute("INSERT OR REPLACE INTO progress VALUES ('writer', ?)", (this_process(),))
     database.execute("DELETE FROM progress WHERE key = 'over'")
     return database
+
+
+def lost_with(database: sqlite3.Connection) -> int:
+    """How many answers and begun searches of a run that was stopped would be lost; 0 of one that came to its end."""
+    over = database.execute("SELECT 1 FROM progress WHERE key = 'over'").fetchone()
+    stopped = database.execute("SELECT 1 FROM outcome WHERE reason = 'interrupted' LIMIT 1").fetchone()
+    if over and not stopped:
+        return 0
+    (answers,) = database.execute("SELECT count(*) FROM outcome WHERE verdict != 'unknown'").fetchone()
+    (begun,) = database.execute("SELECT count(*) FROM begun").fetchone()
+    return int(answers) + int(begun)
 
 
 @contextmanager
@@ -112,6 +129,18 @@ def told(path: Path) -> Iterator[None]:
         raise not_a_ledger(path, f"it cannot be read: {error}") from error
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+def stopped_run(path: Path, count: int) -> UsageError:
+    """VF4425."""
+    answers = f"its answer{'' if count == 1 else 's'} to {count:,} question{'' if count == 1 else 's'} would be lost"
+    return UsageError(
+        "VF4425",
+        f"a run that was stopped lies here; {answers}",
+        place=str(path),
+        expected="a new folder, or one whose run came to its end",
+        remedy=f"go on with it by `verifluxa resume {path.parent}`, or start anew with --force",
+    )
 
 
 def not_a_ledger(path: Path, what: str) -> UsageError:

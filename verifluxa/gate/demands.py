@@ -114,7 +114,9 @@ def check_recheck(policy: Policy, statement: Statement, rechecked: Rechecked) ->
             )
         return
     if not report.accepted:
-        yield _reason("VF6058", "the proof does not hold when it is recomputed", "evidence that proves every bound")
+        # Where nothing was recomputed, its reasons say which file is missing or wrong, and what to do about it.
+        if report.properties or not report.reasons:
+            yield _reason("VF6058", "the proof does not hold when it is recomputed", "evidence that proves every bound")
         yield from report.reasons
         return
     if report.statement != statement:

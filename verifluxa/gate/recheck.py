@@ -7,9 +7,9 @@ import tempfile
 from pathlib import Path, PurePath
 
 from verifluxa.certificate.check.report import CheckReport
-from verifluxa.certificate.check.run import check_certificate
+from verifluxa.certificate.check.run import EVIDENCE_NAMES, check_certificate
 from verifluxa.certificate.load import load_statement
-from verifluxa.errors import VerifluxaError
+from verifluxa.errors import GateError, VerifluxaError
 from verifluxa.gate.case import Rechecked
 from verifluxa.gate.log import History
 from verifluxa.gate.policy import Policy
@@ -56,6 +56,13 @@ def recheck(policy: Policy, certificate: Path | None, folder: Path, wanted: bool
 
 def _check(policy: Policy, certificate: Path, folder: Path, desk: Path) -> CheckReport:
     statement, _ = load_statement(certificate)
+    if not any((certificate.parent / name).exists() for name in EVIDENCE_NAMES):
+        raise GateError(
+            "VF6058",
+            "the evidence does not lie beside the certificate, so the proof cannot be recomputed",
+            expected=f"the {EVIDENCE_NAMES[1]} that was written with the certificate, beside it",
+            remedy="put it there, as `verifluxa verify --out` wrote it, and ask again",
+        )
     models = _models(policy, certificate, folder, [model.name for model in statement.models])
     if policy.recheck.spec is None:
         return check_certificate(certificate, models)

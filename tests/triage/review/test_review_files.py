@@ -35,6 +35,13 @@ def test_what_is_no_text_is_refused_and_the_others_are_reviewed(tmp_path, conten
     assert rules(found) == ["eval"]
 
 
+@pytest.mark.parametrize("name", ["spec.vfx", "train", "train.jl.txt"])
+def test_what_is_not_called_julia_is_refused(tmp_path, name) -> None:
+    (error,) = review([one(tmp_path, "eval(x)\n", name)]).refused
+    assert error.code == "VF8051"
+    assert "does not end in .jl" in str(error)
+
+
 def test_a_missing_file_is_refused(tmp_path) -> None:
     assert [error.code for error in review([str(tmp_path / "gone.jl")]).refused] == ["VF8051"]
 

@@ -97,6 +97,24 @@ def test_arrays_without_labels_are_refused(here, capsys) -> None:
     assert "error[VF8060]" in err
 
 
+def test_the_labels_of_arrays_may_be_named(here, capsys) -> None:
+    images, labels = digits(2)
+    np.savez_compressed("named.npz", x=images.astype(np.uint8), y=labels % 2, kind=labels, words=np.array(["a"]))
+    assert len(read_examples("named.npz").names) == 2
+    assert len(read_examples("named.npz", "kind").names) == 10
+    for wrong, said in (("kinds", 'has no "kinds" beside it; there are the arrays'), ("x", "labels of shape")):
+        assert run(["screen", "named.npz", "--label", wrong]) == 4
+        err = capsys.readouterr().err
+        assert "error[VF8061]" in err
+        assert said in err
+
+
+def test_pictures_have_the_class_of_their_folder_alone(here, capsys) -> None:
+    Path("a.zip").write_bytes(b"PK")
+    assert run(["screen", "a.zip", "--label", "kind"]) == 2
+    assert "error[VF8065]" in capsys.readouterr().err
+
+
 def test_a_model_of_other_inputs_or_of_none_is_refused(here, capsys) -> None:
     np.savez("a.npz", x=np.arange(480).reshape(30, 4, 4).astype(np.uint8), y=np.arange(30) % 2)
     architecture = ["--architecture", str(EXAMPLE / "architecture.txt")]

@@ -58,13 +58,14 @@ class PropertyCheck(Tally):
 
     def text(self) -> str:
         """One line."""
+        triggers = self.reproduced + self.replay_only
         parts = (
-            (1, f"{self.said.coverage.questions} questions"),
-            (1, f"{self.leaves} leaves recomputed"),
-            (self.unrechecked, f"{self.unrechecked} leaves NOT recomputed"),
-            (self.reproduced + self.replay_only, f"{self.reproduced + self.replay_only} triggers evaluated again"),
+            (1, _many(self.said.coverage.questions, "question")),
+            (1, f"{_many(self.leaves, 'leaf', 'leaves')} recomputed"),
+            (self.unrechecked, f"{_many(self.unrechecked, 'leaf', 'leaves')} NOT recomputed"),
+            (triggers, f"{_many(triggers, 'trigger')} evaluated again"),
             (self.replay_only, f"{self.replay_only} of them within the error of evaluation"),
-            (self.doubtful, f"{self.doubtful} inputs whose class lies within the error of evaluation"),
+            (self.doubtful, f"{_many(self.doubtful, 'input')} whose class lies within the error of evaluation"),
             (not self.vouched, f"its stated rate of at most {self.stated} is NOT vouched for"),
         )
         words, said = ", ".join(text for shown, text in parts if shown), self.said
@@ -103,8 +104,14 @@ class CheckReport:
 
     def text(self) -> str:
         """The report in words."""
-        words = {ACCEPTED: "accepted", REJECTED: "REJECTED", UNRECHECKED: f"checked except {self.unrechecked} leaves"}
+        but = f"checked except {_many(self.unrechecked, 'leaf', 'leaves')}"
+        words = {ACCEPTED: "accepted", REJECTED: "REJECTED", UNRECHECKED: but}
         lines = [words[self.exit_code] + (f" (it says: {self.statement.verdict})" if self.statement else "")]
         lines += [item.text() for item in self.properties]
         lines += [f"note: {note}" for note in self.notes]
         return "\n".join([*lines, *map(str, self.reasons)]) + "\n"
+
+
+def _many(count: int, one: str, many: str | None = None) -> str:
+    """A count with its word."""
+    return f"{count} {one if count == 1 else many or one + 's'}"

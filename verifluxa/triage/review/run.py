@@ -14,7 +14,7 @@ from verifluxa.triage.review.look import quoted
 from verifluxa.triage.review.names import names_of
 from verifluxa.triage.review.packages import PACKAGE_RULES, Packages, is_packages, of_packages, read_packages
 from verifluxa.triage.review.rules import CODE_RULES, DEEP, HIDDEN, NO_REASON, SYNTAX, UNUSED
-from verifluxa.triage.review.tree import Code, read_code
+from verifluxa.triage.review.tree import Code, cannot_review, read_code
 
 MOST_FILES = 2000
 MOST_SECONDS = 20.0
@@ -93,6 +93,8 @@ def _of_packages(path: str, files: Sequence[str], lock: Packages | None) -> tupl
 
 
 def _of_code(path: str) -> tuple[list[Finding], int]:
+    if Path(path).suffix != ".jl" and Path(path).is_file():
+        raise cannot_review(path, "its name does not end in .jl, so it is no Julia code")
     code = read_code(path)
     found = [*_hidden(code), *_struck(code), *_broken(code)]
     found += [Finding(part.span(path), DEEP, quoted(part)) for part in code.cut[:1]]

@@ -103,28 +103,29 @@ def read_text(path: str) -> bytes:
     try:
         status = Path(path).stat()
         if not stat.S_ISREG(status.st_mode):
-            raise _no_text(path, "it is not a file")
+            raise cannot_review(path, "it is not a file")
         if status.st_size > MOST_BYTES:
-            raise _no_text(path, f"it has {status.st_size:,} bytes")
+            raise cannot_review(path, f"it has {status.st_size:,} bytes")
         with open(path, "rb") as file:
             content = file.read(MOST_BYTES)
     except (OSError, ValueError) as error:
-        raise _no_text(path, getattr(error, "strerror", None) or str(error)) from None
+        raise cannot_review(path, getattr(error, "strerror", None) or str(error)) from None
     if b"\0" in content:
-        raise _no_text(path, f"it holds a zero byte (byte {content.index(0)}), so it is a binary file")
+        raise cannot_review(path, f"it holds a zero byte (byte {content.index(0)}), so it is a binary file")
     try:
         content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise _no_text(path, f"it is not UTF-8 (byte {error.start})") from None
+        raise cannot_review(path, f"it is not UTF-8 (byte {error.start})") from None
     return content
 
 
-def _no_text(path: str, reason: str) -> DataError:
+def cannot_review(path: str, reason: str) -> DataError:
+    """VF8051."""
     return DataError(
         "VF8051",
         f"this file cannot be reviewed: {reason}",
         place=path,
-        expected=f"Julia code, Project.toml or Manifest.toml: UTF-8 text of at most {MOST_BYTES:,} bytes",
+        expected=f"Julia code (.jl), Project.toml or Manifest.toml: UTF-8 text of at most {MOST_BYTES:,} bytes",
         remedy="name the file that the training runs",
     )
 

@@ -18,24 +18,26 @@ from verifluxa.data.pictures import read_pictures
 from verifluxa.data.shown import shown
 from verifluxa.data.tables import csv_rows
 from verifluxa.data.texts import TOKEN, json_lines
-from verifluxa.errors import DataError, Span
+from verifluxa.errors import DataError, Span, UsageError
 from verifluxa.png import decode
 from verifluxa.spec.spec import DataDecl, ImageSpace
 from verifluxa.triage.screen.examples import MOST, Examples, checked
 
 INPUTS = ("train_x", "x", "images", "tokens", "test_x")
 LABELS = ("train_y", "y", "labels", "labels", "test_y")
+LABEL = "label"
 MOST_CLASSES = 10_000
 
 
-def read_examples(path: str, label: str = "label") -> Examples:
+def read_examples(path: str, label: str | None = None) -> Examples:
     """Reads a training set.
 
     Args:
         path: the file; its ending says what it is.
-        label: the column of a table, or the key of a JSON line, that holds the labels.
+        label: the column of a table, the key of a JSON line, or the array that holds the labels; None: the usual one.
 
     Raises:
+        UsageError: VF8065 for a label of pictures.
         DataError: VF8060 for a file that is not understood, VF8061 without labels, VF8062 and VF8063 for what cannot be
             screened, and what the readers of `verifluxa.data` raise.
     """
@@ -68,13 +70,14 @@ def _unlabelled(reason: str, path: str) -> DataError:
     )
 
 
-def _npz(content: bytes, path: str, _label: str) -> Examples:
+def _npz(content: bytes, path: str, label: str | None) -> Examples:
     arrays = Npz(content, path)
-    found = next(((a, b) for a, b in zip(INPUTS, LABELS, strict=True) if a in arrays.names), None)
+    found = next(((a, label or b) for a, b in zip(INPUTS, LABELS, strict=True) if a in arrays.names), None)
+    there = f"the arrays {', '.join(map(shown, arrays.names[:8])) or 'none'}"
     if found is None:
-        raise not_understood(f"it has the arrays {', '.join(map(shown, arrays.names[:8])) or 'none'}", path)
+        raise not_understood(f"it has {there}", path)
     if found[1] not in arrays.names:
-        raise _unlabelled(f"`{found[0]}` has no `{found[1]}` beside it", path)
+        raise _unlabelled(f"`{found[0]}` has no {shown(found[1])} beside it; there are {there}", path)
     inputs, labels = arrays.array(found[0]), arrays.array(found[1])
     if labels.shape != (len(inputs),) or len(inputs) == 0:
         raise _unlabelled(f"{len(inputs):,} inputs and labels of shape {labels.shape}", path)
@@ -120,8 +123,8 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def _texts(content: bytes, path: str, label: str) -> Examples:
-    cells, labels = [], []
+def _texts(content: bytes, path: str, label: str | None) -> Examples:
+    cells, labels, label = [], [], label or LABEL
     for number, line in json_lines(content, path):
         try:
             entry: Any = json.loads(line)
@@ -144,8 +147,8 @@ def _texts(content: bytes, path: str, label: str) -> Examples:
     return Examples(path, *_classes(labels, path), cells=cells)
 
 
-def _table(content: bytes, path: str, label: str) -> Examples:
-    rows = csv_rows(content, path)
+def _table(content: bytes, path: str, label: str | None) -> Examples:
+    rows, label = csv_rows(content, path), label or LABEL
     header = [name.strip() for name in next(rows, (0, []))[1]]
     if label not in header:
         raise _unlabelled(f"there is no column {shown(label)}; there are {', '.join(map(shown, header[:12]))}", path)
@@ -162,8 +165,16 @@ def _table(content: bytes, path: str, label: str) -> Examples:
     return Examples(path, *_classes(labels, path), columns=columns, cells=cells)
 
 
-def _pictures(content: bytes, path: str, _label: str) -> Examples:
+def _pictures(content: bytes, path: str, label: str | None) -> Examples:
     """PNG pictures of one size, each in the folder of its class."""
+    if label is not None:
+        raise UsageError(
+            "VF8065",
+            "pictures have no --label: each has the class of the folder that it lies in",
+            place=path,
+            expected="pictures in a folder for each class, without --label",
+            remedy="leave --label out",
+        )
     try:
         with ZipFile(BytesIO(content)) as archive:
             names = [name for name in archive.namelist() if name.lower().endswith(".png")]
