@@ -21,6 +21,8 @@ from verifluxa.verdict import Reason, Verdict
 
 OPEN = -1
 """In `Dropped.rows`: this alternative does not fall here."""
+MOST_LEVELS = 1 << 19
+"""Slopes under the `Ends` of one leaf, a byte each: more are not written, and refused."""
 CONTRADICTED = -2
 """In `Dropped.rows`: the clipped bounds of some neuron cross, so the alternative cannot be met."""
 
@@ -197,6 +199,28 @@ class Conflict:
     case: Case
 
 
+class Ends(NamedTuple):
+    """Slopes that make the ends of an input's pre-activations tighter than the default rule does.
+
+    Each end is that of an upper plane of the neuron, or of its negation, whose lower slopes are those given; layers
+    above are bounded from the tighter ends.
+
+    Attributes:
+        input: index into the problem's inputs.
+        layer: hidden layer of the placement's chain, from 1.
+        neurons: whose ends are meant, ascending: all upper ones come first, then all lower ones.
+        bent: for each hidden layer below the neurons under them whose slopes are given, ascending.
+        levels: for each end a byte k for each of these, layer by layer: k / 255 as in `Dropped`. Neurons that are not
+            named keep the default rule.
+    """
+
+    input: int
+    layer: int
+    neurons: tuple[int, ...]
+    bent: tuple[tuple[int, ...], ...]
+    levels: bytes
+
+
 Clip = tuple[int, int, tuple[int, ...]]
 """An alternative of an input, by its position, and the rows of it that clip the input's neurons, one per round."""
 
@@ -207,9 +231,9 @@ class Node:
 
     A closed leaf is closed by counting, or by `joint` where that is given: then `clips` holds the alternatives that
     are still open, from which the planes of the weights come, and `point` is where tangents touch. With `conflicts`
-    any `need` inputs, each by an open alternative, hold all claims of one conflict. With `smt` an SMT solver, or
-    exact rationals at a single point, decided that fewer than `need` inputs violate together in the domain: nothing
-    is recorded that could be recomputed without one.
+    any `need` inputs, each by an open alternative, hold all claims of one conflict; `ends` then tighten the bounds that
+    these start from, bottom up. With `smt` an SMT solver, or exact rationals at a single point, decided that fewer than
+    `need` inputs violate together in the domain: nothing is recorded that could be recomputed without one.
 
     With `shared` each open claim of a joint leaf, or each that is handed down, is clipped, behind its own rows, by
     planes of other claims, one after the other: (input, row) of each. That needs as many inputs as are left, each with
@@ -236,6 +260,7 @@ class Node:
     conflicts: tuple[Conflict, ...] = ()
     anew: bool = False
     shared: tuple[tuple[int, int], ...] = ()
+    ends: tuple[Ends, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,15 +11,21 @@ from itertools import product
 
 import numpy as np
 import pytest
+import torch
 
 from tests.certificate.scenes import Scene, Shape, scene
 from tests.certificate.test_check_spoiled import most_violations
 from verifluxa.certificate.check import conflicts
 from verifluxa.certificate.check.conflicts import _most
+from verifluxa.certificate.check.ends import ends_of
+from verifluxa.certificate.check.judge import Judge, Known, Visit
 from verifluxa.certificate.check.section import Section
 from verifluxa.certificate.evidence_lines import Record, record_of
 from verifluxa.errors import CertificateError
-from verifluxa.evidence import Case, Conflict, Node, Steered
+from verifluxa.evidence import Case, Conflict, Ends, Node, Steered
+from verifluxa.search.conflicts import GLANCE
+from verifluxa.search.workspace import workspace
+from verifluxa.strategy import decide as decide_module
 from verifluxa.strategy.decide import decide
 from verifluxa.strategy.load import CrossStage, Strategy, load_strategy
 
@@ -27,7 +33,11 @@ SCENES = {
     "several": (5, Shape(inputs=12, limit=Fraction(1, 2))),
     "single": (6, Shape("cnn", per_input=True, inputs=8, scale=0.9)),
     "pool": (4, Shape("pool", inputs=10, limit=Fraction(1, 2))),
+    "ends": (6, Shape("cnn", per_input=True, inputs=8, scale=0.9)),
+    "ends and pool": (3, Shape("pool", per_input=True, inputs=8)),
 }
+TIGHT = {"ends", "ends and pool"}
+"""Where each neuron's ends have slopes of their own as soon as one case was not enough."""
 
 
 def crossing() -> Strategy:
@@ -39,10 +49,12 @@ def crossing() -> Strategy:
 
 @cache
 def proved(name: str) -> tuple[Scene, tuple[Record, ...]]:
-    found = scene(*SCENES[name])
+    found, strategy = scene(*SCENES[name]), crossing()
     places = range(len(found.problem.placements))
     questions = [question for place in places for question in found.problem.questions(place)]
-    return found, tuple(record_of(outcome) for outcome in decide(found.problem, questions, crossing()))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(decide_module, "GLANCE", 1 if name in TIGHT else GLANCE)
+        return found, tuple(record_of(outcome) for outcome in decide(found.problem, questions, strategy))
 
 
 def closed(records: tuple[Record, ...]) -> list[Record]:
@@ -148,6 +160,75 @@ def test_spoiled_conflicts_are_refused_or_hold(name: str, spoil: str) -> None:
             assert code
         if not code:
             assert most_violations(found, other, 0) < record.question.need
+
+
+def random_levels(own: Ends) -> Ends:
+    return own._replace(levels=np.random.default_rng(7).bytes(len(own.levels)))
+
+
+FORGED: dict[str, Callable[[Ends], Ends]] = {
+    "random": random_levels,
+    "flat": lambda own: own._replace(levels=bytes(len(own.levels))),
+    "backwards": lambda own: own._replace(levels=own.levels[::-1]),
+    "other neurons": lambda own: own._replace(neurons=tuple(range(len(own.neurons)))),
+    "steady neurons": lambda own: own._replace(bent=tuple(tuple(range(len(part))) for part in own.bent)),
+    "input": lambda own: own._replace(input=50),
+    "neuron": lambda own: own._replace(neurons=(*own.neurons[:-1], 999)),
+    "slopes of a neuron": lambda own: own._replace(bent=((*own.bent[0][:-1], 999), *own.bent[1:])),
+    "layer": lambda own: own._replace(layer=9, bent=(*own.bent, *((),) * (9 - own.layer))),
+    "fewer levels": lambda own: own._replace(levels=own.levels[:-1]),
+    "fewer layers": lambda own: own._replace(bent=own.bent[:-1], levels=b""),
+}
+NEVER = ("input", "neuron", "slopes of a neuron", "layer", "fewer levels", "fewer layers")
+
+
+@pytest.mark.parametrize("name", sorted(TIGHT))
+@pytest.mark.parametrize("forge", FORGED)
+def test_forged_slopes_of_ends_are_refused_or_hold(name: str, forge: str) -> None:
+    """Whatever is said of slopes, ends are recomputed from them: what is accepted is true."""
+    found, records = proved(name)
+    for record in closed(records)[:3]:
+        assert record.tree is not None
+        other = replace(record, tree=replace(record.tree, ends=tuple(map(FORGED[forge], record.tree.ends))))
+        code = code_of(found, other)
+        assert code in ({"VF5054"} if forge in NEVER else {"", "VF5054"})
+        if not code:
+            assert most_violations(found, other, 0) < record.question.need
+
+
+@pytest.mark.parametrize("name", sorted(TIGHT))
+def test_ends_of_any_slopes_hold_all_values(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found, records = proved(name)
+    seen: list[Known] = []
+
+    def recorded(judge: Judge, visit: Visit) -> Known:
+        seen.append(ends_of(judge, visit))
+        return seen[-1]
+
+    monkeypatch.setattr(conflicts, "ends_of", recorded)
+    work, random, inside = workspace(found.problem), np.random.default_rng(3), 0
+    for record in closed(records):
+        assert record.tree is not None
+        code_of(found, replace(record, tree=replace(record.tree, ends=tuple(map(random_levels, record.tree.ends)))))
+        placed, domain = work.at(record.question.placement), found.problem.domain
+        points = torch.as_tensor(random.choice([0.0, 0.3, 0.7, 1.0], (500, len(domain.lower))))
+        points = placed.lower + points * (placed.upper - placed.lower)
+        for (number, _), ends in seen.pop().items():
+            state, at = points, torch.full((len(points),), number)
+            for layer, (lower, upper) in zip(placed.net(record.question.placement).hidden, ends, strict=True):
+                z = state @ layer.weight.T + layer.offset_of(at)
+                assert bool(((z >= torch.as_tensor(lower) - 1e-9) & (z <= torch.as_tensor(upper) + 1e-9)).all())
+                inside += int(np.isfinite(lower).sum())
+                state = layer.apply(z)
+    assert inside
+
+
+@pytest.mark.parametrize("name", sorted(TIGHT))
+def test_conflicts_rest_on_the_slopes_of_ends(name: str) -> None:
+    found, records = proved(name)
+    bare = [replace(r, tree=replace(r.tree, ends=())) for r in closed(records) if r.tree is not None]
+    assert all(record.tree.ends for record in closed(records) if record.tree is not None)
+    assert "VF5054" in {code_of(found, record) for record in bare}
 
 
 @pytest.mark.parametrize("name", SCENES)

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
 
 import verifluxa.certificate
+from verifluxa.certificate import conflict_codec
 from verifluxa.certificate.document import canonical_json
 from verifluxa.certificate.evidence_file import EvidenceWriter, FileLimits, read_evidence
 from verifluxa.certificate.evidence_lines import (
@@ -36,6 +37,7 @@ from verifluxa.evidence import (
     Case,
     Conflict,
     Dropped,
+    Ends,
     InputSplit,
     Joint,
     NeuronSplit,
@@ -84,7 +86,8 @@ def same(first: Record, second: Record) -> bool:
 
 PLANE = Steered(0, 1, 2, 0.5, ("00ff", ""), ((0, 3, -1.5),))
 CASES = Case(split=NeuronSplit(0, 1, 3), children=(Case((PLANE,)), Case((PLANE._replace(slopes=(), pushes=()),))))
-CONFLICTS = Node(closed=True, conflicts=(Conflict(((0, 1), (2, 0)), CASES),))
+SLOPES = Ends(2, 1, (0, 3), ((1, 2),), bytes(range(8)))
+CONFLICTS = Node(closed=True, conflicts=(Conflict(((0, 1), (2, 0)), CASES),), ends=(SLOPES,))
 RECORDS = [
     record(0, Node([Dropped(0, (1,))], closed=True)),
     record(
@@ -231,6 +234,41 @@ def test_lines_fit_the_schema(tmp_path: Path) -> None:
     wrong = encode_record(record(1, replace(CONFLICTS, conflicts=(Conflict((), CASES),))))
     with pytest.raises(jsonschema.ValidationError):
         validator.validate(wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        SLOPES._replace(levels=bytes(7)),
+        SLOPES._replace(neurons=(3, 0)),
+        SLOPES._replace(neurons=(0, 0)),
+        SLOPES._replace(bent=((2, 1),)),
+        SLOPES._replace(bent=((1,), (2,))),
+        SLOPES._replace(layer=-1),
+    ],
+)
+def test_slopes_of_ends_are_as_many_as_they_should_be(wrong: Ends) -> None:
+    flat = encode_record(record(0, replace(CONFLICTS, ends=(wrong,))))
+    with pytest.raises(CertificateError, match="VF5005"):
+        decode_record(Fields(flat, "record"))
+
+
+def test_more_slopes_than_a_leaf_may_rest_on_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    flat = encode_record(record(0, replace(CONFLICTS, ends=(SLOPES, SLOPES))))
+    monkeypatch.setattr(conflict_codec, "MOST_LEVELS", 16)
+    assert decode_record(Fields(flat, "record")).tree == replace(CONFLICTS, ends=(SLOPES, SLOPES))
+    monkeypatch.setattr(conflict_codec, "MOST_LEVELS", 15)
+    with pytest.raises(CertificateError, match="VF5005"):
+        decode_record(Fields(flat, "record"))
+
+
+@pytest.mark.parametrize("text", ["AAECAwQFBgc", "AAECAwQFBgd=", "AAECAw QFBgc=", "AAECAwQFBg-_", ""])
+def test_levels_have_one_text(text: str) -> None:
+    flat = encode_record(record(0, CONFLICTS))
+    changed = json.loads(json.dumps(flat).replace("AAECAwQFBgc=", text))
+    assert changed != flat
+    with pytest.raises(CertificateError, match="VF5005"):
+        decode_record(Fields(changed, "record"))
 
 
 def test_size_of_a_digit_proof(tmp_path: Path) -> None:

@@ -174,7 +174,8 @@ def test_planes_of_little_weight_stay_out_of_the_cases(monkeypatch: pytest.Monke
         for conflict in outcome.tree.conflicts if outcome.tree else ():
             split += bool(conflict.case.children)
             assert all(len(planes) == 1 for child in conflict.case.children for planes in leaves(child))
-        for begun in search._begun[0].begun.values():
+        assert search.crossing is not None
+        for begun in search.crossing.begun.values():
             seen += begun.cutting.seen is not None
             assert begun.cutting.seen is None or begun.cutting.meets(begun.cutting.seen)
     assert seen

@@ -1,21 +1,25 @@
 """Leaves that are closed by conflicts, as flat arrays and back.
 
-`["c", conflicts]`: a conflict is `[claims, cases]`, a claim `[input, position]`; `cases` lists the tree in preorder,
-`["p", planes]` for a leaf and `["n", input, layer, neuron]` for a split, followed by its two cases (<= 0, >= 0). A
-plane is `[input, position, row, "weight", slopes, pushes]`, a push `[layer, neuron, "multiplier"]`; slopes are two hex
-digits for each neuron of a layer.
+`["c", conflicts]` or `["c", conflicts, ends]`: a conflict is `[claims, cases]`, a claim `[input, position]`; `cases`
+lists the tree in preorder, `["p", planes]` for a leaf and `["n", input, layer, neuron]` for a split, followed by its
+two cases (<= 0, >= 0). A plane is `[input, position, row, "weight", slopes, pushes]`, a push `[layer, neuron,
+"multiplier"]`; slopes are two hex digits for each neuron of a layer. Ends are `[input, layer, neurons, [neurons of each
+layer below], levels]`, the levels in base64, at most 2^19 of one leaf.
 """
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
 
 from verifluxa.certificate.chosen_codec import decode_pushes, decode_slopes, encode_pushes
 from verifluxa.certificate.document import Json
 from verifluxa.certificate.fields import wrong
-from verifluxa.certificate.joint_codec import is_index
+from verifluxa.certificate.joint_codec import indices, is_index
 from verifluxa.certificate.numbers import float_text, parse_float_text
-from verifluxa.evidence import Case, Conflict, Dropped, NeuronSplit, Node, Steered
+from verifluxa.evidence import MOST_LEVELS, Case, Conflict, Dropped, Ends, NeuronSplit, Node, Steered
 
 DEEPEST = 256
 """Splits below each other in one conflict."""
@@ -28,7 +32,8 @@ def encode_conflict_leaf(node: Node) -> Json:
         ValueError: for a split without two cases, or a leaf with any: a mistake of the caller.
     """
     conflicts: list[Json] = [_encode(conflict) for conflict in node.conflicts]
-    return ["c", conflicts]
+    ends: list[Json] = [_encode_ends(own) for own in node.ends]
+    return ["c", conflicts, ends] if ends else ["c", conflicts]
 
 
 def decode_conflict_leaf(dropped: list[Dropped], item: list[Json], place: str) -> Node:
@@ -40,7 +45,44 @@ def decode_conflict_leaf(dropped: list[Dropped], item: list[Json], place: str) -
     match item:
         case ["c", list(conflicts)] if conflicts:
             return Node(dropped, closed=True, conflicts=tuple(_decode(conflict, place) for conflict in conflicts))
-    raise wrong(place, 'conflicts: ["c", [[claims, cases], ...]]', item)
+        case ["c", list(_), list(ends)] if ends:
+            leaf, decoded = decode_conflict_leaf(dropped, item[:2], place), [_decode_ends(own, place) for own in ends]
+            if sum(len(own.levels) for own in decoded) <= MOST_LEVELS:
+                return replace(leaf, ends=tuple(decoded))
+    expected = f'conflicts: ["c", [[claims, cases], ...]] or ["c", [...], ends], with at most {MOST_LEVELS} levels'
+    raise wrong(place, expected, item)
+
+
+def _encode_ends(own: Ends) -> Json:
+    bent: list[Json] = [list(map(int, neurons)) for neurons in own.bent]
+    levels = base64.b64encode(own.levels).decode("ascii")
+    return [int(own.input), int(own.layer), list(map(int, own.neurons)), bent, levels]
+
+
+def _decode_ends(item: Json, place: str) -> Ends:
+    match item:
+        case [int(number), int(layer), neurons, list(bent), str(text)] if is_index(number) and is_index(layer):
+            below = tuple(_ascending(part, place) for part in bent)
+            own = Ends(number, layer, _ascending(neurons, place), below, _bytes(text))
+            if len(below) == layer and len(own.levels) == 2 * len(own.neurons) * sum(map(len, below)):
+                return own
+    raise wrong(place, "ends: [input, layer, neurons, neurons of each layer below, levels in base64]", item)
+
+
+def _ascending(item: Json, place: str) -> tuple[int, ...]:
+    found = indices(item, place)
+    if any(first >= second for first, second in pairwise(found)):
+        raise wrong(place, "neurons in ascending order", item)
+    return found
+
+
+def _bytes(text: str) -> bytes:
+    """What a text says in base64; nothing where that is not how it would be written."""
+    try:
+        found = base64.b64decode(text, validate=True)
+    except ValueError:
+        return b""
+    return found if base64.b64encode(found).decode("ascii") == text else b""
 
 
 def _encode(conflict: Conflict) -> Json:

@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -26,6 +25,7 @@ from verifluxa.search.choices import choose
 from verifluxa.search.claims import Scene, row_planes
 from verifluxa.search.cross import NODES, Conflict, Crossing, CrossSettings
 from verifluxa.search.cuts import Case
+from verifluxa.search.ends import tightened
 from verifluxa.search.replay import witness
 from verifluxa.search.root import Rooted, whole_domain
 from verifluxa.search.workspace import Claims, Workspace
@@ -100,6 +100,8 @@ class Search:
         settings: the limits.
         deadline: on the clock of `time.monotonic`.
         outcome: what the last run came to.
+        crossing, unsafe: what is known so far, see `crossing_of`.
+        before: cases of a crossing that was given up.
     """
 
     scene: Scene
@@ -107,18 +109,27 @@ class Search:
     settings: CrossSettings
     deadline: float
     outcome: Outcome | None = None
+    crossing: Crossing | None = None
+    unsafe: int = 0
+    before: int = 0
 
-    @cached_property
-    def _begun(self) -> tuple[Crossing, int]:
-        ends = min(time.monotonic() + self.settings.seconds, self.deadline)
-        return crossing_of(self.scene, self.rooted, self.settings, ends)
+    def _begun(self) -> Crossing:
+        """A crossing to go on with: where a few cases of one input were not enough, one with tighter ends."""
+        old = self.crossing
+        tight = old is not None and len(old.options) == 1 and not (old.slopes or old.points)
+        if old is None or tight:
+            self.before += 0 if old is None else old.bounded
+            ends = min(time.monotonic() + self.settings.seconds, self.deadline)
+            self.crossing, self.unsafe = crossing_of(self.scene, self.rooted, self.settings, ends, tight)
+        assert self.crossing is not None
+        return self.crossing
 
     def run(self, cases: int) -> Outcome:
         """Goes on until so many cases have been bounded in all, or the question is decided."""
         started = time.monotonic()
-        crossing, unsafe = self._begun
+        crossing = self._begun()
         crossing.most_cases = min(cases, self.settings.cases)
-        need = self.rooted.question.need - unsafe
+        need = self.rooted.question.need - self.unsafe
         fewer = need > 0 and crossing.closes(need)
         most = crossing.most()
         closed = fewer and most < need
@@ -129,10 +140,10 @@ class Search:
             verdict=verdict,
             reason=_reason(crossing) if verdict is Verdict.UNKNOWN else None,
             found=tried.found,
-            proved=most + unsafe,
+            proved=most + self.unsafe,
             witness=tried.witness,
             stage="cross",
-            boxes=crossing.bounded,
+            boxes=self.before + crossing.bounded,
             seconds=time.monotonic() - started + (self.outcome.seconds if self.outcome else 0.0),
             tree=_leaf(self.scene.net, self.rooted, crossing, most + 1) if closed else None,
         )
@@ -145,18 +156,28 @@ def _reason(crossing: Crossing) -> Reason:
     return Reason.NODES if crossing.is_over else Reason.STRATEGY
 
 
-def crossing_of(scene: Scene, rooted: Rooted, settings: CrossSettings, ends: float) -> tuple[Crossing, int]:
-    """The open claims with their bounds, and how many inputs must stay open because a sum may overflow."""
+def crossing_of(
+    scene: Scene, rooted: Rooted, settings: CrossSettings, ends: float, tight: bool = False
+) -> tuple[Crossing, int]:
+    """The open claims with their bounds, and how many inputs must stay open because a sum may overflow.
+
+    Args:
+        tight: whether ends of neurons have slopes of their own; then all claims are of one input.
+    """
     claims = rooted.open_claims
     inputs, of_input = torch.unique(claims.input, return_inverse=True)
-    layers = _layers(scene, inputs)
+    slopes: tuple[evidence.Ends, ...] = ()
+    if tight:
+        layers, slopes = tightened(scene.net, scene.geometry, Pairs(torch.zeros_like(inputs), inputs))
+    else:
+        layers = _layers(scene, inputs)
     safe = scene.bounded(layers, inputs)
     kept = safe[of_input].nonzero()[:, 0]
     claims, of_input = claims.take(kept), of_input[kept]
     rows = scene.work.alternatives[claims.alternative]
     pairs = Pairs(torch.zeros_like(claims.input), claims.input)
     planes = row_planes(scene, [light(bounds, of_input) for bounds in layers], (_count(claims), pairs, rows))
-    return Crossing(scene, layers, of_input, claims, planes, settings, ends), int((~safe).sum())
+    return Crossing(scene, layers, of_input, claims, planes, settings, ends, slopes), int((~safe).sum())
 
 
 def _count(claims: Claims) -> Tensor:
@@ -201,7 +222,7 @@ def _leaf(net: Net, rooted: Rooted, crossing: Crossing, need: int) -> Node:
         if found.choice is None and found.complete:
             kept = fewer
     conflicts = tuple(_stored(net, crossing, conflict) for conflict in kept)
-    return Node(dropped=rooted.dropped(), closed=True, conflicts=conflicts)
+    return Node(dropped=rooted.dropped(), closed=True, conflicts=conflicts, ends=crossing.slopes)
 
 
 def _size(case: Case) -> int:

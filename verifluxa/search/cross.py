@@ -27,6 +27,7 @@ from torch import Tensor
 from verifluxa.bounds.cross import Groups, Together, optimise_together
 from verifluxa.bounds.domain import spread
 from verifluxa.bounds.linear import LayerBounds, Pairs
+from verifluxa.evidence import Ends
 from verifluxa.search.choices import Choice, choose, several
 from verifluxa.search.claims import ROUNDED, SLACK, Planes, Scene
 from verifluxa.search.cuts import Case, Cutting, Lots, refuted
@@ -104,6 +105,7 @@ class Crossing:
         planes: of their rows.
         settings: how hard to try.
         ends: on the clock of `time.monotonic`.
+        slopes: that the layers' ends rest on, where these have some of their own.
         conflicts: what was found.
         begun: groups that are not closed yet, by their claims.
         bounded: groups and cases that were bounded.
@@ -117,6 +119,7 @@ class Crossing:
     planes: Planes
     settings: CrossSettings
     ends: float
+    slopes: tuple[Ends, ...] = ()
     conflicts: list[Conflict] = field(default_factory=list)
     begun: dict[Choice, _Begun] = field(default_factory=dict)
     bounded: int = 0

@@ -161,7 +161,7 @@ class Bounder:
         value = constant + (np.abs(weight) * state.output_radius[entries]).sum(axis=1)
         value = value + (weight * last.offset[state.inputs[entries]]).sum(axis=1)
         slopes = {at: (weight @ part)[:, None] for at, part in last.weight.items()}
-        planes = self._walk(state, entries, value[:, None], slopes)
+        planes = self.walk(state, entries, value[:, None], slopes)
         return Planes(planes.value[:, 0], planes.slope[:, 0])
 
     def clip(self, state: State, entries: Integers, cut: Planes) -> NDArray[np.bool_]:
@@ -222,7 +222,7 @@ class Bounder:
             size *= (high_slope - low_slope)[:, None] / 2
             for at, weight in self.chain[top - 1].weight.items():
                 slopes[at] = _stacked(_times(row, weight), _times(size, weight)) + slopes.get(at, 0.0)
-        return self._walk(state, entries, _stacked(value, more), slopes)
+        return self.walk(state, entries, _stacked(value, more), slopes)
 
     def _lines(self, state: State, number: int, entries: Integers) -> Lines:
         """The lines around a layer's function, of what its affine values are without offset and error."""
@@ -235,7 +235,7 @@ class Bounder:
             up, down = (np.sum(np.split(part, blocks, axis=-1), axis=0) for part in (up, down))
         return Lines(low_slope, low + down, high_slope, high + up)
 
-    def _walk(self, state: State, entries: Integers, value: Floats, slopes: Parts) -> Planes:
+    def walk(self, state: State, entries: Integers, value: Floats, slopes: Parts) -> Planes:
         """From coefficients on states, shape (entries, rows, values), to slopes in the trigger."""
         for number in range(len(self.chain) - 1, 0, -1):
             slope = slopes.pop(number, None)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from verifluxa.certificate.check.bounds import Sign
+from verifluxa.certificate.check.ends import ends_of
 from verifluxa.certificate.check.judge import MOST_VALUES, Asked, Entry, Judge, Visit, unproved
 from verifluxa.certificate.check.region import MARGIN
 from verifluxa.evidence import Case, Conflict
@@ -35,6 +36,8 @@ def check_conflicts(judge: Judge, visit: Visit) -> int | None:
     Raises:
         CertificateError: VF5054 for a conflict that does not follow, VF5055 where enough inputs are left without one.
     """
+    if visit.node.ends:
+        judge.known[visit.at - judge.first] = {**ends_of(judge, visit), **visit.known}
     for conflict in visit.node.conflicts:
         cases: list[list[Plane]] = []
         for case, signs in _ends(judge.asked, visit, conflict.case, ()):

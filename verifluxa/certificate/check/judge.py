@@ -209,7 +209,7 @@ class Judge:
 
         They are of an alternative alone where something is known of it.
         """
-        if not self.first:
+        if not self.first and not self.known[0]:
             return (self.place.state if entries else self.place.quick), inputs
         keys = [(entry.at - self.first, entry.input, entry.number) for entry in entries]
         keys = [key if key[1:] in self.known[key[0]] else (*key[:2], -1) for key in keys]

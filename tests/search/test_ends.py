@@ -1,0 +1,64 @@
+"""Ends of neurons with slopes of their own, for cases of one input: true, tighter, and bounded in size."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+
+from tests.bounds.samples import Sample, sample_of, samples
+from tests.bounds.test_bounds_sampled import LITTLE, check_layers, states
+from tests.search.small import in_real
+from tests.search.test_conflicts import ALL, steady
+from tests.soundness.build import Ask
+from tests.soundness.judge import judge
+from tests.soundness.truth import Oracle
+from verifluxa.bounds.beta import is_supported
+from verifluxa.bounds.linear import all_layers
+from verifluxa.search import ends
+from verifluxa.search.conflicts import begin
+from verifluxa.search.ends import tightened
+from verifluxa.search.root import look
+from verifluxa.search.workspace import workspace
+
+
+@LITTLE
+@given(samples())
+def test_no_value_lies_outside(sample: Sample) -> None:
+    for number in range(len(sample.pairs.input) if is_supported(sample.net) else 0):
+        layers, _ = tightened(sample.net, sample.geometry, sample.pairs.take(torch.tensor([number])))
+        check_layers(layers, [values[:, [number]] for values in states(sample)])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_ends_are_never_looser_and_no_more_slopes_than_allowed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    sample = sample_of(in_real(steady(seed)), np.random.default_rng(seed), 0)
+    pairs = sample.pairs.take(torch.tensor([0]))
+    plain = all_layers(sample.net, sample.geometry, pairs)
+    layers, found = tightened(sample.net, sample.geometry, pairs)
+    assert bool((layers[1].lower >= plain[1].lower).all())
+    assert bool((layers[1].upper <= plain[1].upper).all())
+    size = sum(len(own.levels) for own in found)
+    assert [own.layer for own in found] == list(range(1, 1 + len(found)))
+    monkeypatch.setattr(ends, "MOST_LEVELS", size - 1)
+    layers, fewer = tightened(sample.net, sample.geometry, pairs)
+    assert fewer == found[:-1]
+    if not fewer:
+        assert torch.equal(layers[1].upper, plain[1].upper)
+
+
+def test_what_cases_of_tighter_ends_close_is_true() -> None:
+    """Taken up behind the first case of an input: more is closed with as few cases, and nothing false."""
+    closed = 0
+    for seed in range(12):
+        problem = in_real(steady(seed, Ask(per_input=True)))
+        work = workspace(problem)
+        for question in problem.questions(0):
+            oracle = Oracle(problem)
+            for search in begin(work, look(work, [question], "interval"), ALL, None).values():
+                for cases in (1, 300):
+                    outcome = search.run(cases)
+                    judge(problem, outcome, oracle.truth(question), list(oracle.points(question)), oracle)
+                closed += outcome.tree is not None and len(outcome.tree.ends) > 0
+    assert closed > 3

@@ -1,0 +1,59 @@
+"""Ends of single values that rest on slopes of their own, by which a leaf tightens what its conflicts start from."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from verifluxa.certificate.check.bounds import State
+from verifluxa.certificate.check.functions import Floats
+from verifluxa.certificate.check.judge import Judge, Known, Place, Visit, unproved
+from verifluxa.evidence import Ends
+
+
+def ends_of(judge: Judge, visit: Visit) -> Known:
+    """Recomputes the ends of a node, each from those before it; they hold for every alternative of an input.
+
+    Raises:
+        CertificateError: VF5054 for what the network does not have.
+    """
+    place, asked, at = judge.place, judge.asked, np.array([visit.at - judge.first])
+    found = {own.input: [_nothing(layer.offset.shape[1]) for layer in place.chain[:-1]] for own in visit.node.ends}
+    for own in visit.node.ends:
+        if own.input not in asked.alternatives or not _is_named(place, own):
+            raise unproved("VF5054", f"slopes of input {own.input} that the network does not have", visit.part)
+        state = judge.bounder.state(np.array([own.input]), at, known={0: found[own.input]})
+        up, down = np.split(_most(judge, state, own), 2)
+        (lower, upper), neurons = found[own.input][place.hidden[own.layer] - 1], list(own.neurons)
+        lower[neurons], upper[neurons] = np.maximum(lower[neurons], -down), np.minimum(upper[neurons], up)
+    return {(index, number): found[index] for index in found for number in range(len(asked.alternatives[index]))}
+
+
+def _nothing(size: int) -> tuple[Floats, Floats]:
+    return np.full(size, -np.inf), np.full(size, np.inf)
+
+
+def _is_named(place: Place, own: Ends) -> bool:
+    """Whether all layers and values are there, and a level for each slope."""
+    layers, levels = [*enumerate(own.bent), (own.layer, own.neurons)], 2 * len(own.neurons) * sum(map(len, own.bent))
+    fits = len(own.bent) == own.layer < len(place.hidden) and len(own.levels) == levels
+    return fits and all(place.neuron(layer, neuron) for layer, neurons in layers for neuron in neurons)
+
+
+def _most(judge: Judge, state: State, own: Ends) -> Floats:
+    """The largest values of some values of the one entry of a state, then of their negatives; infinite for nothing."""
+    place, count = judge.place, 2 * len(own.neurons)
+    layer, number, start = place.chain[place.hidden[own.layer] - 1], place.hidden[own.layer], 0
+    each, levels = state.take(np.zeros(count, dtype=np.int64)), np.frombuffer(own.levels, dtype=np.uint8)
+    levels = levels.reshape(count, -1)
+    for below, bent in zip(place.hidden, map(list, own.bent), strict=False):
+        function, bounds = place.chain[below - 1].function, each.layers[below - 1]
+        part, start = levels[:, start : start + len(bent)], start + len(bent)
+        if function is not None and function.least is not None:
+            slope, bends = bounds.lines.low_slope, function.bends(bounds.lower, bounds.upper)[:, bent]
+            slope[:, bent] = np.where(bends, np.maximum(part / 255, function.least), slope[:, bent])
+    neurons, sign = [*own.neurons, *own.neurons], np.repeat([1.0, -1.0], len(own.neurons))
+    value = sign * layer.offset[own.input, neurons] + each.layers[number - 1].radius[0, neurons]
+    slopes = {at: sign[:, None, None] * weight[neurons, None] for at, weight in layer.weight.items()}
+    planes = judge.bounder.walk(each, np.arange(count), value[:, None], slopes)
+    most = judge.bounder.regions.most(planes, each.at)[:, 0]
+    return np.where(np.isfinite(most), most, np.inf)
