@@ -24,6 +24,7 @@ from verifluxa.errors import UnsupportedError
 from verifluxa.graph.graph import Graph, build, chain
 from verifluxa.graph.ops import (
     Activation,
+    Add,
     Affine,
     Clip,
     Concat,
@@ -140,6 +141,52 @@ def test_the_chain_gives_the_outputs_of_the_graph(body: str, place: str) -> None
         wanted = graph.run(stamped(stamp, inputs, trigger))
         got = run_chain(net, torch.as_tensor(trigger).expand(len(inputs), -1), torch.arange(len(inputs)))
         np.testing.assert_allclose(got.numpy(), wanted, rtol=1e-11, atol=1e-11)
+
+
+ONES = np.ones(84)
+ENDS: dict[str, tuple[Op, ...]] = {
+    "dense": (
+        conv(2, 3),
+        RELU,
+        Reshape((-1,)),
+        Affine(numbers(np.random.default_rng(4), 5, 126)),
+        RELU,
+        Shift(np.ones(5)),
+    ),
+    "function last": (Reshape((-1,)), Shift(ONES), Activation("tanh")),
+    "two branches": (),
+}
+
+
+@pytest.mark.parametrize("arithmetic", ["real", "float32"])
+@pytest.mark.parametrize("end", ENDS)
+def test_what_placements_share_is_what_each_would_have_alone(end: str, arithmetic: str) -> None:
+    graph = chain(IMAGE, [cast(op, "float32") for op in ENDS[end]], "float32") if ENDS[end] else branches()
+    inputs = numbers(np.random.default_rng(5), 4, *IMAGE)
+    constants, readout = propagate(graph, inputs, arithmetic, len(graph.nodes) - 1), len(graph.nodes) - 1
+    for place in ("corner", "everything", "middle", "everything", "far corner"):
+        stamp = PLACES[place].stamp
+        shared = build_chain(graph, constants, stamp)
+        alone = build_chain(graph, propagate(graph, inputs, arithmetic, readout), stamp)
+        for one, other in zip(shared.layers, alone.layers, strict=True):
+            for name in ("weight", "offset", "slope_radius", "radius", "function", "parameters"):
+                np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
+            for part, same in zip(one.overflow or (), other.overflow or (), strict=True):
+                np.testing.assert_array_equal(part, same)
+
+
+def branches() -> Graph:
+    """A dense layer and a function of it, added to it."""
+    weight = numbers(np.random.default_rng(6), 84, 84).astype(np.float32) / 64
+    parts: list[tuple[Op, tuple[int, ...]]] = [
+        (Input(IMAGE), ()),
+        (Reshape((-1,)), (0,)),
+        (Affine(weight), (1,)),
+        (RELU, (2,)),
+        (Add(), (3, 1)),
+        (Activation("tanh"), (4,)),
+    ]
+    return build(parts)
 
 
 def check_form(built: Chain, size: int, count: int) -> None:

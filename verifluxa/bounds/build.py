@@ -45,11 +45,32 @@ def build_chain(graph: Graph, constants: Constants, stamp: Stamp) -> Chain:
     walk = Walk(graph, constants, _stamped(stamp, constants))
     # A divisor that may be flushed counts as infinite: Inf and NaN go on into the bounds, where they close nothing.
     with np.errstate(all="ignore"):
-        for _ in range(1, len(constants.values)):
+        while walk.number + 1 < len(constants.values) and not _forgets(walk):
             walk.go_on(_step)
-        outputs = _outputs(walk.live[walk.number], constants)
-    outputs = replace(outputs, overflow=overflow_of(walk.sums, constants.rounding))
-    return Chain((*walk.layers, outputs), constants.unsafe, constants.rounding)
+        own = tuple(walk.layers)
+        shared = constants.shared.get(walk.number) if _forgets(walk) else None
+        rest = shared or _rest(walk, len(own))
+    return Chain((*own, *rest), constants.unsafe, constants.rounding)
+
+
+def _forgets(walk: Walk) -> bool:
+    """Whether nothing depends on the placement any more but the state itself: all of one node is reached."""
+    size = walk.constants.values[walk.number].shape[1]
+    here = walk.number > 0 and walk.node.op.kind not in JOINT and function_of(walk.node.op) is not None
+    return here and list(walk.live) == [walk.number] and len(walk.live[walk.number].index) == size
+
+
+def _rest(walk: Walk, own: int) -> tuple[Layer, ...]:
+    """The layers from here on, behind those of the placement's own; kept where other placements share them."""
+    start, shared = walk.number, _forgets(walk)
+    while walk.number + 1 < len(walk.constants.values):
+        walk.go_on(_step)
+    outputs = _outputs(walk.live[walk.number], walk.constants)
+    outputs = replace(outputs, overflow=overflow_of(walk.sums, walk.rounding))
+    rest = (*walk.layers[own:], outputs)
+    if shared:
+        walk.constants.shared[start] = rest
+    return rest
 
 
 def _step(walk: Walk) -> Reached:
@@ -160,7 +181,7 @@ def _linear(linear: LinearMap, reached: Reached, constants: Constants, at: tuple
         return Reached(rows, moved)
     size = constants.rounding.magnitude(local, linear.terms)
     scale = linear.coefficient(constants.rounding)
-    slope_radius = SAFETY * (size @ form.slope_radius) + scale * (size @ (np.abs(form.weight) + form.slope_radius))
+    slope_radius = size @ (SAFETY * form.slope_radius + scale * (np.abs(form.weight) + form.slope_radius))
     inner = SAFETY * form.radius + scale * (np.abs(form.offset) + form.radius)
     if everything:
         offset = form.offset @ local.T + linear.bias

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse import csc_array
 
+from verifluxa.bounds.chain import Layer
 from verifluxa.bounds.functions import FUNCTIONS, Function, Parameters, function_error, function_of
 from verifluxa.bounds.joint_values import VALUES, Ball, joint_width
 from verifluxa.bounds.linear_map import LinearMap, concat_places, linear_map, pool_windows
@@ -42,6 +43,7 @@ class Constants:
         maps: per node its linear map, or None.
         rounding: the coefficients that were used.
         unsafe: shape (N,): inputs on which some node may overflow or is not finite.
+        shared: layers that all placements share, by the node from which on they do; filled by `build_chain`.
     """
 
     values: tuple[Floats, ...]
@@ -49,6 +51,7 @@ class Constants:
     maps: tuple[LinearMap | None, ...]
     rounding: Rounding
     unsafe: NDArray[np.bool_]
+    shared: dict[int, tuple[Layer, ...]] = field(default_factory=dict)
 
 
 def propagate(graph: Graph, inputs: Floats, arithmetic: str, readout: int, spread: float = 0.0) -> Constants:
@@ -163,10 +166,9 @@ def _linear(linear: LinearMap, value: Floats, radius: Floats, rounding: Rounding
     else:
         size = matrix.copy()
         size.data = rounding.magnitude(size.data, linear.terms)
-    inherited = times(size, radius)
-    magnitude = times(size, np.abs(value) + radius) + np.abs(linear.bias)
-    fresh = linear.coefficient(rounding) * magnitude + rounding.tiny(linear.terms)
-    return result, SAFETY * inherited + fresh
+    scale = linear.coefficient(rounding)
+    moved = times(size, SAFETY * radius + scale * (np.abs(value) + radius))
+    return result, moved + (scale * np.abs(linear.bias) + rounding.tiny(linear.terms))
 
 
 def _function(row: tuple[str, tuple[float, ...]], value: Floats, radius: Floats, rounding: Rounding) -> Ball:

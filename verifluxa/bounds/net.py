@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.chain import Chain
+from verifluxa.bounds.chain import Chain, Layer
 from verifluxa.bounds.functions import FUNCTIONS, Parameters, Relaxation, relax, span_of
 from verifluxa.bounds.maxima import pairs_of, winners_of
 from verifluxa.bounds.memory import keep_freed_memory
@@ -113,6 +114,10 @@ class Net:
         return self.layers[:-1]
 
 
+_LOADED: WeakKeyDictionary[Layer, dict[str, NetLayer]] = WeakKeyDictionary()
+"""By device: chains share layers, see `build.build_chain`."""
+
+
 def load(chain: Chain, device: str = "cpu") -> Net:
     """Moves a chain to the device, in float64."""
     keep_freed_memory()
@@ -120,20 +125,22 @@ def load(chain: Chain, device: str = "cpu") -> Net:
     def tensor(array: object) -> Tensor:
         return torch.as_tensor(array, device=device)
 
-    layers = tuple(
-        NetLayer(
-            tensor(layer.weight),
-            tensor(abs(layer.weight)),
-            tensor(layer.offset),
-            tensor(layer.slope_radius),
-            tensor(layer.radius),
-            layer.function,
-            layer.parameters,
-            None if layer.linear is None else tensor(layer.linear),
-            None if layer.overflow is None else (tensor(layer.overflow[0]), tensor(layer.overflow[1])),
-            None if layer.special is None else layer.special.to(device),
-            winners_of(tensor(layer.weight), pairs_of(layer.special)) if pairs_of(layer.special) else None,
-        )
-        for layer in chain.layers
-    )
-    return Net(layers, tensor(chain.unsafe), chain.rounding.largest_radius)
+    def loaded(layer: Layer) -> NetLayer:
+        known = _LOADED.setdefault(layer, {})
+        if device not in known:
+            known[device] = NetLayer(
+                tensor(layer.weight),
+                tensor(abs(layer.weight)),
+                tensor(layer.offset),
+                tensor(layer.slope_radius),
+                tensor(layer.radius),
+                layer.function,
+                layer.parameters,
+                None if layer.linear is None else tensor(layer.linear),
+                None if layer.overflow is None else (tensor(layer.overflow[0]), tensor(layer.overflow[1])),
+                None if layer.special is None else layer.special.to(device),
+                winners_of(tensor(layer.weight), pairs_of(layer.special)) if pairs_of(layer.special) else None,
+            )
+        return known[device]
+
+    return Net(tuple(map(loaded, chain.layers)), tensor(chain.unsafe), chain.rounding.largest_radius)
