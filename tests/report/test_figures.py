@@ -1,5 +1,6 @@
 """The figures on a page against plain evaluation: parts of a trigger, the strongest triggers, maps of places."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -42,7 +43,6 @@ def test_columns_of_a_table_are_parts_and_inserted_words_are_not(results):
 
 
 def test_many_pixels_are_put_together_in_blocks(results):
-    from dataclasses import replace
 
     from verifluxa.question import Stamp
 
@@ -83,6 +83,7 @@ def place(row: int, column: int, target: int, found: int, proved: int) -> Place:
     return Place((("row", row), ("column", column)), target, Share(found, 100), Share(proved, 100))
 
 
+TIES = ((5, 0, 54), (3, 1, 50), (8, 0, 53))
 PLACES = [place(r, c, t, 10 * r + c + t, 50 + 10 * r + c - t) for r in range(4) for c in range(5) for t in (1, 2)]
 
 
@@ -94,6 +95,13 @@ def test_a_cell_is_the_worst_of_its_targets():
     cell = found.cells[2, 3]
     assert (cell.words, cell.found, cell.proved, cell.target) == ("row 2, column 3", Share(25, 100), Share(72, 100), 2)
     assert found.worst.found == Share(36, 100)
+
+
+def test_where_nothing_was_found_the_target_is_that_of_which_least_is_proved():
+    label = (("row", 1), ("column", 1))
+    places = [replace(PLACES[0], placement=label, target=t, found=Share(0, n), proved=Share(p, n)) for t, p, n in TIES]
+    (cell,) = ranking(places, most=1)
+    assert (cell.target, cell.found, cell.proved) == (3, Share(0, 50), Share(1, 50))
 
 
 def test_blocks_keep_the_worst_of_their_places():

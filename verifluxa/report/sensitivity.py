@@ -21,7 +21,8 @@ class Cell:
     Attributes:
         words: the place of `found`, or the block of places.
         found, proved: the worst rates.
-        target: the class of the worst found rate, or None.
+        target: the class of the worst found rate, or None; where several are as bad, or nothing was found, the one
+            of which least is proved.
     """
 
     words: str
@@ -99,8 +100,8 @@ def ranking(places: Iterable[Place], most: int) -> list[Cell]:
     return sorted(cells, key=lambda cell: (-cell.found.rate, -cell.proved.rate))[:most]
 
 
-def _found(place: Place) -> tuple[Fraction, int]:
-    return _size(place.found)
+def _found(place: Place) -> tuple[Fraction, Fraction, int]:
+    return place.found.rate, place.proved.rate, place.found.total
 
 
 def _size(share: Share) -> tuple[Fraction, int]:

@@ -158,7 +158,10 @@ def drawn(item: PropertyResult, found: Counterexample, screen: Screen) -> list[s
 def _numbers(item: PropertyResult, shown: Counterexample | None) -> Iterator[str]:
     yield _questions(item)
     if item.gap is not None and item.found is not None and item.proved is not None:
-        yield f"the largest rate lies in {percent(item.found)} .. {percent(item.proved)} (found .. proved)"
+        if item.found == item.proved:
+            yield f"the largest rate is exactly {in_words(item.found)}: found, and proved to be the worst"
+        else:
+            yield f"the largest rate lies in {percent(item.found)} .. {percent(item.proved)} (found .. proved)"
         share = None if item.strongest is None else item.strongest.rate
         if share is not None and share.rate > item.found.rate:
             yield f"this replay alone shows {in_words(share)}"

@@ -19,7 +19,7 @@ LARGEST_CELL = 32
 MOST_TARGETS = 24
 MOST_RANKED = 10
 RATES = {
-    "found": "Found: the strongest trigger that the search kept at each place; none there proves nothing",
+    "found": "Found: the strongest trigger that the search kept at each place; 0 says only that it kept none",
     "proved": "Proved: no trigger at this place does more; a proof goes no further than it must",
 }
 

@@ -81,6 +81,7 @@ figure { margin: 0; } figcaption { margin-top: .3rem; } svg { display: block; ma
 .tiles { display: flex; flex-wrap: wrap; gap: 1.25rem; margin: .75rem 0; }
 .pair { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 1rem 2rem; }
 .tiles > * { min-width: 0; max-width: 100%; } .tiles figcaption, .tiles .caption { max-width: 15rem; }
+.tiles svg { overflow: visible; }
 .tile svg { border: 1px solid var(--line); } .before-after { display: flex; gap: .4rem; align-items: center; }
 .pixels { image-rendering: pixelated; } .outline { fill: none; stroke: var(--falsified); stroke-width: 2px;
   vector-effect: non-scaling-stroke; }
@@ -95,7 +96,9 @@ mark { background: var(--mark); color: var(--ink); font-weight: 600; padding: 0 
 .legend { display: flex; flex-wrap: wrap; gap: .3rem .9rem; padding: 0; list-style: none; font-size: .85rem;
   color: var(--faint); } .legend li { display: flex; align-items: center; gap: .35rem; }
 .legend svg { border: 1px solid var(--edge); } .texts p { margin: .15rem 0; }
-@media (max-width: 44rem) { td, th { padding-right: .5rem; } .pair, dl { grid-template-columns: minmax(0, 1fr); } dd {
+@media (max-width: 44rem) { td, th { padding-right: .5rem; }
+  .cells td, .cells th { min-width: 1.75rem; padding: .25rem .15rem; } .cells tbody th { white-space: nowrap; }
+  .pair, dl { grid-template-columns: minmax(0, 1fr); } dd {
   margin-bottom: .4rem; } h1 { font-size: 1.35rem; } }
 @media print { body { font-size: 11pt; } main, header, footer { max-width: none;
   } section.property { break-before: auto; }
