@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -18,26 +20,46 @@ from verifluxa.search import cases
 from verifluxa.verdict import Verdict
 
 
-def by_cases(found: Scene, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Record], list[Node]]:
-    """Proofs that try cases first, and the nodes that are split by them."""
-    with monkeypatch.context() as patch:
+@cache
+def by_cases(shape: Shape, seed: int, arithmetic: str) -> tuple[Scene, list[Record]]:
+    """Proofs that try cases first."""
+    found = possible(seed, shape, arithmetic)
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cases, "THIN", 1e9)
-        records = found.prove(joint=True, clip_rounds=1, inherit=True)
-    trees = [record.tree for record in records if record.tree is not None]
-    return records, [node for tree in trees for node in nodes(tree) if isinstance(node.split, InputSplit)]
+        return found, found.prove(joint=True, clip_rounds=1, inherit=True)
 
 
-@pytest.mark.parametrize(("shape", "seed"), [(Shape(), 11), (Shape("pool"), 12), (Shape("cnn"), 12)], ids=str)
-def test_proofs_by_cases_of_inputs_are_accepted(shape: Shape, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = possible(seed, shape, "real")
-    records, some = by_cases(found, monkeypatch)
+def split_by_cases(records: list[Record]) -> list[Node]:
+    """The nodes that are split by cases, which hand clipped ends down."""
+    every = [node for record in records if record.tree is not None for node in nodes(record.tree)]
+    return [node for node in every if isinstance(node.split, InputSplit) and node.clips]
+
+
+BOTH = pytest.mark.parametrize("arithmetic", ["float32", "real"])
+OR = Shape(targeted=False)
+"""Two alternatives for each input, of which one must have fallen before the input has a case."""
+CONVOLVED = Shape("cnn", targeted=False), 14
+PROVED = [(Shape(), 11), (OR, 13), (Shape("cnn"), 21), CONVOLVED, (Shape("pool", targeted=False), 12)]
+
+
+@BOTH
+@pytest.mark.parametrize(("shape", "seed"), PROVED, ids=str)
+def test_proofs_by_cases_of_inputs_are_accepted(shape: Shape, seed: int, arithmetic: str) -> None:
+    found, records = by_cases(shape, seed, arithmetic)
     assert found.check(records).unrechecked == 0
-    assert any(node.clips for node in some)
+    assert split_by_cases(records)
 
 
-def without_the_last(node: Node) -> None:
-    assert isinstance(node.split, InputSplit)
-    node.split, node.children = InputSplit(node.split.cases[:-1]), node.children[:-1]
+def without(at: int) -> Callable[[Node], None]:
+    """A case is left out, with what closes it."""
+
+    def change(node: Node) -> None:
+        assert isinstance(node.split, InputSplit)
+        kept = [number for number in range(len(node.children)) if number != at % len(node.children)]
+        node.split = InputSplit(tuple(node.split.cases[number] for number in kept))
+        node.children = [node.children[number] for number in kept]
+
+    return change
 
 
 def changed(at: int) -> Callable[[Node], None]:
@@ -51,25 +73,29 @@ def changed(at: int) -> Callable[[Node], None]:
     return change
 
 
-SPOILS = [(without_the_last, "VF5055"), (changed(0), r"VF505[45]"), (changed(1), "VF5054")]
+SPOILS = [(without(-1), "VF5055"), (without(0), "VF5055"), (changed(0), r"VF505[45]"), (changed(1), "VF5054")]
 
 
+@BOTH
 @pytest.mark.parametrize(("spoil", "code"), SPOILS)
+@pytest.mark.parametrize("named", [(Shape(), 11), (OR, 13), CONVOLVED], ids=str)
 def test_no_case_may_be_left_out_or_clip_by_what_is_not_met(
-    spoil: Callable[[Node], None], code: str, monkeypatch: pytest.MonkeyPatch
+    named: tuple[Shape, int], spoil: Callable[[Node], None], code: str, arithmetic: str
 ) -> None:
-    found = possible(11, Shape(), "real")
-    records, some = by_cases(found, monkeypatch)
-    spoil(next(node for node in some if node.clips))
+    found, records = by_cases(*named, arithmetic)
+    records = copy.deepcopy(records)
+    spoil(split_by_cases(records)[0])
     with pytest.raises(CertificateError, match=code):
         found.check(records)
 
 
-def test_forged_cases_prove_nothing_that_is_false() -> None:
+@BOTH
+@pytest.mark.parametrize("shape", [Shape(inputs=12), replace(OR, inputs=12)], ids=str)
+def test_forged_cases_prove_nothing_that_is_false(shape: Shape, arithmetic: str) -> None:
     """Trees of a claim that a trigger refutes: whatever cases, clips and drops they name, the checker refuses them."""
     refused = 0
     for seed in range(8):
-        found = scene(seed, Shape(inputs=12), "real")
+        found = scene(seed, shape, arithmetic)
         random = np.random.default_rng(seed)
         false = [record for record in found.prove() if record.witness is not None and record.question.need > 1]
         for record in false[:3]:

@@ -1,8 +1,8 @@
-"""Cases of which input is the first to violate: against enumeration, and that none of them may be left out."""
+"""Cases of which input is the first to violate: against enumeration, none may be left out, others may go on below."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -11,14 +11,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.search.small import all_triggers, in_real, most, random_problem
-from tests.search.test_branching import answers_at_the_count, nodes, run
+from tests.search.small import all_triggers, in_float32, in_real, most, random_problem
+from tests.search.test_branching import answers_at_the_count, check, nodes, run
+from tests.search.test_explore_further import begun, finished
 from tests.soundness.build import Ask
-from verifluxa.evidence import InputSplit, Outcome
+from verifluxa.evidence import InputSplit, Node, Outcome
 from verifluxa.question import Problem, Question
 from verifluxa.search import cases, settle
 from verifluxa.search.claims import ClaimBounds, Scene
 from verifluxa.search.halving import Open
+from verifluxa.search.pieces import at, open_paths
 from verifluxa.search.settle import BranchSettings
 from verifluxa.verdict import Verdict
 
@@ -27,9 +29,14 @@ ONE, TWO = Ask(targets=(1,)), Ask()
 HOW = BranchSettings(inherit=True, clip_rounds=1, gate=0.0, strips=0)
 
 
-def problems(seeds: range, ask: Ask) -> Iterator[Problem]:
+Arithmetic = Callable[[Problem], Problem]
+ARITHMETICS: tuple[Arithmetic, ...] = (in_real, in_float32)
+BOTH = pytest.mark.parametrize("arithmetic", ARITHMETICS, ids=["real", "float32"])
+
+
+def problems(seeds: range, ask: Ask, every: Sequence[Arithmetic] = (in_real,)) -> Iterator[Problem]:
     for seed in seeds:
-        problem = in_real(random_problem(seed, ask))
+        problem = every[seed % len(every)](random_problem(seed, ask))
         if len(problem.selections[0]):
             yield problem
 
@@ -44,7 +51,7 @@ def tried(problem: Problem, how: BranchSettings) -> list[Outcome]:
 @pytest.mark.parametrize("thin", [cases.THIN, 1e9])
 def test_answers_by_cases_agree_with_enumeration(monkeypatch: pytest.MonkeyPatch, ask: Ask, thin: float) -> None:
     monkeypatch.setattr(cases, "THIN", thin)
-    split = sum(len(tried(problem, HOW)) for problem in problems(range(40), ask))
+    split = sum(len(tried(problem, HOW)) for problem in problems(range(40), ask, ARITHMETICS))
     assert split > 0 or thin < 1
 
 
@@ -54,7 +61,7 @@ def test_answers_by_cases_agree_with_enumeration(monkeypatch: pytest.MonkeyPatch
 def test_many_answers_by_cases_agree_with_enumeration(monkeypatch: pytest.MonkeyPatch, ask: Ask, start: int) -> None:
     monkeypatch.setattr(cases, "THIN", 1e9)
     for how in (HOW, BranchSettings(inherit=True)):
-        assert sum(len(tried(problem, how)) for problem in problems(range(start, start + 200), ask)) > 0
+        assert sum(len(tried(problem, how)) for problem in problems(range(start, start + 200), ask, ARITHMETICS)) > 0
 
 
 def test_the_first_case_alone_would_certify_what_is_false(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,3 +141,40 @@ def refuted() -> list[tuple[Problem, Question]]:
     asked = [(problem, problem.questions(0)[0]) for problem in problems(range(40), ONE)]
     needs = [most(problem, question, strict=True) for problem, question in asked]
     return [(one, question._replace(need=need)) for (one, question), need in zip(asked, needs, strict=True) if need > 1]
+
+
+TRUE, FALSE = (61, 84, 113, 125, 130, 135), (3, 6, 31, 38, 52)
+"""Seeds of which one domain leaves open leaves below cases: asked for one input more than a trigger reaches, and for as
+many, of a search that looks for no triggers."""
+
+
+@BOTH
+def test_leaves_below_a_case_are_finished_by_others(monkeypatch: pytest.MonkeyPatch, arithmetic: Arithmetic) -> None:
+    """They know which inputs of the cases violate, and start from no ends that hold in the case."""
+    monkeypatch.setattr(cases, "THIN", 1e9)
+    for problem in (arithmetic(random_problem(seed, ONE)) for seed in TRUE):
+        assert gone_on(problem, most(problem, problem.questions(0)[0]) + 1) is Verdict.CERTIFIED
+
+
+@BOTH
+def test_leaves_below_a_case_prove_nothing_that_is_false(
+    monkeypatch: pytest.MonkeyPatch, arithmetic: Arithmetic
+) -> None:
+    monkeypatch.setattr(cases, "THIN", 1e9)
+    monkeypatch.setattr(settle, "_refutes", lambda *_: False)
+    for problem in (arithmetic(random_problem(seed, ONE)) for seed in FALSE):
+        assert gone_on(problem, most(problem, problem.questions(0)[0], strict=True)) is Verdict.UNKNOWN
+
+
+def gone_on(problem: Problem, need: int) -> Verdict:
+    """What others say of a question who finish leaves that a search left below cases, two domains at a time."""
+    first = begun(problem, problem.questions(0)[0]._replace(need=need), 1, HOW)
+    assert first.cut_short
+    assert any(is_below_a_case(first.root, path) for path in open_paths(first.root))
+    outcome = finished(problem, first, 2, HOW).outcome
+    check(problem, outcome)
+    return outcome.verdict
+
+
+def is_below_a_case(root: Node, path: tuple[int, ...]) -> bool:
+    return any(isinstance(at(root, path[:depth]).split, InputSplit) for depth in range(len(path)))

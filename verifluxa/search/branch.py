@@ -131,7 +131,7 @@ def _begin(work: Workspace, rooted: Rooted, directions: Tensor, ends: float) -> 
 
 def _opened(leaf: Leaf) -> Open:
     box = leaf.domains
-    return Open(leaf.node, box.lower[0], box.upper[0], box.low[0], box.high[0], leaf.claims)
+    return Open(leaf.node, box.lower[0], box.upper[0], box.low[0], box.high[0], leaf.claims, must=leaf.must)
 
 
 def _put_back(batch: list[tuple[Search, Open]]) -> None:

@@ -40,12 +40,14 @@ class Leaf:
         domains: its domain as a batch of one.
         cut: which strips are more than the box implies, shape (m,).
         claims: those that are still open in it.
+        must: inputs that are taken to violate; cases are made of others.
     """
 
     node: Node
     domains: Domains
     cut: Tensor
     claims: Claims
+    must: frozenset[int] = frozenset()
 
     def domain(self, work: Workspace) -> Domain:
         """The domain as plain data, without the strips that cut nothing."""
@@ -91,10 +93,7 @@ def _without(claims: Claims, dropped: list[Dropped]) -> Claims:
 def _halves(leaf: Leaf, split: Split) -> tuple[Leaf, ...]:
     domains = leaf.domains
     if isinstance(split, InputSplit):
-        # That one input is taken to violate says nothing to those who go on here; those before it do not.
-        inputs = torch.tensor([number for number, _ in split.cases], device=leaf.claims.input.device)
-        gone = (torch.isin(leaf.claims.input, inputs[:case]) for case in range(len(inputs)))
-        return tuple(replace(leaf, claims=leaf.claims.take((~some).nonzero()[:, 0])) for some in gone)
+        return tuple(_case(leaf, [number for number, _ in split.cases[: case + 1]]) for case in range(len(split.cases)))
     if isinstance(split, NeuronSplit):
         return leaf, leaf  # cases of an evaluation: who goes on here leaves them out, which is sound
     if isinstance(split, BoxSplit):
@@ -106,3 +105,9 @@ def _halves(leaf: Leaf, split: Split) -> tuple[Leaf, ...]:
     high[0, split.direction], low[0, split.direction], cut[split.direction] = split.cut, split.cut, True
     parts = replace(domains, high=high), replace(domains, low=low)
     return replace(leaf, domains=parts[0], cut=cut), replace(leaf, domains=parts[1], cut=cut)
+
+
+def _case(leaf: Leaf, inputs: list[int]) -> Leaf:
+    """The last of some inputs is taken to violate, and those before it not to."""
+    gone = torch.isin(leaf.claims.input, torch.tensor(inputs[:-1], dtype=torch.long, device=leaf.claims.input.device))
+    return replace(leaf, claims=leaf.claims.take((~gone).nonzero()[:, 0]), must=leaf.must | {inputs[-1]})
