@@ -177,9 +177,10 @@ FORGED: dict[str, Callable[[Ends], Ends]] = {
     "slopes of a neuron": lambda own: own._replace(bent=((*own.bent[0][:-1], 999), *own.bent[1:])),
     "layer": lambda own: own._replace(layer=9, bent=(*own.bent, *((),) * (9 - own.layer))),
     "fewer levels": lambda own: own._replace(levels=own.levels[:-1]),
+    "no neurons": lambda own: own._replace(neurons=(), levels=b""),
     "fewer layers": lambda own: own._replace(bent=own.bent[:-1], levels=b""),
 }
-NEVER = ("input", "neuron", "slopes of a neuron", "layer", "fewer levels", "fewer layers")
+NEVER = ("input", "neuron", "slopes of a neuron", "layer", "fewer levels", "no neurons", "fewer layers")
 
 
 @pytest.mark.parametrize("name", sorted(TIGHT))

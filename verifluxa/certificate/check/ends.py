@@ -33,9 +33,9 @@ def _nothing(size: int) -> tuple[Floats, Floats]:
 
 
 def _is_named(place: Place, own: Ends) -> bool:
-    """Whether all layers and values are there, and a level for each slope."""
+    """Whether all layers and values are there, some at all, and a level for each slope."""
     layers, levels = [*enumerate(own.bent), (own.layer, own.neurons)], 2 * len(own.neurons) * sum(map(len, own.bent))
-    fits = len(own.bent) == own.layer < len(place.hidden) and len(own.levels) == levels
+    fits = len(own.bent) == own.layer < len(place.hidden) and len(own.levels) == levels and len(own.neurons) > 0
     return fits and all(place.neuron(layer, neuron) for layer, neurons in layers for neuron in neurons)
 
 
