@@ -241,8 +241,8 @@ class Node:
     by that.
 
     Where there is a `split`, `clips` names alternatives whose neurons stay, at the children, within the clipped ends
-    that they have here: where an alternative is met in a part of a domain, it is met in the domain. A child that
-    starts `anew` uses none of them.
+    that they have here: where an alternative is met in a part of a domain, it is met in the domain. Others stay within
+    the ends that they have from above. A child that starts `anew` uses none of either.
 
     Below `shared` or an `InputSplit` everything speaks only of triggers under which the question is met and the cases
     above hold: a claim that falls there is not met under any of those. Where fewer inputs than are needed are left, or

@@ -16,10 +16,12 @@ from tests.certificate.spoils import nodes
 from verifluxa.certificate.check import tree
 from verifluxa.certificate.check.bounds import State
 from verifluxa.certificate.check.chain import chain_of
-from verifluxa.certificate.check.judge import Entry, Judge
+from verifluxa.certificate.check.judge import Asked, Entry, Judge, Visit
+from verifluxa.certificate.check.report import Tally
 from verifluxa.certificate.evidence_lines import Record
 from verifluxa.errors import CertificateError, DataError
 from verifluxa.evidence import Node
+from verifluxa.search import inherit
 from verifluxa.search.workspace import workspace
 from verifluxa.verdict import Verdict
 
@@ -133,6 +135,41 @@ def test_nothing_is_inherited_that_the_evidence_does_not_hand_down(arithmetic: s
             refused[row is None] += 1
     assert refused[True] > 0
     assert refused[False] > 0
+
+
+@pytest.mark.parametrize("arithmetic", ["float32", "real"])
+def test_what_a_node_does_not_clip_stays_within_the_ends_from_above(
+    arithmetic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has the very ends that it had above, unless a part starts anew; then a proof that rests on them is refused."""
+    monkeypatch.setattr(inherit, "WORTH", 0.0)
+    visits: dict[int, Visit] = {}
+    judged = tree._judged
+
+    def watch(asked: Asked, some: Sequence[Visit], tally: Tally) -> int:
+        visits.update({id(visit.node): visit for visit in some})
+        return judged(asked, some, tally)
+
+    monkeypatch.setattr(tree, "_judged", watch)
+    passed, refused = 0, 0
+    for seed in range(11, 15):
+        found = possible(seed, Shape(), arithmetic)
+        records = found.prove(joint=True, inherit=True)
+        assert found.check(records).unrechecked == 0
+        some = [node for record in records for node in split_nodes(record) if visits[id(node)].known]
+        for node in some:
+            own, above = {clip[:2] for clip in node.clips}, visits[id(node)].known
+            for known in (visits[id(child)].known for child in node.children):
+                assert all(known[key] is ends for key, ends in above.items() if key not in own)
+                passed += len(above.keys() - own)
+        for child in [child for node in some for child in node.children]:
+            child.anew = True
+        with suppress(CertificateError):
+            found.check(records)
+            continue
+        refused += 1
+    assert passed > 0
+    assert refused > 0
 
 
 def sharing(arithmetic: str) -> tuple[Scene, list[Record], list[Node]]:

@@ -205,6 +205,24 @@ def test_a_row_may_rest_on_another_that_clipped_above(arithmetic: Callable[[Prob
         check(problem, outcome)
 
 
+@pytest.mark.parametrize(("worth", "everything"), [(0.0, False), (2.0, True)])
+def test_ends_go_down_where_they_are_narrower_than_those_from_above(
+    worth: float, everything: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never: then all parts start from what the first domain knew. Always: then each names what is open in it."""
+    monkeypatch.setattr(inherit, "WORTH", worth)
+    below = 0
+    for seed in SEEDS:
+        problem = hard(seed)
+        (outcome,) = run(problem, [problem.questions(0)[0]], replace(HOW, joint=True))
+        assert outcome.verdict is Verdict.CERTIFIED
+        check(problem, outcome)
+        below += sum(
+            node.split is not None and bool(node.clips) and node is not outcome.tree for node in nodes(outcome)
+        )
+    assert bool(below) == everything
+
+
 def test_a_proof_keeps_the_clips_that_something_below_rests_on() -> None:
     for seed in SEEDS:
         problem = hard(seed)

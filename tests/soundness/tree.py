@@ -150,7 +150,7 @@ def _check_node(judge: _Judge, node: Node, region: _Region) -> list[tuple[Node, 
         halves = _strip_halves(judge, node.split, region)
     if len(np.union1d(halves[0].points, halves[1].points)) != len(region.points):
         raise BadTree(f"{node.split} loses points")
-    above = {(i, a): (*region.above.get((i, a), ()), *rows) for i, a, rows in node.clips}
+    above = region.above | {(i, a): (*region.above.get((i, a), ()), *rows) for i, a, rows in node.clips}
     pairs = zip(node.children, halves, strict=True)
     return [(child, replace(half, above={} if child.anew else above)) for child, half in pairs]
 

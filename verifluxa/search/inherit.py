@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from verifluxa.bounds.linear import Ends
 from verifluxa.bounds.net import Net
@@ -26,6 +27,8 @@ from verifluxa.search.workspace import Claims
 
 MOST_NUMBERS = 2**17
 """Ends of one domain beyond this are not kept: one megabyte, and a stack holds dozens of domains."""
+WORTH = 0.8
+"""A claim's own ends go down where those of some layer are less than this share as wide as those it started from."""
 STRAIGHT = {"relu", "leakyrelu", "max"}
 """Functions around which prover and checker draw the same lines."""
 Key = tuple[int, int]
@@ -63,10 +66,36 @@ def goes_down(net: Net, verdicts: Verdicts) -> bool:
     return whole and small and is_followed(net)
 
 
-def hand_down(halves: Sequence[Open], last: ClaimBounds | None) -> None:
-    """Lets the halves of a domain, with its claims that are alive, start from the ends of these, or from nothing."""
-    for half in halves:
-        half.ends = () if last is None else tuple((layer.lower, layer.upper) for layer in last.layers[:-1])
+def narrower(domain: Open, last: ClaimBounds) -> Tensor:
+    """Which open claims of a domain hand down ends of their own: the others' parts start from what these started from.
+
+    The checker computes what is handed down, and where that says little more than what came from above it need not.
+    """
+    if not domain.ends:
+        return torch.ones_like(last.at, dtype=torch.bool)
+    pairs = zip(last.layers[:-1], domain.ends, strict=True)
+    widths = [((own.upper - own.lower).sum(1), (upper - lower)[last.at].sum(1)) for own, (lower, upper) in pairs]
+    return torch.stack([own < WORTH * before for own, before in widths]).any(0)
+
+
+def hand_down(parts: Sequence[Open], last: ClaimBounds | None, own: Tensor | None = None) -> None:
+    """Lets the parts of a domain, with its claims that are alive, start from the ends of these, or from nothing.
+
+    Args:
+        own: the claims whose ends are handed down, the others' are those from above; None: all of them.
+    """
+    for part in parts:
+        part.node.anew = last is None and bool(part.ends)
+        if last is None:
+            part.ends = ()
+        elif own is None or bool(own.all()):
+            part.ends = tuple((layer.lower, layer.upper) for layer in last.layers[:-1])
+        else:
+            here = own[:, None]
+            part.ends = tuple(
+                (torch.where(here, layer.lower, lower[last.at]), torch.where(here, layer.upper, upper[last.at]))
+                for layer, (lower, upper) in zip(last.layers[:-1], part.ends, strict=True)
+            )
 
 
 def is_followed(net: Net) -> bool:
@@ -76,9 +105,11 @@ def is_followed(net: Net) -> bool:
 
 def leave(root: Node) -> None:
     """Lets the open leaves of a tree that a search leaves start anew, since ends are not kept."""
+    given: set[int] = set()
     for node in _parents_first(root):
-        for child in node.children:
-            child.anew = child.anew or bool(node.clips and child.split is None and not child.closed)
+        for child in node.children if node.clips or id(node) in given else ():
+            child.anew = child.anew or (child.split is None and not child.closed)
+            given.update(() if child.anew else (id(child),))
 
 
 def trim(root: Node) -> None:
@@ -90,7 +121,7 @@ def trim(root: Node) -> None:
             cutting = _cutting(node)
             node.clips = tuple(clip for clip in node.clips if below and (clip[:2] in below or clip[0] in cutting))
             node.shared = node.shared if node.clips else ()
-            below = {clip[:2] for clip in node.clips}
+            below |= {clip[:2] for clip in node.clips}
         used[id(node)] = below | _rests_on(node)
 
 

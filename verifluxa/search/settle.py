@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import compress
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from verifluxa.search.cases import input_cases
 from verifluxa.search.claims import ClaimBounds, Scene, Verdicts
 from verifluxa.search.climb import Climbed, climb, lacking
 from verifluxa.search.halving import Open, Scores, halved, neuron_cases
-from verifluxa.search.inherit import clips_of, goes_down, hand_down
+from verifluxa.search.inherit import clips_of, goes_down, hand_down, narrower
 from verifluxa.search.mutual import Cut, Mutual
 from verifluxa.search.replay import witness
 from verifluxa.search.root import drop_records
@@ -159,10 +160,13 @@ def _split(search: Search, domain: Open, bounded: Bounded, alive: Claims) -> lis
     wanted = need == 1 and len(torch.unique(alive.input)) == 1 and 0 < bounded.settings.neurons < len(domain.lower)
     neurons = neuron_cases(scene, domain, alive, verdicts.last) if wanted else None
     parts = cases or neurons or halved(scene.work, domain, alive, bounded.scores) or []
+    own = narrower(domain, bounded.last) if kept and cases is None and not bounded.cuts else None
     if cases is None:
-        hand_down(parts, bounded.last if kept else None)
+        hand_down(parts, bounded.last if kept else None, own)
     if parts and kept:
-        domain.node.clips, domain.node.shared = clips_of(domain.claims, verdicts), bounded.cuts
+        clips = clips_of(domain.claims, verdicts)
+        domain.node.clips = clips if own is None else tuple(compress(clips, own.tolist()))
+        domain.node.shared = bounded.cuts
     if cases or domain.node.shared:  # what falls below here may not fall elsewhere
         search.proved = max(search.proved, need - 1)
     return parts

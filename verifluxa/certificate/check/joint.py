@@ -170,6 +170,8 @@ def hand_down(judge: Judge, visits: Sequence[Visit], handed: Sequence[Entry], fo
     wanted: list[tuple[Known, tuple[int, int], int, int]] = []
     for visit in visits:
         split, several = visit.node.split, places[visit.at].items()
+        for ends in visit.ends:  # what is not handed down stays within the ends from above
+            ends.update(visit.known)
         if isinstance(split, InputSplit) and several:
             cuts += [_cut(judge, visit, case, places[visit.at]) for case in split.cases]
             first = len(cuts) - len(split.cases)

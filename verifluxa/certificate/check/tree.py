@@ -64,8 +64,8 @@ def _visits(asked: Asked, root: Node) -> Iterator[Visit]:
         # Halves are given the same ends.
         ends: tuple[Known, ...] = tuple({} for _ in parts) if isinstance(node.split, InputSplit) else ({},) * len(parts)
         for child, (half, below), own in zip(node.children, parts, ends, strict=True):
-            anew = child.anew or not node.clips
-            waiting.append((child, half, below, -1 if anew else at, {} if anew else own))
+            given = (-1, {}) if child.anew else (at, own) if node.clips else (above, known)
+            waiting.append((child, half, below, *given))
         yield Visit(at, node, part, drops, left, above, known, ends)
 
 
