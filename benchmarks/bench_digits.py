@@ -71,6 +71,7 @@ def _counts(setting: Setting, asked: Asked) -> list[Record]:
     return [
         record("questions", asked.total),
         record("decided, in %", asked.decided),
+        record("questions left open", asked.total - sum(o.verdict is not Verdict.UNKNOWN for o in asked.outcomes)),
         record("certified, in %", asked.share(Verdict.CERTIFIED)),
         record("falsified, in %", asked.share(Verdict.FALSIFIED)),
         record("boxes per question", asked.boxes / asked.total),

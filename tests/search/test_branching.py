@@ -130,6 +130,36 @@ def test_a_tie_does_not_hide_a_witness_elsewhere() -> None:
     check(problem, outcome)
 
 
+def plateau(arithmetic: str, height: float) -> Problem:
+    """Two inputs, ahead by `height` wherever the sum of three values is from 330 to 430, and by less elsewhere.
+
+    Two large neurons cancel out, which leaves their rounding alone.
+    """
+    side = [[1.0, 1.0, 1.0, 0.0], [-1.0, -1.0, -1.0, 0.0], [1.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]]
+    to_first, bias = [-0.25, -0.25, 0.25, -0.25], [-430.0, 330.0, 1000.0, 1000.0]
+    graph = mlp((1, 1, 4), (side, bias), ([to_first, [0.0] * 4], [height, 0.0]))
+    family = Family((replacing([0, 1, 2]),), levels(3, 0, 255))
+    ask = Ask(targets=(0,), need=2, arithmetic=arithmetic)
+    return make_problem(graph, [[0.0] * 4, [0.0] * 3 + [1.0]], [1, 1], family, ask)
+
+
+@pytest.mark.parametrize(
+    ("arithmetic", "height", "verdict"),
+    [
+        ("float32", -1e-6, Verdict.UNKNOWN),
+        ("float32", -1e-2, Verdict.CERTIFIED),
+        ("float32", 1e-2, Verdict.FALSIFIED),
+        ("real", -1e-6, Verdict.CERTIFIED),
+    ],
+)
+def test_who_knows_a_point_that_no_bound_decides_soon_ends(arithmetic: str, height: float, verdict: Verdict) -> None:
+    """Millions of points tie within the rounding of float32; none of them has to be walked down to."""
+    problem = plateau(arithmetic, height)
+    (outcome,) = run(problem, problem.questions(0), BranchSettings(boxes=1000))
+    assert (outcome.verdict, outcome.reason) == (verdict, Reason.PRECISION if verdict is Verdict.UNKNOWN else None)
+    assert outcome.boxes < 400
+
+
 @pytest.mark.parametrize(("height", "verdict"), [(0.5, Verdict.FALSIFIED), (-0.01, Verdict.CERTIFIED)])
 def test_continuous_domains(height: float, verdict: Verdict) -> None:
     problem = replace(peak(height), domain=levels(1, 0.25, 20.5, 0.0))

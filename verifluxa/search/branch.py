@@ -158,6 +158,8 @@ def _next_batch(searches: list[Search], settings: BranchSettings) -> list[tuple[
         elif search.stack and search.boxes >= settings.boxes:
             search.stuck, search.cut_short = search.stuck or Reason.NODES, True
             search.stop()
+        elif search.boxes >= search.last:
+            search.stop()
     batch: list[tuple[Search, Open]] = []
     size = 0
     while size < settings.batch and any(search.stack for search in searches):

@@ -6,6 +6,7 @@ input's half-space would be unsound; clipping (bounds/clip.py) speaks of one cla
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import compress
@@ -23,6 +24,7 @@ from verifluxa.search.inherit import clips_of, goes_down, hand_down, narrower
 from verifluxa.search.mutual import Cut, Mutual
 from verifluxa.search.replay import witness
 from verifluxa.search.root import drop_records
+from verifluxa.search.ties import is_undecided
 from verifluxa.search.together import Together, attempt
 from verifluxa.search.workspace import Claims, Workspace
 from verifluxa.verdict import Reason
@@ -31,6 +33,8 @@ CLIMB_FIRST, CLIMB_EVERY, CLIMB_STEPS = 48, 256, 160
 """Domains before the first local search; between two of them as many as there were before, but no more than this."""
 CLIMB_SHARE, CLIMB_POINTS = 8, 32
 """A local search has a start for so many domains since the last one, and no more than this."""
+AFTER_TIE = 256
+"""Domains, and with them a local search, that still look for a trigger where nothing can be certified any more."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ class BranchSettings:
 class Search:
     """One question's search: its stack, what was found, what was proved.
 
-    `claims` are those that may be met somewhere, as far as was known when it began.
+    `claims` are those that may be met somewhere, as far as was known when it began. It ends with `last` domains.
     """
 
     question: Question
@@ -80,6 +84,7 @@ class Search:
     proved: int = 0
     found: int = 0
     boxes: int = 0
+    last: float = math.inf
     next_climb: int = CLIMB_FIRST
     near: list[Climbed] = field(default_factory=list)
     witness: Witness | None = None
@@ -198,6 +203,8 @@ def _refutes(scene: Scene, search: Search, alive: Claims, points: Tensor) -> boo
     search.near.append(best)
     if best.margin <= 0 and search.boxes >= search.next_climb:
         best = _climbed(scene.work, search)
+        if best.margin <= 0 and is_undecided(scene.work, net, search.claims, need, best.trigger):
+            search.stuck, search.last = Reason.PRECISION, min(search.last, search.boxes + AFTER_TIE)
     if best.margin <= 0:
         return False
     found = witness(scene.work, search.question, best.trigger.cpu().numpy())
