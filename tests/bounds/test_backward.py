@@ -348,10 +348,17 @@ def test_no_pairs_have_no_bounds(widths: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("block", [1, 60, 10**9])
-def test_rows_in_a_table_descend_as_if_written_out(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize("same_rows", [False, True])
+def test_rows_in_a_table_descend_as_if_written_out(
+    block: int, function: str, depth: tuple[int, ...], same_rows: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(memory, "BLOCK_NUMBERS", block)
-    stages = [layer.stage for layer in network((3, 7, 5), 4, "relu")]
-    table, place = torch.randn(6, 5).double(), torch.randint(6, (4, 3))
+    monkeypatch.setattr(backward, "MANY_ROWS", 0)
+    stages = [layer.stage for layer in network(depth, 4, function)]
+    table, place = torch.randn(6, depth[-1]).double(), torch.randint(6, (4, 3))
+    place = place[:1].expand(4, 3) if same_rows else place
     constant = torch.randn(4, 3).double()
     known = descend(stages, Known(table, place), constant)
     for one, other in zip(known, descend(stages, table[place], constant), strict=True):

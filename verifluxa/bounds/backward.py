@@ -158,9 +158,11 @@ class Known(NamedTuple):
     table: Tensor
     place: Tensor
 
-    def take(self, part: slice) -> Tensor:
-        """Some rows, written out."""
+    def take(self, part: slice, once: bool) -> Tensor:
+        """Some rows, written out: shape (c, r, n), or (r, n) where all are the same and may be given `once`."""
         place = self.place[part]
+        if once and len(place) > 1 and bool((place == place[0]).all()):
+            return self.table.index_select(0, place[0])
         return self.table.index_select(0, place.flatten()).view(*place.shape, self.table.shape[1])
 
 
@@ -181,7 +183,8 @@ def descend(stages: Sequence[Stage], rows: Tensor | Known, constant: Tensor, ind
     values, slopes = [], []
     for start in range(0, max(1, len(constant)), size):
         part = slice(start, start + size)
-        own = rows.take(part) if isinstance(rows, Known) else rows[part]
+        once = len(stages) > 0 and stages[-1].partners is None
+        own = rows.take(part, once) if isinstance(rows, Known) else rows[part]
         cut = part if index is None else index[part]
         here = stages if index is None and size >= len(constant) else [stage.take(cut) for stage in stages]
         value, slope = _descend(here, own, constant[part])
@@ -191,8 +194,10 @@ def descend(stages: Sequence[Stage], rows: Tensor | Known, constant: Tensor, ind
 
 
 def _descend(stages: Sequence[Stage], rows: Tensor, constant: Tensor) -> Planes:
-    given = rows
-    for number, stage in reversed(list(enumerate(stages))):
+    given, left = rows, list(enumerate(stages))
+    if rows.dim() == 2:
+        constant, rows = _shared(left.pop()[1], rows, constant)
+    for number, stage in reversed(left):
         lines = stage.lines
         positive = rows.clamp(min=0)
         if number == 0 and _matrices_pay(stage, rows):
@@ -209,6 +214,14 @@ def _descend(stages: Sequence[Stage], rows: Tensor, constant: Tensor) -> Planes:
     return constant, rows
 
 
+def _shared(stage: Stage, rows: Tensor, constant: Tensor) -> Planes:
+    """One step down of rows (r, n) that all pairs have: their constants are one product, and signs are known once."""
+    lines, positive = stage.lines, rows.clamp(min=0)
+    constant = torch.addmm(constant, lines.lower_at, rows.T).addmm_(lines.gap_at, positive.T)
+    rows, positive = stage.spread(rows), stage.spread(positive)
+    return constant, stage.down((rows * lines.lower_slope[:, None]).addcmul_(positive, lines.gap[:, None]))
+
+
 def _matrices_pay(stage: Stage, rows: Tensor) -> bool:
     """Whether a pair has so many rows that two matrices of its own cost less than passes over them (measured)."""
     plain = stage.partners is None and stage.winner is None and not stage.pairs
@@ -217,8 +230,9 @@ def _matrices_pay(stage: Stage, rows: Tensor) -> bool:
 
 def _by_matrices(stage: Stage, parts: tuple[Tensor, Tensor], constant: Tensor) -> Planes:
     """Rows and their positive parts times lower lines and the gaps to the upper ones: slopes, and constants last."""
-    lines, weight = stage.lines, stage.weight
-    lower, more = (torch.cat([slope[..., None] * weight, at[..., None]], -1) for slope, at in (lines[:2], lines[2:]))
+    lines, wide = stage.lines, torch.nn.functional.pad(stage.weight, (0, 1))
+    lower, more = lines.lower_slope[..., None] * wide, lines.gap[..., None] * wide
+    lower[..., -1], more[..., -1] = lines.lower_at, lines.gap_at
     found = (parts[0] @ lower).baddbmm_(parts[1], more)
     return constant + found[..., -1], found[..., :-1]
 
