@@ -232,6 +232,25 @@ def test_constants_are_the_untouched_network(body: str) -> None:
         assert (np.abs(deployed(single, inputs, random) - singles.values[-1]) <= singles.radii[-1]).all()
 
 
+def test_only_what_need_not_be_zero_rounds() -> None:
+    """1 and small numbers that are lost one by one: as many units as there are small ones, in sums of 100 values."""
+    graph = chain((100,), [Divide(np.array(2.0, np.float32)), Affine(np.ones((1, 100), np.float32))], "float32")
+    small, unit = 2.0**-23, 2.0**-24
+    inputs = np.zeros((2, 100))
+    inputs[0, 0], inputs[0, 1:9] = 2.0, small
+    inputs[1, :] = small
+    inputs[1, 0] = 2.0
+    lost = np.float32(1) + np.float32(unit)
+    assert lost == 1
+    constants = propagate(graph, inputs, "float32", 2)
+    assert 8 * unit <= constants.radii[-1][0, 0] <= 13 * unit
+    assert 99 * unit <= constants.radii[-1][1, 0]
+    (layer,) = build_chain(graph, constants, replacing(range(20, 40)).stamp).layers
+    radius = layer.radius[:, 0] + layer.slope_radius[0] @ np.full(20, small)
+    assert 28 * unit <= radius[0] <= 34 * unit
+    assert 99 * unit <= radius[1]
+
+
 ALONE = (conv(2, 3), conv(2, 2, 3, 2, (1, 0)), pool(MeanPool, 3, 2, 1, 1), Scale(np.array(0.75)), BODIES["mlp"][1])
 
 
@@ -243,7 +262,7 @@ def test_what_a_trigger_replaces_adds_nothing_to_the_radii_of_the_rest(op: Op, p
     graph = chain((84,) if op.kind == "affine" else IMAGE, [cast(op, "float32")])
     flat = [inputs.reshape(4, -1).copy() for _ in range(2)]
     flat[0][:, stamp.positions] *= 16.0
-    flat[1][:, stamp.positions] = 0.0
+    flat[1][:, stamp.positions] = 1e-300  # not 0, or a dense layer's sums would have fewer roundings
     found, rest = (propagate(graph, part.reshape(4, *graph.input_shape), "float32", 1) for part in flat)
     (layer,) = build_chain(graph, found, stamp).layers
     np.testing.assert_allclose(layer.radius, rest.radii[-1], rtol=1e-4, atol=1e-11)

@@ -221,6 +221,23 @@ def test_overflow_in_the_middle_of_a_layer_is_seen(reach: float) -> None:
     assert constants_of(chain((2,), loud[2:]), np.zeros((1, 2)), "float32", reach) is not None
 
 
+def test_only_what_need_not_be_zero_rounds() -> None:
+    """1 and small numbers that are lost one by one: as many units as there are small ones, in sums of 100 values."""
+    two, weight = np.array(2.0, np.float32), np.ones((1, 100), np.float32)
+    graph = chain((100,), [ops.Divide(two), ops.Reshape((-1,)), ops.Affine(weight)])
+    small, unit = 2.0**-23, 2.0**-24
+    inputs = np.zeros((2, 100))
+    inputs[0, :9], inputs[1] = small, small
+    inputs[:, 0] = 2.0
+    constants = walked(graph, inputs)
+    assert 8 * unit <= constants.balls[-1].error[0, 0] <= 14 * unit
+    assert 99 * unit <= constants.balls[-1].error[0, 1]
+    (layer,) = chain_of(constants, np.arange(20, 40))
+    radius = layer.absolute[:, 0] + layer.relative[0][0] @ np.full(20, small)
+    assert 28 * unit <= radius[0] <= 38 * unit
+    assert 99 * unit <= radius[1]
+
+
 def test_partial_sums_that_overflow_and_cancel_are_seen() -> None:
     layers = [ops.Affine(np.array([[3e35, -3e35]], dtype=np.float32))]
     for reach, fine in ((1e-6, True), (2e3, False)):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verifluxa.bounds.chain import Chain, Layer, Reached, rows_of, spread_out, stacked
-from verifluxa.bounds.constants import Constants, not_provable
+from verifluxa.bounds.constants import NONE, Constants, Integers, not_provable, relative
 from verifluxa.bounds.functions import Parameters, function_error, function_of
 from verifluxa.bounds.linear_map import LinearMap, concat_places
 from verifluxa.bounds.lookup import embedding
@@ -179,9 +179,10 @@ def _linear(linear: LinearMap, reached: Reached, constants: Constants, at: tuple
     if linear.terms == 0:
         moved = Layer(weight, form.offset @ local.T, local @ form.slope_radius, form.radius @ local.T)
         return Reached(rows, moved)
-    size = constants.rounding.magnitude(local, linear.terms)
-    scale = linear.coefficient(constants.rounding)
-    slope_radius = size @ (SAFETY * form.slope_radius + scale * (np.abs(form.weight) + form.slope_radius))
+    size = constants.rounding.magnitude(local, linear.fewest)
+    scale, grown = _relative(linear, constants, source, reached.index)
+    most = float(scale.max(initial=0.0))
+    slope_radius = size @ (SAFETY * form.slope_radius + most * (np.abs(form.weight) + form.slope_radius))
     inner = SAFETY * form.radius + scale * (np.abs(form.offset) + form.radius)
     if everything:
         offset = form.offset @ local.T + linear.bias
@@ -192,10 +193,22 @@ def _linear(linear: LinearMap, reached: Reached, constants: Constants, at: tuple
         original, error = (part[source][:, reached.index] for part in (constants.values, constants.radii))
         own = constants.rounding.own
         offset = constants.values[number][:, rows] + (form.offset - original) @ local.T
-        inner = inner - SAFETY * error - scale * (np.abs(original) + error)
+        inner = inner - grown * SAFETY * error - scale * (np.abs(original) + error)
         inner = inner + (0.0 if linear.exact else own) * np.abs(original)
-        base = (1 + 4 * own) * constants.radii[number][:, rows]
+        # An untouched 0 may have no radius at all; under the trigger it may be flushed.
+        base = np.maximum(
+            (1 + 4 * own) * grown * constants.radii[number][:, rows], constants.rounding.tiny(linear.terms)
+        )
     return Reached(rows, Layer(weight, offset, slope_radius, np.maximum(inner @ size.T + base, 0.0)))
+
+
+def _relative(linear: LinearMap, constants: Constants, source: int, reached: Integers) -> tuple[Floats, Floats]:
+    """Relative errors on each input under the trigger, shape (N, 1), and how many times those without it they are."""
+    if len(reached) == linear.shape[1]:
+        return np.full((1, 1), linear.coefficient(constants.rounding)), np.ones((1, 1))
+    read = constants.values[source], constants.radii[source]
+    scale, before = (relative(linear, constants.rounding, read, more) for more in (reached, NONE))
+    return scale, np.where(before > 0, scale / np.where(before > 0, before, 1.0), 1.0)
 
 
 def _outputs(reached: Reached, constants: Constants) -> Layer:

@@ -25,6 +25,8 @@ from verifluxa.graph.graph import Graph, Node
 from verifluxa.graph.ops import Add, Concat, MaxPool, MeanPool, Op, Shape
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+NONE: Integers = np.zeros(0, dtype=np.int64)
 
 
 class _Step(NamedTuple):
@@ -162,13 +164,34 @@ def _linear(linear: LinearMap, value: Floats, radius: Floats, rounding: Rounding
     if linear.terms == 0:
         return result, times(matrix, radius)
     if isinstance(matrix, np.ndarray):
-        size = rounding.magnitude(matrix, linear.terms)
+        size = rounding.magnitude(matrix, linear.fewest)
     else:
         size = matrix.copy()
-        size.data = rounding.magnitude(size.data, linear.terms)
-    scale = linear.coefficient(rounding)
+        size.data = rounding.magnitude(size.data, linear.fewest)
+    scale = relative(linear, rounding, (value, radius))
     moved = times(size, SAFETY * radius + scale * (np.abs(value) + radius))
-    return result, moved + (scale * np.abs(linear.bias) + rounding.tiny(linear.terms))
+    moved = moved + (scale * np.abs(linear.bias) + rounding.tiny(linear.terms))
+    if single is not None:
+        moved[(value == 0) & (radius == 0) & (linear.bias == 0)] = 0.0  # a multiple of 0 is 0, exactly
+    return result, moved
+
+
+def relative(linear: LinearMap, rounding: Rounding, read: Ball, reached: Integers = NONE) -> Floats:
+    """Relative error of a linear operation on each input, shape (N, 1).
+
+    A dense layer's sum has as many roundings as terms that need not be 0: products with an exact zero are exact, and
+    adding them rounds nothing, in any order. Other operations count all.
+
+    Args:
+        read: the values that it reads, shape (N, size).
+        reached: which of them a trigger may change; they count as if they were not 0.
+    """
+    value, radius = read
+    if linear.fewest == linear.terms or rounding.arithmetic == "real":
+        return np.full((len(value), 1), linear.coefficient(rounding))
+    counted = (value != 0) | (radius != 0)
+    counted[:, reached] = True
+    return rounding.coefficients(np.minimum(counted.sum(1) + 2, linear.terms))[:, None]
 
 
 def _function(row: tuple[str, tuple[float, ...]], value: Floats, radius: Floats, rounding: Rounding) -> Ball:

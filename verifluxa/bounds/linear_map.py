@@ -58,6 +58,11 @@ class LinearMap:
         return 0.0 if self.exact else rounding.coefficient(self.terms)
 
     @property
+    def fewest(self) -> int:
+        """Least number of roundings that an input's sums may count with, see `constants.relative`."""
+        return min(2, self.terms) if isinstance(self.stored, np.ndarray) else self.terms
+
+    @property
     def shape(self) -> tuple[int, int]:
         """How many outputs and inputs there are."""
         outputs, inputs = self.stored.shape

@@ -68,6 +68,12 @@ class Rounding:
         deployed = gamma(terms, UNIT[self.arithmetic]) if terms else 0.0
         return SAFETY * (deployed + self.own)
 
+    def coefficients(self, terms: NDArray[np.int64]) -> NDArray[np.float64]:
+        """`coefficient` of many counts above 0."""
+        product = terms * UNIT[self.arithmetic]
+        deployed = np.where(product < 0.5, product / (1.0 - np.minimum(product, 0.5)), np.inf)
+        return np.asarray(SAFETY * (deployed + self.own))
+
     def tiny(self, terms: int) -> float:
         """Absolute error by flushed subnormals: products, partial sums, constants, and results when they are read."""
         return 4 * terms * SMALLEST[self.arithmetic]

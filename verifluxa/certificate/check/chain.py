@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from verifluxa.certificate.check.functions import LARGER, SAME, Floats, Function
 from verifluxa.certificate.check.network import Ball, Constants, Integers, Step, Taps
+from verifluxa.certificate.check.rounding import SAFETY
 
 CONSTANT = -1
 """In the parts of a form: the constants, one for each input."""
@@ -115,21 +116,34 @@ class _Walk:
         """Over a linear operation: its untouched values, and what the reached ones differ by."""
         starts = np.cumsum([0, *(len(self.constants.balls[at].value) for at in sources)])
         reached = [self.live[at][0] + start for at, start in zip(sources, starts, strict=False)]
-        rows, known = taps.reading(np.concatenate(reached)), self.constants.balls[number]
-        counting = 1 + 4 * self.rounding.own  # covers the rounding of differences of radii
-        value, error = {CONSTANT: known.value[rows]}, {CONSTANT: counting * known.error[rows]}
-        # Taking a value out again rounds too, so this checker's own share of its error stays in.
-        out = 1 - self.rounding.own / self.rounding.coefficient(taps.terms)
+        rows, known, own = taps.reading(np.concatenate(reached)), self.constants.balls[number], self.rounding.own
+        read = Ball(*(np.concatenate(p) for p in zip(*(self.constants.balls[at] for at in sources), strict=True)))
+        before, relative = (taps.relative(read, self.rounding, more) for more in ((), reached))
+        most, grown = relative.max(initial=0.0), relative / before
+        counting = 1 + 4 * own  # covers the rounding of differences of radii
+        # An untouched 0 may have no error at all; under the trigger it may be flushed.
+        least = np.maximum(grown * known.error[rows], taps.flushed(self.rounding)[rows])
+        value, error = {CONSTANT: known.value[rows]}, {CONSTANT: counting * least}
+        carried = SAFETY if taps.terms else 1.0
         for at, inputs in zip(sources, reached, strict=True):
             (index, form), weight = self.live[at], taps.local(rows, inputs)
-            size, fresh = taps.magnitudes(weight, self.rounding)
-            before = Ball(*(part[index] for part in self.constants.balls[at]))
+            size, flushed = taps.magnitudes(weight)
+            gone = Ball(*(part[index] for part in self.constants.balls[at]))
             for state, part in form.value.items():
-                constant = state == CONSTANT
-                _add(value, state, weight, part - before.value if constant else part)
-                _add(error, state, fresh, np.abs(part) - out * np.abs(before.value) if constant else np.abs(part))
+                if state == CONSTANT:
+                    _add(value, state, weight, part - gone.value)
+                    # Taking a value out again rounds too, so this checker's own share of its error stays in.
+                    _add(error, state, size, relative * np.abs(part) - (relative - own) * np.abs(gone.value))
+                    _add(error, state, flushed, np.abs(part) - np.abs(gone.value))
+                else:
+                    _add(value, state, weight, part)
+                    _add(error, state, most * size + flushed, np.abs(part))
             for state, part in form.error.items():
-                _add(error, state, size, part - before.error if state == CONSTANT else part)
+                if state == CONSTANT:
+                    _add(error, state, size, carried * (part - grown * gone.error) + relative * (part - gone.error))
+                    _add(error, state, flushed, part - gone.error)
+                else:
+                    _add(error, state, (carried + most) * size + flushed, part)
         error[CONSTANT] = np.maximum(error[CONSTANT], 0.0) * counting
         return rows, Form(value, error)
 

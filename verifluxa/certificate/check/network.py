@@ -85,11 +85,31 @@ class Taps:
         matrix[row, at[row, tap]] = self.weight[rows[row], tap]
         return matrix
 
-    def magnitudes(self, weight: Floats, rounding: Rounding) -> tuple[Floats, Floats]:
-        """Of some weights: how an error of what is read goes on, and what each value that is read adds to the error."""
+    def magnitudes(self, weight: Floats) -> tuple[Floats, Floats]:
+        """Of some weights: their sizes, and what is lost of those that may be flushed."""
         size = np.abs(weight)
-        fresh = rounding.coefficient(self.terms) * size + SAFETY * np.where(size < self.least, size, 0.0)
-        return (SAFETY if self.terms else 1.0) * size + fresh, fresh
+        return size, SAFETY * np.where(size < self.least, size, 0.0)
+
+    def flushed(self, rounding: Rounding) -> Floats:
+        """What is lost where operands, products and sums are flushed to zero, shape (outputs, 1)."""
+        size: Floats = np.abs(self.weight).sum(axis=1, keepdims=True)
+        return SAFETY * rounding.tiny(self.terms) + rounding.tiny() * size
+
+    def relative(self, read: Ball, rounding: Rounding, reached: Sequence[Integers] = ()) -> Floats:
+        """The relative error on each input, shape (N,).
+
+        Where each output reads every input a sum has no more roundings than terms that need not be 0: a product with
+        an exact zero is exact, and so is adding it.
+
+        Args:
+            reached: which values a trigger may change; they count as if they were not 0.
+        """
+        if not self.is_matrix:
+            return np.full(read.value.shape[1], rounding.coefficient(self.terms))
+        counted = (read.value != 0) | (read.error != 0)
+        for part in reached:
+            counted[part] = True
+        return rounding.coefficients(np.minimum(counted.sum(axis=0) + 2, self.terms))
 
 
 class Step(NamedTuple):
@@ -161,11 +181,13 @@ def constants_of(graph: Graph, inputs: Floats, arithmetic: str, reach: float = 0
 
 def _ball(kind: Taps | Function | Integers, read: Ball, rounding: Rounding) -> Ball:
     if isinstance(kind, Taps):
-        size, fresh = kind.magnitudes(kind.weight, rounding)
-        # Operands, products and sums may be flushed to zero.
-        own = SAFETY * rounding.tiny(kind.terms) + rounding.tiny() * size.sum(axis=1)
-        own = own + rounding.coefficient(kind.terms) * np.abs(kind.bias)
-        error = kind.times(size, read.error) + kind.times(fresh, np.abs(read.value)) + own[:, None]
+        (size, flushed), relative = kind.magnitudes(kind.weight), kind.relative(read, rounding)
+        largest = np.abs(read.value) + read.error
+        own = kind.flushed(rounding) + relative * np.abs(kind.bias)[:, None]
+        if kind.index.shape[1] == 1:  # a multiple of an exact zero is one
+            own = np.where((largest[kind.index[:, 0]] == 0) & (kind.bias == 0)[:, None], 0.0, own)
+        error = kind.times(size, (SAFETY if kind.terms else 1.0) * read.error + relative * largest)
+        error = error + kind.times(flushed, largest) + own
         return Ball(kind.times(kind.weight, read.value) + kind.bias[:, None], error)
     if isinstance(kind, Function):
         value, moved = kind.value(read.value), SAFETY * kind.lipschitz * read.error

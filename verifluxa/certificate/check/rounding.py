@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 SAFETY = 1 + 2.0**-10
 """Covers the rounding of the radii themselves."""
 
@@ -33,6 +36,11 @@ class Rounding:
     def coefficient(self, terms: int) -> float:
         """Relative error of an operation with so many roundings on its longest path, this checker's own with it."""
         return SAFETY * (gamma(terms, UNIT[self.arithmetic]) + self.own)
+
+    def coefficients(self, terms: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The same for many counts."""
+        known = {count: self.coefficient(count) for count in set(terms.tolist())}
+        return np.array([known[count] for count in terms.tolist()], dtype=np.float64)
 
     def tiny(self, terms: int = 1) -> float:
         """What flushed subnormals can take away."""
