@@ -60,16 +60,16 @@ class Candidate:
 
 @dataclass(frozen=True, eq=False)
 class _Batch:
-    """Candidates (K) of several questions of one placement, and their (candidate, claim) pairs.
+    """Candidates (K) of several questions of one placement, and the (candidate, claim) pairs of their claims.
 
-    Claims are grouped by (candidate, input): `group` says to which group each pair belongs. Each question has `starts`
+    Pairs are grouped by (candidate, input): `group` says to which group each pair belongs. Each question has `starts`
     candidates, one after the other.
     """
 
-    candidate: Tensor
     claims: Claims
     group: Tensor
     group_candidate: Tensor
+    group_input: Tensor
     size: int
     starts: int
 
@@ -162,12 +162,13 @@ def _batch(chosen: list[Claims], starts: int, work: Workspace) -> _Batch:
     candidates = torch.cat(candidate)
     claims = Claims(*(torch.cat([getattr(c, name) for c in parts]) for name in ("input", "alternative", "position")))
     keys, group = torch.unique(candidates * len(work.problem.inputs) + claims.input, return_inverse=True)
-    return _Batch(candidates, claims, group, keys // len(work.problem.inputs), len(chosen) * starts, starts)
+    of_group, input_ = keys // len(work.problem.inputs), keys % len(work.problem.inputs)
+    return _Batch(claims, group, of_group, input_, len(chosen) * starts, starts)
 
 
 def _margins(work: Workspace, net: Net, batch: _Batch, trigger: Tensor) -> Tensor:
     """Violation margin of each (candidate, input) group: the best alternative's worst row."""
-    outputs = evaluate(net, trigger[batch.candidate], batch.claims.input)
+    outputs = evaluate(net, trigger[batch.group_candidate], batch.group_input)[batch.group]
     worst = work.row_values(outputs, batch.claims.alternative).amin(1)
     if len(batch.group_candidate) == len(worst):
         return worst[torch.argsort(batch.group)]
