@@ -101,11 +101,20 @@ def fewer_cases(every: list[Node], random: Random) -> None:
 def cases_anywhere(every: list[Node], random: Random) -> None:
     """A node is split into cases of some inputs, which close as other nodes do."""
     source, node = some(random, every, lambda node: bool(node.clips)), some(random, every, lambda _: True)
-    chosen = [source.clips[at] for at in random.permutation(len(source.clips))[:3]]
+    chosen = [source.clips[at] for at in random.permutation(len(source.clips))[: int(random.integers(1, 13))]]
     clips = node.clips or source.clips
     vars(node).update(vars(Node(node.dropped, clips=clips)))
     node.split = InputSplit(tuple((number, rows[0] if rows else 0) for number, _, rows in chosen))
     node.children = [Node(list(some(random, every, lambda _: True).dropped), closed=True) for _ in chosen]
+
+
+def the_case_of_what_falls(every: list[Node], random: Random) -> None:
+    """A node has the one case of an input that falls in it: what is left without it is not looked at."""
+    node = some(random, every, lambda node: bool(node.dropped))
+    first = node.dropped[int(random.integers(len(node.dropped)))]
+    rest = [one for one in node.dropped if one.input != first.input]
+    case = InputSplit(((first.input, max(0, *first.rows)),))
+    vars(node).update(vars(Node(rest, case, [Node([one for one in node.dropped if one not in rest], closed=True)])))
 
 
 def takes_a_part_for_the_whole(every: list[Node], random: Random) -> None:
@@ -160,6 +169,7 @@ EDITS: list[Edit] = [
     case_order,
     fewer_cases,
     cases_anywhere,
+    the_case_of_what_falls,
     takes_a_part_for_the_whole,
     drops_of_elsewhere,
     any_slopes,
