@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from verifluxa.bounds import memory
-from verifluxa.bounds.memory import CACHE_NUMBERS, in_chunks, is_out_of_memory, rows_that_fit
+from verifluxa.bounds.memory import CACHE_NUMBERS, evenly, in_chunks, is_out_of_memory, rows_that_fit
 
 
 def limited(limit: int, error: BaseException, calls: list[tuple[int, int]]) -> Callable[[int, int], list[int]]:
@@ -93,3 +93,10 @@ def test_keeping_freed_memory_is_a_wish(monkeypatch: pytest.MonkeyPatch) -> None
     memory.keep_freed_memory.__wrapped__()
     monkeypatch.setattr(memory.ctypes, "CDLL", nothing)
     memory.keep_freed_memory.__wrapped__()
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "wanted"), [(256, 227, 128), (256, 300, 256), (7, 3, 3), (5, 1, 1), (0, 4, 1)]
+)
+def test_blocks_are_cut_evenly(count: int, size: int, wanted: int) -> None:
+    assert evenly(count, size) == wanted

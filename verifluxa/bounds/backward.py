@@ -22,7 +22,7 @@ from torch import Tensor
 
 from verifluxa.bounds.functions import Relaxation
 from verifluxa.bounds.maxima import folded, pairs_of, spread_over
-from verifluxa.bounds.memory import items_at_once
+from verifluxa.bounds.memory import evenly, items_at_once
 from verifluxa.bounds.special import PairRelaxation, Special, scatter
 
 MATRIX_NUMBERS = 1 << 16
@@ -179,7 +179,7 @@ def descend(stages: Sequence[Stage], rows: Tensor | Known, constant: Tensor, ind
         constant (C, r) and rows (C, r, s) over the state below the first stage.
     """
     widest = max((rows[0] if isinstance(rows, Known) else rows).shape[-1], *(len(stage.weight) for stage in stages), 1)
-    size = items_at_once(constant.device, constant.shape[1] * widest)
+    size = evenly(len(constant), items_at_once(constant.device, constant.shape[1] * widest))
     values, slopes = [], []
     for start in range(0, max(1, len(constant)), size):
         part = slice(start, start + size)
@@ -328,7 +328,7 @@ def _dense(stage: Stage, weight: Tensor, flat: Tensor, rise: Rise | None) -> tup
     """All neurons at once: the slopes of the means of both lines, and what the gaps between them add."""
     wide, (neurons, width) = spread_over(weight, stage.pairs), (len(weight), stage.weight.shape[1])
     mean, gap = _through(wide, stage.weight), _through(wide.abs() * 0.5, stage.weight)
-    size = items_at_once(weight.device, max(neurons, len(stage.weight)) * width)
+    size = evenly(len(stage.lines.gap), items_at_once(weight.device, max(neurons, len(stage.weight)) * width))
     found = []
     for start in range(0, len(stage.lines.gap), size):
         part = slice(start, start + size)

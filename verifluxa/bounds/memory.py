@@ -67,6 +67,12 @@ def items_at_once(device: torch.device, width: int) -> int:
     return rows_that_fit(width, str(device))
 
 
+def evenly(count: int, size: int) -> int:
+    """The size of blocks of at most `size` that are as equal as can be: a small one at the end costs as many calls."""
+    blocks = -(-count // size)
+    return -(-count // max(1, blocks)) or 1
+
+
 def in_chunks(count: int, size: int, work: Callable[[int, int], Result]) -> list[Result]:
     """Calls `work(start, end)` on consecutive ranges of 0..count, of at most `size`; halves when memory runs out.
 
