@@ -84,7 +84,7 @@ def test_document_and_summary_tell_both_ends(spec: str) -> None:
     assert stated["bound"]["found"] == stated["bound"]["proved"] == stated["strongest"]["rate"]
     assert stated["strongest"]["replayed"]
     words = "\n".join(line.words for line in summary(result))
-    assert "the largest rate lies in" in words
+    assert "found, and proved to be the worst" in words
     assert "trigger at row" in words
 
 
