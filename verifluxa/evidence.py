@@ -175,7 +175,9 @@ class Case:
 
     Attributes:
         planes: of a leaf: the weighted sum of these upper planes is below 0 on the node's whole domain, where bounds of
-            neurons are those of the domain, with the ends of split ones cut off at 0.
+            neurons are those of the domain, with the ends of split ones cut off at 0. Of a split, where the conflict
+            has one claim: the sum is >= 0 wherever the claim is met in this case, so both cases start from ends that
+            are clipped by it.
         split: the neuron whose two cases the children are, or None.
         children: two, or none.
     """

@@ -23,6 +23,7 @@ from verifluxa.certificate.check.section import Section
 from verifluxa.certificate.evidence_lines import Record, record_of
 from verifluxa.errors import CertificateError
 from verifluxa.evidence import Case, Conflict, Ends, Node, Steered
+from verifluxa.search import cuts
 from verifluxa.search.conflicts import GLANCE
 from verifluxa.search.workspace import workspace
 from verifluxa.strategy import decide as decide_module
@@ -35,8 +36,10 @@ SCENES = {
     "pool": (4, Shape("pool", inputs=10, limit=Fraction(1, 2))),
     "ends": (6, Shape("cnn", per_input=True, inputs=8, scale=0.9)),
     "ends and pool": (3, Shape("pool", per_input=True, inputs=8)),
+    "clipped": (6, Shape("cnn", per_input=True, inputs=8, scale=0.9)),
+    "clipped and pool": (2, Shape("pool", per_input=True, inputs=8, scale=0.9)),
 }
-TIGHT = {"ends", "ends and pool"}
+TIGHT = {"ends", "ends and pool", "clipped", "clipped and pool"}
 """Where each neuron's ends have slopes of their own as soon as one case was not enough."""
 
 
@@ -54,6 +57,7 @@ def proved(name: str) -> tuple[Scene, tuple[Record, ...]]:
     questions = [question for place in places for question in found.problem.questions(place)]
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(decide_module, "GLANCE", 1 if name in TIGHT else GLANCE)
+        patched.setattr(cuts, "CLIPPED_FROM", 1 if name.startswith("clipped") else 1000)
         return found, tuple(record_of(outcome) for outcome in decide(found.problem, questions, strategy))
 
 
@@ -82,6 +86,18 @@ def test_they_have_cases_and_several_claims() -> None:
     assert any(conflict.case.split for conflict in every)
     assert any(len(conflict.claims) > 1 for conflict in every)
     assert any(plane.pushes for conflict in every for case in cases(conflict.case) for plane in case.planes)
+
+
+def test_cases_are_clipped_where_they_should_be() -> None:
+    clipped = {
+        name
+        for name in SCENES
+        for record in closed(proved(name)[1])
+        for conflict in (record.tree.conflicts if record.tree else ())
+        for case in cases(conflict.case)
+        if case.split and case.planes
+    }
+    assert clipped == {"clipped", "clipped and pool"}
 
 
 def test_more_choices_than_can_be_tried_stay_unrechecked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,6 +197,68 @@ FORGED: dict[str, Callable[[Ends], Ends]] = {
     "fewer layers": lambda own: own._replace(bent=own.bent[:-1], levels=b""),
 }
 NEVER = ("input", "neuron", "slopes of a neuron", "layer", "fewer levels", "no neurons", "fewer layers")
+
+
+def of_splits(change: Callable[[Steered], Steered]) -> Callable[[Conflict], Conflict]:
+    """A change of the planes that clip, and of no leaf's."""
+
+    def changed(case: Case) -> Case:
+        own = tuple(map(change, case.planes)) if case.split else case.planes
+        return replace(case, planes=own, children=tuple(map(changed, case.children)))
+
+    return lambda conflict: replace(conflict, case=changed(conflict.case))
+
+
+CLIPS: dict[str, Callable[[Conflict], Conflict]] = {
+    "heavy": of_splits(lambda plane: plane._replace(weight=1e300)),
+    "light": of_splits(lambda plane: plane._replace(weight=1e-300)),
+    "no pushes": of_splits(lambda plane: plane._replace(pushes=())),
+    "flat": of_splits(lambda plane: plane._replace(slopes=tuple("00" * (len(text) // 2) for text in plane.slopes))),
+    "steep": of_splits(lambda plane: plane._replace(slopes=tuple("ff" * (len(text) // 2) for text in plane.slopes))),
+    "negative": of_splits(lambda plane: plane._replace(weight=-1.0)),
+    "row": of_splits(lambda plane: plane._replace(row=99)),
+    "position": of_splits(lambda plane: plane._replace(position=plane.position + 1)),
+    "input": of_splits(lambda plane: plane._replace(input=plane.input + 50)),
+    "turned": of_splits(lambda plane: plane._replace(pushes=tuple((a, b, -c) for a, b, c in plane.pushes))),
+    "two claims": lambda conflict: replace(conflict, claims=(*conflict.claims, (99, 0))),
+    "other claim": lambda conflict: replace(conflict, claims=((99, 0),)),
+}
+WRONG = ("negative", "row", "position", "input", "two claims", "other claim")
+
+
+@pytest.mark.parametrize("name", ["clipped", "clipped and pool"])
+@pytest.mark.parametrize("forge", CLIPS)
+def test_forged_clips_are_refused_or_hold(name: str, forge: str) -> None:
+    found, records = proved(name)
+    seen = 0
+    for record in closed(records):
+        assert record.tree is not None
+        every = [case for conflict in record.tree.conflicts for case in cases(conflict.case)]
+        if not any(case.split and case.planes for case in every):
+            continue
+        seen += 1
+        changed = tuple(map(CLIPS[forge], record.tree.conflicts))
+        other = replace(record, tree=replace(record.tree, conflicts=changed))
+        code = code_of(found, other)
+        assert code in ({"VF5054"} if forge in WRONG else {"", "VF5054"})
+        if not code:
+            assert most_violations(found, other, 0) < record.question.need
+    assert seen
+
+
+@pytest.mark.parametrize("name", ["clipped", "clipped and pool"])
+def test_cases_rest_on_what_clips_them(name: str) -> None:
+    found, records = proved(name)
+    codes = set()
+    for record in closed(records):
+        assert record.tree is not None
+        bare = tuple(replace(conflict, case=without(conflict.case)) for conflict in record.tree.conflicts)
+        codes.add(code_of(found, replace(record, tree=replace(record.tree, conflicts=bare))))
+    assert "VF5054" in codes
+
+
+def without(case: Case) -> Case:
+    return replace(case, planes=() if case.split else case.planes, children=tuple(map(without, case.children)))
 
 
 @pytest.mark.parametrize("name", sorted(TIGHT))

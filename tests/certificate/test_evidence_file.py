@@ -85,7 +85,9 @@ def same(first: Record, second: Record) -> bool:
 
 
 PLANE = Steered(0, 1, 2, 0.5, ("00ff", ""), ((0, 3, -1.5),))
-CASES = Case(split=NeuronSplit(0, 1, 3), children=(Case((PLANE,)), Case((PLANE._replace(slopes=(), pushes=()),))))
+BARE = PLANE._replace(slopes=(), pushes=())
+CLIPPED = Case((BARE, PLANE), NeuronSplit(0, 0, 2), (Case((PLANE,)), Case((BARE,))))
+CASES = Case(split=NeuronSplit(0, 1, 3), children=(Case((PLANE,)), CLIPPED))
 SLOPES = Ends(2, 1, (0, 3), ((1, 2),), bytes(range(8)))
 CONFLICTS = Node(closed=True, conflicts=(Conflict(((0, 1), (2, 0)), CASES),), ends=(SLOPES,))
 RECORDS = [

@@ -169,14 +169,21 @@ def _check_conflicts(judge: _Judge, node: Node, open_claims: set[tuple[int, int]
 
 def _check_case(judge: _Judge, case: Case, claims: Claims, split: tuple[NeuronSplit, ...]) -> None:
     if case.split is not None:
-        if case.planes or len(case.children) != 2 or case.split in split:
-            raise BadTree("a split case has two children, no planes, and is not split twice by one neuron")
+        if len(case.children) != 2 or case.split in split or (case.planes and len(claims) > 1):
+            raise BadTree("a split case has two children, planes of one claim, and is not split twice by one neuron")
+        _check_steered(judge, case, claims, split)
         for child in case.children:
             _check_case(judge, child, claims, (*split, case.split))
         return
-    if not case.planes or any(not plane.weight > 0 for plane in case.planes):
-        raise BadTree("a leaf of a conflict has planes with positive weights")
+    if not case.planes:
+        raise BadTree("a leaf of a conflict has planes")
+    _check_steered(judge, case, claims, split)
+
+
+def _check_steered(judge: _Judge, case: Case, claims: Claims, split: tuple[NeuronSplit, ...]) -> None:
     for plane in case.planes:
+        if not plane.weight > 0:
+            raise BadTree("a plane of a conflict without a positive weight")
         if (plane.input, plane.position) not in claims:
             raise BadTree("a plane of a claim that the conflict does not name")
         if plane.row not in judge.options(plane.input)[plane.position]:

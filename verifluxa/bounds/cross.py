@@ -224,3 +224,13 @@ def light(bounds: LayerBounds, index: Tensor) -> LayerBounds:
     """Bounds of some pairs without the planes of neurons."""
     relaxed = None if bounds.relaxed is None else type(bounds.relaxed)(*(part[index] for part in bounds.relaxed))
     return LayerBounds(bounds.lower[index], bounds.upper[index], bounds.radius[index], None, relaxed)
+
+
+def stacked(parts: Sequence[LayerBounds]) -> LayerBounds:
+    """Bounds of one layer for some pairs, then for others, without the planes of neurons."""
+    relaxed = None
+    if parts[0].relaxed is not None:
+        lines = zip(*(part.relaxed for part in parts if part.relaxed is not None), strict=True)
+        relaxed = type(parts[0].relaxed)(*(torch.cat(column) for column in lines))
+    lower, upper, radius = (torch.cat([getattr(part, name) for part in parts]) for name in ("lower", "upper", "radius"))
+    return LayerBounds(lower, upper, radius, None, relaxed)

@@ -1,10 +1,11 @@
 """Leaves that are closed by conflicts, as flat arrays and back.
 
 `["c", conflicts]` or `["c", conflicts, ends]`: a conflict is `[claims, cases]`, a claim `[input, position]`; `cases`
-lists the tree in preorder, `["p", planes]` for a leaf and `["n", input, layer, neuron]` for a split, followed by its
-two cases (<= 0, >= 0). A plane is `[input, position, row, "weight", slopes, pushes]`, a push `[layer, neuron,
-"multiplier"]`; slopes are two hex digits for each neuron of a layer. Ends are `[input, layer, neurons, [neurons of each
-layer below], levels]`, the levels in base64, at most 2^19 of one leaf.
+lists the tree in preorder, `["p", planes]` for a leaf and `["n", input, layer, neuron]` for a split, with planes as a
+fifth part where they clip its cases, followed by its two cases (<= 0, >= 0). A plane is `[input, position, row,
+"weight", slopes, pushes]`, a push `[layer, neuron, "multiplier"]`; slopes are two hex digits for each neuron of a
+layer. Ends are `[input, layer, neurons, [neurons of each layer below], levels]`, the levels in base64, at most 2^19 of
+one leaf.
 """
 
 from __future__ import annotations
@@ -94,7 +95,8 @@ def _encode(conflict: Conflict) -> Json:
             raise ValueError("a split of a conflict has two cases and a leaf has none")
         split = case.split
         if split is not None:
-            flat.append(["n", int(split.input), int(split.layer), int(split.neuron)])
+            clip: list[Json] = [[_encode_plane(plane) for plane in case.planes]] if case.planes else []
+            flat.append(["n", int(split.input), int(split.layer), int(split.neuron), *clip])
         else:
             flat.append(["p", [_encode_plane(plane) for plane in case.planes]])
         waiting.extend(reversed(case.children))
@@ -127,13 +129,21 @@ def _claim(item: Json, place: str) -> tuple[int, int]:
 def _case(reading: Iterator[Json], place: str, depth: int) -> Case:
     item = next(reading, None)
     match item:
-        case ["p", list(planes)] if planes:
-            return Case(tuple(_plane(plane, place) for plane in planes))
-        case ["n", int(number), int(layer), int(neuron)] if all(map(is_index, (number, layer, neuron))):
-            if depth < DEEPEST:
+        case ["p", planes]:
+            return Case(_planes(planes, place))
+        case ["n", int(number), int(layer), int(neuron), *clip] if all(map(is_index, (number, layer, neuron))):
+            if depth < DEEPEST and len(clip) < 2:
+                cut = tuple(own for part in clip for own in _planes(part, place))
                 first = _case(reading, place, depth + 1)
-                return Case((), NeuronSplit(number, layer, neuron), (first, _case(reading, place, depth + 1)))
-    raise wrong(place, f'["p", planes] or ["n", input, layer, neuron], at most {DEEPEST} below each other', item)
+                return Case(cut, NeuronSplit(number, layer, neuron), (first, _case(reading, place, depth + 1)))
+    splits = '["n", input, layer, neuron] or ["n", input, layer, neuron, planes]'
+    raise wrong(place, f'["p", planes], {splits}, at most {DEEPEST} below each other', item)
+
+
+def _planes(item: Json, place: str) -> tuple[Steered, ...]:
+    if not isinstance(item, list) or not item:
+        raise wrong(place, "planes, at least one", item)
+    return tuple(_plane(plane, place) for plane in item)
 
 
 def _plane(item: Json, place: str) -> Steered:

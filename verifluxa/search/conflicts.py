@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from verifluxa import evidence
 from verifluxa.bounds.along import row_of
 from verifluxa.bounds.alpha import hex_of, level_of
 from verifluxa.bounds.beta import is_supported
-from verifluxa.bounds.cross import light
+from verifluxa.bounds.cross import Chosen, light, stacked
 from verifluxa.bounds.domain import geometry
 from verifluxa.bounds.linear import LayerBounds, Pairs, all_layers, pairs_at_once
 from verifluxa.bounds.net import Net
@@ -190,17 +190,7 @@ def _layers(scene: Scene, inputs: Tensor) -> list[LayerBounds]:
     for some in torch.split(inputs, pairs_at_once(scene.net, scene.work.device)):
         layers = all_layers(scene.net, scene.geometry, Pairs(torch.zeros_like(some), some))
         parts.append([light(bounds, torch.arange(len(some), device=some.device)) for bounds in layers])
-    return [_joined(column) for column in zip(*parts, strict=True)]
-
-
-def _joined(parts: Sequence[LayerBounds]) -> LayerBounds:
-    first = parts[0]
-    relaxed = None
-    if first.relaxed is not None:
-        lines = zip(*(part.relaxed for part in parts if part.relaxed is not None), strict=True)
-        relaxed = type(first.relaxed)(*(torch.cat(column) for column in lines))
-    lower, upper, radius = (torch.cat([getattr(part, name) for part in parts]) for name in ("lower", "upper", "radius"))
-    return replace(first, lower=lower, upper=upper, radius=radius, relaxed=relaxed)
+    return [stacked(column) for column in zip(*parts, strict=True)]
 
 
 def _tried(scene: Scene, rooted: Rooted, points: Sequence[Tensor]) -> _Tried:
@@ -236,15 +226,14 @@ def _stored(net: Net, crossing: Crossing, conflict: Conflict) -> evidence.Confli
 
 
 def _case(net: Net, claims: Claims, conflict: Conflict, case: Case) -> evidence.Case:
-    if case.split is not None:
-        split = NeuronSplit(case.split.input, case.split.layer, case.split.neuron)
-        return evidence.Case((), split, tuple(_case(net, claims, conflict, child) for child in case.children))
-    return evidence.Case(tuple(_planes(net, claims, conflict, case)))
+    planes = () if case.planes is None else tuple(_planes(net, claims, conflict, case.planes))
+    if case.split is None:
+        return evidence.Case(planes)
+    split = NeuronSplit(case.split.input, case.split.layer, case.split.neuron)
+    return evidence.Case(planes, split, tuple(_case(net, claims, conflict, child) for child in case.children))
 
 
-def _planes(net: Net, claims: Claims, conflict: Conflict, case: Case) -> Iterator[Steered]:
-    chosen = case.planes
-    assert chosen is not None
+def _planes(net: Net, claims: Claims, conflict: Conflict, chosen: Chosen) -> Iterator[Steered]:
     # Only proportions count: the largest weight is 1.
     weights = (chosen.logarithms[:, 0] - chosen.logarithms.max()).exp().tolist()
     for at, (claim, row) in enumerate(zip(conflict.claim.tolist(), conflict.row.tolist(), strict=True)):

@@ -254,7 +254,7 @@ class Crossing:
         """A group's cases so far."""
         if choice not in self.begun:
             groups, claim, row = self._groups([choice])
-            self.begun[choice] = _Begun(Cutting(groups, self.settings.steps), claim, row)
+            self.begun[choice] = _Begun(Cutting(groups, self.settings.steps, bool(self.slopes)), claim, row)
         return self.begun[choice]
 
     def _end(self, choice: Choice) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -18,21 +18,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.beta import Multipliers, bent, chooses
-from verifluxa.bounds.cross import Chosen, Groups, Together, optimise_together
-from verifluxa.bounds.linear import LayerBounds, Pairs, evaluate
-from verifluxa.bounds.maxima import folded, pairs_of, spread_over
-from verifluxa.bounds.net import NetLayer
+from verifluxa.bounds.beta import Multipliers
+from verifluxa.bounds.clip import self_clip
+from verifluxa.bounds.cross import Chosen, Groups, Together, light, optimise_together, stacked
+from verifluxa.bounds.linear import LayerBounds, Pairs, RowPlanes, evaluate
 from verifluxa.search.claims import ROUNDED, SLACK
+from verifluxa.search.gaps import best_neurons
 from verifluxa.search.splits import Sign
 
-TIES = 0.01
 LEAST_WEIGHT = 0.05
 """Planes with less than this share of the weight of their input's heaviest at the root stay out of the cases below."""
 DEEPEST = 200
 """Splits below each other."""
 LEAST_CASES, MOST_CASES, NUMBERS = 8, 64, 2**16
 """How many cases are bounded at once: as many as have so many neurons on all planes together, within these ends."""
+CLIPPED_FROM = 30
+"""Cases of a tree behind which what is left is clipped; small trees close as soon without."""
 NO_PROGRESS = 4
 """Of many trees one is left alone for now when none of its cases has closed in this part of what it may have."""
 
@@ -44,7 +45,8 @@ class Case:
     Attributes:
         split: the neuron of an input, or None.
         children: two, or none.
-        planes: of a closed leaf, by the group's order: weights (P,) and multipliers (P, n).
+        planes: of a closed leaf, by the group's order: weights (P,) and multipliers (P, n); of a split those whose sum
+            clips the ends that its children start from, or None.
     """
 
     split: Sign | None = None
@@ -54,11 +56,15 @@ class Case:
 
 @dataclass(frozen=True, eq=False)
 class _Waiting:
-    """A case that is to be bounded, what is known of signs, and what its parent's planes were made with."""
+    """A case that is to be bounded, what is known of signs, and what its parent's planes were made with.
+
+    `layers` are bounds of one pair that hold in the case; empty: those of the group.
+    """
 
     case: Case
     signs: tuple[Sign, ...]
     start: Chosen | None
+    layers: Sequence[LayerBounds] = ()
 
 
 @dataclass
@@ -68,6 +74,7 @@ class Cutting:
     Attributes:
         group: one group (G = 1).
         steps: gradient steps of a case.
+        clips: whether a case's sum of planes may clip what its own cases start from; then all planes are of one claim.
         root: the tree.
         kept: which planes of the group the cases below the root have, shape (P,); None: all.
         waiting: its open leaves.
@@ -78,6 +85,7 @@ class Cutting:
 
     group: Groups
     steps: int = 6
+    clips: bool = False
     root: Case = field(default_factory=Case)
     kept: Tensor | None = None
     waiting: list[_Waiting] = field(default_factory=list)
@@ -99,6 +107,11 @@ class Cutting:
     def planes(self) -> int:
         """How many planes the next cases have."""
         return len(self.group.index if self.kept is None else self.kept)
+
+    @property
+    def clips_now(self) -> bool:
+        """Whether there are so many cases that clipping pays."""
+        return self.clips and self.bounded >= CLIPPED_FROM
 
     @property
     def closed(self) -> bool:
@@ -134,25 +147,27 @@ class Cutting:
         self.bounded += len(batch)
         self.seen = found.seen
         self.met = self.seen is not None
-        for one, sign, own, closed in zip(batch, found.signs, found.chosen, found.closed, strict=True):
-            if closed:
+        for at, (one, sign, own) in enumerate(zip(batch, found.signs, found.chosen, strict=True)):
+            if found.closed[at]:
                 one.case.planes = own
                 self.leaves += 1
             elif sign is None or len(one.signs) >= DEEPEST:
                 self.met = True
             else:
-                self._split(one, sign, own)
+                if at in found.clipped:
+                    one.case.planes = own
+                self._split(one, sign, own, found.clipped.get(at, one.layers))
         if self.met:
             self.waiting = self.waiting or list(batch)
 
-    def _split(self, one: _Waiting, sign: Sign, own: Chosen) -> None:
+    def _split(self, one: _Waiting, sign: Sign, own: Chosen, layers: Sequence[LayerBounds]) -> None:
         one.case.split, one.case.children = sign, [Case(), Case()]
         if self.kept is None:
             self.kept = self.weighty(own)
         if one.case is self.root:
             own = own.take(self.kept)
         self.waiting += [
-            _Waiting(child, (*one.signs, sign._replace(sign=side)), own)
+            _Waiting(child, (*one.signs, sign._replace(sign=side)), own, layers)
             for child, side in zip(one.case.children, (-1, 1), strict=True)
         ]
 
@@ -170,12 +185,16 @@ class Cutting:
 
 
 class _Found(NamedTuple):
-    """Of some cases of a tree: what their planes are made with, where to split them, which closed, a point or None."""
+    """Of some cases of a tree: what their planes are made with, where to split them, which closed, a point or None.
+
+    `clipped` has what the cases of some, by their number, start from.
+    """
 
     chosen: list[Chosen]
     signs: list[Sign | None]
     closed: list[bool]
     seen: Tensor | None
+    clipped: Mapping[int, Sequence[LayerBounds]]
 
 
 def bound(parts: Sequence[tuple[Cutting, list[_Waiting]]]) -> None:
@@ -184,13 +203,16 @@ def bound(parts: Sequence[tuple[Cutting, list[_Waiting]]]) -> None:
     starts = [one.start for _, batch in parts for one in batch if one.start is not None]
     steps = parts[0][0].steps
     together = optimise_together(groups, steps, steps, _joined(starts) if starts else None)
-    closed, signs, met = refuted(groups, together).tolist(), _neurons(groups, together), _met(groups, together)
+    closed, signs, met = refuted(groups, together).tolist(), best_neurons(groups, together), _met(groups, together)
     case = plane = 0
     for cutting, batch in parts:
         size, end = cutting.planes, case + len(batch)
         chosen = [together.chosen.take(slice(at, at + size)) for at in range(plane, plane + size * len(batch), size)]
         seen = [point for point in met[case:end] if point is not None and cutting.meets(point)]
-        cutting.put(batch, _Found(chosen, signs[case:end], closed[case:end], seen[0] if seen else None))
+        open_ = [at for at in range(len(batch)) if not closed[case + at] and cutting.clips_now]
+        layers = _clipped(groups, together, [case + at for at in open_])
+        clipped = dict(zip(open_, layers, strict=True))
+        cutting.put(batch, _Found(chosen, signs[case:end], closed[case:end], seen[0] if seen else None, clipped))
         case, plane = end, plane + size * len(batch)
 
 
@@ -241,6 +263,24 @@ class Lots:
         return [(tree, tree.take(min(share, self.most[id(tree)] - tree.bounded))) for tree in some]
 
 
+def _clipped(groups: Groups, together: Together, cases: Sequence[int]) -> list[list[LayerBounds]]:
+    """Bounds of the one input of some cases where the sum of their planes is >= 0, as it is where the claim is met."""
+    if not cases:
+        return []
+    at = torch.tensor(cases, device=groups.index.device)
+    first = torch.searchsorted(groups.group, at)
+    parts = [light(bounds, first) for bounds in groups.own_layers()]
+    layers = [
+        replace(bounds, open=layer.undecided(bounds.lower, bounds.upper))
+        for layer, bounds in zip(groups.net.hidden, parts, strict=False)
+    ]
+    value, slope = together.weights * together.value, together.weights[:, None] * together.slope
+    cut_by = RowPlanes(groups.summed(value)[at], groups.summed(slope)[at])
+    clip = self_clip(groups.net, [*layers, parts[-1]], groups.geometry, groups.pairs.take(first), cut_by)
+    one = torch.arange(len(cases), device=at.device)[:, None]
+    return [[light(bounds, row) for bounds in clip.layers] for row in one]
+
+
 def refuted(groups: Groups, together: Together) -> Tensor:
     """Groups that are below zero by as much as a recomputation in another order may be off, shape (G,)."""
     room = groups.summed(together.weights * (SLACK * together.size + ROUNDED * together.summed))
@@ -256,11 +296,17 @@ def _met(groups: Groups, together: Together) -> list[Tensor | None]:
 
 
 def _all(parts: Sequence[Groups]) -> Groups:
-    """Groups of one domain as one."""
+    """Groups of one domain as one: all on the same bounds, or each on its own."""
+    layers, indices = parts[0].layers, [part.index for part in parts]
+    if any(part.layers is not layers for part in parts):
+        rows = np.cumsum([0, *(len(part.layers[0].lower) for part in parts[:-1])]).tolist()
+        indices = [index + shift for index, shift in zip(indices, rows, strict=True)]
+        layers = [stacked(column) for column in zip(*(part.layers for part in parts), strict=True)]
     shifts = np.cumsum([0, *(len(part.limits) for part in parts[:-1])]).tolist()
     return replace(
         parts[0],
-        index=torch.cat([part.index for part in parts]),
+        layers=layers,
+        index=torch.cat(indices),
         pairs=Pairs(torch.cat([part.pairs.domain for part in parts]), torch.cat([part.pairs.input for part in parts])),
         rows=torch.cat([part.rows for part in parts]),
         constants=torch.cat([part.constants for part in parts]),
@@ -282,9 +328,14 @@ def _repeated(group: Groups, batch: Sequence[_Waiting]) -> Groups:
     many, size = len(batch), len(group.index)
     again = torch.arange(size, device=group.index.device).repeat(many)
     cases = torch.arange(many, device=group.index.device)
+    layers, index = group.layers, group.index[again]
+    if any(one.layers for one in batch):
+        own = [one.layers or [light(bounds, group.index[:1]) for bounds in group.layers] for one in batch]
+        layers, index = [stacked(column) for column in zip(*own, strict=True)], cases.repeat_interleave(size)
     return replace(
         group,
-        index=group.index[again],
+        layers=layers,
+        index=index,
         pairs=group.pairs.take(again),
         rows=group.rows[again],
         constants=group.constants[again],
@@ -312,45 +363,3 @@ def _signs(group: Groups, batch: Sequence[_Waiting]) -> list[Tensor]:
             signs[row, neuron] = sign.double()
         found.append(signs)
     return found
-
-
-def _neurons(groups: Groups, together: Together) -> list[Sign | None]:
-    """For each group the neuron whose two cases promise most.
-
-    Where the relaxed network reaches the group's largest point, each neuron has a value between its lines; what the
-    true function says of the same pre-activation is less for the rows, and the neuron with the largest difference is
-    split (of 55 claims of a convolutional network 31 closed within 300 cases by the intercepts of
-    `splits.choose_neuron`, 36 by this). Those break ties.
-    """
-    layers, multipliers = groups.own_layers(), together.chosen.multipliers
-    slopes, pushes = ([part.float() for part in parts] for parts in (multipliers.slopes, multipliers.pushes))
-    claims = groups.claims(layers)
-    walked = claims.walk(slopes, pushes)
-    met = claims.meet(walked, slopes, claims.center + together.where[groups.group].float())
-    best: list[tuple[float, Sign | None]] = [(0.0, None)] * len(groups.limits)
-    assert groups.signs is not None
-    for number, (layer, bounds) in enumerate(zip(groups.net.hidden, layers, strict=False)):
-        if not len(layer.weight):  # nothing that the trigger changes is read here
-            continue
-        free = chooses(layer, bounds) & (groups.signs[number] == 0)
-        gain = _gap(layer, bounds, (walked.above[number], slopes[number], met[number]))
-        score, neuron = torch.where(free, gain * together.weights[:, None], 0.0).max(1)
-        for plane, (value, at) in enumerate(zip(score.tolist(), neuron.tolist(), strict=True)):
-            group = int(groups.group[plane])
-            if value > best[group][0]:
-                best[group] = value, Sign(int(groups.pairs.input[plane]), number, at, 0)
-    return [sign for _, sign in best]
-
-
-def _gap(layer: NetLayer, bounds: LayerBounds, at: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-    """What the lines of each neuron cost a row where the relaxed pre-activations are z, shape (C, n)."""
-    above, slope, z = at
-    relaxed = bounds.relaxed
-    assert relaxed is not None
-    pairs = pairs_of(layer.special)
-    upper = folded(relaxed.upper_slope * z, pairs) + relaxed.upper_intercept
-    meets = torch.where(above[:, : upper.shape[1]] > 0, upper, folded(slope * z, pairs))
-    cost = above * spread_over(meets - layer.apply(z), pairs)
-    ends = (bent(layer, end) - slope * end for end in (bounds.lower, bounds.upper))
-    most = above.clamp(min=0) * spread_over(relaxed.upper_intercept, pairs) - above.clamp(max=0) * torch.maximum(*ends)
-    return cost.double() + TIES * most

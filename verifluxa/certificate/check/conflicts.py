@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from verifluxa.certificate.check.bounds import Sign
+from verifluxa.certificate.check.cases import Node, Plane, check_clipped, clips
 from verifluxa.certificate.check.ends import ends_of
 from verifluxa.certificate.check.judge import MOST_VALUES, Asked, Entry, Judge, Visit, unproved
 from verifluxa.certificate.check.region import MARGIN
@@ -21,8 +22,6 @@ from verifluxa.evidence import Case, Conflict
 
 Key = tuple[int, int]
 """An input and the number of one of its alternatives."""
-Plane = tuple[Entry, int, float]
-"""What it is about, its row, its weight."""
 MOST_CHOICES, MOST_INPUTS = 500_000, 400
 """Steps and depth of the search for a choice."""
 
@@ -39,6 +38,9 @@ def check_conflicts(judge: Judge, visit: Visit) -> int | None:
     if visit.node.ends:
         judge.known[visit.at - judge.first] = {**ends_of(judge, visit), **visit.known}
     for conflict in visit.node.conflicts:
+        if clips(conflict.case):
+            _clipped(judge, visit, conflict)
+            continue
         cases: list[list[Plane]] = []
         for case, signs in _ends(judge.asked, visit, conflict.case, ()):
             cases.append(list(_entries(judge.asked, visit, conflict, (case, signs))))
@@ -52,6 +54,18 @@ def check_conflicts(judge: Judge, visit: Visit) -> int | None:
     if most is not None and most >= need:
         raise unproved("VF5055", f"the conflicts of a leaf leave {most} inputs, {need} are needed", visit.part)
     return most
+
+
+def _clipped(judge: Judge, visit: Visit, conflict: Conflict) -> None:
+    """A conflict with cases that start from clipped ends, which only a single claim may have."""
+    (index, number), *more = conflict.claims or [(-1, 0)]
+    if more or number >= len(judge.asked.alternatives.get(index, ())):
+        raise unproved("VF5054", "cases are clipped that are not of one claim", visit.part)
+
+    def read(node: Node) -> list[Plane]:
+        return list(_entries(judge.asked, visit, conflict, node))
+
+    check_clipped(judge, Entry(visit.at, index, number, None, ()), conflict.case, read, visit.part)
 
 
 def _ends(asked: Asked, visit: Visit, case: Case, signs: tuple[Sign, ...]) -> Iterator[tuple[Case, tuple[Sign, ...]]]:

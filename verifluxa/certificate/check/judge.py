@@ -235,7 +235,7 @@ class Judge:
             gone[some] |= self.bounder.clip(state, some, cut)
         for place, entry in enumerate(entries):
             if entry.slopes or entry.pushes:
-                self._choose(state, place, entry)
+                self.choose(state, place, entry)
         return gone
 
     def _below(
@@ -256,7 +256,7 @@ class Judge:
         claim, numbers = self.asked.claim, np.array(rows, dtype=np.int64)
         return self.bounder.rows(state, places, claim.weight[numbers], claim.constants[numbers, 2])
 
-    def _choose(self, state: State, place: int, entry: Entry) -> None:
+    def choose(self, state: State, place: int, entry: Entry) -> None:
         """Chosen slopes for one entry, where its neurons bend and any slope is sound; pushes where signs are known."""
         for number, text in zip(self.place.hidden, entry.slopes, strict=False):
             own, function = state.layers[number - 1], self.place.chain[number - 1].function

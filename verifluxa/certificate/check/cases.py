@@ -1,0 +1,92 @@
+"""Cases of one claim that start from clipped ends: where the claim is met, so is a sum of planes of its rows >= 0.
+
+Level by level: the planes of a case stand on what it starts from, those of a leaf refute it, and those of a split clip
+what both of its cases start from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from verifluxa.certificate.check.bounds import Sign, State
+from verifluxa.certificate.check.functions import Floats
+from verifluxa.certificate.check.judge import MOST_VALUES, Entry, Judge, Part, unproved
+from verifluxa.certificate.check.region import MARGIN, Planes
+from verifluxa.evidence import Case
+
+Plane = tuple[Entry, int, float]
+"""What it is about, its row, its weight."""
+Node = tuple[Case, tuple[Sign, ...]]
+Read = Callable[[Node], Sequence[Plane]]
+Sums = tuple[Floats, Floats, Floats, NDArray[np.bool_]]
+
+
+def clips(case: Case) -> bool:
+    """Whether some split of a tree has planes."""
+    return case.split is not None and (bool(case.planes) or any(map(clips, case.children)))
+
+
+def check_clipped(judge: Judge, start: Entry, root: Case, read: Read, part: Part) -> None:
+    """Recomputes a tree of cases of one claim.
+
+    Args:
+        judge: of the leaf.
+        start: the claim, without any case.
+        root: the tree.
+        read: the planes of a case, once they are known to be those of the claim.
+        part: of the domain, for what is said of it.
+
+    Raises:
+        CertificateError: VF5054 for a case that does not follow.
+    """
+    found = judge.examine([start], 0)
+    waiting: list[tuple[Sequence[Node], State]] = [] if found.gone[0] else [([(root, ())], found.state)]
+    while waiting:
+        nodes, state = waiting.pop()
+        value, slope, size, gone = _sums(judge, state, [read(node) for node in nodes])
+        most = value + judge.bounder.regions.spread(slope[:, None], state.at)[0][:, 0] + MARGIN * size
+        split = np.array([case.split is not None for case, _ in nodes])
+        if not (gone | split | (most < 0)).all():
+            raise unproved("VF5054", "a case of an alternative that is said to be impossible may be met", part)
+        cut = np.flatnonzero(split & ~gone & [bool(case.planes) for case, _ in nodes])
+        gone[cut] = judge.bounder.clip(state, cut, Planes((value + MARGIN * size)[cut], slope[cut]))
+        left = np.flatnonzero(split & ~gone)
+        waiting += _below(judge, [nodes[k] for k in left.tolist()], state.take(left), part) if len(left) else ()
+
+
+def _sums(
+    judge: Judge, state: State, cases: Sequence[Sequence[Plane]]
+) -> tuple[Floats, Floats, Floats, NDArray[np.bool_]]:
+    """The weighted sums of the planes of cases: value, slope, the size of what is summed; and which cannot be met."""
+    every, number = [plane for case in cases for plane in case], np.repeat(np.arange(len(cases)), [*map(len, cases)])
+    each, weight = state.take(number), np.array([weight for _, _, weight in every])
+    for place, (entry, _, _) in enumerate(every):
+        judge.choose(each, place, entry)
+    planes = judge.planes(each, np.arange(len(every)), [row for _, row, _ in every])
+    slope = np.zeros((len(cases), planes.slope.shape[1]))
+    np.add.at(slope, number, weight[:, None] * planes.slope)
+    half = judge.bounder.regions.half[each.at]
+    size = weight * (np.abs(planes.value) + (np.abs(planes.slope) * half).sum(axis=1))
+    value, size = (np.bincount(number, part, len(cases)).astype(float) for part in (weight * planes.value, size))
+    return value, slope, size, state.crossed
+
+
+def _below(judge: Judge, nodes: Sequence[Node], state: State, part: Part) -> Iterator[tuple[Sequence[Node], State]]:
+    """Both cases of some splits with what they start from, as many together as fit memory."""
+    after, children = state.take(np.repeat(np.arange(len(nodes)), 2)), []
+    for place, (case, signs) in enumerate(nodes):
+        neuron = judge.place.neuron(case.split.layer, case.split.neuron) if case.split else None
+        if case.split is None or neuron is None or len(case.children) != 2 or case.split.input != state.inputs[0]:
+            raise unproved("VF5054", "a conflict splits a neuron which bends not", part)
+        for side, child in enumerate(case.children):
+            sign = Sign(case.split.input, *neuron, bool(side))
+            after.know(2 * place + side, sign)
+            children.append((child, (*signs, sign)))
+    for number in {sign.layer for _, signs in children for sign in signs[-1:]}:
+        judge.bounder.close(after, number, slice(None))
+    step = max(1, MOST_VALUES // (4 * judge.place.size))
+    for at in range(0, len(children), step):
+        yield children[at : at + step], after.take(np.arange(at, min(at + step, len(children))))
