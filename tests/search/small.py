@@ -76,3 +76,12 @@ def in_real(problem: Problem) -> Problem:
 def in_float32(problem: Problem) -> Problem:
     """The same in float32."""
     return digested(replace(problem, arithmetic="float32"))
+
+
+def reordered(problem: Problem, seed: int) -> Problem:
+    """The same with its inputs in another order."""
+    order = np.random.default_rng(seed).permutation(len(problem.labels))
+    place = np.argsort(order)
+    selections = tuple(np.sort(place[chosen]) for chosen in problem.selections)
+    inputs, labels = problem.inputs[order], problem.labels[order]
+    return digested(replace(problem, inputs=inputs, labels=labels, selections=selections))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.search.small import counts, most, random_problem, with_need
+from tests.search.small import counts, most, random_problem, reordered, with_need
 from tests.soundness.build import Ask, Family, digested, levels, make_problem, mlp, replacing
 from tests.soundness.cases import one_pixel
 from tests.soundness.judge import judge
@@ -348,16 +348,7 @@ def test_a_margin_far_below_the_size_of_the_terms_is_decided(step: float) -> Non
 @pytest.mark.parametrize("seed", [3, 6])
 def test_the_order_of_inputs_does_not_change_verdicts(seed: int) -> None:
     problem = random_problem(seed, Ask(targets=(0, 1)))
-    order = np.random.default_rng(seed).permutation(len(problem.labels))
-    place = np.argsort(order)
-    turned = digested(
-        replace(
-            problem,
-            inputs=problem.inputs[order],
-            labels=problem.labels[order],
-            selections=tuple(np.sort(place[chosen]) for chosen in problem.selections),
-        )
-    )
+    turned = reordered(problem, seed)
     for number, question in enumerate(problem.questions(0)):
         for need in range(1, len(problem.selections[question.selection]) + 1):
             (first,) = run(problem, [with_need(problem, need, 0, number)], BranchSettings())

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.search.small import all_triggers, in_float32, in_real, most, random_problem
+from tests.search.small import all_triggers, in_float32, in_real, most, random_problem, reordered
 from tests.search.test_branching import answers_at_the_count, check, nodes, run
 from tests.search.test_explore_further import begun, finished
 from tests.soundness.build import Ask
@@ -174,6 +174,25 @@ def gone_on(problem: Problem, need: int) -> Verdict:
     outcome = finished(problem, first, 2, HOW).outcome
     check(problem, outcome)
     return outcome.verdict
+
+
+@BOTH
+@pytest.mark.parametrize("seed", [TRUE[1], FALSE[-1]])
+def test_verdicts_are_those_of_any_batch_any_order_and_any_number_of_workers(
+    monkeypatch: pytest.MonkeyPatch, arithmetic: Arithmetic, seed: int
+) -> None:
+    monkeypatch.setattr(cases, "THIN", 1e9)
+    problem, verdicts = arithmetic(random_problem(seed, ONE)), set()
+    question, turned = problem.questions(0)[0], reordered(problem, seed)
+    for need in range(2, len(problem.selections[question.selection]) + 1):
+        asked = question._replace(need=need)
+        answers = [run(one, [asked], replace(HOW, batch=size)) for one in (problem, turned) for size in (1, 7, 4096)]
+        found = {outcome.verdict for (outcome,) in answers}
+        first = begun(problem, asked, 1, HOW)
+        found.add((finished(problem, first, 2, HOW) if first.cut_short else first).outcome.verdict)
+        assert len(found) == 1
+        verdicts |= found
+    assert Verdict.CERTIFIED in verdicts
 
 
 def is_below_a_case(root: Node, path: tuple[int, ...]) -> bool:
