@@ -142,6 +142,7 @@ def test_what_a_node_does_not_clip_stays_within_the_ends_from_above(
     arithmetic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has the very ends that it had above, unless a part starts anew; then a proof that rests on them is refused."""
+    monkeypatch.setattr(inherit, "FIRST", 0)
     monkeypatch.setattr(inherit, "WORTH", 0.0)
     visits: dict[int, Visit] = {}
     judged = tree._judged

@@ -210,6 +210,7 @@ def test_ends_go_down_where_they_are_narrower_than_those_from_above(
     worth: float, everything: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Never: then all parts start from what the first domain knew. Always: then each names what is open in it."""
+    monkeypatch.setattr(inherit, "FIRST", 0)
     monkeypatch.setattr(inherit, "WORTH", worth)
     below = 0
     for seed in SEEDS:

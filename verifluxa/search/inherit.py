@@ -27,8 +27,9 @@ from verifluxa.search.workspace import Claims
 
 MOST_NUMBERS = 2**17
 """Ends of one domain beyond this are not kept: one megabyte, and a stack holds dozens of domains."""
-WORTH = 0.8
-"""A claim's own ends go down where those of some layer are less than this share as wide as those it started from."""
+FIRST, WORTH = 64, 0.8
+"""A claim's own ends go down where those of some layer are less than this share as wide as those it started from.
+Not in the first domains of a search: short proofs would be longer, and long ones are what takes long to recheck."""
 STRAIGHT = {"relu", "leakyrelu", "max"}
 """Functions around which prover and checker draw the same lines."""
 Key = tuple[int, int]
@@ -66,12 +67,15 @@ def goes_down(net: Net, verdicts: Verdicts) -> bool:
     return whole and small and is_followed(net)
 
 
-def narrower(domain: Open, last: ClaimBounds) -> Tensor:
+def narrower(domain: Open, last: ClaimBounds, boxes: int) -> Tensor:
     """Which open claims of a domain hand down ends of their own: the others' parts start from what these started from.
 
     The checker computes what is handed down, and where that says little more than what came from above it need not.
+
+    Args:
+        boxes: domains of the search until now.
     """
-    if not domain.ends:
+    if not domain.ends or boxes <= FIRST:
         return torch.ones_like(last.at, dtype=torch.bool)
     pairs = zip(last.layers[:-1], domain.ends, strict=True)
     widths = [((own.upper - own.lower).sum(1), (upper - lower)[last.at].sum(1)) for own, (lower, upper) in pairs]

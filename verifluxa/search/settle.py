@@ -165,7 +165,7 @@ def _split(search: Search, domain: Open, bounded: Bounded, alive: Claims) -> lis
     wanted = need == 1 and len(torch.unique(alive.input)) == 1 and 0 < bounded.settings.neurons < len(domain.lower)
     neurons = neuron_cases(scene, domain, alive, verdicts.last) if wanted else None
     parts = cases or neurons or halved(scene.work, domain, alive, bounded.scores) or []
-    own = narrower(domain, bounded.last) if kept and cases is None and not bounded.cuts else None
+    own = narrower(domain, bounded.last, search.boxes) if kept and cases is None and not bounded.cuts else None
     if cases is None:
         hand_down(parts, bounded.last if kept else None, own)
     if parts and kept:
