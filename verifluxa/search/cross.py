@@ -36,6 +36,8 @@ from verifluxa.search.workspace import Claims
 
 FIRST_CASES, MORE_CASES = 32, 3
 """Cases of a group in the first round, and how many times more in each further one."""
+ROWS_ALONE = 16
+"""Rows of each claim that planes are made of where one input is looked at closely; those without weight leave soon."""
 FIRST_STEPS = 30
 """Gradient steps of a group without cases."""
 ALONE = 64
@@ -274,7 +276,7 @@ class Crossing:
     def _groups(self, choices: Sequence[Choice]) -> tuple[Groups, Tensor, Tensor]:
         """The choices as groups of planes, with the claim and the problem row of each plane."""
         scene, device = self.scene, self.claims.input.device
-        kept = min(ROWS_KEPT, self.planes.upper.shape[1])
+        kept = min(ROWS_ALONE if self.slopes else ROWS_KEPT, self.planes.upper.shape[1])
         best = self.planes.upper.topk(kept, dim=1, largest=False).indices
         claim = torch.tensor([c for choice in choices for c in choice], device=device).repeat_interleave(kept)
         group = torch.tensor([g for g, choice in enumerate(choices) for _ in choice], device=device)
