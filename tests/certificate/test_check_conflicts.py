@@ -29,6 +29,7 @@ from verifluxa.search.workspace import workspace
 from verifluxa.strategy import decide as decide_module
 from verifluxa.strategy.decide import decide
 from verifluxa.strategy.load import CrossStage, Strategy, load_strategy
+from verifluxa.verdict import Verdict
 
 SCENES = {
     "several": (5, Shape(inputs=12, limit=Fraction(1, 2))),
@@ -338,3 +339,19 @@ def test_choices_agree_with_enumeration(seed: int) -> None:
             most = max(most, len(taken))
     for need in range(1, 8):
         assert _most(options, known, need) == min(most, need)
+
+
+@pytest.mark.parametrize("weight", [5e-324, 1e-323, 1e-300])
+def test_weights_whose_products_vanish_prove_nothing(weight: float) -> None:
+    """A plane's slopes were rounded to 0 and its value to the least number below it."""
+    for seed in (6, 21, 33):
+        found = scene(seed, Shape(per_input=True, inputs=8, scale=0.9, places=((3, 3),)), "real")
+        for record in [record for record in found.prove() if record.witness is not None]:
+            (index,) = found.problem.selections[record.question.selection]
+            violation = found.problem.violations[record.question.violation]
+            options = violation.by_label[int(found.problem.labels[index])]
+            for size in (1, 2, 3, 7):
+                named = [(at, Steered(int(index), at, rows[0], weight * size)) for at, rows in enumerate(options)]
+                conflicts_ = tuple(Conflict(((int(index), at),), Case((plane,))) for at, plane in named)
+                tree = Node(closed=True, conflicts=conflicts_)
+                assert code_of(found, replace(record, verdict=Verdict.CERTIFIED, witness=None, tree=tree)) == "VF5054"
