@@ -15,7 +15,7 @@ import torch
 
 from tests.certificate.scenes import Scene, Shape, scene
 from tests.certificate.test_check_spoiled import most_violations
-from verifluxa.certificate.check import conflicts
+from verifluxa.certificate.check import conflicts, ends
 from verifluxa.certificate.check.conflicts import _most
 from verifluxa.certificate.check.ends import ends_of
 from verifluxa.certificate.check.judge import Judge, Known, Visit
@@ -277,6 +277,26 @@ def test_forged_slopes_of_ends_are_refused_or_hold(name: str, forge: str) -> Non
 
 
 @pytest.mark.parametrize("name", sorted(TIGHT))
+def test_ends_are_the_same_however_few_are_bounded_at_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found, records = proved(name)
+    seen: list[Known] = []
+
+    def twice(judge: Judge, visit: Visit) -> Known:
+        whole = ends_of(judge, visit)
+        with monkeypatch.context() as patched:
+            patched.setattr(ends, "MOST_VALUES", 1)
+            seen.append(ends_of(judge, visit))
+        for key, pairs in whole.items():
+            for pair, other in zip(pairs, seen[-1][key], strict=True):
+                np.testing.assert_allclose(pair, other, rtol=1e-12)
+        return whole
+
+    monkeypatch.setattr(conflicts, "ends_of", twice)
+    assert [code_of(found, record) for record in closed(records)] == [""] * len(closed(records))
+    assert seen
+
+
+@pytest.mark.parametrize("name", sorted(TIGHT))
 def test_ends_of_any_slopes_hold_all_values(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found, records = proved(name)
     seen: list[Known] = []
@@ -293,9 +313,9 @@ def test_ends_of_any_slopes_hold_all_values(name: str, monkeypatch: pytest.Monke
         placed, domain = work.at(record.question.placement), found.problem.domain
         points = torch.as_tensor(random.choice([0.0, 0.3, 0.7, 1.0], (500, len(domain.lower))))
         points = placed.lower + points * (placed.upper - placed.lower)
-        for (number, _), ends in seen.pop().items():
+        for (number, _), held in seen.pop().items():
             state, at = points, torch.full((len(points),), number)
-            for layer, (lower, upper) in zip(placed.net(record.question.placement).hidden, ends, strict=True):
+            for layer, (lower, upper) in zip(placed.net(record.question.placement).hidden, held, strict=True):
                 z = state @ layer.weight.T + layer.offset_of(at)
                 assert bool(((z >= torch.as_tensor(lower) - 1e-9) & (z <= torch.as_tensor(upper) + 1e-9)).all())
                 inside += int(np.isfinite(lower).sum())

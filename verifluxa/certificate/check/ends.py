@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from verifluxa.certificate.check.bounds import State
 from verifluxa.certificate.check.functions import Floats
-from verifluxa.certificate.check.judge import Judge, Known, Place, Visit, unproved
+from verifluxa.certificate.check.judge import MOST_VALUES, Judge, Known, Place, Visit, unproved
 from verifluxa.evidence import Ends
 
 
@@ -41,19 +42,27 @@ def _is_named(place: Place, own: Ends) -> bool:
 
 def _most(judge: Judge, state: State, own: Ends) -> Floats:
     """The largest values of some values of the one entry of a state, then of their negatives; infinite for nothing."""
-    place, count = judge.place, 2 * len(own.neurons)
-    layer, number, start = place.chain[place.hidden[own.layer] - 1], place.hidden[own.layer], 0
-    each, levels = state.take(np.zeros(count, dtype=np.int64)), np.frombuffer(own.levels, dtype=np.uint8)
-    levels = levels.reshape(count, -1)
+    count, step = 2 * len(own.neurons), max(1, MOST_VALUES // judge.place.size)
+    levels = np.frombuffer(own.levels, dtype=np.uint8).reshape(count, -1)
+    parts = (slice(start, start + step) for start in range(0, count, step))
+    most = np.concatenate([_some(judge, state, own, (part, levels[part])) for part in parts])
+    return np.where(np.isfinite(most), most, np.inf)
+
+
+def _some(judge: Judge, state: State, own: Ends, levels: tuple[slice, NDArray[np.uint8]]) -> Floats:
+    """Like `_most` for some of its rows, named with the levels of their slopes."""
+    place, (part, own_levels), start = judge.place, levels, 0
+    layer, number = place.chain[place.hidden[own.layer] - 1], place.hidden[own.layer]
+    neurons = np.tile(own.neurons, 2)[part]
+    sign = np.repeat([1.0, -1.0], len(own.neurons))[part]
+    each = state.take(np.zeros(len(sign), dtype=np.int64))
     for below, bent in zip(place.hidden, map(list, own.bent), strict=False):
         function, bounds = place.chain[below - 1].function, each.layers[below - 1]
-        part, start = levels[:, start : start + len(bent)], start + len(bent)
+        named, start = own_levels[:, start : start + len(bent)], start + len(bent)
         if function is not None and function.least is not None:
             slope, bends = bounds.lines.low_slope, function.bends(bounds.lower, bounds.upper)[:, bent]
-            slope[:, bent] = np.where(bends, np.maximum(part / 255, function.least), slope[:, bent])
-    neurons, sign = [*own.neurons, *own.neurons], np.repeat([1.0, -1.0], len(own.neurons))
+            slope[:, bent] = np.where(bends, np.maximum(named / 255, function.least), slope[:, bent])
     value = sign * layer.offset[own.input, neurons] + each.layers[number - 1].radius[0, neurons]
     slopes = {at: sign[:, None, None] * weight[neurons, None] for at, weight in layer.weight.items()}
-    planes = judge.bounder.walk(each, np.arange(count), value[:, None], slopes)
-    most = judge.bounder.regions.most(planes, each.at)[:, 0]
-    return np.where(np.isfinite(most), most, np.inf)
+    planes = judge.bounder.walk(each, np.arange(len(sign)), value[:, None], slopes)
+    return judge.bounder.regions.most(planes, each.at)[:, 0]
