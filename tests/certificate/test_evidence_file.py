@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
 
 import verifluxa.certificate
-from verifluxa.certificate import conflict_codec
+from verifluxa.certificate import conflict_codec, evidence_lines
 from verifluxa.certificate.document import canonical_json
 from verifluxa.certificate.evidence_file import EvidenceWriter, FileLimits, read_evidence
 from verifluxa.certificate.evidence_lines import (
@@ -182,6 +182,20 @@ def test_outcomes_are_written(tmp_path: Path) -> None:
     assert isinstance(read, Record)
     assert read.tree == outcome.tree
     assert read.question == outcome.question
+
+
+def test_a_proof_too_long_to_be_read_again_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer stays, and says of itself that it cannot be recomputed."""
+    longest = max(len(canonical_json(encode_record(item))) for item in RECORDS)
+    monkeypatch.setattr(evidence_lines, "LONGEST", longest - 1)
+    summary = write(tmp_path / "evidence.jsonl", RECORDS)
+    items = list(read_evidence(tmp_path / "evidence.jsonl"))
+    read = [item for item in items if isinstance(item, Record)]
+    bare = [one for one, item in zip(read, RECORDS, strict=True) if not same(one, item)]
+    assert [(item.tree, item.directions, item.verdict) for item in bare] == [
+        (Node(closed=True, smt=True), None, Verdict.CERTIFIED)
+    ]
+    assert summary.leaves("no_trigger") == sum(item.leaves for item in read)
 
 
 def test_misuse_of_the_writer(tmp_path: Path) -> None:

@@ -17,13 +17,14 @@ from typing import IO
 from verifluxa.certificate.document import Json, Limits, canonical_json, read_json
 from verifluxa.certificate.evidence_lines import (
     DEEPEST,
+    LONGEST,
     End,
     Header,
     Record,
     decode_header,
     decode_record,
     encode_header,
-    encode_record,
+    line_of,
     record_of,
 )
 from verifluxa.certificate.fields import Fields
@@ -44,7 +45,7 @@ class FileLimits:
 
     packed: int = 2 * 2**30
     text: int = 4 * 2**30
-    line: int = 16 * 2**20
+    line: int = LONGEST
 
 
 DEFAULT_FILE_LIMITS = FileLimits()
@@ -107,7 +108,7 @@ class EvidenceWriter:
 
     def write_record(self, record: Record) -> None:
         """Appends one record."""
-        self.write_encoded(canonical_json(encode_record(record)), record.leaves)
+        self.write_encoded(*line_of(record))
 
     def write_encoded(self, record: bytes, leaves: int) -> None:
         """Appends a record that is in its canonical form already; `leaves` counts its tree's."""

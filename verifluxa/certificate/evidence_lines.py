@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from verifluxa.certificate.document import Json
+from verifluxa.certificate.document import Json, canonical_json
 from verifluxa.certificate.fields import SHA256, Fields, wrong
 from verifluxa.certificate.numbers import float_text, parse_float_text, parse_hex_float
 from verifluxa.certificate.tree_codec import count_leaves, decode_tree, encode_tree
@@ -23,6 +23,8 @@ SCHEMA = "verifluxa/evidence/2"
 """The layout, and the rules for what it leaves out: a neuron's lines where none are named. A new number with either."""
 DEEPEST = 12
 """Nested arrays and objects of a line: the multipliers of a conflict's planes lie that deep."""
+LONGEST = 16 * 2**20
+"""Bytes of a line. Readers take no longer one."""
 MOST_DIRECTIONS = 64
 QUESTION_PARTS = 4
 
@@ -134,6 +136,18 @@ def record_of(outcome: Outcome) -> Record:
         directions=outcome.directions,
         witness=outcome.witness,
     )
+
+
+def line_of(record: Record) -> tuple[bytes, int]:
+    """The line of a record, and how many leaves its tree has there.
+
+    A proof that would make it longer than `LONGEST` is left out: like a solver's, it cannot be recomputed.
+    """
+    line = canonical_json(encode_record(record))
+    if len(line) <= LONGEST or record.tree is None:
+        return line, record.leaves
+    bare = replace(record, tree=Node(closed=True, smt=True), directions=None)
+    return canonical_json(encode_record(bare)), bare.leaves
 
 
 def encode_header(header: Header) -> dict[str, Json]:

@@ -26,20 +26,20 @@ from typing import Any
 from verifluxa.certificate.document import Limits, canonical_json, read_json
 from verifluxa.certificate.evidence_lines import (
     DEEPEST,
+    LONGEST,
     Header,
     Record,
     decode_header,
     decode_record,
     encode_header,
-    encode_record,
     header_of,
+    line_of,
     record_of,
 )
 from verifluxa.certificate.fields import Fields
 from verifluxa.dispatch.attack_lines import decode_attacked, encode_attacked
 from verifluxa.dispatch.ledger_file import (
     APPLICATION,
-    LARGEST,
     TABLES,
     VERSION,
     checked,
@@ -238,6 +238,7 @@ class Ledger:
             self._record(outcome, record_of(outcome))
 
     def _record(self, outcome: Outcome, record: Record) -> None:
+        line, leaves = line_of(record)
         row = (
             self._number,
             self._places[outcome.question[:3]],
@@ -248,9 +249,9 @@ class Ledger:
             outcome.stage,
             int(outcome.boxes),
             float(outcome.seconds),
-            record.leaves,
+            leaves,
             time.time(),
-            canonical_json(encode_record(record)),
+            line,
         )
         with self._transaction():
             self._database.execute(f"INSERT OR REPLACE INTO outcome VALUES ({', '.join('?' * len(row))})", row)
@@ -307,7 +308,7 @@ class Ledger:
         with told(self.path):
             rows = self._database.execute("SELECT number, CAST(header AS BLOB) FROM property").fetchall()
             return {
-                number: decode_header(Fields(read_json(line, place, Limits(LARGEST, DEEPEST)), place))
+                number: decode_header(Fields(read_json(line, place, Limits(LONGEST, DEEPEST)), place))
                 for number, line in rows
             }
 
@@ -365,7 +366,7 @@ def _keys(problem: Problem) -> Iterator[tuple[int, int, int]]:
 
 def _outcome(row: tuple[bytes, str, int, float], place: str) -> Outcome:
     line, stage, boxes, seconds = row
-    record: Record = decode_record(Fields(read_json(line, place, Limits(LARGEST, DEEPEST)), place))
+    record: Record = decode_record(Fields(read_json(line, place, Limits(LONGEST, DEEPEST)), place))
     return Outcome(
         question=record.question,
         verdict=Verdict(record.verdict),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from verifluxa.certificate.evidence_lines import LONGEST
 from verifluxa.dispatch.alive import is_alive, this_process
 from verifluxa.errors import CertificateError, UsageError
 from verifluxa.result.write import cannot_write
@@ -14,8 +15,6 @@ from verifluxa.result.write import cannot_write
 LEDGER_FILE = "ledger.sqlite"
 APPLICATION = 0x5646584C  # "VFXL"
 VERSION = 1
-LARGEST = 16 * 2**20
-"""Bytes of one record, as in an evidence file."""
 
 TABLES = """
 CREATE TABLE header (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -43,7 +42,7 @@ def connected(path: Path, read_only: bool = False) -> sqlite3.Connection:
         database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=5)
     else:
         database = sqlite3.connect(path, isolation_level=None, timeout=1)
-    database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 2 * LARGEST)
+    database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 2 * LONGEST)
     database.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
     database.execute("PRAGMA trusted_schema = OFF")
     return database
