@@ -7,6 +7,7 @@ growth curves is drawn with them.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,9 +28,11 @@ Section = tuple[str, Cells, list[Cells]]
 
 
 def number(value: float | None) -> str:
-    """Three significant digits, thousands with commas; a dash for nothing."""
+    """Three significant digits, thousands with commas; a dash for nothing. Nearly 100 (%) is not shown as 100."""
     if value is None:
         return "-"
+    if 99 < value < 100:
+        return f"{math.floor(100 * value) / 100:g}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 

@@ -18,9 +18,11 @@ RECORDS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("value", "shown"), [(None, "-"), (0.0, "0"), (0.012345, "0.0123"), (99.96, "100"), (25800.4, "25,800")]
-)
+SHOWN = [(None, "-"), (0.0, "0"), (0.012345, "0.0123"), (25800.4, "25,800"), (123.4, "123"), (100.0, "100")]
+"""What is nearly all is not all: a share of 99.985 % was shown as 100 while a question was open."""
+
+
+@pytest.mark.parametrize(("value", "shown"), [*SHOWN, (99.985, "99.98"), (99.6, "99.6")])
 def test_numbers_have_three_digits(value: float | None, shown: str) -> None:
     assert number(value) == shown
 
