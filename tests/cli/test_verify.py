@@ -207,8 +207,7 @@ def test_a_full_disk_while_proving_is_said_and_keeps_what_was_found(small, here,
     def full(*_):
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr("verifluxa.certificate.evidence_lines.encode_record", full)
-    monkeypatch.setattr("verifluxa.dispatch.ledger.encode_record", full)
+    monkeypatch.setattr("verifluxa.dispatch.ledger.line_of", full)
     with pytest.raises(UsageError, match="disk is full") as caught:
         execute(Request(str(small)), Presentation(out=Path("out")))
     assert caught.value.code == "VF4406"
