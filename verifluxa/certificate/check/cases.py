@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from verifluxa.certificate.check.bounds import Sign, State
 from verifluxa.certificate.check.functions import Floats
 from verifluxa.certificate.check.judge import MOST_VALUES, Entry, Judge, Part, unproved
+from verifluxa.certificate.check.network import Integers
 from verifluxa.certificate.check.region import MARGIN, Planes
 from verifluxa.evidence import Case
 
@@ -21,7 +22,6 @@ Plane = tuple[Entry, int, float]
 """What it is about, its row, its weight."""
 Node = tuple[Case, tuple[Sign, ...]]
 Read = Callable[[Node], Sequence[Plane]]
-Sums = tuple[Floats, Floats, Floats, NDArray[np.bool_]]
 
 
 def clips(case: Case) -> bool:
@@ -46,32 +46,40 @@ def check_clipped(judge: Judge, start: Entry, root: Case, read: Read, part: Part
     waiting: list[tuple[Sequence[Node], State]] = [] if found.gone[0] else [([(root, ())], found.state)]
     while waiting:
         nodes, state = waiting.pop()
-        value, slope, size, gone = _sums(judge, state, [read(node) for node in nodes])
-        most = value + judge.bounder.regions.spread(slope[:, None], state.at)[0][:, 0] + MARGIN * size
+        cut_by, most, gone = _sums(judge, state, [read(node) for node in nodes])
         split = np.array([case.split is not None for case, _ in nodes])
         if not (gone | split | (most < 0)).all():
             raise unproved("VF5054", "a case of an alternative that is said to be impossible may be met", part)
         cut = np.flatnonzero(split & ~gone & [bool(case.planes) for case, _ in nodes])
-        gone[cut] = judge.bounder.clip(state, cut, Planes((value + MARGIN * size)[cut], slope[cut]))
+        gone[cut] = judge.bounder.clip(state, cut, Planes(cut_by.value[cut], cut_by.slope[cut]))
         left = np.flatnonzero(split & ~gone)
         waiting += _below(judge, [nodes[k] for k in left.tolist()], state.take(left), part) if len(left) else ()
 
 
-def _sums(
-    judge: Judge, state: State, cases: Sequence[Sequence[Plane]]
-) -> tuple[Floats, Floats, Floats, NDArray[np.bool_]]:
-    """The weighted sums of the planes of cases: value, slope, the size of what is summed; and which cannot be met."""
+def _sums(judge: Judge, state: State, cases: Sequence[Sequence[Plane]]) -> tuple[Planes, Floats, NDArray[np.bool_]]:
+    """The weighted sums of the planes of cases with their largest values, and which cases cannot be met."""
     every, number = [plane for case in cases for plane in case], np.repeat(np.arange(len(cases)), [*map(len, cases)])
-    each, weight = state.take(number), np.array([weight for _, _, weight in every])
+    each = state.take(number)
     for place, (entry, _, _) in enumerate(every):
         judge.choose(each, place, entry)
     planes = judge.planes(each, np.arange(len(every)), [row for _, row, _ in every])
-    slope = np.zeros((len(cases), planes.slope.shape[1]))
+    return *summed(judge, planes, (np.array([weight for _, _, weight in every]), number), state.at), state.crossed
+
+
+def summed(judge: Judge, planes: Planes, of: tuple[Floats, Integers], at: Integers) -> tuple[Planes, Floats]:
+    """Weighted sums of planes, with a margin for their rounding, and their largest values.
+
+    Args:
+        of: the weight of each plane, and the number of its sum.
+        at: the region of each sum.
+    """
+    (weight, number), regions = of, judge.bounder.regions
+    slope = np.zeros((len(at), planes.slope.shape[1]))
     np.add.at(slope, number, weight[:, None] * planes.slope)
-    half = judge.bounder.regions.half[each.at]
-    size = weight * (np.abs(planes.value) + (np.abs(planes.slope) * half).sum(axis=1))
-    value, size = (np.bincount(number, part, len(cases)).astype(float) for part in (weight * planes.value, size))
-    return value, slope, size, state.crossed
+    size = weight * (np.abs(planes.value) + (np.abs(planes.slope) * regions.half[at[number]]).sum(axis=1))
+    value, size = (np.bincount(number, part, len(at)).astype(float) for part in (weight * planes.value, size))
+    value = value + MARGIN * size
+    return Planes(value, slope), value + regions.spread(slope[:, None], at)[0][:, 0]
 
 
 def _below(judge: Judge, nodes: Sequence[Node], state: State, part: Part) -> Iterator[tuple[Sequence[Node], State]]:

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from verifluxa.certificate.check.bounds import Sign
-from verifluxa.certificate.check.cases import Node, Plane, check_clipped, clips
+from verifluxa.certificate.check.cases import Node, Plane, check_clipped, clips, summed
 from verifluxa.certificate.check.ends import ends_of
 from verifluxa.certificate.check.judge import MOST_VALUES, Asked, Entry, Judge, Visit, unproved
-from verifluxa.certificate.check.region import MARGIN
 from verifluxa.evidence import Case, Conflict
 
 Key = tuple[int, int]
@@ -101,12 +100,9 @@ def _refute(judge: Judge, visit: Visit, cases: Sequence[Sequence[Plane]]) -> Non
     weight = np.array([weight for _, _, weight in every])
     number = np.repeat(np.arange(len(cases)), [len(case) for case in cases])
     found = judge.examine([entry for entry, _, _ in every], 0)
-    planes, region = judge.planes(found.state, found.places, [row for _, row, _ in every]), judge.bounder.regions
-    slope, at = np.zeros((len(cases), region.half.shape[1])), np.full(len(cases), visit.at - judge.first)
-    np.add.at(slope, number, weight[:, None] * planes.slope)
-    size = weight * (np.abs(planes.value) + np.abs(planes.slope) @ region.half[visit.at - judge.first])
-    value, size, gone = (np.bincount(number, part, len(cases)) for part in (weight * planes.value, size, found.gone))
-    fine = (gone > 0) | (value + region.spread(slope[:, None], at)[0][:, 0] + MARGIN * size < 0)
+    planes = judge.planes(found.state, found.places, [row for _, row, _ in every])
+    _, most = summed(judge, planes, (weight, number), np.full(len(cases), visit.at - judge.first))
+    fine = (np.bincount(number, found.gone, len(cases)) > 0) | (most < 0)
     if not fine.all():
         raise unproved("VF5054", "alternatives that are said to exclude each other may be met together", visit.part)
 
