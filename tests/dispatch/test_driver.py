@@ -3,10 +3,12 @@
 import time
 from collections import Counter
 from fractions import Fraction
+from types import SimpleNamespace
 
 import pytest
 from dispatch_fakes import FakeEngine, marks, problem
 
+from verifluxa.dispatch import driver, perform
 from verifluxa.dispatch.driver import Answers, EngineCrash, Plan, drive, unasked
 from verifluxa.dispatch.in_process import InProcessPool
 from verifluxa.dispatch.observe import NoEvidence, Progress
@@ -140,6 +142,44 @@ def test_ctrl_c_keeps_what_was_proved(stage):
     assert counts(answers) == ({"interrupted": 12} if stage == "attacks" else {"certified": 8, "interrupted": 4})
     assert len(keeper.outcomes) == asked.size
     assert keeper.calls == []
+
+
+@pytest.mark.parametrize(("deed", "seconds"), [("interrupt", 7.0), ("", 3.0)])
+def test_a_run_that_is_stopped_in_the_attack_tells_its_time(monkeypatch, deed, seconds):
+    """The first slice says 3 seconds; the second, cut short after 4 more, says nothing."""
+    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+
+    class Slow(FakeEngine):
+        def attack(self, problem, slice):
+            clock.now += 3.0 if 0 in slice.placements else 4.0 if deed else 0.0
+            return super().attack(problem, slice)
+
+    for module in (driver, perform):
+        monkeypatch.setattr(module, "time", clock)
+    answers = run(problem(placements=6), Slow(attacks={5: deed}))
+    assert (answers.interrupted, answers.attack_seconds) == (bool(deed), seconds)
+
+
+def test_places_that_an_attack_did_not_reach_in_time_are_attacked_when_the_run_goes_on(monkeypatch):
+    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr(driver, "time", clock)
+    kept: list[tuple[int, ...]] = []
+
+    class Late(FakeEngine):
+        def attack(self, problem, slice):
+            clock.now += 3.0
+            return [a for a in super().attack(problem, slice) if a.question.placement != 3 or clock.now < 6.0]
+
+    class Attacks(Keeper):
+        def attacked(self, problem, done):
+            kept.append(done.slice.placements)
+
+    watcher = Watcher()
+    late = Plan(attack_slice=2, deadline=5.0)
+    answers = drive(problem(placements=6), InProcessPool(Late()), late, watcher, Attacks())
+    assert kept == [(0, 1), (2,)]
+    assert watcher.seen[-1].attacked == 3
+    assert counts(answers) == {"time": 12}
 
 
 def test_after_the_deadline_nothing_is_started():

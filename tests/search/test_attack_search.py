@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import verifluxa.search.attack as search_attack
 from tests.search.small import counts, most, random_problem
 from tests.soundness.build import Ask, Family, digested, levels, make_problem, mlp, replacing
 from verifluxa.question import Domain, Problem
-from verifluxa.search.attack import AttackSettings, attack, count_violations
+from verifluxa.search.attack import COLD, AttackSettings, attack, count_violations
 from verifluxa.search.workspace import workspace
 
 HARD = AttackSettings(inputs=0, starts=8, steps=24, coordinate_rounds=4)
@@ -188,3 +189,59 @@ def test_questions_in_parts_are_all_answered(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("verifluxa.search.attack.rows_that_fit", lambda *_: 1)
     found = attack(workspace(problem), problem.questions(0), HARD)
     assert [candidate.question for candidate in found] == problem.questions(0)
+
+
+def out_of_reach() -> Problem:
+    """Every coordinate helps, and all of them together do not do it."""
+    graph = mlp((1, 1, 12), ([[0.01] * 12, [0.0] * 12], [0.0, 30.0]))
+    family = Family((replacing(range(12)),), levels(12, 0, 200))
+    return make_problem(graph, [[0.0] * 12] * 3, [1] * 3, family, Ask(targets=(0,)))
+
+
+class Clock:
+    """Stands still but for the work that is counted: one second for each evaluation."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock, evaluated = Clock(), search_attack.evaluate
+
+    def ticking(*arguments: Any) -> torch.Tensor:
+        clock.now += 1
+        return evaluated(*arguments)
+
+    monkeypatch.setattr(search_attack, "time", clock)
+    monkeypatch.setattr(search_attack, "evaluate", ticking)
+    return clock
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [AttackSettings(0, 4, 4000, deadline=5), AttackSettings(0, 1, 0, 4000, deadline=5)],
+    ids=["steps", "coordinates"],
+)
+def test_past_the_deadline_the_best_so_far_is_what_was_found(settings: AttackSettings, clock: Clock) -> None:
+    problem = out_of_reach()
+    unlimited = replace(settings, steps=min(settings.steps, 40), deadline=None)
+    attack(workspace(problem), problem.questions(0), unlimited)
+    assert clock.now > 10, "without a deadline it goes on"
+    clock.now = 0.0
+    (found,) = attack(workspace(problem), problem.questions(0), settings)
+    assert 5 < clock.now <= 7, "one more step at most, which looks twice"
+    assert found.soft > float(torch.sigmoid(torch.tensor(-18 / COLD, dtype=torch.float64))) * 3, (
+        "better than the center"
+    )
+
+
+def test_past_the_deadline_no_further_questions_are_begun(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    problem = random_problem(3, Ask(targets=(0, 1, 2)))
+    monkeypatch.setattr(search_attack, "rows_that_fit", lambda *_: 1)
+    first, *_ = problem.questions(0)
+    found = attack(workspace(problem), problem.questions(0), replace(HARD, deadline=-1.0))
+    assert [candidate.question for candidate in found] == [first]

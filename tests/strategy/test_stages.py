@@ -77,6 +77,16 @@ def only(problem: Problem, *stages: Stage) -> Outcome:
 
 def test_cases_of_a_single_input_come_before_the_hard_attack(monkeypatch: pytest.MonkeyPatch) -> None:
     """What they close needs none, and what a short attack finds needs no cases."""
+    asked = record_settings(monkeypatch)
+    closed = only_unattacked(tent())
+    assert (closed.stage, closed.verdict) == ("cross", Verdict.CERTIFIED)
+    assert [settings.coordinate_rounds for settings in asked] == [0]
+    met = only_unattacked(reachable())
+    assert (met.stage, met.verdict) == ("attack", Verdict.FALSIFIED)
+
+
+def record_settings(monkeypatch: pytest.MonkeyPatch) -> list[AttackSettings]:
+    """Of each attack that is made from now on."""
     asked: list[AttackSettings] = []
 
     def recorded(work: Workspace, questions: Sequence[Question], settings: AttackSettings, *more: Any) -> Any:
@@ -85,11 +95,7 @@ def test_cases_of_a_single_input_come_before_the_hard_attack(monkeypatch: pytest
 
     for module in (attacking, decide_module):
         monkeypatch.setattr(module, "attack", recorded)
-    closed = only_unattacked(tent())
-    assert (closed.stage, closed.verdict) == ("cross", Verdict.CERTIFIED)
-    assert [settings.coordinate_rounds for settings in asked] == [0]
-    met = only_unattacked(reachable())
-    assert (met.stage, met.verdict) == ("attack", Verdict.FALSIFIED)
+    return asked
 
 
 def tent() -> Problem:
@@ -187,6 +193,33 @@ def test_past_the_deadline_the_rest_is_unknown(stages: tuple[BoundStage, ...]) -
     assert run.is_late
     assert not Run(run.strategy).is_late
     assert not Run(run.strategy, time.monotonic() + 1e6).is_late
+
+
+@pytest.mark.parametrize("problem", [tent(), hard(), random_problem(2, Ask(targets=(0, 2)))], ids=["one", "few", "two"])
+def test_every_attack_has_the_deadline_of_the_run(problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = record_settings(monkeypatch)
+    run = Run(strategy(ATTACK, CROWN, CrossStage(values=0, alone=0), BRANCH), time.monotonic() + 1e6)
+    attack_slice(problem, [0], run)
+    early = len(seen)
+    proved(problem, [0], {}, run)
+    assert early > 1
+    assert len(seen) > early
+    assert {settings.deadline for settings in seen} == {run.deadline}
+
+
+def test_past_the_deadline_what_an_attack_found_is_taken_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But it is replayed, since it may refute."""
+    climbed: list[object] = []
+    monkeypatch.setattr(decide_module, "climbed", lambda _, candidate, __: climbed.append(candidate) or candidate)
+    outcome = only(hard(), ATTACK, BRANCH)
+    assert climbed
+    climbed.clear()
+    monkeypatch.setattr(decide_module, "attack", lambda *arguments: (late.append(1), attack(*arguments))[1])
+    late: list[int] = []
+    monkeypatch.setattr(Run, "is_late", property(lambda _: bool(late)))
+    (again,) = proved(hard(), [0], {}, Run(strategy(ATTACK, BRANCH)))
+    assert not climbed
+    assert 0 < again.found <= outcome.found
 
 
 def test_what_an_attack_found_before_counts() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from verifluxa.dispatch.long import Longs, Part
 from verifluxa.dispatch.observe import EvidenceSink, NoEvidence, Observer, Progress, Silent
@@ -134,6 +134,7 @@ class _Drive:
         self.losses: Counter[int] = Counter()
         self.losses_in_a_row = 0
         self.pending: deque[Work] = deque()
+        self.flying = 0
         self.long = Longs(self.tally, plan.deadline, plan.limits, plan.pieces or pool.capacity, plan.tries)
 
     def answers(self) -> Answers:
@@ -175,7 +176,12 @@ class _Drive:
 
     def _attack(self, done: frozenset[int]) -> None:
         everywhere = [place for place in range(len(self.problem.placements)) if place not in done]
-        self._work(_groups(everywhere, self.plan.attack_slice), self._attack_slice)
+        before, started = self.attack_seconds, time.monotonic()
+        try:
+            self._work(_groups(everywhere, self.plan.attack_slice), self._attack_slice)
+        finally:
+            if self.flying:  # what did not come back cannot say how long it took: at least what has passed
+                self.attack_seconds = max(self.attack_seconds, before + time.monotonic() - started)
         self._show(at_once=True)
 
     def _prove(self) -> None:
@@ -212,16 +218,16 @@ class _Drive:
 
     def _work(self, work: Iterable[Work], make: Callable[[Work], Slice | None]) -> None:
         """Keeps the pool fed until everything is done, time is up or nothing is left to decide."""
-        self.pending, flying = deque(work), 0
+        self.pending, self.flying = deque(work), 0
         while not (self.stage == "prove" and self.tally.is_decided):
             if self._late(0.0):
                 self.pending.clear()
-            while self.pending and flying < self.pool.capacity:
+            while self.pending and self.flying < self.pool.capacity:
                 slice = make(self.pending.popleft())
                 if slice is not None:
                     self.pool.submit(slice)
-                    flying += 1
-            if not flying or self._late(self.plan.grace) or self._hopeless():
+                    self.flying += 1
+            if not self.flying or self._late(self.plan.grace) or self._hopeless():
                 return
             event = self.pool.next(TICK_SECONDS)
             self._show()
@@ -229,7 +235,7 @@ class _Drive:
                 continue
             self.pending.extendleft(self._handle(event))
             if not isinstance(event, NOT_LAST):
-                flying -= 1
+                self.flying -= 1
 
     def _handle(self, event: Event) -> Sequence[Work]:
         """Takes an event in; returns the work that is to be done (again)."""
@@ -258,6 +264,10 @@ class _Drive:
         return []
 
     def _take_attack(self, event: AttackDone) -> None:
+        if self._late(0.0):  # what the deadline has kept it from is attacked when the run is taken up again
+            reached = {attacked.question.placement for attacked in event.attacked}
+            places = tuple(place for place in event.slice.placements if place in reached)
+            event = replace(event, slice=replace(event.slice, placements=places))
         self.placements_attacked += len(event.slice.placements)
         self.attack_seconds += event.seconds
         self.tally.evidence.attacked(self.problem, event)

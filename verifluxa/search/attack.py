@@ -6,6 +6,7 @@ the sum of `sigmoid(margin / T)` over the inputs, T falling from 2 to .15: a smo
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -34,6 +35,7 @@ class AttackSettings:
         steps: gradient steps.
         coordinate_rounds: rounds of single-coordinate search from the best point.
         seed: of the starting points and the choice of inputs.
+        deadline: on the clock of `time.monotonic`: past it the best point so far is what was found; None: no limit.
     """
 
     inputs: int
@@ -41,6 +43,12 @@ class AttackSettings:
     steps: int
     coordinate_rounds: int = 0
     seed: int = 0
+    deadline: float | None = None
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the deadline has passed."""
+        return self.deadline is not None and time.monotonic() > self.deadline
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +95,9 @@ def attack(
     Args:
         questions: of one placement.
         start: further starting points, shape (questions, d), tried first.
+
+    Returns:
+        One for each question, in order; past the deadline those that were not begun are left out, but for the first.
     """
     work = work.at(questions[0].placement)
     if bool((work.lower == work.upper).all()):
@@ -98,6 +109,8 @@ def attack(
     found: list[Candidate] = []
     share = max(1, rows_that_fit(sum(len(c) for c in chosen) * settings.starts // len(chosen) * _width(net)))
     for first in range(0, len(questions), share):
+        if found and settings.is_late:
+            break
         part = slice(first, first + share)
         given = None if start is None else start[part]
         found += _attack_some(work, net, (questions[part], chosen[part]), settings, (given, generator))
@@ -208,6 +221,8 @@ def _ascend(
                 best_count, best_soft = torch.where(better, count, best_count), torch.where(better, cold, best_soft)
                 if batch.is_all(best_count):
                     break
+            if settings.is_late:
+                break
             momentum = 0.8 * momentum + 0.2 * gradient
             square = 0.95 * square + 0.05 * gradient**2
             size = 0.3 * (1 - cooling) + 0.02
@@ -221,6 +236,8 @@ def _coordinates(
 ) -> Candidate:
     """Tries each coordinate at both ends and the middle, as long as the count grows."""
     for _ in range(settings.coordinate_rounds):
+        if settings.is_late:
+            break
         size = len(candidate.trigger)
         trials = candidate.trigger.repeat(3 * size, 1)
         for number, share in enumerate((0.0, 0.5, 1.0)):

@@ -49,8 +49,7 @@ def _attack(
     run: Run,
     best: dict[Question, Attacked],
 ) -> None:
-    seed = run.strategy.seed
-    quick = AttackSettings(stage.inputs, stage.starts, stage.steps, 0, seed)
+    quick = AttackSettings(stage.inputs, stage.starts, stage.steps, 0, run.strategy.seed, run.deadline)
     candidates: list[Candidate] = []
     for questions in asked:
         if run.is_late:
@@ -62,7 +61,7 @@ def _attack(
     share = math.ceil(stage.refine * len(asked) / len(work.problem.placements))
     # Bounds settle most questions at once, and what they leave open is tried hard again before branching.
     share = min(share, math.ceil(len(candidates) / 10))
-    settings = hard(stage, seed)
+    settings = hard(stage, run)
     for candidate in candidates[:share]:
         if run.is_late:
             break
@@ -72,15 +71,16 @@ def _attack(
             break
 
 
-def quickly(work: Workspace, questions: Sequence[Question], seed: int) -> list[Candidate]:
+def quickly(work: Workspace, questions: Sequence[Question], run: Run) -> list[Candidate]:
     """A short attack on questions about few inputs, which finds most of what can be found: what does violate."""
-    found = attack(work, questions, AttackSettings(0, QUICK_STARTS, QUICK_STEPS, 0, seed)) if questions else []
+    settings = AttackSettings(0, QUICK_STARTS, QUICK_STEPS, 0, run.strategy.seed, run.deadline)
+    found = attack(work, questions, settings) if questions else []
     return [candidate for candidate in found if candidate.count >= candidate.question.need]
 
 
-def hard(stage: AttackStage, seed: int) -> AttackSettings:
-    """The settings of a second, harder attack."""
-    return AttackSettings(0, stage.refine_starts, stage.refine_steps, 8, seed)
+def hard(stage: AttackStage, run: Run, again: int = 0) -> AttackSettings:
+    """The settings of a second, harder attack; with another `again` from other points."""
+    return AttackSettings(0, stage.refine_starts, stage.refine_steps, 8, run.strategy.seed + again, run.deadline)
 
 
 def replayed(work: Workspace, candidate: Candidate) -> Attacked:

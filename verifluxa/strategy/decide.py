@@ -151,7 +151,7 @@ def _prove(
             for _ in _stage(work, state.open(questions), stage, state, run):
                 yield state.fallen()
         if not run.is_late:
-            _last_try(work, [q for q in state.open(questions) if q not in attacked], run.strategy, state)
+            _last_try(work, [q for q in state.open(questions) if q not in attacked], run, state)
     except UnsupportedError:
         reason = Reason.UNSUPPORTED
     yield state.fallen()
@@ -218,7 +218,7 @@ def _rooted(work: Workspace, left: list[Question], state: State, run: Run) -> li
     _look(work, left, state)
     if not state.tried:
         state.tried = True
-        _last_try(work, state.open(left), run.strategy, state)
+        _last_try(work, state.open(left), run, state)
     return [state.rooted[question] for question in state.open(left)]
 
 
@@ -233,7 +233,7 @@ def _glance(work: Workspace, left: list[Question], stage: CrossStage, state: Sta
     _look(work, left, state)
     single = [question for question in left if state.rooted[question].remaining == question.need == 1]
     if any(isinstance(stage, AttackStage) for stage in run.strategy.stages):
-        for candidate in quickly(work, [q for q in single if state.known[q].trigger is None], run.strategy.seed):
+        for candidate in quickly(work, [q for q in single if state.known[q].trigger is None], run):
             _note(work, candidate, state)
     rooted = [state.rooted[question] for question in state.open(single)]
     state.searches = begin(work, rooted, CrossSettings(**_limits(stage)), run.deadline)
@@ -293,9 +293,9 @@ def _smt(work: Workspace, rooted: list[Rooted], stage: SmtStage, state: State, r
         yield replace(outcome, proved=proved)
 
 
-def _last_try(work: Workspace, left: list[Question], strategy: Strategy, state: State) -> None:
+def _last_try(work: Workspace, left: list[Question], run: Run, state: State) -> None:
     """Attacks what the bounds left open, harder: most of what can be falsified falls before branching."""
-    stages = [stage for stage in strategy.stages if isinstance(stage, AttackStage)]
+    stages = [stage for stage in run.strategy.stages if isinstance(stage, AttackStage)]
     left = [question for question in left if not state.known[question].hard]
     if not left or not stages:
         return
@@ -303,8 +303,8 @@ def _last_try(work: Workspace, left: list[Question], strategy: Strategy, state: 
     given = None
     if all(start is not None for start in starts):
         given = torch.as_tensor(np.stack([s for s in starts if s is not None]), device=work.device)
-    for candidate in attack(work, left, hard(stages[-1], strategy.seed + 1), given):
-        _note(work, climbed(work, candidate, stages[-1]), state)
+    for candidate in attack(work, left, hard(stages[-1], run, again=1), given):
+        _note(work, candidate if run.is_late else climbed(work, candidate, stages[-1]), state)
 
 
 def _note(work: Workspace, candidate: Candidate, state: State) -> None:
