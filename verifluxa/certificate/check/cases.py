@@ -15,9 +15,11 @@ from verifluxa.certificate.check.bounds import Sign, State
 from verifluxa.certificate.check.functions import Floats
 from verifluxa.certificate.check.judge import MOST_VALUES, Entry, Judge, Part, unproved
 from verifluxa.certificate.check.network import Integers
-from verifluxa.certificate.check.region import MARGIN, Planes
+from verifluxa.certificate.check.region import EACH, MARGIN, Planes
 from verifluxa.evidence import Case
 
+LEAST = 2.0**-1022
+"""More than a product below the normal numbers can lose."""
 Plane = tuple[Entry, int, float]
 """What it is about, its row, its weight."""
 Node = tuple[Case, tuple[Sign, ...]]
@@ -69,6 +71,8 @@ def _sums(judge: Judge, state: State, cases: Sequence[Sequence[Plane]]) -> tuple
 def summed(judge: Judge, planes: Planes, of: tuple[Floats, Integers], at: Integers) -> tuple[Planes, Floats]:
     """Weighted sums of planes, with a margin for their rounding, and their largest values.
 
+    The evidence says how many there are and of which size: each adds a rounding, and its products may vanish.
+
     Args:
         of: the weight of each plane, and the number of its sum.
         at: the region of each sum.
@@ -78,7 +82,8 @@ def summed(judge: Judge, planes: Planes, of: tuple[Floats, Integers], at: Intege
     np.add.at(slope, number, weight[:, None] * planes.slope)
     size = weight * (np.abs(planes.value) + (np.abs(planes.slope) * regions.half[at[number]]).sum(axis=1))
     value, size = (np.bincount(number, part, len(at)).astype(float) for part in (weight * planes.value, size))
-    value = value + MARGIN * size
+    count = np.bincount(number, minlength=len(at))
+    value = value + (MARGIN + count * EACH) * size + count * LEAST * (1 + regions.half[at].sum(axis=1))
     return Planes(value, slope), value + regions.spread(slope[:, None], at)[0][:, 0]
 
 

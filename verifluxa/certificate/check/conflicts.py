@@ -21,8 +21,6 @@ from verifluxa.evidence import Case, Conflict
 
 Key = tuple[int, int]
 """An input and the number of one of its alternatives."""
-LEAST = 2.0**-500
-"""A weight below this counts as 0, as any may: its products would be rounded to multiples of the least number."""
 MOST_CHOICES, MOST_INPUTS = 500_000, 400
 """Steps and depth of the search for a choice."""
 
@@ -91,7 +89,7 @@ def _entries(asked: Asked, visit: Visit, conflict: Conflict, end: tuple[Case, tu
             raise unproved("VF5054", f"a conflict has a row of input {plane.input} that need not be met", visit.part)
         own = tuple(sign for sign in signs if sign.input == plane.input)
         entry = Entry(visit.at, plane.input, plane.position, None, (), plane.slopes, plane.pushes, own)
-        yield entry, row, plane.weight if plane.weight >= LEAST else 0.0
+        yield entry, row, plane.weight
 
 
 def _refute(judge: Judge, visit: Visit, cases: Sequence[Sequence[Plane]]) -> None:

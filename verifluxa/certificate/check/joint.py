@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from verifluxa.certificate.check.bounds import State
 from verifluxa.certificate.check.functions import LARGER, RELU, Floats
 from verifluxa.certificate.check.judge import Asked, Entry, Found, Judge, Known, Visit, unproved
-from verifluxa.certificate.check.region import MARGIN, Planes, pieces
+from verifluxa.certificate.check.region import EACH, MARGIN, Planes, pieces
 from verifluxa.evidence import InputSplit, Joint
 
 Key = tuple[int, int, int]
@@ -206,7 +206,8 @@ def _bounds(judge: Judge, ends: Sequence[End], planes: _Scaled, gone: set[Key]) 
     nothing = (0.0,) * len(region.directions)
     beta = np.array([joint.beta if len(joint.beta) == len(nothing) else nothing for _, joint, _ in ends])
     most = np.minimum(most, sum(region.dual(slope[:, None], at, beta[:, None])))
-    return np.asarray(total + most[:, 0] + MARGIN * size)
+    terms = np.array([len(joint.weights) + len(leaf.left) for leaf, joint, _ in ends])
+    return np.asarray(total + most[:, 0] + (MARGIN + EACH * terms) * size)
 
 
 def _inputs(leaf: Visit, totals: dict[Key, float], fixed: Fixed, gone: set[Key]) -> float:

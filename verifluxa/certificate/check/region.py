@@ -21,6 +21,8 @@ from verifluxa.certificate.check.network import Integers
 INFLATE = 1 + 2.0**-50
 MARGIN = 2.0**-41
 """Relative rounding of a few dozen operations, with a factor of thousands to spare."""
+EACH = 2.0**-52
+"""To be added for each term of a sum whose length the evidence chooses."""
 STEPS = 5
 RIDGE = 0.64
 MULTIPLES = 0.0, 0.4, 1.0, 2.5

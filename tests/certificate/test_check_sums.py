@@ -1,0 +1,106 @@
+"""Sums of planes whose number and weights the evidence chooses: never below what they are in exact arithmetic."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.certificate import scenes
+from tests.certificate.scenes import Shape, scene
+from verifluxa.certificate.check.cases import summed
+from verifluxa.certificate.check.functions import Floats
+from verifluxa.certificate.check.joint import _bounds, _Scaled
+from verifluxa.certificate.check.region import Planes, Regions
+from verifluxa.certificate.check.section import Section
+from verifluxa.errors import CertificateError
+from verifluxa.evidence import Case, Conflict, Joint, Node, Steered, Weighted
+from verifluxa.graph import ops
+from verifluxa.verdict import Verdict
+
+
+def largest(lower: list[float], upper: list[float], planes: Planes, weight: Floats) -> tuple[Fraction, Fraction]:
+    """What `summed` says of one sum on a box, and what it is."""
+    none = np.zeros((0, len(lower)))
+    regions = Regions(np.array([lower]), np.array([upper]), none, np.zeros((1, 0)), np.zeros((1, 0)))
+    judge: Any = SimpleNamespace(bounder=SimpleNamespace(regions=regions))
+    number = np.zeros(len(weight), dtype=np.int64)
+    (most,) = summed(judge, planes, (weight, number), np.array([0]))[1]
+    exact = [Fraction(float(part)) for part in weight]
+    value = sum((w * Fraction(float(v)) for w, v in zip(exact, planes.value, strict=True)), Fraction(0))
+    for column, low, high in zip(planes.slope.T, lower, upper, strict=True):
+        slope = sum((w * Fraction(float(s)) for w, s in zip(exact, column, strict=True)), Fraction(0))
+        value += abs(slope) * (Fraction(high) - Fraction(low)) / 2
+    return Fraction(float(most)), value
+
+
+def test_terms_that_vanish_beside_a_large_one_are_counted() -> None:
+    """They fall away one by one in the values, but not in the slopes."""
+    many = 1 << 16
+    value = np.array([-1.0, *np.full(many, 2.0**-54), 1 - 2.0**-39])
+    slope = np.zeros((many + 2, 1))
+    said, is_ = largest([-1.0], [1.0], Planes(value, slope), np.ones(many + 2))
+    assert 0 < is_ <= said
+
+
+def test_weights_that_are_rounded_up_one_by_one_are_counted() -> None:
+    """Of two planes of one claim: its total was rounded up by each weight of the second, that plane's own sum was not.
+
+    Both planes are 0, so one input may violate, whatever the weights.
+    """
+    many, least = 1 << 17, 0.6 * 2.0**-53
+    weights = (Weighted(0, 0, 0, False, 0.5), *[Weighted(0, 0, 1, False, least)] * many)
+    node, none = Node(closed=True, joint=Joint(weights)), np.zeros((0, 1))
+    box = Regions(np.zeros((1, 1)), np.ones((1, 1)), none, np.zeros((1, 0)), np.zeros((1, 0)))
+    judge: Any = SimpleNamespace(bounder=SimpleNamespace(regions=box), first=0)
+    leaf: Any = SimpleNamespace(at=0, node=node, left={0: {0: (0, 1)}})
+    planes = _Scaled({(0, 0, 0, row, 0): row for row in range(2)}, np.zeros(2), np.zeros((2, 1)))
+    assert node.joint is not None
+    (bound,) = _bounds(judge, [(leaf, node.joint, {})], planes, set())
+    assert bound >= 1
+
+
+@pytest.mark.parametrize("size", [2.0**-1074, 2.0**-1060, 2.0**-600, 1e-310])
+def test_products_that_vanish_are_counted(size: float) -> None:
+    random = np.random.default_rng(0)
+    for _ in range(200):
+        planes = Planes(-random.random(3) * size, random.normal(size=(3, 4)) * size)
+        weight = (1 + random.random(3)) * 2.0 ** random.integers(-1074, 0, 3)
+        said, is_ = largest([0.0] * 4, [1.0, 2.0, 3.0, 255.0], planes, weight)
+        assert is_ <= said
+
+
+@pytest.mark.parametrize("shift", [0, 300, 600, 700])
+def test_small_outputs_and_small_weights_prove_nothing_that_is_false(
+    shift: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Values of planes were rounded to the least number below 0, and their slopes to 0."""
+    plain = scenes._layers
+
+    def shrunk(random: np.random.Generator, shape: Shape, size: tuple[int, ...]) -> list[ops.Op]:
+        last = ops.Affine(np.eye(shape.classes) * 2.0**-shift, np.zeros(shape.classes))
+        return [*plain(random, shape, size), last]
+
+    monkeypatch.setattr(scenes, "_layers", shrunk)
+    asked = 0
+    for seed in range(6):
+        found = scene(seed, Shape(per_input=True, inputs=8, scale=0.9, places=((3, 3),), dtype="float64"), "real")
+        for record in [record for record in found.prove() if record.witness is not None]:
+            (index,) = (int(number) for number in found.problem.selections[record.question.selection])
+            options = found.problem.violations[record.question.violation].by_label[int(found.problem.labels[index])]
+            for power in range(shift - 1084, shift - 1060, 3):
+                named = [(at, Steered(index, at, rows[0], 2.0 ** max(power, -1074))) for at, rows in enumerate(options)]
+                tree = Node(
+                    closed=True, conflicts=tuple(Conflict(((index, at),), Case((plane,))) for at, plane in named)
+                )
+                section = Section(found.claim(), found.sources.models["net"], found.header)
+                section.open = {record.question}
+                forged = replace(record, verdict=Verdict.CERTIFIED, reason=None, witness=None, tree=tree)
+                with pytest.raises(CertificateError, match="VF5054"):
+                    section.record(forged)
+                asked += 1
+    assert asked > 10
