@@ -49,13 +49,11 @@ def recheck(path: Path, ground: Ground) -> float:
     started = time.process_time()
     model = spec.models[0]
     sources = Sources(space, ground.data, {model.name: deployed(model, space, ground.graph)}, ground.arithmetic)
-    section = None
-    for item in read_evidence(path):
-        if isinstance(item, Header):
-            claim = claim_of(spec.properties[0].statement, sources, item.inputs)
-            section = Section(claim, sources.models[model.name], item)
-        elif isinstance(item, Record) and section is not None:
-            section.record(item)
-    if section is None or section.tally.unrechecked or not section.tally.leaves:
+    items = read_evidence(path)
+    header = next(item for item in items if isinstance(item, Header))
+    claim = claim_of(spec.properties[0].statement, sources, header.inputs)
+    section = Section(claim, sources.models[model.name], header)
+    section.records(item for item in items if isinstance(item, Record))
+    if section.tally.unrechecked or not section.tally.leaves:
         raise RuntimeError("the evidence was not rechecked")
     return time.process_time() - started

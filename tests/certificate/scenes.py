@@ -100,8 +100,7 @@ class Scene:
     def check(self, records: list[Record], header: Header | None = None) -> Tally:
         """The checker's view of records; raises what it refuses."""
         section = Section(self.claim(), self.sources.models["net"], header or self.header)
-        for record in records:
-            section.record(record)
+        section.records(records)
         return section.finish()
 
 

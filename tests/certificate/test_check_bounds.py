@@ -169,14 +169,19 @@ def test_planes_and_ends_hold_for_sampled_triggers(shape: Shape) -> None:
         state = bound.state(np.arange(len(inputs)), np.zeros(len(inputs), dtype=np.int64))
         triggers = np.floor(points(random, bound.regions, 400))
         triggers = triggers[(triggers >= bound.regions.lower).all(axis=1)]
-        row = np.array([[1.0, -1.0, 0.0]]), np.zeros(1)
+        row = np.array([[[1.0, -1.0, 0.0]]]), np.zeros((1, 1))
         for index in range(5):
             planes = bound.rows(state, np.array([index]), *row)
             outputs = placed(found, inputs, index, triggers)
             margin = outputs[:, 0] - outputs[:, 1]
-            assert (margin <= planes.value + (triggers - bound.regions.center) @ planes.slope[0]).all()
-            up, _ = bound.regions.spread(planes.slope[None], np.zeros(1, dtype=np.int64))
+            assert (margin <= planes.value[0] + (triggers - bound.regions.center) @ planes.slope[0, 0]).all()
+            up, _ = bound.regions.spread(planes.slope, np.zeros(1, dtype=np.int64))
             assert (margin <= planes.value + up).all()
+
+
+def alone(planes: Planes) -> Planes:
+    """Those of the only row of each entry."""
+    return Planes(planes.value[:, 0], planes.slope[:, 0])
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -186,11 +191,11 @@ def test_clipped_bounds_hold_where_the_row_is_met(seed: int) -> None:
     bound = bounder(found, walked(found.sources.models["net"], inputs), small(found, random))
     everyone = np.arange(len(inputs))
     plain = bound.state(everyone, 0 * everyone)
-    rows = np.tile([[1.0, -1.0, 0.0]], (len(inputs), 1)), np.zeros(len(inputs))
-    planes = bound.rows(plain, everyone, *rows)
+    rows = np.tile([1.0, -1.0, 0.0], (len(inputs), 1, 1)), np.zeros((len(inputs), 1))
+    planes = alone(bound.rows(plain, everyone, *rows))
     state = plain.take(everyone)
     gone = bound.clip(state, everyone, planes)
-    after = bound.rows(state, everyone, *rows)
+    after = alone(bound.rows(state, everyone, *rows))
     triggers = points(random, bound.regions, 600)
     tighter = met = 0
     for index in range(len(inputs)):

@@ -152,7 +152,7 @@ def code_of(found: Scene, record: Record) -> str:
     section = copy.copy(sections(found))
     section.open = {record.question}
     try:
-        section.record(record)
+        section.records([record])
     except CertificateError as error:
         return error.code
     return ""

@@ -278,7 +278,7 @@ def judged(found: Scene, section: Section, path: Path, first: int) -> tuple[str,
             if isinstance(item, Record) and number >= first:
                 records.append(item)
         for record in records:
-            section.record(record)
+            section.records([record])
     except CertificateError as error:
         return error.code, records
     return "", records

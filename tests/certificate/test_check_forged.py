@@ -86,7 +86,7 @@ def accepted(section: Section, question: Question, part: Part, leaf: Node, hande
     record = Record(question, Verdict.CERTIFIED, None, 0, count, part.tree(leaf, handed), part.directions)
     code = ""
     try:
-        section.record(record)
+        section.records([record])
     except CertificateError as error:
         code = error.code
     assert code in {"", "VF5054", "VF5055"}

@@ -195,7 +195,7 @@ def hand_in(seed: int, shape: Shape, arithmetic: str, times: int) -> Counter[str
                 made[edit.__name__] += 1
         section.open = {false.question}
         with pytest.raises(CertificateError, match=r"VF505[45]"):
-            section.record(replace(false, tree=tree))
+            section.records([replace(false, tree=tree)])
     return made
 
 

@@ -16,7 +16,7 @@ from tests.certificate.spoils import nodes
 from verifluxa.certificate.check import tree
 from verifluxa.certificate.check.bounds import State
 from verifluxa.certificate.check.chain import chain_of
-from verifluxa.certificate.check.judge import Asked, Entry, Judge, Visit
+from verifluxa.certificate.check.judge import Entry, Judge, Visit
 from verifluxa.certificate.check.report import Tally
 from verifluxa.certificate.evidence_lines import Record
 from verifluxa.errors import CertificateError, DataError
@@ -147,9 +147,9 @@ def test_what_a_node_does_not_clip_stays_within_the_ends_from_above(
     visits: dict[int, Visit] = {}
     judged = tree._judged
 
-    def watch(asked: Asked, some: Sequence[Visit], tally: Tally) -> int:
+    def watch(some: Sequence[Visit], tally: Tally, at_roots: bool = False) -> list[int]:
         visits.update({id(visit.node): visit for visit in some})
-        return judged(asked, some, tally)
+        return judged(some, tally, at_roots)
 
     monkeypatch.setattr(tree, "_judged", watch)
     passed, refused = 0, 0

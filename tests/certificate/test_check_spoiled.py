@@ -24,7 +24,7 @@ from tests.certificate.spoils import (
     other_question,
     trigger_off_the_grid,
 )
-from verifluxa.certificate.check import region, tree
+from verifluxa.certificate.check import region, section, tree
 from verifluxa.certificate.check.report import Tally
 from verifluxa.certificate.check.section import Section
 from verifluxa.certificate.evidence_lines import Record
@@ -49,11 +49,14 @@ def proved() -> tuple[Scene, list[Record]]:
     return found, records
 
 
-@pytest.mark.parametrize(("module", "name"), [(tree, "MOST_VALUES"), (region, "_MOST_VALUES")])
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [(tree, "MOST_VALUES"), (region, "_MOST_VALUES"), (section, "MOST_TOGETHER"), (section, "MOST_BYTES")],
+)
 def test_what_is_computed_together_changes_nothing(
     proved: tuple[Scene, list[Record]], monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str
 ) -> None:
-    """Nodes one by one, then values one by one: in place of as many as fit memory and cache."""
+    """Nodes one by one, then values one by one, then records: in place of as many as fit memory and cache."""
     found, records = proved
     together = found.check(records)
     monkeypatch.setattr(module, name, 1)
@@ -71,13 +74,13 @@ def prepared(found: Scene) -> Section:
     return Section(found.claim(), found.sources.models["net"], found.header)
 
 
-def judged_alone(found: Scene, record: Record) -> str:
-    """The code with which one record is refused, or nothing."""
-    section = copy.copy(prepared(found))
-    section.tally, section.open, section.shown = Tally(), set(section.open), {}
-    section._by_selection = {}
+def judged_alone(found: Scene, *records: Record) -> str:
+    """The code with which one record is refused, or one of several; or nothing."""
+    one = copy.copy(prepared(found))
+    one.tally, one.open, one.shown = Tally(), set(one.open), {}
+    one._by_selection = {}
     try:
-        section.record(record)
+        one.records(records)
     except CertificateError as error:
         return error.code
     return ""
@@ -119,7 +122,8 @@ def try_spoils(found: Scene, records: list[Record], spoil: Spoil, seeds: Iterabl
         if change is None:
             continue
         tried += 1
-        code = judged_alone(found, change)
+        code, company = judged_alone(found, change), [one for one in records if one.question != change.question]
+        assert judged_alone(found, *company, change) == judged_alone(found, change, *company) == code
         assert code in CODES | {""}
         refused += code != ""
         if not code and change.verdict is Verdict.CERTIFIED:

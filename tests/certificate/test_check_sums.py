@@ -101,6 +101,6 @@ def test_small_outputs_and_small_weights_prove_nothing_that_is_false(
                 section.open = {record.question}
                 forged = replace(record, verdict=Verdict.CERTIFIED, reason=None, witness=None, tree=tree)
                 with pytest.raises(CertificateError, match="VF5054"):
-                    section.record(forged)
+                    section.records([forged])
                 asked += 1
     assert asked > 10

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -186,7 +186,8 @@ def read_evidence(path: Path, limits: FileLimits = DEFAULT_FILE_LIMITS) -> Itera
     section = _Reading(str(path))
     for number, line in enumerate(_lines(path, limits), start=1):
         place = f"{path}, line {number}"
-        yield section.take(Fields(read_json(line, place, Limits(limits.line, DEEPEST)), place))
+        item = section.take(Fields(read_json(line, place, Limits(limits.line, DEEPEST)), place))
+        yield replace(item, size=len(line)) if isinstance(item, Record) else item
     section.finish()
 
 

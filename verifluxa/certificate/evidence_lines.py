@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -73,7 +73,7 @@ class Header:
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """The answer to one question; `leaves` counts the tree's."""
+    """The answer to one question; `leaves` counts the tree's, `size` is that of the line it was read from, in bytes."""
 
     question: Question
     verdict: Verdict
@@ -83,6 +83,7 @@ class Record:
     tree: Node | None = None
     directions: NDArray[np.float64] | None = None
     witness: Witness | None = None
+    size: int = field(default=0, compare=False)
 
     @property
     def leaves(self) -> int:

@@ -156,13 +156,11 @@ class Bounder:
             part[entries] = new
 
     def rows(self, state: State, entries: Integers, weight: Floats, constant: Floats) -> Planes:
-        """Upper planes of rows `weight . outputs + constant`, one for each of the entries."""
+        """Upper planes of rows `weight . outputs + constant`, shapes (entries, rows, outputs) and (entries, rows)."""
         last = self.chain[-1]
-        value = constant + (np.abs(weight) * state.output_radius[entries]).sum(axis=1)
-        value = value + (weight * last.offset[state.inputs[entries]]).sum(axis=1)
-        slopes = {at: (weight @ part)[:, None] for at, part in last.weight.items()}
-        planes = self.walk(state, entries, value[:, None], slopes)
-        return Planes(planes.value[:, 0], planes.slope[:, 0])
+        value = constant + _dot(np.abs(weight), state.output_radius[entries])
+        value = value + _dot(weight, last.offset[state.inputs[entries]])
+        return self.walk(state, entries, value, {at: _times(weight, part) for at, part in last.weight.items()})
 
     def clip(self, state: State, entries: Integers, cut: Planes) -> NDArray[np.bool_]:
         """Clips every layer of some entries by a plane each, in place.

@@ -117,18 +117,20 @@ class _Walk:
         starts = np.cumsum([0, *(len(self.constants.balls[at].value) for at in sources)])
         reached = [self.live[at][0] + start for at, start in zip(sources, starts, strict=False)]
         rows, known, own = taps.reading(np.concatenate(reached)), self.constants.balls[number], self.rounding.own
-        read = Ball(*(np.concatenate(p) for p in zip(*(self.constants.balls[at] for at in sources), strict=True)))
-        before, relative = (taps.relative(read, self.rounding, more) for more in ((), reached))
+        untouched = [Ball(*(part[self.live[at][0]] for part in self.constants.balls[at])) for at in sources]
+        filled = np.sum([self.constants.filled[at] for at in sources], axis=0)
+        # What is reached counts as if it were not 0.
+        more = np.sum([(~gone.filled).sum(axis=0) for gone in untouched], axis=0)
+        before, relative = (taps.relative(count, self.rounding) for count in (filled, filled + more))
         most, grown = relative.max(initial=0.0), relative / before
         counting = 1 + 4 * own  # covers the rounding of differences of radii
         # An untouched 0 may have no error at all; under the trigger it may be flushed.
         least = np.maximum(grown * known.error[rows], taps.flushed(self.rounding)[rows])
         value, error = {CONSTANT: known.value[rows]}, {CONSTANT: counting * least}
         carried = SAFETY if taps.terms else 1.0
-        for at, inputs in zip(sources, reached, strict=True):
-            (index, form), weight = self.live[at], taps.local(rows, inputs)
+        for at, inputs, gone in zip(sources, reached, untouched, strict=True):
+            (_, form), weight = self.live[at], taps.local(rows, inputs)
             size, flushed = taps.magnitudes(weight)
-            gone = Ball(*(part[index] for part in self.constants.balls[at]))
             for state, part in form.value.items():
                 if state == CONSTANT:
                     _add(value, state, weight, part - gone.value)

@@ -16,7 +16,7 @@ import numpy as np
 from verifluxa.certificate.check.bounds import Sign
 from verifluxa.certificate.check.cases import Node, Plane, check_clipped, clips, summed
 from verifluxa.certificate.check.ends import ends_of
-from verifluxa.certificate.check.judge import MOST_VALUES, Asked, Entry, Judge, Visit, unproved
+from verifluxa.certificate.check.judge import MOST_VALUES, Entry, Judge, Visit, unproved
 from verifluxa.evidence import Case, Conflict
 
 Key = tuple[int, int]
@@ -41,13 +41,13 @@ def check_conflicts(judge: Judge, visit: Visit) -> int | None:
             _clipped(judge, visit, conflict)
             continue
         cases: list[list[Plane]] = []
-        for case, signs in _ends(judge.asked, visit, conflict.case, ()):
-            cases.append(list(_entries(judge.asked, visit, conflict, (case, signs))))
+        for case, signs in _ends(visit, conflict.case, ()):
+            cases.append(list(_entries(visit, conflict, (case, signs))))
             if sum(map(len, cases)) * judge.place.size > MOST_VALUES:
                 _refute(judge, visit, cases)
                 cases = []
         _refute(judge, visit, cases)
-    known, need = [frozenset(conflict.claims) for conflict in visit.node.conflicts], judge.asked.need
+    known, need = [frozenset(conflict.claims) for conflict in visit.node.conflicts], visit.asked.need
     options = [[(index, number) for number in alternatives] for index, alternatives in visit.left.items()]
     most = _most(options, known, need)
     if most is not None and most >= need:
@@ -58,30 +58,30 @@ def check_conflicts(judge: Judge, visit: Visit) -> int | None:
 def _clipped(judge: Judge, visit: Visit, conflict: Conflict) -> None:
     """A conflict with cases that start from clipped ends, which only a single claim may have."""
     (index, number), *more = conflict.claims or [(-1, 0)]
-    if more or number >= len(judge.asked.alternatives.get(index, ())):
+    if more or number >= len(visit.asked.alternatives.get(index, ())):
         raise unproved("VF5054", "cases are clipped that are not of one claim", visit.part)
 
     def read(node: Node) -> list[Plane]:
-        return list(_entries(judge.asked, visit, conflict, node))
+        return list(_entries(visit, conflict, node))
 
     check_clipped(judge, Entry(visit.at, index, number, None, ()), conflict.case, read, visit.part)
 
 
-def _ends(asked: Asked, visit: Visit, case: Case, signs: tuple[Sign, ...]) -> Iterator[tuple[Case, tuple[Sign, ...]]]:
+def _ends(visit: Visit, case: Case, signs: tuple[Sign, ...]) -> Iterator[tuple[Case, tuple[Sign, ...]]]:
     """The cases that are not split further, each with the signs that are known there."""
     if case.split is None:
         yield case, signs
         return
-    neuron = asked.place.neuron(case.split.layer, case.split.neuron)
+    neuron = visit.asked.place.neuron(case.split.layer, case.split.neuron)
     if neuron is None or len(case.children) != 2:
         raise unproved("VF5054", "a conflict splits a neuron which bends not", visit.part)
     for positive, child in zip((False, True), case.children, strict=True):
-        yield from _ends(asked, visit, child, (*signs, Sign(case.split.input, *neuron, positive)))
+        yield from _ends(visit, child, (*signs, Sign(case.split.input, *neuron, positive)))
 
 
-def _entries(asked: Asked, visit: Visit, conflict: Conflict, end: tuple[Case, tuple[Sign, ...]]) -> Iterator[Plane]:
+def _entries(visit: Visit, conflict: Conflict, end: tuple[Case, tuple[Sign, ...]]) -> Iterator[Plane]:
     """The planes of a case with their weights."""
-    case, signs = end
+    asked, (case, signs) = visit.asked, end
     for plane in case.planes:
         alternatives, row = asked.alternatives.get(plane.input, ()), asked.row(plane.row)
         met = (plane.input, plane.position) in conflict.claims and plane.position < len(alternatives)

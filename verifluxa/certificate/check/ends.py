@@ -17,7 +17,7 @@ def ends_of(judge: Judge, visit: Visit) -> Known:
     Raises:
         CertificateError: VF5054 for what the network does not have.
     """
-    place, asked, at = judge.place, judge.asked, np.array([visit.at - judge.first])
+    place, asked, at = judge.place, visit.asked, np.array([visit.at - judge.first])
     found = {own.input: [_nothing(layer.offset.shape[1]) for layer in place.chain[:-1]] for own in visit.node.ends}
     for own in visit.node.ends:
         if own.input not in asked.alternatives or not _is_named(place, own):

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from verifluxa.certificate.check.bounds import State
 from verifluxa.certificate.check.functions import LARGER, RELU, Floats
-from verifluxa.certificate.check.judge import Asked, Entry, Found, Judge, Known, Visit, unproved
+from verifluxa.certificate.check.judge import Entry, Found, Judge, Known, Visit, unproved
 from verifluxa.certificate.check.region import EACH, MARGIN, Planes, pieces
 from verifluxa.evidence import InputSplit, Joint
 
@@ -43,7 +43,7 @@ class _Scaled(NamedTuple):
     slope: Floats
 
 
-def clips_of(asked: Asked, leaf: Visit) -> Iterator[Entry]:
+def clips_of(leaf: Visit) -> Iterator[Entry]:
     """The alternatives of a leaf that carry weights, or those that a split node hands down, with the rows that clip.
 
     Raises:
@@ -52,7 +52,7 @@ def clips_of(asked: Asked, leaf: Visit) -> Iterator[Entry]:
     weighted = {(item.input, item.position) for _, joint, _ in _ends(leaf, leaf.joint, {}) for item in joint.weights}
     for index, number, rows in leaf.node.clips:
         alternative = leaf.left.get(index, {}).get(number)
-        planes = None if alternative is None else asked.rows_of(rows, alternative)
+        planes = None if alternative is None else leaf.asked.rows_of(rows, alternative)
         if planes is None:
             raise unproved("VF5054", f"input {index} is clipped by what it need not meet", leaf.part)
         if leaf.node.split is not None or (index, number) in weighted or index in _cutting(leaf):
@@ -75,7 +75,7 @@ def _ends(leaf: Visit, joint: Joint | None, fixed: Fixed) -> Iterator[End]:
             yield from _ends(leaf, child, {**fixed, joint.branch_on: value})
 
 
-def check_joints(judge: Judge, leaves: Sequence[Visit], clips: Sequence[Entry], found: Found) -> int:
+def check_joints(judge: Judge, leaves: Sequence[Visit], clips: Sequence[Entry], found: Found) -> dict[int, int]:
     """Recomputes joint closings.
 
     Args:
@@ -85,7 +85,7 @@ def check_joints(judge: Judge, leaves: Sequence[Visit], clips: Sequence[Entry], 
         found: what was found of all entries.
 
     Returns:
-        The most inputs that can violate together at one of the leaves, fewer than needed.
+        The most inputs that can violate together at each of the leaves, by its number: fewer than needed.
 
     Raises:
         CertificateError: VF5054 for a closing that does not follow.
@@ -96,18 +96,20 @@ def check_joints(judge: Judge, leaves: Sequence[Visit], clips: Sequence[Entry], 
     gone = {key for key, k in known.items() if found.gone[k]}
     shut = _share(judge, leaves, known, found)
     if not ends:
-        return 0
+        return {}
     planes = _planes(judge, ends, known, found)
     cuts = pieces(len(ends), len(planes.value))
     bounds = np.concatenate([_bounds(judge, ends[cut], planes, gone) for cut in cuts])
     for k, (leaf, _, _) in enumerate(ends):
         if leaf.node.shared:  # what was found speaks of all of them together: it says that one is not met, no more
-            bounds[k] = judge.asked.need - 1 if leaf.at in shut else max(bounds[k], judge.asked.need - 1)
-    for (leaf, _, _), bound in zip(ends, bounds, strict=True):
-        if not bound < judge.asked.need:
-            what = f"up to {bound:.3f} inputs may violate together, not fewer than {judge.asked.need}"
+            bounds[k] = leaf.asked.need - 1 if leaf.at in shut else max(bounds[k], leaf.asked.need - 1)
+    most: dict[int, int] = {}
+    for (leaf, _, _), bound in zip(ends, bounds.tolist(), strict=True):
+        if not bound < leaf.asked.need:
+            what = f"up to {bound:.3f} inputs may violate together, not fewer than {leaf.asked.need}"
             raise unproved("VF5054", what, leaf.part)
-    return max(0, math.floor(float(max(bounds))))
+        most[leaf.at] = max(most.get(leaf.at, 0), math.floor(bound))
+    return most
 
 
 def _share(judge: Judge, leaves: Sequence[Visit], known: dict[Key, int], found: Found) -> set[int]:
@@ -125,11 +127,11 @@ def _share(judge: Judge, leaves: Sequence[Visit], known: dict[Key, int], found: 
         if at in own:
             own[at][index, number] = int(found.places[k])
     for leaf in sharing:
-        if len(leaf.left) != judge.asked.need or any(len(several) > 1 for several in leaf.left.values()):
+        if len(leaf.left) != leaf.asked.need or any(len(several) > 1 for several in leaf.left.values()):
             raise unproved("VF5054", "inputs are clipped by others, though not all of them must violate", leaf.part)
     for number in range(max((len(leaf.node.shared) for leaf in sharing), default=0)):
         still = [leaf for leaf in sharing if number < len(leaf.node.shared)]
-        cutting = np.array([_cut(judge, leaf, leaf.node.shared[number], own[leaf.at]) for leaf in still])
+        cutting = np.array([_cut(leaf, leaf.node.shared[number], own[leaf.at]) for leaf in still])
         places, of = np.array([(place, k) for k, leaf in enumerate(still) for place in own[leaf.at].values()]).T
         planes = judge.planes(found.state, *cutting.T)
         gone = judge.bounder.clip(found.state, places, Planes(planes.value[of], planes.slope[of]))
@@ -137,13 +139,13 @@ def _share(judge: Judge, leaves: Sequence[Visit], known: dict[Key, int], found: 
     return shut
 
 
-def _cut(judge: Judge, visit: Visit, cut: tuple[int, int], own: Places) -> tuple[int, int]:
+def _cut(visit: Visit, cut: tuple[int, int], own: Places) -> tuple[int, int]:
     """The place in the state and the row of a plane that clips all of a node: of an input with one alternative.
 
     Args:
         own: where the bounds are of what is clipped.
     """
-    (index, row), named = cut, judge.asked.row(cut[1])
+    (index, row), named = cut, visit.asked.row(cut[1])
     alternatives = visit.left.get(index, {})
     place = own.get((index, next(iter(alternatives), -1)))
     if len(alternatives) != 1 or place is None or named is None or named not in next(iter(alternatives.values())):
@@ -173,7 +175,7 @@ def hand_down(judge: Judge, visits: Sequence[Visit], handed: Sequence[Entry], fo
         for ends in visit.ends:  # what is not handed down stays within the ends from above
             ends.update(visit.known)
         if isinstance(split, InputSplit) and several:
-            cuts += [_cut(judge, visit, case, places[visit.at]) for case in split.cases]
+            cuts += [_cut(visit, case, places[visit.at]) for case in split.cases]
             first = len(cuts) - len(split.cases)
             wanted += [(ends, *item, first + k) for k, ends in enumerate(visit.ends) for item in several]
         for key, place in several:
@@ -226,7 +228,7 @@ def _planes(judge: Judge, ends: Sequence[End], known: dict[Key, int], found: Fou
     wanted: dict[tuple[int, ...], tuple[int, int, Visit]] = {}
     for leaf, joint, _ in ends:
         for item in joint.weights:
-            k, row = known.get((leaf.at, item.input, item.position), -1), judge.asked.row(item.row)
+            k, row = known.get((leaf.at, item.input, item.position), -1), leaf.asked.row(item.row)
             if k >= 0 and row is not None and row in leaf.left[item.input][item.position]:
                 wanted[leaf.at, *item[:4]] = int(found.places[k]), row, leaf
     places, rows, leaves = zip(*wanted.values(), strict=True) if wanted else ((), (), ())

@@ -76,23 +76,22 @@ class Place:
     """A placement: its chain, and the bounds of all inputs on the whole box."""
 
     def __init__(self, claim: Claim, constants: Constants, number: int) -> None:
-        nothing = np.zeros((0, claim.positions.shape[1]))
-        self.chain = chain_of(constants, claim.positions[number])
-        self.root = Bounder(self.chain, regions_of([whole_part(claim, nothing)], nothing))
-        self.everyone = np.arange(len(claim.labels))
+        self.claim, self.chain = claim, chain_of(constants, claim.positions[number])
+        self.root = self.roots(1)
         self.size = sum(layer.offset.shape[1] for layer in self.chain)
         # The evidence counts what is carried past a layer after all others.
         self.hidden = [number for number, layer in enumerate(self.chain[:-1], 1) if layer.function is not SAME]
 
+    def roots(self, count: int) -> Bounder:
+        """On the whole box, which stands there so many times."""
+        nothing = np.zeros((0, self.claim.positions.shape[1]))
+        return Bounder(self.chain, regions_of([whole_part(self.claim, nothing)] * count, nothing))
+
     @cached_property
     def quick(self) -> State:
         """On the whole box, by intervals alone, which settle most."""
-        return self.root.state(self.everyone, 0 * self.everyone, planes=False)
-
-    @cached_property
-    def state(self) -> State:
-        """On the whole box."""
-        return self.root.state(self.everyone, 0 * self.everyone)
+        everyone = np.arange(len(self.claim.labels))
+        return self.root.state(everyone, 0 * everyone, planes=False)
 
     def neuron(self, layer: int, neuron: int) -> tuple[int, int] | None:
         """The layer and the value in it that the evidence names; None where there is none."""
@@ -129,7 +128,7 @@ Known = dict[tuple[int, int], Ends]
 
 
 class Visit(NamedTuple):
-    """A node of a tree, its number, its part of the domain, what is said to fall there.
+    """A node of a question's tree, its number, its part of the domain, what is said to fall there.
 
     `left` has what may still be met behind that, by input and number; only at leaves, cases and where there are clips.
     `known` are those of the `ends` of the node above that are this child's (the node's number is `above`, or -1 where
@@ -137,6 +136,7 @@ class Visit(NamedTuple):
     region is met in the region.
     """
 
+    asked: Asked
     at: int
     node: Node
     part: Part
@@ -165,14 +165,16 @@ class Found(NamedTuple):
 
 
 class Judge:
-    """Bounds on the parts of nodes with successive numbers, or on the whole domain alone: that of number 0."""
+    """Bounds on the parts of nodes with successive numbers: of one tree, or the roots of several about a placement."""
 
-    def __init__(self, asked: Asked, visits: Sequence[Visit]) -> None:
-        self.asked, self.place, self.first = asked, asked.place, visits[0].at
-        self.parts, self.bounder = [visit.part for visit in visits], asked.place.root
-        self.known = [visit.known for visit in visits]
-        if self.first:
-            self.bounder = Bounder(asked.place.chain, regions_of(self.parts, asked.directions).tightened())
+    def __init__(self, visits: Sequence[Visit], at_roots: bool) -> None:
+        asked, self.first, self.at_roots = visits[0].asked, visits[0].at, at_roots
+        self.claim, self.place = asked.claim, asked.place
+        self.parts, self.known = [visit.part for visit in visits], [visit.known for visit in visits]
+        if at_roots:
+            self.bounder = self.place.roots(len(visits))
+        else:
+            self.bounder = Bounder(self.place.chain, regions_of(self.parts, asked.directions).tightened())
 
     def examine(self, entries: Sequence[Entry], drops: int) -> Found:
         """What follows for each entry from what the evidence says of it.
@@ -185,13 +187,14 @@ class Judge:
             CertificateError: VF5054 for a push where no sign is known.
         """
         gone, inputs = np.zeros(len(entries), dtype=bool), np.array([entry.input for entry in entries], dtype=np.int64)
-        if not self.first:
+        if self.at_roots:
             plain = [not (entry.planes or entry.slopes or entry.pushes) for entry in entries]
             self._below(self.place.quick, inputs, entries, gone, np.flatnonzero(plain))
         left = np.flatnonzero(~gone)
         bounded, numbers = [entries[k] for k in left.tolist()], np.full(len(entries), -1)
         base, places = self._base(bounded, inputs[left])
         state, numbers[left] = base.take(places), np.arange(len(left))
+        state.at = np.array([entry.at for entry in bounded], dtype=np.int64) - self.first
         gone[left] = self._clipped(state, bounded)
         self._below(state, numbers, entries, gone, left)
         for _ in range(MORE_ROUNDS):
@@ -207,12 +210,13 @@ class Judge:
     def _base(self, entries: Sequence[Entry], inputs: Integers) -> tuple[State, Integers]:
         """Bounds of each input on each part that the entries speak of, and the number of each entry in them.
 
-        They are of an alternative alone where something is known of it.
+        They are of an alternative alone where something is known of it. Roots are all the same part.
         """
-        if not self.first and not self.known[0]:
-            return (self.place.state if entries else self.place.quick), inputs
+        if not entries:
+            return self.place.quick, inputs
         keys = [(entry.at - self.first, entry.input, entry.number) for entry in entries]
-        keys = [key if key[1:] in self.known[key[0]] else (*key[:2], -1) for key in keys]
+        anywhere = (lambda _: 0) if self.at_roots else int
+        keys = [key if key[1:] in self.known[key[0]] else (anywhere(key[0]), key[1], -1) for key in keys]
         distinct, places = np.unique(np.array(keys, dtype=np.int64).reshape(-1, 3), axis=0, return_inverse=True)
         at, of, number = distinct.T
         cases = ((k, sign) for k, part in enumerate(at) for sign in self.parts[part].signs)
@@ -249,12 +253,19 @@ class Judge:
             spread = self.bounder.regions.spread(planes.slope[:, None], state.at[places[at]])
             most = planes.value + spread[0][:, 0]
             # What overflowed on its way says nothing: minus infinity swallowed what came after it.
-            gone[at] |= np.isfinite(most) & np.where(self.asked.claim.closed[rows], most < 0, most <= 0)
+            gone[at] |= np.isfinite(most) & np.where(self.claim.closed[rows], most < 0, most <= 0)
 
     def planes(self, state: State, places: Integers, rows: Sequence[int] | Integers) -> Planes:
         """Upper planes of rows of entries of a state."""
-        claim, numbers = self.asked.claim, np.array(rows, dtype=np.int64)
-        return self.bounder.rows(state, places, claim.weight[numbers], claim.constants[numbers, 2])
+        entries, of = np.unique(places, return_inverse=True)
+        order = np.argsort(of, kind="stable")
+        nth = np.zeros(len(of), dtype=np.int64)
+        nth[order] = np.arange(len(of)) - np.searchsorted(of[order], of[order])
+        # As many rows of each entry as the one with most has; others stand in where there are fewer.
+        table = np.zeros((len(entries), nth.max(initial=0) + 1), dtype=np.int64)
+        table[of, nth] = rows
+        planes = self.bounder.rows(state, entries, self.claim.weight[table], self.claim.constants[table, 2])
+        return Planes(planes.value[of, nth], planes.slope[of, nth])
 
     def choose(self, state: State, place: int, entry: Entry) -> None:
         """Chosen slopes for one entry, where its neurons bend and any slope is sound; pushes where signs are known."""

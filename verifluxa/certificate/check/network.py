@@ -95,21 +95,17 @@ class Taps:
         size: Floats = np.abs(self.weight).sum(axis=1, keepdims=True)
         return SAFETY * rounding.tiny(self.terms) + rounding.tiny() * size
 
-    def relative(self, read: Ball, rounding: Rounding, reached: Sequence[Integers] = ()) -> Floats:
+    def relative(self, filled: Integers, rounding: Rounding) -> Floats:
         """The relative error on each input, shape (N,).
 
         Where each output reads every input a sum has no more roundings than terms that need not be 0: a product with
         an exact zero is exact, and so is adding it.
 
         Args:
-            reached: which values a trigger may change; they count as if they were not 0.
+            filled: how many of the values that are read need not be 0, shape (N,).
         """
-        if not self.is_matrix:
-            return np.full(read.value.shape[1], rounding.coefficient(self.terms))
-        counted = (read.value != 0) | (read.error != 0)
-        for part in reached:
-            counted[part] = True
-        return rounding.coefficients(np.minimum(counted.sum(axis=0) + 2, self.terms))
+        terms = np.minimum(filled + 2, self.terms) if self.is_matrix else np.full(len(filled), self.terms)
+        return rounding.coefficients(terms)
 
 
 class Step(NamedTuple):
@@ -125,6 +121,11 @@ class Ball(NamedTuple):
     value: Floats
     error: Floats
 
+    @property
+    def filled(self) -> NDArray[np.bool_]:
+        """Which values need not be 0."""
+        return np.asarray((self.value != 0) | (self.error != 0))
+
 
 @dataclass(frozen=True, eq=False)
 class Constants:
@@ -133,6 +134,11 @@ class Constants:
     steps: tuple[Step, ...]
     balls: tuple[Ball, ...]
     rounding: Rounding
+
+    @cached_property
+    def filled(self) -> tuple[Integers, ...]:
+        """Of the input and of each operation, on each input: how many values need not be 0, shape (N,)."""
+        return tuple(ball.filled.sum(axis=0) for ball in self.balls)
 
 
 @np.errstate(all="ignore")
@@ -181,7 +187,7 @@ def constants_of(graph: Graph, inputs: Floats, arithmetic: str, reach: float = 0
 
 def _ball(kind: Taps | Function | Integers, read: Ball, rounding: Rounding) -> Ball:
     if isinstance(kind, Taps):
-        (size, flushed), relative = kind.magnitudes(kind.weight), kind.relative(read, rounding)
+        (size, flushed), relative = kind.magnitudes(kind.weight), kind.relative(read.filled.sum(axis=0), rounding)
         largest = np.abs(read.value) + read.error
         own = kind.flushed(rounding) + relative * np.abs(kind.bias)[:, None]
         if kind.index.shape[1] == 1:  # a multiple of an exact zero is one

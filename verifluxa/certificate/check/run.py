@@ -105,8 +105,7 @@ def _section(
     sources = sources_of(inputs, prop, result.arithmetic)
     claim = claim_of(prop.statement, sources, header.inputs)
     section = Section(claim, sources.models[prop.statement.model], header)
-    for record in records:
-        section.record(record)
+    section.records(records)
     section.finish()
     check_records(statement, result, claim, section)
     return section.tally

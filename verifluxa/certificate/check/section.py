@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from functools import lru_cache, partial
 
@@ -12,19 +13,21 @@ from verifluxa.certificate.check.judge import Asked, Place
 from verifluxa.certificate.check.lower import Claim
 from verifluxa.certificate.check.network import constants_of
 from verifluxa.certificate.check.report import Tally
-from verifluxa.certificate.check.tree import check_tree
+from verifluxa.certificate.check.tree import check_trees
 from verifluxa.certificate.evidence_lines import Header, Record
 from verifluxa.certificate.refuse import refused, require
-from verifluxa.evidence import Witness
+from verifluxa.evidence import Node, Witness
 from verifluxa.graph.graph import Graph
 from verifluxa.question import Question
 from verifluxa.verdict import Verdict
 
 KEPT_PLACES = 16
+MOST_TOGETHER, MOST_BYTES = 64, 1 << 20
+"""Records that are checked together at most, and bytes of evidence from which on none is added."""
 
 
 class Section:
-    """The check of one property; `record` for each line of evidence, `finish` at its end."""
+    """The check of one property; `records` for its lines of evidence, `finish` at its end."""
 
     def __init__(self, claim: Claim, graph: Graph, header: Header) -> None:
         placements = tuple((("row", row), ("column", column)) for row, column in claim.places)
@@ -53,14 +56,34 @@ class Section:
         # Records come roughly placement by placement, so only the last few are kept.
         self._place_of = None if constants is None else lru_cache(KEPT_PLACES)(partial(Place, claim, constants))
 
-    @np.errstate(all="ignore")
-    def record(self, record: Record) -> None:
-        """Checks the answer to one question. What overflows becomes infinite or no number, and proves nothing.
+    def records(self, records: Iterable[Record]) -> None:
+        """Checks the answers to questions, those that follow one another about a placement together.
 
         Raises:
             CertificateError: VF5053 for a question that is not asked or was answered before, VF5054 or
-                VF5055 for a proof that does not hold, VF5057 for a witness that does not violate.
+                VF5055 for a proof that does not hold, VF5056 for one that claims more than is proved, VF5057 for a
+                witness that does not violate.
         """
+        together: list[Record] = []
+        for record in records:
+            full = len(together) >= MOST_TOGETHER or sum(one.size for one in together) >= MOST_BYTES
+            if together and (full or record.question.placement != together[0].question.placement):
+                self._together(together)
+                together = []
+            together.append(record)
+        self._together(together)
+
+    @np.errstate(all="ignore")
+    def _together(self, records: Sequence[Record]) -> None:
+        """Checks answers about one placement. What overflows becomes infinite or no number, and proves nothing."""
+        for record in records:
+            self._opened(record)
+        certified = [record for record in records if record.verdict is Verdict.CERTIFIED]
+        if certified:
+            self._certified(certified)
+
+    def _opened(self, record: Record) -> None:
+        """Counts a record, and checks it where it claims a trigger."""
         question, tally = record.question, self.tally
         if question not in self.open:
             raise refused("VF5053", f"question {list(question)} is not asked, or stands twice")
@@ -68,12 +91,10 @@ class Section:
         tally.verdicts[record.verdict] += 1
         tally.written += record.leaves
         self._by_selection.setdefault(question.selection, []).append(record.verdict)
-        proved = count = len(self.claim.selections[question.selection])
-        if record.verdict is Verdict.CERTIFIED:
-            proved = self._certified(record)
-        elif record.verdict is Verdict.FALSIFIED:
+        if record.verdict is not Verdict.CERTIFIED:
+            tally.proved = Fraction(1)
+        if record.verdict is Verdict.FALSIFIED:
             self._falsified(record)
-        tally.proved = max(tally.proved, Fraction(proved, count))
 
     def finish(self) -> Tally:
         """All questions must have been answered.
@@ -91,24 +112,31 @@ class Section:
             return None
         return sum(all(item is Verdict.CERTIFIED for item in verdicts) for verdicts in self._by_selection.values())
 
-    def _certified(self, record: Record) -> int:
+    def _certified(self, records: Sequence[Record]) -> None:
+        for record in records:
+            count = len(self.claim.selections[record.question.selection])
+            self.tally.proved = max(self.tally.proved, Fraction(record.proved, count))
+        if self._place_of is None:
+            self.tally.unrechecked += sum(record.leaves for record in records)
+            return
+        place = self._place_of(records[0].question.placement)
+        found = check_trees([self._asked(record, place) for record in records], self.tally)
+        for record, most in zip(records, found, strict=True):
+            if record.proved < most:
+                raise refused("VF5056", f"question {list(record.question)} claims more than is proved")
+
+    def _asked(self, record: Record, place: Place) -> tuple[Asked, Node]:
+        """What a record answers, and the root of its proof."""
         claim, question = self.claim, record.question
         if record.tree is None:
             raise refused("VF5055", f"question {list(question)} is called certified without a proof")
-        if self._place_of is None:
-            self.tally.unrechecked += record.leaves
-            return record.proved
         size = claim.positions.shape[1]
         directions = np.zeros((0, size)) if record.directions is None else record.directions
         if directions.shape[1:] != (size,):
             raise refused("VF5055", f"question {list(question)} has strips of another size")
         by_label = claim.violations[question.violation]
         alternatives = {i: by_label[int(claim.labels[i])] for i in claim.selections[question.selection]}
-        place = self._place_of(question.placement)
-        asked = Asked(claim, place, alternatives, question.need, self.rows, directions)
-        if record.proved < check_tree(asked, record.tree, self.tally):
-            raise refused("VF5056", f"question {list(question)} claims more than is proved")
-        return record.proved
+        return Asked(claim, place, alternatives, question.need, self.rows, directions), record.tree
 
     def _falsified(self, record: Record) -> None:
         claim, question, witness = self.claim, record.question, record.witness

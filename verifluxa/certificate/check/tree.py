@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from itertools import count
+from itertools import chain, count
 from typing import Any
 
 import numpy as np
@@ -25,29 +25,52 @@ MOST_HELD = 1 << 26
 """Values whose ends the nodes that wait may hold, before the walk goes on with those that came last."""
 
 
-def check_tree(asked: Asked, root: Node, tally: Tally) -> int:
-    """Walks a tree. What an SMT solver closed cannot be decided again here: it is counted as not rechecked.
+def check_trees(questions: Sequence[tuple[Asked, Node]], tally: Tally) -> list[int]:
+    """Walks trees. What an SMT solver closed cannot be decided again here: it is counted as not rechecked.
 
     Args:
-        asked: the question.
-        root: of its tree.
+        questions: about one placement, each with the root of its tree; roots are judged together.
         tally: counts the leaves.
 
     Returns:
-        The most inputs that violate together, as far as it was recomputed.
+        Of each the most inputs that violate together, as far as it was recomputed.
 
     Raises:
         CertificateError: VF5054 for a drop that does not follow, VF5055 for a split that leaves something
             out, an open leaf, or one with too many inputs left.
     """
-    return max(_judged(asked, visits, tally) for visits in _batches(asked, _visits(asked, root)))
+    most = []
+    for cut in _pieces(questions):
+        walks = [_visits(asked, root, number, len(cut)) for number, (asked, root) in enumerate(cut)]
+        # The bounds of the whole domain do not depend on the question.
+        proved = _judged([next(walk) for walk in walks], tally, at_roots=True)
+        for walk, found in zip(walks, proved, strict=True):
+            most.append(max([found, *(max(_judged(visits, tally)) for visits in _batches(walk))]))
+    return most
 
 
-def _visits(asked: Asked, root: Node) -> Iterator[Visit]:
-    """Every node after its parent, the root first; level by level, unless too many wait with ends from above."""
+def _pieces(questions: Sequence[tuple[Asked, Node]]) -> Iterator[Sequence[tuple[Asked, Node]]]:
+    """As many questions as fit memory together, by what is recomputed at their roots; at least one."""
+    size, start, values = questions[0][0].place.size, 0, 0
+    for number, (_, root) in enumerate(questions):
+        own = size * (1 + len(root.clips) + sum(len(record.rows) for record in root.dropped))
+        if values and values + own > MOST_VALUES:
+            yield questions[start:number]
+            start, values = number, 0
+        values += own
+    yield questions[start:]
+
+
+def _visits(asked: Asked, root: Node, top: int, first: int) -> Iterator[Visit]:
+    """Every node after its parent, the root first; level by level, unless too many wait with ends from above.
+
+    Args:
+        top: the number of the root.
+        first: that of the first node below it.
+    """
     whole = whole_part(asked.claim, asked.directions)
     waiting: deque[tuple[Node, Part, Fallen, int, Known]] = deque([(root, whole, (), -1, {})])
-    numbers, size = count(), asked.place.size * sum(map(len, asked.alternatives.values()))
+    numbers, size = chain([top], count(first)), asked.place.size * sum(map(len, asked.alternatives.values()))
     while waiting:
         at, from_either = next(numbers), waiting.popleft if len(waiting) * size <= MOST_HELD else waiting.pop
         node, part, fallen, above, known = from_either()
@@ -66,45 +89,47 @@ def _visits(asked: Asked, root: Node) -> Iterator[Visit]:
         for child, (half, below), own in zip(node.children, parts, ends, strict=True):
             given = (-1, {}) if child.anew else (at, own) if node.clips else (above, known)
             waiting.append((child, half, below, *given))
-        yield Visit(at, node, part, drops, left, above, known, ends)
+        yield Visit(asked, at, node, part, drops, left, above, known, ends)
 
 
-def _batches(asked: Asked, visits: Iterator[Visit]) -> Iterator[list[Visit]]:
-    """The root alone, whose bounds all questions of a placement share; then as many together as fit memory.
-
-    No node comes together with the one above whose ends it starts from.
-    """
-    batch, values = [next(visits)], MOST_VALUES
+def _batches(visits: Iterator[Visit]) -> Iterator[list[Visit]]:
+    """As many together as fit memory, none with the one above whose ends it starts from."""
+    batch: list[Visit] = []
+    values = 0
     for visit in visits:
-        if values >= MOST_VALUES or visit.above >= batch[0].at:
+        if batch and (values >= MOST_VALUES or visit.above >= batch[0].at):
             yield batch
             batch, values = [], 0
         batch.append(visit)
         copies = len(visit.ends) if isinstance(visit.node.split, InputSplit) else 1
-        values += asked.place.size * (1 + len(visit.drops) + copies * len(visit.node.clips))
-    yield batch
+        values += visit.asked.place.size * (1 + len(visit.drops) + copies * len(visit.node.clips))
+    if batch:
+        yield batch
 
 
-def _judged(asked: Asked, visits: Sequence[Visit], tally: Tally) -> int:
-    """Recomputes what falls at some nodes, and what their leaves rest on; the most inputs that can violate together."""
-    judge = Judge(asked, visits)
+def _judged(visits: Sequence[Visit], tally: Tally, at_roots: bool = False) -> list[int]:
+    """Recomputes what falls at some nodes, and what their leaves rest on; the most inputs that can violate at each."""
+    judge = Judge(visits, at_roots)
     some = [visit for visit, empty in zip(visits, judge.bounder.regions.is_empty, strict=True) if not empty]
     drops = [entry for visit in some for entry in visit.drops]
-    handed = [entry for visit in some if visit.node.split is not None for entry in clips_of(asked, visit)]
-    clips = [entry for visit in some if visit.joint is not None for entry in clips_of(asked, visit)]
+    handed = [entry for visit in some if visit.node.split is not None for entry in clips_of(visit)]
+    clips = [entry for visit in some if visit.joint is not None for entry in clips_of(visit)]
     found = judge.examine([*drops, *handed, *clips], len(drops))
     for k in np.flatnonzero(~found.gone[: len(drops)])[:1]:
         what = f"input {drops[k].input} is dropped, but it may still violate there"
         raise unproved("VF5054", what, judge.parts[drops[k].at - judge.first])
-    proved = check_joints(judge, some, [*handed, *clips], found)
+    closed = check_joints(judge, some, [*handed, *clips], found)
     hand_down(judge, [visit for visit in some if visit.node.split is not None], handed, found, len(drops))
+    proved = []
     for visit in visits:
+        most = closed.get(visit.at, 0)
         if visit.node.shared or isinstance(visit.node.split, InputSplit):  # what falls below may not fall elsewhere
-            proved = max(proved, asked.need - 1)
+            most = max(most, visit.asked.need - 1)
         if visit.node.split is None:
-            most = _most(judge, visit)
-            tally.unrechecked, tally.leaves = tally.unrechecked + (most is None), tally.leaves + (most is not None)
-            proved = max(proved, most or 0)
+            left = _most(judge, visit)
+            tally.unrechecked, tally.leaves = tally.unrechecked + (left is None), tally.leaves + (left is not None)
+            most = max(most, left or 0)
+        proved.append(most)
     return proved
 
 
@@ -114,10 +139,11 @@ def _most(judge: Judge, leaf: Visit) -> int | None:
         return None if leaf.node.smt else 0
     if leaf.node.conflicts:
         return check_conflicts(judge, leaf)
-    if not leaf.node.closed or (len(leaf.left) >= judge.asked.need and leaf.left.keys() >= set(leaf.part.must)):
-        what = f"a leaf leaves {len(leaf.left)} inputs, {judge.asked.need} are needed"
+    need = leaf.asked.need
+    if not leaf.node.closed or (len(leaf.left) >= need and leaf.left.keys() >= set(leaf.part.must)):
+        what = f"a leaf leaves {len(leaf.left)} inputs, {need} are needed"
         raise unproved("VF5055", what, leaf.part)
-    return min(len(leaf.left), judge.asked.need - 1)
+    return min(len(leaf.left), need - 1)
 
 
 def _parts(asked: Asked, at: tuple[Part, Fallen], left: Left, split: Split) -> list[tuple[Part, Fallen]]:
