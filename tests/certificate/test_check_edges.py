@@ -15,6 +15,7 @@ import pytest
 
 from tests.certificate.scenes import Scene, Shape, scene, write_scene_evidence
 from tests.certificate.test_check_spoiled import HARD, most_violations
+from verifluxa.certificate.check import section
 from verifluxa.certificate.check.compare import check_header
 from verifluxa.certificate.check.lower import UNDERSTOOD, claim_of, deployed, understand
 from verifluxa.certificate.check.report import CheckReport, PropertyCheck, Tally
@@ -88,6 +89,19 @@ def test_conditions_on_outputs_are_recomputed(limit: Fraction) -> None:
     with pytest.raises(CertificateError) as caught:
         replace(found, spec=replace(spec, properties=(closer,))).check(records)
     assert caught.value.code == "VF5054"
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_nothing_is_certified_without_a_proof(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a network cannot be recomputed the leaves of a tree stay unrechecked; without one none would."""
+    if not known:
+        monkeypatch.setattr(section, "constants_of", lambda *_: None)
+    found = scene(4)
+    records = found.prove()
+    assert (found.check(records).unrechecked == 0) == known
+    bare = [replace(record, tree=None) if record.verdict is Verdict.CERTIFIED else record for record in records]
+    with pytest.raises(CertificateError, match="VF5055"):
+        found.check(bare)
 
 
 def test_a_new_field_is_not_understood_unless_it_is_empty() -> None:

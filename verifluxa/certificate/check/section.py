@@ -114,6 +114,8 @@ class Section:
 
     def _certified(self, records: Sequence[Record]) -> None:
         for record in records:
+            if record.tree is None:
+                raise refused("VF5055", f"question {list(record.question)} is called certified without a proof")
             count = len(self.claim.selections[record.question.selection])
             self.tally.proved = max(self.tally.proved, Fraction(record.proved, count))
         if self._place_of is None:
@@ -128,8 +130,7 @@ class Section:
     def _asked(self, record: Record, place: Place) -> tuple[Asked, Node]:
         """What a record answers, and the root of its proof."""
         claim, question = self.claim, record.question
-        if record.tree is None:
-            raise refused("VF5055", f"question {list(question)} is called certified without a proof")
+        assert record.tree is not None
         size = claim.positions.shape[1]
         directions = np.zeros((0, size)) if record.directions is None else record.directions
         if directions.shape[1:] != (size,):
