@@ -24,6 +24,7 @@ NAME = "checker"
 REPEATS = 3
 MANY = "rows 0..25 step 5, columns 0..25 step 5"
 CORNERS = "rows 8..16 step 8, columns 8..16 step 8"
+HALF = "rows 0..25 step 2, columns 0..25 step 2"
 MIDDLE = "rows 7..17 step 5, columns 7..22 step 5"
 PIXELS = {"clip_rounds": 0, "strips": 0, "joint": False, "boxes": 600}
 
@@ -74,6 +75,12 @@ CASES = (
     Case("joint closings", SMALL, 0.1, {"boxes": 400}, rests=_is_joint),
     Case("one hard question", LARGE, 0.1, {"alpha": 0, "neurons": 0}, "thorough", HARD, _is_joint, 3),
     Case("optimised slopes", TUNED, 0.1, {"boxes": 400}, "thorough", HARD, _is_tuned),
+    Case(
+        "all that a run proves, its attack included",
+        Setting("clean", 3, HALF, "5 %", arithmetic="float32"),
+        0.1,
+        without=(),
+    ),
 )
 
 

@@ -88,7 +88,7 @@ def run(small: bool = False) -> list[Record]:
 
 
 def recheckable(strategy: Strategy) -> Strategy:
-    """The strategy without what the checker does not recompute: optimised slopes and a solver's answers."""
+    """The strategy without a solver's answers, which the checker does not recompute, and without optimised slopes."""
     stages = strategy.without("smt").stages
     kept = [stage for stage in stages if not (isinstance(stage, BoundStage) and stage.method == "alpha")]
     return replace(strategy, stages=tuple(replace(s, alpha=0) if isinstance(s, BranchStage) else s for s in kept))
