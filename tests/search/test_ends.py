@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -67,3 +69,20 @@ def test_what_cases_of_tighter_ends_close_is_true(monkeypatch: pytest.MonkeyPatc
                     clipped += clips(conflict.case)
     assert closed > 3
     assert clipped
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_search_that_was_asked_where_to_attack_goes_on_as_any_other(seed: int) -> None:
+    """From the bounds of the first look or its own, with the same cases, and no tighter ends before the first."""
+    problem = in_real(steady(seed, Ask(per_input=True)))
+    work = workspace(problem)
+    for question in problem.questions(0):
+        (rooted,) = look(work, [question], "crown")
+        if not rooted.remaining:
+            continue
+        asked, plain = (begin(work, [one], ALL, None)[question] for one in (rooted, replace(rooted, layers=())))
+        assert ((asked.corner == work.lower) | (asked.corner == work.upper)).all()
+        first, second = asked.run(1), plain.run(1)
+        assert (first.verdict, first.boxes, first.tree) == (second.verdict, second.boxes, second.tree)
+        assert asked.crossing is not None
+        assert not asked.crossing.slopes

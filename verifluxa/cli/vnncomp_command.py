@@ -12,6 +12,7 @@ from verifluxa.errors import UnsupportedError, UsageError
 
 if TYPE_CHECKING:
     from verifluxa.dispatch.pool import Pool
+    from verifluxa.evidence import Witness
     from verifluxa.interop.vnnlib_problem import Asked
     from verifluxa.question import Floats
     from verifluxa.verify import Request
@@ -148,23 +149,26 @@ def _region(asked: Asked, pool: Pool, deadline: float | None) -> Answer:
     if outcome.verdict is Verdict.CERTIFIED:
         return Answer("unsat")
     if outcome.verdict is Verdict.FALSIFIED and outcome.witness is not None:
-        return _shown(asked, outcome.witness.trigger)
+        return _shown(asked, outcome.witness)
     return Answer("timeout" if outcome.reason is Reason.TIME else "unknown")
 
 
-def _shown(asked: Asked, trigger: Floats) -> Answer:
+def _shown(asked: Asked, found: Witness) -> Answer:
     """A counterexample inside the region exactly, replayed; `unknown` where rounding takes it outside."""
+    import numpy as np
+
     from verifluxa.interop.vnnlib_problem import inward
-    from verifluxa.search.replay import stamped, surely_violated, witness
+    from verifluxa.search.replay import judged, replay, surely_violated
     from verifluxa.search.workspace import workspace
 
     problem = asked.problem
     question = next(problem.all_questions())
-    for point in (inward(asked.region, trigger, problem.graph.dtype), trigger):
+    for point in (inward(asked.region, found.trigger, problem.graph.dtype), found.trigger):
         if not asked.region.contains(point):
             continue
-        sure = surely_violated(workspace(asked.placed), question, point, problem.selections[0])
-        if witness(workspace(problem), question, point, sure).inputs:
-            outputs = problem.graph.run(stamped(problem, question.placement, point, problem.selections[0]))
-            return Answer("sat", point, outputs[0].astype("float64"))
+        known = bool(found.robust) and bool((point == found.trigger).all())
+        sure = np.array([True]) if known else surely_violated(workspace(asked.placed), question, point, np.array([0]))
+        played = replay(problem, question, point)
+        if judged(workspace(problem), question, point, played, sure).inputs:
+            return Answer("sat", point, played.after[0].astype("float64"))
     return Answer("unknown")

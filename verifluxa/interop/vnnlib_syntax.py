@@ -16,6 +16,7 @@ LONGEST_WORD = 1_200
 
 _TOKEN = re.compile(r'([()]|\[[0-9, \t]*\]|"[^"]*"|[^\s()\[\];"]+)|;.*|([^ \t\r])')
 """In a line: a word, a comment, or what is none of them; blanks match nothing."""
+_BRACKETED = "an expression in brackets"
 
 
 class Mark(NamedTuple):
@@ -85,19 +86,22 @@ def read_expressions(data: bytes, file: str) -> list[Group]:
         raise malformed(f"byte {error.start} is not ASCII", start) from None
     done: list[Group] = []
     stack: list[tuple[Mark, list[Expression]]] = []
-    for word in _words(text, file):
-        if word.text == "(":
-            if len(stack) == MOST_DEPTH:
-                raise too_large("brackets are nested too deep", word.place, f"at most {MOST_DEPTH} levels")
-            stack.append((word.place, []))
-        elif not stack:
-            what = "a closing bracket has no opening one" if word.text == ")" else f"`{_short(word)}` stands alone"
-            raise malformed(what, word.place, "an expression in brackets")
-        elif word.text == ")":
+    for token, line, column in _tokens(text, file):
+        if token == ")":
+            if not stack:
+                raise malformed("a closing bracket has no opening one", Mark(file, line, column), _BRACKETED)
             place, items = stack.pop()
             (stack[-1][1] if stack else done).append(Group(tuple(items), place))
+            continue
+        here = Mark(file, line, column)
+        if token == "(":
+            if len(stack) == MOST_DEPTH:
+                raise too_large("brackets are nested too deep", here, f"at most {MOST_DEPTH} levels")
+            stack.append((here, []))
+        elif not stack:
+            raise malformed(f"`{_short(token)}` stands alone", here, _BRACKETED)
         else:
-            _append(stack[-1][1], word)
+            _append(stack[-1][1], Word(token, here))
     if stack:
         raise malformed("this bracket is never closed", stack[-1][0], "`)`")
     return done
@@ -113,25 +117,25 @@ def _append(items: list[Expression], word: Word) -> None:
     items[-1] = Word(before.text + re.sub(r"\s", "", word.text), before.place)
 
 
-def _words(text: str, file: str) -> Iterator[Word]:
-    """Brackets and words with their places."""
+def _tokens(text: str, file: str) -> Iterator[tuple[str, int, int]]:
+    """Brackets and words with their lines and columns."""
     count = 0
     for line, content in enumerate(text.split("\n"), 1):
         for found in _TOKEN.finditer(content):
-            token, stray = found.groups()
-            if token is None and stray is None:
-                continue
-            column = found.start() + 1
-            here = Mark(file, line, column)
+            token = found[1]
             if token is None:
-                raise malformed(f"`{stray}` is not understood here", here)
+                if found[2] is not None:
+                    raise malformed(f"`{found[2]}` is not understood here", Mark(file, line, found.start() + 1))
+                continue
             count += 1
             if count > MOST_TOKENS:
+                here = Mark(file, line, found.start() + 1)
                 raise too_large("there are too many words", here, f"at most {MOST_TOKENS:,}")
             if len(token) > LONGEST_WORD:
+                here = Mark(file, line, found.start() + 1)
                 raise too_large(f"a word has {len(token):,} characters", here, f"at most {LONGEST_WORD:,}")
-            yield Word(token, here)
+            yield token, line, found.start() + 1
 
 
-def _short(word: Word) -> str:
-    return word.text if len(word.text) <= 40 else word.text[:37] + "..."
+def _short(token: str) -> str:
+    return token if len(token) <= 40 else token[:37] + "..."

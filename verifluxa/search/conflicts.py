@@ -116,18 +116,29 @@ class Search:
     def _begun(self) -> Crossing:
         """A crossing to go on with: where a few cases of one input were not enough, one with tighter ends."""
         old = self.crossing
-        tight = old is not None and len(old.options) == 1 and not (old.slopes or old.points)
+        tight = old is not None and old.bounded > 0 and len(old.options) == 1 and not (old.slopes or old.points)
         if old is None or tight:
             self.before += 0 if old is None else old.bounded
-            ends = min(time.monotonic() + self.settings.seconds, self.deadline)
-            self.crossing, self.unsafe = crossing_of(self.scene, self.rooted, self.settings, ends, tight)
+            self.crossing, self.unsafe = crossing_of(self.scene, self.rooted, self.settings, self.deadline, tight)
         assert self.crossing is not None
         return self.crossing
+
+    @property
+    def corner(self) -> Tensor:
+        """Where the plane that is in the way of the most promising claim is largest, shape (d,)."""
+        crossing, work = self._begun(), self.scene.work
+        if not len(crossing.claims):
+            return (work.lower + work.upper) / 2
+        planes = crossing.planes.row(crossing.planes.tightest())
+        slope = planes.slope[crossing.planes.upper.amin(1).argmax()]
+        return torch.where(slope > 0, work.upper, work.lower)
 
     def run(self, cases: int) -> Outcome:
         """Goes on until so many cases have been bounded in all, or the question is decided."""
         started = time.monotonic()
         crossing = self._begun()
+        if not crossing.bounded:
+            crossing.ends = min(started + self.settings.seconds, self.deadline)
         crossing.most_cases = min(cases, self.settings.cases)
         need = self.rooted.question.need - self.unsafe
         fewer = need > 0 and crossing.closes(need)
@@ -169,6 +180,9 @@ def crossing_of(
     slopes: tuple[evidence.Ends, ...] = ()
     if tight:
         layers, slopes = tightened(scene.net, scene.geometry, Pairs(torch.zeros_like(inputs), inputs))
+    elif rooted.layers:
+        # Copies, since those of the first look were made in inference mode.
+        layers = [light(bounds, torch.zeros_like(inputs)) for bounds in rooted.layers]
     else:
         layers = _layers(scene, inputs)
     safe = scene.bounded(layers, inputs)

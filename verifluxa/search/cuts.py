@@ -203,7 +203,12 @@ def bound(parts: Sequence[tuple[Cutting, list[_Waiting]]]) -> None:
     starts = [one.start for _, batch in parts for one in batch if one.start is not None]
     steps = parts[0][0].steps
     together = optimise_together(groups, steps, steps, _joined(starts) if starts else None)
-    closed, signs, met = refuted(groups, together).tolist(), best_neurons(groups, together), _met(groups, together)
+    closed = refuted(groups, together).tolist()
+    # Roots of easy claims close at once, and then nothing asks where to go on.
+    signs: list[Sign | None] = [None] * len(closed)
+    met: list[Tensor | None] = [None] * len(closed)
+    if not all(closed):
+        signs, met = best_neurons(groups, together), _met(groups, together)
     case = plane = 0
     for cutting, batch in parts:
         size, end = cutting.planes, case + len(batch)

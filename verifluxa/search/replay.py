@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -26,15 +27,21 @@ class Replay:
     """What the deployed network does under one trigger.
 
     Attributes:
+        problem: whose network it is.
         inputs: the inputs that were asked about, indices into the problem's, shape (n,).
-        before, after: outputs without and with the trigger, shape (n, outputs).
+        after: outputs with the trigger, shape (n, outputs).
         margins: strict violation margin of each input, shape (n,): positive means violated.
     """
 
+    problem: Problem
     inputs: Integers
-    before: NDArray[np.floating]
     after: NDArray[np.floating]
     margins: Floats
+
+    @cached_property
+    def before(self) -> NDArray[np.floating]:
+        """Outputs without the trigger, shape (n, outputs)."""
+        return self.problem.graph.run(self.problem.inputs[self.inputs])
 
     @property
     def violated(self) -> Integers:
@@ -55,8 +62,7 @@ def replay(problem: Problem, question: Question, trigger: Floats) -> Replay:
     """Runs the unsimplified network with a trigger on the selected inputs of a question."""
     inputs = problem.selections[question.selection]
     after = problem.graph.run(stamped(problem, question.placement, trigger, inputs))
-    before = problem.graph.run(problem.inputs[inputs])
-    return Replay(inputs, before, after, violation_margins(problem, question.violation, inputs, after))
+    return Replay(problem, inputs, after, violation_margins(problem, question.violation, inputs, after))
 
 
 def violation_margins(problem: Problem, violation: int, inputs: Integers, outputs: NDArray[np.floating]) -> Floats:
@@ -102,10 +108,14 @@ def witness(work: Workspace, question: Question, trigger: Floats, sure: NDArray[
     `sure`: which of the selection's inputs violate in every evaluation, where that is known.
     """
     work = work.at(question.placement)
-    problem = work.problem
-    played = replay(problem, question, trigger)
+    played = replay(work.problem, question, trigger)
     sure = surely_violated(work, question, trigger, played.inputs) if sure is None else sure
-    real = problem.arithmetic == "real"
+    return judged(work, question, trigger, played, sure)
+
+
+def judged(work: Workspace, question: Question, trigger: Floats, played: Replay, sure: NDArray[np.bool_]) -> Witness:
+    """The evidence of a trigger that was replayed; `sure` as in `witness`."""
+    real = work.problem.arithmetic == "real"
     margins = _in_real(work, question, trigger, played, sure) if real else played.margins
     violated = (margins > 0) & work.contains(trigger)
     inputs = tuple(int(i) for i in played.inputs[violated])
@@ -139,13 +149,20 @@ def _lowest(work: Workspace, placement: int, trigger: Floats, claims: Claims) ->
     net = work.net(placement)
     point = torch.as_tensor(trigger, device=work.device)[None]
     none = point.new_zeros(0, point.shape[1])
-    shape = geometry(Domains(point, point, none, point.new_zeros(1, 0), point.new_zeros(1, 0)))
+    scene = Scene(work, net, geometry(Domains(point, point, none, point.new_zeros(1, 0), point.new_zeros(1, 0))))
+    # At a point intervals lack only what signs of error radii cancel.
+    lowest = _lowest_by(scene, claims, "interval")
+    return lowest if bool((lowest > 0).all()) else torch.maximum(lowest, _lowest_by(scene, claims, "crown"))
+
+
+def _lowest_by(scene: Scene, claims: Claims, method: str) -> torch.Tensor:
+    work, net, shape = scene.work, scene.net, scene.geometry
     inputs, index = torch.unique(claims.input, return_inverse=True)
     pairs = Pairs(torch.zeros_like(inputs), inputs)
-    layers = all_layers(net, shape, pairs)
+    layers = all_layers(net, shape, pairs, method)
     rows = work.alternatives[claims.alternative]
     # In front of a softmax these are the gap below which its values may tie: a witness must exceed it.
     parts = (-work.coefficients[rows], -work.sure_constants[rows])
     value, _ = output_planes(net, layers, shape, (index, pairs.take(index)), parts)
-    fine = Scene(work, net, shape).bounded(layers, inputs)[index]
+    fine = scene.bounded(layers, inputs)[index]
     return torch.where(fine, (-value).amin(1), torch.full((len(claims),), -torch.inf, dtype=value.dtype))

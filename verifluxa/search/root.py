@@ -16,6 +16,9 @@ from verifluxa.question import Question
 from verifluxa.search.claims import Scene, fallen_row, row_planes
 from verifluxa.search.workspace import Claims, Workspace
 
+FEW_ROWS = 32
+"""So many rows of claims cost hardly more than one."""
+
 
 @dataclass(frozen=True, eq=False)
 class Rooted:
@@ -26,6 +29,7 @@ class Rooted:
         row: the row that fell for each claim, or OPEN, shape (C,).
         remaining: inputs that still have an open claim.
         closings: for claims that fell with choices of their own the record that says how.
+        layers: the bounds by CROWN, where all inputs that were looked at are one; else none.
     """
 
     question: Question
@@ -33,6 +37,7 @@ class Rooted:
     row: Tensor
     remaining: int
     closings: Mapping[int, Dropped] = field(default_factory=dict)
+    layers: Sequence[LayerBounds] = ()
 
     @property
     def open_claims(self) -> Claims:
@@ -55,13 +60,14 @@ def look(work: Workspace, questions: Sequence[Question], method: str) -> list[Ro
     per_question = [work.claims(q.violation, q.selection) for q in questions]
     inputs, claims, back = _distinct(per_question, len(work.alternatives))
     scene = Scene(work, work.net(questions[0].placement), geometry(whole_domain(work)))
-    row = _decide(scene, inputs, claims, method)
+    row, layers = _decide(scene, inputs, claims, method)
+    kept = layers if len(inputs) == 1 and method == "crown" else ()
     rooted, start = [], 0
     for question, own in zip(questions, per_question, strict=True):
         rows = row[back[start : start + len(own)]]
         start += len(own)
         remaining = len(torch.unique(own.input[rows == OPEN]))
-        rooted.append(Rooted(question, own, rows, remaining))
+        rooted.append(Rooted(question, own, rows, remaining, layers=kept))
     return rooted
 
 
@@ -100,10 +106,10 @@ def _distinct(per_question: list[Claims], alternatives: int) -> tuple[Tensor, Cl
     return inputs, Claims(index, keys % alternatives, torch.zeros_like(keys)), back
 
 
-def _decide(scene: Scene, inputs: Tensor, claims: Claims, method: str) -> Tensor:
-    """Fallen rows of distinct claims (sorted by input), in batches of inputs that fit into memory."""
+def _decide(scene: Scene, inputs: Tensor, claims: Claims, method: str) -> tuple[Tensor, list[LayerBounds]]:
+    """Fallen rows of distinct claims (sorted by input), in batches of inputs that fit into memory; the last bounds."""
 
-    def some(start: int, end: int) -> Tensor:
+    def some(start: int, end: int) -> tuple[Tensor, list[LayerBounds]]:
         first, last = torch.searchsorted(claims.input, torch.tensor([start, end], device=inputs.device)).tolist()
         own = claims.take(torch.arange(first, last, device=inputs.device))
         local = Claims(own.input - start, own.alternative, own.position)
@@ -113,23 +119,26 @@ def _decide(scene: Scene, inputs: Tensor, claims: Claims, method: str) -> Tensor
     # Spares each of the many small operations what it does for gradients. The rows found are copied outside.
     with torch.inference_mode():
         found = in_chunks(len(inputs), pairs_at_once(scene.net, scene.work.device), some)
-    return torch.cat(found)
+    return torch.cat([row for row, _ in found]), found[-1][1]
 
 
-def _decide_some(scene: Scene, inputs: Tensor, claims: Claims, method: str) -> Tensor:
-    """First the row that looks most hopeless at the center, then all rows of what is left."""
+def _decide_some(scene: Scene, inputs: Tensor, claims: Claims, method: str) -> tuple[Tensor, list[LayerBounds]]:
+    """First the row that looks most hopeless at the center, then all rows of what is left; few rows all at once."""
     work, net, shape = scene.work, scene.net, scene.geometry
     pairs = Pairs(torch.zeros_like(inputs), inputs)
     layers = all_layers(net, shape, pairs, method)
-    outputs = evaluate(net, shape.center.expand(len(inputs), -1), inputs)
-    likely = work.row_values(outputs[claims.input], claims.alternative).argmin(1)
     rows = work.alternatives[claims.alternative]
-    at = torch.arange(len(claims), device=rows.device)
-    result = _fall(scene, layers, (claims.input, pairs, rows[at, likely][:, None]))
-    rest = (result == OPEN).nonzero()[:, 0]
-    if len(rest) and rows.shape[1] > 1:
-        result[rest] = _fall(scene, layers, (claims.input[rest], pairs, rows[rest]))
-    return torch.where(scene.bounded(layers, inputs)[claims.input], result, OPEN)
+    if rows.numel() <= FEW_ROWS:
+        result = _fall(scene, layers, (claims.input, pairs, rows))
+    else:
+        outputs = evaluate(net, shape.center.expand(len(inputs), -1), inputs)
+        likely = work.row_values(outputs[claims.input], claims.alternative).argmin(1)
+        at = torch.arange(len(claims), device=rows.device)
+        result = _fall(scene, layers, (claims.input, pairs, rows[at, likely][:, None]))
+        rest = (result == OPEN).nonzero()[:, 0]
+        if len(rest) and rows.shape[1] > 1:
+            result[rest] = _fall(scene, layers, (claims.input[rest], pairs, rows[rest]))
+    return torch.where(scene.bounded(layers, inputs)[claims.input], result, OPEN), layers
 
 
 def _fall(scene: Scene, layers: list[LayerBounds], of: tuple[Tensor, Pairs, Tensor]) -> Tensor:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from verifluxa.errors import UnsupportedError
 from verifluxa.question import Problem, Question
@@ -21,7 +22,7 @@ from verifluxa.strategy.running import Run
 
 NEAR, CLIMBED = 2, 4
 """Where at most so many inputs are lacking, one of so many ends of an attack is taken further."""
-QUICK_STARTS, QUICK_STEPS = 4, 8
+QUICK_STARTS, QUICK_STEPS = 4, 6
 """Of a short attack."""
 
 
@@ -71,10 +72,20 @@ def _attack(
             break
 
 
-def quickly(work: Workspace, questions: Sequence[Question], run: Run) -> list[Candidate]:
-    """A short attack on questions about few inputs, which finds most of what can be found: what does violate."""
+def quickly(
+    work: Workspace, questions: Sequence[Question], starts: Mapping[Question, Tensor], run: Run
+) -> list[Candidate]:
+    """A short attack on questions about few inputs, which finds most of what can be found: what does violate.
+
+    Args:
+        questions: of one placement.
+        starts: a point (d,) to begin with, for some.
+        run: the seed of the others, and the deadline.
+    """
     settings = AttackSettings(0, QUICK_STARTS, QUICK_STEPS, 0, run.strategy.seed, run.deadline)
-    found = attack(work, questions, settings) if questions else []
+    led, others = ([q for q in questions if (q in starts) == known] for known in (True, False))
+    found = attack(work, led, settings, torch.stack([starts[q] for q in led])) if led else []
+    found += attack(work, others, settings) if others else []
     return [candidate for candidate in found if candidate.count >= candidate.question.need]
 
 

@@ -232,11 +232,14 @@ def _glance(work: Workspace, left: list[Question], stage: CrossStage, state: Sta
     """A short attack and a few cases of single inputs, which cost less than the hard attack that they spare most."""
     _look(work, left, state)
     single = [question for question in left if state.rooted[question].remaining == question.need == 1]
-    if any(isinstance(stage, AttackStage) for stage in run.strategy.stages):
-        for candidate in quickly(work, [q for q in single if state.known[q].trigger is None], run):
-            _note(work, candidate, state)
-    rooted = [state.rooted[question] for question in state.open(single)]
+    rooted = [state.rooted[question] for question in single]
     state.searches = begin(work, rooted, CrossSettings(**_limits(stage)), run.deadline)
+    if any(isinstance(stage, AttackStage) for stage in run.strategy.stages):
+        fresh = [question for question in single if state.known[question].trigger is None]
+        corners = {question: state.searches[question].corner for question in fresh if question in state.searches}
+        for candidate in quickly(work, fresh, corners, run):
+            _note(work, candidate, state)
+    state.searches = {question: state.searches[question] for question in state.open(list(state.searches))}
     for search in state.searches.values():
         state.take(search.run(GLANCE))
 
