@@ -138,7 +138,7 @@ class Joint:
 
     Attributes:
         weights: of the planes; empty at a branching.
-        beta: multipliers of the strips, shape (m,).
+        beta: multipliers of the strips, shape (m,), or none where no strip cuts the box.
         branch_on: the input, or -1.
         children: two, or none.
     """

@@ -179,12 +179,16 @@ def test_a_diagonal_strip_cuts_the_corners() -> None:
 
 
 def test_strips_are_tightened_by_the_box() -> None:
-    """A strip that is wider than the box costs nothing."""
+    """A strip that is wider than the box costs nothing, and says nothing of any function."""
     wide = geometry(domains([(0.0, 1.0)] * 3, ([1.0, 1.0, 1.0], -50.0, 1000.0)))
     tight = geometry(domains([(0.0, 1.0)] * 3, ([1.0, 1.0, 1.0], 0.0, 3.0)))
     assert float(wide.strip_half) == pytest.approx(1.5, abs=1e-6)
     torch.testing.assert_close(wide.strip_half, tight.strip_half, rtol=1e-6, atol=1e-6)
     assert not wide.empty.any()
+    plain = geometry(domains([(0.0, 1.0)] * 3))
+    rows = torch.randn(50, 3, generator=torch.Generator().manual_seed(1)).double()
+    for with_strips, without in zip(both(rows, wide), both(rows, plain), strict=True):
+        assert torch.equal(torch.stack(with_strips), torch.stack(without))
 
 
 @pytest.mark.parametrize(

@@ -132,10 +132,11 @@ def try_spoils(found: Scene, records: list[Record], spoil: Spoil, seeds: Iterabl
 
 
 def test_most_kinds_of_spoiling_are_noticed(proved: tuple[Scene, list[Record]]) -> None:
+    """One of three edits; single ones may hit what a proof hardly rests on."""
     found, records = proved
-    changes = [spoiled(records, spoil, 20) for spoil in SPOILS]
-    noticed = [change for change in changes if change is not None and judged_alone(found, change)]
-    assert len(noticed) >= len(SPOILS) - 5
+    changes = [[spoiled(records, spoil, seed) for seed in (20, 21, 22)] for spoil in SPOILS]
+    noticed = [any(change is not None and judged_alone(found, change) for change in three) for three in changes]
+    assert sum(noticed) >= len(SPOILS) - 1
 
 
 @pytest.mark.soak

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,8 +17,10 @@ from tests.soundness.cases import one_pixel
 from tests.soundness.judge import judge
 from tests.soundness.truth import Oracle
 from verifluxa.evidence import OPEN, BoxSplit, Node, Outcome, StripSplit
-from verifluxa.question import Domain, Problem, Question
+from verifluxa.question import Domain, Problem, Question, Strips
+from verifluxa.search import branch as search_branch
 from verifluxa.search.branch import branch
+from verifluxa.search.claims import Scene, Verdicts
 from verifluxa.search.root import look
 from verifluxa.search.settle import BranchSettings
 from verifluxa.search.workspace import workspace
@@ -231,6 +234,33 @@ def test_strips_are_used_and_off_when_asked() -> None:
             check(problem, outcome)
             used[strips] += sum(isinstance(node.split, StripSplit) for node in nodes(outcome.tree))
     assert used[0] == 0 < used[2]
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_strips_bound_a_domain_where_one_was_split_or_came_along(given: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as none cuts the box they say nothing that it does not."""
+    seen: list[bool] = []
+    decided = search_branch.decided
+
+    def watch(scene: Scene, *more: Any) -> Verdicts:
+        seen.append(len(scene.geometry.directions) > 0)
+        return decided(scene, *more)
+
+    monkeypatch.setattr(search_branch, "decided", watch)
+    problem, question = deep(29)
+    if given:
+        strips = Strips(np.ones((1, 3)), np.array([0.0]), np.array([17.0]))
+        problem = replace(problem, domain=replace(problem.domain, strips=strips))
+    (outcome,) = run(problem, [question], BranchSettings(strips=2, joint=False, clip_rounds=0, batch=1))
+    check(problem, outcome)
+    assert sum(seen) == below_strips(outcome.tree, given)
+    assert given or 0 < sum(seen) < len(seen)
+
+
+def below_strips(node: Node | None, cut: bool) -> int:
+    """Nodes of a tree with a split strip above them."""
+    assert node is not None
+    return cut + sum(below_strips(child, cut or isinstance(node.split, StripSplit)) for child in node.children)
 
 
 def deep(seed: int) -> tuple[Problem, Question]:

@@ -93,13 +93,18 @@ class _Measure:
     shift: Tensor
     terms: Tensor
 
-    def rise(self, slopes: Tensor, points: Tensor) -> Tensor:
-        """Of `slopes - points`, blocks (C, n, d) and (C, k, d), shape (C, n, k): by the box, or by the strips too."""
+    def rise(self, slopes: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Of `slopes` of norm 1, blocks (C, n, d), and of `slopes - points`, (C, k, d): by the box or the strips.
+
+        Returns:
+            shape (C, n, 1), by the box alone a number, and (C, n, k).
+        """
         plain = torch.cdist(slopes, points, p=1.0)
         if not self.wide.shape[2]:
-            return plain
+            return slopes.new_ones(1, 1, 1), plain
         (near, shift), (far, back) = self._within(slopes), self._within(points)
-        return torch.minimum(plain, torch.cdist(near, far, p=1.0) + (shift - back.transpose(1, 2)))
+        alone = (near.abs().sum(-1, keepdim=True) + shift).clamp_(max=1.0)
+        return alone, torch.minimum(plain, torch.cdist(near, far, p=1.0) + (shift - back.transpose(1, 2)))
 
     def _within(self, slopes: Tensor) -> tuple[Tensor, Tensor]:
         """The vector whose L1 norm counts, shape (C, n, d + m), and what the strips' shift adds, shape (C, n, 1)."""
@@ -150,12 +155,13 @@ def lagrange(
 def _least(slopes: Tensor, cut: RowPlanes, measure: _Measure) -> Tensor:
     """What the half-spaces add to rows (C, n, d) at the center: the least over `MULTIPLIERS`, shape (C, n)."""
     # A half-space without a slope is everything or nothing: then the cut itself says so, and nothing is clipped by it.
-    factors = torch.tensor(MULTIPLIERS, dtype=slopes.dtype, device=slopes.device)
+    factors = torch.tensor(MULTIPLIERS[1:], dtype=slopes.dtype, device=slopes.device)
     boxes, cuts = slopes * measure.half[:, None], (cut.slope * measure.half)[:, None]
-    size = torch.linalg.vector_norm(boxes, 1, dim=-1, keepdim=True)
-    rises = torch.linalg.vector_norm(cuts, 1, dim=-1)
+    size, rises = boxes.abs().sum(-1, keepdim=True), cuts.abs().sum(-1)
     share = factors / rises.where(rises > OWN * cut.value.abs()[:, None], torch.inf)
-    rise = size * measure.rise(boxes.mul_(1 / size.clamp(min=1e-300)), cuts * -share[..., None])
-    scaled = size * share[:, None] * cut.value[:, None, None]
-    least: Tensor = (scaled + rise + OWN * (scaled.abs() + rise.abs() + size * (1 + factors) * measure.terms)).amin(-1)
+    alone, rise = measure.rise(boxes.mul_(1 / size.clamp(min=1e-300)), cuts * -share[..., None])
+    scaled = share[:, None] * cut.value[:, None, None]
+    beyond = (scaled + rise + OWN * (scaled.abs() + rise.abs() + (1 + factors) * measure.terms)).amin(-1, keepdim=True)
+    # The multiplier 0 is what box and strips say of the rows themselves.
+    least: Tensor = (size * torch.minimum(beyond, alone + OWN * (alone.abs() + measure.terms)))[..., 0]
     return least

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.domain import Domains, Geometry
+from verifluxa.bounds.domain import Domains, Geometry, geometry
 from verifluxa.search.claims import Verdicts
-from verifluxa.search.halving import Open
-from verifluxa.search.workspace import Claims, Workspace
+from verifluxa.search.halving import Open, Scores
+from verifluxa.search.workspace import Claims
 
 
 def domains_of(opened: list[Open], directions: Tensor) -> Domains:
@@ -20,6 +21,12 @@ def domains_of(opened: list[Open], directions: Tensor) -> Domains:
         return torch.stack([getattr(domain, name) for domain in opened])
 
     return Domains(stacked("lower"), stacked("upper"), directions, stacked("low"), stacked("high"))
+
+
+def without_strips(domains: Domains) -> Domains:
+    """The boxes alone."""
+    none = domains.low[:, :0]
+    return Domains(domains.lower, domains.upper, domains.directions[:0], none, none)
 
 
 def joined(parts: list[Claims]) -> Claims:
@@ -39,23 +46,48 @@ def part_of(verdicts: Verdicts, start: int, end: int) -> Verdicts:
     return Verdicts(verdicts.alive[own], verdicts.row[own], verdicts.planes[own], steering, last, closings, chosen)
 
 
-def influence(verdicts: Verdicts, of_domain: Tensor, shape: Geometry, domains: Domains) -> tuple[Tensor, Tensor]:
-    """Influence of each pixel (D, d) and each strip (D, m) on the claims that are still alive."""
-    slopes, _ = verdicts.steering
-    half = (domains.upper - domains.lower) / 2
-    size = (slopes.abs() * half[of_domain]).sum(1).clamp(min=1e-12)
-    weight = torch.where(verdicts.alive, 1 / size, torch.zeros_like(size))
-    weighted = torch.nan_to_num(slopes * weight[:, None])
-    pixels = half.new_zeros(half.shape).index_add(0, of_domain, weighted.abs()) * half
-    strips_half = shape.strip_half
-    beta = (weighted[:, None] @ shape.ridge[of_domain].transpose(1, 2))[:, 0]
-    strips = strips_half.new_zeros(strips_half.shape).index_add(0, of_domain, beta.abs()) * strips_half
-    return pixels, strips
+@dataclass(frozen=True, eq=False)
+class Steering:
+    """Where to go on in the domains of a batch that stay open; nothing is computed before one does.
 
+    Attributes:
+        domains: the batch.
+        verdicts: on all of its claims.
+        of_domain: the domain of each claim, shape (C,).
+    """
 
-def corners(work: Workspace, verdicts: Verdicts, of_domain: Tensor, domains: Domains) -> Tensor:
-    """A grid point per domain where the planes of the alive claims are large together, shape (D, d)."""
-    slopes, _ = verdicts.steering
-    alive = torch.nan_to_num(slopes) * verdicts.alive[:, None]
-    total = alive.new_zeros(domains.lower.shape).index_add(0, of_domain, alive)
-    return work.on_grid(torch.where(total >= 0, domains.upper, domains.lower))
+    domains: Domains
+    verdicts: Verdicts
+    of_domain: Tensor
+
+    def scores(self, number: int) -> Scores:
+        """Those of one domain."""
+        shape, (pixels, strips) = self._shape, self._influence
+        middle = shape.directions @ shape.center[number] + shape.strip_shift[number]
+        return Scores(pixels[number], strips[number], middle, shape.strip_half[number])
+
+    @cached_property
+    def _shape(self) -> Geometry:
+        return geometry(self.domains)
+
+    @cached_property
+    def _influence(self) -> tuple[Tensor, Tensor]:
+        """Influence of each pixel (D, d) and each strip (D, m) on the claims that are still alive."""
+        (slopes, _), domains, of_domain = self.verdicts.steering, self.domains, self.of_domain
+        half = (domains.upper - domains.lower) / 2
+        size = (slopes.abs() * half[of_domain]).sum(1).clamp(min=1e-12)
+        weight = torch.where(self.verdicts.alive, 1 / size, torch.zeros_like(size))
+        weighted = torch.nan_to_num(slopes * weight[:, None])
+        pixels = half.new_zeros(half.shape).index_add(0, of_domain, weighted.abs()) * half
+        strips_half = self._shape.strip_half
+        beta = (weighted[:, None] @ self._shape.ridge[of_domain].transpose(1, 2))[:, 0]
+        strips = strips_half.new_zeros(strips_half.shape).index_add(0, of_domain, beta.abs()) * strips_half
+        return pixels, strips
+
+    @cached_property
+    def corners(self) -> Tensor:
+        """A point per domain where the planes of the alive claims are large together, shape (D, d)."""
+        (slopes, _), domains = self.verdicts.steering, self.domains
+        alive = torch.nan_to_num(slopes) * self.verdicts.alive[:, None]
+        total = alive.new_zeros(domains.lower.shape).index_add(0, self.of_domain, alive)
+        return torch.where(total >= 0, domains.upper, domains.lower)

@@ -20,11 +20,11 @@ from verifluxa.bounds.linear import Pairs
 from verifluxa.bounds.memory import is_out_of_memory
 from verifluxa.bounds.net import Net
 from verifluxa.evidence import OPEN, Node, Outcome
-from verifluxa.search.batch import corners, domains_of, influence, joined, part_of
+from verifluxa.search.batch import Steering, domains_of, joined, part_of, without_strips
 from verifluxa.search.bounding import decided
 from verifluxa.search.claims import Scene, Verdicts
 from verifluxa.search.directions import strip_directions
-from verifluxa.search.halving import Open, Scores
+from verifluxa.search.halving import Open
 from verifluxa.search.improve import improve, started
 from verifluxa.search.inherit import known_ends, leave, trim
 from verifluxa.search.leaves import Leaf, Tree, open_leaves
@@ -125,13 +125,15 @@ def _taken_up(work: Workspace, tree: Tree, ends: float) -> Search:
 def _begin(work: Workspace, rooted: Rooted, directions: Tensor, ends: float) -> Search:
     node = Node(dropped=rooted.dropped())
     low, high = whole_strips(work, directions)
-    root = Open(node, work.lower, work.upper, low, high, rooted.open_claims)
+    cut = work.problem.domain.strips is not None
+    root = Open(node, work.lower, work.upper, low, high, rooted.open_claims, cut)
     return Search(rooted.question, root.claims, node, [root], time.monotonic(), ends, rooted.remaining)
 
 
 def _opened(leaf: Leaf) -> Open:
     box = leaf.domains
-    return Open(leaf.node, box.lower[0], box.upper[0], box.low[0], box.high[0], leaf.claims, must=leaf.must)
+    cut = bool(leaf.cut.any())
+    return Open(leaf.node, box.lower[0], box.upper[0], box.low[0], box.high[0], leaf.claims, cut, must=leaf.must)
 
 
 def _put_back(batch: list[tuple[Search, Open]]) -> None:
@@ -176,7 +178,8 @@ def _process(
     work: Workspace, net: Net, directions: Tensor, batch: list[tuple[Search, Open]], settings: BranchSettings
 ) -> None:
     domains = domains_of([domain for _, domain in batch], directions)
-    shape = geometry(domains)
+    cut = any(domain.cut for _, domain in batch)
+    shape = geometry(domains if cut else without_strips(domains))
     claims = joined([domain.claims for _, domain in batch])
     sizes = torch.tensor([len(domain.claims) for _, domain in batch], device=work.device)
     of_domain = torch.repeat_interleave(torch.arange(len(batch), device=work.device), sizes)
@@ -184,7 +187,10 @@ def _process(
     scene = Scene(work, net, shape)
     ends = min(search.ends for search, _ in batch)
     pairs = Pairs(of_domain, claims.input, known_ends(net, [domain for _, domain in batch]))
-    verdicts = decided(scene, (claims, pairs), signs, settings.clip_rounds, ends)
+    alone = settings.alpha > 0 and any(search.question.need == 1 for search, _ in batch)
+    # Where no slopes are optimised nobody asks for gradients, for which every small operation would prepare.
+    with torch.inference_mode(not alone):
+        verdicts = decided(scene, (claims, pairs), signs, settings.clip_rounds, ends)
     kept = int((sizes.cumsum(0) <= len(verdicts.row)).sum())
     if kept < len(batch):
         _put_back(batch[kept:])
@@ -194,14 +200,11 @@ def _process(
     together = settings.joint and signs is None
     needs = [search.question.need if together and search.question.need > 1 else 0 for search, _ in batch]
     mutual = clip_mutually(scene, verdicts, (claims, of_domain), needs)
-    pixels, strips = influence(verdicts, of_domain, shape, domains)
-    points = corners(work, verdicts, of_domain, domains)
+    steering = Steering(domains, verdicts, of_domain)
     starts = (sizes.cumsum(0) - sizes)[:kept].tolist()
     for number, ((search, domain), start) in enumerate(zip(batch, starts, strict=True)):
         own = part_of(verdicts, start, start + len(domain.claims))
-        middle = directions @ shape.center[number] + shape.strip_shift[number]
-        scores = Scores(pixels[number], strips[number], middle, shape.strip_half[number])
-        settle(search, domain, Bounded(scene, own, points[number], scores, settings, (mutual, number)))
+        settle(search, domain, Bounded(scene, own, steering, number, settings, mutual))
 
 
 def _improved(

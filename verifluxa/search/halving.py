@@ -25,6 +25,7 @@ class Open:
         lower, upper: the box, shape (d,).
         low, high: the strips, shape (m,).
         claims: that are still open.
+        cut: whether strips cut anything off the box: else they bound nothing that the box does not.
         hope, hoped: value of the last linear program above, and how many inputs there were then.
         signs: of neurons that are split.
         chosen: slopes and multipliers that the claims start from.
@@ -38,6 +39,7 @@ class Open:
     low: Tensor
     high: Tensor
     claims: Claims
+    cut: bool = True
     hope: float = 0.0
     hoped: int = 0
     signs: tuple[Sign, ...] = ()
@@ -84,8 +86,8 @@ def _split_strip(domain: Open, alive: Claims, strip: int, cut: float) -> list[Op
     lower_high, upper_low = domain.high.clone(), domain.low.clone()
     lower_high[strip], upper_low[strip] = min(cut, float(domain.high[strip])), max(cut, float(domain.low[strip]))
     return [
-        replace(domain, node=children[0], high=lower_high, claims=alive),
-        replace(domain, node=children[1], low=upper_low, claims=alive),
+        replace(domain, node=children[0], high=lower_high, claims=alive, cut=True),
+        replace(domain, node=children[1], low=upper_low, claims=alive, cut=True),
     ]
 
 

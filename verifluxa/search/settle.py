@@ -16,10 +16,11 @@ from torch import Tensor
 
 from verifluxa.evidence import Node, Witness
 from verifluxa.question import Question
+from verifluxa.search.batch import Steering
 from verifluxa.search.cases import input_cases
 from verifluxa.search.claims import ClaimBounds, Scene, Verdicts
 from verifluxa.search.climb import Climbed, climb, lacking
-from verifluxa.search.halving import Open, Scores, halved, neuron_cases
+from verifluxa.search.halving import Open, halved, neuron_cases
 from verifluxa.search.inherit import clips_of, goes_down, hand_down, narrower
 from verifluxa.search.mutual import Cut, Mutual
 from verifluxa.search.replay import witness
@@ -100,29 +101,28 @@ class Search:
 
 @dataclass(frozen=True, eq=False)
 class Bounded:
-    """A domain after bounding: its scene, verdicts of its own claims, scores of pixels and strips.
+    """A domain after bounding: its scene, verdicts of its own claims, and its number in the batch.
 
-    `mutual` is what the batch's claims say of each other, and the number of the domain in the batch.
+    `steering` and `mutual` are of the whole batch: where to go on, and what its claims say of each other.
     """
 
     scene: Scene
     verdicts: Verdicts
-    corner: Tensor
-    scores: Scores
+    steering: Steering
+    number: int
     settings: BranchSettings
-    mutual: tuple[Mutual | None, int]
+    mutual: Mutual | None
 
     @cached_property
     def last(self) -> ClaimBounds:
         """The open claims with their bounds, clipped by each other where all must be met."""
-        own, (mutual, number) = self.verdicts.last, self.mutual
-        return own if mutual is None or not self.cuts else replace(mutual.of(number), at=own.at)
+        own, mutual = self.verdicts.last, self.mutual
+        return own if mutual is None or not self.cuts else replace(mutual.of(self.number), at=own.at)
 
     @property
     def cuts(self) -> tuple[Cut, ...]:
         """The planes that clip all claims, where all must be met."""
-        mutual, number = self.mutual
-        return () if mutual is None else mutual.cuts.get(number, ())
+        return () if self.mutual is None else self.mutual.cuts.get(self.number, ())
 
 
 def settle(search: Search, domain: Open, bounded: Bounded) -> None:
@@ -138,7 +138,8 @@ def settle(search: Search, domain: Open, bounded: Bounded) -> None:
         domain.node.closed = True
         search.proved = max(search.proved, min(remaining, search.question.need - 1))
         return
-    points = [work.on_grid((domain.lower + domain.upper) / 2), bounded.corner]
+    corner = bounded.steering.corners[bounded.number]
+    points = [work.on_grid((domain.lower + domain.upper) / 2), work.on_grid(corner)]
     together = _together(search, domain, bounded)
     if together is not None:
         if together.closing is not None:
@@ -164,7 +165,7 @@ def _split(search: Search, domain: Open, bounded: Bounded, alive: Claims) -> lis
     cases = input_cases(scene, domain, bounded.last, need) if kept and bounded.settings.joint and need > 1 else None
     wanted = need == 1 and len(torch.unique(alive.input)) == 1 and 0 < bounded.settings.neurons < len(domain.lower)
     neurons = neuron_cases(scene, domain, alive, verdicts.last) if wanted else None
-    parts = cases or neurons or halved(scene.work, domain, alive, bounded.scores) or []
+    parts = cases or neurons or halved(scene.work, domain, alive, bounded.steering.scores(bounded.number)) or []
     own = narrower(domain, bounded.last, search.boxes) if kept and cases is None and not bounded.cuts else None
     if cases is None:
         hand_down(parts, bounded.last if kept else None, own)
