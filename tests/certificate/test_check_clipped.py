@@ -1,0 +1,154 @@
+"""Cases that start from clipped ends: these hold wherever the claim and the signs of a case do; nothing else closes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from tests.certificate.scenes import Scene, Shape, scene
+from tests.certificate.test_check_conflicts import closed, code_of, proved
+from verifluxa.certificate.check import cases
+from verifluxa.certificate.check.bounds import State
+from verifluxa.certificate.check.judge import Judge, Part
+from verifluxa.certificate.evidence_lines import Record
+from verifluxa.evidence import Case, Conflict, NeuronSplit, Node, Steered
+from verifluxa.search.workspace import workspace
+from verifluxa.verdict import Verdict
+
+PLAIN = Shape(per_input=True, inputs=8, scale=0.9, places=((3, 3),))
+SHAPES = [PLAIN, replace(PLAIN, kind="cnn", inputs=6), replace(PLAIN, kind="pool", inputs=6)]
+Values = list[NDArray[np.float64]]
+Signs = tuple[tuple[int, int, bool], ...]
+Met = tuple[int, int, tuple[int, ...], Values]
+"""A claim that a witness meets: its input, its number, its rows in the evidence, and what the layers sum there."""
+
+
+def asked(shape: Shape, arithmetic: str) -> Iterator[tuple[Scene, Record, Met]]:
+    """What triggers refute."""
+    for seed in range(8):
+        found = scene(seed, shape, arithmetic)
+        problem, work = found.problem, workspace(found.problem)
+        for record in [record for record in found.prove() if record.witness is not None][:3]:
+            (index,) = (int(one) for one in problem.selections[record.question.selection])
+            every = problem.violations[record.question.violation].by_label[int(problem.labels[index])]
+            assert record.witness is not None
+            point, at = torch.as_tensor(record.witness.trigger)[None], torch.tensor([index])
+            sums: Values = []
+            for layer in work.net(record.question.placement).layers:
+                sums.append((point @ layer.weight.T + layer.offset_of(at)).numpy()[0])
+                point = layer.apply(torch.as_tensor(sums[-1])[None])
+            worst = [min(float(problem.rows.coefficients[row] @ sums[-1]) for row in rows) for rows in every]
+            number = int(np.argmax(worst))
+            if worst[number] > 0:
+                yield found, record, (index, number, tuple(every[number]), sums)
+
+
+def forged(record: Record, claim: tuple[int, int], case: Case) -> Record:
+    tree = Node(closed=True, conflicts=(Conflict((claim,), case),))
+    return replace(record, verdict=Verdict.CERTIFIED, reason=None, witness=None, tree=tree)
+
+
+def grown(
+    random: np.random.Generator, met: Met, sizes: Sequence[int], signs: tuple[tuple[int, int, bool], ...]
+) -> Case:
+    """Splits of any neurons, three below each other, whose planes are of any slopes and of multipliers that may be."""
+    index, number, rows, _ = met
+    planes = []
+    for row in random.choice(rows, 2):
+        pushes = [(layer, neuron, (1.0 if up else -1.0) * float(random.exponential())) for layer, neuron, up in signs]
+        some = tuple(push for push in pushes if random.random() < 0.5)
+        slopes = tuple(random.bytes(size).hex() for size in sizes) if random.random() < 0.5 else ()
+        planes.append(Steered(index, number, int(row), float(random.random()) + 0.1, slopes, some))
+    if len(signs) == 3:
+        return Case(tuple(planes))
+    layer = int(random.integers(len(sizes)))
+    neuron = int(random.integers(sizes[layer]))
+    children = tuple(grown(random, met, sizes, (*signs, (layer, neuron, up))) for up in (False, True))
+    return Case(tuple(planes), NeuronSplit(index, layer, neuron), children)
+
+
+@pytest.mark.parametrize("arithmetic", ["float32", "real"])
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.kind)
+def test_what_cases_start_from_holds_where_the_claim_and_their_signs_do(
+    shape: Shape, arithmetic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    below, levels = cases._below, []
+
+    def watch(judge: Judge, nodes: Any, state: State, part: Part) -> Iterator[Any]:
+        for level in below(judge, nodes, state, part):
+            levels.append((level[0], level[1].take(np.arange(len(level[0]))), level[1]))
+            yield level
+
+    monkeypatch.setattr(cases, "_below", watch)
+    random, inside, narrower = np.random.default_rng(0), 0, 0
+    for found, record, met in asked(shape, arithmetic):
+        index, number, _, sums = met
+        sizes = [len(layer.weight) for layer in workspace(found.problem).net(record.question.placement).hidden]
+        for _ in range(4):
+            levels.clear()
+            assert code_of(found, forged(record, (index, number), grown(random, met, sizes, ()))) == "VF5054"
+            for place, signs, given, clipped in (
+                (k, signs, given, clipped) for nodes, given, clipped in levels for k, (_, signs) in enumerate(nodes)
+            ):
+                if all((sums[sign.layer - 1][sign.neuron] >= 0) == sign.positive for sign in signs):
+                    inside += holds(sums, place, given) and holds(sums, place, clipped)
+                for sign in signs:
+                    own = given.layers[sign.layer - 1]
+                    end = (own.lower if sign.positive else own.upper)[place, sign.neuron]
+                    assert (end >= 0) if sign.positive else (end <= 0)
+                    narrower += 1
+    assert inside > 20
+    assert narrower > 100
+
+
+def holds(sums: Values, place: int, state: State) -> bool:
+    for values, own in zip(sums, state.layers, strict=False):
+        assert (values >= own.lower[place] - 1e-9).all()
+        assert (values <= own.upper[place] + 1e-9).all()
+    return True
+
+
+def trees(record: Record) -> Iterator[Conflict]:
+    """The conflicts of a record whose cases are clipped."""
+    assert record.tree is not None
+    return (conflict for conflict in record.tree.conflicts if cases.clips(conflict.case))
+
+
+def spoiled(case: Case, how: str) -> Case:
+    """Each split, or each leaf, in another way than it may be."""
+    if case.split is None:
+        return replace(case, planes=() if how == "no planes" else case.planes)
+    children = tuple(spoiled(child, how) for child in case.children)
+    split = replace(case.split, input=case.split.input + 1) if how == "input" else case.split
+    if how == "neuron":
+        split = replace(case.split, neuron=999)
+    return replace(case, split=split, children=children[: 1 if how == "one case" else 2])
+
+
+@pytest.mark.parametrize("name", ["clipped", "clipped and pool"])
+@pytest.mark.parametrize("how", ["no planes", "input", "neuron", "one case"])
+def test_every_split_has_two_cases_of_its_claim_and_every_leaf_planes(name: str, how: str) -> None:
+    found, records = proved(name)
+    codes = []
+    for record in closed(records):
+        for conflict in trees(record):
+            assert record.tree is not None
+            other = replace(conflict, case=spoiled(conflict.case, how))
+            changed = tuple(other if one is conflict else one for one in record.tree.conflicts)
+            codes.append(code_of(found, replace(record, tree=replace(record.tree, conflicts=changed))))
+    assert codes
+    assert set(codes) == {"VF5054"}
+
+
+@pytest.mark.parametrize("name", ["clipped", "clipped and pool"])
+def test_cases_close_however_few_are_bounded_at_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found, records = proved(name)
+    assert any(True for record in closed(records) for _ in trees(record))
+    monkeypatch.setattr(cases, "MOST_VALUES", 1)
+    assert [code_of(found, record) for record in closed(records)] == [""] * len(closed(records))
