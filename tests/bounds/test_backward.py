@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds import backward, linear, memory
-from verifluxa.bounds.backward import Known, Places, Stage, both_planes, descend, stage_of
+from verifluxa.bounds.backward import Known, Places, both_planes, descend
 from verifluxa.bounds.domain import Domains, Geometry, geometry
 from verifluxa.bounds.forward import ranges
 from verifluxa.bounds.functions import Relaxation, relax
@@ -20,6 +20,7 @@ from verifluxa.bounds.maxima import Maxima, winners_of
 from verifluxa.bounds.net import Net, NetLayer
 from verifluxa.bounds.rows import output_planes, planes_of_rows
 from verifluxa.bounds.special import PairRelaxation, Products, Special
+from verifluxa.bounds.stage import Stage, stage_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -370,3 +371,21 @@ def test_no_rows_have_no_planes() -> None:
     none = torch.zeros(0, dtype=torch.long)
     value, slope = descend(stages, torch.zeros(0, 2, 7).double(), torch.zeros(0, 2).double(), none)
     assert (tuple(value.shape), tuple(slope.shape)) == ((0, 2), (0, 2, 3))
+
+
+@pytest.mark.parametrize("many", [0, 10**9])
+@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_rows_that_were_given_stay_as_they_are(
+    many: int, function: str, depth: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is made on the way down is written over, what the caller holds is not: nor a table, nor constants."""
+    monkeypatch.setattr(backward, "MANY_ROWS", many)
+    stages = [layer.stage for layer in network(depth, 4, function)]
+    table, constant = torch.randn(4, 3, depth[-1]).double(), torch.randn(4, 3).double()
+    before = [part.clone() for part in (table, constant)]
+    descend(stages, table, constant)
+    for place in (torch.arange(3).expand(4, 3), torch.randint(3, (4, 3))):
+        descend(stages, Known(table[0], place), constant)
+    assert torch.equal(table, before[0])
+    assert torch.equal(constant, before[1])

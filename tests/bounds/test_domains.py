@@ -259,3 +259,16 @@ def test_directions_that_repeat_or_vanish_are_harmless() -> None:
     for (first, _), (second, _) in zip(both(row, geometry(once)), both(row, geometry(again)), strict=True):
         assert torch.isfinite(second).all()
         assert float(second) == pytest.approx(float(first), abs=0.2)
+
+
+@pytest.mark.parametrize("strips", [(), (([1.0, 2.0], -1.0, 1.0),)])
+@pytest.mark.parametrize("turned", [False, True])
+def test_rows_that_may_be_written_over_spread_as_far(strips: tuple, turned: bool) -> None:
+    shape = geometry(domains([(-1.0, 2.0), (0.0, 0.5)], *strips))
+    rows = torch.tensor([[[1.0, -2.0], [-3.0, 0.5], [0.0, -1.0]]], dtype=torch.float64)
+    rows = rows.transpose(1, 2).contiguous().transpose(1, 2) if turned else rows
+    one, kept = torch.zeros(1, dtype=torch.long), rows.clone()
+    wanted = spread(rows, one, shape)
+    assert torch.equal(rows, kept), "they stay as they are unless they may be written over"
+    for found, own in zip(spread(rows, one, shape, spare=True), wanted, strict=True):
+        assert torch.equal(found, own)

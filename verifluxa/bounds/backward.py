@@ -13,23 +13,26 @@ Where many rows start from the same matrix W' the sign of their coefficients is 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.functions import Relaxation
-from verifluxa.bounds.maxima import folded, pairs_of, spread_over
+from verifluxa.bounds.maxima import spread_over
 from verifluxa.bounds.memory import evenly, items_at_once
-from verifluxa.bounds.special import PairRelaxation, Special, scatter
+from verifluxa.bounds.special import scatter
+from verifluxa.bounds.stage import Stage
 
 MATRIX_NUMBERS = 1 << 16
 """Largest matrix of products of weights that is written out: larger ones leave the caches."""
 
 MANY_ROWS = 4
 """From so many rows for each column on, the last step down is two matrices for each pair, see `_by_matrices`."""
+
+VECTOR = 8
+"""Matrices whose rows are multiples of so many numbers are multiplied fastest: 16 columns take less than 10."""
 
 Planes = tuple[Tensor, Tensor]
 """Values at the center, shape (...), and slopes, shape (..., d)."""
@@ -39,131 +42,33 @@ Rise = Callable[[Tensor, Tensor | slice], Tensor]
 """How far slopes (B, r, d) of some pairs rise above their value at the center, shape (B, r)."""
 
 
-class Lines(NamedTuple):
-    """The line below, `lower_slope * (W s) + lower_at <= h`, and how far that above lies over it; shape (B, n) each."""
-
-    lower_slope: Tensor
-    lower_at: Tensor
-    gap: Tensor
-    gap_at: Tensor
-
-    def take(self, index: Tensor | slice) -> Lines:
-        """Those of some pairs."""
-        return Lines(*(part[index] for part in self))
-
-    @property
-    def upper(self) -> tuple[Tensor, Tensor]:
-        """The line above: slope and constant."""
-        return self.lower_slope + self.gap, self.lower_at + self.gap_at
-
-    @property
-    def middle(self) -> Tensor:
-        """Slope of the mean of the two lines."""
-        return torch.add(self.lower_slope, self.gap, alpha=0.5)
-
-    @property
-    def middle_at(self) -> Tensor:
-        """Constant of the mean of the two lines."""
-        return torch.add(self.lower_at, self.gap_at, alpha=0.5)
-
-
-@dataclass(frozen=True, eq=False)
-class Stage:
-    """One layer on the way down.
-
-    Attributes:
-        weight: shape (n, s).
-        lines: of its neurons.
-        partners: for products of neurons their function, its relaxation, and offset and radius, which the lines then
-            do not carry; else None.
-        pairs: of a max pool's round, see `maxima`, else 0. Slopes are for all rows, constants for what is left.
-        winner: of a max pool's round where there is such a table, see `maxima.winners_of`. Slopes are then those of
-            the state below, shape (B, s): each neuron's own row times what it weighs there.
-    """
-
-    weight: Tensor
-    lines: Lines
-    partners: tuple[Special, PairRelaxation, tuple[Tensor, Tensor]] | None = None
-    pairs: int = 0
-    winner: Tensor | None = None
-
-    @property
-    def products(self) -> int:
-        """Multiplications for each row on its way down."""
-        return self.weight.numel() if self.winner is None else len(self.winner)
-
-    def spread(self, rows: Tensor) -> Tensor:
-        """Rows (..., n) over what the slopes speak of."""
-        if self.winner is None:
-            return spread_over(rows, self.pairs)
-        return rows.gather(-1, self.winner.expand(*rows.shape[:-1], -1))
-
-    def gathered(self, parts: Tensor) -> Tensor:
-        """Sums over what belongs to the same value of h, first axis: the transpose of `spread`."""
-        if self.winner is None:
-            return folded(parts, self.pairs, 0)
-        return parts.new_zeros(len(self.lines.gap_at[0]), *parts.shape[1:]).index_add_(0, self.winner, parts)
-
-    def down(self, rows: Tensor) -> Tensor:
-        """Rows over the state below, from those that the slopes were multiplied into."""
-        return rows @ self.weight if self.winner is None else rows
-
-    def take(self, index: Tensor | slice) -> Stage:
-        """The same for some pairs."""
-        if self.partners is None:
-            return replace(self, lines=self.lines.take(index))
-        special, relaxed, moved = self.partners
-        chosen = PairRelaxation(*(part[index] for part in relaxed))
-        return Stage(self.weight, self.lines.take(index), (special, chosen, (moved[0][index], moved[1][index])))
-
-
-def stage_of(
-    weight: Tensor,
-    relaxed: Relaxation | PairRelaxation,
-    moved: tuple[Tensor, Tensor],
-    special: Special | None,
-    winner: Tensor | None = None,
-) -> Stage:
-    """A stage.
-
-    Args:
-        weight: shape (n, s).
-        relaxed: linear bounds of the function.
-        moved: offset and radius of the pre-activations, shape (B, n) each, or (1, n).
-        special: the function where it is none of one value alone.
-        winner: see `maxima.winners_of`.
-    """
-    lower_slope, lower_at, upper_slope, upper_at = relaxed[:4]
-    if isinstance(relaxed, PairRelaxation) and special is not None:
-        wide = (moved[0].expand_as(lower_slope), moved[1].expand_as(lower_slope))
-        lines = Lines(lower_slope, lower_at, upper_slope - lower_slope, upper_at - lower_at)
-        return Stage(weight, lines, (special, relaxed, wide))
-    offset, radius = moved
-    pairs = pairs_of(special)
-    if pairs:
-        upper_at = upper_at + folded((upper_slope * offset).addcmul_(upper_slope.abs(), radius), pairs)
-        lower_at = lower_at + folded((lower_slope * offset).addcmul_(lower_slope.abs(), radius, value=-1), pairs)
-    else:
-        upper_at = torch.addcmul(upper_at, upper_slope, offset).addcmul_(upper_slope.abs(), radius)
-        lower_at = torch.addcmul(lower_at, lower_slope, offset).addcmul_(lower_slope.abs(), radius, value=-1)
-    gap = upper_slope - lower_slope
-    if winner is not None:
-        gap, lower_slope = gap @ weight, lower_slope @ weight
-    return Stage(weight, Lines(lower_slope, lower_at, gap, upper_at - lower_at), None, pairs, winner)
-
-
 class Known(NamedTuple):
     """Rows by their places (C, r) in a table (R, n): they are written out block by block."""
 
     table: Tensor
     place: Tensor
 
-    def take(self, part: slice, once: bool) -> Tensor:
-        """Some rows, written out: shape (c, r, n), or (r, n) where all are the same and may be given `once`."""
+    @property
+    def same(self) -> bool:
+        """Whether all pairs have the same rows."""
+        return len(self.place) > 1 and (self.place.stride(0) == 0 or bool((self.place == self.place[0]).all()))
+
+    def take(self, part: slice) -> Tensor:
+        """Some rows, written out: shape (c, r, n)."""
         place = self.place[part]
-        if once and len(place) > 1 and bool((place == place[0]).all()):
-            return self.table.index_select(0, place[0])
         return self.table.index_select(0, place.flatten()).view(*place.shape, self.table.shape[1])
+
+
+class Shared(NamedTuple):
+    """Rows that all pairs have, and their positive parts, over what the last stage's slopes speak of: (r, n) each."""
+
+    rows: Tensor
+    positive: Tensor
+
+    def down(self, stage: Stage) -> Tensor:
+        """The rows of each pair over the state below, shape (B, r, s)."""
+        slope, gap = stage.lines.lower_slope, stage.lines.gap
+        return stage.down((self.rows * slope[:, None]).addcmul_(self.positive, gap[:, None]))
 
 
 def descend(stages: Sequence[Stage], rows: Tensor | Known, constant: Tensor, index: Tensor | None = None) -> Planes:
@@ -178,63 +83,71 @@ def descend(stages: Sequence[Stage], rows: Tensor | Known, constant: Tensor, ind
     Returns:
         constant (C, r) and rows (C, r, s) over the state below the first stage.
     """
+    shared = None
+    if isinstance(rows, Known) and stages and stages[-1].partners is None and rows.same:
+        shared, constant = _shared(stages[-1], rows.table.index_select(0, rows.place[0]), constant, index)
     widest = max((rows[0] if isinstance(rows, Known) else rows).shape[-1], *(len(stage.weight) for stage in stages), 1)
     size = evenly(len(constant), items_at_once(constant.device, constant.shape[1] * widest))
+    wide = _wide(stages, constant.shape[1]) if len(stages) > (shared is not None) else None
     values, slopes = [], []
     for start in range(0, max(1, len(constant)), size):
         part = slice(start, start + size)
-        once = len(stages) > 0 and stages[-1].partners is None
-        own = rows.take(part, once) if isinstance(rows, Known) else rows[part]
         cut = part if index is None else index[part]
         here = stages if index is None and size >= len(constant) else [stage.take(cut) for stage in stages]
-        value, slope = _descend(here, own, constant[part])
+        own = shared or (rows.take(part) if isinstance(rows, Known) else rows[part])
+        value, slope = _descend(here, own, constant[part], wide)
         values.append(value)
         slopes.append(slope)
     return (values[0], slopes[0]) if len(values) == 1 else (torch.cat(values), torch.cat(slopes))
 
 
-def _descend(stages: Sequence[Stage], rows: Tensor, constant: Tensor) -> Planes:
+def _descend(stages: Sequence[Stage], rows: Tensor | Shared, constant: Tensor, wide: Tensor | None) -> Planes:
+    """One block: `wide` is the first stage's weights where the step through it is two matrices for each pair."""
     given, left = rows, list(enumerate(stages))
-    if rows.dim() == 2:
-        constant, rows = _shared(left.pop()[1], rows, constant)
+    own = rows.down(left.pop()[1]) if isinstance(rows, Shared) else rows
     for number, stage in reversed(left):
-        lines = stage.lines
-        positive = rows.clamp(min=0)
-        if number == 0 and _matrices_pay(stage, rows):
-            constant, rows = _by_matrices(stage, (rows, positive), constant)
-        elif stage.partners is None:
-            constant = constant + (rows * lines.lower_at[:, None]).addcmul_(positive, lines.gap_at[:, None]).sum(-1)
-            rows, positive = stage.spread(rows), stage.spread(positive)
-            # Only rows that were made here are written over.
-            scaled = rows * lines.lower_slope[:, None] if rows is given else rows.mul_(lines.lower_slope[:, None])
-            rows = stage.down(scaled.addcmul_(positive, lines.gap[:, None]))
+        # Only rows that were made here are written over.
+        spare = own is not given
+        if number == 0 and wide is not None:
+            return _by_matrices(stage, own if spare else own.clone(), constant, wide)
+        positive, lines = own.clamp(min=0), stage.lines
+        if stage.partners is None:
+            constant = constant + (own * lines.lower_at[:, None]).addcmul_(positive, lines.gap_at[:, None]).sum(-1)
+            own, positive = stage.spread(own), stage.spread(positive)
+            scaled = own.mul_(lines.lower_slope[:, None]) if own is not given else own * lines.lower_slope[:, None]
+            own = stage.down(scaled.addcmul_(positive, lines.gap[:, None]))
         else:
-            rows, constant = _products(stage, (positive, rows - positive), constant)
-            rows = rows @ stage.weight
-    return constant, rows
+            own, constant = _products(stage, (positive, own - positive), constant)
+            own = own @ stage.weight
+    return constant, own
 
 
-def _shared(stage: Stage, rows: Tensor, constant: Tensor) -> Planes:
-    """One step down of rows (r, n) that all pairs have: their constants are one product, and signs are known once."""
-    lines, positive = stage.lines, rows.clamp(min=0)
+def _shared(stage: Stage, rows: Tensor, constant: Tensor, index: Tensor | None) -> tuple[Shared, Tensor]:
+    """Rows (r, n) that all pairs have: their constants are one product, and signs are known once."""
+    lines, positive = stage.lines if index is None else stage.lines.take(index), rows.clamp(min=0)
     constant = torch.addmm(constant, lines.lower_at, rows.T).addmm_(lines.gap_at, positive.T)
-    rows, positive = stage.spread(rows), stage.spread(positive)
-    return constant, stage.down((rows * lines.lower_slope[:, None]).addcmul_(positive, lines.gap[:, None]))
+    return Shared(stage.spread(rows), stage.spread(positive)), constant
 
 
-def _matrices_pay(stage: Stage, rows: Tensor) -> bool:
-    """Whether a pair has so many rows that two matrices of its own cost less than passes over them (measured)."""
-    plain = stage.partners is None and stage.winner is None and not stage.pairs
-    return plain and rows.shape[1] >= MANY_ROWS * (stage.weight.shape[1] + 1)
+def _wide(stages: Sequence[Stage], rows: int) -> Tensor | None:
+    """The first stage's weights, with columns of zeros up to whole vectors, where matrices pay.
+
+    That is where a pair has so many rows that two matrices of its own cost less than passes over them (measured).
+    """
+    stage, inputs = stages[0], stages[0].weight.shape[1]
+    if stage.partners is not None or stage.winner is not None or stage.pairs or rows < MANY_ROWS * (inputs + 1):
+        return None
+    return torch.nn.functional.pad(stage.weight, (0, VECTOR - inputs % VECTOR))
 
 
-def _by_matrices(stage: Stage, parts: tuple[Tensor, Tensor], constant: Tensor) -> Planes:
-    """Rows and their positive parts times lower lines and the gaps to the upper ones: slopes, and constants last."""
-    lines, wide = stage.lines, torch.nn.functional.pad(stage.weight, (0, 1))
+def _by_matrices(stage: Stage, rows: Tensor, constant: Tensor, wide: Tensor) -> Planes:
+    """Rows times lower lines, and their positive parts times the gaps to the upper ones: slopes, constants behind."""
+    lines, inputs = stage.lines, stage.weight.shape[1]
     lower, more = lines.lower_slope[..., None] * wide, lines.gap[..., None] * wide
-    lower[..., -1], more[..., -1] = lines.lower_at, lines.gap_at
-    found = (parts[0] @ lower).baddbmm_(parts[1], more)
-    return constant + found[..., -1], found[..., :-1]
+    lower[..., inputs], more[..., inputs] = lines.lower_at, lines.gap_at
+    found = rows @ lower
+    found.baddbmm_(rows.clamp_(min=0), more)
+    return constant + found[..., inputs], found[..., :inputs]
 
 
 def _products(stage: Stage, parts: tuple[Tensor, Tensor], constant: Tensor) -> tuple[Tensor, Tensor]:
@@ -327,13 +240,15 @@ def _dense_pays(stage: Stage, weight: Tensor, chosen: Places) -> bool:
 def _dense(stage: Stage, weight: Tensor, flat: Tensor, rise: Rise | None) -> tuple[Tensor, Tensor]:
     """All neurons at once: the slopes of the means of both lines, and what the gaps between them add."""
     wide, (neurons, width) = spread_over(weight, stage.pairs), (len(weight), stage.weight.shape[1])
-    mean, gap = _through(wide, stage.weight), _through(wide.abs() * 0.5, stage.weight)
+    mean, gap = _through(wide, stage.weight), _through(wide.abs(), stage.weight)
     size = evenly(len(stage.lines.gap), items_at_once(weight.device, max(neurons, len(stage.weight)) * width))
     found = []
     for start in range(0, len(stage.lines.gap), size):
         part = slice(start, start + size)
-        middle, reach = mean(stage.lines.middle[part]), gap(stage.lines.gap[part])
-        both = middle + reach, reach.sub_(middle)
+        middle, twice = mean(stage.lines.middle[part]), gap(stage.lines.gap[part])
+        # Up is the middle and half the gap, down the other half less the middle: both in place of what they are of.
+        up = middle.add_(twice, alpha=0.5)
+        both = up, twice.sub_(up)
         found.append([own if rise is None else rise(own, part) for own in both])
     up, down = (torch.cat(own).flatten(0, 1).index_select(0, flat) for own in zip(*found, strict=True))
     return up, down
@@ -369,7 +284,9 @@ def _padded(
     middle = last.down(own * last.lines.middle[:, None])
     reach = _reaching(own, last.lines.gap * 0.5, last)
     rows = torch.cat([middle + reach, reach - middle], 1)
-    constant, rows = _descend(stages[:-1], rows, rows.new_zeros(rows.shape[:2]))
+    below = stages[:-1]
+    wide = _wide(below, rows.shape[1]) if below else None
+    constant, rows = _descend(below, rows, rows.new_zeros(rows.shape[:2]), wide)
     rows = rows if rise is None else rise(rows, slice(None))
     up, down = (chosen.pair, slot), (chosen.pair, slot + most)
     return constant[up], rows[up], constant[down], rows[down]

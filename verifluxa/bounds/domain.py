@@ -120,19 +120,21 @@ def _regular(matrix: Tensor, diagonal: Tensor) -> Tensor:
     return matrix + torch.diag_embed(diagonal + 1e-9 * trace + 1e-9)
 
 
-def spread(rows: Tensor, domain: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor]:
+def spread(rows: Tensor, domain: Tensor, geometry: Geometry, spare: bool = False) -> tuple[Tensor, Tensor]:
     """How far linear functions rise above and fall below their value at the center.
 
     Args:
         rows: shape (B, r, d).
         domain: shape (B,), index of the domain of each.
+        spare: whether the rows may be written over.
 
     Returns:
         up, down: shape (B, r), nonnegative where the domain is not empty.
     """
-    plain = _widths(rows, domain, geometry)
     if not len(geometry.directions):
+        plain = _widths(rows, domain, geometry, spare)
         return plain, plain
+    plain = _widths(rows, domain, geometry)
     beta = rows @ geometry.ridge[domain].transpose(1, 2)
     rest = _widths(rows - beta @ geometry.directions, domain, geometry)
     rest = rest + (beta.abs() @ geometry.strip_half[domain][:, :, None])[..., 0]
@@ -140,15 +142,16 @@ def spread(rows: Tensor, domain: Tensor, geometry: Geometry) -> tuple[Tensor, Te
     return torch.minimum(plain, rest + shift), torch.minimum(plain, rest - shift)
 
 
-def _widths(rows: Tensor, domain: Tensor, geometry: Geometry) -> Tensor:
+def _widths(rows: Tensor, domain: Tensor, geometry: Geometry, spare: bool = False) -> Tensor:
     """`|rows| . half`, shape (B, r); one product serves all where the domains are few."""
     side_by_side = rows.stride(2) != 1
+    sizes = rows.abs_() if spare else rows.abs()
     if len(geometry.half) <= FEW_DOMAINS and not side_by_side:
-        every = rows.abs() @ geometry.half.T
+        every = sizes @ geometry.half.T
         return every.gather(2, domain[:, None, None].expand(-1, rows.shape[1], 1))[..., 0]
     half = geometry.half.index_select(0, domain)
     # Rows that lie side by side are added up side by side.
-    return rows.abs().mul_(half[:, None]).sum(2) if side_by_side else (rows.abs() @ half[:, :, None])[..., 0]
+    return sizes.mul_(half[:, None]).sum(2) if side_by_side else (sizes @ half[:, :, None])[..., 0]
 
 
 def spread_shared(rows: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor]:

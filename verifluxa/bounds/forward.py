@@ -14,8 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.backward import Stage
 from verifluxa.bounds.memory import items_at_once
+from verifluxa.bounds.stage import Stage
 
 MARGIN = 1e-9
 """Share of its ends by which a neuron must miss 0: far above what a recomputation may differ by."""

@@ -15,13 +15,14 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.backward import Places, Planes, Rise, Stage, both_planes, descend, stage_of
+from verifluxa.bounds.backward import Places, Planes, Rise, both_planes, descend
 from verifluxa.bounds.domain import Geometry, spread, spread_shared
 from verifluxa.bounds.forward import clearly, pays, ranges
 from verifluxa.bounds.functions import Relaxation
 from verifluxa.bounds.memory import rows_that_fit
 from verifluxa.bounds.net import Net, NetLayer
 from verifluxa.bounds.special import PairRelaxation
+from verifluxa.bounds.stage import Stage, stage_of
 
 Ends = tuple[Tensor, Tensor]
 """Lower and upper ends of a layer's pre-activations, shape (B, n) each."""
@@ -166,7 +167,7 @@ def next_layer(net: Net, below: list[LayerBounds], geometry: Geometry, pairs: Pa
     places = Places.of(open_)
 
     def rise(slopes: Tensor, part: Tensor | slice) -> Tensor:
-        return spread(slopes, pairs.domain[part], geometry)[0]
+        return spread(slopes, pairs.domain[part], geometry, spare=True)[0]
 
     planes = _neurons(stages, layer, pairs, (places, radius), rise)
     up, down = (value + more for value, more in planes)

@@ -88,8 +88,8 @@ def planes_of_rows(
     index, pairs, rows = of
     coefficients, constants = table
     layer, last = net.layers[-1], bounds[-1]
-    moved = layer.offset_of(pairs.input) @ coefficients.T + last.radius[index] @ coefficients.abs().T
-    value = constants[rows] + moved.gather(1, rows)
+    moved = torch.addmm(constants, layer.offset_of(pairs.input), coefficients.T)
+    value = torch.addmm(moved, last.radius[index], coefficients.abs().T).gather(1, rows)
     weight = coefficients @ layer.weight
     if len(bounds) == 1:
         return value + _dot(weight[rows], geometry.center[pairs.domain]), weight[rows]

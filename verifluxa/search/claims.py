@@ -127,8 +127,8 @@ def row_planes(scene: Scene, layers: list[LayerBounds], of: tuple[Tensor, Pairs,
     value, slope = planes_of_rows(scene.net, layers, scene.geometry, of, table)
     up = spread(slope, pairs.domain, scene.geometry)[0]
     summed = _summed(layers[-1], (index, rows), table)
-    limit = -(SLACK * (value.abs() + up.abs()) + ROUNDED * summed)
-    closed = torch.as_tensor(scene.work.problem.rows.closed, device=rows.device)[rows]
+    limit = value.abs().add_(up.abs()).mul_(-SLACK).sub_(summed, alpha=ROUNDED)
+    closed = torch.as_tensor(scene.work.problem.rows.closed, device=rows.device).expand(len(rows), -1).gather(1, rows)
     return Planes(value, slope, value + up, limit, closed)
 
 
@@ -137,7 +137,7 @@ def _summed(last: LayerBounds, of: tuple[Tensor, Tensor], table: tuple[Tensor, T
     index, rows = of
     coefficients, constants = table
     largest = torch.maximum(last.lower.abs(), last.upper.abs())[index]
-    sizes = (largest @ coefficients.abs().T).gather(1, rows) + constants.abs()[rows]
+    sizes = torch.addmm(constants.abs(), largest, coefficients.abs().T).gather(1, rows)
     return torch.nan_to_num(sizes, nan=0.0, posinf=0.0)
 
 
