@@ -1,12 +1,14 @@
 """Questions that outlast a slice: pieces go out and come back, are lost, too big, stuck, refuted, spent, taken up."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from dispatch_fakes import FakeEngine, begun, grow, marks, problem
 from test_ledger import DATA, ORIGIN, DyingPool, Killed, evidence
 
+from verifluxa.dispatch import ledger as ledger_room
 from verifluxa.dispatch.cover import NotCovered, check_cover
 from verifluxa.dispatch.driver import Answers, Plan, drive
 from verifluxa.dispatch.in_process import InProcessPool
@@ -105,6 +107,27 @@ def test_a_killed_driver_repeats_no_piece_beyond_those_in_flight(tmp_path, after
     assert evidence(whole, tmp_path / "a.jsonl") == evidence(path, tmp_path / "b.jsonl")
     with Ledger.open(path) as ledger:
         assert ledger.rows("SELECT count(*) FROM piece") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("longest", "deep"), [(100, 9), (600, 3), (600, 1)], ids=["begun", "a piece", "the first piece"]
+)
+def test_what_is_too_long_for_a_ledger_is_begun_anew(tmp_path, monkeypatch, longest, deep):
+    """The other pieces of its question would hang in the air, and a run that is taken up would be refused."""
+    encoded = ledger_room.encode_grown
+
+    def padded(done):
+        return encoded(done) + b" " * (600 if len(done.slice.paths[0]) == deep else 0)
+
+    monkeypatch.setattr(ledger_room, "encode_grown", padded)
+    monkeypatch.setattr(ledger_room, "LIMITS", replace(ledger_room.LIMITS, size=longest))
+    path = tmp_path / "ledger.sqlite"
+    with pytest.raises(Killed):
+        kept(path, FakeEngine(proofs={1: "long"}), 130)
+    with Ledger.open(path) as ledger:
+        kept_records = ledger.rows("SELECT record FROM begun UNION ALL SELECT record FROM piece")
+        assert all(len(record) <= longest for (record,) in kept_records)
+    assert counts(kept(path, FakeEngine(proofs={1: "long"}))) == {"certified": 12}
 
 
 def certified(root: Node) -> Outcome:

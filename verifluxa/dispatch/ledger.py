@@ -54,7 +54,7 @@ from verifluxa.dispatch.ledger_file import (
     written,
 )
 from verifluxa.dispatch.observe import Progress, Recalled
-from verifluxa.dispatch.piece_lines import decode_begun, encode_begun, encode_grown
+from verifluxa.dispatch.piece_lines import LIMITS, decode_begun, encode_begun, encode_grown
 from verifluxa.dispatch.slices import AttackDone, PieceDone
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem
@@ -220,17 +220,21 @@ class Ledger:
             self._database.executemany("INSERT OR IGNORE INTO attack VALUES (?, ?, ?, ?)", rows)
 
     def begun(self, problem: Problem, begun: Begun) -> None:
-        """A question goes on in pieces."""
+        """A question goes on in pieces; one whose tree is too long to be read again is not kept."""
         row = (self._number, self._places[begun.question[:3]], encode_begun(begun))
         with told(self.path), self._transaction():
             self._forget(row[1])
-            self._database.execute("INSERT INTO begun VALUES (?, ?, ?)", row)
+            if len(row[2]) <= LIMITS.size:
+                self._database.execute("INSERT INTO begun VALUES (?, ?, ?)", row)
 
     def grown(self, problem: Problem, done: PieceDone) -> None:
-        """A piece of a question came back."""
+        """A piece of a question came back; where one is too long to be read again the question is begun anew."""
         row = (self._number, self._places[done.slice.piece.question[:3]], encode_grown(done))
-        with told(self.path):
-            self._database.execute("INSERT INTO piece (property, place, record) VALUES (?, ?, ?)", row)
+        with told(self.path), self._transaction():
+            if len(row[2]) > LIMITS.size:
+                self._forget(row[1])
+            else:  # one without its beginning is read by nobody
+                self._database.execute("INSERT INTO piece (property, place, record) VALUES (?, ?, ?)", row)
 
     def record(self, problem: Problem, outcome: Outcome) -> None:
         """One outcome. What an earlier run of this ledger left unknown may be answered now."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from verifluxa.certificate.document import Json, Limits, canonical_json, read_json
-from verifluxa.certificate.evidence_lines import QUESTION_PARTS, decode_directions, encode_directions
+from verifluxa.certificate.evidence_lines import DEEPEST, LONGEST, QUESTION_PARTS, decode_directions, encode_directions
 from verifluxa.certificate.fields import Fields
 from verifluxa.certificate.numbers import float_text, parse_float_text
 from verifluxa.certificate.tree_codec import decode_tree, encode_tree
@@ -20,7 +20,8 @@ from verifluxa.strategy import piecework
 from verifluxa.strategy.piecework import Begun
 from verifluxa.verdict import Reason
 
-LIMITS = Limits(64 * 2**20, 8)
+LIMITS = Limits(LONGEST, DEEPEST + 1)
+"""A tree may be as long as in evidence, and lies one array deeper here."""
 
 
 def encode_begun(begun: Begun) -> bytes:
