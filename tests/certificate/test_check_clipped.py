@@ -146,6 +146,29 @@ def test_every_split_has_two_cases_of_its_claim_and_every_leaf_planes(name: str,
     assert set(codes) == {"VF5054"}
 
 
+def bared(case: Case, side: bool = False) -> Iterator[tuple[bool, Case]]:
+    """The tree without the planes of one of its leaves, and on which side of its split that one is."""
+    if case.split is None:
+        yield side, replace(case, planes=())
+    for number, child in enumerate(case.children):
+        for own, changed in bared(child, bool(number)):
+            children = tuple(changed if k == number else other for k, other in enumerate(case.children))
+            yield own, replace(case, children=children)
+
+
+@pytest.mark.parametrize("name", ["clipped", "clipped and pool"])
+def test_each_leaf_of_each_side_is_looked_at(name: str) -> None:
+    """Without planes it is not closed, unless nothing is left of it."""
+    found, records = proved(name)
+    refused: dict[bool, int] = {False: 0, True: 0}
+    every = [(record, conflict) for record in closed(records) for conflict in trees(record)]
+    for record, conflict in every[:2]:
+        for side, case in bared(conflict.case):
+            tree = replace(record.tree or Node(), conflicts=(replace(conflict, case=case),))
+            refused[side] += code_of(found, replace(record, tree=tree)) == "VF5054"
+    assert min(refused.values()) > 0
+
+
 @pytest.mark.parametrize("name", ["clipped", "clipped and pool"])
 def test_cases_close_however_few_are_bounded_at_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found, records = proved(name)
