@@ -1,0 +1,148 @@
+"""Joint closings: no point has more violating inputs than a bound of any weights says; what planes are made of."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.certificate.scenes import Scene, Shape
+from tests.certificate.spoils import changed_joint, nodes
+from tests.certificate.test_check_prover import possible
+from verifluxa.certificate.check import joint as module
+from verifluxa.certificate.check.joint import _bounds, _ends, _Scaled
+from verifluxa.certificate.check.region import Regions
+from verifluxa.certificate.evidence_lines import Record
+from verifluxa.errors import CertificateError
+from verifluxa.evidence import Joint, Node, Weighted
+
+Random = np.random.Generator
+Floats = NDArray[np.float64]
+Left = dict[int, dict[int, tuple[int, ...]]]
+SIZE = 2
+
+
+def branching(random: Random, rows: list[tuple[int, int, int]], inputs: list[int]) -> Joint:
+    """Weights of some planes, some of them twice, at the ends of branchings on some inputs."""
+    if inputs and random.random() < 0.6:
+        children = tuple(branching(random, rows, inputs[1:]) for _ in range(2))
+        return Joint(branch_on=inputs[0], children=children)
+    chosen = [rows[int(k)] for k in random.integers(len(rows), size=random.integers(2 * len(rows)))]
+    scale = float(random.choice([0.3, 1.0, 3.0]))
+    return Joint(tuple(Weighted(*row, False, scale * float(random.random())) for row in chosen))
+
+
+def test_no_point_has_more_violating_inputs_than_a_bound_says() -> None:
+    """At each end of a branching, with those inputs violating that it takes to, and none that it takes not to."""
+    random, near, fixed_ends = np.random.default_rng(0), 0, 0
+    for _ in range(400):
+        left: Left = {i: {a: (2 * a, 2 * a + 1) for a in range(random.integers(1, 3))} for i in range(4)}
+        rows = [(i, a, row) for i, several in left.items() for a, own in several.items() for row in own]
+        value, slope = random.normal(size=len(rows)), random.normal(size=(len(rows), SIZE))
+        half = random.random(SIZE) + 0.1
+        fall = np.abs(slope) @ half
+        says = fall - value > 0
+        least = np.where(says, fall - value, 1.0)
+        numbers = {(0, *row, 0): k for k, row in enumerate(rows) if says[k]}
+        planes = _Scaled(numbers, value / least * says, slope / least[:, None] * says[:, None])
+        key = (0, *rows[int(random.integers(len(rows)))][:2])
+        gone = {key} if random.random() < 0.3 else set()
+        none = np.zeros((0, SIZE))
+        box = Regions(-half[None], half[None], none, np.zeros((1, 0)), np.zeros((1, 0)))
+        judge: Any = SimpleNamespace(bounder=SimpleNamespace(regions=box), first=0)
+        node = Node(closed=True, joint=branching(random, rows, random.permutation(4)[:2].tolist()))
+        leaf: Any = SimpleNamespace(at=0, node=node, left=left)
+        ends = list(_ends(leaf, node.joint, {}))
+        points = random.choice([-1.0, -0.5, 0.0, 0.5, 1.0], (60, SIZE)) * half
+        met = dict(zip(rows, (value[:, None] + slope @ points.T >= 0), strict=True))
+        for (_, _, fixed), bound in zip(ends, _bounds(judge, ends, planes, gone), strict=True):
+            for at in range(len(points)):
+                violating = {
+                    i
+                    for i, several in left.items()
+                    if any((0, i, a) not in gone and all(met[i, a, r][at] for r in own) for a, own in several.items())
+                }
+                if all(i in violating for i, taken in fixed.items() if taken):
+                    count = len(violating - {i for i, taken in fixed.items() if not taken})
+                    assert count <= bound + 1e-9
+                    near += bound < count + 0.6
+                    fixed_ends += bool(fixed)
+    assert near > 100
+    assert fixed_ends > 1000
+
+
+BRANCHED = Joint(branch_on=3, children=(Joint(), Joint()))
+BAD = {
+    "twice": replace(BRANCHED, children=(BRANCHED, Joint())),
+    "one child": replace(BRANCHED, children=(Joint(),)),
+    "three children": replace(BRANCHED, children=(Joint(),) * 3),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_branching_has_two_children_and_an_input_of_its_own(name: str) -> None:
+    part = SimpleNamespace(upper=np.ones(1), lower=np.zeros(1))
+    leaf: Any = SimpleNamespace(at=0, node=Node(closed=True, joint=BAD[name]), left={}, part=part)
+    with pytest.raises(CertificateError, match="VF5054"):
+        list(_ends(leaf, leaf.node.joint, {}))
+
+
+def proofs(arithmetic: str) -> tuple[Scene, list[Record]]:
+    found = possible(13, Shape(inputs=14, targeted=False), arithmetic)
+    return found, found.prove(joint=True, inherit=True, clip_rounds=1)
+
+
+@pytest.mark.parametrize("arithmetic", ["float32", "real"])
+def test_nothing_is_clipped_by_a_row_of_another_alternative(arithmetic: str) -> None:
+    found, records = proofs(arithmetic)
+    kinds = set()
+    for number, record in enumerate(records):
+        clipped = [k for k, node in enumerate(nodes(record.tree or Node())) if node.clips]
+        for at in clipped[:2] + clipped[-2:]:
+            other = copy.deepcopy(record)
+            node = nodes(other.tree or Node())[at]
+            (index, position, rows), *rest = node.clips
+            node.clips = ((index, position, tuple((row + 1) % 6 for row in rows) or (0, 1, 2, 3, 4, 5)), *rest)
+            kinds.add(node.split is None)
+            with pytest.raises(CertificateError, match="VF5054"):
+                found.check([*records[:number], other, *records[number + 1 :]])
+    assert kinds
+
+
+@pytest.mark.parametrize("arithmetic", ["float32", "real"])
+def test_planes_are_of_rows_that_must_be_met_and_never_below_minus_one(
+    arithmetic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are divided by as much as they can fall; weights of other rows have none."""
+    made, seen = module._planes, []
+
+    def watch(judge: Any, ends: Any, known: Any, found: Any) -> _Scaled:
+        planes = made(judge, ends, known, found)
+        leaves, at = {leaf.at: leaf for leaf, _, _ in ends}, np.zeros(len(planes.value), dtype=np.int64)
+        for (leaf, index, position, row, _), k in planes.numbers.items():
+            assert leaves[leaf].asked.row(row) in leaves[leaf].left[index][position]
+            at[k] = leaf - judge.first
+        fall = judge.bounder.regions.spread(planes.slope[:, None], at)[1][:, 0]
+        assert (planes.value - fall >= -1 - 1e-9).all()
+        seen.extend(planes.value.tolist())
+        return planes
+
+    monkeypatch.setattr(module, "_planes", watch)
+    found, records = proofs(arithmetic)
+    found.check(records)
+    assert min(seen) < 0 < max(seen)
+    random = np.random.default_rng(0)
+    changed = [copy.deepcopy(record) for record in records]
+    for node in [node for record in changed for node in nodes(record.tree or Node()) if node.joint is not None]:
+        assert node.joint is not None
+        node.joint = changed_joint(
+            node.joint,
+            lambda one: replace(one, weights=tuple(item._replace(row=int(random.integers(7))) for item in one.weights)),
+        )
+    with pytest.raises(CertificateError, match="VF5054"):
+        found.check(changed)
