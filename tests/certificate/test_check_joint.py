@@ -115,6 +115,31 @@ def test_nothing_is_clipped_by_a_row_of_another_alternative(arithmetic: str) -> 
 
 
 @pytest.mark.parametrize("arithmetic", ["float32", "real"])
+def test_nothing_falls_or_is_clipped_twice(arithmetic: str) -> None:
+    """Not in a node, not below it: forged evidence could make one node of any number of them."""
+    found, records = proofs(arithmetic)
+    kinds = set()
+    for number, record in enumerate(records):
+        for at, node in enumerate(nodes(record.tree or Node())[:8]):
+            for kind in ("same", "below", "clip"):
+                other = copy.deepcopy(record)
+                changed = nodes(other.tree or Node())[at]
+                if kind == "same" and node.dropped:
+                    first = node.dropped[0]
+                    changed.dropped = [*node.dropped, first._replace(slopes=("00",))]
+                elif kind == "below" and node.dropped and node.children:
+                    changed.children[-1].dropped = [*changed.children[-1].dropped, node.dropped[0]]
+                elif kind == "clip" and node.clips:
+                    changed.clips = (*node.clips, node.clips[0])
+                else:
+                    continue
+                kinds.add(kind)
+                with pytest.raises(CertificateError, match=r"VF5054.*twice|twice.*VF5054"):
+                    found.check([*records[:number], other, *records[number + 1 :]])
+    assert len(kinds) == 3
+
+
+@pytest.mark.parametrize("arithmetic", ["float32", "real"])
 def test_planes_are_of_rows_that_must_be_met_and_never_below_minus_one(
     arithmetic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,6 +50,8 @@ def clips_of(leaf: Visit) -> Iterator[Entry]:
         CertificateError: VF5054 for one that is not left there, or is clipped by what it need not meet.
     """
     weighted = {(item.input, item.position) for _, joint, _ in _ends(leaf, leaf.joint, {}) for item in joint.weights}
+    if len({clip[:2] for clip in leaf.node.clips}) < len(leaf.node.clips):
+        raise unproved("VF5054", "an alternative of an input is clipped twice", leaf.part)
     for index, number, rows in leaf.node.clips:
         alternative = leaf.left.get(index, {}).get(number)
         planes = None if alternative is None else leaf.asked.rows_of(rows, alternative)

@@ -75,7 +75,7 @@ def _visits(asked: Asked, root: Node, top: int, first: int) -> Iterator[Visit]:
         at, from_either = next(numbers), waiting.popleft if len(waiting) * size <= MOST_HELD else waiting.pop
         node, part, fallen, above, known = from_either()
         drops = [entry for record in node.dropped for entry in _entries(asked, record, part, at)]
-        fallen = (*fallen, frozenset((entry.input, entry.number) for entry in drops)) if drops else fallen
+        fallen = (*fallen, _falling(drops, fallen, part)) if drops else fallen
         left: Left = {}
         if node.split is None or node.clips or isinstance(node.split, InputSplit):
             gone = frozenset().union(*fallen)
@@ -90,6 +90,14 @@ def _visits(asked: Asked, root: Node, top: int, first: int) -> Iterator[Visit]:
             given = (-1, {}) if child.anew else (at, own) if node.clips else (above, known)
             waiting.append((child, half, below, *given))
         yield Visit(asked, at, node, part, drops, left, above, known, ends)
+
+
+def _falling(drops: Sequence[Entry], fallen: Fallen, part: Part) -> frozenset[tuple[int, int]]:
+    """What falls at a node, once on its path: so nothing makes a node longer than the question is."""
+    falling = frozenset((entry.input, entry.number) for entry in drops)
+    if len(falling) < len(drops) or not all(falling.isdisjoint(above) for above in fallen):
+        raise unproved("VF5054", "an alternative of an input falls twice", part)
+    return falling
 
 
 def _batches(visits: Iterator[Visit]) -> Iterator[list[Visit]]:
