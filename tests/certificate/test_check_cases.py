@@ -13,10 +13,14 @@ import pytest
 from tests.certificate.scenes import Scene, Shape, scene
 from tests.certificate.spoils import nodes
 from tests.certificate.test_check_prover import possible
-from verifluxa.certificate.evidence_lines import Record
+from tests.search.test_cases_of_inputs import HOW, is_below_a_case
+from tests.search.test_explore_further import begun, finished
+from verifluxa.certificate.check.section import Section
+from verifluxa.certificate.evidence_lines import Record, record_of
 from verifluxa.errors import CertificateError
 from verifluxa.evidence import CONTRADICTED, OPEN, Dropped, InputSplit, Node
 from verifluxa.search import cases
+from verifluxa.search.pieces import open_paths
 from verifluxa.verdict import Verdict
 
 
@@ -48,6 +52,32 @@ def test_proofs_by_cases_of_inputs_are_accepted(shape: Shape, seed: int, arithme
     found, records = by_cases(shape, seed, arithmetic)
     assert found.check(records).unrechecked == 0
     assert split_by_cases(records)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("shape", "seed"),
+    [(Shape(inputs=12), 15), (Shape(inputs=12), 21), (replace(OR, inputs=12), 11), (replace(OR, inputs=12), 13)],
+    ids=str,
+)
+def test_proofs_that_others_finish_below_a_case_are_accepted(
+    shape: Shape, seed: int, arithmetic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One domain, then its open leaves piece by piece: each starts anew, and knows which inputs violate."""
+    monkeypatch.setattr(cases, "THIN", 1e9)
+    found, accepted = possible(seed, shape, arithmetic), 0
+    section = Section(found.claim(), found.sources.models["net"], found.header)
+    for question in found.problem.questions(0):
+        first = begun(found.problem, question, 1, HOW)
+        if first.cut_short and any(is_below_a_case(first.root, path) for path in open_paths(first.root)):
+            outcome = finished(found.problem, first, 4, HOW).outcome
+            if outcome.verdict is Verdict.CERTIFIED:
+                assert outcome.tree is not None
+                assert any(node.anew for node in nodes(outcome.tree))
+                section.records([record_of(outcome)])
+                accepted += 1
+    assert accepted
+    assert section.tally.unrechecked == 0
 
 
 def without(at: int) -> Callable[[Node], None]:
