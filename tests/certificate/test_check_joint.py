@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import suppress
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from tests.certificate.scenes import Scene, Shape
 from tests.certificate.spoils import changed_joint, nodes
-from tests.certificate.test_check_prover import possible
+from tests.certificate.test_check_prover import possible, sharing
 from verifluxa.certificate.check import joint as module
 from verifluxa.certificate.check.joint import _bounds, _ends, _Scaled
 from verifluxa.certificate.check.region import Regions
@@ -112,6 +113,20 @@ def test_nothing_is_clipped_by_a_row_of_another_alternative(arithmetic: str) -> 
             with pytest.raises(CertificateError, match="VF5054"):
                 found.check([*records[:number], other, *records[number + 1 :]])
     assert kinds
+
+
+@pytest.mark.parametrize("arithmetic", ["float32", "real"])
+def test_planes_of_others_close_no_leaf_without_weights(arithmetic: str) -> None:
+    """Unless some ends exclude each other; a bound is looked at where they do not."""
+    found, records, leaves = sharing(arithmetic)
+    refused = 0
+    for leaf in [leaf for leaf in leaves if leaf.shared]:
+        before, leaf.joint = leaf.joint, changed_joint(leaf.joint or Joint(), lambda one: replace(one, weights=()))
+        with suppress(CertificateError):
+            found.check(records)
+            refused -= 1
+        refused, leaf.joint = refused + 1, before
+    assert refused > 0
 
 
 @pytest.mark.parametrize("arithmetic", ["float32", "real"])
