@@ -16,7 +16,7 @@ from tests.certificate.scenes import Scene, Shape
 from tests.certificate.spoils import changed_joint, nodes
 from tests.certificate.test_check_prover import possible, sharing
 from verifluxa.certificate.check import joint as module
-from verifluxa.certificate.check.joint import _bounds, _ends, _Scaled
+from verifluxa.certificate.check.joint import _bounds, _ends, _Scaled, check_joints
 from verifluxa.certificate.check.region import Regions
 from verifluxa.certificate.evidence_lines import Record
 from verifluxa.errors import CertificateError
@@ -75,6 +75,26 @@ def test_no_point_has_more_violating_inputs_than_a_bound_says() -> None:
                     fixed_ends += bool(fixed)
     assert near > 100
     assert fixed_ends > 1000
+
+
+def test_the_most_of_all_ends_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not that of the last one; and none may be as large as what is needed, or no number."""
+    part = SimpleNamespace(upper=np.ones(1), lower=np.zeros(1))
+    asked = SimpleNamespace(need=3)
+    node = Node(closed=True, joint=BRANCHED)
+    leaf: Any = SimpleNamespace(at=4, asked=asked, node=node, joint=BRANCHED, left={}, part=part)
+    found: Any = SimpleNamespace(gone=np.zeros(0, dtype=bool))
+    monkeypatch.setattr(module, "_planes", lambda *_: _Scaled({}, np.zeros(0), np.zeros((0, 1))))
+
+    def closed(*bounds: float) -> dict[int, int]:
+        monkeypatch.setattr(module, "_bounds", lambda *_: np.array(bounds))
+        return check_joints(SimpleNamespace(), [leaf], [], found)  # type: ignore[arg-type]
+
+    assert closed(2.5, 0.5) == closed(1.5, 2.0) == {4: 2}
+    assert closed(-1.0, 0.5) == {4: 0}
+    for bounds in ((3.0, 0.5), (0.5, 3.0), (np.nan, 0.5), (0.5, np.inf)):
+        with pytest.raises(CertificateError, match="VF5054"):
+            closed(*bounds)
 
 
 BRANCHED = Joint(branch_on=3, children=(Joint(), Joint()))
