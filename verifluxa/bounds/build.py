@@ -172,6 +172,8 @@ def _linear(linear: LinearMap, reached: Reached, constants: Constants, at: tuple
         rows, local = np.arange(len(linear.full)), linear.full if everything else linear.full[:, reached.index]
     elif everything:
         rows, local = np.arange(linear.shape[0]), linear.matrix.toarray()
+    elif linear.single is not None and isinstance(linear.single[0], slice):
+        rows, local = reached.index, np.diag(linear.single[1][reached.index])
     else:
         rows, local = linear.readers(reached.index)
     form = reached.form

@@ -79,6 +79,8 @@ def rows_of(form: Layer, order: Integers) -> Layer:
 
 def stacked(parts: Sequence[Layer]) -> Layer:
     """Affine forms over one state, end to end."""
+    if len(parts) == 1:
+        return Layer(parts[0].weight, parts[0].offset, parts[0].slope_radius, parts[0].radius)
     count = max(max(len(part.offset), len(part.radius)) for part in parts)
 
     def wide(arrays: Iterable[Floats]) -> Floats:

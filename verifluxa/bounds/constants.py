@@ -109,7 +109,7 @@ def _operands(node: Node, inputs: Floats, values: list[Floats], radii: list[Floa
 def _node(step: _Step, operands: list[Ball], rounding: Rounding) -> Ball:
     op = step.node.op
     value, radius = operands[0]
-    if op.kind == "input":
+    if op.kind in ("input", "reshape"):
         return value, radius
     with np.errstate(all="ignore"):
         if step.linear is not None:
@@ -160,7 +160,11 @@ def _linear(linear: LinearMap, value: Floats, radius: Floats, rounding: Rounding
         found: Floats = (matrix @ x.T).T if single is None else matrix * x
         return found
 
-    result = times(matrix, value) + linear.bias
+    # Images start without radii, and what encodes them without a bias: passes over zeros would take half of the time.
+    uncertain, biased = bool(radius.any()), bool(linear.bias.any())
+    result = times(matrix, value)
+    if biased:
+        result += linear.bias
     if linear.terms == 0:
         return result, times(matrix, radius)
     if isinstance(matrix, np.ndarray):
@@ -169,10 +173,16 @@ def _linear(linear: LinearMap, value: Floats, radius: Floats, rounding: Rounding
         size = matrix.copy()
         size.data = rounding.magnitude(size.data, linear.fewest)
     scale = relative(linear, rounding, (value, radius))
-    moved = times(size, SAFETY * radius + scale * (np.abs(value) + radius))
-    moved = moved + (scale * np.abs(linear.bias) + rounding.tiny(linear.terms))
+    error = np.abs(value)
+    error *= scale
+    if uncertain:
+        error += (SAFETY + scale) * radius
+    moved = times(size, error)
+    moved += scale * np.abs(linear.bias) + rounding.tiny(linear.terms) if biased else rounding.tiny(linear.terms)
     if single is not None:
-        moved[(value == 0) & (radius == 0) & (linear.bias == 0)] = 0.0  # a multiple of 0 is 0, exactly
+        still = value == 0  # a multiple of 0 is 0, exactly
+        still = still & (radius == 0) if uncertain else still
+        moved[still & (linear.bias == 0) if biased else still] = 0.0
     return result, moved
 
 
