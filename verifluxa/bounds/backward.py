@@ -188,21 +188,28 @@ class Places:
 
 
 def both_planes(
-    stages: Sequence[Stage], weight: Tensor, chosen: Places, rise: Rise | None = None
+    stages: Sequence[Stage],
+    weight: Tensor,
+    chosen: Places,
+    rise: Rise | None = None,
+    moved: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Planes, Planes]:
-    """Upper planes of neurons `weight @ h` over the state h above the last stage, and of their negations.
+    """Upper planes of neurons `weight @ h + offset` over the state h above the last stage, and of their negations.
 
-    Offsets and radii of the neurons themselves are not in. The last stage must not be one of products.
+    The last stage must not be one of products.
 
     Args:
         stages: bottom up, at least one.
         weight: shape (m, n).
         chosen: the neurons.
         rise: what is wanted of the slopes in place of themselves: taken while they are near, it is much less.
+        moved: the neurons' offsets and radii, shape (B, m) or (1, m) each; None: both are 0.
     """
     lines, flat = stages[-1].lines, chosen.flat
-    ends = lines.middle_at @ weight.T, lines.gap_at @ (weight.abs() * 0.5).T
-    value, more = (part.flatten().index_select(0, flat) for part in ends)
+    offset, radius = moved or (weight.new_zeros(1), weight.new_zeros(1))
+    middle = torch.addmm(offset, lines.middle_at, weight.T)
+    reach = torch.addmm(radius, lines.gap_at, weight.abs().mul_(0.5).T)
+    value, more = (part.flatten().index_select(0, flat) for part in (middle, reach))
     if len(stages) == 1 and stages[0].winner is None and _dense_pays(stages[0], weight, chosen):
         up, down = _dense(stages[0], weight, flat, rise)
         return (value + more, up), (more - value, down)

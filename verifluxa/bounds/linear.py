@@ -248,15 +248,14 @@ def _neurons(
 ) -> tuple[Planes, Planes]:
     """Planes of single neurons and of their negations over the stages under their layer, see `both_planes`."""
     places, radius = rows
-    offset, spare = layer.offset_of(pairs.input), _picked(radius, places.flat)
-    offset = offset[0].index_select(0, places.neuron) if len(offset) == 1 else _picked(offset, places.flat)
-    if not len(places.flat) or stages[-1].partners is not None:
-        weight, pair = layer.weight[places.neuron][:, None], places.pair
-        ends = [descend(stages, sign * weight, torch.zeros_like(spare)[:, None], pair) for sign in (1.0, -1.0)]
-        above, under = ((value[:, 0], (rise(slope, pair) if rise else slope)[:, 0]) for value, slope in ends)
-    else:
-        above, under = both_planes(stages, layer.weight, places, rise)
-    return (above[0] + offset + spare, above[1]), (under[0] - offset + spare, under[1])
+    offset = layer.offset_of(pairs.input)
+    if len(places.flat) and stages[-1].partners is None:
+        return both_planes(stages, layer.weight, places, rise, (offset, radius))
+    spare, weight, pair = _picked(radius, places.flat), layer.weight[places.neuron][:, None], places.pair
+    moved = _picked(offset.expand_as(radius), places.flat)
+    ends = [descend(stages, sign * weight, (sign * moved + spare)[:, None], pair) for sign in (1.0, -1.0)]
+    above, under = ((value[:, 0], (rise(slope, pair) if rise else slope)[:, 0]) for value, slope in ends)
+    return above, under
 
 
 def stages_below(

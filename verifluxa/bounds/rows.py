@@ -89,7 +89,7 @@ def planes_of_rows(
     coefficients, constants = table
     layer, last = net.layers[-1], bounds[-1]
     moved = torch.addmm(constants, layer.offset_of(pairs.input), coefficients.T)
-    value = torch.addmm(moved, last.radius[index], coefficients.abs().T).gather(1, rows)
+    value = torch.addmm(moved, last.radius.index_select(0, index), coefficients.abs().T).gather(1, rows)
     weight = coefficients @ layer.weight
     if len(bounds) == 1:
         return value + _dot(weight[rows], geometry.center[pairs.domain]), weight[rows]

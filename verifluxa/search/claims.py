@@ -136,7 +136,7 @@ def _summed(last: LayerBounds, of: tuple[Tensor, Tensor], table: tuple[Tensor, T
     """The size of what rows sum, shape (C, r); 0 where it is not finite."""
     index, rows = of
     coefficients, constants = table
-    largest = torch.maximum(last.lower.abs(), last.upper.abs())[index]
+    largest = torch.maximum(last.lower.abs(), last.upper.abs()).index_select(0, index)
     sizes = torch.addmm(constants.abs(), largest, coefficients.abs().T).gather(1, rows)
     return torch.nan_to_num(sizes, nan=0.0, posinf=0.0)
 
