@@ -94,15 +94,20 @@ def read_bytes(path: Path, limit: int = DEFAULT_LIMITS.size) -> bytes:
         with path.open("rb") as file:
             data = file.read(limit + 1)
     except OSError as error:
-        raise CertificateError(
-            "VF5007",
-            f"the file cannot be read: {error.strerror or error}",
-            place=str(path),
-            remedy="give the path of an existing file that you may read",
-        ) from error
+        raise unreadable(path, error) from error
     if len(data) > limit:
         raise _too_much(str(path), "is too large", f"at most {limit} bytes")
     return data
+
+
+def unreadable(path: Path, error: OSError) -> CertificateError:
+    """VF5007."""
+    return CertificateError(
+        "VF5007",
+        f"the file cannot be read: {error.strerror or error}",
+        place=str(path),
+        remedy="give the path of an existing file that you may read",
+    )
 
 
 def _check_depth(data: bytes, place: str, limit: int) -> None:

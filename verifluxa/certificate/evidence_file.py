@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from verifluxa.certificate.document import Json, Limits, canonical_json, read_json
+from verifluxa.certificate.document import Json, Limits, canonical_json, read_json, unreadable
 from verifluxa.certificate.evidence_lines import (
     DEEPEST,
     LONGEST,
@@ -277,12 +277,7 @@ def _packed(path: Path, limits: FileLimits) -> Iterator[bytes]:
                     raise _too_large(path, f"it is larger than {limits.packed} bytes")
                 yield piece
     except OSError as error:
-        raise CertificateError(
-            "VF5007",
-            f"the file cannot be read: {error.strerror or error}",
-            place=str(path),
-            remedy="give the path of an existing file that you may read",
-        ) from error
+        raise unreadable(path, error) from error
 
 
 def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from verifluxa.certificate.document import read_bytes
+from verifluxa.certificate.document import read_bytes, unreadable
 from verifluxa.certificate.envelope import is_envelope, parse_envelope
 from verifluxa.certificate.parse import parse_statement
 from verifluxa.certificate.statement import Statement
@@ -24,12 +24,7 @@ def file_digest(path: Path) -> str:
         with path.open("rb") as file:
             return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise CertificateError(
-            "VF5007",
-            f"the file cannot be read: {error.strerror or error}",
-            place=str(path),
-            remedy="give the path of an existing file that you may read",
-        ) from error
+        raise unreadable(path, error) from error
 
 
 def load_statement(path: Path) -> tuple[Statement, bool]:

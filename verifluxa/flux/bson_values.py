@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 
 from verifluxa.errors import ModelError
 from verifluxa.flux.cursor import damaged, foreign
 from verifluxa.flux.juliatypes import ELEMENTS, check_declared, function_of, is_function_type, named_tuple_types
-from verifluxa.flux.limits import DEPTH, Budget, refuse_deep
+from verifluxa.flux.limits import Budget
 from verifluxa.flux.names import untrusted
 from verifluxa.flux.structs import STRUCTS, UNREAD, matching, unknown_fields
 from verifluxa.flux.values import (
@@ -72,7 +70,6 @@ class Values:
         self._budget = budget
         self._shared: dict[int, Value] = {}
         self._open: set[int] = set()
-        self._depth = 0
 
     def kind(self, raw: Raw) -> str:
         """The name of a variable's type, as far as it can be told without building the variable."""
@@ -112,20 +109,10 @@ class Values:
             return np.float64(raw)
         if isinstance(raw, memoryview):
             raise foreign("bytes without a type", place)
-        with self._level(place):
+        with self._budget.level(place):
             if isinstance(raw, list):
                 return List(self._items(raw, place))
             return self._document(raw, place)
-
-    @contextmanager
-    def _level(self, place: str) -> Iterator[None]:
-        if self._depth >= DEPTH:
-            raise refuse_deep(place)
-        self._depth += 1
-        try:
-            yield
-        finally:
-            self._depth -= 1
 
     def _items(self, raw: Raw, place: str) -> tuple[Value, ...]:
         if not isinstance(raw, list):

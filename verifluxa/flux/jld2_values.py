@@ -6,8 +6,6 @@ not explain, a reference that is empty or leads into itself, a name that is not 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +27,7 @@ from verifluxa.flux.hdf5.datatype import (
 from verifluxa.flux.hdf5.header import File
 from verifluxa.flux.hdf5.heap import Heap
 from verifluxa.flux.juliatypes import absent, check_declared, named_tuple_types, zero_size
-from verifluxa.flux.limits import DEPTH, Budget, refuse_deep
+from verifluxa.flux.limits import Budget
 from verifluxa.flux.names import untrusted
 from verifluxa.flux.structs import STRUCTS, UNREAD, Fields, matching, unknown_fields
 from verifluxa.flux.values import (
@@ -82,7 +80,6 @@ class Values:
         self._values: dict[int, Value] = {}
         self._forms: dict[int, Form] = {}
         self._open: set[int] = set()
-        self._depth = 0
 
     def object(self, address: int) -> hdf5.Object:
         """The object header at an address, read once."""
@@ -115,21 +112,11 @@ class Values:
             raise damaged("a value contains itself", place)
         self._open.add(address)
         try:
-            with self._level(place):
+            with self._budget.level(place):
                 self._values[address] = self._read(address)
         finally:
             self._open.remove(address)
         return self._values[address]
-
-    @contextmanager
-    def _level(self, place: str) -> Iterator[None]:
-        if self._depth >= DEPTH:
-            raise refuse_deep(place)
-        self._depth += 1
-        try:
-            yield
-        finally:
-            self._depth -= 1
 
     def _committed(self, address: int) -> Form:
         found = self.object(address)
@@ -223,7 +210,7 @@ class Values:
         if isinstance(layout, Reference):
             return self._reference(form, data, place)
         if isinstance(layout, Compound):
-            with self._level(place):
+            with self._budget.level(place):
                 return self._compound(form, layout, data, place)
         if isinstance(layout, Opaque) and zero_size(form.type, place):
             return self._absent(form.type, place)

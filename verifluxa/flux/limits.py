@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from verifluxa.errors import ModelError
 
 FILE_BYTES = 4 << 30
@@ -29,16 +32,18 @@ def refuse_deep(place: str) -> ModelError:
 
 
 class Budget:
-    """Counts what a reader has visited and inflated, and stops it at the limits.
+    """Counts what a reader has visited and inflated and how deep it is, and stops it at the limits.
 
     Attributes:
         values: how many values may still be visited.
         inflated: how many bytes may still be inflated.
+        depth: of the value that is read now.
     """
 
     def __init__(self, file_bytes: int) -> None:
         self.values = VALUES
         self.inflated = max(INFLATE_FLOOR, INFLATE_RATIO * file_bytes)
+        self.depth = 0
 
     def visit(self, place: str, count: int = 1) -> None:
         """Counts values.
@@ -49,6 +54,21 @@ class Budget:
         self.values -= count
         if self.values < 0:
             raise ModelError("VF2004", f"the file holds more than {VALUES} values", place=place)
+
+    @contextmanager
+    def level(self, place: str) -> Iterator[None]:
+        """One level deeper, while what lies in a value is read.
+
+        Raises:
+            ModelError: VF2004 past the limit.
+        """
+        if self.depth >= DEPTH:
+            raise refuse_deep(place)
+        self.depth += 1
+        try:
+            yield
+        finally:
+            self.depth -= 1
 
     def inflate(self, count: int, place: str) -> None:
         """Counts bytes that are about to be inflated.
