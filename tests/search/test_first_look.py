@@ -10,8 +10,11 @@ import torch
 
 from tests.search.small import all_triggers, most, random_problem, row_values, with_need
 from tests.soundness.build import Ask
+from verifluxa.bounds.domain import geometry
+from verifluxa.bounds.linear import Pairs, all_layers
 from verifluxa.evidence import CONTRADICTED, OPEN, Dropped
 from verifluxa.question import Problem
+from verifluxa.search.claims import Scene
 from verifluxa.search.root import Rooted, drop_records, look, whole_domain
 from verifluxa.search.workspace import Claims, workspace
 
@@ -56,6 +59,25 @@ def test_what_falls_is_below_zero_under_every_trigger(seed: int, ask: Ask, metho
             check(problem, rooted)
             fell += len(rooted.dropped())
     assert fell, "some claims fall, else nothing was tested"
+
+
+@pytest.mark.parametrize("ask", ASKS, ids=str)
+@pytest.mark.parametrize("method", ["interval", "crown"])
+def test_the_bounds_that_are_kept_are_those_of_the_claims_that_are_left(ask: Ask, method: str) -> None:
+    problem, compared = random_problem(1, ask), 0
+    work = workspace(problem)
+    scene = Scene(work, work.net(0), geometry(whole_domain(work)))
+    for rooted in look(work, problem.questions(0), method):
+        left = torch.arange(len(rooted.open_claims))
+        kept = rooted.bounds(left)
+        assert bool(kept) == (method == "crown")
+        pairs = Pairs(torch.zeros_like(left), rooted.open_claims.input)
+        for mine, plain in zip(kept, all_layers(scene.net, scene.geometry, pairs), strict=False):
+            torch.testing.assert_close((mine.lower, mine.upper, mine.radius), (plain.lower, plain.upper, plain.radius))
+            assert mine.open is None or torch.equal(mine.open, torch.as_tensor(plain.open))
+            assert not mine.lower.is_inference()
+            compared += len(mine.lower)
+    assert compared or method == "interval"
 
 
 @pytest.mark.parametrize("ask", ASKS, ids=str)

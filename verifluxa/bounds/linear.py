@@ -41,17 +41,20 @@ def crossing(lower: Tensor, upper: Tensor) -> Tensor:
 class Pairs:
     """B (domain, input) pairs: indices, shape (B,) each.
 
-    `known`: ends of hidden layers, bottom up, that hold wherever the bounds of a pair are wanted.
+    Attributes:
+        known: ends of hidden layers, bottom up, that hold wherever the bounds of a pair are wanted.
+        bounds: those of all layers, where they were found before.
     """
 
     domain: Tensor
     input: Tensor
     known: tuple[Ends, ...] = ()
+    bounds: tuple[LayerBounds, ...] = ()
 
     def take(self, index: Tensor) -> Pairs:
         """Some of the pairs."""
         known = tuple((lower[index], upper[index]) for lower, upper in self.known)
-        return Pairs(self.domain[index], self.input[index], known)
+        return Pairs(self.domain[index], self.input[index], known, tuple(part.take(index) for part in self.bounds))
 
     def within(self, number: int, ends: Ends) -> tuple[Ends, Tensor | None]:
         """What is left of ends of a layer, a single value where nothing is; and where that is, shape (B,)."""
@@ -93,6 +96,12 @@ class LayerBounds:
     relaxed: Relaxation | PairRelaxation | None
     crossed: Tensor | None = None
     _stages: list[tuple[Geometry, Stage]] = field(init=False, default_factory=list)
+
+    def take(self, index: Tensor) -> LayerBounds:
+        """Those of some pairs, in a new order or repeated, copied."""
+        relaxed = None if self.relaxed is None else type(self.relaxed)(*(part[index] for part in self.relaxed))
+        ends = (self.lower[index], self.upper[index], self.radius[index])
+        return LayerBounds(*ends, None if self.open is None else self.open[index], relaxed)
 
     @cached_property
     def places(self) -> Places:
@@ -274,7 +283,9 @@ def pairs_at_once(net: Net, device: str) -> int:
 
 
 def all_layers(net: Net, geometry: Geometry, pairs: Pairs, method: str = "crown") -> list[LayerBounds]:
-    """Bounds of every layer, bottom up."""
+    """Bounds of every layer, bottom up; those that were found before as they are."""
+    if pairs.bounds:
+        return list(pairs.bounds)
     bounds = [first_layer(net, geometry, pairs)]
     while len(bounds) < len(net.layers):
         bounds.append(next_layer(net, bounds, geometry, pairs, method))

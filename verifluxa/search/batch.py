@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds.domain import Domains, Geometry, geometry
+from verifluxa.bounds.linear import LayerBounds
+from verifluxa.search.bounding import joined_layer
 from verifluxa.search.claims import Verdicts
 from verifluxa.search.halving import Open, Scores
 from verifluxa.search.workspace import Claims
@@ -27,6 +29,14 @@ def without_strips(domains: Domains) -> Domains:
     """The boxes alone."""
     none = domains.low[:, :0]
     return Domains(domains.lower, domains.upper, domains.directions[:0], none, none)
+
+
+def found_before(opened: list[Open]) -> tuple[LayerBounds, ...]:
+    """Bounds of the claims of a batch where all of its domains have some, which hold for no part of them any more."""
+    parts = [domain.bounds for domain in opened]
+    for domain in opened:
+        domain.bounds = ()
+    return tuple(joined_layer(column) for column in zip(*parts, strict=True)) if all(parts) else ()
 
 
 def joined(parts: list[Claims]) -> Claims:

@@ -49,6 +49,8 @@ def decided(
     def some(start: int, end: int) -> Verdicts | None:
         if start and time.monotonic() > ends:
             return None
+        if end - start == len(claims):
+            return _some(scene, named, signs, clip_rounds)
         index = torch.arange(start, end, device=pairs.domain.device)
         own = None if signs is None else [part[index] for part in signs]
         return _some(scene, (claims.take(index), pairs.take(index)), own, clip_rounds)
@@ -83,13 +85,14 @@ def _joined_bounds(parts: Sequence[ClaimBounds], sizes: Sequence[int]) -> ClaimB
     starts = [sum(sizes[:number]) for number in range(len(sizes))]
     at = torch.cat([part.at + start for part, start in zip(parts, starts, strict=True)])
     pairs = Pairs(torch.cat([part.pairs.domain for part in parts]), torch.cat([part.pairs.input for part in parts]))
-    layers = [_joined_layer(column) for column in zip(*(part.layers for part in parts), strict=True)]
+    layers = [joined_layer(column) for column in zip(*(part.layers for part in parts), strict=True)]
     names = ("value", "slope", "upper", "limit", "closed")
     planes = Planes(*(torch.cat([getattr(part.planes, name) for part in parts]) for name in names))
     return ClaimBounds(at, pairs, layers, planes)
 
 
-def _joined_layer(parts: Sequence[LayerBounds]) -> LayerBounds:
+def joined_layer(parts: Sequence[LayerBounds]) -> LayerBounds:
+    """Bounds of one layer for some pairs, then for others."""
     lower, upper, radius = (torch.cat([getattr(part, name) for part in parts]) for name in ("lower", "upper", "radius"))
     relaxed = parts[0].relaxed
     if relaxed is not None:

@@ -20,7 +20,7 @@ from verifluxa.bounds.linear import Pairs
 from verifluxa.bounds.memory import is_out_of_memory
 from verifluxa.bounds.net import Net
 from verifluxa.evidence import OPEN, Node, Outcome
-from verifluxa.search.batch import Steering, domains_of, joined, part_of, without_strips
+from verifluxa.search.batch import Steering, domains_of, found_before, joined, part_of, without_strips
 from verifluxa.search.bounding import decided
 from verifluxa.search.claims import Scene, Verdicts
 from verifluxa.search.directions import strip_directions
@@ -126,7 +126,9 @@ def _begin(work: Workspace, rooted: Rooted, directions: Tensor, ends: float) -> 
     node = Node(dropped=rooted.dropped())
     low, high = whole_strips(work, directions)
     cut = work.problem.domain.strips is not None
-    root = Open(node, work.lower, work.upper, low, high, rooted.open_claims, cut)
+    claims = rooted.open_claims
+    bounds = rooted.bounds(torch.arange(len(claims), device=work.device))
+    root = Open(node, work.lower, work.upper, low, high, claims, cut, bounds=bounds)
     return Search(rooted.question, root.claims, node, [root], time.monotonic(), ends, rooted.remaining)
 
 
@@ -186,7 +188,8 @@ def _process(
     signs = signs_of(net, claims, of_domain, [domain.signs for _, domain in batch])
     scene = Scene(work, net, shape)
     ends = min(search.ends for search, _ in batch)
-    pairs = Pairs(of_domain, claims.input, known_ends(net, [domain for _, domain in batch]))
+    opened = [domain for _, domain in batch]
+    pairs = Pairs(of_domain, claims.input, known_ends(net, opened), found_before(opened))
     alone = settings.alpha > 0 and any(search.question.need == 1 for search, _ in batch)
     # Where no slopes are optimised nobody asks for gradients, for which every small operation would prepare.
     with torch.inference_mode(not alone):

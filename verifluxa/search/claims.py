@@ -192,13 +192,6 @@ def fallen_row(planes: Planes, rows: Tensor) -> Tensor:
 
 def take_layers(layers: list[LayerBounds], index: Tensor) -> list[LayerBounds]:
     """Bounds of some pairs, in a new order or repeated."""
-    return [_select(bounds, index) for bounds in layers]
-
-
-def _select(bounds: LayerBounds, index: Tensor) -> LayerBounds:
-    """Bounds of some pairs, in a new order or repeated."""
-    if len(index) == len(bounds.lower) and bool((index == torch.arange(len(index), device=index.device)).all()):
-        return bounds
-    relaxed = None if bounds.relaxed is None else type(bounds.relaxed)(*(part[index] for part in bounds.relaxed))
-    ends = (bounds.lower[index], bounds.upper[index], bounds.radius[index])
-    return LayerBounds(*ends, None if bounds.open is None else bounds.open[index], relaxed)
+    if len(index) == len(layers[0].lower) and torch.equal(index, torch.arange(len(index), device=index.device)):
+        return layers
+    return [bounds.take(index) for bounds in layers]

@@ -180,11 +180,9 @@ def crossing_of(
     slopes: tuple[evidence.Ends, ...] = ()
     if tight:
         layers, slopes = tightened(scene.net, scene.geometry, Pairs(torch.zeros_like(inputs), inputs))
-    elif rooted.layers:
-        # Copies, since those of the first look were made in inference mode.
-        layers = [light(bounds, torch.zeros_like(inputs)) for bounds in rooted.layers]
     else:
-        layers = _layers(scene, inputs)
+        some = inputs.scatter(0, of_input, _count(claims))
+        layers = rooted.bounds(some) or _layers(scene, inputs)
     safe = scene.bounded(layers, inputs)
     kept = safe[of_input].nonzero()[:, 0]
     claims, of_input = claims.take(kept), of_input[kept]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from verifluxa.bounds.beta import Multipliers
-from verifluxa.bounds.linear import Ends
+from verifluxa.bounds.linear import Ends, LayerBounds
 from verifluxa.evidence import BoxSplit, NeuronSplit, Node, StripSplit
 from verifluxa.search.claims import ClaimBounds, Scene
 from verifluxa.search.splits import Sign, choose_neuron, signs_of
@@ -31,6 +32,7 @@ class Open:
         chosen: slopes and multipliers that the claims start from.
         ends: of hidden layers where each claim is met, from the domain above; empty where there is nothing.
         must: inputs that are taken to violate.
+        bounds: of all layers for each claim, where they were found before; they are used once.
     """
 
     node: Node
@@ -46,6 +48,7 @@ class Open:
     chosen: Multipliers | None = None
     ends: tuple[Ends, ...] = ()
     must: frozenset[int] = frozenset()
+    bounds: Sequence[LayerBounds] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,8 @@ from verifluxa.search.workspace import Claims, Workspace
 
 FEW_ROWS = 32
 """So many rows of claims cost hardly more than one."""
+KEPT_NUMBERS = 2**17
+"""Neurons of several inputs beyond which the bounds of a look are not kept."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +31,8 @@ class Rooted:
         row: the row that fell for each claim, or OPEN, shape (C,).
         remaining: inputs that still have an open claim.
         closings: for claims that fell with choices of their own the record that says how.
-        layers: the bounds by CROWN, where all inputs that were looked at are one; else none.
+        layers: the bounds by CROWN of all inputs that were looked at, where these are one or few; else none.
+        place: which of those inputs each claim speaks of, shape (C,).
     """
 
     question: Question
@@ -38,11 +41,19 @@ class Rooted:
     remaining: int
     closings: Mapping[int, Dropped] = field(default_factory=dict)
     layers: Sequence[LayerBounds] = ()
+    place: Tensor | None = None
 
     @property
     def open_claims(self) -> Claims:
         """Claims that no bound has excluded."""
         return self.claims.take((self.row == OPEN).nonzero()[:, 0])
+
+    def bounds(self, at: Tensor) -> list[LayerBounds]:
+        """Bounds of all layers on the whole domain for some of the open claims; nothing where none were kept.
+
+        They are copies, since those of a look were made in inference mode.
+        """
+        return [] if self.place is None else [layer.take(self.place[self.row == OPEN][at]) for layer in self.layers]
 
     def dropped(self) -> list[Dropped]:
         """The claims that fell, one record per input; one per claim where choices were made."""
@@ -61,13 +72,13 @@ def look(work: Workspace, questions: Sequence[Question], method: str) -> list[Ro
     inputs, claims, back = _distinct(per_question, len(work.alternatives))
     scene = Scene(work, work.net(questions[0].placement), geometry(whole_domain(work)))
     row, layers = _decide(scene, inputs, claims, method)
-    kept = layers if len(inputs) == 1 and method == "crown" else ()
     rooted, start = [], 0
     for question, own in zip(questions, per_question, strict=True):
-        rows = row[back[start : start + len(own)]]
-        start += len(own)
+        distinct = back[start : start + len(own)]
+        rows, start = row[distinct], start + len(own)
         remaining = len(torch.unique(own.input[rows == OPEN]))
-        rooted.append(Rooted(question, own, rows, remaining, layers=kept))
+        place = claims.input[distinct] if layers else None
+        rooted.append(Rooted(question, own, rows, remaining, layers=layers, place=place))
     return rooted
 
 
@@ -107,7 +118,10 @@ def _distinct(per_question: list[Claims], alternatives: int) -> tuple[Tensor, Cl
 
 
 def _decide(scene: Scene, inputs: Tensor, claims: Claims, method: str) -> tuple[Tensor, list[LayerBounds]]:
-    """Fallen rows of distinct claims (sorted by input), in batches of inputs that fit into memory; the last bounds."""
+    """Fallen rows of distinct claims (sorted by input), in batches of inputs that fit into memory.
+
+    Beside them the bounds by CROWN of one input or few.
+    """
 
     def some(start: int, end: int) -> tuple[Tensor, list[LayerBounds]]:
         first, last = torch.searchsorted(claims.input, torch.tensor([start, end], device=inputs.device)).tolist()
@@ -119,7 +133,9 @@ def _decide(scene: Scene, inputs: Tensor, claims: Claims, method: str) -> tuple[
     # Spares each of the many small operations what it does for gradients. The rows found are copied outside.
     with torch.inference_mode():
         found = in_chunks(len(inputs), pairs_at_once(scene.net, scene.work.device), some)
-    return torch.cat([row for row, _ in found]), found[-1][1]
+    rows, (layers, *more) = [row for row, _ in found], [layers for _, layers in found]
+    few = len(inputs) == 1 or sum(layer.lower.numel() for layer in layers) <= KEPT_NUMBERS
+    return torch.cat(rows), layers if few and not more and method == "crown" else []
 
 
 def _decide_some(scene: Scene, inputs: Tensor, claims: Claims, method: str) -> tuple[Tensor, list[LayerBounds]]:
