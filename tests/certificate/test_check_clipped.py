@@ -17,7 +17,7 @@ from verifluxa.certificate.check import cases
 from verifluxa.certificate.check.bounds import State
 from verifluxa.certificate.check.judge import Judge, Part
 from verifluxa.certificate.evidence_lines import Record
-from verifluxa.evidence import Case, Conflict, NeuronSplit, Node, Steered
+from verifluxa.evidence import BoxSplit, Case, Conflict, NeuronSplit, Node, Steered
 from verifluxa.search.workspace import workspace
 from verifluxa.verdict import Verdict
 
@@ -112,6 +112,39 @@ def holds(sums: Values, place: int, state: State) -> bool:
         assert (values >= own.lower[place] - 1e-9).all()
         assert (values <= own.upper[place] + 1e-9).all()
     return True
+
+
+@pytest.mark.parametrize("arithmetic", ["float32", "real"])
+def test_each_case_of_a_claim_that_is_met_needs_its_own_planes(arithmetic: str) -> None:
+    """Whichever neuron is split, one of the two cases may be met, though the other may be empty."""
+    for found, record, (index, number, rows, _) in asked(PLAIN, arithmetic):
+        leaf = Case((Steered(index, number, rows[0], 1.0),))
+        for layer, neuron in [*((0, k) for k in range(12)), *((1, k) for k in range(8))]:
+            case = Case((), NeuronSplit(index, layer, neuron), (leaf, leaf))
+            assert code_of(found, forged(record, (index, number), case)) == "VF5054"
+
+
+@pytest.mark.parametrize("arithmetic", ["float32", "real"])
+def test_conflicts_are_looked_at_in_the_box_of_their_leaf(arithmetic: str) -> None:
+    """A witness lies in one of two halves, and a claim may well be impossible in the other."""
+    for found, record, (index, *_) in asked(PLAIN, arithmetic):
+        every = found.problem.violations[record.question.violation].by_label[int(found.problem.labels[index])]
+        named = [(number, Steered(index, number, rows[0], 1.0)) for number, rows in enumerate(every)]
+        conflicts = tuple(Conflict(((index, number),), Case((plane,))) for number, plane in named)
+        for coordinate, low in [(at, low) for at in range(4) for low in (0.0, 30.0, 120.0)]:
+            halves = [Node(closed=True, conflicts=conflicts) for _ in range(2)]
+            tree = Node(split=BoxSplit(coordinate, low, low + 1), children=halves)
+            other = replace(record, verdict=Verdict.CERTIFIED, reason=None, witness=None, tree=tree)
+            assert code_of(found, other) == "VF5054"
+
+
+@pytest.mark.parametrize("arithmetic", ["float32", "real"])
+def test_a_conflict_has_no_row_of_another_alternative(arithmetic: str) -> None:
+    """Which may well be below 0 everywhere."""
+    for found, record, (index, number, rows, _) in asked(PLAIN, arithmetic):
+        for row in set(range(len(found.problem.rows.constants))) - set(rows):
+            case = Case((Steered(index, number, row, 1.0),))
+            assert code_of(found, forged(record, (index, number), case)) == "VF5054"
 
 
 def trees(record: Record) -> Iterator[Conflict]:

@@ -16,7 +16,7 @@ from tests.certificate.scenes import Scene, Shape
 from tests.certificate.spoils import changed_joint, nodes
 from tests.certificate.test_check_prover import possible, sharing
 from verifluxa.certificate.check import joint as module
-from verifluxa.certificate.check.joint import _bounds, _ends, _Scaled, check_joints
+from verifluxa.certificate.check.joint import _bounds, _cut, _ends, _Scaled, check_joints
 from verifluxa.certificate.check.region import Regions
 from verifluxa.certificate.evidence_lines import Record
 from verifluxa.errors import CertificateError
@@ -75,6 +75,38 @@ def test_no_point_has_more_violating_inputs_than_a_bound_says() -> None:
                     fixed_ends += bool(fixed)
     assert near > 100
     assert fixed_ends > 1000
+
+
+@pytest.mark.parametrize(
+    "left", [{0: {0: (0,)}}, {i: {0: (i,)} for i in range(3)}, {0: {0: (0,), 1: (1,)}, 1: {0: (2,)}}]
+)
+def test_planes_of_others_clip_only_where_each_input_must_violate_in_one_way(left: Left) -> None:
+    """Two are needed: fewer, more, or one with two alternatives."""
+    part, asked = SimpleNamespace(upper=np.ones(1), lower=np.zeros(1)), SimpleNamespace(need=2)
+    node = Node(closed=True, joint=Joint(), shared=((0, 0),))
+    leaf: Any = SimpleNamespace(at=0, asked=asked, node=node, joint=node.joint, left=left, part=part)
+    found: Any = SimpleNamespace(gone=np.zeros(0, dtype=bool))
+    with pytest.raises(CertificateError, match="not all of them must violate"):
+        check_joints(SimpleNamespace(), [leaf], [], found)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("cut", "left"),
+    [
+        ((0, 1), {0: {0: (0,)}}),
+        ((0, 9), {0: {0: (0,)}}),
+        ((0, 0), {0: {0: (0,), 1: (1,)}}),
+        ((1, 0), {0: {0: (0,)}}),
+        ((1, 0), {0: {0: (0,)}, 1: {0: (0,)}}),
+    ],
+)
+def test_what_clips_others_is_a_row_of_the_one_alternative_of_its_input(cut: tuple[int, int], left: Left) -> None:
+    """Not of another one, none that is not there, of no input that has two left, has fallen or has no bounds."""
+    part = SimpleNamespace(upper=np.ones(1), lower=np.zeros(1))
+    visit: Any = SimpleNamespace(asked=SimpleNamespace(row={0: 0, 1: 1}.get), left=left, part=part)
+    assert _cut(SimpleNamespace(**{**vars(visit), "left": {0: {0: (0,)}}}), (0, 0), {(0, 0): 3}) == (3, 0)  # type: ignore[arg-type]
+    with pytest.raises(CertificateError, match="need not meet"):
+        _cut(visit, cut, {(0, 0): 3})
 
 
 def test_the_most_of_all_ends_counts(monkeypatch: pytest.MonkeyPatch) -> None:
