@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.certificate.scenes import Scene, Shape
+from tests.certificate.scenes import Scene, Shape, walked
 from tests.certificate.spoils import changed_joint, nodes
 from tests.certificate.test_check_prover import possible, sharing
 from verifluxa.certificate.check import joint as module
 from verifluxa.certificate.check.joint import _bounds, _cut, _ends, _Scaled, check_joints
+from verifluxa.certificate.check.judge import Place
 from verifluxa.certificate.check.region import Regions
 from verifluxa.certificate.evidence_lines import Record
 from verifluxa.errors import CertificateError
@@ -107,6 +108,32 @@ def test_what_clips_others_is_a_row_of_the_one_alternative_of_its_input(cut: tup
     assert _cut(SimpleNamespace(**{**vars(visit), "left": {0: {0: (0,)}}}), (0, 0), {(0, 0): 3}) == (3, 0)  # type: ignore[arg-type]
     with pytest.raises(CertificateError, match="need not meet"):
         _cut(visit, cut, {(0, 0): 3})
+
+
+@pytest.mark.parametrize("activation", ["relu", "leakyrelu", "tanh", "gelu"])
+def test_lines_that_touch_the_point_stay_below(activation: str) -> None:
+    """Only those of relu are moved: a slope of 0 or 1 lies above parts of other functions."""
+    found = possible(3, Shape(activation=activation, inputs=8), "real")
+    claim = found.claim()
+    place = Place(claim, walked(found.sources.models["net"], claim.inputs, "real"), 0)
+    count, size = len(claim.labels), claim.positions.shape[1]
+    state = place.root.state(np.arange(count), np.zeros(count, dtype=np.int64))
+    before = [own.lines.low_slope.copy() for own in state.layers]
+    part = SimpleNamespace(upper=np.ones(1), lower=np.zeros(1))
+    judge: Any = SimpleNamespace(bounder=place.root)
+    leaves: Any = [SimpleNamespace(node=Node(point=(200.0,) * size), part=part)] * count
+    module._touch(judge, state, np.ones(count, dtype=bool), leaves)
+    assert (activation == "relu") == any(
+        (own.lines.low_slope != old).any() for own, old in zip(state.layers, before, strict=True)
+    )
+    for layer, own in zip(place.chain, state.layers, strict=False):
+        for share in (0.0, 0.2, 0.5, 0.8, 1.0):
+            z = own.lower + share * (own.upper - own.lower)
+            assert layer.function is not None
+            assert (layer.function.value(z) >= own.lines.low_slope * z + own.lines.low - 1e-9).all()
+    other: Any = [SimpleNamespace(node=Node(point=(200.0,) * (size + 1)), part=part)] * count
+    with pytest.raises(CertificateError, match="of another size"):
+        module._touch(judge, state, np.ones(count, dtype=bool), other)
 
 
 def test_the_most_of_all_ends_counts(monkeypatch: pytest.MonkeyPatch) -> None:
