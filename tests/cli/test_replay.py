@@ -95,6 +95,9 @@ def test_files_may_have_moved(verifluxa, result, small):
     assert verifluxa("report", result, "-o", page, "--model", "digits=elsewhere/m.jld2").code == 0
     assert again in page.read_text()
     assert verifluxa("report", result, "--model2", "digits=elsewhere/m.jld2").code == 2
+    pdf = Path("page.pdf")
+    refused = verifluxa("report", result, "-o", pdf)
+    assert (refused.code, "VF4414" in refused.err, pdf.exists()) == (2, True, False)
 
 
 def test_a_result_finds_its_files_from_another_folder(verifluxa, result, here, monkeypatch):

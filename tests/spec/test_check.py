@@ -31,6 +31,22 @@ def trigger(clauses: str) -> PatchTrigger:
     return check(f"trigger patch : digit {{ {clauses} }}").spec.triggers[0]
 
 
+def test_a_model_or_a_folder_in_place_of_a_spec(tmp_path: Path) -> None:
+    """A first mistake: the message leads to a spec, not to an encoding."""
+    (tmp_path / "model.jld2").write_bytes(b"\x89HDF\r\n\x1a\n\0\0\xff")
+    with pytest.raises(SpecError, match=r"no text, and so no spec(.|\n)*verifluxa init MODEL") as caught:
+        load_spec(str(tmp_path / "model.jld2"))
+    assert caught.value.code == "VF1003"
+    (tmp_path / "notepad.vfx").write_bytes("spec 1".encode("utf-16"))
+    with pytest.raises(SpecError, match="save the file as UTF-8"):
+        load_spec(str(tmp_path / "notepad.vfx"))
+    with pytest.raises(SpecError, match=r"give one of its specs: notepad\.vfx"):
+        load_spec(str(tmp_path))
+    (tmp_path / "notepad.vfx").unlink()
+    with pytest.raises(SpecError, match="a text file, usually"):
+        load_spec(str(tmp_path))
+
+
 def test_the_sample() -> None:
     text = complete("")
     checked = parse_spec(text, FILE)

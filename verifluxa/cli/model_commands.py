@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from verifluxa.cli.arguments import Architecture, FluxVersion, ModelFile
+from verifluxa.cli.options import check_ending
 from verifluxa.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def lift(  # noqa: PLR0913, PLR0917 - each is an option of the command
     from verifluxa.cli.output import print_words
 
     _check_tolerance(tolerance, probe)
-    _check_ending(out)
+    check_ending(out, "the graph is written as ONNX", ".onnx")
     if julia or _is_export(model):
         lifted = _by_julia(model, input_shape) if julia else _exported(model).lifted
     else:
@@ -126,18 +127,6 @@ def _by_julia(model: str, input_shape: str | None) -> Lifted:
     with tempfile.TemporaryDirectory() as folder:
         export(model, Path(folder) / "export", sizes)
         return _exported(str(Path(folder) / "export")).lifted
-
-
-def _check_ending(out: Path | None) -> None:
-    """Raises UsageError VF4414 for a file that nobody would take for what is written into it."""
-    if out is not None and out.suffix.lower() != ".onnx":
-        raise UsageError(
-            "VF4414",
-            "the graph is written as ONNX, and this name does not end in .onnx",
-            place=str(out),
-            expected="a name that ends in .onnx",
-            remedy=f"--out {out.with_suffix('.onnx')}; the words on the screen go into a file by `> FILE`",
-        )
 
 
 def _write_onnx(lifted: Lifted, out: Path) -> None:

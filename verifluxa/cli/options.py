@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable
 from fractions import Fraction
+from pathlib import Path
 
 from verifluxa.errors import UsageError
 
@@ -69,3 +70,24 @@ def gap(text: str | None) -> str | None:
             "VF4413", f"--gap {text} is no distance between two rates", expected="a share below 100 %: 2%, 0.5%, 0.02"
         )
     return str(value)
+
+
+def check_ending(out: Path | None, what: str, *endings: str) -> None:
+    """Refuses the name of a file that nobody would take for what is written into it.
+
+    Args:
+        out: as the user gave it.
+        what: is written into it, for the message.
+        endings: that say so, the usual one first.
+
+    Raises:
+        UsageError: VF4414.
+    """
+    if out is not None and out.suffix.lower() not in endings:
+        raise UsageError(
+            "VF4414",
+            f"{what}, and this name does not end in {endings[0]}",
+            place=str(out),
+            expected=f"a name that ends in {endings[0]}",
+            remedy=f"--out {out.with_suffix(endings[0])}; the words on the screen go into a file by `> FILE`",
+        )

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from verifluxa.cli.arguments import MovedData, MovedModels, MovedSpec
-from verifluxa.cli.options import pairs
+from verifluxa.cli.options import check_ending, pairs
 
 PAGE = "report.html"
 COMPARISON = "comparison.html"
@@ -44,6 +44,7 @@ def report(  # noqa: PLR0913, PLR0917 - each is an option of the command
 
     if model2 and other is None:
         raise typer.BadParameter("--model2 needs RESULT2")
+    check_ending(out, "the report is one HTML page", ".html", ".htm")
     files = pairs("--data", data)
     told = account(result, Choice(pairs("--model", model), files), spec)
     if other is None:

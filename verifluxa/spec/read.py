@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import stat
 import unicodedata
@@ -11,6 +12,9 @@ from verifluxa.errors import Span, SpecError
 
 MAX_BYTES = 1_000_000
 """A spec is written by people; a thousand times this example is still no megabyte."""
+
+MOST_NAMES = 5
+"""Specs that are named where a folder was given."""
 
 _UNUSUAL = re.compile(r"[^\n\t -~]")
 
@@ -24,7 +28,7 @@ def read_bytes(path: str) -> bytes:
     try:
         status = Path(path).stat()
         if not stat.S_ISREG(status.st_mode):
-            raise SpecError("VF1001", "this is not a file", place=path, expected="a text file, usually `.vfx`")
+            raise _no_file(path)
         with open(path, "rb") as stream:
             content = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
@@ -45,6 +49,27 @@ def read_bytes(path: str) -> bytes:
     return content
 
 
+def _no_file(path: str) -> SpecError:
+    specs = ", ".join(sorted(found.name for found in Path(path).glob("*.vfx"))[:MOST_NAMES])
+    return SpecError(
+        "VF1001",
+        "this is not a file",
+        place=path,
+        expected="a text file, usually `.vfx`",
+        remedy=f"give one of its specs: {specs}" if specs else None,
+    )
+
+
+def _no_text(path: str) -> SpecError:
+    return SpecError(
+        "VF1003",
+        "this is no text, and so no spec",
+        place=path,
+        expected="a text file, usually `.vfx`",
+        remedy="for a model, `verifluxa init MODEL --data DATA` writes a first spec",
+    )
+
+
 def decode(content: bytes, path: str) -> str:
     """The text of a spec file.
 
@@ -54,6 +79,8 @@ def decode(content: bytes, path: str) -> str:
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
+        if b"\0" in content and not content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise _no_text(path) from None
         before = content[: error.start]
         line = before.count(b"\n") + 1
         column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8")) + 1
