@@ -37,6 +37,7 @@ class _Standing:
         start: the best point that was seen, where nothing was replayed as well.
         tried: whether a round of proof has already looked for triggers.
         open: the largest number that a round of proof was asked about in vain; -1 for none.
+        sought: what was found when one input more was looked for alone; -1 for never.
     """
 
     total: int
@@ -49,16 +50,22 @@ class _Standing:
     start: Floats | None = None
     tried: bool = False
     open: int = -1
+    sought: int = -1
 
     def within(self, gap: Fraction) -> int:
         """The largest number that lies no further than the gap from what was found."""
         return floor((Fraction(self.found, self.total) + gap) * self.total)
 
     def aim(self, gap: Fraction) -> int | None:
-        """The number to prove next: first what is wanted, then halfway; None where nothing is left to tell."""
+        """The number to ask about next: first what is wanted, then halfway; None where nothing is left to tell.
+
+        Where that did not do, a trigger for one input more than were found narrows the interval as well.
+        """
         wanted = self.within(gap)
         aim = wanted if self.open < wanted else (self.open + self.proved) // 2
-        return aim if self.open < aim < self.proved else None
+        if self.open < aim < self.proved:
+            return aim
+        return self.found if self.sought < self.found < wanted < self.proved else None
 
     def take(self, outcome: Outcome) -> None:
         """Takes in an answer."""
@@ -147,6 +154,8 @@ class Ladder:
         aims = {key: aim for key, one in self._standings.items() if (aim := one.aim(gap)) is not None}
         lowest = {selection: min(aim for key, aim in aims.items() if key[2] == selection) for *_, selection in aims}
         asked = [key for key, aim in aims.items() if aim == lowest[key[2]]]
+        for one in (self._standings[key] for key in asked if aims[key] <= self._standings[key].open):
+            one.sought, one.tried = one.found, False
         self._ask(asked, lowest, every=True)
         for key in asked:
             one = self._standings[key]

@@ -1,0 +1,56 @@
+"""The rounds of a map: what is asked of a question whose interval stays too wide."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from fractions import Fraction
+from typing import Any, cast
+
+from tests.search.small import random_problem
+from tests.soundness.build import Ask
+from verifluxa.dispatch.driver import Plan
+from verifluxa.dispatch.ladder import Key, Ladder
+from verifluxa.dispatch.observe import Silent
+from verifluxa.evidence import Outcome, Witness
+from verifluxa.question import Problem, Question
+from verifluxa.verdict import Reason, Verdict
+
+
+class Told(Ladder):
+    """A ladder whose rounds are told: triggers for as many inputs as `reached` are found where just that is asked."""
+
+    def __init__(self, problem: Problem, reached: int) -> None:
+        super().__init__(problem, cast("Any", None), Plan(), Silent())
+        self.reached = reached
+        self.asked: list[int] = []
+
+    def _round(
+        self, part: Problem, places: Sequence[int], asked: Collection[Key] | None = None, every: bool = False
+    ) -> None:
+        for place, violation, selection in asked or ():
+            question = Question(place, violation, selection, part.needs[selection])
+            self.asked.append(question.need)
+            self._standings[question[:3]].take(self._answer(question))
+
+    def _answer(self, question: Question) -> Outcome:
+        if question.need > self.reached:
+            return Outcome(question, Verdict.UNKNOWN, Reason.PRECISION, 0, 9)
+        found = Witness(
+            random_problem(1).domain.lower, tuple(range(question.need)), (1.0,) * question.need, question.need
+        )
+        return Outcome(question, Verdict.FALSIFIED, None, question.need, 9, found, "attack")
+
+
+def test_where_no_number_can_be_proved_one_input_more_is_looked_for() -> None:
+    """First what would do, then halfway, all in vain; then from below until the interval is narrow enough."""
+    problem = random_problem(1, Ask(targets=(0,)))
+    total = len(problem.selections[0])
+    ladder = Told(problem, 2)
+    for key in list(ladder._standings)[1:]:
+        del ladder._standings[key]
+    rounds = 0
+    while ladder.narrow(Fraction(2, total)):
+        rounds += 1
+        assert rounds < 20
+    assert ladder.ends() == ((2, total), (total, total))
+    assert ladder.asked == [3, 4, 1, 2]
