@@ -36,7 +36,7 @@ SCENES = {
     "single": (6, Shape("cnn", per_input=True, inputs=8, scale=0.9)),
     "pool": (4, Shape("pool", inputs=10, limit=Fraction(1, 2))),
     "ends": (6, Shape("cnn", per_input=True, inputs=8, scale=0.9)),
-    "ends and pool": (3, Shape("pool", per_input=True, inputs=8)),
+    "ends and pool": (2, Shape("pool", per_input=True, inputs=8)),
     "clipped": (6, Shape("cnn", per_input=True, inputs=8, scale=0.9)),
     "clipped and pool": (2, Shape("pool", per_input=True, inputs=8, scale=0.9)),
 }

@@ -75,6 +75,7 @@ class Cutting:
         group: one group (G = 1).
         steps: gradient steps of a case.
         clips: whether a case's sum of planes may clip what its own cases start from; then all planes are of one claim.
+        root_steps: of the first one, which all others start from; None: as many.
         root: the tree.
         kept: which planes of the group the cases below the root have, shape (P,); None: all.
         waiting: its open leaves.
@@ -86,6 +87,7 @@ class Cutting:
     group: Groups
     steps: int = 6
     clips: bool = False
+    root_steps: int | None = None
     root: Case = field(default_factory=Case)
     kept: Tensor | None = None
     waiting: list[_Waiting] = field(default_factory=list)
@@ -201,7 +203,8 @@ def bound(parts: Sequence[tuple[Cutting, list[_Waiting]]]) -> None:
     """Bounds cases of several trees of one domain at once: either all of them are roots, or none is."""
     groups = _all([_repeated(cutting.narrow, batch) for cutting, batch in parts])
     starts = [one.start for _, batch in parts for one in batch if one.start is not None]
-    steps = parts[0][0].steps
+    cutting, batch = parts[0]
+    steps = cutting.root_steps if batch[0].start is None and cutting.root_steps else cutting.steps
     together = optimise_together(groups, steps, steps, _joined(starts) if starts else None)
     closed = refuted(groups, together).tolist()
     # Roots of easy claims close at once, and then nothing asks where to go on.
