@@ -30,6 +30,7 @@ class Told(Ladder):
         for place, violation, selection in asked or ():
             question = Question(place, violation, selection, part.needs[selection])
             self.asked.append(question.need)
+            assert self._standings[question[:3]].start is None
             self._standings[question[:3]].take(self._answer(question))
 
     def _answer(self, question: Question) -> Outcome:

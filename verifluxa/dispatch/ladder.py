@@ -155,7 +155,8 @@ class Ladder:
         lowest = {selection: min(aim for key, aim in aims.items() if key[2] == selection) for *_, selection in aims}
         asked = [key for key, aim in aims.items() if aim == lowest[key[2]]]
         for one in (self._standings[key] for key in asked if aims[key] <= self._standings[key].open):
-            one.sought, one.tried = one.found, False
+            # From anew: the trigger that does most may do so in one evaluation order alone.
+            one.sought, one.tried, one.start = one.found, False, None
         self._ask(asked, lowest, every=True)
         for key in asked:
             one = self._standings[key]
