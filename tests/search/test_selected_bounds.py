@@ -8,7 +8,7 @@ import torch
 from tests.search.small import random_problem
 from verifluxa.bounds.domain import Domains, geometry
 from verifluxa.bounds.linear import LayerBounds, Pairs, all_layers
-from verifluxa.search.claims import Planes, _select, fallen_row
+from verifluxa.search.claims import Planes, fallen_row
 from verifluxa.search.workspace import workspace
 
 INDICES = [
@@ -47,7 +47,7 @@ def test_selected_bounds_are_those_of_the_selected_pairs(index: list[int]) -> No
     chosen = torch.tensor(index, dtype=torch.long)
     again = all_layers(net, shape, pairs.take(chosen))
     for bounds, wanted in zip(layers, again, strict=True):
-        same(_select(bounds, chosen), wanted)
+        same(bounds.take(chosen), wanted)
 
 
 def test_selecting_twice_is_selecting_once() -> None:
@@ -58,7 +58,7 @@ def test_selecting_twice_is_selecting_once() -> None:
     pairs = Pairs(torch.zeros(6, dtype=torch.long), torch.arange(6))
     first, second = torch.tensor([4, 4, 1, 0, 5]), torch.tensor([3, 0, 0])
     for bounds in all_layers(net, shape, pairs):
-        same(_select(_select(bounds, first), second), _select(bounds, first[second]))
+        same(bounds.take(first).take(second), bounds.take(first[second]))
 
 
 def planes(upper: list[list[float]], limit: float = 0.0, closed: bool = True) -> Planes:

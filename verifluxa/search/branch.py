@@ -192,7 +192,7 @@ def _process(
     pairs = Pairs(of_domain, claims.input, known_ends(net, opened), found_before(opened))
     alone = settings.alpha > 0 and any(search.question.need == 1 for search, _ in batch)
     # Where no slopes are optimised nobody asks for gradients, for which every small operation would prepare.
-    with torch.inference_mode(not alone):
+    with torch.set_grad_enabled(alone):
         verdicts = decided(scene, (claims, pairs), signs, settings.clip_rounds, ends)
     kept = int((sizes.cumsum(0) <= len(verdicts.row)).sum())
     if kept < len(batch):
