@@ -215,8 +215,7 @@ class Judge:
         if not entries:
             return self.place.quick, inputs
         keys = [(entry.at - self.first, entry.input, entry.number) for entry in entries]
-        anywhere = (lambda _: 0) if self.at_roots else int
-        keys = [key if key[1:] in self.known[key[0]] else (anywhere(key[0]), key[1], -1) for key in keys]
+        keys = [key if key[1:] in self.known[key[0]] else (0 if self.at_roots else key[0], key[1], -1) for key in keys]
         distinct, places = np.unique(np.array(keys, dtype=np.int64).reshape(-1, 3), axis=0, return_inverse=True)
         at, of, number = distinct.T
         cases = ((k, sign) for k, part in enumerate(at) for sign in self.parts[part].signs)

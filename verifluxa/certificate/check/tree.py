@@ -39,26 +39,12 @@ def check_trees(questions: Sequence[tuple[Asked, Node]], tally: Tally) -> list[i
         CertificateError: VF5054 for a drop that does not follow, VF5055 for a split that leaves something
             out, an open leaf, or one with too many inputs left.
     """
-    most = []
-    for cut in _pieces(questions):
-        walks = [_visits(asked, root, number, len(cut)) for number, (asked, root) in enumerate(cut)]
-        # The bounds of the whole domain do not depend on the question.
-        proved = _judged([next(walk) for walk in walks], tally, at_roots=True)
-        for walk, found in zip(walks, proved, strict=True):
-            most.append(max([found, *(max(_judged(visits, tally)) for visits in _batches(walk))]))
-    return most
-
-
-def _pieces(questions: Sequence[tuple[Asked, Node]]) -> Iterator[Sequence[tuple[Asked, Node]]]:
-    """As many questions as fit memory together, by what is recomputed at their roots; at least one."""
-    size, start, values = questions[0][0].place.size, 0, 0
-    for number, (_, root) in enumerate(questions):
-        own = size * (1 + len(root.clips) + sum(len(record.rows) for record in root.dropped))
-        if values and values + own > MOST_VALUES:
-            yield questions[start:number]
-            start, values = number, 0
-        values += own
-    yield questions[start:]
+    walks = [_visits(asked, root, number, len(questions)) for number, (asked, root) in enumerate(questions)]
+    # The bounds of the whole domain do not depend on the question.
+    batches = _batches(next(walk) for walk in walks)
+    proved = [most for roots in batches for most in _judged(roots, tally, at_roots=True)]
+    below = ([most for visits in _batches(walk) for most in _judged(visits, tally)] for walk in walks)
+    return [max([own, *rest]) for own, rest in zip(proved, below, strict=True)]
 
 
 def _visits(asked: Asked, root: Node, top: int, first: int) -> Iterator[Visit]:
