@@ -39,7 +39,7 @@ from verifluxa.result.result import (
 )
 from verifluxa.spec.spec import Compare, Property, claims_of
 from verifluxa.strategy.load import Strategy, load_strategy
-from verifluxa.verdict import Reason, Verdict
+from verifluxa.verdict import Reason
 
 ARITHMETICS = ("float32", "float64", "real")
 
@@ -311,9 +311,8 @@ def _property(inputs: Inputs, asked: Asked, problem: Problem, answers: Answers) 
     result = property_result(asked, problem, answers.outcomes, Spent(answers.attack_seconds, answers.seconds))
     if not problem.per_input:
         return result
-    certified = sum(verdict is Verdict.CERTIFIED for _, verdict in result.per_input)
-    total = len(problem.indices) + len(problem.excluded)
-    bound = population_bound(total - certified, total, properties=len(inputs.properties))
+    failures, total = result.failures
+    bound = population_bound(failures, total, properties=len(inputs.properties))
     return replace(result, population=(bound.decimal, str(float(bound.confidence))))
 
 
@@ -354,7 +353,7 @@ def _data_used(inputs: Inputs, name: str, properties: tuple[PropertyResult, ...]
     excluded: dict[int, str] = {}
     for prop, result in zip(inputs.properties, properties, strict=True):
         if name in {claim.selection.data for claim in claims_of(prop.statement)} and result.problem is not None:
-            counted.update(result.problem.indices)
+            counted.update(result.problem.counted)
             for index, reason in result.problem.excluded:
                 excluded.setdefault(int(index), reason)
     left_out = tuple((index, excluded[index]) for index in sorted(excluded.keys() - counted))

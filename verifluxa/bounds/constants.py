@@ -233,5 +233,28 @@ def _maxpool(op: MaxPool, shapes: list[Shape], operands: list[Ball], rounding: R
     return gathered.max(2), spread.max(2) + rounding.tiny(1)
 
 
+@np.errstate(all="ignore")
+def added_error(graph: Graph, number: int, constants: Constants) -> Floats:
+    """How far an operation itself may be off at the deployed operands, without what those are off, shape (N, size).
+
+    Only of operations that are linear, elementwise, or move values; others have all of their radius.
+    """
+    node, rounding = graph.nodes[number], constants.rounding
+    value, radius = constants.values[number], constants.radii[number]
+    row = function_of(node.op)
+    if not node.inputs:
+        return radius
+    if row is not None:
+        off = constants.radii[node.inputs[0]] * FUNCTIONS[row[0]].lipschitz(row[1])
+        relative_error = function_error(row[0], rounding.arithmetic)
+        return np.asarray(relative_error * np.maximum(1.0, np.abs(value) + SAFETY * off) + rounding.tiny(1))
+    if constants.maps[number] is None and node.op.kind not in ("add", "concat", "maxpool", "reshape"):
+        return radius
+    # At operands as large as any deployed one, and exact.
+    largest = [np.abs(constants.values[at]) + constants.radii[at] for at in node.inputs]
+    step = _Step(node, constants.maps[number], [graph.nodes[source].shape for source in node.inputs])
+    return _node(step, [(size, np.zeros_like(size)) for size in largest], rounding)[1]
+
+
 WALKED: dict[str, Callable[..., Ball]] = {**VALUES, "add": _sum, "concat": _concat, "maxpool": _maxpool}
 """Operations that are neither linear in one value nor elementwise."""

@@ -31,6 +31,8 @@ _APART, _VANISHED, _PLANE_ERROR = 0.6, 2.0**-1000, 2.0**-48
 SAMPLED_ERROR = 2.0**-41
 """Of the terms' size: far above the error of evaluating the sampled functions in float64."""
 LEAKY_SLOPE = 0.01
+SLOPE_ERROR = 2.0**-30
+"""Of a difference over so short a way, relative to the function's size: far above that of two values in float64."""
 
 
 class Lines(NamedTuple):
@@ -56,6 +58,7 @@ class Function:
         least: on an interval around 0 every line through 0 with a slope from this to 1 lies below; None: not so.
         along: lines by ends and a share, along the slope so far from a segment's least to the largest. None: not so.
         blocks: of values that each result is made of; lines then have a slope in each value, and constants for results.
+        slopes: least and largest slope between any two points of an interval; infinite where nothing is known.
     """
 
     value: Curve
@@ -67,6 +70,7 @@ class Function:
     least: float | None = None
     along: Callable[[Floats, Floats, Floats], Lines] | None = None
     blocks: int = 1
+    slopes: Above = lambda lower, upper: (np.full_like(lower, -np.inf), np.full_like(upper, np.inf))
 
     def error_in(self, arithmetic: str) -> float:
         """The error in an arithmetic; in float64 and `real` that of computing it in float64."""
@@ -116,7 +120,11 @@ def _leaky(slope: float) -> Function:
         high = np.where(crossing, (slope - chord) * lower, 0.0)
         return Lines(np.where(crossing, low_slope, chord), np.zeros_like(lower), chord, high)
 
-    return Function(lambda z: np.where(z > 0, z, slope * z), 1.0, 2.0**-23, rule, least=slope)
+    def slopes(lower: Floats, upper: Floats) -> Pair:
+        left = np.full_like(lower, slope)
+        return np.where(lower > 0, 1.0, left), np.where(upper < 0, left, 1.0)
+
+    return Function(lambda z: np.where(z > 0, z, slope * z), 1.0, 2.0**-23, rule, least=slope, slopes=slopes)
 
 
 def _mirrored(above: Above, turned: Above, middle: float) -> Callable[[Floats, Floats], Lines]:
@@ -132,7 +140,12 @@ def _mirrored(above: Above, turned: Above, middle: float) -> Callable[[Floats, F
 def _clip(low: float, high: float) -> Function:
     above, turned = (lambda a, b: _above_clip(a, b, low, high)), (lambda a, b: _above_clip(a, b, -high, -low))
     sampled = _sampled(lambda z: np.clip(z, low, high), 1.0, 0.0, Bends(0.0), low, high)
-    return replace(sampled, rule=_mirrored(above, turned, 0.0), range=None)
+
+    def slopes(lower: Floats, upper: Floats) -> Pair:
+        inside, reached = (lower > low) & (upper < high), (upper > low) & (lower < high)
+        return inside.astype(np.float64), reached.astype(np.float64)
+
+    return replace(sampled, rule=_mirrored(above, turned, 0.0), range=None, slopes=slopes)
 
 
 def _above_clip(lower: Floats, upper: Floats, low: float, high: float) -> Pair:
@@ -259,7 +272,20 @@ def _sampled(f: Curve, steepness: float, error: float, bends: Bends, *kinks: flo
         _, values, gap, size = sample(lower, upper)
         return -most(-values, gap) - SAMPLED_ERROR * size, most(values, gap) + SAMPLED_ERROR * size
 
-    return Function(f, steepness, error, rule, ends, along=along)
+    def slopes(lower: Floats, upper: Floats) -> Pair:
+        """A difference around the middle is f' at some point near it, and f' changes by at most |f''| times the way."""
+        middle = (lower + upper) / 2
+        slope = (f(middle + DIFFERENCE) - f(middle - DIFFERENCE)) / (2 * DIFFERENCE)
+        room = bends.largest * ((upper - lower) / 2 + DIFFERENCE) + SLOPE_ERROR * (
+            1 + np.abs(middle) + np.abs(f(middle))
+        )
+        kinked = np.zeros(lower.shape, dtype=bool)
+        for kink in kinks:
+            kinked |= (lower - DIFFERENCE <= kink) & (kink <= upper + DIFFERENCE)
+        low, high = (np.where(kinked, sign * steepness, slope + sign * room) for sign in (-1.0, 1.0))
+        return low, high
+
+    return Function(f, steepness, error, rule, ends, along=along, slopes=slopes)
 
 
 def sigmoid(z: Floats) -> Floats:
@@ -301,7 +327,11 @@ def _falling(scale: float, rate: float = 1.0, growth: float = 0.0) -> Curve:
 
 
 RELU = Function(
-    lambda z: np.maximum(z, 0.0), 1.0, 0.0, _leaky(0.0).rule, undecided=lambda a, b: (a < 0) & (b > 0), least=0.0
+    lambda z: np.maximum(z, 0.0),
+    *(1.0, 0.0, _leaky(0.0).rule),
+    undecided=lambda a, b: (a < 0) & (b > 0),
+    least=0.0,
+    slopes=_leaky(0.0).slopes,
 )
 SAME = Function(
     lambda z: z,

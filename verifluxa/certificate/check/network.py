@@ -135,6 +135,11 @@ class Constants:
     balls: tuple[Ball, ...]
     rounding: Rounding
 
+    def some(self, inputs: Integers) -> Constants:
+        """Of some inputs."""
+        balls = tuple(Ball(*(part[:, inputs] for part in ball)) for ball in self.balls)
+        return Constants(self.steps, balls, self.rounding)
+
     @cached_property
     def filled(self) -> tuple[Integers, ...]:
         """Of the input and of each operation, on each input: how many values need not be 0, shape (N,)."""
@@ -200,6 +205,18 @@ def _ball(kind: Taps | Function | Integers, read: Ball, rounding: Rounding) -> B
         error = kind.error_in(rounding.arithmetic) * np.maximum(1.0, np.abs(value) + moved)
         return Ball(value, moved + error + rounding.tiny())
     return Ball(read.value[kind].max(axis=1), read.error[kind].max(axis=1) + rounding.tiny())
+
+
+def own_error(kind: Taps | Function | Integers, read: Ball, result: Ball, rounding: Rounding) -> Floats:
+    """How far a step itself may be off at the deployed operands, without what those are off, shape (values, N)."""
+    if isinstance(kind, Taps):
+        largest = np.abs(read.value) + read.error
+        return _ball(kind, Ball(largest, np.zeros_like(largest)), rounding).error
+    if isinstance(kind, Function):
+        moved = SAFETY * kind.lipschitz * read.error
+        error = kind.error_in(rounding.arithmetic) * np.maximum(1.0, np.abs(result.value) + moved)
+        return np.asarray(error + rounding.tiny())
+    return np.full_like(result.value, rounding.tiny())
 
 
 def width_of(graph: Graph) -> int:
