@@ -110,7 +110,7 @@ def check_records(statement: Statement, result: PropertyResult, claim: Claim, se
         tally.unvouched.append(f"that at most {result.population.decimal} of the population is misled")
     if result.counterexample is not None and section.is_recomputed:
         shown = check_example(claim, result.counterexample, section.shown)
-        if result.counterexample.holds_in == EVERY_ORDER and not shown.refutes(claim, shown.surely):
+        if result.counterexample.holds_in == EVERY_ORDER and not shown.always_refutes(claim):
             tally.unvouched.append("that its counterexample holds in every order of evaluation")
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from verifluxa.certificate.check.adjoint import row_radii
 from verifluxa.certificate.check.functions import Floats
-from verifluxa.certificate.check.network import LAST_ONLY, Constants, Integers, constants_of
+from verifluxa.certificate.check.network import LAST_ONLY, Constants, Integers, constants_of, evaluated, steps_of
 from verifluxa.certificate.check.rounding import SOFTMAX_GAP
 from verifluxa.certificate.evidence_lines import Row
 from verifluxa.certificate.refuse import refused
@@ -90,6 +90,8 @@ class Claim:
         counted: those that are said to count in every evaluation.
         excluded: (position, reason) of all others.
         surely: which of the inputs count in every evaluation, shape (N,).
+        replayed: which of them count in this checker's own evaluation, shape (N,).
+        replayed_besides: inputs that count in it and that the evidence does not speak of.
         left_out: inputs that are said not to count, though this checker cannot tell.
         unjudged: inputs of which the certificate says whether they count, and this checker cannot, those among them.
         inputs, labels: the inputs that may count, shape (N, *input shape), and their labels.
@@ -115,6 +117,8 @@ class Claim:
     counted: tuple[int, ...]
     excluded: tuple[tuple[int, str], ...]
     surely: NDArray[np.bool_]
+    replayed: NDArray[np.bool_]
+    replayed_besides: int
     left_out: int
     unjudged: int
     inputs: Floats
@@ -238,6 +242,7 @@ def claim_of(statement: spec.Statement, sources: Sources, stated: Stated) -> Cla
     known, trigger = understood(statement)
     graph, data, universal = sources.models[known.model], sources.data, isinstance(known, spec.RateBound)
     states, reasons = _counted(known.selection, sources)
+    replayed = _replayed(known.selection, sources, states)
     asked = _asked(stated, states, reasons)
     doubtful = np.isin(asked, stated.doubtful)
     surely, classes = (states[asked] == IN) & ~doubtful, graph.output_shape[0]
@@ -257,6 +262,8 @@ def claim_of(statement: spec.Statement, sources: Sources, stated: Stated) -> Cla
         counted=tuple(asked[~doubtful].tolist()),
         excluded=tuple((int(position), str(reasons[position])) for position in others),
         surely=surely,
+        replayed=replayed[asked],
+        replayed_besides=int(replayed[left_out].sum()),
         left_out=len(left_out),
         unjudged=len(left_out) + int(((states[asked] == OPEN) & ~doubtful).sum()),
         inputs=stored(data, graph)[asked],
@@ -322,6 +329,18 @@ def _counted(selection: spec.Selection, sources: Sources) -> tuple[NDArray[np.in
             others = ~(np.isin(data.labels, chosen) if reason == OTHER_LABEL else np.asarray(chosen))
             states[others], reasons[others] = OUT, reason
     return states, reasons
+
+
+def _replayed(selection: spec.Selection, sources: Sources, states: NDArray[np.int8]) -> NDArray[np.bool_]:
+    """Which inputs count in this checker's own evaluation; what it does not evaluate is taken not to."""
+    counts, open_ = np.asarray(states == IN), np.flatnonzero(states == OPEN)
+    judge = None if selection.correct is None else sources.models[selection.correct]
+    steps = steps_of(judge) if judge is not None and len(open_) else None
+    if judge is not None and steps is not None and governing(sources.arithmetic, judge) != "real":
+        outputs = evaluated(steps, stored(sources.data, judge)[open_].reshape(len(open_), -1), judge.dtype).T
+        rows = (_rows_of(sources.data.labels[open_], outputs.shape[1]) @ outputs[..., None])[..., 0]
+        counts[open_] = (rows > _gap(judge, judge.dtype)).all(axis=1)
+    return counts
 
 
 def _correct(graph: Graph, data: Dataset, arithmetic: str) -> NDArray[np.int8]:

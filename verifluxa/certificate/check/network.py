@@ -219,6 +219,23 @@ def own_error(kind: Taps | Function | Integers, read: Ball, result: Ball, roundi
     return np.full_like(result.value, rounding.tiny())
 
 
+@np.errstate(all="ignore")
+def evaluated(steps: Sequence[Step], inputs: Floats, dtype: str) -> Floats:
+    """The outputs in one evaluation that is allowed, this checker's own in a float type, (N, size) to (outputs, N)."""
+    kind = np.dtype(dtype)
+    values = [inputs.T.astype(kind)]
+    for step in steps:
+        read = np.concatenate([values[source] for source in step.sources])
+        if isinstance(step.kind, Taps):
+            result = step.kind.times(step.kind.weight.astype(kind), read) + step.kind.bias.astype(kind)[:, None]
+        elif isinstance(step.kind, Function):
+            result = step.kind.value(read.astype(np.float64)).astype(kind)
+        else:
+            result = read[step.kind].max(axis=1)
+        values.append(result)
+    return values[-1].astype(np.float64)
+
+
 def width_of(graph: Graph) -> int:
     """More than any sum has terms: all values, those that win a window counted with its players."""
     return sum(math.prod(node.shape) * math.prod(getattr(node.op, "window", ())) for node in graph.nodes)

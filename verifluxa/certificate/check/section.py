@@ -186,9 +186,9 @@ class Section:
         possible = int(effect.possibly.sum())
         if possible < max(1, claim.need_of(question.selection, effect.share.surely)):
             raise refused("VF5057", f"the trigger of question {list(question)} changes only {possible} inputs")
-        if effect.refutes(claim, effect.surely):
+        if effect.always_refutes(claim):
             self.tally.reproduced += 1
-        elif effect.refutes(claim, effect.replayed):
+        elif effect.refutes(claim):
             self.tally.replay_only += 1
         else:
             self.tally.unrechecked += 1

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verifluxa.certificate.check.adjoint import row_radii
-from verifluxa.certificate.check.functions import Floats, Function
+from verifluxa.certificate.check.functions import Floats
 from verifluxa.certificate.check.lower import Claim, Share
-from verifluxa.certificate.check.network import LAST_ONLY, Constants, Taps, constants_of
+from verifluxa.certificate.check.network import LAST_ONLY, Constants, constants_of, evaluated
 from verifluxa.certificate.refuse import refused, require
 from verifluxa.certificate.statement import Counterexample, Nested
 from verifluxa.graph.graph import Graph
@@ -54,10 +54,16 @@ class Effect:
         """How many of some of the inputs count in every evaluation."""
         return int((which & claim.surely[self.chosen]).sum())
 
-    def refutes(self, claim: Claim, which: Flags) -> bool:
-        """Whether so many inputs break the claim, whichever of those in doubt count."""
+    def always_refutes(self, claim: Claim) -> bool:
+        """Whether it breaks the claim in every evaluation, and whichever of the inputs in doubt count."""
         need = claim.need_of(self.question.selection, self.share.most)
-        return self.counting(claim, which) >= max(1, need)
+        return self.counting(claim, self.surely) >= max(1, need)
+
+    def refutes(self, claim: Claim) -> bool:
+        """Whether it breaks the claim in some evaluation for sure: in all of them, or in this checker's own."""
+        counts = claim.replayed[self.chosen]
+        need = claim.need_of(self.question.selection, int(counts.sum()) + claim.replayed_besides)
+        return self.always_refutes(claim) or int((counts & self.replayed).sum()) >= max(1, need)
 
 
 class Triggers:
@@ -106,19 +112,9 @@ class Triggers:
         return value - radius, value + radius
 
     def _own(self, constants: Constants, stamped: Floats) -> Floats:
-        """Values of all rows in one evaluation that is allowed: this checker's, in the deployed float type."""
-        kind = np.dtype(self.graph.dtype)
-        values = [stamped.T.astype(kind)]
-        for step in constants.steps:
-            read = np.concatenate([values[source] for source in step.sources])
-            if isinstance(step.kind, Taps):
-                result = step.kind.times(step.kind.weight.astype(kind), read) + step.kind.bias.astype(kind)[:, None]
-            elif isinstance(step.kind, Function):
-                result = step.kind.value(read.astype(np.float64)).astype(kind)
-            else:
-                result = read[step.kind].max(axis=1)
-            values.append(result)
-        rows = self.claim.weight @ values[-1].astype(np.float64) + self.claim.constants[:, 0, None]
+        """Least values of all rows in this checker's own evaluation, shape (n, R)."""
+        outputs = evaluated(constants.steps, stamped, self.graph.dtype)
+        rows = self.claim.weight @ outputs + self.claim.constants[:, 0, None]
         return np.where(np.isnan(rows), -np.inf, rows).T
 
     @property
