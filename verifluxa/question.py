@@ -32,6 +32,8 @@ class Stamp:
         offset: shape (m,).
         source: flat indices of the original values that `keep` multiplies, shape (m,); None: `positions`.
             An insertion moves what stands behind it.
+        stored: whether keep, gain and offset are the numbers that are meant; else the nearest doubles of them, as of an
+            opacity of a third, and of products of such.
     """
 
     positions: Integers
@@ -39,6 +41,7 @@ class Stamp:
     gain: Floats
     offset: Floats
     source: Integers | None = None
+    stored: bool = True
 
     @property
     def sources(self) -> Integers:

@@ -43,7 +43,7 @@ def test_coefficients_cover_deployed_and_own_rounding() -> None:
 
 
 def test_an_unknown_arithmetic_is_refused() -> None:
-    with pytest.raises(UsageError, match="there is no arithmetic 'bfloat16'") as caught:
+    with pytest.raises(UsageError, match="there is no arithmetic `bfloat16`") as caught:
         Rounding("bfloat16", 3)
     assert caught.value.code == "VF4010"
 

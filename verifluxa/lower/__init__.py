@@ -9,7 +9,8 @@ import numpy as np
 
 from verifluxa.data.dataset import Dataset
 from verifluxa.data.select import select
-from verifluxa.errors import DataError, ModelError, UnsupportedError, UsageError
+from verifluxa.errors import DataError, ModelError, UnsupportedError
+from verifluxa.graph.arithmetic import governing
 from verifluxa.graph.graph import Graph
 from verifluxa.lower.ask import ask_classes, ask_outputs
 from verifluxa.lower.blends import varies, without_trigger
@@ -78,8 +79,7 @@ def lower(spec: Spec, prop: Property, given: Given) -> Problem:
         raise ValueError("each side of a comparison is lowered by itself")
     model = named(spec.models, statement.model)
     space = named(spec.spaces, model.space)
-    data, arithmetic = given.data, given.arithmetic
-    _fits(arithmetic, given.graph.dtype)
+    data, arithmetic = given.data, governing(given.arithmetic, given.graph.dtype)
     blends = varies(statement.trigger)
     each = moves(statement, space)
     deployed = deploy(given.graph, model, space, each or clips(statement.trigger), blends)
@@ -129,7 +129,7 @@ def _read(inputs: Floats, dtype: str, blends: bool) -> Floats:
 
 MOVING = frozenset(
     {"input", "affine", "conv", "shift", "scale", "divide", "clip", "activation", "maxpool", "meanpool", "reshape"}
-    | {"transpose", "add", "concat", "softmax", "logsoftmax"}
+    | {"transpose", "add", "concat", "softmax", "logsoftmax", "batchnorm"}
 )
 """Operations whose error at an input of any error is known by a Lipschitz constant."""
 
@@ -176,16 +176,6 @@ def _outputs(groups: Groups, graph: Graph, inputs: Floats, given: Given) -> tupl
     rows, violation, labels = output_rows(groups, len(inputs), untouched)
     # Real arithmetic replays in exact rationals, of which f(x) is known up to its radius.
     return (replace(rows, replayed=rows.sure) if given.arithmetic == "real" else rows), violation, labels
-
-
-def _fits(arithmetic: str, dtype: str) -> None:
-    if arithmetic in ("real", dtype):
-        return
-    raise UsageError(
-        "VF4011",
-        f"the model computes in {dtype}, so a proof in {arithmetic} says nothing about it",
-        expected=f"--arithmetic {dtype} (or real)",
-    )
 
 
 def _counted(spec: Spec, statement: Statement, given: Given) -> tuple[Integers, tuple[tuple[int, str], ...]]:
