@@ -144,7 +144,7 @@ def _axis(op: Softmax | LogSoftmax, shape: Shape) -> Shape:
 
 
 def _clip(op: Clip, shape: Shape) -> Shape:
-    if not op.low <= op.high:
+    if not op.low <= op.high or op.low == math.inf or op.high == -math.inf:
         raise _fail("clip", f"the range {op.low}..{op.high}", "a lower end that is not above the upper end")
     return shape
 

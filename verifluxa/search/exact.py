@@ -6,6 +6,7 @@ margin is then its lower end, and whether an input may violate is asked of the u
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from fractions import Fraction
 
@@ -144,12 +145,22 @@ def _unary(op: Op, state: Row, shape: Shape) -> Row | None:
     if isinstance(op, MaxPool | MeanPool):
         return _pool(op, state, shape)
     if isinstance(op, Clip):
-        ends = Fraction(op.low), Fraction(op.high)
-        return _each(lambda v: min(max(v, ends[0]), ends[1]), state)
+        return _each(_clip(op), state)
     if isinstance(op, Activation) and op.function in _RISING:
         return _each(_RISING[op.function], state)
     linear = linear_map(op, shape)
     return None if linear is None else _affine(linear, state)
+
+
+def _clip(op: Clip) -> Callable[[Fraction], Fraction]:
+    """An open end is infinite, which no Fraction is."""
+    low, high = (Fraction(end) if math.isfinite(end) else None for end in (op.low, op.high))
+
+    def clipped(value: Fraction) -> Fraction:
+        value = value if low is None else max(value, low)
+        return value if high is None else min(value, high)
+
+    return clipped
 
 
 def _each(function: Callable[[Fraction], Fraction], state: Row) -> Row:
