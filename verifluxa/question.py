@@ -21,11 +21,6 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 
-def governing(asked: str, graph: Graph) -> str:
-    """The arithmetic in which a network is judged: exact where that is asked for, else that of its own float type."""
-    return "real" if asked == "real" else graph.dtype
-
-
 @dataclass(frozen=True, eq=False)
 class Stamp:
     """The triggered input, affine in tau: at `positions`, `keep * x[source] + gain @ tau + offset`; else x.
@@ -37,6 +32,8 @@ class Stamp:
         offset: shape (m,).
         source: flat indices of the original values that `keep` multiplies, shape (m,); None: `positions`.
             An insertion moves what stands behind it.
+        stored: whether keep, gain and offset are the numbers that are meant; else the nearest doubles of them, as of an
+            opacity of a third, and of products of such.
     """
 
     positions: Integers
@@ -44,6 +41,7 @@ class Stamp:
     gain: Floats
     offset: Floats
     source: Integers | None = None
+    stored: bool = True
 
     @property
     def sources(self) -> Integers:

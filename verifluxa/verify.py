@@ -23,6 +23,7 @@ from verifluxa.dispatch.pool import Pool
 from verifluxa.dispatch.slices import Engine
 from verifluxa.dispatch.warm import warm_begun
 from verifluxa.errors import UnsupportedError, UsageError
+from verifluxa.graph.arithmetic import check_known
 from verifluxa.inputs import Choice, Inputs, LoadedModel, load_inputs
 from verifluxa.question import Problem
 from verifluxa.result.build import Asked, Spent, property_result, shown_trigger, unasked_result
@@ -40,8 +41,6 @@ from verifluxa.result.result import (
 from verifluxa.spec.spec import Compare, Property, claims_of
 from verifluxa.strategy.load import Strategy, load_strategy
 from verifluxa.verdict import Reason
-
-ARITHMETICS = ("float32", "float64", "real")
 
 
 @dataclass(frozen=True)
@@ -177,7 +176,8 @@ def prepare(request: Request) -> Prepared:
         strategy = replace(strategy, seed=request.seed)
     cluster = load_cluster(request.cluster)
     check_device(cluster.device)
-    _known(request.arithmetic)
+    if request.arithmetic is not None:
+        check_known(request.arithmetic)
     inputs = load_inputs(request.spec, request.choice)
     arithmetic = request.arithmetic or _deployed(inputs)
     if strategy.bounds != "native":
@@ -187,11 +187,6 @@ def prepare(request: Request) -> Prepared:
     gap = None if request.gap is None else Fraction(request.gap)
     ready = tuple(_make_ready(inputs, prop, arithmetic, gap) for prop in inputs.properties)
     return Prepared(strategy, cluster, inputs, ready, arithmetic, deadline)
-
-
-def _known(arithmetic: str | None) -> None:
-    if arithmetic is not None and arithmetic not in ARITHMETICS:
-        raise UsageError("VF4010", f"there is no arithmetic `{arithmetic}`", expected=" or ".join(ARITHMETICS))
 
 
 def _deployed(inputs: Inputs) -> str:

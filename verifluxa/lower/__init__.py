@@ -8,7 +8,8 @@ import numpy as np
 
 from verifluxa.data.dataset import Dataset
 from verifluxa.data.select import WRONG, select
-from verifluxa.errors import DataError, ModelError, UnsupportedError, UsageError
+from verifluxa.errors import DataError, ModelError, UnsupportedError
+from verifluxa.graph.arithmetic import governing, within
 from verifluxa.graph.graph import Graph
 from verifluxa.lower.ask import Counting, ask_classes, ask_outputs
 from verifluxa.lower.blends import varies, without_trigger
@@ -18,7 +19,7 @@ from verifluxa.lower.families import Texts, clips, family_on
 from verifluxa.lower.moves import moves, moving
 from verifluxa.lower.outputs import Untouched, classes_of, readout, upward
 from verifluxa.lower.rows import output_rows, reads_untouched
-from verifluxa.question import Floats, Integers, Problem, Rows, Violation, governing
+from verifluxa.question import Floats, Integers, Problem, Rows, Violation
 from verifluxa.spec.spec import (
     BinaryOutput,
     ClassOutput,
@@ -78,8 +79,7 @@ def lower(spec: Spec, prop: Property, given: Given) -> Problem:
         raise ValueError("each side of a comparison is lowered by itself")
     model = named(spec.models, statement.model)
     space = named(spec.spaces, model.space)
-    data, arithmetic = given.data, given.arithmetic
-    _fits(arithmetic, given.graph)
+    data, arithmetic = given.data, governing(given.arithmetic, given.graph.dtype)
     blends = varies(statement.trigger)
     each = moves(statement, space)
     deployed = deploy(given.graph, model, space, each or clips(statement.trigger), blends)
@@ -131,7 +131,7 @@ def _read(inputs: Floats, dtype: str, blends: bool) -> Floats:
 
 MOVING = frozenset(
     {"input", "affine", "conv", "shift", "scale", "divide", "clip", "activation", "maxpool", "meanpool", "reshape"}
-    | {"transpose", "add", "concat", "softmax", "logsoftmax"}
+    | {"transpose", "add", "concat", "softmax", "logsoftmax", "batchnorm"}
 )
 """Operations whose error at an input of any error is known by a Lipschitz constant."""
 
@@ -180,16 +180,6 @@ def _outputs(groups: Groups, graph: Graph, inputs: Floats, given: Given) -> tupl
     return (replace(rows, replayed=rows.sure) if given.arithmetic == "real" else rows), violation, labels
 
 
-def _fits(arithmetic: str, graph: Graph) -> None:
-    if arithmetic == governing(arithmetic, graph):
-        return
-    raise UsageError(
-        "VF4011",
-        f"the model computes in {graph.dtype}, so a proof in {arithmetic} says nothing about it",
-        expected=f"--arithmetic {graph.dtype} (or real)",
-    )
-
-
 def _counted(spec: Spec, statement: Statement, given: Given) -> tuple[Integers, Counting, tuple[tuple[int, str], ...]]:
     """Positions of the inputs that may count, which of them do, and why others do not; see `question.Doubt`."""
     data, selection = given.data, statement.selection
@@ -220,7 +210,7 @@ def _judged(spec: Spec, correct: str, given: Given, asked: Integers) -> Answers:
         raise ValueError("`correct` needs bounds of outputs")
     inputs, labels = _read(given.data.inputs[asked], judge.dtype, False), given.data.labels[asked]
     try:
-        return answers(judge, model.output, inputs, labels, (given.untouched, governing(given.arithmetic, judge)))
+        return answers(judge, model.output, inputs, labels, (given.untouched, within(given.arithmetic, judge.dtype)))
     except UnsupportedError:
         if given.judge is not None:
             raise

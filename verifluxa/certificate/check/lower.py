@@ -25,8 +25,8 @@ from verifluxa.certificate.refuse import refused
 from verifluxa.data.dataset import Dataset
 from verifluxa.data.select import DOUBTFUL, NOT_CORRECT, NOT_SAMPLED, OTHER_LABEL
 from verifluxa.graph import ops
+from verifluxa.graph.arithmetic import within
 from verifluxa.graph.graph import Graph, build
-from verifluxa.question import governing
 from verifluxa.spec import spec
 
 _MOST_ROWS = 1 << 22
@@ -322,7 +322,7 @@ def _counted(selection: spec.Selection, sources: Sources) -> tuple[NDArray[np.in
     states, reasons = np.full(count, IN, dtype=np.int8), np.full(count, "", dtype=object)
     if selection.correct is not None:
         judge = sources.models[selection.correct]
-        states = _correct(judge, data, governing(sources.arithmetic, judge))
+        states = _correct(judge, data, within(sources.arithmetic, judge.dtype))
         reasons[:] = NOT_CORRECT
     for chosen, reason in ((selection.labels, OTHER_LABEL), (data.sampled, NOT_SAMPLED)):
         if chosen is not None:
@@ -336,10 +336,11 @@ def _replayed(selection: spec.Selection, sources: Sources, states: NDArray[np.in
     counts, open_ = np.asarray(states == IN), np.flatnonzero(states == OPEN)
     judge = None if selection.correct is None else sources.models[selection.correct]
     steps = steps_of(judge) if judge is not None and len(open_) else None
-    if judge is not None and steps is not None and governing(sources.arithmetic, judge) != "real":
-        outputs = evaluated(steps, stored(sources.data, judge)[open_].reshape(len(open_), -1), judge.dtype).T
-        rows = (_rows_of(sources.data.labels[open_], outputs.shape[1]) @ outputs[..., None])[..., 0]
-        counts[open_] = (rows > _gap(judge, judge.dtype)).all(axis=1)
+    if judge is not None and steps is not None and within(sources.arithmetic, judge.dtype) != "real":
+        outputs = evaluated(steps, stored(sources.data, judge)[open_].reshape(len(open_), -1), judge.dtype)
+        if outputs is not None:
+            rows = (_rows_of(sources.data.labels[open_], len(outputs)) @ outputs.T[..., None])[..., 0]
+            counts[open_] = (rows > _gap(judge, judge.dtype)).all(axis=1)
     return counts
 
 

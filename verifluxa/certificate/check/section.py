@@ -18,8 +18,9 @@ from verifluxa.certificate.check.witness import Effect, Triggers
 from verifluxa.certificate.evidence_lines import Header, Record
 from verifluxa.certificate.refuse import refused, require
 from verifluxa.evidence import Node
+from verifluxa.graph.arithmetic import within
 from verifluxa.graph.graph import Graph
-from verifluxa.question import Question, governing
+from verifluxa.question import Question
 from verifluxa.verdict import Verdict
 
 KEPT_PLACES = 16
@@ -48,7 +49,7 @@ class Section:
             ("needs", _are_needs(header.needs, claim)),
             ("questions", header.pairs == claim.pairs),
             ("graphs", header.graph == graph.digest),
-            ("arithmetic", header.arithmetic == governing(header.arithmetic, graph)),
+            ("arithmetic", header.arithmetic == within(header.arithmetic, graph.dtype)),
         )
         require("VF5052", "the evidence speaks of other {} than the spec", facts)
         self.claim, self.graph, self.arithmetic = claim, graph, header.arithmetic

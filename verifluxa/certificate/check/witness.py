@@ -96,7 +96,8 @@ class Triggers:
         # A violation is strict in the outputs themselves: in front of a softmax by more than may tie behind it.
         least, most = self._rows(constants, 0)[0], self._rows(constants, 2)[1]
         surely = _met(least > 0, options)
-        replayed = surely if self.arithmetic == "real" else _met(self._own(constants, stamped) > 0, options)
+        own = None if self.arithmetic == "real" else evaluated(constants.steps, stamped, self.graph.dtype)
+        replayed = surely if own is None else _met(self._own(own) > 0, options)
         margins = np.full((len(chosen), 2), (-np.inf, np.inf))
         if deployed is not None:
             ends = self._rows(deployed, 1) if self._last is None else self._behind(deployed)
@@ -111,9 +112,8 @@ class Triggers:
         radius = row_radii(constants, np.broadcast_to(claim.weight, (count, *claim.weight.shape)))
         return value - radius, value + radius
 
-    def _own(self, constants: Constants, stamped: Floats) -> Floats:
+    def _own(self, outputs: Floats) -> Floats:
         """Least values of all rows in this checker's own evaluation, shape (n, R)."""
-        outputs = evaluated(constants.steps, stamped, self.graph.dtype)
         rows = self.claim.weight @ outputs + self.claim.constants[:, 0, None]
         return np.where(np.isnan(rows), -np.inf, rows).T
 
