@@ -114,7 +114,8 @@ def check(case: Case, folder: Path) -> str:
     assert set(safe) == {*sure.tolist(), *tied.tolist()}
     report = check_certificate(folder / "out" / "certificate.json")
     assert report.accepted, report.reasons
-    assert report.exit_code == 0 or "unknown" in {shared["verdict"], single["verdict"]}
+    # Whoever falsifies a rate at one limit proves nothing about how high it may be.
+    assert report.exit_code == 0 or shared["verdict"] != "certified" or single["verdict"] == "unknown", report.text()
     return str(shared["verdict"])
 
 

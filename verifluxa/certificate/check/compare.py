@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from verifluxa.certificate.check.lower import Claim
 from verifluxa.certificate.check.section import Section
-from verifluxa.certificate.check.witness import EVERY_ORDER, check_example
+from verifluxa.certificate.check.witness import check_example, unsupported
 from verifluxa.certificate.encode import indices_digest
 from verifluxa.certificate.evidence_lines import Header
 from verifluxa.certificate.population import population_bound
@@ -110,8 +110,7 @@ def check_records(statement: Statement, result: PropertyResult, claim: Claim, se
         tally.unvouched.append(f"that at most {result.population.decimal} of the population is misled")
     if result.counterexample is not None and section.is_recomputed:
         shown = check_example(claim, result.counterexample, section.shown)
-        if result.counterexample.holds_in == EVERY_ORDER and not shown.always_refutes(claim):
-            tally.unvouched.append("that its counterexample holds in every order of evaluation")
+        tally.unvouched += unsupported(claim, result.counterexample, shown)
 
 
 def check_unasked(statement: Statement, result: PropertyResult) -> None:

@@ -26,7 +26,7 @@ class Tally:
         reproduced: triggers that violate in every evaluation order.
         replay_only: triggers that lie within the error of evaluation.
         doubtful: inputs that are stated to count in some evaluations only.
-        unjudged: inputs of which nobody can tell whether they count, where the claim depends on it.
+        unjudged: inputs that are stated to count, or not to, of which this checker cannot tell.
         claimed: the largest share of a selection that may violate together, as the evidence counts its inputs.
         proved: the same, whichever of the inputs in doubt count, as far as it was recomputed.
         supported: the largest share that a trigger of the evidence makes violate, in every evaluation and whichever
@@ -72,7 +72,10 @@ class PropertyCheck(Tally):
             (self.unrechecked, f"{_many(self.unrechecked, 'leaf', 'leaves')} NOT recomputed"),
             (triggers, f"{_many(triggers, 'trigger')} evaluated again"),
             (self.replay_only, f"{self.replay_only} of them within the error of evaluation"),
-            (self.doubtful, f"{_many(self.doubtful, 'input')} correct in some evaluations only: it holds either way"),
+            (
+                self.doubtful,
+                f"{_many(self.doubtful, 'input')} said to be correct in some evaluations only: it holds either way",
+            ),
             (self.unjudged, f"{_many(self.unjudged, 'input')} of which this checker CANNOT tell whether they count"),
         )
         words, said = ", ".join(text for shown, text in parts if shown), self.said

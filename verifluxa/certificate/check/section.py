@@ -55,7 +55,7 @@ class Section:
         self.claim, self.graph, self.arithmetic = claim, graph, header.arithmetic
         self.rows = claim.numbers(header.rows)
         self.wanted = wanted
-        self.tally = Tally(doubtful=len(claim.indices) - len(claim.counted))
+        self.tally = Tally(doubtful=len(claim.indices) - len(claim.counted), unjudged=claim.unjudged)
         constants = constants_of(graph, claim.inputs, header.arithmetic, max(abs(claim.lower), abs(claim.upper)))
         self.open = {
             Question(place, violation, selection, header.needs[selection])
@@ -117,8 +117,6 @@ class Section:
         """
         if self.open:
             raise refused("VF5053", f"{len(self.open)} questions have no answer")
-        if self.claim.left_out and self.claim.per_input and self.tally.verdicts[Verdict.CERTIFIED]:
-            self.tally.unjudged = self.claim.unjudged
         return self.tally
 
     @property
@@ -160,8 +158,6 @@ class Section:
         tally.proved = max(
             tally.proved, Fraction(min(most, share.surely), share.surely) if share.surely else Fraction(1)
         )
-        if most >= self.claim.need_of(selection, share.surely):
-            tally.unjudged = self.claim.unjudged
 
     def _asked(self, record: Record, place: Place) -> tuple[Asked, Node]:
         """What a record answers, and the root of its proof."""
