@@ -113,7 +113,7 @@ def strictly_below() -> World:
 
 def output_range() -> World:
     net, inputs = flat(7, (6, 3, 2)), pictures(7, 4)
-    rows = ((Part((1, 0), Fraction(-40)),), (Part((-1, 0), Fraction(-40)),))
+    rows = ((Part((-1, 0), Fraction(-40)),), (Part((1, 0), Fraction(-40)),))
     asked = Property(SINGLE, "each", condition=Condition("m(t(x))[0] in -40..40", rows))
     return World("output range", {"m": net}, inputs, (0,) * 4, (asked,))
 
@@ -331,7 +331,7 @@ def base(name: str) -> Base:
     for value in OTHER_PARAMS if found.world.params else ():
         others = {key: Fraction(value) for key in found.world.params}
         for item in made(replace(found.world, params=others)).files.properties:
-            found.digests[item["name"], params_text({key: value for key in others})] = item["digest"]
+            found.digests[item["name"], params_text(dict.fromkeys(others, value))] = item["digest"]
     return found
 
 

@@ -13,7 +13,7 @@ Json = Any
 STILL_OPEN, BY_SOLVER = 0, 1
 
 
-class NoTree(ValueError):
+class NoTreeError(ValueError):
     """A list that is no tree."""
 
 
@@ -50,14 +50,14 @@ def parse(flat: Json) -> Node:
     """The tree of a flat list.
 
     Raises:
-        NoTree: for anything else.
+        NoTreeError: for anything else.
     """
     if not isinstance(flat, list):
-        raise NoTree("no list")
+        raise NoTreeError("no list")
     items = iter(flat)
     root = _node(items)
     if next(items, None) is not None:
-        raise NoTree("something stands behind the last leaf")
+        raise NoTreeError("something stands behind the last leaf")
     return root
 
 
@@ -66,7 +66,7 @@ def _node(items: Iterator[Json]) -> Node:
     anew = isinstance(item, list) and item[:1] == ["a"]
     parts = item[1:] if anew else item
     if not isinstance(parts, list) or not 1 <= len(parts) <= 4 or not isinstance(parts[0], list):
-        raise NoTree(f"no node: {item}")
+        raise NoTreeError(f"no node: {item}")
     node = Node(parts[0], parts[1] if len(parts) > 1 else None, list(parts[2:]), anew)
     if node.split is not None:
         count = len(node.split[1]) if node.split[0] == "i" else 2
@@ -74,7 +74,7 @@ def _node(items: Iterator[Json]) -> Node:
     elif node.how not in (None, STILL_OPEN, BY_SOLVER) and not (
         isinstance(node.how, list) and node.how[:1] in (["j"], ["c"])
     ):
-        raise NoTree(f"no closing: {node.how}")
+        raise NoTreeError(f"no closing: {node.how}")
     return node
 
 
@@ -92,5 +92,5 @@ def leaves(flat: Json) -> int:
     """Leaves of a flat list, as far as it is one."""
     try:
         return sum(not node.children for node in parse(flat).walk())
-    except (NoTree, TypeError, IndexError):
+    except (NoTreeError, TypeError, IndexError):
         return 0

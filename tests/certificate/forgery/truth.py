@@ -178,6 +178,7 @@ class Truth:
 
     # What happens under a trigger.
 
+    @remembered
     def alternatives(self, index: int, violation: int) -> tuple[tuple[Part, ...], ...]:
         """The ways in which an input violates; each a list of rows over the outputs that all hold."""
         if self.prop.condition is not None:
@@ -205,6 +206,7 @@ class Truth:
         center = part.constant + sum(factor * y.center for factor, y in pairs)
         return Ball(center, sum(abs(factor) * y.radius for factor, y in pairs))
 
+    @remembered
     def part_met(self, part: Part, index: int, place: int, trigger: Values) -> Met:
         """Whether a row is met."""
         center, radius = self.row(part, index, place, trigger)
@@ -322,7 +324,7 @@ def right(outputs: Sequence[Ball], label: int, tie: Fraction) -> Met:
 
 def beats(size: int, first: int, second: int) -> Part:
     """The row that one output is at least another."""
-    return Part(tuple((n == first) - (n == second) for n in range(size)), Fraction(0), closed=True)
+    return Part(tuple((n == first) - (n == second) for n in range(size)), 0, closed=True)
 
 
 def zeros(low: Sequence[Number], high: Sequence[Number], ends: tuple[Fraction, Fraction]) -> list[Fraction]:

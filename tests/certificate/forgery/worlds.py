@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -115,12 +116,11 @@ class Columns:
 Trigger = Patch | Insert | Columns
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """One row of a condition on outputs: `coefficients . outputs + constant > 0`, or `>= 0` where `closed`."""
 
     coefficients: tuple[int, ...]
-    constant: Fraction
+    constant: Number
     closed: bool = False
 
 
