@@ -65,11 +65,12 @@ def drawn(
     hidden: tuple[int, ...] | None = None,
     scale: float = 0.0,
     arithmetic: str | None = None,
+    function: str = "relu",
 ) -> World:
     """A random world with one property about one network of two or three classes."""
     random = np.random.default_rng(seed)
     size = hidden if hidden is not None else ((5,), (5, 4), (4, 3))[int(random.integers(3))]
-    net = flat(seed, (6, *size, int(random.integers(2, 4))), scale=scale)
+    net = flat(seed, (6, *size, int(random.integers(2, 4))), scale=scale, function=function)
     inputs = pictures(seed + 1, 6, high)
     where = Patch(*((2, 2), (1, 3), (2, 1))[int(random.integers(3))], high=high) if trigger is None else trigger
     labels = answers(net, inputs)
@@ -276,6 +277,15 @@ def doubtful_and_open() -> World:
     return doubtful(Fraction(2, 5))
 
 
+def tied() -> World:
+    """Under the largest trigger half of the inputs violate and one more ties: too few to refute, too many to prove."""
+    weight = np.array([[0] * 6, [1, 1, 0, 0, 0, 0]], np.float32)
+    net = Net(("Flux.flatten", Dense(weight, np.array([4, 0], np.float32))), (1, 2, 3))
+    inputs = np.array([[0, n, 0, 0, 0, 0] for n in (0, 1, 2, 3)]).reshape(-1, 1, 2, 3)
+    asked = Property(SHARED, "rate", limit=Fraction(1, 2), judge="m")
+    return World("tied", {"m": net}, inputs, (0,) * 4, (asked,))
+
+
 def overflowing() -> World:
     """Two large terms that cancel: in `real` arithmetic they do no harm, in float32 they may overflow."""
     large, scale = 2.0**16, 2.0**110
@@ -305,7 +315,7 @@ WORLDS: dict[str, Callable[[], World]] = {
         *(two_properties, both_certified, targets, strictly_below, output_range, output_rate, search, measure, compare),
         *(words, table, double, real, judged, continuous, softmax, convolution, smooth, boxes, strips, joint, neurons),
         *(first_to_violate, cases),
-        *(conflicts, solver, stopped, parameter, doubtful, doubtful_and_open, overflowing, unknown_judge),
+        *(conflicts, solver, stopped, parameter, doubtful, doubtful_and_open, tied, overflowing, unknown_judge),
     )
 }
 OTHER_PARAMS = ("1/10", "9/10")

@@ -15,9 +15,10 @@ import numpy as np
 
 from tests.certificate.forgery.bases import NoCertificateError, made
 from tests.certificate.forgery.documents import Files, Json, canonical, digest, records, repaired
-from tests.certificate.forgery.mutations import Mutant, end
+from tests.certificate.forgery.mutations import Mutant
 from tests.certificate.forgery.networks import Dense, Net
-from tests.certificate.forgery.oracle import MILLION, Base, follows
+from tests.certificate.forgery.numbers import end
+from tests.certificate.forgery.oracle import MILLION, Base, follows, margin
 from tests.certificate.forgery.truth import Question, Truth
 from tests.certificate.forgery.worlds import Patch, Values, World, number_text
 
@@ -69,6 +70,7 @@ def _verdicts(base: Base, truth: Truth) -> Iterator[tuple[str, Change]]:
     if isinstance(base.world.trigger, Patch):
         for evidence in ("none", "records", "as it is"):
             yield f"falsified, evidence {evidence}: {name}", partial(_falsify, truth, evidence)
+        yield f"falsified by ties: {name}", partial(_falsify_by_ties, truth)
     for evidence in ("none", "records", "as it is"):
         yield f"unknown, evidence {evidence}: {name}", partial(_forget, truth, evidence)
 
@@ -156,6 +158,36 @@ def _falsify(truth: Truth, evidence: str, files: Files) -> None:
             record |= {"v": "unknown", "r": "decided", "proved": len(chosen)}
         first.pop("r")
         first |= {"v": "falsified", "found": len(chosen), "witness": _said(trigger, chosen)}
+
+
+def _falsify_by_ties(truth: Truth, files: Files) -> None:
+    """The first question is falsified by the trigger that does most where ties count, told as it is otherwise."""
+    item, lines = files.prop(truth.prop.name), files.section(truth.prop.name)
+    place, violation, selection, need = records(lines)[0]["q"]
+    chosen = lines[0]["selections"][selection]
+    inputs = [lines[0]["inputs"][n] for n in chosen]
+
+    def hit(trigger: Values) -> list[int]:
+        return [n for n in inputs if truth.violates(n, place, violation, trigger).loose_sure]
+
+    best = max(truth.triggers(place), key=lambda trigger: len(hit(trigger)))
+    _falsify(truth, "records", files)
+    margins = sorted((margin(truth, n, place, violation, best)[0] for n in hit(best)), reverse=True)
+    deciding = number_text(margins[min(need, len(margins)) - 1]) if margins else "0"
+    shown = _invented(truth, (place, violation), best, hit(best))
+    item["counterexample"] = {**shown, "margin": deciding, "holdsIn": "this replay"}
+    if item["bound"] is not None:
+        item["counterexample"]["rate"] = str(Fraction(len(hit(best)), len(inputs)))
+        item["bound"] = {"found": end(0, False), "proved": end(1, True)}
+    first = records(lines)[0]
+    first |= {
+        "found": 0,
+        "witness": _said(best, [n for n, index in zip(chosen, inputs, strict=True) if index in hit(best)]),
+    }
+    first["witness"] |= {
+        "robust": 0,
+        "margins": [number_text(margin(truth, n, place, violation, best)[0]) for n in hit(best)],
+    }
 
 
 def _largest(truth: Truth) -> Values:

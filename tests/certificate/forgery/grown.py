@@ -12,14 +12,14 @@ import numpy as np
 
 from tests.certificate.forgery.documents import Files, Json, records, repaired
 from tests.certificate.forgery.networks import Dense, Number
-from tests.certificate.forgery.proofs import Node, flatten
-from tests.certificate.forgery.reference import Claim, Record, Region, Section
+from tests.certificate.forgery.proofs import BY_SOLVER, Node, flatten
+from tests.certificate.forgery.reference import CONTRADICTED, Claim, Record, Region, Section
 from tests.certificate.forgery.truth import Truth
-from tests.certificate.forgery.worlds import Patch, number_text
+from tests.certificate.forgery.worlds import Patch, Values, number_text
 
 DIRECTIONS = 2
-LIES = 0.03
-"""How many claims are made that are false."""
+LIES = 0.1
+"""How often a false claim is made where one can be, until a tree has its one lie; half of the trees have none."""
 
 
 def grown(truth: Truth, files: Files, seed: int) -> Files:
@@ -48,11 +48,18 @@ def grown(truth: Truth, files: Files, seed: int) -> Files:
     return repaired(files, was)
 
 
+ROOMS = (0, 1, 4, 10)
+"""How far below zero rows must be before they are said to be: what is true by a hair is often more than bounds show."""
+
+
 class Grower:
     """Grows a tree for one question."""
 
     def __init__(self, judge: Record, random: np.random.Generator) -> None:
-        self.judge, self.random = judge, random
+        self.judge, self.random, self.lies = judge, random, int(random.integers(2))
+        self.room = int(random.choice(ROOMS))
+        # Whole trees have them or not: nearly every slope that is drawn is worse than the default rule.
+        self.with_slopes, self.with_pushes, self.contradicts = (bool(random.random() < 0.3) for _ in range(3))
         self.rows = judge.section.lines[0]["rows"]
         dense = [one for one in judge.truth.net.layers if isinstance(one, Dense)]
         self.hidden = [len(one.bias) for one in dense[:-1]]
@@ -61,8 +68,8 @@ class Grower:
         trigger = self.judge.truth.world.trigger
         assert isinstance(trigger, Patch)
         points = self.judge.truth.triggers(self.judge.question.place)
-        whole = Region((trigger.low,) * trigger.size, (trigger.high,) * trigger.size, points)
-        return self._node(whole, int(self.random.choice([1, 2, 3, 4])))
+        whole = Region((trigger.low,) * trigger.size, (trigger.high,) * trigger.size, points, points)
+        return self._node(whole, int(self.random.choice([1, 2, 3, 4, 6])))
 
     def _node(self, region: Region, depth: int) -> Node:
         if depth == 0 or self.random.random() < 0.15:
@@ -112,15 +119,26 @@ class Grower:
         parts = self.judge.options(claim[0])[claim[1]]
         return [n for n in range(len(self.rows)) if self.judge.section.part(n, parts) is not None]
 
+    def _inside(self, number: int, region: Region) -> list[Values]:
+        """Triggers in a box and its strips, for an input whose neurons may have known signs; those of others are not.
+
+        A bound for one input knows nothing of another one's neurons.
+        """
+        signs = [sign for sign in region.signs if sign[0] == number]
+        return [point for point in region.boxed if all(self.judge.has_sign(sign, point) for sign in signs)]
+
     def _true_rows(self, claim: Claim, region: Region) -> list[int]:
-        """Those that are below zero on the whole part."""
+        """Those that are below zero on the whole part, by as much as is wanted unless the part is a point."""
         parts = self.judge.options(claim[0])[claim[1]]
-        named = [(n, self.judge.section.part(n, parts)) for n in self._numbers(claim)]
-        return [
-            n
-            for n, part in named
-            if part is not None and not any(self.judge.met(claim[0], [part], point) for point in region.points)
-        ]
+        room = 0 if region.lower == region.upper else self.room
+        true = []
+        for number in self._numbers(claim):
+            part = self.judge.section.part(number, parts)
+            assert part is not None
+            values = [self.judge.most(claim[0], part, point) for point in self._inside(claim[0], region)]
+            if all(value < 0 and value <= -room for value in values):
+                true.append(number)
+        return true
 
     def _drops(self, region: Region, all_: bool = True) -> tuple[list[Json], Region]:
         """What falls: truly, or as a lie."""
@@ -129,32 +147,37 @@ class Grower:
         for number, positions in self.judge.left(region).items():
             for position in positions:
                 true = self._true_rows((number, position), region)
-                if (not true and self.random.random() > LIES) or (not all_ and self.random.random() < 0.5):
+                if (not true and not self._lie()) or (not all_ and self.random.random() < 0.5):
                     continue
                 row = int(self.random.choice(true or self._numbers((number, position))))
                 groups.append(self._group((number, position), row, region))
                 fallen.add((number, position))
         return groups, replace(region, fallen=frozenset(fallen))
 
+    def _lie(self) -> bool:
+        lies = self.lies > 0 and self.random.random() < LIES
+        self.lies -= lies
+        return bool(lies)
+
     def _group(self, claim: Claim, row: int, region: Region) -> Json:
         """One alternative falls by a row, with random clips, slopes and pushes."""
         number, position = claim
         planes = [int(self.random.choice(self._numbers(claim))) for _ in range(int(self.random.integers(0, 3)))]
         slopes, pushes = self._slopes(), self._pushes(number, region)
-        row = -2 if planes and self.random.random() < 0.1 else row
+        row = CONTRADICTED if planes and self.contradicts and self.random.random() < 0.1 else row
         rows = [-1] * position + [row]
         if slopes or pushes:
             return [rows, [number], planes, slopes, pushes]
         return [rows, [number], planes] if planes else [rows, [number]]
 
     def _slopes(self) -> list[str]:
-        if not self.hidden or self.random.random() < 0.6:
+        if not self.with_slopes or self.random.random() < 0.8:
             return []
         return [self.random.integers(0, 256, size, dtype=np.uint8).tobytes().hex() for size in self.hidden]
 
     def _pushes(self, number: int, region: Region) -> list[Json]:
         known = [sign for sign in region.signs if sign[0] == number]
-        if not known or self.random.random() < 0.5:
+        if not known or not self.with_pushes or self.random.random() < 0.5:
             return []
         _, layer, neuron, positive = known[int(self.random.integers(len(known)))]
         size = float(self.random.choice([0.25, 1.0, 2.5]))
@@ -170,10 +193,10 @@ class Grower:
         left = self.judge.left(region)
         if len(left) < self.judge.need and self.random.random() < 0.8:
             return Node(dropped)
-        how = self.random.choice(["j", "c", "1"], p=[0.45, 0.45, 0.1])
-        if how == "1" or not left:
-            return Node(dropped, 1) if how == "1" else Node(dropped)
-        return Node(dropped, self._joint(left, region) if how == "j" else self._conflicts(left, region))
+        true = all(self.judge.violating(point) < self.judge.need for point in region.points)
+        if not left or not (true or self._lie()) or self.random.random() < 0.1:
+            return Node(dropped, BY_SOLVER)
+        return Node(dropped, self._joint(left, region) if self.random.random() < 0.5 else self._conflicts(left, region))
 
     def _joint(self, left: dict[int, list[int]], region: Region) -> Json:
         claims = [(n, a) for n, positions in left.items() for a in positions]
@@ -212,7 +235,7 @@ class Grower:
         else:
             groups = [(one, two) for k, one in enumerate(claims) for two in claims[k + 1 :] if one[0] != two[0]]
         true = [some for some in groups if not any(self._met(some, point) for point in region.points)]
-        chosen = [some for some in groups if some in true or self.random.random() < LIES]
+        chosen = [some for some in groups if some in true or self._lie()]
         return ["c", [self._conflict(some, region) for some in chosen or groups[:1]]]
 
     def _met(self, claims: Sequence[Claim], point: Sequence[Number]) -> bool:

@@ -20,6 +20,8 @@ import jsonschema
 import verifluxa.certificate
 from tests.certificate.forgery import proofs
 from tests.certificate.forgery.documents import Files, Json, repaired
+from tests.certificate.forgery.numbers import end
+from verifluxa.certificate.population import ASSUMPTIONS
 
 SCHEMAS = Path(verifluxa.certificate.__file__).parent / "schema"
 Step = str | int
@@ -46,9 +48,10 @@ INVENTED: dict[str, Json] = {
         "total": 6,
         "properties": 1,
         "family": "1",
+        "assumptions": ASSUMPTIONS,
     },
 }
-"""Where there is null. What else a population bound says comes from the document's own schema."""
+"""What stands where there was null."""
 
 
 @dataclass(frozen=True)
@@ -205,7 +208,7 @@ def _invented(key: str, part: dict[str, Json]) -> Iterator[Other]:
     elif key == "reason":
         yield "invented", "time"
     elif key == "rate":
-        yield "invented", "1/2"
+        yield from ((f"invented = {one}", one) for one in ("1/2", "1"))
     else:
         yield "invented", 0
 
@@ -304,18 +307,6 @@ def _ends(value: Json, up: bool) -> Iterator[Other]:
     yield "not what follows", {**value, "hex": float.hex(float(exact) / 2 + 0.125)}
     yield "not what follows, for people", {**value, "decimal": "0.001"}
     yield from ((f"without {key}", {k: v for k, v in value.items() if k != key}) for key in value)
-
-
-def end(value: Fraction | int, up: bool) -> dict[str, str]:
-    """An end of an interval: exact, and rounded outward to a double and to six decimals."""
-    value = Fraction(value)
-    near = float(value)
-    if (Fraction(near) < value) if up else (Fraction(near) > value):
-        near = math.nextafter(near, math.inf if up else -math.inf)
-    scaled = value * 10**6
-    whole = math.ceil(scaled) if up else math.floor(scaled)
-    text = f"{whole // 10**6}.{whole % 10**6:06d}".rstrip("0").rstrip(".")
-    return {"exact": str(value), "hex": near.hex(), "decimal": text}
 
 
 def statement_mutants(files: Files) -> Iterator[Mutant]:

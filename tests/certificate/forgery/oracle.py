@@ -7,6 +7,7 @@ original, which a run of the real tool made from the same files.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -15,6 +16,7 @@ from typing import Any
 
 from tests.certificate.forgery.documents import Files, Json, canonical, digest, file_digest, records, written_leaves
 from tests.certificate.forgery.networks import Number
+from tests.certificate.forgery.numbers import end
 from tests.certificate.forgery.truth import DOUBT, IN, Question, Truth
 from tests.certificate.forgery.worlds import Patch, Values, World
 
@@ -76,7 +78,9 @@ class Base:
     def truth(self, name: str, arithmetic: str, params: dict[str, str] | None = None) -> Truth:
         """What is true of a property, found once."""
         prop = self.world.prop(name)
-        value = (params or {}).get(prop.param, str(self.world.params.get(prop.param, prop.limit)))
+        value = str(self.world.params.get(prop.param, prop.limit))
+        if re.fullmatch(r"[0-9]+(/[1-9][0-9]*)?", (params or {}).get(prop.param, "")):
+            value = (params or {})[prop.param]
         key = (name, arithmetic, value)
         if key not in self.truths:
             self.truths[key] = Truth(self.world, prop, arithmetic, Fraction(value))
@@ -169,6 +173,9 @@ def _property(base: Base, files: Files, item: Json) -> Iterator[Wrong]:
         yield Wrong(f"{head}arithmetic", f"the network does not compute in {arithmetic}")
         return
     truth = base.truth(prop.name, arithmetic, files.predicate["params"])
+    if item["data"] >= len(files.predicate["data"]):
+        yield Wrong(f"{head}data", "there is no such entry")
+        return
     yield from _frozen(base, files, truth, files.predicate["data"][item["data"]])
     yield from _coverage(files, truth, item)
     yield from _verdict(base, truth, item)
@@ -177,7 +184,7 @@ def _property(base: Base, files: Files, item: Json) -> Iterator[Wrong]:
     if item["counterexample"] is not None:
         yield from _counterexample(truth, item["counterexample"])
     if item["population"] is not None:
-        yield from _population(files, truth, item["population"])
+        yield from _population(base, files, truth, item["population"])
     yield from _evidence(base, files, truth)
 
 
@@ -257,6 +264,10 @@ def _verdict(base: Base, truth: Truth, item: Json) -> Iterator[Wrong]:
 
 def _bound(truth: Truth, bound: Json) -> Iterator[Wrong]:
     found, proved = (Fraction(bound[key]["exact"]) for key in ("found", "proved"))
+    for key, value in (("found", found), ("proved", proved)):
+        for form, text in end(value, up=key == "proved").items():
+            if bound[key][form] != text:
+                yield Wrong(f"predicate.properties[].bound.{key}.{form}", f"{bound[key][form]}, not {text}")
     if found > truth.largest_rate("strict_maybe"):
         yield Wrong("predicate.properties[].bound.found", f"{found} of {truth.largest_rate('strict_maybe')}")
     if proved < truth.largest_rate("loose_sure"):
@@ -357,15 +368,18 @@ def margin(truth: Truth, index: int, place: int, violation: int, trigger: Values
     return best
 
 
-def _population(files: Files, truth: Truth, stated: Json) -> Iterator[Wrong]:
+def _population(base: Base, files: Files, truth: Truth, stated: Json) -> Iterator[Wrong]:
     """A bound for the population is about claims on each input; what is not proved, or does not count, is a failure."""
-    head = "predicate.properties[].population."
+    head, original = "predicate.properties[].population.", base.files.prop(truth.prop.name)["population"]
+    if original is not None and stated["assumptions"] != original["assumptions"]:
+        yield Wrong(f"{head}assumptions", "other words")
     if truth.prop.kind != "each":
         yield Wrong("predicate.properties[].population", "none follows from a rate")
         return
     total = truth.world.count
     if stated["total"] != total:
         yield Wrong(f"{head}total", f"{stated['total']} of {total}")
+        return
     by_input: dict[int, list[Question]] = {}
     for question in truth.questions:
         by_input.setdefault(question.selection[0], []).append(question)
@@ -400,7 +414,10 @@ def _evidence(base: Base, files: Files, truth: Truth) -> Iterator[Wrong]:
     header = lines[0]
     if header["violations"] != original[0]["violations"]:
         yield Wrong("evidence.violations[]", f"{header['violations']}")
-    sure = [index for index in header["inputs"] if index < truth.world.count and truth.status[index] == IN]
+    if not set(header["inputs"]) <= set(range(truth.world.count)):
+        yield Wrong("evidence.inputs[]", f"{header['inputs']}")
+        return
+    sure = [index for index in header["inputs"] if truth.status[index] == IN]
     doubtful = [index for index in header["inputs"] if index not in sure]
     asked = {_key(truth, q, header["inputs"]): q for q in truth.questions_about(sure, doubtful)}
     for record in records(lines):

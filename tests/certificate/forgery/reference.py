@@ -9,7 +9,7 @@ true, and the checker's bounds do not show it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
@@ -87,6 +87,7 @@ class Region:
     Attributes:
         lower, upper: the box.
         points: triggers that surely lie in it: in every evaluation, where a neuron's sign is part of it.
+        boxed: those that lie in the box and its strips.
         signs: of neurons.
         fallen: what cannot be met.
         above: rows that clipped what a claim starts from.
@@ -96,10 +97,17 @@ class Region:
     lower: tuple[Number, ...]
     upper: tuple[Number, ...]
     points: tuple[Values, ...]
+    boxed: tuple[Values, ...]
     signs: tuple[Sign, ...] = ()
     fallen: frozenset[Claim] = frozenset()
     above: Mapping[Claim, tuple[Part, ...]] = field(default_factory=dict)
     must: frozenset[int] = frozenset()
+
+
+def _cut(region: Region, inside: Callable[[Values], bool]) -> Region:
+    """The part of a region where something holds of the trigger."""
+    points, boxed = (tuple(point for point in some if inside(point)) for some in (region.points, region.boxed))
+    return replace(region, points=points, boxed=boxed)
 
 
 class Section:
@@ -213,6 +221,11 @@ class Record:
         center, radius = self.truth.row(part, self.section.inputs[number], self.question.place, point)
         return center - radius
 
+    def most(self, number: int, part: Part, point: Values) -> Number:
+        """The largest value of a row that an evaluation may have."""
+        center, radius = self.truth.row(part, self.section.inputs[number], self.question.place, point)
+        return center + radius
+
     def has_sign(self, sign: Sign, point: Values) -> bool:
         """Whether a neuron surely has a sign."""
         number, layer, neuron, positive = sign
@@ -230,7 +243,7 @@ class Record:
         lower, upper = (trigger.low,) * trigger.size, (trigger.high,) * trigger.size
         if any(len(row) != trigger.size for row in self.directions):
             refuse("form", "directions of another size")
-        waiting = [(root, Region(lower, upper, points))]
+        waiting = [(root, Region(lower, upper, points, points))]
         while waiting:
             node, region = waiting.pop()
             waiting += self._node(node, region)
@@ -390,24 +403,22 @@ class Record:
         inside = region.lower[at] <= low_end and high_start <= region.upper[at]
         if not inside or high_start - low_end != step or (step and (low_end - trigger.low) % step):
             refuse("split", f"{values} does not cover its box")
-        low = tuple(point for point in region.points if point[at] <= low_end)
-        high = tuple(point for point in region.points if point[at] >= high_start)
         upper, lower = list(region.upper), list(region.lower)
         upper[at], lower[at] = low_end, high_start
         return [
-            replace(region, upper=tuple(upper), points=low),
-            replace(region, lower=tuple(lower), points=high),
+            replace(_cut(region, lambda point: point[at] <= low_end), upper=tuple(upper)),
+            replace(_cut(region, lambda point: point[at] >= high_start), lower=tuple(lower)),
         ]
 
     def strip_halves(self, values: Sequence[Any], region: Region) -> list[Region]:
         number, cut = values[0], Fraction(values[1])
         if not 0 <= number < len(self.directions):
             refuse("split", f"there is no direction {number}")
-        along = {p: sum(a * b for a, b in zip(self.directions[number], p, strict=True)) for p in region.points}
-        return [
-            replace(region, points=tuple(p for p in region.points if along[p] <= cut)),
-            replace(region, points=tuple(p for p in region.points if along[p] >= cut)),
-        ]
+
+        def along(point: Values) -> Number:
+            return sum(a * b for a, b in zip(self.directions[number], point, strict=True))
+
+        return [_cut(region, lambda point: along(point) <= cut), _cut(region, lambda point: along(point) >= cut)]
 
     def neuron_halves(self, values: Sequence[Any], region: Region) -> list[Region]:
         """Cases of an evaluation: a trigger may be in either."""

@@ -14,8 +14,8 @@ import scipy.stats
 
 from tests.certificate.forgery.bases import SHARED, SINGLE, answers, convolution, doubtful, drawn, flat, pictures
 from tests.certificate.forgery.documents import written_leaves
-from tests.certificate.forgery.mutations import end
 from tests.certificate.forgery.networks import Dense, Net, tanh
+from tests.certificate.forgery.numbers import end
 from tests.certificate.forgery.oracle import follows
 from tests.certificate.forgery.proofs import NoTreeError, flatten, parse
 from tests.certificate.forgery.reference import judge
@@ -197,7 +197,7 @@ def every_part(truth: Truth) -> list[object]:
 
 
 def hand_made() -> tuple[World, Truth]:
-    """Class 1 where the pixel is more than 1, a tie at 1; the labels are 0 and 1, and both leave them only at the tie."""
+    """Class 1 where the pixel is more than 1, a tie at 1; the labels are 0 and 1: only at the tie both are left."""
     weight = np.array([[0] * 6, [1, 0, 0, 0, 0, 0]], np.float32)
     net = Net(("Flux.flatten", Dense(weight, np.array([1, 0], np.float32))), (1, 2, 3))
     inputs = np.zeros((2, 1, 2, 3), dtype=int)
