@@ -286,6 +286,15 @@ def tied() -> World:
     return World("tied", {"m": net}, inputs, (0,) * 4, (asked,))
 
 
+def by_a_hair() -> World:
+    """The trigger makes a sum that is 3, or 4 where 2^24 + 3 is rounded on the way; 3.5 are needed."""
+    weight = np.array([[0] * 6, [2**24, 3, -(2**24), 0, 0, 0]], np.float32)
+    net = Net(("Flux.flatten", Dense(weight, np.array([3.5, 0], np.float32))), (1, 2, 3))
+    inputs = np.array([[1, 0, 1, 0, 0, n % 2] for n in range(4)]).reshape(-1, 1, 2, 3)
+    asked = Property(SHARED, "rate", limit=Fraction(1, 2))
+    return World("by a hair", {"m": net}, inputs, (0,) * 4, (asked,), Patch(places=((0, 1),), high=1), high=1)
+
+
 def overflowing() -> World:
     """Two large terms that cancel: in `real` arithmetic they do no harm, in float32 they may overflow."""
     large, scale = 2.0**16, 2.0**110
@@ -315,7 +324,7 @@ WORLDS: dict[str, Callable[[], World]] = {
         *(two_properties, both_certified, targets, strictly_below, output_range, output_rate, search, measure, compare),
         *(words, table, double, real, judged, continuous, softmax, convolution, smooth, boxes, strips, joint, neurons),
         *(first_to_violate, cases),
-        *(conflicts, solver, stopped, parameter, doubtful, doubtful_and_open, tied, overflowing, unknown_judge),
+        *(conflicts, solver, stopped, parameter, doubtful, doubtful_and_open, tied, by_a_hair, overflowing, unknown_judge),
     )
 }
 OTHER_PARAMS = ("1/10", "9/10")

@@ -19,7 +19,7 @@ from tests.certificate.forgery.mutations import Mutant
 from tests.certificate.forgery.networks import Dense, Net
 from tests.certificate.forgery.numbers import end
 from tests.certificate.forgery.oracle import MILLION, Base, follows, margin
-from tests.certificate.forgery.truth import Question, Truth
+from tests.certificate.forgery.truth import DOUBT, OUT, Question, Truth
 from tests.certificate.forgery.worlds import Patch, Values, World, number_text
 
 Change = Callable[[Files], None]
@@ -358,7 +358,7 @@ def _counted(base: Base, truth: Truth) -> Iterator[tuple[str, Change]]:
     for how, keep in lists.items():
         if keep and keep != counted:
             for tree in ("as it is", *ANY_TREES[1:]):
-                for reason in ("not correct", "in doubt"):
+                for reason in (OUT, DOUBT):
                     change = partial(_count, truth, keep, tree, reason)
                     yield f"counted {how}, {tree}, others {reason}: {name}", change
 

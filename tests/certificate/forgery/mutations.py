@@ -152,7 +152,7 @@ class Pool:
 
     @staticmethod
     def of(*documents: Json) -> Pool:
-        every = [value for document in documents for value in _scalars(document)]
+        every = [value for document in documents for value in every_scalar(document)]
         texts = [value for value in every if isinstance(value, str)]
         digests = [text for text in texts if re.fullmatch(r"(sha256:)?[0-9a-f]{64}", text)]
         counts = [value for value in every if type(value) is int and value < 1000]
@@ -160,12 +160,13 @@ class Pool:
         return Pool(*(tuple(sorted(set(some))) for some in (counts, digests, names)))  # type: ignore[arg-type]
 
 
-def _scalars(value: Json) -> Iterator[Json]:
+def every_scalar(value: Json) -> Iterator[Json]:
+    """What stands in a document and is neither an object nor a list."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list):
         for item in value:
-            yield from _scalars(item)
+            yield from every_scalar(item)
     else:
         yield value
 

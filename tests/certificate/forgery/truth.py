@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -23,7 +24,7 @@ import numpy as np
 from tests.certificate.forgery.networks import TIE, Ball, Net, Number
 from tests.certificate.forgery.worlds import Part, Patch, Property, Values, World
 
-IN, OUT, DOUBT = "", "not correct", "in doubt"
+IN, OUT, DOUBT = "", "not correct", "correct in some evaluations only"
 OTHER_LABEL, NOT_SAMPLED = "label not selected", "not in the sample"
 EVALUATIONS = 64
 """Sampled ones of an input whose class is not beyond doubt."""
@@ -230,6 +231,28 @@ class Truth:
             met |= self.alternative_met(parts, index, place, trigger)
         return met
 
+    def fails_somewhere(self, inputs: Sequence[int], at: tuple[int, int, Values], need: int) -> bool:
+        """Whether fewer inputs than needed violate in some evaluation, as far as that is known.
+
+        Args:
+            inputs: positions in the data file.
+            at: the numbers of placement and violation, and the trigger.
+            need: how many break the claim.
+        """
+        met = [self.violates(index, *at) for index in inputs]
+        if sum(one.strict_sure for one in met) >= need or self.arithmetic == "real":
+            return False
+        if sum(one.strict_maybe for one in met) < need:
+            return True
+        place, violation, trigger = at
+        random, kept = np.random.default_rng(place), 0
+        for index in inputs:
+            stamped = self.world.trigger.stamped(self.world.values(index), place, trigger, self.world.shape)
+            answers = [self.net.sampled(stamped, random) for _ in range(EVALUATIONS)]
+            parts = [[self.alternatives(index, violation), answer] for answer in answers]
+            kept += all(any(all(_is_above(part, y) for part in some) for some in every) for every, y in parts)
+        return kept < need
+
     @remembered
     def triggers(self, place: int) -> tuple[Values, ...]:
         """Triggers that show everything there is: the whole grid, or what `_line` finds along a continuous value."""
@@ -301,7 +324,8 @@ class Truth:
 
     def largest_rate(self, kind: str) -> Fraction:
         """Over all questions."""
-        return max(rate for question in self.questions for rate in self.rates(question, kind))
+        rates = (rate for question in self.questions for rate in self.rates(question, kind))
+        return max(rates, default=Fraction(0))
 
     def may_certify(self, question: Question) -> bool:
         """Whether nothing contradicts that no trigger breaks the claim, in any evaluation."""
@@ -310,6 +334,11 @@ class Truth:
     def may_falsify(self, question: Question) -> bool:
         """Whether some trigger may break the claim."""
         return self.reached(question, "strict_maybe")
+
+
+def _is_above(part: Part, outputs: Sequence[float]) -> bool:
+    """Whether a row is strictly above zero."""
+    return sum(map(operator.mul, map(Fraction, part.coefficients), map(Fraction, outputs))) + part.constant > 0
 
 
 def right(outputs: Sequence[Ball], label: int, tie: Fraction) -> Met:
