@@ -131,10 +131,10 @@ class Truth:
             hits = {all(answer[label] > y for n, y in enumerate(answer) if n != label) for answer in answers}
             return DOUBT, {DOUBT} if len(hits) == 2 else {DOUBT, IN if hits == {True} else OUT}
         known = IN if met.strict_sure else OUT
-        if self.arithmetic == "real":
-            return known, {known}
-        wide = [Ball(y.center, ROOM * y.radius) for y in judge.outputs(values, self.arithmetic, careful=True)]
-        careful = right(wide, label, self._tie(judge))
+        # A checker computes what is exact in double precision.
+        computed = "float64" if self.arithmetic == "real" else self.arithmetic
+        wide = [Ball(y.center, ROOM * y.radius) for y in judge.outputs(values, computed, careful=True)]
+        careful = right(wide, label, TIE[computed] if judge.ends_in_softmax else Fraction(0))
         return known, {known} if careful.strict_sure or not careful.strict_maybe else {known, DOUBT}
 
     def _tie(self, net: Net) -> Fraction:
