@@ -277,6 +277,19 @@ def doubtful_and_open() -> World:
     return doubtful(Fraction(2, 5))
 
 
+def always(label: int) -> Net:
+    """A network that gives every input the same one of two classes."""
+    bias = np.eye(2, dtype=np.float32)[label]
+    return Net(("Flux.flatten", Dense(np.zeros((2, 6), np.float32), bias)), (1, 2, 3))
+
+
+def doubtful_each() -> World:
+    """No trigger misleads any input; of three nobody can say whether they count."""
+    world = doubtful()
+    asked = Property(SINGLE, "each", judge="j")
+    return replace(world, name="doubtful, each", nets={"m": always(1), "j": world.nets["j"]}, properties=(asked,))
+
+
 def tied() -> World:
     """Under the largest trigger half of the inputs violate and one more ties: too few to refute, too many to prove."""
     weight = np.array([[0] * 6, [1, 1, 0, 0, 0, 0]], np.float32)
@@ -318,13 +331,23 @@ def unknown_judge() -> World:
     return World("unknown judge", {"m": net, "j": judge}, pictures(4, 8), (0,) * 8, (asked,))
 
 
+def unknown_judge_each() -> World:
+    """No trigger misleads any input; two count, and the judge has a function without a row in the checker."""
+    weight = np.array([[0] * 6, [0, 0, 0, 0, 0, 4]], np.float32)
+    judge = Net(("Flux.flatten", Dense(weight, np.array([10, 0], np.float32), "trelu")), (1, 2, 3))
+    inputs = np.zeros((8, 1, 2, 3), int)
+    inputs[6:, 0, 1, 2] = 3
+    asked = Property(SINGLE, "each", judge="j")
+    return World("unknown judge, each", {"m": always(1), "j": judge}, inputs, (1,) * 8, (asked,))
+
+
 WORLDS: dict[str, Callable[[], World]] = {
     make.__name__: make
     for make in (
         *(two_properties, both_certified, targets, strictly_below, output_range, output_rate, search, measure, compare),
         *(words, table, double, real, judged, continuous, softmax, convolution, smooth, boxes, strips, joint, neurons),
-        *(first_to_violate, cases),
-        *(conflicts, solver, stopped, parameter, doubtful, doubtful_and_open, tied, by_a_hair, overflowing, unknown_judge),
+        *(first_to_violate, cases, conflicts, solver, stopped, parameter, tied, by_a_hair, overflowing),
+        *(doubtful, doubtful_and_open, doubtful_each, unknown_judge, unknown_judge_each),
     )
 }
 OTHER_PARAMS = ("1/10", "9/10")

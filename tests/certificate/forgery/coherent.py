@@ -81,9 +81,8 @@ def _certify(truth: Truth, tree: str, files: Files) -> None:
     item, lines = files.prop(name), files.section(name)
     if tree:
         for record in records(lines):
-            record.pop("r", None)
-            record.pop("directions", None)
-            record.pop("witness", None)
+            for key in ("r", "directions", "witness", "strongest"):
+                record.pop(key, None)
             record |= {"v": "certified", "found": 0, "proved": 0}
             record["tree"] = _tree(truth, lines[0], record, tree)
     _answer(item, "certified", len(records(lines)))
@@ -153,11 +152,12 @@ def _falsify(truth: Truth, evidence: str, files: Files) -> None:
         item["coverage"]["leaves"] = 0
     elif evidence == "records":
         for record in records(lines):
-            record.pop("tree", None)
-            record.pop("directions", None)
+            for key in ("tree", "directions", "strongest"):
+                record.pop(key, None)
             record |= {"v": "unknown", "r": "decided", "proved": len(chosen)}
         first.pop("r")
-        first |= {"v": "falsified", "found": len(chosen), "witness": _said(trigger, chosen)}
+        said = _said(trigger, chosen)
+        first |= {"v": "falsified", "found": len(chosen), "witness": said, "strongest": said["trigger"]}
 
 
 def _falsify_by_ties(truth: Truth, files: Files) -> None:
@@ -230,7 +230,7 @@ def _forget(truth: Truth, evidence: str, files: Files) -> None:
         item["coverage"]["leaves"] = 0
     elif evidence == "records":
         for record in records(lines):
-            for key in ("tree", "witness", "directions"):
+            for key in ("tree", "witness", "strongest", "directions"):
                 record.pop(key, None)
             selection = lines[0]["selections"][record["q"][2]]
             record |= {"v": "unknown", "r": "time", "found": 0, "proved": len(selection)}
@@ -277,6 +277,7 @@ def _raise_found(truth: Truth, more: int, with_witness: bool, files: Files) -> N
         shares.append(Fraction(record["found"], len(chosen)))
         if with_witness:
             record["witness"] = _said(_largest(truth), chosen[: record["found"]])
+            record["strongest"] = record["witness"]["trigger"]
     if item["bound"] is not None:
         proved = max(Fraction(item["bound"]["proved"]["exact"]), *shares)
         item["bound"] = {"found": end(max(shares), False), "proved": end(min(proved, Fraction(1)), True)}
@@ -309,7 +310,7 @@ def _other_trigger(truth: Truth, also: bool, files: Files) -> None:
     if also:
         for record in records(lines):
             if "witness" in record:
-                record["witness"]["trigger"] = [number_text(value) for value in other]
+                record["witness"]["trigger"] = record["strongest"] = [number_text(value) for value in other]
 
 
 def _all_inputs(truth: Truth, also: bool, files: Files) -> None:

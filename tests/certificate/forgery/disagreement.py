@@ -32,9 +32,7 @@ class Compared:
 def compared(base: Base, truth: Truth, files: Files, folder: Path) -> Compared:
     """Of a certificate with one property."""
     report = check(base, files.write(folder))
-    entry = files.predicate["data"][files.prop(truth.prop.name)["data"]]
-    excluded = {one["index"]: one["reason"] for one in entry["excluded"]}
-    judged = judge(truth, files.section(truth.prop.name), excluded)
+    judged = judge(truth, files.section(truth.prop.name), files.excluded(truth.prop.name))
     accepted = report.exit_code != REJECTED
     said = "" if accepted else "; ".join(f"{reason.code} {reason.message}" for reason in report.reasons)
     if judged.undecided:

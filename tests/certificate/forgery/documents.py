@@ -41,6 +41,11 @@ class Files:
     def prop(self, name: str) -> dict[str, Json]:
         return next(item for item in self.properties if item["name"] == name)
 
+    def excluded(self, name: str) -> dict[int, str]:
+        """Why inputs of a property's data do not count, or not surely, by their positions."""
+        entry = self.predicate["data"][self.prop(name)["data"]]
+        return {one["index"]: one["reason"] for one in entry["excluded"]}
+
     def sections(self) -> list[list[dict[str, Json]]]:
         """The lines of each property: a header, records, an end; what stands before any header is one of its own."""
         found: list[list[dict[str, Json]]] = []

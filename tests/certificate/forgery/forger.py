@@ -65,8 +65,8 @@ def try_all(name: str, base: Base, mutants: Iterable[Mutant], folder: Path) -> I
         if report.exit_code == REJECTED:
             yield REJECTED, None
             continue
-        wrong = tuple(one for one in false_values(base, files) if one not in base.false_before and is_vouched(report, one))
-        yield report.exit_code, Passed(name, mutant, report.exit_code, wrong)
+        wrong = [one for one in false_values(base, files) if one not in base.false_before and is_vouched(report, one)]
+        yield report.exit_code, Passed(name, mutant, report.exit_code, tuple(wrong))
 
 
 def is_vouched(report: CheckReport, wrong: Wrong) -> bool:

@@ -26,7 +26,7 @@ def grown(truth: Truth, files: Files, seed: int) -> Files:
     """The same certificate with proofs made of nothing, for its only property; every question is called certified."""
     random, files = np.random.default_rng(seed), files.copy()
     was, lines = files.evidence_digest(), files.section(truth.prop.name)
-    section = Section(truth, lines, None)
+    section = Section(truth, lines, files.excluded(truth.prop.name))
     item = files.prop(truth.prop.name)
     for record in records(lines):
         for key in ("witness", "r", "tree", "directions"):

@@ -414,7 +414,7 @@ def follows(failures: int, total: int, bound: Fraction, delta: Fraction) -> bool
 def _evidence(base: Base, files: Files, truth: Truth) -> Iterator[Wrong]:
     """What the evidence says of each question and the verdict rests on.
 
-    What it says of triggers is a hint: the checker evaluates a trigger itself, and what the certificate states of one is
+    What it says of triggers is a hint: the checker evaluates a trigger itself. What the certificate states of one is
     looked at there.
     """
     lines = files.section(truth.prop.name)

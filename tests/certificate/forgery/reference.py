@@ -20,7 +20,7 @@ from tests.certificate.forgery import proofs
 from tests.certificate.forgery.documents import Json, records
 from tests.certificate.forgery.networks import Dense, Number
 from tests.certificate.forgery.proofs import BY_SOLVER, STILL_OPEN, Node
-from tests.certificate.forgery.truth import DOUBT, IN, Question, Truth
+from tests.certificate.forgery.truth import DOUBT, Question, Truth
 from tests.certificate.forgery.worlds import Part, Patch, Values
 
 OPEN, CONTRADICTED = -1, -2
@@ -56,13 +56,13 @@ class Judged:
     undecided: bool = False
 
 
-def judge(truth: Truth, lines: Sequence[Json], excluded: Mapping[int, str] | None = None) -> Judged:
+def judge(truth: Truth, lines: Sequence[Json], excluded: Mapping[int, str]) -> Judged:
     """Judges the section of a property.
 
     Args:
         truth: the property.
         lines: of the section.
-        excluded: inputs that do not count, or are in doubt, with the reasons; those of the truth where None.
+        excluded: inputs that do not count, or are in doubt, with the reasons.
     """
     try:
         section = Section(truth, lines, excluded)
@@ -113,11 +113,10 @@ def _cut(region: Region, inside: Callable[[Values], bool]) -> Region:
 class Section:
     """The header, and each record."""
 
-    def __init__(self, truth: Truth, lines: Sequence[Json], excluded: Mapping[int, str] | None) -> None:
+    def __init__(self, truth: Truth, lines: Sequence[Json], excluded: Mapping[int, str]) -> None:
         self.truth, self.lines, self.unrechecked = truth, lines, 0
-        known = {n: s for n, s in enumerate(truth.status) if s != IN} if excluded is None else dict(excluded)
-        self.doubtful = [n for n, reason in known.items() if reason == DOUBT]
-        self.sure = [n for n in range(truth.world.count) if n not in known]
+        self.doubtful = [n for n, reason in excluded.items() if reason == DOUBT]
+        self.sure = [n for n in range(truth.world.count) if n not in excluded]
         self.inputs = sorted([*self.sure, *self.doubtful])
         self.asked = {
             (q.place, q.violation, self.selection_of(q)): q for q in truth.questions_about(self.sure, self.doubtful)

@@ -41,9 +41,9 @@ from tests.certificate.forgery.forger import (
 from tests.certificate.forgery.grown import grown
 from tests.certificate.forgery.mutations import (
     Mutant,
+    every_scalar,
     line_mutants,
     mutants,
-    every_scalar,
     schema,
     shown,
     statement_mutants,
@@ -57,7 +57,8 @@ from tests.certificate.forgery.worlds import Patch, Property
 SEED = 20
 SAMPLED = ("two_properties", "targets", "search", "judged", "continuous", "softmax", "strips", "conflicts", "measure")
 """Worlds of which single fields are changed in the normal suite."""
-NOT_FULLY_RECHECKED = {*NOT_UNDERSTOOD, "solver", "stopped", "doubtful_and_open", "tied", "unknown_judge"}
+UNKNOWN = {"stopped", "doubtful_and_open", "tied", "unknown_judge", "unknown_judge_each"}
+NOT_FULLY_RECHECKED = NOT_UNDERSTOOD | UNKNOWN | {"solver"}
 """Worlds of which something is not recomputed: leaves of a solver, or what is said of a claim that is unknown."""
 SHELF = ("balanced", "thorough", "exact-small", "quick")
 

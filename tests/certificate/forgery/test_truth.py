@@ -227,7 +227,7 @@ LOW, HIGH = [[[[0], [0]]]], [[[[1], [1]]]]
 )
 def test_the_judge_of_proofs(tree: list[object], why: str) -> None:
     world, truth = hand_made()
-    found = judge(truth, section_of(world, truth, tree))
+    found = judge(truth, section_of(world, truth, tree), {})
     assert found.why.startswith(why)
     assert found.accepted == (not why)
     assert found.unrechecked == (not why)
@@ -236,12 +236,12 @@ def test_the_judge_of_proofs(tree: list[object], why: str) -> None:
 def test_the_judge_wants_every_question_answered_once() -> None:
     world, truth = hand_made()
     good = [[[], ["b", 0, "0", "1"]], LOW, [[], 1]]
-    assert judge(truth, section_of(world, truth, good)).accepted
-    assert judge(truth, section_of(world, truth)).why.startswith("question: 1 have no answer")
-    assert judge(truth, section_of(world, truth, good, good)).why.startswith("question")
+    assert judge(truth, section_of(world, truth, good), {}).accepted
+    assert judge(truth, section_of(world, truth), {}).why.startswith("question: 1 have no answer")
+    assert judge(truth, section_of(world, truth, good, good), {}).why.startswith("question")
     lines = section_of(world, truth, good)
     lines[1]["proved"] = 0  # type: ignore[index]
-    assert judge(truth, lines).why.startswith("proved")
+    assert judge(truth, lines, {}).why.startswith("proved")
 
 
 def test_drawn_worlds_are_the_same_each_time() -> None:
