@@ -60,6 +60,16 @@ SAMPLED = ("two_properties", "targets", "search", "judged", "continuous", "softm
 UNKNOWN = {"stopped", "doubtful_and_open", "tied", "unknown_judge", "unknown_judge_each"}
 NOT_FULLY_RECHECKED = NOT_UNDERSTOOD | UNKNOWN | {"solver"}
 """Worlds of which something is not recomputed: leaves of a solver, or what is said of a claim that is unknown."""
+OPEN: dict[str, tuple[str, ...]] = {
+    "doubtful": ("transplant: no condition on the class", "transplant: computed in real", "transplant: inputs 3 to 7"),
+    "doubtful_and_open": ("transplant: no condition on the class", "transplant: computed in real"),
+    "doubtful_each": ("transplant: no condition on the class", "transplant: computed in real"),
+    "overflowing": ("falsified by ties", "predicate.properties[0].counterexample.margin: other = 1"),
+    "softmax": ("transplant: no condition on the class",),
+    "unknown_judge": ("falsified by ties", "transplant: inputs 0 to 4", "transplant: inputs 4 to 8"),
+    "unknown_judge_each": ("counted all, everything falls", "counted all, a solver closes", "transplant: no condition"),
+}
+"""How the names of mutants begin that pass though something in them is false, by world: what is to be closed."""
 SHELF = ("balanced", "thorough", "exact-small", "quick")
 
 
@@ -185,8 +195,16 @@ def assert_none(found: Iterable[Passed]) -> None:
         wrong.path: f"{one.base}: {one.mutant.name}: exit code {one.code}: {wrong.why}"
         for one in found
         for wrong in one.wrong
+        if not one.mutant.name.startswith(OPEN.get(one.base, ("no name",)))
     }
     assert not said, "false values are accepted"
+
+
+@pytest.mark.parametrize(("name", "start"), [(name, start) for name, some in OPEN.items() for start in some])
+def test_what_is_said_to_be_open_is_open(name: str, start: str, folder: Path) -> None:
+    every = chain(coherent_mutants(base(name)), transplants(base(name)), mutants(base(name).files))
+    _, found = passed(((name, one) for one in every if one.name.startswith(start)), folder)
+    assert found, f"{start} is closed: take it out of `OPEN`"
 
 
 def test_single_fields(folder: Path) -> None:
