@@ -18,8 +18,8 @@ from tests.certificate.forgery.truth import Truth
 from tests.certificate.forgery.worlds import Patch, Values, number_text
 
 DIRECTIONS = 2
-LIES = 0.1
-"""How often a false claim is made where one can be, until a tree has its one lie; half of the trees have none."""
+LIES, GAPS = 0.1, 0.5
+"""How often a false claim is made where one can be, or something is left out, until a tree has its one lie."""
 
 
 def grown(truth: Truth, files: Files, seed: int) -> Files:
@@ -56,7 +56,9 @@ class Grower:
     """Grows a tree for one question."""
 
     def __init__(self, judge: Record, random: np.random.Generator) -> None:
-        self.judge, self.random, self.lies = judge, random, int(random.integers(2))
+        self.judge, self.random = judge, random
+        # Half of the trees have no lie, and the others one: a false claim, or a part of the domain that is left out.
+        self.lies, self.leaves_out = bool(random.integers(2)), bool(random.integers(2))
         self.room = int(random.choice(ROOMS))
         # Whole trees have them or not: nearly every slope that is drawn is worse than the default rule.
         self.with_slopes, self.with_pushes, self.contradicts = (bool(random.random() < 0.3) for _ in range(3))
@@ -76,16 +78,19 @@ class Grower:
             return self._leaf(region)
         split, halves = self._split(region)
         node = Node([], split)
-        if self.random.random() < 0.3:
+        has_cases = split[0] == "i"  # their inputs are those that are left
+        if not has_cases and self.random.random() < 0.3:
             node.dropped, region = self._drops(region, all_=False)
             halves = [replace(half, fallen=region.fallen) for half in halves]
-        if self.random.random() < 0.3 and (clips := self._clips(region)):
+        if not has_cases and self.random.random() < 0.3 and (clips := self._clips(region)):
             node.rest = [clips]
         node.children = [self._node(half, depth - 1) for half in halves]
         return node
 
     def _split(self, region: Region) -> tuple[Json, list[Region]]:
-        kind = self.random.choice(["b", "b", "s", "n"])
+        kind = self.random.choice(["b", "b", "s", "n", "i"])
+        if kind == "i" and len(left := self.judge.left(region)) >= max(2, self.judge.need):
+            return self._cases(left, region)
         if kind == "s" and self.judge.directions:
             cut = float(self.random.choice([-1.0, 0.0, 0.5, 1.0, 2.0, 3.0]))
             values: list[Json] = [int(self.random.integers(len(self.judge.directions))), number_text(cut)]
@@ -104,10 +109,20 @@ class Grower:
             values = [at, number_text(cut), number_text(cut)]
         elif low < high:
             end = int(self.random.integers(int(low), int(high)))
+            if end + 2 <= high and self._leave_out():
+                values = [at, number_text(end), number_text(end + 2)]
+                return ["b", *values], self.judge.boxes(at, end, end + 2, region)
             values = [at, number_text(end), number_text(end + 1)]
         else:
             return self._split(region) if kind == "b" and self.random.random() < 0.9 else self._same(region)
         return ["b", *values], self.judge.box_halves(values, region)
+
+    def _cases(self, left: dict[int, list[int]], region: Region) -> tuple[Json, list[Region]]:
+        """Cases of which input is the first to violate; fewer inputs than needed have none, or one more."""
+        most = min(self.judge.need - 1 + self._leave_out(), len(left) - 1)
+        inputs = self.random.permutation(list(left))[: len(left) - most].tolist()
+        cases = [[number, self._numbers((number, left[number][0]))[0]] for number in inputs]
+        return ["i", cases], list(self.judge.cases(cases, region, left, set()))
 
     def _same(self, region: Region) -> tuple[Json, list[Region]]:
         """A split of a neuron of the first input, which any box has."""
@@ -155,9 +170,15 @@ class Grower:
         return groups, replace(region, fallen=frozenset(fallen))
 
     def _lie(self) -> bool:
-        lies = self.lies > 0 and self.random.random() < LIES
-        self.lies -= lies
-        return bool(lies)
+        return self._once(not self.leaves_out, LIES)
+
+    def _leave_out(self) -> bool:
+        return self._once(self.leaves_out, GAPS)
+
+    def _once(self, wanted: bool, often: float) -> bool:
+        lies = self.lies and wanted and self.random.random() < often
+        self.lies = self.lies and not lies
+        return lies
 
     def _group(self, claim: Claim, row: int, region: Region) -> Json:
         """One alternative falls by a row, with random clips, slopes and pushes."""
@@ -191,9 +212,10 @@ class Grower:
     def _leaf(self, region: Region) -> Node:
         dropped, region = self._drops(region)
         left = self.judge.left(region)
-        if len(left) < self.judge.need and self.random.random() < 0.8:
+        need, closed = self.judge.need, len(left) < self.judge.need or not region.must <= left.keys()
+        if (closed and self.random.random() < 0.8) or (len(left) == need and self._leave_out()):
             return Node(dropped)
-        true = all(self.judge.violating(point) < self.judge.need for point in region.points)
+        true = all(self.judge.violating(point) < need for point in region.points)
         if not left or not (true or self._lie()) or self.random.random() < 0.1:
             return Node(dropped, BY_SOLVER)
         return Node(dropped, self._joint(left, region) if self.random.random() < 0.5 else self._conflicts(left, region))

@@ -366,26 +366,25 @@ class Record:
         clips, shared = [*node.rest, [], []][:2]
         if shared:
             self._shared(shared, clips, left)
-        if (
-            shared or kind == "i"
-        ):  # below, everything speaks of triggers that meet the question, of which there are none
-            self._closes(region)
+        if shared or kind == "i":
+            # Below, everything speaks of triggers that meet the question, and shows that there are none.
+            if not any(below.how == BY_SOLVER for below in node.walk()):
+                self._closes(region)
             region = replace(region, points=())
         if kind == "i":
-            return list(self._cases(values[0], region, left, {(n, a) for n, a, _ in clips}))
+            if len(left.keys() - {number for number, _ in values[0]}) >= self.need:
+                refuse("split", "so many inputs have no case that these alone are enough")
+            return list(self.cases(values[0], region, left, {(n, a) for n, a, _ in clips}))
         halves = {"b": self.box_halves, "s": self.strip_halves, "n": self.neuron_halves}[kind](values, region)
         missing = set(region.points) - {point for half in halves for point in half.points}
         if missing and kind != "n":
             refuse("split", f"{len(missing)} triggers are in neither half")
         return halves
 
-    def _cases(
+    def cases(
         self, cases: Json, region: Region, left: Mapping[int, list[int]], clipped: set[Claim]
     ) -> Iterator[Region]:
         """Which input is the first to violate."""
-        inputs = [number for number, _ in cases]
-        if len(left.keys() - set(inputs)) >= self.need:
-            refuse("split", "so many inputs have no case that these alone are enough")
         for number, row in cases:
             if clipped:
                 self._cut(number, row, clipped, left)
@@ -402,6 +401,10 @@ class Record:
         inside = region.lower[at] <= low_end and high_start <= region.upper[at]
         if not inside or high_start - low_end != step or (step and (low_end - trigger.low) % step):
             refuse("split", f"{values} does not cover its box")
+        return self.boxes(at, low_end, high_start, region)
+
+    def boxes(self, at: int, low_end: Number, high_start: Number, region: Region) -> list[Region]:
+        """The parts of a region where a value is at most one end, and at least another."""
         upper, lower = list(region.upper), list(region.lower)
         upper[at], lower[at] = low_end, high_start
         return [
