@@ -71,6 +71,8 @@ def _verdicts(base: Base, truth: Truth) -> Iterator[tuple[str, Change]]:
         for evidence in ("none", "records", "as it is"):
             yield f"falsified, evidence {evidence}: {name}", partial(_falsify, truth, evidence)
         yield f"falsified by ties: {name}", partial(_falsify_by_ties, truth)
+        for how, triggers in _not_of_the_family(base.world.trigger).items():
+            yield f"falsified by triggers {how}: {name}", partial(_falsify_by, truth, triggers, "strict_sure")
     for evidence in ("none", "records", "as it is"):
         yield f"unknown, evidence {evidence}: {name}", partial(_forget, truth, evidence)
 
@@ -131,6 +133,14 @@ def _rows(truth: Truth, header: Json, about: tuple[int, int, int]) -> tuple[int,
     return tuple(found)
 
 
+def _not_of_the_family(family: Patch) -> dict[str, list[Values]]:
+    """Triggers that no property speaks of, and that may do more than those of which it does."""
+    beyond = {"beyond the range": (family.high + 1, 255, family.low - 1, -255)}
+    levels = range(family.low, family.high)
+    between = {} if family.continuous else {"between levels": tuple(level + Fraction(1, 2) for level in levels)}
+    return {how: [(level,) * family.size for level in some] for how, some in {**beyond, **between}.items()}
+
+
 def _falsify(truth: Truth, evidence: str, files: Files) -> None:
     """One question is falsified by the largest trigger, which is said to do everything."""
     name = truth.prop.name
@@ -162,32 +172,31 @@ def _falsify(truth: Truth, evidence: str, files: Files) -> None:
 
 def _falsify_by_ties(truth: Truth, files: Files) -> None:
     """The first question is falsified by the trigger that does most where ties count, told as it is otherwise."""
+    _falsify_by(truth, truth.triggers(0), "loose_sure", files)
+
+
+def _falsify_by(truth: Truth, triggers: Sequence[Values], kind: str, files: Files) -> None:
+    """The first question is falsified by the trigger that does most, in a way of `Met`; all that is said is so."""
     item, lines = files.prop(truth.prop.name), files.section(truth.prop.name)
     place, violation, selection, need = records(lines)[0]["q"]
     chosen = lines[0]["selections"][selection]
     inputs = [lines[0]["inputs"][n] for n in chosen]
 
     def hit(trigger: Values) -> list[int]:
-        return [n for n in inputs if truth.violates(n, place, violation, trigger).loose_sure]
+        return [n for n in inputs if getattr(truth.violates(n, place, violation, trigger), kind)]
 
-    best = max(truth.triggers(place), key=lambda trigger: len(hit(trigger)))
+    best = max(triggers, key=lambda trigger: len(hit(trigger)))
     _falsify(truth, "records", files)
-    margins = sorted((margin(truth, n, place, violation, best)[0] for n in hit(best)), reverse=True)
-    deciding = number_text(margins[min(need, len(margins)) - 1]) if margins else "0"
+    margins = {n: margin(truth, n, place, violation, best)[0] for n in hit(best)}
+    deciding = sorted(margins.values(), reverse=True)[min(need, len(margins)) - 1] if margins else 0
     shown = _invented(truth, (place, violation), best, hit(best))
-    item["counterexample"] = {**shown, "margin": deciding, "holdsIn": "this replay"}
+    item["counterexample"] = {**shown, "margin": number_text(deciding), "holdsIn": "this replay"}
     if item["bound"] is not None:
         item["counterexample"]["rate"] = str(Fraction(len(hit(best)), len(inputs)))
         item["bound"] = {"found": end(0, False), "proved": end(1, True)}
-    first = records(lines)[0]
-    first |= {
-        "found": 0,
-        "witness": _said(best, [n for n, index in zip(chosen, inputs, strict=True) if index in hit(best)]),
-    }
-    first["witness"] |= {
-        "robust": 0,
-        "margins": [number_text(margin(truth, n, place, violation, best)[0]) for n in hit(best)],
-    }
+    said = _said(best, [n for n, index in zip(chosen, inputs, strict=True) if index in hit(best)])
+    said |= {"robust": 0, "margins": [number_text(value) for value in margins.values()]}
+    records(lines)[0].update({"found": 0, "witness": said, "strongest": said["trigger"]})
 
 
 def _largest(truth: Truth) -> Values:
@@ -294,7 +303,8 @@ def _shown(base: Base, truth: Truth) -> Iterator[tuple[str, Change]]:
         where = "with the evidence" if also else "alone"
         yield f"counterexample by another trigger, {where}: {name}", partial(_other_trigger, truth, also)
         yield f"counterexample of all inputs, {where}: {name}", partial(_all_inputs, truth, also)
-        yield f"counterexample beyond the range, {where}: {name}", partial(_beyond, truth, also)
+
+    yield f"counterexample beyond the range: {name}", partial(_beyond, name)
 
 
 def _falsified_record(lines: list[Json]) -> Json:
@@ -329,13 +339,10 @@ def _all_inputs(truth: Truth, also: bool, files: Files) -> None:
                 one |= {"found": len(own), "proved": len(own)}
 
 
-def _beyond(truth: Truth, also: bool, files: Files) -> None:
+def _beyond(name: str, files: Files) -> None:
     """Levels that no trigger of the family has."""
-    item, lines = files.prop(truth.prop.name), files.section(truth.prop.name)
-    item["counterexample"]["trigger"] = [["255" for _ in row] for row in item["counterexample"]["trigger"]]
-    if also:
-        record = _falsified_record(lines)
-        record["witness"]["trigger"] = ["255" for _ in record["witness"]["trigger"]]
+    shown = files.prop(name)["counterexample"]
+    shown["trigger"] = [["255" for _ in row] for row in shown["trigger"]]
 
 
 # Which inputs count.
