@@ -55,7 +55,7 @@ from tests.certificate.forgery.oracle import Base, false_values, is_free
 from tests.certificate.forgery.worlds import Patch, Property
 
 SEED = 20
-SAMPLED = ("two_properties", "targets", "search", "judged", "continuous", "softmax", "strips", "conflicts", "measure")
+SAMPLED = ("two_properties", "targets", "search", "continuous", "strips", "conflicts")
 """Worlds of which single fields are changed in the normal suite."""
 UNKNOWN = {"stopped", "doubtful_and_open", "tied", "unknown_judge", "unknown_judge_each"}
 NOT_FULLY_RECHECKED = NOT_UNDERSTOOD | UNKNOWN | {"solver"}
@@ -242,9 +242,8 @@ def scalars(value: Json) -> Counter[str]:
 def test_free_text_is_named_as_such(name: str, folder: Path) -> None:
     """Whatever a forger writes there stands below the heading that says so; of extensions, where they are."""
     found, tried = base(name), set()
-    for mutant in statement_mutants(found.files):
-        if not is_free(mutant.path) or "x_note" in mutant.name:
-            continue
+    free = (one for one in statement_mutants(found.files) if is_free(one.path) and "x_note" not in one.name)
+    for mutant in islice(free, 0, None, 3):
         files = mutant.make()
         report = check(found, files.write(folder))
         if report.exit_code == REJECTED:
