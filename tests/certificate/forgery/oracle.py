@@ -224,17 +224,21 @@ def _frozen(base: Base, files: Files, truth: Truth, entry: Json) -> Iterator[Wro
 
 
 def _coverage(files: Files, truth: Truth, item: Json) -> Iterator[Wrong]:
-    stated, questions, prop = item["coverage"], truth.questions, truth.prop
+    """By the inputs that the certificate itself says count, and may count: these are looked at with its data."""
+    stated, prop = item["coverage"], truth.prop
+    excluded = files.excluded(prop.name)
+    sure = [index for index in range(truth.world.count) if index not in excluded]
+    questions = truth.questions_about(sure, [index for index, reason in excluded.items() if reason == DOUBT])
     lines = files.section(prop.name) if item["evidence"] != "none" else []
     exact = {
-        "inputs": sum(status == IN for status in truth.status),
+        "inputs": len(sure),
         "placements": len(truth.world.trigger.placements),
         "targets": len(prop.targets) or 1,
         "questions": len(questions),
         "leaves": written_leaves(lines),
     }
     for key, value in exact.items():
-        if stated[key] != value and not (key == "inputs" and _is_doubtful(truth)):
+        if stated[key] != value:
             yield Wrong(f"predicate.properties[].coverage.{key}", f"{stated[key]}, not {value}")
     most = {
         "certified": sum(map(truth.may_certify, questions)),
@@ -245,11 +249,6 @@ def _coverage(files: Files, truth: Truth, item: Json) -> Iterator[Wrong]:
             yield Wrong(f"predicate.properties[].coverage.{key}", f"{stated[key]}, at most {value} can be")
     if stated["certified"] + stated["falsified"] + stated["unknown"] != stated["questions"]:
         yield Wrong("predicate.properties[].coverage.unknown", "answers do not add up")
-
-
-def _is_doubtful(truth: Truth) -> bool:
-    """Whether a certificate may call some input in doubt that is not beyond doubt here: then counts may differ."""
-    return any(len(truth.may_be(index)) > 1 for index in range(truth.world.count))
 
 
 def _verdict(base: Base, truth: Truth, item: Json) -> Iterator[Wrong]:

@@ -71,7 +71,15 @@ def judge(truth: Truth, lines: Sequence[Json], excluded: Mapping[int, str]) -> J
         return Judged(False, str(error))
     except Undecided as error:
         return Judged(True, str(error), undecided=True)
-    except (proofs.NoTreeError, TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError) as error:
+    except (
+        proofs.NoTreeError,
+        StopIteration,
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        OverflowError,
+    ) as error:
         return Judged(False, f"form: {type(error).__name__}: {error}")
     return Judged(True, unrechecked=section.unrechecked)
 
