@@ -277,7 +277,7 @@ def test_all_that_agree(name: str, folder: Path) -> None:
     lent = [mutant for other in ("both_certified", "search", "strips") for mutant in borrowed(found, base(other))]
     every = chain(coherent_mutants(found), transplants(found), lent)
     codes, some = passed(((name, mutant) for mutant in every), folder)
-    assert codes[REJECTED] > 10
+    assert codes[REJECTED] > 3
     assert_none(some)
 
 
