@@ -38,6 +38,9 @@ BY_ITSELF = {
     "predicate.properties[].bound.found": "that a trigger misleads",
     "predicate.properties[].population": "of the population",
     "predicate.properties[].counterexample.holdsIn": "in every order of evaluation",
+    "predicate.properties[].counterexample.inputs": "exactly the inputs that it lists",
+    "predicate.properties[].counterexample.rate": "exactly the inputs that it lists",
+    "predicate.properties[].counterexample.margin": "the margin that it states",
 }
 """What a report may name as not vouched for, and the words by which it does."""
 

@@ -74,7 +74,7 @@ class PropertyCheck(Tally):
             (self.replay_only, f"{self.replay_only} of them within the error of evaluation"),
             (
                 self.doubtful,
-                f"{_many(self.doubtful, 'input')} said to be correct in some evaluations only: it holds either way",
+                f"{_many(self.doubtful, 'input')} stated to be in doubt, which may count or not",
             ),
             (self.unjudged, f"{_many(self.unjudged, 'input')} of which this checker CANNOT tell whether they count"),
         )

@@ -159,11 +159,11 @@ def unsupported(claim: Claim, example: Counterexample, effect: Effect) -> list[s
     """What a counterexample states that does not follow from what its trigger does, in words."""
     listed = _listed(claim, example, effect)
     low, high = _verdict_margin(claim, effect, listed, max(1, effect.share.stated))
-    shown = effect.surely | effect.replayed
+    shown = not claim.unjudged and bool((effect.surely | effect.replayed)[listed].all())
     facts = (
         ("holds in every order of evaluation", example.holds_in != EVERY_ORDER or effect.always_refutes(claim)),
-        ("misleads all inputs that it lists", bool(shown[listed].all())),
-        ("has the margin that it states", bool(np.isfinite([low, high]).all())),
+        ("misleads exactly the inputs that it lists", shown),
+        ("has the margin that it states", not claim.unjudged and bool(np.isfinite([low, high]).all())),
     )
     return [f"that its counterexample {what}" for what, follows in facts if not follows]
 
