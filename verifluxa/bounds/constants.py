@@ -78,7 +78,7 @@ def propagate(graph: Graph, inputs: Floats, arithmetic: str, readout: int, sprea
     for node, linear in zip(nodes, maps, strict=True):
         step = _Step(node, linear, [nodes[source].shape for source in node.inputs])
         value, radius = _node(step, _operands(node, inputs, values, radii), rounding)
-        radius = radius if node.inputs else np.full_like(value, spread)
+        radius = radius if node.inputs else _read(value, spread, rounding)
         unsafe |= ~np.isfinite(value).all(1) | ~(radius < rounding.largest_radius).all(1)
         if linear is not None and linear.folded is not None:
             read = np.abs(values[node.inputs[0]]) + radii[node.inputs[0]]
@@ -86,6 +86,12 @@ def propagate(graph: Graph, inputs: Floats, arithmetic: str, readout: int, sprea
         values.append(value)
         radii.append(radius)
     return Constants(tuple(values), tuple(radii), maps, rounding, unsafe)
+
+
+def _read(value: Floats, spread: float, rounding: Rounding) -> Floats:
+    """How far inputs may be off when the network reads them; where they move, the sum is rounded."""
+    moved = spread + (rounding.coefficient(1) * (np.abs(value) + spread) + rounding.tiny(1) if spread else 0.0)
+    return np.maximum(rounding.flushed(value), moved)
 
 
 def _width(nodes: Sequence[Node]) -> int:

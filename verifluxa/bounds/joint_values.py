@@ -32,11 +32,16 @@ def groups_of(op: Normalise, shape: Shape) -> tuple[int, int]:
     return math.prod(shape) // size, size
 
 
-def inverse(op: Normalise) -> Curve:
-    """`1 / sqrt(v)` of `v = variance + epsilon`, or `1 / (sqrt(v) + epsilon)` of the variance."""
+def inverse(op: Normalise, rounding: Rounding) -> Curve:
+    """`1 / sqrt(v)` of `v = variance + epsilon`, or `1 / (sqrt(v) + epsilon)` of the variance.
+
+    An epsilon that the float type does not hold, or holds as a subnormal number, may be 0 in a deployed evaluation: the
+    function is then infinite where the variance may be 0.
+    """
+    least = op.epsilon - float(rounding.flushed(np.array(op.epsilon)))
     if op.by_deviation:
-        return Curve("inverse deviation", 0.0, op.epsilon)
-    return Curve("inverse root", op.epsilon * FLOOR)
+        return Curve("inverse deviation", 0.0, least * FLOOR)
+    return Curve("inverse root", least * FLOOR)
 
 
 def lines_of(axis: int, shape: Shape) -> Integers:
@@ -108,7 +113,7 @@ def _embedding(op: Embedding, shapes: list[Shape], operands: list[Ball], roundin
     known = (words == np.round(words)) & (words >= 0) & (words < rows) & (off == 0)
     features = op.weight.astype(np.float64)[np.where(known, words, 0).astype(np.int64)]
     value = np.where(known[..., None], features, np.nan).reshape(len(words), -1)
-    return value, np.zeros_like(value)
+    return value, rounding.flushed(value)
 
 
 def _normalise(op: Normalise, shapes: list[Shape], operands: list[Ball], rounding: Rounding) -> Ball:
@@ -128,7 +133,7 @@ def _normalise(op: Normalise, shapes: list[Shape], operands: list[Ball], roundin
     variance = square.mean(2, keepdims=True) + epsilon
     wide = SAFETY * spread.mean(2, keepdims=True)
     wide = wide + scale * ((square + spread).mean(2, keepdims=True) + epsilon) + tiny
-    quotient = _curve(inverse(op), variance, wide)
+    quotient = _curve(inverse(op, rounding), variance, wide)
     quotient_terms = JOINT_TERMS["quotient"](op, shapes[0])
     value, radius = _product((centred, off), quotient, rounding, quotient_terms)
     fits = (off < rounding.largest_radius).all(2, keepdims=True) & (wide < rounding.largest_radius)

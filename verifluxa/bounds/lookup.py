@@ -26,6 +26,7 @@ class Lookup:
 
     Attributes:
         least, most: per power of two, the least and the largest of each run of rows, shape (levels, words, features).
+            Of a subnormal number, which may be flushed when it is read, one of them is 0.
         feature: shape (n,), long.
     """
 
@@ -75,7 +76,9 @@ class Lookup:
 def levels_of(op: Embedding) -> tuple[Tensor, Tensor]:
     """The sparse tables of an embedding, shared by all placements of a problem."""
     rows = np.array(op.weight, dtype=op.weight.dtype.newbyteorder("="))
-    least, most = [torch.from_numpy(rows)], [torch.from_numpy(rows)]
+    stored = torch.from_numpy(rows)
+    flushed = torch.where(stored.abs() < torch.finfo(stored.dtype).tiny, torch.zeros_like(stored), stored)
+    least, most = [torch.minimum(stored, flushed)], [torch.maximum(stored, flushed)]
     while (run := 1 << len(least)) <= len(rows):
         half = run // 2
         for levels, better in ((least, torch.minimum), (most, torch.maximum)):
@@ -87,7 +90,7 @@ def levels_of(op: Embedding) -> tuple[Tensor, Tensor]:
 
 
 def embedding(walk: Walk) -> Reached:
-    """The features of every reached word; a row is copied, without any rounding."""
+    """The features of every reached word; a row is copied, and no number of it is rounded."""
     op = walk.node.op
     assert isinstance(op, Embedding)
     source, features = walk.live[walk.node.inputs[0]], op.weight.shape[1]

@@ -33,7 +33,8 @@ def normalise(walk: Walk) -> Reached:
     # What is reached of the values is carried, not the differences: those move in the whole group.
     with walk.keeping(source):
         states = walk.emit(_centred(walk, walk.forms(source, index), size), "square", special=Curve("square"))
-        walk.emit(_variance(walk, op, (len(index), size, states)), inverse(op).name, special=inverse(op))
+        curve = inverse(op, walk.rounding)
+        walk.emit(_variance(walk, op, (len(index), size, states)), curve.name, special=curve)
     groups = len(touched)
     differences = _centred(walk, walk.forms(source, index), size)
     quotients = picked(0, groups, differences.weight.shape[1])

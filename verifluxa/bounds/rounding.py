@@ -73,6 +73,12 @@ class Rounding:
         """Absolute error by flushed subnormals: products, partial sums, constants, and results when they are read."""
         return 4 * terms * SMALLEST[self.arithmetic]
 
+    def flushed(self, stored: NDArray[np.float64]) -> NDArray[np.float64]:
+        """How far stored numbers may be off once they are read: a subnormal one may be flushed, and is then 0."""
+        size: NDArray[np.float64] = np.abs(stored)
+        least = 0.0 if self.arithmetic == "real" else SMALLEST[self.arithmetic]
+        return np.where(size < least, size, 0.0)
+
     def magnitude(self, weight: NDArray[np.float64], terms: int) -> NDArray[np.float64]:
         """`|weight|` for radii of an operation of `terms` roundings.
 

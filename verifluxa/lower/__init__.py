@@ -18,6 +18,7 @@ from verifluxa.lower.deploy import deploy, predictions
 from verifluxa.lower.families import Texts, clips, family_on
 from verifluxa.lower.moves import moves, moving
 from verifluxa.lower.outputs import Untouched, classes_of, readout, upward
+from verifluxa.lower.reading import as_read
 from verifluxa.lower.rows import output_rows, reads_untouched
 from verifluxa.question import Floats, Integers, Problem, Rows, Violation
 from verifluxa.spec.spec import (
@@ -99,6 +100,7 @@ def lower(spec: Spec, prop: Property, given: Given) -> Problem:
     placements, domain = family_on(statement.trigger, space, deployed.dtype, Texts(inputs, data.path))
     if each:
         placements, domain = moving(placements, domain, inputs[0].size, statement.selection.radius)
+    placements, domain = as_read(placements, domain, arithmetic)
     return Problem(
         name=prop.name,
         digest=given.digest,

@@ -8,6 +8,7 @@ import numpy as np
 
 from verifluxa.lower.deploy import nearest
 from verifluxa.lower.images import outward
+from verifluxa.lower.reading import flushed
 from verifluxa.question import Domain, Floats, Integers, Listed, Placement, Stamp, Strips
 from verifluxa.spec.space_types import Feature, KeptFeature, TableSpace, TableTrigger
 
@@ -57,7 +58,8 @@ def _part(kept: KeptFeature, feature: Feature, dtype: str) -> _Part:
     unit = "" if feature.unit is None else f" {feature.unit}"
     template = f"{feature.name} = {{}}{unit}"
     if kept.kept:
-        values = np.array(sorted({float(nearest(value, dtype)) for value in kept.kept}))
+        numbers = {float(nearest(value, dtype)) for value in kept.kept}
+        values = np.array(sorted(numbers | {flushed(number, dtype) for number in numbers}))
         names = tuple(template.format(f"{value:g}") for value in values)
         ends = values[:1], values[-1:]
         return _Part(*ends, 1.0 if feature.step else 0.0, values[:, None], names, template, False)

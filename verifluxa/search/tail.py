@@ -166,7 +166,8 @@ def evaluate(cut: Split, constants: Constants, places: Integers, words: Floats, 
     order = np.argsort(places)
     count = len(constants.values[0][inputs])
     nothing = np.zeros((count, len(places)))
-    live = {0: summed(places[order], nothing, words[:, order], nothing)}
+    off = nothing + constants.rounding.flushed(words[:, order]).max(0, initial=0.0)
+    live = {0: summed(places[order], nothing, words[:, order], off)}
     fine, widest = ~constants.unsafe[inputs], len(places)
     with np.errstate(all="ignore"):
         for number in range(1, cut.readout + 1):

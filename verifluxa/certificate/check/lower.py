@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from verifluxa.certificate.check.adjoint import row_radii
 from verifluxa.certificate.check.functions import Floats
 from verifluxa.certificate.check.network import LAST_ONLY, Constants, Integers, constants_of, evaluated, steps_of
-from verifluxa.certificate.check.rounding import SOFTMAX_GAP
+from verifluxa.certificate.check.rounding import SOFTMAX_GAP, TINY
 from verifluxa.certificate.evidence_lines import Row
 from verifluxa.certificate.refuse import refused
 from verifluxa.data.dataset import Dataset
@@ -273,8 +273,8 @@ def claim_of(statement: spec.Statement, sources: Sources, stated: Stated) -> Cla
         places=trigger.places,
         extent=(trigger.height, trigger.width, sources.space.channels),
         positions=_positions(trigger, sources.space),
-        lower=_outward(trigger.low, -1),
-        upper=_outward(trigger.high, 1),
+        lower=_end(trigger, -1, sources.arithmetic),
+        upper=_end(trigger, 1, sources.arithmetic),
         step=trigger.step or 0,
         targets=known.targets if universal and known.targets else (None,),
         weight=weight.reshape(-1, classes),
@@ -309,6 +309,20 @@ def _rows(statement: Known, graph: Graph, gap: float) -> tuple[Floats, NDArray[n
 def stored(data: Dataset, graph: Graph) -> Floats:
     """The inputs as the deployed network reads them: numbers of its own float type."""
     return data.inputs.astype(graph.dtype).astype(np.float64)
+
+
+def _end(trigger: spec.PatchTrigger, direction: int, arithmetic: str) -> float:
+    """An end of the trigger's range, outside of what a network in a float type reads as a number of the range.
+
+    It reads the nearest number of its type, and 0 in place of a subnormal one; whole levels are read as they are.
+    """
+    end = trigger.low if direction < 0 else trigger.high
+    outward = _outward(end, direction)
+    if arithmetic == "real" or trigger.step:
+        return outward
+    read = rounded(end, arithmetic)
+    flushed = 0.0 if abs(read) < TINY[arithmetic] else read
+    return min(outward, read, flushed) if direction < 0 else max(outward, read, flushed)
 
 
 def _outward(value: Fraction, direction: int) -> float:

@@ -209,7 +209,8 @@ def constants_of(graph: Graph, inputs: Floats, arithmetic: str, reach: float = 0
     if steps is None:
         return None
     flat = np.pad(inputs.reshape(len(inputs), -1), ((0, 1), (0, 0))).T
-    error = np.zeros_like(flat)
+    # A subnormal input may be read as 0.
+    error = np.where((np.abs(flat) < rounding.tiny()) & (arithmetic != "real"), np.abs(flat), 0.0)
     error[:, -1] = np.abs(flat).max(initial=reach)
     balls = [Ball(flat, error)]
     for step in steps:

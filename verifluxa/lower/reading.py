@@ -1,0 +1,58 @@
+"""What a network reads of a trigger: numbers of its own float type.
+
+A range without a grid holds real numbers, and an evaluation in a float type reads each as the nearest number of that
+type, or as 0 where that is subnormal and flushed. Reading is nondecreasing, so a range that holds what is read of its
+ends holds what is read of all that lies between. Grids are whole numbers that every float type holds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from verifluxa.errors import UnsupportedError
+from verifluxa.question import Domain, Placement
+
+LARGEST = {"float32": 2.0**127, "float64": 2.0**1023}
+"""From here on a value may be read as infinite."""
+
+
+def as_read(placements: tuple[Placement, ...], domain: Domain, arithmetic: str) -> tuple[tuple[Placement, ...], Domain]:
+    """The same with ranges that hold whatever is read of them; `real` reads numbers as they are.
+
+    Raises:
+        UnsupportedError: VF7001 for values that are too large for the float type: some may be read as infinite.
+    """
+    if arithmetic == "real":
+        return placements, domain
+    own = {id(one.domain): one.domain for one in placements if one.domain is not None} | {id(domain): domain}
+    closed = {name: _closed(one, arithmetic) for name, one in own.items()}
+    placed = (one if one.domain is None else replace(one, domain=closed[id(one.domain)]) for one in placements)
+    return tuple(placed), closed[id(domain)]
+
+
+def flushed(value: float, dtype: str) -> float:
+    """A number of a float type, 0 where it is subnormal."""
+    return 0.0 if abs(value) < np.finfo(dtype).tiny else value
+
+
+def _closed(domain: Domain, dtype: str) -> Domain:
+    listed = np.concatenate([np.zeros(0, np.int64), *(one.coordinates for one in domain.lists)])
+    free = domain.step == 0
+    free[listed] = False
+
+    if max(np.abs(domain.lower).max(initial=0.0), np.abs(domain.upper).max(initial=0.0)) >= LARGEST[dtype]:
+        raise UnsupportedError(
+            "VF7001",
+            f"there are no bounds for trigger values as large as the largest number of {dtype}",
+            expected=f"values below {LARGEST[dtype]:.3g}",
+        )
+    ends = []
+    for end in (domain.lower, domain.upper):
+        near = end.astype(dtype).astype(np.float64)
+        ends.append((end, near, np.array([flushed(value, dtype) for value in near])))
+    lower, upper = np.minimum.reduce(ends[0]), np.maximum.reduce(ends[1])
+    if not ((lower < domain.lower) | (upper > domain.upper))[free].any():
+        return domain
+    return replace(domain, lower=np.where(free, lower, domain.lower), upper=np.where(free, upper, domain.upper))
