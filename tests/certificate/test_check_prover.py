@@ -102,11 +102,16 @@ def test_prover_and_checker_count_the_same_radii(shape: Shape) -> None:
         np.testing.assert_allclose(np.broadcast_to(radii, wanted.shape), wanted, rtol=1e-6, atol=1e-11)
 
 
-INHERITING = [Shape(), Shape("cnn"), Shape("pool"), Shape("branches", places=((3, 3),))]
+INHERITING = [
+    *((shape, arithmetic) for shape in (Shape(), Shape("cnn")) for arithmetic in ("float32", "real")),
+    (Shape("pool"), "float32"),
+    (Shape("branches", places=((3, 3),)), "real"),
+    pytest.param(Shape("pool"), "real", marks=pytest.mark.soak),
+    pytest.param(Shape("branches", places=((3, 3),)), "float32", marks=pytest.mark.soak),
+]
 
 
-@pytest.mark.parametrize("arithmetic", ["float32", "real"])
-@pytest.mark.parametrize("shape", INHERITING, ids=str)
+@pytest.mark.parametrize(("shape", "arithmetic"), INHERITING, ids=str)
 def test_proofs_whose_parts_start_from_clipped_ends_are_accepted(
     shape: Shape, arithmetic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
