@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from verifluxa.errors import GateError
+from verifluxa.files import read_file
 from verifluxa.gate.case import Decision
 from verifluxa.gate.files import files_digest, take
 from verifluxa.gate.reference import Reference
@@ -152,7 +153,7 @@ class FolderRegistry:
 
     def _alias(self, path: Path) -> tuple[int, str] | None:
         try:
-            text = path.read_bytes()[:200].decode("ascii")
+            text = read_file(path, 200).decode("ascii")
         except FileNotFoundError:
             return None
         except (OSError, UnicodeDecodeError) as error:

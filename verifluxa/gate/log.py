@@ -20,6 +20,7 @@ from pathlib import Path
 from verifluxa.certificate.document import Json, canonical_json, read_json
 from verifluxa.certificate.fields import Fields
 from verifluxa.errors import CertificateError, GateError
+from verifluxa.files import read_file
 from verifluxa.gate.reference import Reference, parse_reference
 
 START = "sha256:" + "0" * 64
@@ -65,12 +66,10 @@ def read_log(path: Path) -> History:
     """
     head = _head_path(path)
     try:
-        data = path.read_bytes() if path.exists() else b""
-        noted = head.read_text(encoding="ascii").split() if head.exists() else []
+        data = read_file(path, LARGEST) if path.exists() else b""
+        noted = read_file(head, 1000).decode("ascii").split() if head.exists() else []
     except (OSError, UnicodeDecodeError) as error:
         raise broken(str(path), f"it cannot be read: {error}") from error
-    if len(data) > LARGEST:
-        raise broken(str(path), f"it has more than {LARGEST} bytes; start a new one and keep this one's head")
     lines = data.splitlines()
     if data and not data.endswith(b"\n"):
         raise broken(str(path), "its last line is not whole")
@@ -90,7 +89,7 @@ def check_contains(path: Path, head: str) -> None:
         GateError: VF6070.
     """
     read_log(path)
-    lines = path.read_bytes().splitlines() if path.exists() else []
+    lines = read_file(path, LARGEST).splitlines() if path.exists() else []
     if head not in {START, *(line_digest(line) for line in lines)}:
         raise broken(str(path), f"the head {head} that was kept elsewhere is not in it")
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from verifluxa.certificate.document import read_json
 from verifluxa.errors import CertificateError
+from verifluxa.files import open_file, read_file
 from verifluxa.gate.case import Decision
 from verifluxa.gate.files import measure
 from verifluxa.gate.reference import Reference, parse_reference
@@ -135,7 +136,7 @@ class OciRegistry:
         """Copies a blob and digests what was copied."""
         digest = hashlib.sha256()
         try:
-            with self._path(descriptor).open("rb") as source, target.open("xb") as file:
+            with open_file(self._path(descriptor)) as source, target.open("xb") as file:
                 while piece := source.read(2**20):
                     digest.update(piece)
                     file.write(piece)
@@ -146,7 +147,7 @@ class OciRegistry:
 
     def _checked(self, descriptor: Mapping[str, Any]) -> bytes:
         try:
-            data = self._path(descriptor).read_bytes()
+            data = read_file(self._path(descriptor), LARGEST_MANIFEST)
         except OSError as error:
             raise unreachable(str(self.root), error.strerror or str(error)) from error
         if "sha256:" + hashlib.sha256(data).hexdigest() != descriptor["digest"]:
@@ -190,7 +191,7 @@ class OciRegistry:
     def _blob_of(self, file: Path, title: str) -> dict[str, Any]:
         """Copies a file into the store under the digest of the copied bytes."""
         folder, digest, size = self.root / "blobs" / "sha256", hashlib.sha256(), 0
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".", delete=False) as target, file.open("rb") as source:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".", delete=False) as target, open_file(file) as source:
             while piece := source.read(2**20):
                 digest.update(piece)
                 size += len(piece)
@@ -210,7 +211,7 @@ class OciRegistry:
 
     def _read_index(self) -> dict[str, dict[str, Any]]:
         try:
-            value = self._json((self.root / "index.json").read_bytes())
+            value = self._json(read_file(self.root / "index.json", LARGEST_MANIFEST))
         except OSError as error:
             raise unreachable(str(self.root), error.strerror or str(error)) from error
         try:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from verifluxa.certificate.document import read_bytes
 from verifluxa.errors import GateError, VerifluxaError
+from verifluxa.files import read_file
 from verifluxa.gate.case import Decision
 from verifluxa.gate.files import measure
 from verifluxa.gate.log import append, locked, read_log
@@ -156,7 +157,7 @@ def _documents(decision: Decision, ask: Ask) -> dict[str, bytes]:
     for name in PAPERS[3:] if ask.certificates else ():
         path = ask.certificates[0].parent / name
         if path.is_file():
-            documents[name] = path.read_bytes()
+            documents[name] = read_file(path, 2**30)
     return documents
 
 
