@@ -20,7 +20,7 @@ from tests.gate.plant import Plant
 from verifluxa.cli.main import run
 from verifluxa.errors import GateError, ManyErrors
 from verifluxa.gate import load_model
-from verifluxa.gate.log import read_log
+from verifluxa.gate.log import read_lines
 from verifluxa.gate.policy import load_policy
 
 ROOTS = ("/api", "/ajax-api")
@@ -113,7 +113,7 @@ def test_only_the_certified_model_becomes_production(
         assert shop.aliases() == {"production": "1", "staging": "2"}
     _loading_and_audit(shop, subtests, capsys)
     _stages_and_failures(shop, subtests, capsys)
-    assert len(read_log(load_policy(plant.policy).log).entries) > 20
+    assert len(read_lines(load_policy(plant.policy).log)) > 20
 
 
 def _stages_and_failures(shop: Shop, subtests: pytest.Subtests, capsys: pytest.CaptureFixture[str]) -> None:

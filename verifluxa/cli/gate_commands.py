@@ -131,17 +131,16 @@ def audit(  # noqa: PLR0913, PLR0917
     """
     from verifluxa.cli.output import print_words
     from verifluxa.gate import promote as promoting
-    from verifluxa.gate.log import check_contains, read_log
+    from verifluxa.gate.log import Log
     from verifluxa.gate.policy import load_policy
 
-    log = load_policy(policy).log
-    if head is not None:
-        check_contains(log, head)
+    log = Log(load_policy(policy).log)
+    log.verify(head)
     decisions = promoting.audit(policy, open_registry(scheme, registry), recheck)
     if format_ is GateFormat.TEXT:
         failed = len(promoting.failures(decisions))
         live = f"{len(decisions)} live version{'' if len(decisions) == 1 else 's'}"
-        print_words([f"{live}, {failed} no longer pass; head of the log {read_log(log).head}"])
+        print_words([f"{live}, {failed} no longer pass; head of the log {log.verify().head}"])
     return _present(decisions, format_, "audit")
 
 

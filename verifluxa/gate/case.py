@@ -9,7 +9,7 @@ from datetime import datetime
 from verifluxa.certificate.check.report import CheckReport
 from verifluxa.errors import VerifluxaError
 from verifluxa.gate.files import Measured
-from verifluxa.gate.log import History
+from verifluxa.gate.log_index import Memory
 from verifluxa.gate.reference import Reference
 
 
@@ -35,7 +35,7 @@ class Case:
         certificates: bytes of signed certificates; the first is the one that counts, others may contradict it.
         files: what the model's folder holds.
         now: the gate's clock.
-        history: the gate's earlier decisions.
+        memory: what earlier decisions say about these files and this place.
         rechecked: what the checker found.
         override: bytes of a break-glass statement, or None.
     """
@@ -44,7 +44,7 @@ class Case:
     certificates: tuple[bytes, ...]
     files: Measured
     now: datetime
-    history: History
+    memory: Memory
     rechecked: Rechecked
     override: bytes | None = None
 

@@ -20,6 +20,7 @@ from verifluxa.errors import CertificateError, GateError, VerifluxaError
 from verifluxa.gate.case import Case, Decision
 from verifluxa.gate.demands import check_properties, check_recheck, check_tool
 from verifluxa.gate.freshness import check_clock, check_history, check_policy_time, check_times
+from verifluxa.gate.log_index import is_wildcard
 from verifluxa.gate.override import check_override
 from verifluxa.gate.policy import Policy
 from verifluxa.gate.subjects import check_subjects
@@ -194,11 +195,8 @@ def _disagreement(policy: Policy, case: Case, signed: list[Signed]) -> Iterator[
         for item in other.statement.properties
         if item.verdict is Verdict.FALSIFIED
     }
-    digest = case.files.digest
-    for entry in case.history.entries:
-        if entry.files == digest:
-            found |= {name for name, verdict in entry.verdicts.items() if verdict == Verdict.FALSIFIED}
-    for name in sorted(found & wanted):
+    found |= case.memory.falsified
+    for name in sorted(wanted if is_wildcard(case.memory.falsified) else found & wanted):
         yield GateError(
             "VF6059",
             "two certificates of these files disagree: another one shows a trigger",

@@ -6,7 +6,6 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterable
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -17,12 +16,12 @@ from verifluxa.errors import GateError, VerifluxaError
 from verifluxa.files import read_file
 from verifluxa.gate.case import Decision
 from verifluxa.gate.files import measure
-from verifluxa.gate.log import append, locked, read_log
+from verifluxa.gate.log import Log
 from verifluxa.gate.manifest import MANIFEST, manifest
 from verifluxa.gate.policy import load_policy
 from verifluxa.gate.reference import Reference
 from verifluxa.gate.registry import CERTIFICATE, OVERRIDE, PAPERS, REPORT, Fetched, Registry
-from verifluxa.gate.run import Ask, judge, record
+from verifluxa.gate.run import Ask, judge, line_of, record
 
 if TYPE_CHECKING:
     from verifluxa.gate.mlflow_plugin.client import MlflowRegistry
@@ -92,8 +91,7 @@ def audit(policy: Path, registry: Registry, rechecks: bool = False, now: datetim
     Raises:
         GateError: VF6001 and VF6002 for the policy, VF6070 for the log, VF6080 for the registry.
     """
-    read = load_policy(policy)
-    read_log(read.log)
+    Log(load_policy(policy).log).verify()
     return [
         _audited(policy, registry, reference, rechecks, now)
         for reference in registry.live()
@@ -170,9 +168,8 @@ def _check_unchanged(policy: Path, registry: Registry, decision: Decision, befor
     if same:
         return
     registry.withdraw(decision.reference, before if before != decision.reference.version else None)
-    log = load_policy(policy).log
-    with nullcontext() if not registry.decides else locked(log):
-        append(log, read_log(log), record(replace(decision, permitted=False), "changed"))
+    with Log(load_policy(policy).log).held() as held:
+        held.append(line_of(replace(decision, permitted=False), "changed"))
     raise GateError(
         "VF6083",
         "the files were changed while they were promoted; the alias was taken back",

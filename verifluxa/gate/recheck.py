@@ -11,25 +11,22 @@ from verifluxa.certificate.check.run import EVIDENCE_NAMES, check_certificate
 from verifluxa.certificate.load import load_statement
 from verifluxa.errors import GateError, VerifluxaError
 from verifluxa.gate.case import Rechecked
-from verifluxa.gate.log import History
 from verifluxa.gate.policy import Policy
 
 WEIGHTS = (".jld2", ".bson", ".npz", ".safetensors", ".onnx")
 
 
-def drawn(policy: Policy, files: str, history: History) -> bool:
+def drawn(policy: Policy, denied: bool) -> bool:
     """Whether this decision is rechecked; in a sample chance decides, which nobody can foresee.
 
     Files that were denied before are always rechecked: else one could ask until chance is kind.
 
     Args:
         policy: names the mode.
-        files: digest of the files.
-        history: the gate's earlier decisions.
+        denied: whether these files were denied before.
     """
     if policy.recheck.mode != "sample":
         return policy.recheck.mode == "always"
-    denied = any(entry.files == files and not entry.permitted for entry in history.entries)
     return denied or secrets.randbelow(policy.recheck.one_in) == 0
 
 

@@ -14,10 +14,13 @@ from verifluxa.errors import GateError, VerifluxaError
 from verifluxa.gate.case import Case, Decision, Rechecked
 from verifluxa.gate.decide import decide, denied
 from verifluxa.gate.files import Measured, files_digest, take
-from verifluxa.gate.log import History, append, locked, read_log
+from verifluxa.gate.log import Log
+from verifluxa.gate.log_index import Memory
+from verifluxa.gate.log_line import ANY_PROPERTY, MOST_LISTED, NO_FILES
 from verifluxa.gate.policy import Policy, load_policy
 from verifluxa.gate.recheck import drawn, recheck
 from verifluxa.gate.reference import Reference
+from verifluxa.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ def judge(policy_path: Path, ask: Ask, act: Act | None = None, now: datetime | N
 
 
 def record(decision: Decision, action: str) -> dict[str, Json]:
-    """A decision as a line of the log, and as `--format json`."""
+    """A decision in full, as `--format json`."""
     reasons: list[Json] = [
         {"code": item.code, "message": item.message, "place": None if item.place is None else str(item.place)}
         for item in decision.reasons
@@ -102,12 +105,41 @@ def record(decision: Decision, action: str) -> dict[str, Json]:
     }
 
 
+def line_of(decision: Decision, action: str) -> dict[str, Json]:
+    """A decision as a line of the log: what is as long as somebody likes stands there as a digest or a number."""
+    codes: list[Json] = [item.code for item in decision.reasons[:MOST_LISTED]]
+    falsified = sorted(name for name, verdict in decision.verdicts.items() if verdict == Verdict.FALSIFIED)
+    listed: list[Json] = [*falsified[:MOST_LISTED], *([ANY_PROPERTY] if len(falsified) > MOST_LISTED else [])]
+    override: Json = None
+    if decision.override is not None:
+        override = {"digest": decision.override[0], "reason": decision.override[1]}
+    return {
+        "action": action,
+        "time": time_text(decision.now),
+        "reference": str(decision.reference),
+        "permitted": decision.permitted,
+        "codes": codes,
+        "reasons": len(decision.reasons),
+        "policy": decision.policy,
+        "serial": 0,
+        "certificate": decision.certificate,
+        "timeVerified": None if decision.time_verified is None else time_text(decision.time_verified),
+        "keys": list(decision.keys[:MOST_LISTED]),
+        "files": files_digest(decision.files) if decision.files else NO_FILES,
+        "falsified": listed,
+        "override": override,
+        "decision": "none",
+        "source": "",
+        "counted": 0,
+    }
+
+
 def _decide_and_act(policy: Policy, ask: Ask, case: Case, copy: Path, act: Act | None) -> Decision:
     try:
-        with locked(policy.log):
-            case = replace(case, history=read_log(policy.log))
+        with Log(policy.log).held() as held:
+            case = replace(case, memory=held.memory(case.reference, case.files.digest))
             decision = _closed(policy, case)
-            append(policy.log, case.history, record(decision, ask.action))
+            held.append(line_of(decision, ask.action))
             if decision.permitted and act is not None and ask.held:
                 act(decision, copy)
         if decision.permitted and act is not None and not ask.held:
@@ -139,22 +171,26 @@ def _case(policy: Policy, ask: Ask, files: Measured, copy: Path, now: datetime) 
     if ask.rechecks and not problems and not files.problems:
         rechecked = _recheck(policy, ask, copy, files, problems)
     files = replace(files, problems=(*files.problems, *problems))
-    return Case(ask.reference, tuple(certificates), files, now, History(), rechecked, override)
+    return Case(ask.reference, tuple(certificates), files, now, Memory(), rechecked, override)
 
 
 def _recheck(policy: Policy, ask: Ask, copy: Path, files: Measured, problems: list[VerifluxaError]) -> Rechecked:
     wanted = True
     try:
-        history = read_log(policy.log) if policy.recheck.mode == "sample" else History()
-        wanted = drawn(policy, files.digest, history)
+        wanted = drawn(policy, policy.recheck.mode == "sample" and _denied_before(policy, ask, files))
         return recheck(policy, ask.certificates[0] if ask.certificates else None, copy, wanted)
     except Exception as error:  # noqa: BLE001 - fail closed
         problems.append(_failed(error))
         return Rechecked(wanted)
 
 
+def _denied_before(policy: Policy, ask: Ask, files: Measured) -> bool:
+    with Log(policy.log).held() as held:
+        return held.memory(ask.reference, files.digest).denied
+
+
 def _empty(ask: Ask, now: datetime) -> Case:
-    return Case(ask.reference, (), Measured({}), now, History(), Rechecked(False))
+    return Case(ask.reference, (), Measured({}), now, Memory(), Rechecked(False))
 
 
 def _failed(error: Exception) -> GateError:

@@ -13,7 +13,7 @@ from typing import Any
 
 from verifluxa.errors import GateError, VerifluxaError
 from verifluxa.gate.files import Measured, measure
-from verifluxa.gate.log import read_log
+from verifluxa.gate.log import read_lines
 from verifluxa.gate.mlflow_plugin.client import NO_STAGE, SCHEME
 from verifluxa.gate.mlflow_plugin.fetch import fetch_files
 from verifluxa.gate.mlflow_plugin.places import CERTIFICATE_TAG, TAG_PREFIX, VERDICT_TAG
@@ -278,7 +278,7 @@ def _as_predicted(store: Any, reference: Reference, created: Any) -> Any:
 
 
 def _true_tags(policy: Policy, name: str, version: int) -> dict[str, str]:
-    for entry in reversed(read_log(policy.log).entries):
+    for entry in reversed(read_lines(policy.log)):
         if entry.permitted and (entry.reference.name, entry.reference.version) == (name, version):
             verdict = "overridden" if entry.overridden else "certified"
             return {VERDICT_TAG: verdict, CERTIFICATE_TAG: entry.certificate}
