@@ -25,7 +25,7 @@ from verifluxa.dispatch.processes import ProcessPool
 from verifluxa.dispatch.ray_join import RaySettings
 from verifluxa.dispatch.ray_pool import RayPool
 from verifluxa.dispatch.slices import AttackSlice, PieceSlice, ProofSlice
-from verifluxa.evidence import Node, Outcome
+from verifluxa.evidence import NOTHING_FOUND, Node, Outcome
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Affine
 from verifluxa.question import Domain, Placement, Problem, Rows, Stamp, Violation
@@ -55,7 +55,7 @@ class Spinner:
                 pass
             for question in problem.questions(placement):
                 tree = Node(closed=True)
-                closed = Outcome(question, Verdict.CERTIFIED, None, 0, 0, stage="crown", tree=tree)
+                closed = Outcome(question, Verdict.CERTIFIED, None, NOTHING_FOUND, 0, stage="crown", tree=tree)
                 yield (replace(closed, seconds=self.seconds),)
 
     def further(self, problem: Problem, slice: PieceSlice) -> Grown:

@@ -16,7 +16,8 @@ from benchmarks.questions import Setting, lifted, problem, spec_of
 from benchmarks.questions import digits as example_digits
 from benchmarks.rechecked import Ground, recheck, write_evidence
 from benchmarks.train import Digits, train
-from verifluxa.evidence import Outcome
+from verifluxa.asking import untouched
+from verifluxa.evidence import Outcome, Strongest
 from verifluxa.graph.graph import Graph
 from verifluxa.lower import Given, lower, predictions
 from verifluxa.question import Problem, Question
@@ -153,7 +154,7 @@ def recheck_answer(triple: Triple, answered: Answer) -> float:
     prop = spec.properties[0]
     digest = property_digest(spec, prop, {data.name: data.sha256})
     arithmetic = triple.problem.arithmetic
-    asked = lower(spec, prop, Given(triple.graph, data, digest, arithmetic))
+    asked = lower(spec, prop, Given(triple.graph, data, digest, arithmetic, untouched=untouched))
     number = next(k for k, violation in enumerate(asked.violations) if violation.target == triple.target)
     question = Question(0, number, dict(asked.pairs)[number], answered.need)
     with tempfile.TemporaryDirectory() as folder:
@@ -166,7 +167,8 @@ def best_found(known: Attacked, outcome: Outcome) -> Attacked:
     """What is known after an outcome."""
     if outcome.witness is None or len(outcome.witness.inputs) <= known.found:
         return known
-    return known._replace(found=len(outcome.witness.inputs), trigger=outcome.witness.trigger)
+    trigger = outcome.witness.trigger
+    return known._replace(strongest=Strongest(len(outcome.witness.inputs), trigger), trigger=trigger)
 
 
 def exact_count(triple: Triple, known: Attacked, strategy: Strategy, seconds: float) -> tuple[Attacked, int, float]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from benchmarks.questions import DIGITS, digits
 from benchmarks.train import LEVELS, Digits
+from verifluxa.asking import untouched
 from verifluxa.graph.graph import Graph
 from verifluxa.lower import Given, lower, predictions
 from verifluxa.question import Problem
@@ -54,7 +55,7 @@ def batches(graph: Graph, data: Digits, size: float, count: int, each: int) -> I
     spec = parse_spec(text, str(DIGITS / "bench.vfx")).spec
     prop, known = spec.properties[0], digits(1)
     digest = property_digest(spec, prop, {known.name: known.sha256})
-    whole = lower(spec, prop, Given(graph, known, digest, "real"))
+    whole = lower(spec, prop, Given(graph, known, digest, "real", untouched=untouched))
     images, labels = data.test
     inputs = images[:, None].astype(np.float64)
     right = np.flatnonzero(predictions(whole.graph, inputs) == labels)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from verifluxa.asking import untouched
 from verifluxa.data.dataset import Dataset
 from verifluxa.data.load import load_dataset
 from verifluxa.graph.graph import Graph
@@ -103,7 +104,9 @@ def problem(setting: Setting, graph: Graph | None = None) -> Problem:
     prop = spec.properties[0]
     data = digits(setting.inputs)
     digest = property_digest(spec, prop, {data.name: data.sha256})
-    return lower(spec, prop, Given(graph or lifted(setting.model), data, digest, setting.arithmetic))
+    return lower(
+        spec, prop, Given(graph or lifted(setting.model), data, digest, setting.arithmetic, untouched=untouched)
+    )
 
 
 def known(setting: Setting, graph: Graph, count: int) -> Setting:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from verifluxa.certificate.check.lower import Sources, claim_of, deployed
+from verifluxa.certificate.check.lower import Sources, Stated, claim_of, deployed
 from verifluxa.certificate.check.section import Section
 from verifluxa.certificate.evidence_file import EvidenceWriter, read_evidence
 from verifluxa.certificate.evidence_lines import Header, Record, header_of
@@ -51,7 +51,7 @@ def recheck(path: Path, ground: Ground) -> float:
     sources = Sources(space, ground.data, {model.name: deployed(model, space, ground.graph)}, ground.arithmetic)
     items = read_evidence(path)
     header = next(item for item in items if isinstance(item, Header))
-    claim = claim_of(spec.properties[0].statement, sources, header.inputs)
+    claim = claim_of(spec.properties[0].statement, sources, Stated(header.inputs))
     section = Section(claim, sources.models[model.name], header)
     section.records(item for item in items if isinstance(item, Record))
     if section.tally.unrechecked or not section.tally.leaves:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from verifluxa.graph.graph import Graph
     from verifluxa.lower import Untouched
     from verifluxa.question import Floats
+
+
+MOST_VALUES = 1 << 26
+"""Of all operations on some inputs, which are bounded together."""
 
 
 def asked_of(inputs: Inputs, prop: Property, gap: Fraction | None = None) -> Asked:
@@ -68,15 +73,33 @@ def problem_of(inputs: Inputs, prop: Property, digest: str, arithmetic: str) -> 
     return lower(inputs.spec, prop, Given(graph, data, digest, arithmetic, judge, untouched))
 
 
-def untouched(graph: Graph, inputs: Floats, arithmetic: str) -> Untouched:
+def untouched(graph: Graph, inputs: Floats, arithmetic: str, rows: Floats | None = None) -> Untouched:
     """Bounds of a deployed network's outputs on inputs without a trigger, and what it gives when it runs.
+
+    Args:
+        graph: the network.
+        inputs: samples first.
+        arithmetic: `float32`, `float64` or `real`.
+        rows: linear rows over the outputs that are bounded in place of them, shape (N, R, outputs). Their errors are
+            carried back from the outputs, which takes longer and tells more.
 
     Raises:
         UnsupportedError: VF7001 for an operation without bounds.
     """
+    from verifluxa.bounds.adjoint import row_radii
     from verifluxa.bounds.constants import propagate
     from verifluxa.lower import Untouched
 
-    found = propagate(graph, inputs, arithmetic, len(graph.nodes) - 1)
-    radius = np.where(found.unsafe[:, None], np.inf, found.radii[-1])
-    return Untouched(found.values[-1], radius, graph.run(inputs).astype(np.float64))
+    size = max(1, MOST_VALUES // sum(math.prod(node.shape) for node in graph.nodes))
+    values, radii = [], []
+    for start in range(0, len(inputs), size):
+        found = propagate(graph, inputs[start : start + size], arithmetic, len(graph.nodes) - 1)
+        value, radius, own = found.values[-1], found.radii[-1], None if rows is None else rows[start : start + size]
+        if own is not None:
+            value, radius = (own @ value[..., None])[..., 0], row_radii(graph, found, own)
+        values.append(value)
+        radii.append(np.where(found.unsafe[:, None], np.inf, radius))
+    empty = np.zeros((0, math.prod(graph.output_shape) if rows is None else rows.shape[1]))
+    value, radius = (np.concatenate([empty, *parts]) for parts in (values, radii))
+    replayed = graph.run(inputs).astype(np.float64).reshape(len(inputs), -1)
+    return Untouched(value, radius, replayed if rows is None else (rows @ replayed[..., None])[..., 0])

@@ -271,9 +271,10 @@ class Witness:
 
     Attributes:
         trigger: tau in the user's units, shape (d,).
-        inputs: the inputs (indices into the problem's) that violate strictly in the replay.
+        inputs: the inputs (indices into the problem's) that count and violate strictly in the replay.
         margins: the strict margin of each of them, in output units.
-        robust: how many of them violate in every evaluation order (margin above the error radius).
+        robust: how many of the counted inputs violate in every evaluation order (margin above the error radius),
+            whichever inputs in doubt count: rounded down to the same share of those that count in every evaluation.
     """
 
     trigger: NDArray[np.float64]
@@ -283,11 +284,36 @@ class Witness:
 
 
 @dataclass(frozen=True, eq=False)
+class Strongest:
+    """What the strongest trigger that was replayed for a question does.
+
+    Attributes:
+        count: `Witness.robust` of it; 0 where none was replayed, or none did anything.
+        trigger: its values, shape (d,); None where `count` is 0.
+    """
+
+    count: int = 0
+    trigger: NDArray[np.float64] | None = None
+
+    def or_stronger(self, other: Strongest) -> Strongest:
+        """The one of two that does more."""
+        return other if other.count > self.count else self
+
+
+NOTHING_FOUND = Strongest()
+
+
+def strength_of(witness: Witness) -> Strongest:
+    """What a replayed trigger does in every evaluation order."""
+    return Strongest(witness.robust, witness.trigger) if witness.robust else NOTHING_FOUND
+
+
+@dataclass(frozen=True, eq=False)
 class Outcome:
     """The answer to one question.
 
     Attributes:
-        found: most inputs that one replayed trigger makes violate in every evaluation order.
+        strongest: the trigger that was seen to make most inputs violate in every evaluation order.
         proved: no trigger of the domain makes more inputs violate than this.
         stage: the stage that decided, or the last one that tried.
         boxes: domains that were bounded.
@@ -297,7 +323,7 @@ class Outcome:
     question: Question
     verdict: Verdict
     reason: Reason | None
-    found: int
+    strongest: Strongest
     proved: int
     witness: Witness | None = None
     stage: str = ""
@@ -305,3 +331,8 @@ class Outcome:
     seconds: float = 0.0
     tree: Node | None = None
     directions: NDArray[np.float64] | None = None
+
+    @property
+    def found(self) -> int:
+        """How many inputs one replayed trigger makes violate in every evaluation order."""
+        return self.strongest.count

@@ -7,7 +7,7 @@ inputs violate, at this placement? Universal properties select many inputs; per-
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from typing import NamedTuple
@@ -32,6 +32,8 @@ class Stamp:
         offset: shape (m,).
         source: flat indices of the original values that `keep` multiplies, shape (m,); None: `positions`.
             An insertion moves what stands behind it.
+        stored: whether keep, gain and offset are the numbers that are meant; else the nearest doubles of them, as of an
+            opacity of a third, and of products of such.
     """
 
     positions: Integers
@@ -39,6 +41,7 @@ class Stamp:
     gain: Floats
     offset: Floats
     source: Integers | None = None
+    stored: bool = True
 
     @property
     def sources(self) -> Integers:
@@ -216,6 +219,29 @@ class Question(NamedTuple):
     need: int
 
 
+@dataclass(frozen=True)
+class Doubt:
+    """Inputs that count in some of the allowed evaluations only: `correct(model, x)` is within the error of evaluation.
+
+    What is proved holds whichever of them count: they may violate like any other input, and the inputs needed are
+    computed as if none of them counted. What refutes is a replay, in which some of them count and some do not.
+
+    Attributes:
+        inputs: indices into the problem's inputs, ascending.
+        not_replayed: those of them that do not count in the replay.
+        replay_needs: by selection how many of the inputs that count in the replay must violate to refute.
+        unprovable: selections of a rate in which no input counts in every evaluation: nothing is proved about them.
+    """
+
+    inputs: tuple[int, ...] = ()
+    not_replayed: tuple[int, ...] = ()
+    replay_needs: tuple[int, ...] = ()
+    unprovable: tuple[int, ...] = ()
+
+
+NO_DOUBT = Doubt()
+
+
 @dataclass(frozen=True, eq=False)
 class Problem:
     """Everything that the questions of one property share. Immutable; identified by `digest`.
@@ -224,10 +250,10 @@ class Problem:
         name: the property's name.
         digest: the property digest, `sha256:...`.
         graph: the deployed network with `encode` in front; reads inputs in the user's units.
-        inputs: the counted inputs, float64, shape (N, *graph.input_shape).
+        inputs: the inputs that count, and those in doubt, float64, shape (N, *graph.input_shape).
         labels: shape (N,).
-        indices: position of each counted input in the data file.
-        excluded: (position in the data file, reason) of those that do not count.
+        indices: position of each of `inputs` in the data file.
+        excluded: (position in the data file, reason) of those that do not count, and of those in doubt.
         placements: all placements.
         domain: the domain of tau at each placement that has none of its own.
         rows: the rows that violations name.
@@ -243,6 +269,7 @@ class Problem:
             it as an error of the input, so that what they exclude is excluded for all of them.
         blends: whether inputs are three planes (image, opacity, levels) that the graph blends first, see
             `lower.blends`.
+        doubt: the inputs that count in some evaluations only.
     """
 
     name: str
@@ -264,6 +291,33 @@ class Problem:
     readout: int = -1
     spread: float = 0.0
     blends: bool = False
+    doubt: Doubt = NO_DOUBT
+
+    @cached_property
+    def counted(self) -> tuple[int, ...]:
+        """Position in the data file of each input that counts in every evaluation."""
+        doubtful = set(self.doubt.inputs)
+        return tuple(position for at, position in enumerate(self.indices) if at not in doubtful)
+
+    @cached_property
+    def totals(self) -> tuple[int, ...]:
+        """By selection, how many inputs count in every evaluation, or else may count: what rates are shares of."""
+        sure = (int((~np.isin(chosen, self.doubt.inputs)).sum()) for chosen in self.selections)
+        return tuple(count or len(chosen) for count, chosen in zip(sure, self.selections, strict=True))
+
+    def replayed_total(self, selection: int) -> int:
+        """How many inputs of a selection count in the replay."""
+        return int((~np.isin(self.selections[selection], self.doubt.not_replayed)).sum())
+
+    def asking(self, needs: tuple[int, ...]) -> Problem:
+        """The same with other numbers of inputs that must violate, as where it is measured how many can."""
+        doubt = replace(self.doubt, replay_needs=needs) if self.doubt.inputs else self.doubt
+        return replace(self, needs=needs, doubt=doubt)
+
+    def refutes(self, question: Question, violated: int) -> bool:
+        """Whether a replay in which so many of the inputs that count violate refutes what a question asks."""
+        needs = self.doubt.replay_needs
+        return violated >= (needs[question.selection] if needs else question.need)
 
     @cached_property
     def replayed(self) -> Floats:

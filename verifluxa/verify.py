@@ -23,6 +23,7 @@ from verifluxa.dispatch.pool import Pool
 from verifluxa.dispatch.slices import Engine
 from verifluxa.dispatch.warm import warm_begun
 from verifluxa.errors import UnsupportedError, UsageError
+from verifluxa.graph.arithmetic import check_known
 from verifluxa.inputs import Choice, Inputs, LoadedModel, load_inputs
 from verifluxa.question import Problem
 from verifluxa.result.build import Asked, Spent, property_result, shown_trigger, unasked_result
@@ -39,9 +40,7 @@ from verifluxa.result.result import (
 )
 from verifluxa.spec.spec import Compare, Property, claims_of
 from verifluxa.strategy.load import Strategy, load_strategy
-from verifluxa.verdict import Reason, Verdict
-
-ARITHMETICS = ("float32", "float64", "real")
+from verifluxa.verdict import Reason
 
 
 @dataclass(frozen=True)
@@ -177,7 +176,8 @@ def prepare(request: Request) -> Prepared:
         strategy = replace(strategy, seed=request.seed)
     cluster = load_cluster(request.cluster)
     check_device(cluster.device)
-    _known(request.arithmetic)
+    if request.arithmetic is not None:
+        check_known(request.arithmetic)
     inputs = load_inputs(request.spec, request.choice)
     arithmetic = request.arithmetic or _deployed(inputs)
     if strategy.bounds != "native":
@@ -187,11 +187,6 @@ def prepare(request: Request) -> Prepared:
     gap = None if request.gap is None else Fraction(request.gap)
     ready = tuple(_make_ready(inputs, prop, arithmetic, gap) for prop in inputs.properties)
     return Prepared(strategy, cluster, inputs, ready, arithmetic, deadline)
-
-
-def _known(arithmetic: str | None) -> None:
-    if arithmetic is not None and arithmetic not in ARITHMETICS:
-        raise UsageError("VF4010", f"there is no arithmetic `{arithmetic}`", expected=" or ".join(ARITHMETICS))
 
 
 def _deployed(inputs: Inputs) -> str:
@@ -311,9 +306,8 @@ def _property(inputs: Inputs, asked: Asked, problem: Problem, answers: Answers) 
     result = property_result(asked, problem, answers.outcomes, Spent(answers.attack_seconds, answers.seconds))
     if not problem.per_input:
         return result
-    certified = sum(verdict is Verdict.CERTIFIED for _, verdict in result.per_input)
-    total = len(problem.indices) + len(problem.excluded)
-    bound = population_bound(total - certified, total, properties=len(inputs.properties))
+    failures, total = result.failures
+    bound = population_bound(failures, total, properties=len(inputs.properties))
     return replace(result, population=(bound.decimal, str(float(bound.confidence))))
 
 
@@ -354,7 +348,7 @@ def _data_used(inputs: Inputs, name: str, properties: tuple[PropertyResult, ...]
     excluded: dict[int, str] = {}
     for prop, result in zip(inputs.properties, properties, strict=True):
         if name in {claim.selection.data for claim in claims_of(prop.statement)} and result.problem is not None:
-            counted.update(result.problem.indices)
+            counted.update(result.problem.counted)
             for index, reason in result.problem.excluded:
                 excluded.setdefault(int(index), reason)
     left_out = tuple((index, excluded[index]) for index in sorted(excluded.keys() - counted))

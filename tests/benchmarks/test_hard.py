@@ -48,7 +48,7 @@ def test_what_is_certified_is_recomputed_by_the_checker_and_nothing_else() -> No
     data = digits()
     strategy = bench_hard.recheckable(load_strategy("balanced"))
     triple = next(iter(triples(data, graphs(data, small=True))))
-    nothing = Attacked(triple.question(1), 0, None)
+    nothing = Attacked(triple.question(1))
     proved = answer(triple, len(triple.problem.labels), nothing, strategy)
     assert proved.outcome.verdict is Verdict.CERTIFIED
     assert recheck_answer(triple, proved) > 0

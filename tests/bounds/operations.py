@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from verifluxa.graph.ops import (
+    BATCHNORM_ORDERS,
     Affine,
+    BatchNorm,
     Conv,
     Divide,
     MaxPool,
@@ -61,7 +63,7 @@ def pointwise(draw: st.DrawFn) -> tuple[Op, Shape]:
     """A dense step, an elementwise constant of any broadcasting shape, or a step that only moves values."""
     shape = _sizes(draw, draw(st.integers(1, 3)), 1, 4)
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    kind = draw(st.sampled_from(["affine", "shift", "scale", "divide", "reshape", "transpose"]))
+    kind = draw(st.sampled_from(["affine", "shift", "scale", "divide", "reshape", "transpose", "batchnorm"]))
     if kind == "affine":
         outputs = draw(st.integers(1, 4))
         bias = numbers(random, outputs) if draw(st.booleans()) else None
@@ -72,10 +74,12 @@ def pointwise(draw: st.DrawFn) -> tuple[Op, Shape]:
         return Reshape(draw(st.sampled_from([(-1,), (first, -1), (-1, first), (first, whole // first)]))), shape
     if kind == "transpose":
         return Transpose(tuple(draw(st.permutations(range(len(shape)))))), shape
+    if kind == "batchnorm":
+        rest = [numbers(random, shape[0]) if draw(st.booleans()) else None for _ in range(2)]
+        order = draw(st.sampled_from(BATCHNORM_ORDERS))
+        return BatchNorm(numbers(random, shape[0]), np.abs(numbers(random, shape[0])), 0.125, *rest, order), shape
     kept = shape[draw(st.integers(0, len(shape))) :]
     constant = numbers(random, *(size if draw(st.booleans()) else 1 for size in kept))
-    if kind == "shift":
-        return Shift(constant), shape
-    if kind == "scale":
-        return Scale(constant), shape
+    if kind in ("shift", "scale"):
+        return (Shift(constant) if kind == "shift" else Scale(constant)), shape
     return Divide(np.where(constant == 0, 2.0, np.exp2(np.round(constant)))), shape

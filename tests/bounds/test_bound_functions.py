@@ -10,8 +10,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from verifluxa.bounds.functions import FUNCTIONS, RAMP, Parameters, Relaxation, function_error, function_of, relax
+from verifluxa.bounds.functions import (
+    CONSTANT_ERROR,
+    FUNCTIONS,
+    RAMP,
+    Parameters,
+    Relaxation,
+    function_error,
+    function_of,
+    relax,
+)
 from verifluxa.bounds.rounding import FUNCTION_ERROR
+from verifluxa.certificate.check.functions import function_of as checked_function
 from verifluxa.graph.activations import activate
 from verifluxa.graph.ops import Activation, Clip, Conv, MaxPool, Op
 
@@ -241,5 +251,23 @@ def test_errors_by_arithmetic() -> None:
     assert function_error("relu", "float32") == function_error("clip", "float64") == 0
     assert function_error("tanh", "float32") == 2.0**-20
     assert function_error("tanh", "float64") == function_error("sigmoid", "real") == 2.0**-48
+    # A constant that float32 rounds counts both ways in `real`; that of selu in float64 too, as ONNX stores it.
+    assert function_error("leakyrelu", "real", (0.25,)) == function_error("gelu", "float64") == 2.0**-48
+    assert function_error("leakyrelu", "real", (0.01,)) == function_error("gelu", "real") == 2.0**-48 + CONSTANT_ERROR
+    assert function_error("selu", "float64") == 2.0**-48 + CONSTANT_ERROR
+    # What a parameter multiplies has that many times the error.
+    assert function_error("elu", "float32", (1000.0,)) == 1000 * function_error("elu", "float32")
     assert set(FUNCTIONS) <= set(FUNCTION_ERROR)
     assert FUNCTION_ERROR["tanh"] >= 5 * 2.0**-23, "NNlib: tanh_fast may be wrong by 5 eps"
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter"),
+    [("leakyrelu", 2.0**-127), ("elu", -(2.0**-140)), ("celu", 1e-40), ("softshrink", 1e-39), ("trelu", 0.3)],
+)
+def test_a_parameter_that_may_be_flushed_or_a_threshold_that_is_rounded_has_no_bounds(
+    name: str, parameter: float
+) -> None:
+    op = Activation(name, parameter)
+    assert function_of(op) is None
+    assert checked_function(op) is None

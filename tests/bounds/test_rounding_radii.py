@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
@@ -12,11 +13,15 @@ from numpy.typing import NDArray
 
 from tests.soundness.exact import ExactNetwork, exact
 from tests.soundness.floats import evaluate
+from verifluxa.bounds.build import build_chain
+from verifluxa.bounds.constants import propagate
 from verifluxa.bounds.linear_map import linear_map
 from verifluxa.bounds.rounding import LARGEST, SAFETY, SMALLEST, TERMS, UNIT, Rounding, gamma
+from verifluxa.certificate.check.network import constants_of
 from verifluxa.errors import UsageError
 from verifluxa.graph.graph import chain
-from verifluxa.graph.ops import Affine, Conv, Divide, MeanPool, Op, Reshape, Scale, Shape, Shift, Transpose
+from verifluxa.graph.ops import Affine, BatchNorm, Conv, Divide, MeanPool, Op, Reshape, Scale, Shape, Shift, Transpose
+from verifluxa.question import Stamp
 
 Floats = NDArray[np.float64]
 
@@ -43,7 +48,7 @@ def test_coefficients_cover_deployed_and_own_rounding() -> None:
 
 
 def test_an_unknown_arithmetic_is_refused() -> None:
-    with pytest.raises(UsageError, match="there is no arithmetic 'bfloat16'") as caught:
+    with pytest.raises(UsageError, match="there is no arithmetic `bfloat16`") as caught:
         Rounding("bfloat16", 3)
     assert caught.value.code == "VF4010"
 
@@ -54,7 +59,7 @@ def test_terms_of_each_operation() -> None:
     assert TERMS["affine"](Affine(np.zeros((4, 7), np.float32))) == 9
     assert TERMS["conv"](Conv(kernel, None, (1, 1), (0, 0), (0, 0), (1, 1))) == 32
     assert TERMS["meanpool"](pool) == 8
-    assert [TERMS[kind](pool) for kind in ("shift", "scale", "divide")] == [1, 1, 2]
+    assert [TERMS[kind](pool) for kind in ("shift", "scale", "divide", "batchnorm")] == [1, 1, 2, 10]
     assert TERMS["reshape"](Reshape((-1,))) == TERMS["transpose"](Transpose((0,))) == 0
 
 
@@ -74,7 +79,14 @@ def random_operations(random: np.random.Generator) -> list[tuple[Op, Shape]]:
         (Shift(weight(2, 1, 1)), (2, 3, 3)),
         (Scale(weight(3)), (2, 3)),
         (Divide(weight(5)), (5,)),
+        (_batchnorm(weight), (3, 2)),
     ]
+
+
+def _batchnorm(weight: Callable[..., NDArray[np.float32]]) -> BatchNorm:
+    """One whose deviations are whole numbers, so that exact values are rational, and whose shift cancels its mean."""
+    deviation, mean, factor = np.float32([1, 3, 7]), weight(3), weight(3)
+    return BatchNorm(mean, deviation**2 - np.float32(0.25), 0.25, factor, factor / deviation * mean)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -89,8 +101,8 @@ def test_radii_dominate_the_errors_of_float32(seed: int) -> None:
         found = linear_map(op, shape)
         assert found is not None
         rounding = Rounding("float32", size)
-        magnitude = np.abs(x) @ abs(found.matrix).toarray().T + np.abs(found.bias)
-        radius = rounding.coefficient(found.terms) * magnitude + rounding.tiny(found.terms)
+        magnitude = np.abs(x) @ abs(found.matrix).toarray().T + found.bias_size
+        radius = rounding.coefficient(found.terms) * magnitude + found.tiny(rounding)
         for _ in range(6):
             got = evaluate(graph, x.reshape(6, *shape), random).reshape(6, -1)
             off = np.array(
@@ -156,3 +168,87 @@ def test_flushing_is_what_a_processor_does() -> None:
     rounding = Rounding("float32", 1)
     covered = rounding.coefficient(3) * rounding.magnitude(np.array([2.0**-127]), 3) * 2.0**20
     assert abs(flushed - kept) <= covered * (1 + 1e-9)
+
+
+TINY = 2.0**-126
+
+
+def _norm(**constants: float) -> BatchNorm:
+    """One channel with these constants, in float32."""
+    usual = {"mean": 0.0, "variance": 0.75, "epsilon": 0.25, "factor": 1.0, "shift": 0.0} | constants
+    epsilon = usual.pop("epsilon")
+    mean, variance, factor, shift = (np.array([value], np.float32) for value in usual.values())
+    return BatchNorm(mean, variance, epsilon, factor, shift)
+
+
+FLUSHED = [
+    (_norm(factor=2.0**60, epsilon=2.0**-80, variance=0.0), 2.0**-40, "a difference weighs s"),
+    (_norm(mean=TINY / 2, factor=2.0**40), 0.0, "a subnormal mean weighs s"),
+    (_norm(variance=2.0**100 - 2.0**76, epsilon=2.0**76, factor=2.0**100), TINY / 4, "an input that is subnormal"),
+    (_norm(variance=TINY / 2, epsilon=2.0**-80, factor=2.0**-40), 1.0, "a subnormal variance"),
+    (_norm(variance=2.0**60 - 2.0**36, epsilon=2.0**36, factor=2.0**-110, mean=2.0**120), 2.0**100, "a subnormal s"),
+    (_norm(factor=TINY, variance=2.0**-80, epsilon=0.0), 2.0**-3, "a product weighs 1 / d"),
+    (_norm(shift=TINY / 2), 0.0, "a subnormal shift"),
+]
+"""Constants that lose something where subnormals are flushed, the input, and what is lost."""
+
+
+def _ends(op: BatchNorm, x: float) -> tuple[Fraction, Fraction]:
+    """What the radii of prover and checker both allow."""
+    graph = chain((1,), [op])
+    inputs = np.array([[x]])
+    found = propagate(graph, inputs, "float32", 1)
+    assert not found.unsafe[0]
+    value, radius = Fraction(float(found.values[1][0, 0])), Fraction(float(found.radii[1][0, 0]))
+    known = constants_of(graph, inputs, "float32")
+    assert known is not None
+    off, error = (Fraction(float(part[0, 0])) for part in known.balls[-1])
+    return max(value - radius, off - error), min(value + radius, off + error)
+
+
+@pytest.mark.parametrize(("op", "x", "lost"), FLUSHED, ids=[what for *_, what in FLUSHED])
+def test_radii_of_a_batch_normalisation_cover_what_is_flushed(op: BatchNorm, x: float, lost: str) -> None:
+    low, high = _ends(op, x)
+    random = np.random.default_rng(0)
+    for _ in range(60):
+        got = Fraction(float(evaluate(chain((1,), [op]), np.array([[x]]), random)[0, 0]))
+        assert low <= got <= high, lost
+
+
+@pytest.mark.parametrize("form", ["float32", "float64"])
+def test_no_bounds_where_flushing_may_change_the_scale_of_a_batch_normalisation(form: str) -> None:
+    tiny = float(np.finfo(form).tiny)
+    for variance, factor in ((tiny * 2, 1.0), (1.0, tiny / 2)):
+        vectors = [np.array([value], form) for value in (0.0, variance, factor, 0.0)]
+        op = BatchNorm(vectors[0], vectors[1], 0.0, vectors[2], vectors[3])
+        graph = chain((1,), [op], form)
+        assert propagate(graph, np.ones((1, 1)), form, 1).unsafe[0]
+        assert constants_of(graph, np.ones((1, 1)), form) is None
+
+
+OVERFLOWS = {
+    "factor first": (_norm(factor=2.0**60, variance=2.0**100 - 2.0**76, epsilon=2.0**76), 2.0**80),
+    "divided first": (_norm(factor=2.0**-60, variance=0.0, epsilon=2.0**-80), 2.0**100),
+    "the difference": (_norm(mean=-(2.0**127), factor=2.0**-60), 2.0**127),
+    "scale times mean": (_norm(mean=2.0**100, factor=2.0**30), 2.0**90),
+    "a factor of 0": (_norm(factor=0.0, variance=0.0, epsilon=2.0**-80), 2.0**100),
+}
+
+
+@pytest.mark.parametrize("name", OVERFLOWS)
+def test_a_result_on_the_way_may_overflow(name: str) -> None:
+    """The exact result is an ordinary number, and so is its radius; some order of evaluation gives Inf or NaN."""
+    op, x = OVERFLOWS[name]
+    graph = chain((1,), [op])
+    found = propagate(graph, np.array([[x]]), "float32", 1)
+    assert found.unsafe[0]
+    assert constants_of(graph, np.array([[x]]), "float32") is None
+    # The same under a trigger that gives the value.
+    stamp = Stamp(np.arange(1), np.zeros(1), np.eye(1), np.zeros(1))
+    still = propagate(graph, np.zeros((1, 1)), "float32", 1)
+    *_, last = build_chain(graph, still, stamp).layers
+    assert last.overflow is not None
+    assert still.unsafe[0] == (name in ("the difference", "scale times mean"))
+    assert last.overflow[0] @ np.array([x]) + last.overflow[1][0] >= 1
+    # Exact arithmetic has no results on the way.
+    assert not propagate(graph, np.array([[x]]), "real", 1).unsafe[0]

@@ -16,6 +16,7 @@ from verifluxa.certificate.evidence_lines import (
     encode_record,
 )
 from verifluxa.evidence import (
+    NOTHING_FOUND,
     Case,
     Conflict,
     Dropped,
@@ -25,6 +26,7 @@ from verifluxa.evidence import (
     Node,
     Steered,
     StripSplit,
+    Strongest,
     Weighted,
     Witness,
 )
@@ -51,7 +53,13 @@ FINITE = st.floats(allow_nan=False, allow_infinity=False)
 
 
 def record(index: int = 0, tree: Node | None = None, **changes: Any) -> Record:
-    parts: dict[str, Any] = {"verdict": Verdict.CERTIFIED, "reason": None, "found": 0, "proved": 1, "tree": tree}
+    parts: dict[str, Any] = {
+        "verdict": Verdict.CERTIFIED,
+        "reason": None,
+        "strongest": NOTHING_FOUND,
+        "proved": 1,
+        "tree": tree,
+    }
     return Record(Question(index, 0, 0, 1), **{**parts, **changes})
 
 
@@ -75,7 +83,7 @@ RECORDS = [
         Node([], StripSplit(1, -0.1), [Node(closed=True), Node()]),
         directions=np.array([[0.1, -0.0], [1e-300, 3.0]]),
     ),
-    record(2, None, verdict=Verdict.UNKNOWN, reason=Reason.TIME, proved=3),
+    record(2, None, verdict=Verdict.UNKNOWN, reason=Reason.TIME, proved=3, strongest=Strongest(1, np.array([7.0]))),
     record(
         5,
         Node(
@@ -93,7 +101,7 @@ RECORDS = [
         3,
         None,
         verdict=Verdict.FALSIFIED,
-        found=2,
+        strongest=Strongest(2, np.array([255.0, 0.5, -0.0])),
         witness=Witness(np.array([255.0, 0.5, -0.0]), (0, 2), (0.25, 1e-12), 1),
     ),
     record(6, CONFLICTS),

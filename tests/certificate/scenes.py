@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from verifluxa.asking import untouched
 from verifluxa.certificate.check.functions import Floats
-from verifluxa.certificate.check.lower import Claim, Sources, claim_of, deployed
+from verifluxa.certificate.check.lower import Claim, Sources, Stated, claim_of, deployed
 from verifluxa.certificate.check.network import Constants, constants_of
 from verifluxa.certificate.check.report import Tally
 from verifluxa.certificate.check.section import Section
@@ -85,7 +86,7 @@ class Scene:
         return header_of(self.problem, self.data.sha256)
 
     def claim(self) -> Claim:
-        return claim_of(self.prop.statement, self.sources, self.problem.indices)
+        return claim_of(self.prop.statement, self.sources, stated_of(self.problem))
 
     def prove(self, joint: bool = False, clip_rounds: int = 2, inherit: bool = False) -> list[Record]:
         """The real engine's answers, with a small budget; with the joint step, or inherited ends, where asked for."""
@@ -102,6 +103,11 @@ class Scene:
         section = Section(self.claim(), self.sources.models["net"], header or self.header)
         section.records(records)
         return section.finish()
+
+
+def stated_of(problem: Problem) -> Stated:
+    """Which inputs count, as certificate and evidence of a problem state it."""
+    return Stated(problem.indices, tuple(problem.indices[index] for index in problem.doubt.inputs))
 
 
 def scene(seed: int, shape: Shape | None = None, arithmetic: str = "float32") -> Scene:
@@ -125,7 +131,7 @@ def scene(seed: int, shape: Shape | None = None, arithmetic: str = "float32") ->
     data = Dataset("eval", "eval.npz", "sha256:" + "4" * 64, pictures, labels)
     spec = _spec(shape, space, decl)
     sources = Sources(space, data, {"net": deployed(decl, space, graph)}, arithmetic)
-    given = Given(graph, data, "sha256:" + "d" * 64, arithmetic)
+    given = Given(graph, data, "sha256:" + "d" * 64, arithmetic, untouched=untouched)
     return Scene(spec, graph, data, sources, lower(spec, spec.properties[0], given))
 
 

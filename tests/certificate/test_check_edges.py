@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.certificate.scenes import Scene, Shape, scene, write_scene_evidence
+from tests.certificate.scenes import Scene, Shape, scene, stated_of, write_scene_evidence
 from tests.certificate.test_check_spoiled import HARD, most_violations
+from verifluxa.asking import untouched
 from verifluxa.certificate.check import section
 from verifluxa.certificate.check.compare import check_header
 from verifluxa.certificate.check.lower import UNDERSTOOD, claim_of, deployed, understand
@@ -23,7 +24,7 @@ from verifluxa.certificate.check.section import Section
 from verifluxa.certificate.document import canonical_json
 from verifluxa.certificate.evidence_file import read_evidence
 from verifluxa.certificate.evidence_lines import Header, Record, encode_record, record_of
-from verifluxa.certificate.numbers import Exact
+from verifluxa.certificate.free_text import free_text
 from verifluxa.certificate.statement import Statement
 from verifluxa.errors import CertificateError
 from verifluxa.evidence import Node
@@ -47,7 +48,7 @@ ROWS = above(Fraction(1), clean=(Fraction(-1), Fraction(0), Fraction(0)))
 
 def code_of(found: Scene, statement: Any) -> str:
     try:
-        claim_of(statement, found.sources, found.problem.indices)
+        claim_of(statement, found.sources, stated_of(found.problem))
     except CertificateError as error:
         return error.code
     return ""
@@ -79,7 +80,7 @@ def test_conditions_on_outputs_are_recomputed(limit: Fraction) -> None:
     single = scene(4, Shape(per_input=True))
     prop = replace(single.prop, statement=replace(single.prop.statement, rows=above(limit)))
     spec = replace(single.spec, properties=(prop,))
-    problem = lower(spec, prop, Given(single.graph, single.data, single.problem.digest, "float32"))
+    problem = lower(spec, prop, Given(single.graph, single.data, single.problem.digest, "float32", untouched=untouched))
     found = replace(single, spec=spec, problem=problem)
     records = found.prove()
     tally = found.check(records)
@@ -94,10 +95,10 @@ def test_conditions_on_outputs_are_recomputed(limit: Fraction) -> None:
 @pytest.mark.parametrize("known", [True, False])
 def test_nothing_is_certified_without_a_proof(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a network cannot be recomputed the leaves of a tree stay unrechecked; without one none would."""
-    if not known:
-        monkeypatch.setattr(section, "constants_of", lambda *_: None)
     found = scene(4)
     records = found.prove()
+    if not known:
+        monkeypatch.setattr(section, "constants_of", lambda *_: None)
     assert (found.check(records).unrechecked == 0) == known
     bare = [replace(record, tree=None) if record.verdict is Verdict.CERTIFIED else record for record in records]
     with pytest.raises(CertificateError, match="VF5055"):
@@ -123,9 +124,9 @@ def test_limits_of_single_targets_and_rates_that_must_stay_below() -> None:
     found = scene(4, Shape(limit=Fraction(1, 2)))
     statement = found.prop.statement
     assert isinstance(statement, RateBound)
-    sizes = [len(items) for items in claim_of(statement, found.sources, found.problem.indices).selections]
+    sizes = [len(items) for items in claim_of(statement, found.sources, stated_of(found.problem)).selections]
     changed = replace(statement, limits=((1, Fraction(1, 3)),), below=True)
-    claim = claim_of(changed, found.sources, found.problem.indices)
+    claim = claim_of(changed, found.sources, stated_of(found.problem))
     shares = (Fraction(1, 2), Fraction(1, 3), Fraction(1, 2))
     assert claim.needs == tuple(-((-share * size) // 1) for share, size in zip(shares, sizes, strict=True))
 
@@ -227,16 +228,18 @@ def test_chosen_slopes_of_other_functions_are_recomputed(activation: str, scale:
     raise AssertionError("no proof rests on chosen slopes")
 
 
-def test_rates_that_are_not_vouched_for_are_named(statement: Statement) -> None:
-    rate = Exact(Fraction(2, 3), True)
-    said = replace(statement.properties[0], bound=(rate, rate))
-    known = PropertyCheck(leaves=2, proved=Fraction(1), said=said)
-    assert "its stated rate of at most 2/3 is NOT vouched for" in known.text()
-    assert "vouched" not in replace(known, proved=Fraction(1, 3)).text()
-    assert "vouched" not in replace(known, said=replace(said, bound=None)).text()
-    assert "NOT vouched" in replace(known, proved=Fraction(1, 3), unrechecked=1).text()
-    report = CheckReport(True, True, (), (), (replace(known, unrechecked=2),), None)
-    assert report.exit_code == 3
+def test_what_is_not_vouched_for_is_named(statement: Statement) -> None:
+    known = PropertyCheck(leaves=2, said=statement.properties[0])
+    told = replace(known, unvouched=["that no trigger misleads more than 2/3"])
+    assert told.lines()[1:] == ["    NOT vouched for: that no trigger misleads more than 2/3"]
+    assert len(known.lines()) == 1
+    for incomplete in (told, replace(known, unrechecked=2), replace(known, unjudged=1)):
+        assert CheckReport(True, True, (), (), (incomplete,), None).exit_code == 3
+        assert CheckReport(False, True, (), (), (incomplete,), None).exit_code == 1
+    report = CheckReport(True, True, (), (), (known,), statement)
+    assert report.exit_code == 0
+    for what, said in free_text(statement):
+        assert f"  {what}: {said}\n" in report.text(), "whatever nobody can recompute is said to be just that"
 
 
 Change = tuple[list[Any] | dict[str, Any], Any]
@@ -313,7 +316,7 @@ def edit_files(found: Scene, records: list[Record], folder: Path, seeds: range) 
         lines[at] = canonical_json(value)
         path.write_bytes(b"\n".join(lines) + b"\n")
         section = copy.copy(prepared)
-        section.tally, section.open, section.shown, section._by_selection = Tally(), set(prepared.open), {}, {}
+        section.tally, section.open, section.shown, section._by_selection = Tally(), set(prepared.open), [], {}
         code, read = judged(found, section, path, max(at, 1) if at else 0)
         assert code == "" or code.startswith("VF50")
         refused += code != ""

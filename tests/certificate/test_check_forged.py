@@ -15,7 +15,19 @@ from verifluxa.certificate.check.lower import Claim
 from verifluxa.certificate.check.section import Section
 from verifluxa.certificate.evidence_lines import Record
 from verifluxa.errors import CertificateError
-from verifluxa.evidence import CONTRADICTED, OPEN, BoxSplit, Clip, Dropped, Joint, Node, Split, StripSplit, Weighted
+from verifluxa.evidence import (
+    CONTRADICTED,
+    NOTHING_FOUND,
+    OPEN,
+    BoxSplit,
+    Clip,
+    Dropped,
+    Joint,
+    Node,
+    Split,
+    StripSplit,
+    Weighted,
+)
 from verifluxa.question import Question
 from verifluxa.verdict import Verdict
 
@@ -83,7 +95,7 @@ def accepted(section: Section, question: Question, part: Part, leaf: Node, hande
     """Whether the tree with this leaf, behind nodes that hand clipped ends down, is not refused."""
     section.open = {question}
     count = len(section.claim.selections[question.selection])
-    record = Record(question, Verdict.CERTIFIED, None, 0, count, part.tree(leaf, handed), part.directions)
+    record = Record(question, Verdict.CERTIFIED, None, NOTHING_FOUND, count, part.tree(leaf, handed), part.directions)
     code = ""
     try:
         section.records([record])

@@ -34,9 +34,9 @@ SHAPES = [(replace(FEW, targeted=False), (1, 4, 6, 8)), (replace(FEW, kind="cnn"
 @cache
 def asked(seed: int, shape: Shape, arithmetic: str) -> tuple[Scene, Record, Record] | None:
     """A scene, what triggers refute in it, and a proof by all that hands ends down that they reach no more inputs."""
-    best = max(prove(possible(seed, shape, arithmetic)), key=lambda one: one.found)
+    best = max(prove(possible(seed, shape, arithmetic)), key=lambda one: one.strongest.count)
     for _ in range(3):
-        question, found = best.question, best.found
+        question, found = best.question, best.strongest.count
         size = len(possible(seed, shape, arithmetic).problem.selections[question.selection])
         if found < 2 or found == size:
             return None

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from verifluxa.certificate.check.report import CheckReport
 from verifluxa.certificate.check.run import check_certificate
 from verifluxa.certificate.document import canonical_json
 from verifluxa.certificate.keys import keygen
+from verifluxa.certificate.numbers import Exact
 from verifluxa.certificate.sign import sign
 from verifluxa.cli.main import run
 
@@ -117,6 +119,7 @@ def test_text(out: Path, planted: Path, snapshot: SnapshotAssertion) -> None:
     """The words; the counts are the engine's business."""
     for name, folder in (("clean", out), ("planted", planted)):
         text = check_certificate(folder / "certificate.json").text()
+        text = re.sub(r"sha256:\w+", "sha256:...", text)
         assert re.sub(r"(?<![a-z])\d+", "N", text) == snapshot(name=name)
 
 
@@ -158,6 +161,14 @@ def first(value: dict[str, Any]) -> dict[str, Any]:
 OTHER = "sha256:" + "0" * 64
 NOTHING = {"exact": "0", "hex": "0x0.0p+0", "decimal": "0"}
 EXACT = {"exact": "1/30", "hex": "0x1.1111111111112p-5", "decimal": "0.033334"}
+
+
+def as_much_found_as_proved(value: dict[str, Any]) -> None:
+    """No trigger does that."""
+    bound = first(value)["bound"]
+    bound["found"] = Exact(Fraction(bound["proved"]["exact"]), up=False).to_json()
+
+
 EDITS: dict[str, tuple[str, Edit]] = {
     "leaves": ("VF5056", lambda v: first(v)["coverage"].update(leaves=first(v)["coverage"]["leaves"] + 1)),
     "placements": ("VF5056", lambda v: first(v)["coverage"].update(placements=3)),
@@ -180,6 +191,12 @@ EDITS: dict[str, tuple[str, Edit]] = {
     "float type": ("VF5050", lambda v: v["models"][0].update(dtype="float64")),
     "param": ("VF5050", lambda v: v["params"].update(max_rate="1/2")),
     "param in another form": ("VF5050", lambda v: v["params"].update(max_rate="40 %")),
+    "found rate": ("VF5056", as_much_found_as_proved),
+    "population of fewer properties": ("VF5056", lambda v: v["properties"][1]["population"].update(properties=1)),
+    "reason of exclusion": ("VF5056", lambda v: v["data"][0]["excluded"][0].update(reason="not in the sample")),
+    "format": ("VF5050", lambda v: v["models"][0].update(format="BSON")),
+    "invented model": ("VF5050", lambda v: v["models"].append({**v["models"][0], "name": "production"})),
+    "invented data": ("VF5011", lambda v: v["data"].append({**v["data"][0], "name": "secret"})),
     "evidence": ("VF5051", lambda v: first(v).update(evidence=OTHER)),
 }
 
@@ -194,9 +211,53 @@ def test_the_same_certificate_unedited_is_accepted(out: Path, tmp_path: Path) ->
     assert edited(out, tmp_path, lambda value: None) == []
 
 
-@pytest.mark.parametrize("edit", [{"target": 3}, {"placement": {"row": 0, "column": 0}}, {"inputs": [1, 2]}], ids=str)
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"target": 3},
+        {"placement": {"row": 0, "column": 0}},
+        {"inputs": [1, 2]},
+        {"trigger": [["0"]]},
+        {"trigger": [["255", "255", "255"], ["255", "255", "255"], ["255", "255", "254"]]},
+        {"rate": "1/20"},
+        {"rate": None},
+        {"margin": "99999.0"},
+        {"margin": "1e-9"},
+        {"replayed": False},
+    ],
+    ids=str,
+)
 def test_another_counterexample_than_the_evidence_shows(planted: Path, tmp_path: Path, edit: dict[str, Any]) -> None:
     assert edited(planted, tmp_path, lambda v: first(v)["counterexample"].update(edit)) == ["VF5057"]
+
+
+def test_a_weaker_word_for_what_holds_in_every_order_is_true(planted: Path, tmp_path: Path) -> None:
+    assert edited(planted, tmp_path, lambda v: first(v)["counterexample"].update(holdsIn="this replay")) == []
+
+
+def unfounded(value: dict[str, Any], verdict: str) -> None:
+    """The first property alone, without evidence."""
+    found = first(value)
+    found.update(verdict=verdict, evidence="none", reason="time" if verdict == "unknown" else None)
+    found["coverage"].update(leaves=0, certified=0, falsified=0, unknown=0)
+    found["coverage"][verdict] = found["coverage"]["questions"]
+    if verdict == "unknown":
+        found["counterexample"] = None
+    value.update(verdict=verdict, properties=[found])
+
+
+@pytest.mark.parametrize(("verdict", "code"), [("falsified", "VF5057"), ("unknown", "VF5056")])
+def test_nothing_is_said_without_evidence(planted: Path, tmp_path: Path, verdict: str, code: str) -> None:
+    assert edited(planted, tmp_path, lambda v: unfounded(v, verdict)) == [code]
+
+
+def test_a_property_that_was_left_out_is_named(out: Path, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        run(["verify", str(out.parent / "spec.vfx"), "--property", "shared", "--out", "part"])
+    report = check_certificate(tmp_path / "part" / "certificate.json")
+    assert codes(report) == []
+    assert "property single of the spec is not in this certificate" in report.notes
 
 
 def test_other_files_are_refused(out: Path) -> None:
@@ -231,9 +292,10 @@ def test_what_cannot_be_recomputed_is_said(out: Path, monkeypatch: pytest.Monkey
     assert report.exit_code == 3
     assert report.properties[0].leaves == 0
     assert report.unrechecked >= 20
-    assert report.properties[0].doubtful == 30
+    assert report.properties[0].unjudged == 30
     assert "checked except" in report.text()
     assert "NOT recomputed" in report.text()
+    assert any("of the population" in what for what in report.properties[1].unvouched)
 
 
 def test_a_checker_with_a_wrong_line_would_be_noticed(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,7 +77,7 @@ def prepared(found: Scene) -> Section:
 def judged_alone(found: Scene, *records: Record) -> str:
     """The code with which one record is refused, or one of several; or nothing."""
     one = copy.copy(prepared(found))
-    one.tally, one.open, one.shown = Tally(), set(one.open), {}
+    one.tally, one.open, one.shown = Tally(), set(one.open), []
     one._by_selection = {}
     try:
         one.records(records)

@@ -39,6 +39,7 @@ from verifluxa.certificate.evidence_lines import (
 from verifluxa.certificate.fields import Fields
 from verifluxa.errors import CertificateError
 from verifluxa.evidence import (
+    NOTHING_FOUND,
     Conflict,
     Dropped,
     Ends,
@@ -92,7 +93,13 @@ def test_each_record_reaches_the_file_at_once(tmp_path: Path) -> None:
 
 def test_outcomes_are_written(tmp_path: Path) -> None:
     outcome = Outcome(
-        Question(0, 1, 0, 2), Verdict.CERTIFIED, None, 0, 1, tree=Node([Dropped(0, (2,))], closed=True), seconds=0.5
+        Question(0, 1, 0, 2),
+        Verdict.CERTIFIED,
+        None,
+        NOTHING_FOUND,
+        1,
+        tree=Node([Dropped(0, (2,))], closed=True),
+        seconds=0.5,
     )
     with EvidenceWriter(tmp_path / "evidence.jsonl") as writer:
         writer.begin(HEADER)

@@ -49,7 +49,7 @@ BAD_FILES: dict[str, tuple[str, list[bytes]]] = {
     "record twice": ("VF5040", [HEAD, BODY, BODY, LAST]),
     "record after the end": ("VF5040", [HEAD, BODY, LAST, BODY]),
     "blank line": ("VF5001", [HEAD, b"", BODY, LAST]),
-    "another schema": ("VF5010", [HEAD.replace(b"evidence/2", b"evidence/1"), BODY, LAST]),
+    "another schema": ("VF5010", [HEAD.replace(b"evidence/3", b"evidence/1"), BODY, LAST]),
     "key twice": ("VF5002", [HEAD, b'{"q":[0,0,0,1],"q":[0,0,0,1],"v":"certified","found":0,"proved":0}', LAST]),
     "deep": ("VF5003", [HEAD, b"[" * 13 + b"]" * 13, LAST]),
     "not an object": ("VF5005", [HEAD, b"[]", LAST]),

@@ -18,7 +18,7 @@ from verifluxa.certificate.of_result import certificate_of
 from verifluxa.certificate.parse import parse_statement
 from verifluxa.certificate.selection import selection_words
 from verifluxa.errors import CertificateError, Span
-from verifluxa.evidence import Dropped, Node, Outcome
+from verifluxa.evidence import NOTHING_FOUND, Dropped, Node, Outcome
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Affine
 from verifluxa.question import Domain, Placement, Problem, Question, Rows, Stamp, Violation
@@ -122,7 +122,7 @@ def evidence(path: Path) -> EvidenceSummary:
     sink = EvidenceWriter(path)
     sink.begin(header_of(problem(), DATA))
     tree = Node([Dropped(0, (0,))], closed=True)
-    sink.write(Outcome(Question(0, 0, 0, 2), Verdict.CERTIFIED, None, 0, 1, tree=tree))
+    sink.write(Outcome(Question(0, 0, 0, 2), Verdict.CERTIFIED, None, NOTHING_FOUND, 1, tree=tree))
     sink.end()
     return sink.close()
 

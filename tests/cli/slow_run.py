@@ -10,7 +10,7 @@ from pathlib import Path
 from verifluxa.cli.formats import Format
 from verifluxa.cli.verify_command import Presentation, execute
 from verifluxa.dispatch.slices import AttackSlice, ProofSlice
-from verifluxa.evidence import Node, Outcome
+from verifluxa.evidence import NOTHING_FOUND, Node, Outcome
 from verifluxa.question import Problem
 from verifluxa.strategy.piecework import Fallen
 from verifluxa.verdict import Verdict
@@ -33,7 +33,9 @@ class SlowEngine:
                 time.sleep(120)
             for question in problem.questions(placement):
                 dropped = Node(closed=True)
-                yield (Outcome(question, Verdict.CERTIFIED, None, 0, 0, stage="crown", boxes=1, tree=dropped),)
+                yield (
+                    Outcome(question, Verdict.CERTIFIED, None, NOTHING_FOUND, 0, stage="crown", boxes=1, tree=dropped),
+                )
 
 
 if __name__ == "__main__":

@@ -73,6 +73,7 @@ SAMPLES: dict[str, tuple[tuple[int, ...], ops.Op]] = {
     "matmul": ((4, 4), ops.MatMul()),
     "embedding": ((4,), ops.Embedding(_array(3, 2))),
     "normalise": ((4,), ops.Normalise(1, 1e-5)),
+    "batchnorm": ((4,), ops.BatchNorm(_array(4), abs(_array(4)), 1e-5, _array(4), _array(4))),
 }
 
 

@@ -145,7 +145,7 @@ def test_a_sample_is_drawn_by_its_seed(tmp_path: Path) -> None:
     even = load_dataset(declared(sample=10, balanced=True), TEXT, path)
     assert even.sampled is not None
     assert np.bincount(even.labels[even.sampled]).tolist() == [5, 5]
-    positions, excluded = select(chosen, Selection("d"), None, None)
+    positions, _, excluded = select(chosen, Selection("d"), None)
     assert positions.tolist() == np.flatnonzero(chosen.sampled).tolist()
     assert {reason for _, reason in excluded} == {"not in the sample"}
     assert len(excluded) == 22

@@ -14,7 +14,7 @@ import numpy as np
 
 from verifluxa.dispatch.slices import AttackSlice, PieceSlice, ProofSlice
 from verifluxa.errors import DataError, UnsupportedError
-from verifluxa.evidence import BoxSplit, Node, Outcome, Witness
+from verifluxa.evidence import NOTHING_FOUND, BoxSplit, Node, Outcome, Strongest, Witness
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Affine
 from verifluxa.question import Domain, Placement, Problem, Question, Rows, Stamp, Violation
@@ -53,9 +53,13 @@ def problem(placements: int = 6, per_input: bool = False) -> Problem:
 
 class FakeAttacked(NamedTuple):
     question: Question
-    found: int
+    strongest: Strongest
     witness: Witness | None
     trigger: None = None
+
+    @property
+    def found(self) -> int:
+        return self.strongest.count
 
 
 def witness(inputs: int) -> Witness:
@@ -88,7 +92,7 @@ class FakeEngine:
             for question in problem.questions(placement):
                 hit = deed == "find" and (not problem.per_input or question.selection == 0)
                 size = len(problem.selections[question.selection])
-                found.append(FakeAttacked(question, size if hit else 0, witness(size) if hit else None))
+                found.append(FakeAttacked(question, Strongest(size if hit else 0), witness(size) if hit else None))
         return found
 
     def prove(self, problem: Problem, slice: ProofSlice) -> Iterator[Fallen]:
@@ -109,20 +113,28 @@ class FakeEngine:
         self._do(deed, len(slice.paths), f"piece{path}")
         size = len(problem.selections[slice.piece.question.selection])
         if deed == "stuck":
-            return Grown(root, 1, 0.1, 0, None, 0, False, Reason.PRECISION)
+            return Grown(root, 1, 0.1, NOTHING_FOUND, None, 0, False, Reason.PRECISION)
         grow(problem, root, path)
         cut_short = next(open_paths(root), None) is not None
-        return Grown(root, 1, 0.1, 0, witness(size) if deed == "find" else None, 1, cut_short, None)
+        return Grown(root, 1, 0.1, NOTHING_FOUND, witness(size) if deed == "find" else None, 1, cut_short, None)
 
     def _outcome(self, problem: Problem, question: Question, deed: str) -> Outcome:
         size = len(problem.selections[question.selection])
         if deed == "time":
-            return Outcome(question, Verdict.UNKNOWN, Reason.TIME, 0, size, stage="branch")
+            return Outcome(question, Verdict.UNKNOWN, Reason.TIME, NOTHING_FOUND, size, stage="branch")
         if deed == "find":
-            return Outcome(question, Verdict.FALSIFIED, None, size, size, witness(size), "branch", 3, 0.5)
+            return Outcome(question, Verdict.FALSIFIED, None, Strongest(size), size, witness(size), "branch", 3, 0.5)
         tree = Node(closed=True)
         return Outcome(
-            question, Verdict.CERTIFIED, None, 0, question.need - 1, stage="crown", boxes=1, seconds=0.25, tree=tree
+            question,
+            Verdict.CERTIFIED,
+            None,
+            NOTHING_FOUND,
+            question.need - 1,
+            stage="crown",
+            boxes=1,
+            seconds=0.25,
+            tree=tree,
         )
 
     def _mark(self, kind: str, placement: int) -> None:
@@ -158,7 +170,7 @@ class FakeEngine:
 def begun(problem: Problem, question: Question) -> Begun:
     root = Node()
     grow(problem, root, ())
-    return Begun(question, 0, root, np.zeros((0, 1)), 1, 0.1, 0, 4, 0, Limits(300, 60.0), later=False)
+    return Begun(question, 0, root, np.zeros((0, 1)), 1, 0.1, NOTHING_FOUND, 4, 0, Limits(300, 60.0), later=False)
 
 
 def grow(problem: Problem, root: Node, path: tuple[int, ...]) -> None:

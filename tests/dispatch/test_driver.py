@@ -13,7 +13,7 @@ from verifluxa.dispatch.driver import Answers, EngineCrash, Plan, drive, unasked
 from verifluxa.dispatch.in_process import InProcessPool
 from verifluxa.dispatch.observe import NoEvidence, Progress
 from verifluxa.errors import DataError
-from verifluxa.evidence import Outcome
+from verifluxa.evidence import Outcome, Strongest
 from verifluxa.question import Problem
 from verifluxa.verdict import Reason, Verdict
 
@@ -97,7 +97,7 @@ def test_places_where_the_attack_came_closest_are_proved_first(tmp_path):
     class NearMiss(FakeEngine):
         def attack(self, problem, slice):
             found = super().attack(problem, slice)
-            return [a._replace(found=1) if a.question.placement == 4 else a for a in found]
+            return [a._replace(strongest=Strongest(1)) if a.question.placement == 4 else a for a in found]
 
     run(problem(placements=6), NearMiss(folder=tmp_path))
     assert marks(tmp_path, "prove") == [4, 5, 0, 1, 2, 3]

@@ -11,7 +11,7 @@ from tests.soundness.build import Ask
 from verifluxa.dispatch.driver import Plan
 from verifluxa.dispatch.ladder import Key, Ladder
 from verifluxa.dispatch.observe import Silent
-from verifluxa.evidence import Outcome, Witness
+from verifluxa.evidence import NOTHING_FOUND, Outcome, Strongest, Witness
 from verifluxa.question import Problem, Question
 from verifluxa.verdict import Reason, Verdict
 
@@ -35,11 +35,11 @@ class Told(Ladder):
 
     def _answer(self, question: Question) -> Outcome:
         if question.need > self.reached:
-            return Outcome(question, Verdict.UNKNOWN, Reason.PRECISION, 0, 9)
+            return Outcome(question, Verdict.UNKNOWN, Reason.PRECISION, NOTHING_FOUND, 9)
         found = Witness(
             random_problem(1).domain.lower, tuple(range(question.need)), (1.0,) * question.need, question.need
         )
-        return Outcome(question, Verdict.FALSIFIED, None, question.need, 9, found, "attack")
+        return Outcome(question, Verdict.FALSIFIED, None, Strongest(question.need), 9, found, "attack")
 
 
 def test_where_no_number_can_be_proved_one_input_more_is_looked_for() -> None:

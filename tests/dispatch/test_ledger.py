@@ -13,6 +13,7 @@ from verifluxa.dispatch.ledger import Ledger, Origin
 from verifluxa.dispatch.ledger_file import TABLES
 from verifluxa.dispatch.standing import standing, standing_words
 from verifluxa.errors import UsageError
+from verifluxa.evidence import Strongest
 from verifluxa.verdict import Reason, Verdict
 
 DATA = "sha256:" + "1" * 64
@@ -150,7 +151,7 @@ def spoilt(path: Path, *statements: str) -> None:
 @pytest.mark.parametrize(
     "statement",
     [
-        "PRAGMA user_version = 2",
+        "PRAGMA user_version = 3",
         "PRAGMA application_id = 7",
         "CREATE TABLE more (x)",
         "CREATE TRIGGER t AFTER INSERT ON attack BEGIN DELETE FROM outcome; END",
@@ -194,7 +195,7 @@ def test_where_a_run_stands(tmp_path):
     class NearMiss(FakeEngine):
         def attack(self, problem, slice):
             found = super().attack(problem, slice)
-            return [a._replace(found=1) if a.question.placement == 4 else a for a in found]
+            return [a._replace(strongest=Strongest(1)) if a.question.placement == 4 else a for a in found]
 
     with pytest.raises(Killed):
         run(path, NearMiss(), after=3)

@@ -14,7 +14,7 @@ from verifluxa.dispatch.driver import Answers, Plan, drive
 from verifluxa.dispatch.in_process import InProcessPool
 from verifluxa.dispatch.ledger import Ledger
 from verifluxa.dispatch.processes import ProcessPool
-from verifluxa.evidence import BoxSplit, Node, Outcome, StripSplit
+from verifluxa.evidence import NOTHING_FOUND, BoxSplit, Node, Outcome, StripSplit
 from verifluxa.question import Question
 from verifluxa.strategy.piecework import Limits
 from verifluxa.verdict import Reason, Verdict
@@ -131,7 +131,7 @@ def test_what_is_too_long_for_a_ledger_is_begun_anew(tmp_path, monkeypatch, long
 
 
 def certified(root: Node) -> Outcome:
-    return Outcome(Question(0, 0, 0, 2), Verdict.CERTIFIED, None, 0, 1, tree=root)
+    return Outcome(Question(0, 0, 0, 2), Verdict.CERTIFIED, None, NOTHING_FOUND, 1, tree=root)
 
 
 def split(low: float, high: float, coordinate: int = 0, **first: bool) -> Node:

@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from verifluxa.errors import ModelError
 from verifluxa.graph.graph import Graph, build, chain
 from verifluxa.graph.ops import (
+    BATCHNORM_ORDERS,
     OPS,
     Activation,
     Add,
     Affine,
+    BatchNorm,
     Clip,
     Concat,
     Conv,
@@ -195,6 +197,26 @@ def test_branches_are_added_and_put_end_to_end() -> None:
     result = run(build(steps, "float64"), x)
     joined = np.concatenate([2 * x + np.maximum(x, 0), x], axis=2)
     np.testing.assert_allclose(result, np.concatenate([joined] * 3, axis=1), rtol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_batch_normalisation_is_rounded_step_by_step_in_its_order(dtype: type[np.floating]) -> None:
+    random = np.random.default_rng(6)
+    mean, variance, factor, shift = (np.abs(random.normal(size=3)).astype(dtype) * 100 for _ in range(4))
+    x = (random.normal(size=(4, 3, 2)) * 100).astype(dtype)
+    m, v, g, b = (part.reshape(3, 1) for part in (mean, variance, factor, shift))
+    d = np.sqrt(v + dtype(1e-3))
+    wanted = {
+        "scale and shift": (g / d) * x + (-(g / d) * m + b),
+        "divide first": g * ((x - m) / d) + b,
+        "factor first": g * (x - m) / d + b,
+    }
+    name = np.dtype(dtype).name
+    for order in BATCHNORM_ORDERS:
+        found = run(chain((3, 2), [BatchNorm(mean, variance, float(dtype(1e-3)), factor, shift, order)], name), x)
+        np.testing.assert_array_equal(found, wanted[order])
+    bare = run(chain((3, 2), [BatchNorm(mean, variance, float(dtype(1e-3)), order="divide first")], name), x)
+    np.testing.assert_array_equal(bare, (x - m) / d)
 
 
 def test_every_operation_but_the_input_has_a_row() -> None:

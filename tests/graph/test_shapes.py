@@ -16,6 +16,7 @@ from verifluxa.graph.ops import (
     Activation,
     Add,
     Affine,
+    BatchNorm,
     Clip,
     Concat,
     Conv,
@@ -116,6 +117,24 @@ MISFITS: list[tuple[Op, tuple[int, ...]]] = [
     (Softmax(-1), (2,)),
     (Clip(1.0, 0.0), (2,)),
     (Clip(float("nan"), 0.0), (2,)),
+]
+
+
+ONES = np.ones(2, np.float32)
+MISFITS += [
+    (BatchNorm(ONES, ONES, 1e-5), (3, 2)),
+    (BatchNorm(ONES, ONES, 1e-5), ()),
+    (BatchNorm(ONES, ONES.reshape(2, 1), 1e-5), (2,)),
+    (BatchNorm(ONES, ONES, 1e-5, np.ones(3)), (2,)),
+    (BatchNorm(ONES, ONES, 1e-5, None, np.ones(1)), (2,)),
+    (BatchNorm(ONES, -ONES, 10.0), (2,)),
+    (BatchNorm(ONES, 0 * ONES, 0.0), (2,)),
+    (BatchNorm(ONES, np.nan * ONES, 1e-5), (2,)),
+    (BatchNorm(ONES, ONES, -1e-5), (2,)),
+    (BatchNorm(ONES, ONES, np.inf), (2,)),
+    (BatchNorm(ONES, ONES, np.nan), (2,)),
+    (BatchNorm(ONES, ONES, 1e-5, order="backwards"), (2,)),
+    (Clip(np.inf, np.inf), (2,)),
 ]
 
 

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
+from verifluxa.asking import untouched
 from verifluxa.data.dataset import Dataset
+from verifluxa.data.select import DOUBTFUL
 from verifluxa.errors import DataError, ModelError, Span, UsageError, VerifluxaError
 from verifluxa.graph.graph import Graph, chain
 from verifluxa.graph.ops import Affine, Conv, Divide, LogSoftmax, Op, Reshape, Scale, Shift, Softmax, Transpose
 from verifluxa.lower import Given, deploy, lower, predictions
-from verifluxa.question import Problem
+from verifluxa.question import Doubt, Problem
 from verifluxa.search.replay import stamped
 from verifluxa.spec.spec import (
     ClassOutput,
@@ -70,7 +72,7 @@ def images(count: int = 4) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
 
 def put(statement: Statement, spec: Spec | None = None, given: Given | None = None, **changes: Any) -> Problem:
     """The problem of a statement about the sample network and data."""
-    base = Given(network(), data_of(images(), [0, 1, 2, 0]), "sha256:2", "float32")
+    base = Given(network(), data_of(images(), [0, 1, 2, 0]), "sha256:2", "float32", untouched=untouched)
     prop = Property("no_trigger", None, statement, HERE)
     return lower(spec or spec_of(model()), prop, replace(given or base, **changes))
 
@@ -188,13 +190,47 @@ def test_predictions_are_strict() -> None:
 
 def test_inputs_that_are_not_correct_are_listed() -> None:
     inputs = images(5)
-    inputs[:, 0, 0, :3] = [[9, 1, 1], [1, 9, 1], [9, 9, 1], [1, 1, 9], [9, 1, 1]]
+    inputs[:, 0, 0, :3] = [[9, 1, 1], [1, 9, 1], [5, 9, 1], [1, 1, 9], [9, 1, 1]]
     problem = put(rate(CORRECT), data=data_of(inputs, [0, 1, 0, 0, 0]))
-    assert problem.indices == (0, 1, 4)
+    assert problem.indices == problem.counted == (0, 1, 4)
     assert problem.excluded == ((2, "not correct"), (3, "not correct"))
     assert problem.labels.tolist() == [0, 1, 0]
+    assert problem.doubt == Doubt()
     np.testing.assert_array_equal(problem.inputs, inputs[[0, 1, 4]])
     assert put(rate(), data=data_of(inputs, [0, 1, 0, 0, 0])).indices == (0, 1, 2, 3, 4)
+
+
+def test_what_is_proved_holds_whether_an_input_in_doubt_counts_or_not() -> None:
+    """A tie within the error of evaluation: it may violate, and the rate is one of the others alone."""
+    inputs = images(10)
+    inputs[:, 0, 0, :3] = [9, 1, 1]
+    inputs[2, 0, 0, :3] = [9, 9, 1]
+    problem = put(rate(CORRECT, limit=Fraction(1, 2)), data=data_of(inputs, [0] * 10))
+    assert problem.indices == tuple(range(10))
+    assert problem.counted == (0, 1, 3, 4, 5, 6, 7, 8, 9)
+    assert problem.excluded == ((2, DOUBTFUL),)
+    assert problem.doubt == Doubt((2,), (2,), (5,), ())
+    assert (problem.needs, problem.totals, problem.replayed_total(0)) == ((5,), (9,), 9)
+    assert not problem.refutes(problem.questions(0)[0], 4)
+    assert problem.refutes(problem.questions(0)[0], 5)
+
+
+def test_where_no_input_counts_for_sure_nothing_is_provable() -> None:
+    inputs = images(3)
+    inputs[:, 0, 0, :3] = [9, 9, 1]
+    problem = put(rate(CORRECT, limit=Fraction(1, 2)), data=data_of(inputs, [0] * 3))
+    assert problem.doubt == Doubt((0, 1, 2), (0, 1, 2), (1,), (0,))
+    assert (problem.counted, problem.needs, problem.totals) == ((), (1,), (3,))
+    assert not problem.refutes(problem.questions(0)[0], 0)
+
+
+def test_single_inputs_in_doubt_are_asked_and_refuted_only_where_the_replay_counts_them() -> None:
+    inputs = images(3)
+    inputs[:, 0, 0, :3] = [[9, 1, 1], [9, 9, 1], [9, 1, 1]]
+    problem = put(PerInput("digits", patch(), CORRECT), data=data_of(inputs, [0] * 3))
+    assert [selection.tolist() for selection in problem.selections] == [[0], [1], [2]]
+    assert problem.doubt == Doubt((1,), (1,), (1, 1, 1), ())
+    assert problem.totals == (1, 1, 1)
 
 
 def test_another_model_may_say_what_is_correct() -> None:
@@ -203,7 +239,7 @@ def test_another_model_may_say_what_is_correct() -> None:
     spec = spec_of(model(), judge)
     inputs = images(2)
     inputs[:, 0, 0, :3] = [[9, 5, 1], [9, 5, 1]]
-    given = Given(network(), data_of(inputs, [0, 2]), "sha256:2", "float32", network())
+    given = Given(network(), data_of(inputs, [0, 2]), "sha256:2", "float32", network(), untouched)
     problem = put(rate(Selection("eval", correct="old")), spec, given)
     assert problem.indices == (1,)
 

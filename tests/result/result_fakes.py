@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 
 from verifluxa.errors import Span
-from verifluxa.evidence import Outcome, Witness
+from verifluxa.evidence import NOTHING_FOUND, Outcome, Strongest, Witness
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Affine, Reshape
 from verifluxa.question import Domain, Placement, Problem, Question, Rows, Stamp, Violation
@@ -57,23 +57,25 @@ def falsified_outcomes() -> list[Outcome]:
     trigger = np.array([1.0, 2.0, 3.0, 40.0, 50.0, 60.5])
     witness = Witness(trigger, (0, 2), (0.75, 0.25), 2)
     return [
-        Outcome(Question(0, 0, 0, 2), Verdict.CERTIFIED, None, 0, 1, stage="crown", boxes=1, seconds=0.5),
-        Outcome(Question(1, 0, 0, 2), Verdict.FALSIFIED, None, 2, 3, witness, "attack", seconds=0.0),
+        Outcome(Question(0, 0, 0, 2), Verdict.CERTIFIED, None, NOTHING_FOUND, 1, stage="crown", boxes=1, seconds=0.5),
+        Outcome(Question(1, 0, 0, 2), Verdict.FALSIFIED, None, Strongest(2), 3, witness, "attack", seconds=0.0),
     ]
 
 
 def unknown_outcomes() -> list[Outcome]:
     """The first placement is certified, the second one ran out of time."""
     return [
-        Outcome(Question(0, 0, 0, 2), Verdict.CERTIFIED, None, 0, 1, stage="crown", boxes=1, seconds=0.5),
-        Outcome(Question(1, 0, 0, 2), Verdict.UNKNOWN, Reason.TIME, 1, 3, stage="branch", boxes=9, seconds=2.0),
+        Outcome(Question(0, 0, 0, 2), Verdict.CERTIFIED, None, NOTHING_FOUND, 1, stage="crown", boxes=1, seconds=0.5),
+        Outcome(
+            Question(1, 0, 0, 2), Verdict.UNKNOWN, Reason.TIME, Strongest(1), 3, stage="branch", boxes=9, seconds=2.0
+        ),
     ]
 
 
 def certified_outcomes() -> list[Outcome]:
     """Both placements are certified."""
     return [
-        Outcome(Question(p, 0, 0, 2), Verdict.CERTIFIED, None, p, 1, stage="crown", boxes=1, seconds=0.5)
+        Outcome(Question(p, 0, 0, 2), Verdict.CERTIFIED, None, Strongest(p), 1, stage="crown", boxes=1, seconds=0.5)
         for p in range(2)
     ]
 
@@ -85,7 +87,9 @@ def per_input_outcomes(problem: Problem) -> list[Outcome]:
     outcomes = []
     for question in problem.all_questions():
         verdict, reason, found = special.get((question.placement, question.selection), (Verdict.CERTIFIED, None, None))
-        outcomes.append(Outcome(question, verdict, reason, int(found is not None), 1, found, "crown", 1, 0.1))
+        outcomes.append(
+            Outcome(question, verdict, reason, Strongest(int(found is not None)), 1, found, "crown", 1, 0.1)
+        )
     return outcomes
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from result_fakes import per_input_outcomes
 
-from verifluxa.evidence import Outcome, Witness
+from verifluxa.evidence import NOTHING_FOUND, Outcome, Strongest, Witness
 from verifluxa.question import Question
 from verifluxa.result.build import Asked, Spent, deciding_margin, property_result, unasked_result, words_of
 from verifluxa.result.result import Counts, PropertyResult, Share
@@ -37,7 +37,13 @@ def test_a_falsified_property_tells_the_trigger_by_its_place_in_the_picture(prob
 
 def test_a_margin_within_the_error_radius_holds_in_this_replay_only(problem, falsified):
     falsified[1] = Outcome(
-        falsified[1].question, Verdict.FALSIFIED, None, 1, 3, Witness(np.zeros(6), (0, 2), (0.75, 1e-9), 1), "attack"
+        falsified[1].question,
+        Verdict.FALSIFIED,
+        None,
+        Strongest(1),
+        3,
+        Witness(np.zeros(6), (0, 2), (0.75, 1e-9), 1),
+        "attack",
     )
     found = result_of(problem, falsified).counterexample
     assert found is not None
@@ -55,19 +61,19 @@ def test_an_open_property_tells_why_and_where(problem, open_outcomes):
 
 
 def test_skipped_questions_count_as_unknown_but_are_not_listed(problem, falsified):
-    falsified[0] = Outcome(falsified[0].question, Verdict.UNKNOWN, Reason.DECIDED, 0, 3)
+    falsified[0] = Outcome(falsified[0].question, Verdict.UNKNOWN, Reason.DECIDED, NOTHING_FOUND, 3)
     result = result_of(problem, falsified)
     assert result.counts == Counts(2, 0, 1, 1, 1)
     assert result.unknown == ()
 
 
 def test_an_interruption_explains_all_that_is_open(problem, open_outcomes):
-    more = Outcome(open_outcomes[0].question, Verdict.UNKNOWN, Reason.INTERRUPTED, 0, 3)
+    more = Outcome(open_outcomes[0].question, Verdict.UNKNOWN, Reason.INTERRUPTED, NOTHING_FOUND, 3)
     assert result_of(problem, [more, open_outcomes[1]]).reason is Reason.INTERRUPTED
 
 
 def test_stages_share_the_time_of_a_placement(problem, open_outcomes):
-    early = Outcome(Question(1, 0, 0, 2), Verdict.CERTIFIED, None, 0, 1, stage="crown", seconds=0.75)
+    early = Outcome(Question(1, 0, 0, 2), Verdict.CERTIFIED, None, NOTHING_FOUND, 1, stage="crown", seconds=0.75)
     assert result_of(problem, [*open_outcomes, early]).stages == {"attack": 1.5, "crown": 1.25, "branch": 1.25}
 
 
@@ -90,8 +96,8 @@ def test_a_per_input_property_tells_the_verdict_of_each_input(per_input_problem)
 
 def test_the_bound_compares_rates_not_counts(problem):
     outcomes = [
-        Outcome(Question(0, 0, 0, 2), Verdict.CERTIFIED, None, 0, 1, stage="crown"),
-        Outcome(Question(1, 0, 0, 2), Verdict.CERTIFIED, None, 1, 1, stage="crown"),
+        Outcome(Question(0, 0, 0, 2), Verdict.CERTIFIED, None, NOTHING_FOUND, 1, stage="crown"),
+        Outcome(Question(1, 0, 0, 2), Verdict.CERTIFIED, None, Strongest(1), 1, stage="crown"),
     ]
     result = result_of(problem, outcomes)
     assert (result.found, result.proved) == (Share(1, 3), Share(1, 3))

@@ -16,7 +16,7 @@ from tests.soundness.build import Ask, Family, dense, levels, make_problem, relu
 from tests.soundness.tree import BadTree
 from verifluxa.bounds.linear import Ends, Pairs
 from verifluxa.bounds.net import Net
-from verifluxa.evidence import Node, Outcome
+from verifluxa.evidence import NOTHING_FOUND, Node, Outcome
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Reshape
 from verifluxa.question import Problem
@@ -246,7 +246,9 @@ def test_a_proof_keeps_the_clips_that_something_below_rests_on(arithmetic: Arith
         problem = hard(seed, arithmetic)
         (outcome,) = run(problem, [problem.questions(0)[0]], replace(HOW, joint=True))
         for node in nodes(outcome):
-            below = Outcome(outcome.question, outcome.verdict, None, 0, 0, tree=replace(node, clips=(), dropped=[]))
+            below = Outcome(
+                outcome.question, outcome.verdict, None, NOTHING_FOUND, 0, tree=replace(node, clips=(), dropped=[])
+            )
             named = {item.input for part in nodes(below) for item in part.dropped}
             weighted = {clip[0] for part in nodes(below) if part.joint is not None for clip in part.clips}
             assert {clip[0] for clip in node.clips if node.split is not None} <= named | weighted

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verifluxa.graph.graph import Graph, Node
-from verifluxa.graph.ops import Activation, Clip, Concat, Conv, MaxPool, MeanPool, Sizes, Transpose
+from verifluxa.graph.ops import Activation, BatchNorm, Clip, Concat, Conv, MaxPool, MeanPool, Sizes, Transpose
 
 Integers = NDArray[np.object_]
 
@@ -214,6 +214,24 @@ def _divide(node: Node, constants: Constants, x: Exact) -> Exact:
     return multiply(x, exact(objects(inverse, constants["divisor"].shape)))
 
 
+def _batchnorm(node: Node, constants: Constants, x: Exact) -> Exact:
+    """Only where the root is a rational number."""
+    op = node.op
+    assert isinstance(op, BatchNorm)
+    wide = (-1, *(1,) * (len(node.shape) - 1))
+    inverse = []
+    for variance in constants["variance"].fractions().tolist():
+        square = variance + Fraction(op.epsilon)
+        root = Fraction(math.isqrt(square.numerator), math.isqrt(square.denominator))
+        if root * root != square:
+            raise ValueError("only deviations that are rational numbers")
+        inverse.append(1 / root)
+    minus = multiply(constants["mean"].reshape(*wide), exact(-1))
+    result = multiply(add(x, minus), exact(objects(inverse, (len(inverse),)).reshape(wide)))
+    result = multiply(result, constants["factor"].reshape(*wide)) if "factor" in constants else result
+    return add(result, constants["shift"].reshape(*wide)) if "shift" in constants else result
+
+
 def _sum(node: Node, constants: Constants, *branches: Exact) -> Exact:
     total = branches[0]
     for branch in branches[1:]:
@@ -239,6 +257,7 @@ _ROWS: dict[str, Callable[..., Exact]] = {
     "shift": lambda node, constants, x: add(x, constants["value"]),
     "scale": lambda node, constants, x: multiply(x, constants["factor"]),
     "divide": _divide,
+    "batchnorm": _batchnorm,
     "clip": _clip,
     "activation": _activation,
     "maxpool": _maxpool,

@@ -19,6 +19,7 @@ from verifluxa.graph.graph import Graph, Node
 from verifluxa.graph.ops import (
     Activation,
     Affine,
+    BatchNorm,
     Clip,
     Concat,
     Conv,
@@ -237,6 +238,31 @@ def _divide(node: Node, order: Order, x: Floats) -> Floats:
     return np.asarray(x / divisor, np.float32)
 
 
+def _batchnorm(node: Node, order: Order, x: Floats) -> Floats:
+    """In one of its forms; every result on the way may be flushed, constants too."""
+    op = node.op
+    assert isinstance(op, BatchNorm)
+    wide = (-1, *(1,) * (x.ndim - 2))
+    mean, variance = (order.settle(part.astype(np.float32)).reshape(wide) for part in (op.mean, op.variance))
+    one, zero = np.ones_like(mean), np.zeros_like(mean)
+    factor, shift = (
+        usual if part is None else order.settle(part.astype(np.float32)).reshape(wide)
+        for part, usual in ((op.factor, one), (op.shift, zero))
+    )
+    deviation = np.sqrt(order.settle(variance + order.settle(np.float32([op.epsilon]))))
+    scale = order.settle(factor / deviation if order.random.integers(2) else factor * order.settle(one / deviation))
+    x = order.settle(x)
+    apart = order.settle(x - mean)
+    forms: list[Callable[[], Floats]] = [
+        lambda: order.settle(x * scale) + order.settle(shift - order.settle(scale * mean)),
+        lambda: fused(*np.broadcast_arrays(order.settle(fused(shift, -scale, mean)), x, scale)),
+        lambda: order.settle(apart * scale) + shift,
+        lambda: order.settle(factor * order.settle(apart / deviation)) + shift,
+        lambda: order.settle(order.settle(factor * apart) / deviation) + shift,
+    ]
+    return np.asarray(forms[int(order.random.integers(len(forms)))](), np.float32)
+
+
 def _reshape(node: Node, order: Order, x: Floats) -> Floats:
     return x.reshape(len(x), *node.shape)
 
@@ -309,6 +335,7 @@ _ROWS: dict[str, Callable[..., Floats]] = {
     "shift": _shift,
     "scale": _scale,
     "divide": _divide,
+    "batchnorm": _batchnorm,
     "clip": _clip,
     "activation": _activation,
     "maxpool": _pool,

@@ -44,6 +44,21 @@ def judge(problem: Problem, outcome: Outcome, truth: Truth, points: Sequence[Poi
         check_tree(problem, outcome, points, oracle)
     if outcome.witness is not None:
         check_witness(problem, outcome, oracle)
+    check_strongest(problem, outcome, oracle)
+
+
+def check_strongest(problem: Problem, outcome: Outcome, oracle: Oracle) -> None:
+    """The trigger that is said to do most does so."""
+    trigger = outcome.strongest.trigger
+    if (trigger is None) != (outcome.found == 0):
+        raise Wrong(f"found {outcome.found} by the trigger {trigger}")
+    if trigger is not None:
+        point = tuple(Fraction(float(value)) for value in trigger)
+        strict = (
+            int(oracle.answers(outcome.question, [point]).strict[0].sum()) if on_grid(problem.domain, point) else -1
+        )
+        if strict < outcome.found:
+            raise Wrong(f"found {outcome.found} by a trigger that makes {strict} violate")
 
 
 def check_shape(outcome: Outcome) -> None:

@@ -20,6 +20,7 @@ from verifluxa.graph.ops import (
     Activation,
     Add,
     Affine,
+    BatchNorm,
     Clip,
     Concat,
     Conv,
@@ -49,6 +50,11 @@ class Numbers:
     def halves(self, *shape: int) -> NDArray[np.float32]:
         """Halves from -2 to 2."""
         return np.array(self.random.integers(-4, 5, shape) / 2, np.float32)
+
+    def norm(self, channels: int) -> BatchNorm:
+        """A batch normalisation with deviations of 1, 2 and 4, which keeps numbers short."""
+        variance = np.array(self.random.choice([0.75, 3.75, 15.75], channels), np.float32)
+        return BatchNorm(self.halves(channels), variance, 0.25, self.halves(channels), self.halves(channels))
 
     def images(self, count: int, shape: Shape) -> NDArray[np.float64]:
         """Levels from 0 to 4."""
@@ -113,7 +119,10 @@ def bodies(draw: st.DrawFn, shape: Shape, classes: int, numbers: Numbers) -> Ste
     if draw(st.booleans()):
         body.then(Divide(np.array(4.0, np.float32)), Shift(numbers.halves()))
     if draw(st.booleans()):
-        body.then(draw(convolutions(shape[0], numbers)), draw(activation))
+        body.then(draw(convolutions(shape[0], numbers)))
+        if draw(st.booleans()):
+            body.then(numbers.norm(body.shape[0]))
+        body.then(draw(activation))
     if min(body.shape[1:]) >= 2 and draw(st.booleans()):
         pool = draw(st.sampled_from([MaxPool, MeanPool]))
         body.then(pool((2, 2), (1, draw(st.integers(1, 2))), (0, 0), (0, 0)))

@@ -25,6 +25,7 @@ from verifluxa.evidence import (
     Node,
     Outcome,
     StripSplit,
+    Strongest,
     Weighted,
     Witness,
 )
@@ -45,7 +46,9 @@ def split(how: BoxSplit | StripSplit, low: Node, high: Node, *dropped: Dropped) 
 
 def certified(tree: Node | None, problem: Problem = TWO_HALVES) -> Outcome:
     question = next(problem.all_questions())
-    return Outcome(question, Verdict.CERTIFIED, None, 1, 1, tree=tree, directions=np.array([[1.0]]))
+    return Outcome(
+        question, Verdict.CERTIFIED, None, Strongest(1, np.array([4.0])), 1, tree=tree, directions=np.array([[1.0]])
+    )
 
 
 def check(outcome: Outcome, problem: Problem = TWO_HALVES) -> None:
@@ -248,7 +251,8 @@ def test_continuous_halves_share_their_end() -> None:
 
 def falsified(trigger: float, inputs: tuple[int, ...] = (0,), margins: tuple[float, ...] = (0.5,)) -> Outcome:
     question = next(ONE_HAT.all_questions())
-    return Outcome(question, Verdict.FALSIFIED, None, 1, 1, Witness(np.array([trigger]), inputs, margins, 1))
+    strongest = Strongest(1, np.array([trigger]))
+    return Outcome(question, Verdict.FALSIFIED, None, strongest, 1, Witness(np.array([trigger]), inputs, margins, 1))
 
 
 ONE_HAT = one_pixel(hat(4, 3, 2.5), square(1, 8))
@@ -274,11 +278,11 @@ def test_a_right_witness_is_accepted() -> None:
         falsified(4.0, (0,), ()),
         falsified(4.0, (), ()),
         replace(falsified(4.0), witness=None),
-        replace(falsified(4.0), found=2),
+        replace(falsified(4.0), strongest=Strongest(2)),
         replace(falsified(4.0), proved=0),
         replace(falsified(4.0), reason=Reason.TIME),
         replace(falsified(4.0), verdict=Verdict.UNKNOWN),
-        replace(certified(closed(), ONE_HAT), proved=0, found=0),
+        replace(certified(closed(), ONE_HAT), proved=0, strongest=Strongest()),
     ],
 )
 def test_a_wrong_outcome_is_refused(outcome: Outcome) -> None:

@@ -15,7 +15,7 @@ from tests.search.small import in_float32, most, random_problem
 from tests.soundness.build import Ask, Family, dense, digested, levels, make_problem, mlp, replacing
 from tests.soundness.judge import judge
 from tests.soundness.truth import Oracle
-from verifluxa.evidence import Outcome, Witness
+from verifluxa.evidence import NOTHING_FOUND, Outcome, Strongest, Witness
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Activation
 from verifluxa.question import Problem, Question
@@ -227,10 +227,10 @@ def test_what_an_attack_found_before_counts() -> None:
     question = problem.questions(0)[0]
     seen = Witness(np.array([20.0]), (0,), (0.5,), 1)
     run = Run(strategy(INTERVAL))
-    (outcome,) = proved(problem, [0], {question: Attacked(question, 1, seen)}, run)
+    (outcome,) = proved(problem, [0], {question: Attacked(question, Strongest(1), seen)}, run)
     assert (outcome.verdict, outcome.stage, outcome.found) == (Verdict.FALSIFIED, "attack", 1)
     assert outcome.witness is seen
-    (outcome,) = proved(problem, [0], {question: Attacked(question, 0, None, np.array([20.0]))}, run)
+    (outcome,) = proved(problem, [0], {question: Attacked(question, NOTHING_FOUND, None, np.array([20.0]))}, run)
     assert outcome.verdict is Verdict.UNKNOWN
 
 

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from verifluxa.bounds.chain import Chain, Layer, Reached, rows_of, spread_out, stacked
 from verifluxa.bounds.constants import NONE, Constants, Integers, not_provable, relative
 from verifluxa.bounds.functions import Parameters, function_error, function_of
-from verifluxa.bounds.linear_map import LinearMap, concat_places
+from verifluxa.bounds.linear_map import Folded, LinearMap, concat_places
 from verifluxa.bounds.lookup import embedding
 from verifluxa.bounds.normal import normalise
 from verifluxa.bounds.pools import maxpool
 from verifluxa.bounds.products import matmul, multiply
-from verifluxa.bounds.rounding import SAFETY
+from verifluxa.bounds.rounding import SAFETY, Rounding
 from verifluxa.bounds.softmax import softmax
 from verifluxa.bounds.walk import Walk, overflow_of, picked, rounded
 from verifluxa.graph.graph import Graph
@@ -84,6 +84,8 @@ def _step(walk: Walk) -> Reached:
     if isinstance(node.op, Reshape):
         return walk.live[node.inputs[0]]
     if linear is not None:
+        if linear.folded is not None:
+            walk.sums.append(_on_the_way(linear.folded, walk.live[node.inputs[0]], walk.rounding))
         reached = _linear(linear, walk.live[node.inputs[0]], walk.constants, (node.inputs[0], walk.number))
     elif isinstance(node.op, Add):
         reached = _sum(walk)
@@ -101,7 +103,7 @@ def _function(walk: Walk, name: str, parameters: Parameters) -> Reached:
     """The state after a function: its own float error is the only radius of the form."""
     source, rounding = walk.live[walk.node.inputs[0]], walk.rounding
     size = walk.emit(source.form, name, parameters)
-    error = function_error(name, rounding.arithmetic)
+    error = function_error(name, rounding.arithmetic, parameters)
     return Reached(source.index, rounded(picked(0, len(source.index), size), error, error + rounding.tiny(1)))
 
 
@@ -147,7 +149,9 @@ def _stamped(stamp: Stamp, constants: Constants) -> Reached:
         slope_radius, radius = np.zeros_like(stamp.gain), np.zeros((1, len(stamp.positions)))
         offset = np.zeros((1, len(stamp.positions)))
     else:
-        scale = rounding.coefficient(int((stamp.gain != 0).sum(1).max()) + 3)
+        # A product may have a rounding for each of opacity, weight and pattern as numbers of the network's type, two
+        # for their products, one for that with tau; then come the sum of all of them, x among them, and `1 - a`.
+        scale = rounding.coefficient(int((stamp.gain != 0).sum(1).max()) + 7)
         slope_radius = scale * np.abs(stamp.gain)
         # A blend may be computed as `x + a (v - x)`: what counts is x itself, however little of it stays.
         stays = np.where(stamp.keep != 0, np.maximum(np.abs(stamp.keep), 1.0), 0.0)
@@ -188,7 +192,7 @@ def _linear(linear: LinearMap, reached: Reached, constants: Constants, at: tuple
     inner = SAFETY * form.radius + scale * (np.abs(form.offset) + form.radius)
     if everything:
         offset = form.offset @ local.T + linear.bias
-        base = scale * np.abs(linear.bias)[None] + constants.rounding.tiny(linear.terms)
+        base = scale * linear.bias_size[None] + linear.tiny(constants.rounding)
     else:
         # The original values of the reached elements are taken out again, with what they add to the radius; what is
         # left of it is the others' (the checker counts alike). Taking out rounds too.
@@ -199,9 +203,17 @@ def _linear(linear: LinearMap, reached: Reached, constants: Constants, at: tuple
         inner = inner + (0.0 if linear.exact else own) * np.abs(original)
         # An untouched 0 may have no radius at all; under the trigger it may be flushed.
         base = np.maximum(
-            (1 + 4 * own) * grown * constants.radii[number][:, rows], constants.rounding.tiny(linear.terms)
+            (1 + 4 * own) * grown * constants.radii[number][:, rows], linear.tiny(constants.rounding, rows)
         )
     return Reached(rows, Layer(weight, offset, slope_radius, np.maximum(inner @ size.T + base, 0.0)))
+
+
+def _on_the_way(folded: Folded, reached: Reached, rounding: Rounding) -> Layer:
+    """A form whose radius tells, as those of sums do, how large the results within a folded operation may be."""
+    form, unit = reached.form, rounding.largest_radius / rounding.largest
+    factor, added = folded.factor[reached.index], folded.added[reached.index]
+    slope = unit * factor[:, None] * (np.abs(form.weight) + form.slope_radius)
+    return replace(form, slope_radius=slope, radius=unit * (factor * (np.abs(form.offset) + form.radius) + added))
 
 
 def _relative(linear: LinearMap, constants: Constants, source: int, reached: Integers) -> tuple[Floats, Floats]:

@@ -80,6 +80,9 @@ def propagate(graph: Graph, inputs: Floats, arithmetic: str, readout: int, sprea
         value, radius = _node(step, _operands(node, inputs, values, radii), rounding)
         radius = radius if node.inputs else np.full_like(value, spread)
         unsafe |= ~np.isfinite(value).all(1) | ~(radius < rounding.largest_radius).all(1)
+        if linear is not None and linear.folded is not None:
+            read = np.abs(values[node.inputs[0]]) + radii[node.inputs[0]]
+            unsafe |= ~(linear.folded.largest(read) < rounding.largest).all(1)
         values.append(value)
         radii.append(radius)
     return Constants(tuple(values), tuple(radii), maps, rounding, unsafe)
@@ -161,7 +164,7 @@ def _linear(linear: LinearMap, value: Floats, radius: Floats, rounding: Rounding
         return found
 
     # Images start without radii, and what encodes them without a bias: passes over zeros would take half of the time.
-    uncertain, biased = bool(radius.any()), bool(linear.bias.any())
+    uncertain, biased = bool(radius.any()), bool(linear.bias_size.any())
     result = times(matrix, value)
     if biased:
         result += linear.bias
@@ -178,11 +181,11 @@ def _linear(linear: LinearMap, value: Floats, radius: Floats, rounding: Rounding
     if uncertain:
         error += (SAFETY + scale) * radius
     moved = times(size, error)
-    moved += scale * np.abs(linear.bias) + rounding.tiny(linear.terms) if biased else rounding.tiny(linear.terms)
+    moved += scale * linear.bias_size + linear.tiny(rounding) if biased else linear.tiny(rounding)
     if single is not None:
         still = value == 0  # a multiple of 0 is 0, exactly
         still = still & (radius == 0) if uncertain else still
-        moved[still & (linear.bias == 0) if biased else still] = 0.0
+        moved[still & (linear.bias_size == 0) if biased else still] = 0.0
     return result, moved
 
 
@@ -210,7 +213,8 @@ def _function(row: tuple[str, tuple[float, ...]], value: Floats, radius: Floats,
     result = function.value(torch.from_numpy(value), parameters).numpy()
     steepness = function.lipschitz(parameters)
     moved = SAFETY * steepness * radius if steepness < np.inf else _jump(function, parameters, (value, radius))
-    error = function_error(name, rounding.arithmetic) * np.maximum(1.0, np.abs(result) + moved) + rounding.tiny(1)
+    relative = function_error(name, rounding.arithmetic, parameters)
+    error = relative * np.maximum(1.0, np.abs(result) + moved) + rounding.tiny(1)
     return result, moved + error
 
 
@@ -231,6 +235,29 @@ def _maxpool(op: MaxPool, shapes: list[Shape], operands: list[Ball], rounding: R
     gathered = np.where(inside[None], value[:, index], -np.inf)
     spread = np.where(inside[None], radius[:, index], 0.0)
     return gathered.max(2), spread.max(2) + rounding.tiny(1)
+
+
+@np.errstate(all="ignore")
+def added_error(graph: Graph, number: int, constants: Constants) -> Floats:
+    """How far an operation itself may be off at the deployed operands, without what those are off, shape (N, size).
+
+    Only of operations that are linear, elementwise, or move values; others have all of their radius.
+    """
+    node, rounding = graph.nodes[number], constants.rounding
+    value, radius = constants.values[number], constants.radii[number]
+    row = function_of(node.op)
+    if not node.inputs:
+        return radius
+    if row is not None:
+        off = constants.radii[node.inputs[0]] * FUNCTIONS[row[0]].lipschitz(row[1])
+        relative_error = function_error(row[0], rounding.arithmetic, row[1])
+        return np.asarray(relative_error * np.maximum(1.0, np.abs(value) + SAFETY * off) + rounding.tiny(1))
+    if constants.maps[number] is None and node.op.kind not in ("add", "concat", "maxpool", "reshape"):
+        return radius
+    # At operands as large as any deployed one, and exact.
+    largest = [np.abs(constants.values[at]) + constants.radii[at] for at in node.inputs]
+    step = _Step(node, constants.maps[number], [graph.nodes[source].shape for source in node.inputs])
+    return _node(step, [(size, np.zeros_like(size)) for size in largest], rounding)[1]
 
 
 WALKED: dict[str, Callable[..., Ball]] = {**VALUES, "add": _sum, "concat": _concat, "maxpool": _maxpool}

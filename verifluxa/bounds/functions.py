@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds.jump import jump_lines, jump_value, round_lines, round_value
-from verifluxa.bounds.rounding import FUNCTION_ERROR
+from verifluxa.bounds.rounding import FUNCTION_ERROR, SMALLEST
 from verifluxa.bounds.smooth import SMOOTH, Smooth, lines, value_range, with_parameter
 from verifluxa.graph.activations import ACTIVATIONS
 from verifluxa.graph.ops import Activation, Clip, Op
@@ -35,6 +35,13 @@ BISECTIONS, NEWTON, EVALUATED = 30, 6, 2.0**-50
 look at values within so much."""
 SMOOTH_SLACK = 2.0**-44
 """Added to the intercepts of sigmoid and tanh: far above the error of evaluating them in float64."""
+
+
+ROUNDED_CONSTANTS = frozenset({"selu", "gelu", "logcosh"})
+"""Functions with constants of their own that float32 rounds; a leaky slope of 0.01 is a parameter here."""
+CONSTANT_ERROR = 2.0**-22
+"""How far these functions, and those with a parameter of at most 1, move where float32 rounds their constants, relative
+to max(1, |result|): by two roundings of the result of selu (2^-23 and a little), by less for the others."""
 
 
 class Relaxation(NamedTuple):
@@ -63,7 +70,8 @@ class Function:
 def function_of(op: Op) -> tuple[str, Parameters] | None:
     """The row and parameters of an elementwise operation, or None where it has no bounds.
 
-    A clip at an end that float32 rounds is not exact, and has no bounds here; nor has trelu below 0.
+    A clip at an end that float32 rounds is not exact, and has no bounds here; nor has trelu at such a threshold, or
+    below 0; nor has a function with a parameter that may be flushed to 0.
     """
     if isinstance(op, Clip):
         return ("clip", (op.low, op.high)) if all(float(np.float32(end)) == end for end in (op.low, op.high)) else None
@@ -75,11 +83,13 @@ def _activation(op: Activation) -> tuple[str, Parameters] | None:
         return "clip", CLIPS[op.function]
     usual = ACTIVATIONS[op.function].parameter
     parameter = usual if op.parameter is None else op.parameter
+    if parameter is not None and 0 < abs(parameter) < SMALLEST["float32"]:
+        return None
     if op.function == "leakyrelu" and parameter is not None:
         # Only with these slopes it is max(z, slope z), and rises.
         return ("leakyrelu" if 0 <= parameter < 1 else "two slopes"), (parameter,)
     if op.function == "trelu" and parameter is not None:
-        return ("trelu", (parameter,)) if parameter >= 0 else None
+        return ("trelu", (parameter,)) if parameter >= 0 and float(np.float32(parameter)) == parameter else None
     if parameter != usual and parameter is not None:
         known = op.function in SMOOTH and with_parameter(op.function, parameter) is not None
         return (op.function, (parameter,)) if known else None
@@ -92,11 +102,20 @@ def span_of(name: str, parameters: Parameters) -> Callable[[Tensor, Tensor], tup
     return None if span is None else lambda lower, upper: span(lower, upper, parameters)
 
 
-def function_error(name: str, arithmetic: str) -> float:
-    """Error of the deployed function relative to max(1, |result|); the verifier's own is below 2^-48."""
+def function_error(name: str, arithmetic: str, parameters: Parameters = ()) -> float:
+    """Error of the deployed function relative to max(1, |result|); the verifier's own is below 2^-48.
+
+    A parameter above 1 multiplies the error, as it does the values. In `real`, a constant that float32 rounds counts
+    both as it is written and rounded, since a file or the function itself may hold either. So do the constants of selu
+    in float64, which ONNX stores as float32.
+    """
     if FUNCTION_ERROR[name] == 0.0:
         return 0.0
-    return {"float32": FUNCTION_ERROR[name]}.get(arithmetic, 2.0**-48)
+    error = FUNCTION_ERROR[name] if arithmetic == "float32" else 2.0**-48
+    rounded = name in ROUNDED_CONSTANTS or not all(float(np.float32(p)) == p for p in parameters)
+    if (arithmetic == "real" and rounded) or (arithmetic == "float64" and name == "selu"):
+        error += CONSTANT_ERROR
+    return error * max([1.0, *map(abs, parameters)])
 
 
 def relax(name: str, lower: Tensor, upper: Tensor, parameters: Parameters) -> Relaxation:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from scipy.sparse import coo_array, csc_array
 from verifluxa.bounds.rounding import SMALLEST, TERMS, Rounding
 from verifluxa.graph.ops import (
     Affine,
+    BatchNorm,
     Concat,
     Conv,
     Divide,
@@ -36,22 +38,55 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 
+class Folded(NamedTuple):
+    """What a deployment may compute between the input and the output of a map that stands for several steps.
+
+    Each output reads the one input of its own index, x.
+
+    Attributes:
+        bias_size: magnitude of what is summed into the bias; shape (outputs,), as are the others.
+        factor, added: no result on the way is larger than `factor * |x| + added`, in exact arithmetic.
+        flushed: how many times a subnormal number that is flushed on the way may count in the output.
+    """
+
+    bias_size: Floats
+    factor: Floats
+    added: Floats
+    flushed: Floats
+
+    def largest(self, size: Floats) -> Floats:
+        """The largest result on the way, where the inputs are no larger than `size`, shape (..., outputs)."""
+        return self.factor * size + self.added
+
+
 @dataclass(frozen=True, eq=False)
 class LinearMap:
     """`matrix @ x + bias` on flat values.
 
     Attributes:
-        stored: shape (outputs, inputs), the stored weights exactly (Divide and MeanPool: rounded once); a dense layer
-            as it is, anything else as a sparse matrix.
+        stored: shape (outputs, inputs), the stored weights exactly (Divide, MeanPool and BatchNorm: rounded, see
+            `Rounding.own`); a dense layer as it is, anything else as a sparse matrix.
         bias: shape (outputs,).
         terms: roundings on the longest path of the deployed operation; 0: values are only moved.
         exact: whether values are scaled down by powers of two alone, so that nothing but an underflow is lost.
+        folded: what is known of the steps, where the matrix and the bias stand for several; else None.
     """
 
     stored: csc_array | Floats
     bias: Floats
     terms: int
     exact: bool = False
+    folded: Folded | None = None
+
+    @property
+    def bias_size(self) -> Floats:
+        """Magnitude of what is summed into the bias, shape (outputs,): its rounding error is relative to this."""
+        return np.abs(self.bias) if self.folded is None else self.folded.bias_size
+
+    def tiny(self, rounding: Rounding, rows: Integers | slice = slice(None)) -> Floats | float:
+        """What some outputs may lose by flushed subnormals, see `Rounding.tiny`: one number, or shape (rows,)."""
+        lost = rounding.tiny(self.terms)
+        return lost if self.folded is None else lost * self.folded.flushed[rows]
 
     def coefficient(self, rounding: Rounding) -> float:
         """Relative error of the deployed operation, see `Rounding.coefficient`."""
@@ -115,9 +150,13 @@ def linear_map(op: Op, shape: Shape) -> LinearMap | None:
     build = BUILD.get(op.kind)
     if build is None:
         return None
-    matrix, bias = build(op, shape)
+    # A constant that no deployment may have (a divisor that is flushed to 0) gives Inf, which closes nothing.
+    with np.errstate(all="ignore"):
+        matrix, bias = build(op, shape)
+        folded = _folded(op, shape) if isinstance(op, BatchNorm) else None
     found = matrix if isinstance(matrix, np.ndarray) else csc_array(matrix)
-    return LinearMap(found, np.ascontiguousarray(bias, dtype=np.float64), TERMS[op.kind](op), _is_exact(op, found))
+    bias = np.ascontiguousarray(bias, dtype=np.float64)
+    return LinearMap(found, bias, TERMS[op.kind](op), _is_exact(op, found), folded)
 
 
 def _is_exact(op: Op, matrix: csc_array | Floats) -> bool:
@@ -249,6 +288,52 @@ def _divide(op: Divide, shape: Shape) -> tuple[object, Floats]:
     return _diagonal(np.divide(1.0, divisor, out=np.full(len(divisor), np.inf), where=usable)), np.zeros(len(divisor))
 
 
+class _Standard(NamedTuple):
+    """The constants of a batch normalisation by channel, shape (channels,); Inf where there are no bounds."""
+
+    padded: Floats
+    inverse: Floats
+    factor: Floats
+    mean: Floats
+    shift: Floats
+
+    @property
+    def scale(self) -> Floats:
+        return self.factor * self.inverse
+
+
+def _standard(op: BatchNorm) -> _Standard:
+    """No bounds where flushing may change the deviation or the factor by more than a rounding, see `rounding.TERMS`."""
+    known = np.finfo(op.variance.dtype)
+    variance, mean = op.variance.astype(np.float64), op.mean.astype(np.float64)
+    factor, shift = (
+        np.full(len(mean), usual) if part is None else part.astype(np.float64)
+        for part, usual in ((op.factor, 1.0), (op.shift, 0.0))
+    )
+    padded = variance + op.epsilon
+    usable = (padded >= 4 * known.tiny / known.eps) & ((factor == 0) | (np.abs(factor) >= known.tiny))
+    return _Standard(padded, np.where(usable, 1 / np.sqrt(padded), np.inf), factor, mean, shift)
+
+
+def _batchnorm(op: BatchNorm, shape: Shape) -> tuple[object, Floats]:
+    found, places = _standard(op), math.prod(shape[1:])
+    return _diagonal(np.repeat(found.scale, places)), np.repeat(found.shift - found.scale * found.mean, places)
+
+
+def _folded(op: BatchNorm, shape: Shape) -> Folded:
+    found, places = _standard(op), math.prod(shape[1:])
+    factor, scale, mean, shift = (np.abs(part) for part in (found.factor, found.scale, found.mean, found.shift))
+    largest = np.maximum(np.maximum(1.0, factor), np.maximum(found.inverse, scale))
+    sizes = (
+        scale * mean + shift,
+        largest,
+        largest * mean + shift + found.padded + largest,
+        # A difference weighs s, a product 1 / d, a quotient the factor, a flushed s the mean (and x: `magnitude`).
+        1 + scale + factor + found.inverse + mean,
+    )
+    return Folded(*(np.repeat(size, places) for size in sizes))
+
+
 def _reshape(op: Reshape, shape: Shape) -> tuple[object, Floats]:
     size = math.prod(shape)
     return _diagonal(np.ones(size)), np.zeros(size)
@@ -267,6 +352,7 @@ BUILD: dict[str, Callable[..., tuple[object, Floats]]] = {
     "shift": _shift,
     "scale": _scale,
     "divide": _divide,
+    "batchnorm": _batchnorm,
     "reshape": _reshape,
     "transpose": _transpose,
 }

@@ -26,11 +26,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from verifluxa.bounds import lirpa_adaptations
+from verifluxa.bounds.linear_map import linear_map
 from verifluxa.errors import UnsupportedError, UsageError
 from verifluxa.graph.graph import Graph
 from verifluxa.graph.ops import (
     Activation,
     Affine,
+    BatchNorm,
     Concat,
     Conv,
     Divide,
@@ -227,6 +229,13 @@ def _divide(op: Divide, shape: tuple[int, ...]) -> nn.Module:
     return _Step(lambda x, factor: x * factor, np.broadcast_to(factor, shape)[None])
 
 
+def _batchnorm(op: BatchNorm, shape: tuple[int, ...]) -> nn.Module:
+    known = linear_map(op, shape)
+    assert known is not None  # each output reads the value at its own place
+    factor, added = (part.reshape(1, *shape) for part in (known.matrix.data, known.bias))
+    return _Step(lambda x, factor, added: x * factor + added, factor, added)
+
+
 def _total(first: Tensor, *others: Tensor) -> Tensor:
     for other in others:
         first = first + other
@@ -248,6 +257,7 @@ STEPS: dict[str, Callable[[Any, tuple[int, ...]], nn.Module | None]] = {
     "shift": _shift,
     "scale": _scale,
     "divide": _divide,
+    "batchnorm": _batchnorm,
     "add": lambda op, shape: _Step(_total),
     "concat": _concat,
 }

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from verifluxa.errors import UsageError
+from verifluxa.graph.arithmetic import check_known
 from verifluxa.graph.ops import Affine, Conv, LogSoftmax, MeanPool, Normalise, Op, Shape, Softmax
 
 UNIT = {"float32": 2.0**-24, "float64": 2.0**-53, "real": 0.0}
@@ -51,12 +51,7 @@ class Rounding:
     width: int
 
     def __post_init__(self) -> None:
-        if self.arithmetic not in UNIT:
-            raise UsageError(
-                "VF4010",
-                f"there is no arithmetic {self.arithmetic!r}",
-                expected="float32, float64 or real",
-            )
+        check_known(self.arithmetic)
 
     @property
     def own(self) -> float:
@@ -89,10 +84,15 @@ class Rounding:
         return np.where(flushed, size / self.coefficient(terms), size) if flushed.any() else size
 
     @property
+    def largest(self) -> float:
+        """No intermediate result may reach this."""
+        return LARGEST[self.arithmetic]
+
+    @property
     def largest_radius(self) -> float:
         """A radius at or above this means that a sum may overflow: radius >= u * (|W||x| + |b|)."""
         unit = UNIT[self.arithmetic]
-        return LARGEST[self.arithmetic] * (unit if unit else self.own)
+        return self.largest * (unit if unit else self.own)
 
 
 def _dot(count: int, biased: bool) -> int:
@@ -124,12 +124,34 @@ def _two(op: Op) -> int:
     return 2
 
 
+def _batchnorm(op: Op) -> int:
+    """A bound for every order, contraction and form of `factor * (x - mean) / sqrt(variance + epsilon) + shift`.
+
+    Each step multiplies its exact result by `1 + d`, |d| <= u; a fused multiply-add leaves one such factor out. A
+    product of n factors `(1 + d)^(+-1)` is `1 + t`, |t| <= gamma_n (Higham 2002, lemmas 3.1 and 3.3). By steps:
+
+    - `variance + epsilon`: at most three factors, for epsilon as a number of the network's type, for the sum, and for a
+      subnormal variance or epsilon that is flushed (less than a rounding of the sum, which is at least 2^-101 in
+      float32; a smaller one has no bounds). The root halves the exponents: at most 2.
+    - The root and a division by it: 2. The root, its reciprocal and a product: 3. The reciprocal root of CUDA, which is
+      within 2 units in the last place (4 u), and a product: 5.
+
+    So the computed `s = factor / sqrt(variance + epsilon)` has at most 7 factors. Every order and form, such as
+    `s x + (shift - s mean)`, `s (x - mean) + shift` and `factor ((x - mean) / sqrt(...)) + shift`, adds three products,
+    `s x`, `-s mean` and `shift`; each meets those 7, at most one factor for a product and two for sums: 10. The error
+    is at most `gamma_10 (|s| |x| + |s| |mean| + |shift|)`: relative to the magnitudes that are added, not to the bias
+    `shift - s mean` that comes of them. What flushed results lose is in `linear_map.Folded`.
+    """
+    return 10
+
+
 TERMS: dict[str, Callable[..., int]] = {
     "affine": _affine,
     "conv": _conv,
     "shift": _one,
     "scale": _one,
     "divide": _two,
+    "batchnorm": _batchnorm,
     "meanpool": _meanpool,
     "reshape": _exact,
     "transpose": _exact,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import NamedTuple
@@ -15,12 +15,14 @@ from verifluxa.certificate.fields import SHA256, Fields, wrong
 from verifluxa.certificate.numbers import float_text, parse_float_text, parse_hex_float
 from verifluxa.certificate.tree_codec import count_leaves, decode_tree, encode_tree
 from verifluxa.errors import CertificateError
-from verifluxa.evidence import Node, Outcome, Witness
+from verifluxa.evidence import Node, Outcome, Strongest, Witness
 from verifluxa.question import Problem, Question, Rows
 from verifluxa.verdict import Reason, Verdict
 
-SCHEMA = "verifluxa/evidence/2"
-"""The layout, and the rules for what it leaves out: a neuron's lines where none are named. A new number with either."""
+SCHEMA = "verifluxa/evidence/3"
+READ = (SCHEMA, "verifluxa/evidence/2")
+"""The layout, and the rules for what it leaves out: a neuron's lines where none are named. A new number with either.
+2, which is still read, has no `strongest`."""
 DEEPEST = 12
 """Nested arrays and objects of a line: the multipliers of a conflict's planes lie that deep."""
 LONGEST = 16 * 2**20
@@ -78,7 +80,7 @@ class Record:
     question: Question
     verdict: Verdict
     reason: Reason | None
-    found: int
+    strongest: Strongest
     proved: int
     tree: Node | None = None
     directions: NDArray[np.float64] | None = None
@@ -131,7 +133,7 @@ def record_of(outcome: Outcome) -> Record:
         question=outcome.question,
         verdict=outcome.verdict,
         reason=outcome.reason,
-        found=outcome.found,
+        strongest=outcome.strongest,
         proved=outcome.proved,
         tree=outcome.tree,
         directions=outcome.directions,
@@ -176,7 +178,7 @@ def decode_header(fields: Fields) -> Header:
     Raises:
         CertificateError: VF5005, VF5006, or VF5010 where it follows another schema.
     """
-    if (schema := fields.text("schema")) != SCHEMA:
+    if (schema := fields.text("schema")) not in READ:
         raise CertificateError(
             "VF5010",
             f"this evidence follows another schema: {schema!r}",
@@ -207,7 +209,7 @@ def encode_record(record: Record) -> dict[str, Json]:
     result: dict[str, Json] = {
         "q": [int(part) for part in record.question],
         "v": record.verdict.value,
-        "found": int(record.found),
+        **encode_strongest(record.strongest),
         "proved": int(record.proved),
     }
     if record.reason is not None:
@@ -234,7 +236,7 @@ def decode_record(fields: Fields) -> Record:
         question=Question(*question),
         verdict=Verdict(fields.choice("v", *Verdict)),
         reason=Reason(fields.choice("r", *Reason)) if fields.has("r") else None,
-        found=fields.integer("found"),
+        strongest=decode_strongest(fields),
         proved=fields.integer("proved"),
         tree=decode_tree(fields.raw("tree"), f"{fields.place}.tree") if fields.has("tree") else None,
         directions=decode_directions(fields) if fields.has("directions") else None,
@@ -244,12 +246,32 @@ def decode_record(fields: Fields) -> Record:
     return record
 
 
+def encode_strongest(strongest: Strongest) -> dict[str, Json]:
+    """The strongest trigger as two fields: how many inputs it makes violate in every evaluation, and its values."""
+    found: dict[str, Json] = {"found": int(strongest.count)}
+    return found if strongest.trigger is None else found | {"strongest": _texts(strongest.trigger)}
+
+
+def decode_strongest(fields: Fields) -> Strongest:
+    """The fields that `encode_strongest` wrote.
+
+    Raises:
+        CertificateError: VF5005.
+    """
+    trigger = np.array(_floats(fields, "strongest"), dtype=np.float64) if fields.has("strongest") else None
+    return Strongest(fields.integer("found"), trigger)
+
+
+def _texts(numbers: Iterable[float]) -> list[Json]:
+    return [float_text(float(number)) for number in numbers]
+
+
 def encode_witness(witness: Witness) -> dict[str, Json]:
     """A witness as a JSON object."""
     return {
-        "trigger": [float_text(float(value)) for value in witness.trigger],
+        "trigger": _texts(witness.trigger),
         "inputs": [int(index) for index in witness.inputs],
-        "margins": [float_text(float(margin)) for margin in witness.margins],
+        "margins": _texts(witness.margins),
         "robust": int(witness.robust),
     }
 

@@ -34,12 +34,16 @@ _TIME = Form("a time in UTC such as 2026-01-31T12:00:00Z", r"[0-9]{4}-[0-9]{2}-[
 
 
 class Fields:
-    """One JSON object being read; `close` refuses whatever nobody asked for."""
+    """One JSON object being read; `close` refuses whatever nobody asked for.
 
-    def __init__(self, value: Json, place: str) -> None:
+    `extensions` collects the places of other people's additions, in this object and those inside that were closed.
+    """
+
+    def __init__(self, value: Json, place: str, extensions: list[str] | None = None) -> None:
         if not isinstance(value, dict):
             raise wrong(place, "an object", value)
         self.place = place
+        self.extensions: list[str] = [] if extensions is None else extensions
         self._value = value
         self._asked: set[str] = set()
 
@@ -119,11 +123,14 @@ class Fields:
 
     def objects(self, key: str, limit: int = 1_000_000) -> list[Fields]:
         """An array of objects."""
-        return [Fields(item, f"{self.place}.{key}[{index}]") for index, item in enumerate(self.items(key, limit))]
+        return [
+            Fields(item, f"{self.place}.{key}[{index}]", self.extensions)
+            for index, item in enumerate(self.items(key, limit))
+        ]
 
     def child(self, key: str) -> Fields:
         """An object."""
-        return Fields(self.raw(key), f"{self.place}.{key}")
+        return Fields(self.raw(key), f"{self.place}.{key}", self.extensions)
 
     def texts(self, key: str) -> dict[str, str]:
         """An object whose values are all strings."""
@@ -141,7 +148,9 @@ class Fields:
         Raises:
             CertificateError: VF5006 for an unknown field that is not an extension (`x_...`).
         """
-        unknown = sorted(key for key in self._value.keys() - self._asked if not key.startswith(EXTENSION_PREFIX))
+        others = sorted(self._value.keys() - self._asked)
+        self.extensions += [f"{self.place}.{key}" for key in others if key.startswith(EXTENSION_PREFIX)]
+        unknown = [key for key in others if not key.startswith(EXTENSION_PREFIX)]
         if unknown:
             raise CertificateError(
                 "VF5006",

@@ -13,7 +13,6 @@ from verifluxa.certificate.selection import selection_words
 from verifluxa.certificate.statement import NONE, Statement, Subject
 from verifluxa.result.result import FileUsed, ModelUsed, PropertyResult, Result
 from verifluxa.spec.spec import Property, Spec
-from verifluxa.verdict import Verdict
 
 
 def certificate_of(result: Result, spec: Spec, evidence: EvidenceSummary | None, time: datetime) -> Statement:
@@ -57,7 +56,7 @@ def _property_facts(
     facts = PropertyFacts(
         data=data,
         selection=selection,
-        indices=problem.indices,
+        indices=problem.counted,
         excluded=problem.excluded,
         placements=len(problem.placements),
         targets=len(problem.violations),
@@ -66,9 +65,8 @@ def _property_facts(
     )
     if item.population is None:
         return facts
-    certified = sum(verdict is Verdict.CERTIFIED for _, verdict in item.per_input)
-    total = len(problem.indices) + len(problem.excluded)
-    return replace(facts, population=population_bound(total - certified, total, properties=reported))
+    failures, total = item.failures
+    return replace(facts, population=population_bound(failures, total, properties=reported))
 
 
 def _subjects(models: tuple[ModelUsed, ...]) -> tuple[Subject, ...]:

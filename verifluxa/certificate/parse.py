@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 from verifluxa.certificate.document import Json, read_json
@@ -56,7 +57,7 @@ def parse_statement(data: bytes, place: str = "certificate") -> Statement:
     statement = _predicate(fields.child("predicate"), subjects)
     fields.close()
     check_consistent(statement, place)
-    return statement
+    return replace(statement, extensions=tuple(place for place in fields.extensions))
 
 
 def check_consistent(statement: Statement, place: str) -> None:
@@ -70,6 +71,8 @@ def check_consistent(statement: Statement, place: str) -> None:
         ("subject", [subject.name for subject in statement.subjects]),
         ("property", [result.name for result in statement.properties]),
         ("model", [model.name for model in statement.models]),
+        ("material", [material.name for material in statement.materials]),
+        ("data", [(data.name, data.selection, data.indices) for data in statement.data]),
     ):
         if len(set(names)) != len(names):
             problems.append(f"two entries of the {what} list have one name")
@@ -77,6 +80,8 @@ def check_consistent(statement: Statement, place: str) -> None:
         problems.append("it speaks of no property or of no model")
     elif combine(result.verdict for result in statement.properties) != statement.verdict:
         problems.append(f"the verdict {statement.verdict} is not what its properties give")
+    if {result.data for result in statement.properties} != set(range(len(statement.data))):
+        problems.append("it lists data that no property speaks of")
     if statement.expires <= statement.time_verified:
         problems.append("it expires before it was made")
     if problems:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from verifluxa.certificate.fields import time_text
+from verifluxa.certificate.free_text import free_text
 from verifluxa.certificate.load import load_statement
 from verifluxa.certificate.statement import NONE, Counterexample, PropertyResult, Statement
 
@@ -21,7 +21,7 @@ def show(path: Path) -> str:
 
 
 def show_statement(statement: Statement, note: str) -> str:
-    """The statement as text, one line per fact."""
+    """The statement as text, one line per fact: first what `cert check` recomputes, then what nobody can."""
     lines = [f"certificate: {statement.verdict} ({note})"]
     lines += [f"  file       {subject.name}  {subject.sha256}" for subject in statement.subjects]
     for model in statement.models:
@@ -32,14 +32,10 @@ def show_statement(statement: Statement, note: str) -> str:
         counted = f"{data.counted} inputs ({data.selection}), {len(data.excluded)} excluded"
         lines.append(f"  data       {data.name}: {counted}, {data.digest}")
     lines += [f"  param      {name} = {value}" for name, value in statement.params]
-    versions = ", ".join(f"{name} {version}" for name, version in statement.verifier.versions)
-    lines.append(f"  verifier   {statement.verifier.id} ({versions})")
-    lines.append(f"  strategy   {statement.strategy[0]}  {statement.strategy[1]}")
-    lines.append(f"  verified   {time_text(statement.time_verified)}, expires {time_text(statement.expires)}")
-    lines.append(f"  promotion  {statement.resource_uri}; policy {statement.policy}")
-    lines += [f"  made from  {item.name}  {item.sha256}" for item in statement.materials]
     for result in statement.properties:
         lines += _property(result)
+    lines += ["stated by whoever made it (`cert check` recomputes all of the above, and none of this):"]
+    lines += [f"  {what:<10} {text}" for what, text in free_text(statement)]
     return "\n".join(lines) + "\n"
 
 
@@ -51,13 +47,11 @@ def _property(result: PropertyResult) -> list[str]:
     counts = result.coverage
     answers = f"{counts.certified} certified, {counts.falsified} falsified, {counts.unknown} unknown"
     counted = {"input": counts.inputs, "place": counts.placements, "target": counts.targets, "leaf": counts.leaves}
-    reason = f" ({result.reason})" if result.reason else ""
     lines = [
-        f"property {result.name}: {result.verdict}{reason}, arithmetic {result.arithmetic}",
+        f"property {result.name}: {result.verdict}, arithmetic {result.arithmetic}",
         f"  digest     {result.digest}",
         f"  questions  {counts.questions}: {answers}",
         f"  coverage   {', '.join(_many(count, name) for name, count in counted.items())}",
-        f"  method     {result.method}",
         f"  evidence   {'none was written' if result.evidence == NONE else result.evidence}",
     ]
     if result.bound:

@@ -160,6 +160,7 @@ class Statement:
         models, data, params, properties: what was proved of what.
         strategy: name and digest.
         materials: (name, digest) of what the model was made from, where known.
+        extensions: places of fields that begin with `x_`, which are other people's additions and ignored.
     """
 
     subjects: tuple[Subject, ...]
@@ -175,3 +176,4 @@ class Statement:
     strategy: tuple[str, str]
     properties: tuple[PropertyResult, ...]
     materials: tuple[Subject, ...] = ()
+    extensions: tuple[str, ...] = ()

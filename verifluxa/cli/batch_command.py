@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from verifluxa.result.result import Result
 
 
-def batch(  # noqa: PLR0913, PLR0917 - typer reads the options from the signature
+def batch(
     jobs: Annotated[Path, typer.Argument(metavar="JOBS", help="A `.toml` file of jobs.")],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Holds a folder for each job.")],
     job: Annotated[list[str] | None, typer.Option("--job", metavar="NAME", help="Only this job.")] = None,

@@ -49,7 +49,7 @@ def keygen(
     return 0
 
 
-def sign(  # noqa: PLR0913, PLR0917 - typer reads the options from the signature
+def sign(
     certificate: CertificateFile,
     key: Annotated[Path, typer.Option("--key", metavar="KEY", help="The private key.")],
     out: Annotated[Path | None, typer.Option("-o", "--out", metavar="FILE", help="The envelope.")] = None,

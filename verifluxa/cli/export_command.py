@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from verifluxa.question import Problem
 
 
-def export(  # noqa: PLR0913, PLR0917 - typer reads the options from the signature
+def export(
     spec: SpecName,
     out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="A new or empty folder.")],
     model: Models = None,

@@ -46,7 +46,7 @@ def group() -> typer.Typer:
     return app
 
 
-def decide(  # noqa: PLR0913, PLR0917 - typer reads the options from the signature
+def decide(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The model's files, and nothing else.")],
     policy: Policy,
     resource: Annotated[str, typer.Option("--resource", metavar="URI", help="models:/NAME/VERSION@ALIAS.")],
@@ -69,7 +69,7 @@ def decide(  # noqa: PLR0913, PLR0917 - typer reads the options from the signatu
     return _present([decision], format_, "decide")
 
 
-def promote(  # noqa: PLR0913, PLR0917
+def promote(
     resource: Annotated[str, typer.Argument(metavar="VERSION", help="models:/NAME/VERSION (or folder:/, oci:/).")],
     policy: Policy,
     alias: Annotated[str | None, typer.Option("--alias", help="The alias that is to point to it.")] = None,
@@ -91,7 +91,7 @@ def promote(  # noqa: PLR0913, PLR0917
     return _present([decision], format_, "promote")
 
 
-def copy(  # noqa: PLR0913, PLR0917
+def copy(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="models:/NAME/VERSION.")],
     target: Annotated[
         str, typer.Argument(metavar="TARGET", help="models:/OTHER/VERSION, as the copy will be numbered.")
@@ -115,7 +115,7 @@ def copy(  # noqa: PLR0913, PLR0917
     return _present([decision], format_, "copy")
 
 
-def audit(  # noqa: PLR0913, PLR0917
+def audit(
     policy: Policy,
     registry: Root = None,
     scheme: Annotated[str, typer.Option("--scheme", help="models, folder or oci.")] = "models",
@@ -168,7 +168,7 @@ def policy(
     return 0
 
 
-def override(  # noqa: PLR0913, PLR0917
+def override(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The model's files.")],
     policy: Policy,
     resource: Annotated[str, typer.Option("--resource", metavar="URI", help="models:/NAME/VERSION@ALIAS.")],

@@ -42,7 +42,7 @@ def group() -> typer.Typer:
     return app
 
 
-def export(  # noqa: PLR0913, PLR0917 - each is an option of the command
+def export(
     result: Annotated[Path, typer.Argument(metavar="RESULT", help="The result.json of a falsified property.")],
     out: Annotated[
         Path, typer.Option("-o", "--out", metavar="FILE", help="A .json or .py file, or a folder for both.")

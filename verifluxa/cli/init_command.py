@@ -17,7 +17,7 @@ Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A .jld2, .bson, .s
 Option = typer.Option
 
 
-def init(  # noqa: PLR0913, PLR0917 - typer reads the options from the signature
+def init(
     model: Model,
     data: Annotated[Path | None, Option(metavar="FILE", help="Inputs: .npz images, .csv table, .jsonl texts.")] = None,
     architecture: Architecture = None,

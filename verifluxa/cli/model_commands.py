@@ -59,7 +59,7 @@ def inspect(
     return 0
 
 
-def lift(  # noqa: PLR0913, PLR0917 - each is an option of the command
+def lift(
     model: ModelFile,
     architecture: Architecture = None,
     flux_version: FluxVersion = None,

@@ -14,7 +14,7 @@ PAGE = "report.html"
 COMPARISON = "comparison.html"
 
 
-def report(  # noqa: PLR0913, PLR0917 - each is an option of the command
+def report(
     result: Annotated[Path, typer.Argument(metavar="RESULT", help="The result.json that `verify --out` wrote.")],
     other: Annotated[
         Path | None, typer.Argument(metavar="RESULT2", help="Another one, to be compared with.", show_default=False)

@@ -31,7 +31,7 @@ class ScanFormat(StrEnum):
     JSON = "json"
 
 
-def scan(  # noqa: PLR0913, PLR0917 - typer reads the options from the signature
+def scan(
     model: Model,
     data: Annotated[Path, Option(metavar="FILE", help="Labelled inputs: .npz images, .csv table, .jsonl texts.")],
     budget: Annotated[str, Option(metavar="TIME", help="Most time for the search: 90s, 5m.")] = "60s",

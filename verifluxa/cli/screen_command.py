@@ -31,7 +31,7 @@ class ScreenFormat(StrEnum):
     JSON = "json"
 
 
-def screen(  # noqa: PLR0913, PLR0917 - each is an option of the command
+def screen(
     data: Annotated[str, typer.Argument(metavar="DATA", help="Training data: .npz, .jsonl, .csv, PNG in .zip.")],
     model: Annotated[str | None, typer.Option(metavar="MODEL", help="A model that was trained on them.")] = None,
     architecture: Architecture = None,

@@ -27,8 +27,8 @@ def supports() -> int:
 def _supported() -> Iterator[str]:
     from verifluxa.cli import support_table
     from verifluxa.dispatch.cluster import KINDS
+    from verifluxa.graph.arithmetic import ARITHMETICS
     from verifluxa.library import Shelf, names
-    from verifluxa.verify import ARITHMETICS
 
     yield from _listed("model files", list(FORMATS))
     yield ""

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 EXIT_CODES = {Verdict.CERTIFIED: 0, Verdict.FALSIFIED: 1, Verdict.UNKNOWN: 3}
 
 
-def verify(  # noqa: PLR0913, PLR0917 - typer reads the options from the signature
+def verify(
     spec: Annotated[
         str,
         typer.Argument(metavar="SPEC", help="A `.vfx` file, or the name of one on the shelf.", show_default=False),

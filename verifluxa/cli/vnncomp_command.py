@@ -88,20 +88,16 @@ def _misused(onnx: Path | None, vnnlib: Path | None, request: Request, plain: bo
 def _asked(onnx: Path, vnnlib: Path, request: Request) -> tuple[Asked, ...]:
     from verifluxa.data.npz import read_bytes as read_data
     from verifluxa.flux.files import read_bytes as read_model
+    from verifluxa.graph.arithmetic import governing
     from verifluxa.inputs import named_as_given
     from verifluxa.interop.onnx_import import import_onnx
     from verifluxa.interop.vnnlib_problem import ask
     from verifluxa.interop.vnnlib_read import read_vnnlib
-    from verifluxa.verify import ARITHMETICS
 
     with named_as_given(str(onnx)):
         graph = import_onnx(read_model(onnx, MOST_ONNX_BYTES)).graph
     query = read_vnnlib(read_data(str(vnnlib)), str(vnnlib))
-    arithmetic = request.arithmetic or graph.dtype
-    if arithmetic not in ARITHMETICS or arithmetic not in ("real", graph.dtype):
-        expected = f"{graph.dtype} or real"
-        raise UsageError("VF4520", f"--arithmetic {arithmetic} does not fit the network", expected=expected)
-    return ask(graph, query, arithmetic, str(vnnlib))
+    return ask(graph, query, governing(request.arithmetic, graph.dtype), str(vnnlib))
 
 
 def solve(asked: tuple[Asked, ...], request: Request, deadline: float | None) -> Answer:

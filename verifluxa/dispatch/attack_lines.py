@@ -7,7 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from verifluxa.certificate.document import Json, Limits, canonical_json, read_json
-from verifluxa.certificate.evidence_lines import QUESTION_PARTS, decode_witness, encode_witness
+from verifluxa.certificate.evidence_lines import (
+    QUESTION_PARTS,
+    decode_strongest,
+    decode_witness,
+    encode_strongest,
+    encode_witness,
+)
 from verifluxa.certificate.fields import Fields
 from verifluxa.certificate.numbers import float_text, parse_float_text
 from verifluxa.question import Question
@@ -34,7 +40,7 @@ def decode_attacked(line: bytes, place: str) -> list[Attacked]:
 
 
 def _encode(item: Attacked) -> dict[str, Json]:
-    value: dict[str, Json] = {"q": [int(part) for part in item.question], "found": int(item.found)}
+    value: dict[str, Json] = {"q": [int(part) for part in item.question], **encode_strongest(item.strongest)}
     if item.witness is not None:
         value["witness"] = encode_witness(item.witness)
     if item.trigger is not None:
@@ -54,7 +60,7 @@ def _decode(fields: Fields) -> Attacked:
         trigger = np.array([number for number in numbers if number is not None], dtype=np.float64)
     attacked = Attacked(
         question=Question(*question),
-        found=fields.integer("found"),
+        strongest=decode_strongest(fields),
         witness=decode_witness(fields.child("witness")) if fields.has("witness") else None,
         trigger=trigger,
     )

@@ -12,7 +12,7 @@ from verifluxa.dispatch.driver import Answers, Plan, drive
 from verifluxa.dispatch.observe import NoEvidence, Observer, Progress, Recalled
 from verifluxa.dispatch.pool import Pool
 from verifluxa.dispatch.slices import AttackDone
-from verifluxa.evidence import Node, Outcome, Witness
+from verifluxa.evidence import NOTHING_FOUND, Node, Outcome, Strongest, Witness, strength_of
 from verifluxa.question import Floats, Problem, Question
 from verifluxa.strategy.attacked import Attacked
 from verifluxa.verdict import Reason, Verdict
@@ -28,8 +28,8 @@ class _Standing:
     """What is known of one question.
 
     Attributes:
-        total: inputs that it speaks of.
-        found: most inputs that one replayed trigger makes violate in every evaluation order.
+        total: inputs that it speaks of, see `Problem.totals`.
+        strongest: the replayed trigger that makes most inputs violate in every evaluation order.
         proved: no trigger makes more inputs violate; `proof` shows it.
         hint: what the bounds say, where nothing was written down that shows it.
         reason: why no more could be proved.
@@ -41,7 +41,7 @@ class _Standing:
     """
 
     total: int
-    found: int
+    strongest: Strongest
     proved: int
     hint: int
     proof: Outcome | None = None
@@ -51,6 +51,11 @@ class _Standing:
     tried: bool = False
     open: int = -1
     sought: int = -1
+
+    @property
+    def found(self) -> int:
+        """How many inputs the strongest trigger makes violate in every evaluation order."""
+        return self.strongest.count
 
     def within(self, gap: Fraction) -> int:
         """The largest number that lies no further than the gap from what was found."""
@@ -70,10 +75,10 @@ class _Standing:
     def take(self, outcome: Outcome) -> None:
         """Takes in an answer."""
         self.tried = self.tried or outcome.reason is not Reason.DECIDED
-        self.found = max(self.found, outcome.found)
+        self.strongest = self.strongest.or_stronger(outcome.strongest)
         witness = outcome.witness
         if witness is not None:
-            self.found = max(self.found, witness.robust)
+            self.strongest = self.strongest.or_stronger(strength_of(witness))
             self.show(len(witness.inputs), witness.trigger)
         if outcome.verdict is Verdict.CERTIFIED and outcome.proved < self.proved:
             self.proved, self.proof = outcome.proved, outcome
@@ -111,7 +116,7 @@ class Ladder:
         self._attack_seconds = 0.0
         self._interrupted = False
         self._standings = {
-            question[:3]: _Standing(total := self._total(question[2]), 0, total, total)
+            question[:3]: _Standing(total := problem.totals[question[2]], NOTHING_FOUND, total, total)
             for question in problem.all_questions()
         }
 
@@ -138,12 +143,12 @@ class Ladder:
     def attack(self) -> None:
         """Looks for strong triggers; no need can be met, so nothing ends early."""
         hopeless = tuple(len(selection) + 1 for selection in self.problem.selections)
-        self._round(replace(self.problem, needs=hopeless), range(len(self.problem.placements)))
+        self._round(self.problem.asking(hopeless), range(len(self.problem.placements)))
 
     def ask(self, rate: Fraction) -> bool:
         """Whether no trigger does more than the rate, as far as this round can tell."""
         asked = [key for key, one in self._standings.items() if Fraction(one.proved, one.total) > rate]
-        self._ask(asked, {selection: floor(rate * len(s)) for selection, s in enumerate(self.problem.selections)})
+        self._ask(asked, {selection: floor(rate * total) for selection, total in enumerate(self.problem.totals)})
         return self.proved <= rate
 
     def narrow(self, gap: Fraction) -> bool:
@@ -174,8 +179,8 @@ class Ladder:
             self.problem,
             placements=tuple(self.problem.placements[place] for place in places),
             pairs=tuple(pair for pair in self.problem.pairs if pair in pairs),
-            needs=tuple(limits.get(number, len(s)) + 1 for number, s in enumerate(self.problem.selections)),
         )
+        part = part.asking(tuple(limits.get(number, len(s)) + 1 for number, s in enumerate(part.selections)))
         self._round(part, places, frozenset(keys), every)
 
     def measured(self, gap: Fraction, everywhere: bool = False) -> Measured:
@@ -203,11 +208,9 @@ class Ladder:
         measured = self.measured(limit - self.found)
         assert measured.strongest is not None
         question, witness = measured.strongest
-        total = self._total(question.selection)
-        need = floor(limit * total) + 1
-        found = Outcome(
-            question._replace(need=need), Verdict.FALSIFIED, None, witness.robust, total, witness, stage="attack"
-        )
+        total = self.problem.totals[question.selection]
+        asked, strongest = question._replace(need=floor(limit * total) + 1), strength_of(witness)
+        found = Outcome(asked, Verdict.FALSIFIED, None, strongest, total, witness, stage="attack")
         outcomes = tuple(found if one.question[:3] == question[:3] else one for one in measured.answers.outcomes)
         return replace(measured.answers, outcomes=outcomes)
 
@@ -232,11 +235,11 @@ class Ladder:
         settled = Fraction(one.proved, one.total) <= within
         if not settled or self._interrupted:
             reason = Reason.INTERRUPTED if self._interrupted else Reason.TIME if self._late else one.reason
-            return Outcome(question, Verdict.UNKNOWN, reason, one.found, one.proved)
+            return Outcome(question, Verdict.UNKNOWN, reason, one.strongest, one.proved)
         asked = question._replace(need=one.proved + 1)
         if one.proof is None:
-            return Outcome(asked, Verdict.CERTIFIED, None, one.found, one.proved, tree=Node(closed=True))
-        return replace(one.proof, question=asked, found=one.found)
+            return Outcome(asked, Verdict.CERTIFIED, None, one.strongest, one.proved, tree=Node(closed=True))
+        return replace(one.proof, question=asked, strongest=one.strongest)
 
     def _round(
         self, part: Problem, places: Sequence[int], asked: Collection[Key] | None = None, every: bool = False
@@ -263,18 +266,15 @@ class Ladder:
             key = _key(question, places)
             one = self._standings[key]
             if key not in asked:
-                outcomes.append(Outcome(question, Verdict.UNKNOWN, Reason.DECIDED, one.found, one.proved))
+                outcomes.append(Outcome(question, Verdict.UNKNOWN, Reason.DECIDED, one.strongest, one.proved))
             elif one.start is not None:
-                attacked.append(Attacked(question, one.found, None, one.start, hard=one.tried))
+                attacked.append(Attacked(question, one.strongest, None, one.start, hard=one.tried))
         return Recalled(frozenset(range(len(part.placements))), tuple(attacked), tuple(outcomes))
 
     @property
     def _late(self) -> bool:
         deadline = self._plan.deadline
         return deadline is not None and time.monotonic() > deadline
-
-    def _total(self, selection: int) -> int:
-        return len(self.problem.selections[selection])
 
 
 def _key(question: Question, places: Sequence[int]) -> Key:

@@ -375,7 +375,7 @@ def _outcome(row: tuple[bytes, str, int, float], place: str) -> Outcome:
         question=record.question,
         verdict=Verdict(record.verdict),
         reason=record.reason,
-        found=record.found,
+        strongest=record.strongest,
         proved=record.proved,
         witness=record.witness,
         stage=stage,

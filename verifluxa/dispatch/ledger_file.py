@@ -14,7 +14,7 @@ from verifluxa.result.write import cannot_write
 
 LEDGER_FILE = "ledger.sqlite"
 APPLICATION = 0x5646584C  # "VFXL"
-VERSION = 1
+VERSION = 2
 
 TABLES = """
 CREATE TABLE header (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;

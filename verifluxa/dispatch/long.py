@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from verifluxa.dispatch.slices import HandedBack, PieceDone, PieceSlice
 from verifluxa.dispatch.tally import Tally
-from verifluxa.evidence import Outcome
+from verifluxa.evidence import Outcome, Strongest
 from verifluxa.question import Question
 from verifluxa.search.pieces import Paths, cut, graft, open_paths, pieces
 from verifluxa.strategy.piecework import Begun, Grown, Limits, Piece
@@ -30,7 +30,7 @@ class Long:
     Attributes:
         begun: its tree, which grows in place, and what was spent when it was handed back.
         boxes, seconds: spent in all.
-        found: inputs that one replayed trigger makes violate.
+        strongest: the strongest trigger that was replayed.
         closed: most inputs that were left in a closed leaf.
         out: pieces that are not back yet, waiting or flying.
         reason: why some leaves stay open for good.
@@ -40,7 +40,7 @@ class Long:
     begun: Begun
     boxes: int
     seconds: float
-    found: int
+    strongest: Strongest
     closed: int
     out: int = 0
     reason: Reason | None = None
@@ -49,7 +49,7 @@ class Long:
     @classmethod
     def of(cls, begun: Begun) -> Long:
         """Takes over a question."""
-        return cls(begun, begun.boxes, begun.seconds, begun.found, begun.closed, reason=begun.reason)
+        return cls(begun, begun.boxes, begun.seconds, begun.strongest, begun.closed, reason=begun.reason)
 
     def deal(self, count: int, below: Paths = ((),)) -> list[Paths]:
         """Cuts the open leaves below some nodes into at most `count` pieces."""
@@ -68,7 +68,7 @@ class Long:
         """Puts a piece back in its place."""
         self.boxes += grown.boxes
         self.seconds += grown.seconds
-        self.found = max(self.found, grown.found)
+        self.strongest = self.strongest.or_stronger(grown.strongest)
         self.closed = max(self.closed, grown.closed)
         graft(self.begun.root, grown.root, paths)
         if not grown.cut_short:
@@ -90,7 +90,7 @@ class Long:
                 question=begun.question,
                 verdict=Verdict.CERTIFIED,
                 reason=None,
-                found=self.found,
+                strongest=self.strongest,
                 proved=self.closed,
                 stage="branch",
                 boxes=self.boxes,
@@ -102,7 +102,7 @@ class Long:
             question=begun.question,
             verdict=Verdict.UNKNOWN,
             reason=self.reason or reason or Reason.NODES,
-            found=self.found,
+            strongest=self.strongest,
             proved=begun.proved,
             stage="branch",
             boxes=self.boxes,
@@ -116,7 +116,7 @@ class Long:
             question=self.begun.question,
             verdict=Verdict.FALSIFIED,
             reason=None,
-            found=max(self.found, grown.found),
+            strongest=self.strongest.or_stronger(grown.strongest),
             proved=self.begun.proved,
             witness=grown.witness,
             stage="branch",
@@ -188,7 +188,7 @@ class Longs:
             return []
         long.out -= 1
         if grown.outcome is not None:
-            self._tally.record(replace(grown.outcome, found=max(long.found, grown.outcome.found)))
+            self._tally.record(replace(grown.outcome, strongest=long.strongest.or_stronger(grown.outcome.strongest)))
         elif piece.last:
             self._tally.record(long.outcome(long.spent))
         elif grown.witness is not None:

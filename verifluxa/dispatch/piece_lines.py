@@ -8,7 +8,15 @@ from dataclasses import replace
 import numpy as np
 
 from verifluxa.certificate.document import Json, Limits, canonical_json, read_json
-from verifluxa.certificate.evidence_lines import DEEPEST, LONGEST, QUESTION_PARTS, decode_directions, encode_directions
+from verifluxa.certificate.evidence_lines import (
+    DEEPEST,
+    LONGEST,
+    QUESTION_PARTS,
+    decode_directions,
+    decode_strongest,
+    encode_directions,
+    encode_strongest,
+)
 from verifluxa.certificate.fields import Fields
 from verifluxa.certificate.numbers import float_text, parse_float_text
 from verifluxa.certificate.tree_codec import decode_tree, encode_tree
@@ -33,7 +41,7 @@ def encode_begun(begun: Begun) -> bytes:
         "tree": encode_tree(begun.root),
         "boxes": begun.boxes,
         "seconds": float_text(begun.seconds),
-        "found": begun.found,
+        **encode_strongest(begun.strongest),
         "proved": begun.proved,
         "closed": begun.closed,
         "allowed": [allowed.boxes, None if allowed.seconds is None else float_text(allowed.seconds)],
@@ -52,7 +60,7 @@ def encode_grown(done: PieceDone) -> bytes:
         "trees": [encode_tree(at(grown.root, path)) for path in done.slice.paths],
         "boxes": grown.boxes,
         "seconds": float_text(grown.seconds),
-        "found": grown.found,
+        **encode_strongest(grown.strongest),
         "closed": grown.closed,
     }
     if grown.reason is not None and not grown.cut_short:
@@ -90,7 +98,7 @@ def _begun(fields: Fields, dimension: int) -> Begun:
         directions=decode_directions(fields) if given else np.zeros((0, dimension)),
         boxes=fields.integer("boxes"),
         seconds=_seconds(fields, fields.raw("seconds")),
-        found=fields.integer("found"),
+        strongest=decode_strongest(fields),
         proved=fields.integer("proved"),
         closed=fields.integer("closed"),
         allowed=_allowed(fields),
@@ -114,7 +122,7 @@ def _put(begun: Begun, fields: Fields) -> Begun:
         begun,
         boxes=begun.boxes + fields.integer("boxes"),
         seconds=begun.seconds + _seconds(fields, fields.raw("seconds")),
-        found=max(begun.found, fields.integer("found")),
+        strongest=begun.strongest.or_stronger(decode_strongest(fields)),
         closed=max(begun.closed, fields.integer("closed")),
         reason=begun.reason or reason,
     )

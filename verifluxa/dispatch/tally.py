@@ -9,7 +9,7 @@ from verifluxa.dispatch.cover import check_cover
 from verifluxa.dispatch.interrupts import interrupts_blocked
 from verifluxa.dispatch.observe import EvidenceSink
 from verifluxa.dispatch.slices import Pairs
-from verifluxa.evidence import Outcome
+from verifluxa.evidence import NOTHING_FOUND, Outcome, Strongest
 from verifluxa.question import Problem, Question
 from verifluxa.strategy.attacked import Attacked
 from verifluxa.verdict import Reason, Verdict
@@ -44,7 +44,7 @@ class Tally:
                     question,
                     Verdict.FALSIFIED,
                     None,
-                    attacked.found,
+                    attacked.strongest,
                     self.population(question),
                     attacked.witness,
                     stage="attack",
@@ -58,8 +58,10 @@ class Tally:
             return
         if outcome.verdict is Verdict.CERTIFIED:
             check_cover(self.problem, outcome)
+            if question.selection in self.problem.doubt.unprovable:
+                outcome = replace(outcome, verdict=Verdict.UNKNOWN, reason=Reason.PRECISION, tree=None, directions=None)
         with interrupts_blocked():
-            self.outcomes[question] = replace(outcome, tree=None, directions=None)
+            self.outcomes[question] = replace(outcome, tree=None, directions=None, strongest=Strongest(outcome.found))
             self.counts[outcome.verdict] += 1
             self.best = max(self.best, Fraction(outcome.found, self.population(question)))
             if outcome.verdict is Verdict.FALSIFIED and not self._every:
@@ -69,8 +71,8 @@ class Tally:
     def give_up(self, question: Question, reason: Reason, stage: str = "") -> None:
         """Closes a question as unknown, with what the attack found."""
         attacked = self.attacked.get(question)
-        found = attacked.found if attacked is not None else 0
-        self.record(Outcome(question, Verdict.UNKNOWN, reason, found, self.population(question), stage=stage))
+        strongest = attacked.strongest if attacked is not None else NOTHING_FOUND
+        self.record(Outcome(question, Verdict.UNKNOWN, reason, strongest, self.population(question), stage=stage))
 
     def give_up_rest(self, reason: Reason) -> None:
         """Closes whatever has no outcome: as decided where a counterexample came first, else for `reason`."""
@@ -80,7 +82,7 @@ class Tally:
 
     def population(self, question: Question) -> int:
         """How many inputs the question speaks of."""
-        return len(self.problem.selections[question.selection])
+        return self.problem.totals[question.selection]
 
     def is_refuted(self, selection: int) -> bool:
         """Whether a counterexample has already decided this selection.

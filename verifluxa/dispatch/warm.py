@@ -10,7 +10,7 @@ import numpy as np
 from verifluxa.certificate.evidence_file import read_evidence
 from verifluxa.certificate.evidence_lines import Header, Record
 from verifluxa.dispatch.cover import NotCovered, check_cover
-from verifluxa.evidence import BoxSplit, Node, Outcome, StripSplit
+from verifluxa.evidence import NOTHING_FOUND, BoxSplit, Node, Outcome, StripSplit
 from verifluxa.question import Problem, Question
 from verifluxa.strategy.load import BranchStage, SmtStage, Strategy
 from verifluxa.strategy.piecework import Begun, Limits
@@ -75,7 +75,8 @@ def _begun(problem: Problem, question: Question, record: Record, strategy: Strat
     directions = np.zeros((0, dimension)) if record.directions is None else record.directions
     if directions.shape[1:] != (dimension,):
         return None
-    covering = Outcome(question, Verdict.CERTIFIED, None, 0, 0, tree=_bare(record.tree, True), directions=directions)
+    tree = _bare(record.tree, True)
+    covering = Outcome(question, Verdict.CERTIFIED, None, NOTHING_FOUND, 0, tree=tree, directions=directions)
     try:
         check_cover(problem, covering)
     except NotCovered:
@@ -89,7 +90,7 @@ def _begun(problem: Problem, question: Question, record: Record, strategy: Strat
         directions=directions,
         boxes=0,
         seconds=0.0,
-        found=0,
+        strongest=NOTHING_FOUND,
         proved=len(problem.selections[question.selection]),
         closed=0,
         allowed=Limits(branching.boxes, branching.seconds),

@@ -7,8 +7,9 @@ of the scores are arguments of a call, which no layer of a model passes on.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
+
+import numpy as np
 
 from verifluxa.flux.architecture import Expression, Pair, Sequence, refuse
 from verifluxa.flux.builder import Builder, Nodes
@@ -19,7 +20,7 @@ from verifluxa.flux.row import EmitChild, Row
 from verifluxa.flux.stored import Stored, unfit
 from verifluxa.flux.values import Function, JuliaType, NamedTuple, Struct, Value, describe, is_empty
 from verifluxa.flux.written import Arguments, Written, integer, integers, number, spread
-from verifluxa.graph.ops import Divide, MatMul, Reshape, Softmax, Transpose
+from verifluxa.graph.ops import BatchNorm, MatMul, Reshape, Softmax, Transpose
 
 KIND = "MultiHeadAttention"
 _PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
@@ -130,9 +131,10 @@ def _emit(layer: Layer, builder: Builder, nodes: Nodes, _: EmitChild) -> Nodes:
     lengths = _lengths(layer, builder, (query, key, value))
     queries = _projected(layer, builder, "q_proj", query)
     heads, width = _heads(layer), builder.shape(queries)[-1] // _heads(layer)
-    # Flux divides the queries by the rounded root, before the product.
-    root = builder.constant(float(builder.scalar(math.sqrt(width))), 1)
-    queries = _split(layer, builder, builder.add(layer, Divide(root), queries))
+    # Flux divides the queries by the root, which it rounds, before the product: a normalisation with the variance d.
+    zeros, square = np.zeros(heads, dtype=builder.dtype), np.full(heads, width, dtype=builder.dtype)
+    divided = BatchNorm(zeros, square, 0.0, order="divide first")
+    queries = builder.add(layer, divided, _split(layer, builder, queries))
     keys = _split(layer, builder, _projected(layer, builder, "k_proj", key))
     values = _split(layer, builder, _projected(layer, builder, "v_proj", value))
     turned = builder.add(layer, Transpose((0, 2, 1)), keys)

@@ -20,7 +20,7 @@ from verifluxa.flux.stored import Stored, activation, unfit
 from verifluxa.flux.values import Function, JuliaType, NamedTuple, Struct, Tuple, Value, describe, is_empty
 from verifluxa.flux.version import needs_version
 from verifluxa.flux.written import Arguments, Written, integer, integers, number
-from verifluxa.graph.ops import Divide, Normalise, Reshape, Scale, Shift
+from verifluxa.graph.ops import BatchNorm, Normalise, Reshape, Scale, Shift
 
 _SCALE_FORM = (0, 13, 16)
 _SPLIT_FORM = (0, 13, 0)
@@ -129,30 +129,18 @@ def _epsilon(layer: Layer, builder: Builder) -> np.floating:
 
 
 def _emit_batch(layer: Layer, builder: Builder, node: int) -> int:
-    """With running statistics, a scale and a shift of each channel; the constants are rounded as Flux rounds them."""
-    rank = _check_channels(layer, builder, node)
-    deviation = np.sqrt(layer.arrays["variance"] + _epsilon(layer, builder))
-    mean, affine = layer.arrays["mean"], bool(layer.facts["affine"])
+    """With running statistics; the order of evaluation is that of the version of Flux."""
+    _check_channels(layer, builder, node)
+    arrays, affine = layer.arrays, bool(layer.facts["affine"])
     version = builder.version or _SCALE_FORM
     if builder.version is None and affine:
         builder.note("normalisation layers are rounded in the order of Flux 0.13.16 and later")
+    order = "factor first" if version < _SPLIT_FORM else "divide first"
     if affine and version >= _SCALE_FORM:
-        # scale = γ ./ sqrt.(σ² .+ ϵ); scale .* x .+ (.-scale .* μ .+ β)
-        scale = layer.arrays["factor"] / deviation
-        node = builder.add(layer, Scale(_wide(scale, rank)), node)
-        node = builder.add(layer, Shift(_wide(-scale * mean + layer.arrays["shift"], rank)), node)
-        return builder.activate(layer, node)
-    node = builder.add(layer, Shift(_wide(-mean, rank)), node)
-    if affine and version < _SPLIT_FORM:
-        # γ .* (x .- μ) ./ sqrt.(σ² .+ ϵ) .+ β
-        node = builder.add(layer, Scale(_wide(layer.arrays["factor"], rank)), node)
-    node = builder.add(layer, Divide(_wide(deviation, rank)), node)
-    if affine and version >= _SPLIT_FORM:
-        # γ .* ((x .- μ) ./ sqrt.(σ² .+ ϵ)) .+ β
-        node = builder.add(layer, Scale(_wide(layer.arrays["factor"], rank)), node)
-    if affine:
-        node = builder.add(layer, Shift(_wide(layer.arrays["shift"], rank)), node)
-    return builder.activate(layer, node)
+        order = "scale and shift"
+    epsilon = float(_epsilon(layer, builder))
+    op = BatchNorm(arrays["mean"], arrays["variance"], epsilon, arrays.get("factor"), arrays.get("shift"), order)
+    return builder.activate(layer, builder.add(layer, op, node))
 
 
 def _emit_instance(layer: Layer, builder: Builder, node: int) -> int:
@@ -269,7 +257,9 @@ def _normalise(layer: Layer, builder: Builder, axes: int) -> Normalise:
         raise needs_version("LayerNorm", layer.place, why)
     if version is None or version >= (0, 16, 11):
         return Normalise(axes, float(eps), False)
-    return Normalise(axes, float(eps * eps), False) if version >= (0, 15) else Normalise(axes, float(eps), True)
+    # The square of a float32 as it is: `eps * eps` would be rounded before the arithmetic of a proof begins.
+    exact = float(eps)
+    return Normalise(axes, exact * exact, False) if version >= (0, 15) else Normalise(axes, exact, True)
 
 
 def _dress_layer_norm(state: NamedTuple, facts: Facts) -> Mapping[str, Value]:

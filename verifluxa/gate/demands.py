@@ -132,6 +132,13 @@ def check_recheck(policy: Policy, statement: Statement, rechecked: Rechecked) ->
             f"{report.unrechecked} leaves of the proof cannot be recomputed",
             f"at most {policy.recheck.most_unrechecked}",
         )
+    for item in report.properties:
+        name, wanted = item.said.name, item.said.digest in _wanted(policy)
+        if wanted and item.unjudged:
+            yield _reason("VF6057", f"which inputs property {name} speaks of cannot be recomputed", "all of them")
+        # Leaves that may stay unrechecked leave open what would follow from them.
+        for what in item.unvouched if wanted and not item.unrechecked else ():
+            yield _reason("VF6057", f"of property {name} it does not follow {what}", "what follows from the proof")
 
 
 def _wanted(policy: Policy) -> set[str]:

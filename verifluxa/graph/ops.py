@@ -202,6 +202,36 @@ class Normalise(Op):
     by_deviation: bool = False
 
 
+BATCHNORM_ORDERS = ("scale and shift", "divide first", "factor first")
+"""How a batch normalisation may be written: with `d = sqrt(variance + epsilon)`
+
+- `scale and shift`: `s * x + (-s * mean + shift)` where `s = factor / d` (Flux from 0.13.16 on);
+- `divide first`: `factor * ((x - mean) / d) + shift` (Flux 0.13.0 to 0.13.15, the definition of ONNX);
+- `factor first`: `factor * (x - mean) / d + shift` (Flux up to 0.12)."""
+
+
+@dataclass(frozen=True, eq=False)
+class BatchNorm(Op):
+    """`factor * (x - mean) / sqrt(variance + epsilon) + shift`, channel by channel, with fixed statistics.
+
+    The stored numbers stay apart: no scale and no shift is computed from them before the arithmetic of a proof begins.
+
+    Attributes:
+        mean, variance: of each channel, which is the first axis; shape (channels,).
+        epsilon: a number of the network's float type, from 0.
+        factor, shift: shape (channels,); None: 1 and 0.
+        order: one of `BATCHNORM_ORDERS`, in which `run` evaluates; a proof holds for every order.
+    """
+
+    kind: ClassVar[str] = "batchnorm"
+    mean: Array
+    variance: Array
+    epsilon: float
+    factor: Array | None = None
+    shift: Array | None = None
+    order: str = BATCHNORM_ORDERS[0]
+
+
 OPS: tuple[type[Op], ...] = (
     Input,
     Affine,
@@ -223,4 +253,5 @@ OPS: tuple[type[Op], ...] = (
     MatMul,
     Embedding,
     Normalise,
+    BatchNorm,
 )

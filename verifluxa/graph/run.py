@@ -24,6 +24,7 @@ from verifluxa.graph.graph import Graph, resized
 from verifluxa.graph.ops import (
     Activation,
     Affine,
+    BatchNorm,
     Clip,
     Concat,
     Conv,
@@ -233,6 +234,25 @@ def _normalise(op: Normalise, x: Tensor) -> Tensor:
     return shifted / (variance.sqrt() + op.epsilon if op.by_deviation else (variance + op.epsilon).sqrt())
 
 
+def _batchnorm(op: BatchNorm, x: Tensor) -> Tensor:
+    """As the version of Flux that `order` stands for computes it: each step rounded on its own."""
+    wide = (-1, *(1,) * (x.ndim - 2))
+    mean, variance = _like(op.mean, x).reshape(wide), _like(op.variance, x).reshape(wide)
+    factor, shift = (None if part is None else _like(part, x).reshape(wide) for part in (op.factor, op.shift))
+    deviation = (variance + op.epsilon).sqrt()
+    if op.order == "scale and shift":
+        scale = deviation.reciprocal() if factor is None else factor / deviation
+        moved = -scale * mean
+        return scale * x + (moved if shift is None else moved + shift)
+    result = x - mean
+    if factor is not None and op.order == "factor first":
+        result = factor * result
+    result = result / deviation
+    if factor is not None and op.order == "divide first":
+        result = factor * result
+    return result if shift is None else result + shift
+
+
 RUN: dict[str, Callable[..., Tensor]] = {
     "affine": _affine,
     "conv": _conv,
@@ -253,4 +273,5 @@ RUN: dict[str, Callable[..., Tensor]] = {
     "matmul": _matmul,
     "embedding": _embedding,
     "normalise": _normalise,
+    "batchnorm": _batchnorm,
 }

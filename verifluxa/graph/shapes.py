@@ -11,8 +11,10 @@ import numpy as np
 from verifluxa.errors import ModelError
 from verifluxa.graph.activations import check_activation
 from verifluxa.graph.ops import (
+    BATCHNORM_ORDERS,
     Activation,
     Affine,
+    BatchNorm,
     Clip,
     Concat,
     Conv,
@@ -142,7 +144,7 @@ def _axis(op: Softmax | LogSoftmax, shape: Shape) -> Shape:
 
 
 def _clip(op: Clip, shape: Shape) -> Shape:
-    if not op.low <= op.high:
+    if not op.low <= op.high or op.low == math.inf or op.high == -math.inf:
         raise _fail("clip", f"the range {op.low}..{op.high}", "a lower end that is not above the upper end")
     return shape
 
@@ -195,6 +197,20 @@ def _normalise(op: Normalise, shape: Shape) -> Shape:
     return shape
 
 
+def _batchnorm(op: BatchNorm, shape: Shape) -> Shape:
+    vectors = [vector for vector in (op.mean, op.variance, op.factor, op.shift) if vector is not None]
+    if not shape or any(vector.shape != shape[:1] for vector in vectors):
+        found = f"values of shape {shape} and constants of shapes {', '.join(str(v.shape) for v in vectors)}"
+        raise _fail("batch normalisation", found, "channels on the first axis, and one number for each")
+    if op.order not in BATCHNORM_ORDERS or not 0 <= op.epsilon < math.inf:
+        found = f"the epsilon {op.epsilon} and the order {op.order!r}"
+        raise _fail("batch normalisation", found, f"an epsilon from 0, and one of {', '.join(BATCHNORM_ORDERS)}")
+    # NaN is refused with them.
+    if not (op.variance >= 0).all() or not (op.variance + op.variance.dtype.type(op.epsilon) > 0).all():
+        raise _fail("batch normalisation", "a variance below 0, or 0 without an epsilon", "positive deviations")
+    return shape
+
+
 SHAPE: dict[str, Callable[..., Shape]] = {
     "input": _input,
     "affine": _affine,
@@ -216,4 +232,5 @@ SHAPE: dict[str, Callable[..., Shape]] = {
     "matmul": _matmul,
     "embedding": _embedding,
     "normalise": _normalise,
+    "batchnorm": _batchnorm,
 }

@@ -91,6 +91,13 @@ class _Writer:
         self.constants.append(self._onnx.numpy_helper.from_array(array.reshape(np.shape(values)), name))
         return name
 
+    def holds(self, value: float) -> bool:
+        """Whether an attribute, which is a float32, is as exact as a constant of the network's own type.
+
+        Compared as Python floats: NumPy would round `value` to float32 before it compares.
+        """
+        return self.dtype == np.float32 or float(np.float32(value)) == value
+
 
 _Shapes = tuple[Shape, Shape]
 
@@ -186,8 +193,7 @@ def _embedding(writer: _Writer, op: ops.Embedding, inputs: list[str], _: _Shapes
 
 
 def _normalise(writer: _Writer, op: ops.Normalise, inputs: list[str], shapes: _Shapes) -> str:
-    if not op.by_deviation and np.float32(op.epsilon) == op.epsilon:
-        # The attribute holds a float32.
+    if not op.by_deviation and writer.holds(op.epsilon):
         ones = writer.constant(np.ones(shapes[0][-op.axes :]))
         return writer.add("LayerNormalization", inputs[0], ones, axis=-op.axes, epsilon=float(op.epsilon))
     axes = list(range(-op.axes, 0))
@@ -197,6 +203,19 @@ def _normalise(writer: _Writer, op: ops.Normalise, inputs: list[str], shapes: _S
     if op.by_deviation:
         return writer.add("Div", shifted, writer.add("Add", writer.add("Sqrt", variance), epsilon))
     return writer.add("Div", shifted, writer.add("Sqrt", writer.add("Add", variance, epsilon)))
+
+
+def _batchnorm(writer: _Writer, op: ops.BatchNorm, inputs: list[str], shapes: _Shapes) -> str:
+    factor = np.ones_like(op.mean) if op.factor is None else op.factor
+    shift = np.zeros_like(op.mean) if op.shift is None else op.shift
+    if writer.holds(op.epsilon):
+        constants = [writer.constant(part) for part in (factor, shift, op.mean, op.variance)]
+        return writer.add("BatchNormalization", inputs[0], *constants, epsilon=float(op.epsilon))
+    wide = (-1, *(1,) * (len(shapes[0]) - 1))
+    names = [writer.constant(part.reshape(wide)) for part in (op.mean, op.variance, factor, shift)]
+    deviation = writer.add("Sqrt", writer.add("Add", names[1], writer.constant(op.epsilon)))
+    result = writer.add("Div", writer.add("Sub", inputs[0], names[0]), deviation)
+    return writer.add("Add", writer.add("Mul", names[2], result), names[3])
 
 
 _EXPORT: dict[str, Callable[..., str]] = {
@@ -219,6 +238,7 @@ _EXPORT: dict[str, Callable[..., str]] = {
     "matmul": _matmul,
     "embedding": _embedding,
     "normalise": _normalise,
+    "batchnorm": _batchnorm,
 }
 
 
@@ -226,8 +246,27 @@ def _one(kind: str, **attributes: object) -> Callable[[_Writer, str, float], str
     return lambda writer, x, _: writer.add(kind, x, **attributes)
 
 
-def _alpha(kind: str) -> Callable[[_Writer, str, float], str]:
-    return lambda writer, x, parameter: writer.add(kind, x, alpha=float(parameter))
+def _where_below(writer: _Writer, x: str, below: str) -> str:
+    """The value itself from 0 on, else `below`."""
+    return writer.add("Where", writer.add("GreaterOrEqual", x, writer.constant(0.0)), x, below)
+
+
+def _leakyrelu(writer: _Writer, x: str, slope: float) -> str:
+    if writer.holds(slope):
+        return writer.add("LeakyRelu", x, alpha=float(slope))
+    return _where_below(writer, x, writer.add("Mul", writer.constant(slope), x))
+
+
+def _elu(writer: _Writer, x: str, alpha: float) -> str:
+    if writer.holds(alpha):
+        return writer.add("Elu", x, alpha=float(alpha))
+    return _where_below(writer, x, writer.add("Mul", writer.constant(alpha), writer.add("Elu", x, alpha=1.0)))
+
+
+def _selu(writer: _Writer, x: str, _: float) -> str:
+    if writer.dtype == np.float32:
+        return writer.add("Selu", x, alpha=SELU_ALPHA, gamma=SELU_SCALE)
+    return writer.add("Mul", writer.constant(SELU_SCALE), _elu(writer, x, SELU_ALPHA))
 
 
 def _hardsigmoid(writer: _Writer, x: str, _: float) -> str:
@@ -236,6 +275,10 @@ def _hardsigmoid(writer: _Writer, x: str, _: float) -> str:
 
 
 def _softshrink(writer: _Writer, x: str, threshold: float) -> str:
+    if not writer.holds(threshold):
+        end = writer.constant(threshold)
+        above = writer.add("Max", writer.add("Sub", x, end), writer.constant(0.0))
+        return writer.add("Min", above, writer.add("Add", x, end))
     return writer.add("Shrink", x, lambd=float(threshold), bias=float(threshold))
 
 
@@ -258,7 +301,7 @@ def _gelu_erf(writer: _Writer, x: str, _: float) -> str:
 
 def _celu(writer: _Writer, x: str, alpha: float) -> str:
     """`max(0, x) + min(0, alpha (exp(x / alpha) - 1))`; in float64 by Elu, which runtimes have in both float types."""
-    if writer.dtype == np.float32 and np.float32(alpha) == alpha:
+    if writer.dtype == np.float32:
         return writer.add("Celu", x, alpha=float(alpha))
     divisor = writer.constant(alpha)
     scaled = writer.add("Elu", writer.add("Div", x, divisor), alpha=1.0)
@@ -276,7 +319,7 @@ def _logcosh(writer: _Writer, x: str, _: float) -> str:
 
 
 def _trelu(writer: _Writer, x: str, threshold: float) -> str:
-    if writer.dtype == np.float32 and np.float32(threshold) == threshold:
+    if writer.dtype == np.float32:
         return writer.add("ThresholdedRelu", x, alpha=float(threshold))
     below = writer.add("LessOrEqual", x, writer.constant(threshold))
     return writer.add("Where", below, writer.constant(0.0), x)
@@ -284,9 +327,9 @@ def _trelu(writer: _Writer, x: str, threshold: float) -> str:
 
 _FUNCTIONS: dict[str, Callable[[_Writer, str, float], str]] = {
     "relu": _one("Relu"),
-    "leakyrelu": _alpha("LeakyRelu"),
-    "elu": _alpha("Elu"),
-    "selu": _one("Selu", alpha=SELU_ALPHA, gamma=SELU_SCALE),
+    "leakyrelu": _leakyrelu,
+    "elu": _elu,
+    "selu": _selu,
     "celu": _celu,
     "relu6": lambda writer, x, _: _clipped(writer, x, 0.0, 6.0),
     "hardtanh": lambda writer, x, _: _clipped(writer, x, -1.0, 1.0),

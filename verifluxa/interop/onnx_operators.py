@@ -156,18 +156,14 @@ def _global_pool(walk: Walk, node: OnnxNode) -> int:
 
 
 def _batch_normalization(walk: Walk, node: OnnxNode) -> int:
-    """`(x - mean) / sqrt(variance + epsilon) * scale + shift`, each step rounded on its own."""
+    """`(x - mean) / sqrt(variance + epsilon) * scale + shift`."""
     allow(node, epsilon=None, momentum=None, training_mode=(0,), spatial=(1,))
-    value = walk.value(node)
-    wide = (-1, *(1,) * (len(walk.shapes[value]) - 1))
-    scale, shift, mean, variance = (walk.needed(node, position).reshape(wide) for position in (1, 2, 3, 4))
-    padded = variance + walk.scalar(walk.number(node, "epsilon", 1e-5))
-    if not np.all(padded > 0):
-        raise refused(node, "a variance is not positive")
-    deviation = np.sqrt(padded)
-    value = walk.add(node, ops.Shift(-mean), value)
-    value = walk.add(node, ops.Divide(deviation), value)
-    return walk.add(node, ops.Shift(shift), walk.add(node, ops.Scale(scale), value))
+    factor, shift, mean, variance = (walk.needed(node, position).reshape(-1) for position in (1, 2, 3, 4))
+    epsilon = walk.scalar(walk.number(node, "epsilon", 1e-5))
+    if epsilon < 0 or not np.all(variance >= 0) or not np.all(variance + epsilon > 0):
+        raise refused(node, "a variance is not positive, or the epsilon is below 0")
+    op = ops.BatchNorm(mean, variance, float(epsilon), factor, shift, "divide first")
+    return walk.add(node, op, walk.value(node))
 
 
 def _layer_normalization(walk: Walk, node: OnnxNode) -> int:

@@ -126,8 +126,8 @@ class Walk:
         return tuple(int(size) for size in array.reshape(-1))
 
     def number(self, node: OnnxNode, name: str, default: float) -> float:
-        """A number among the attributes."""
-        found = node.attributes.get(name, default)
+        """A number among the attributes; a default is a float32 as well, whatever the network computes in."""
+        found = node.attributes.get(name, float(np.float32(default)))
         if not isinstance(found, int | float):
             raise broken(f"the attribute `{name}` is no number", node.place)
         return found

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from verifluxa.data.dataset import Dataset
-from verifluxa.data.select import select
-from verifluxa.errors import DataError, ModelError, UnsupportedError, UsageError
+from verifluxa.data.select import WRONG, select
+from verifluxa.errors import DataError, ModelError, UnsupportedError
+from verifluxa.graph.arithmetic import governing, within
 from verifluxa.graph.graph import Graph
-from verifluxa.lower.ask import ask_classes, ask_outputs
+from verifluxa.lower.ask import Counting, ask_classes, ask_outputs
 from verifluxa.lower.blends import varies, without_trigger
+from verifluxa.lower.correct import Answers, BoundsOf, answers, replayed_answers
 from verifluxa.lower.deploy import deploy, predictions
 from verifluxa.lower.families import Texts, clips, family_on
 from verifluxa.lower.moves import moves, moving
@@ -49,7 +50,7 @@ class Given:
         arithmetic: `float32`, `float64` or `real`.
         judge: the lifted network of the model that `correct` names, where that is another one.
         untouched: gives bounds of a deployed network's outputs on inputs (samples first) in an arithmetic; needed
-            where the property speaks of `f(x)`.
+            where the property speaks of `f(x)` or of `correct(model, x)`.
     """
 
     graph: Graph
@@ -57,7 +58,7 @@ class Given:
     digest: str
     arithmetic: str
     judge: Graph | None = None
-    untouched: Callable[[Graph, Floats, str], Untouched] | None = None
+    untouched: BoundsOf | None = None
 
 
 def lower(spec: Spec, prop: Property, given: Given) -> Problem:
@@ -78,22 +79,22 @@ def lower(spec: Spec, prop: Property, given: Given) -> Problem:
         raise ValueError("each side of a comparison is lowered by itself")
     model = named(spec.models, statement.model)
     space = named(spec.spaces, model.space)
-    data, arithmetic = given.data, given.arithmetic
-    _fits(arithmetic, given.graph.dtype)
+    data, arithmetic = given.data, governing(given.arithmetic, given.graph.dtype)
     blends = varies(statement.trigger)
     each = moves(statement, space)
     deployed = deploy(given.graph, model, space, each or clips(statement.trigger), blends)
     _has_outputs(deployed, model)
-    positions, excluded = _counted(spec, statement, given)
+    positions, counting, excluded = _counted(spec, statement, given)
     inputs = _read(data.inputs[positions], deployed.dtype, blends)
     claim = statement.rate if isinstance(statement, Measure) else statement
     if claim.rows:
-        read, asked = -1, ask_outputs(claim, _outputs(claim.rows, deployed, inputs, given), prop.name)
+        found = _outputs(claim.rows, deployed, inputs, given)
+        read, asked = -1, ask_outputs(claim, found, counting, prop.name)
     else:
         read, gap = readout(deployed, arithmetic)
         labels = data.labels[positions]
         _are_classes(labels, positions, model.output.count, data)
-        asked = ask_classes(claim, classes_of(model.output, gap), labels, prop.name)
+        asked = ask_classes(claim, classes_of(model.output, gap), labels, counting, prop.name)
     spread = _spread(statement, deployed, each)
     placements, domain = family_on(statement.trigger, space, deployed.dtype, Texts(inputs, data.path))
     if each:
@@ -118,6 +119,7 @@ def lower(spec: Spec, prop: Property, given: Given) -> Problem:
         readout=read,
         spread=spread,
         blends=blends,
+        doubt=asked.doubt,
     )
 
 
@@ -129,7 +131,7 @@ def _read(inputs: Floats, dtype: str, blends: bool) -> Floats:
 
 MOVING = frozenset(
     {"input", "affine", "conv", "shift", "scale", "divide", "clip", "activation", "maxpool", "meanpool", "reshape"}
-    | {"transpose", "add", "concat", "softmax", "logsoftmax"}
+    | {"transpose", "add", "concat", "softmax", "logsoftmax", "batchnorm"}
 )
 """Operations whose error at an input of any error is known by a Lipschitz constant."""
 
@@ -178,24 +180,41 @@ def _outputs(groups: Groups, graph: Graph, inputs: Floats, given: Given) -> tupl
     return (replace(rows, replayed=rows.sure) if given.arithmetic == "real" else rows), violation, labels
 
 
-def _fits(arithmetic: str, dtype: str) -> None:
-    if arithmetic in ("real", dtype):
-        return
-    raise UsageError(
-        "VF4011",
-        f"the model computes in {dtype}, so a proof in {arithmetic} says nothing about it",
-        expected=f"--arithmetic {dtype} (or real)",
-    )
+def _counted(spec: Spec, statement: Statement, given: Given) -> tuple[Integers, Counting, tuple[tuple[int, str], ...]]:
+    """Positions of the inputs that may count, which of them do, and why others do not; see `question.Doubt`."""
+    data, selection = given.data, statement.selection
+    states, replayed = None, np.ones(len(data.labels), dtype=bool)
+    if selection.correct is not None:
+        asked = np.union1d(*select(data, replace(selection, correct=None), None)[:2])
+        found = _judged(spec, selection.correct, given, asked)
+        states = np.full(len(data.labels), WRONG, dtype=np.int8)
+        states[asked], replayed[asked] = found.states, found.replayed
+    counted, doubtful, excluded = select(data, selection, states)
+    positions = np.union1d(counted, doubtful)
+    surely, replayed = np.isin(positions, counted), replayed[positions]
+    return positions, Counting(surely, replayed | surely), excluded
 
 
-def _counted(spec: Spec, statement: Statement, given: Given) -> tuple[Integers, tuple[tuple[int, str], ...]]:
-    correct, predicted = statement.selection.correct, None
-    if correct is not None:
-        model = named(spec.models, correct)
-        judge = deploy(given.judge or given.graph, model, named(spec.spaces, model.space))
-        predicted = predictions(judge, given.data.inputs, model.output)
-    positions, excluded = select(given.data, statement.selection, predicted, None)
-    return np.asarray(positions, dtype=np.int64), tuple(excluded)
+def _judged(spec: Spec, correct: str, given: Given, asked: Integers) -> Answers:
+    """What the model of `correct` says of some inputs, by their positions.
+
+    About a network without bounds nothing is proved, and what refutes is a replay: where it is itself the judge, the
+    replay's answers do.
+
+    Raises:
+        UnsupportedError: VF7001 where another model judges, and has no bounds.
+    """
+    model = named(spec.models, correct)
+    judge = deploy(given.judge or given.graph, model, named(spec.spaces, model.space))
+    if given.untouched is None:
+        raise ValueError("`correct` needs bounds of outputs")
+    inputs, labels = _read(given.data.inputs[asked], judge.dtype, False), given.data.labels[asked]
+    try:
+        return answers(judge, model.output, inputs, labels, (given.untouched, within(given.arithmetic, judge.dtype)))
+    except UnsupportedError:
+        if given.judge is not None:
+            raise
+        return replayed_answers(judge, model.output, inputs, labels)
 
 
 def _are_classes(labels: Integers, positions: Integers, classes: int, data: Dataset) -> None:

@@ -15,13 +15,17 @@ from verifluxa.spec.spec import ImageSpace
 
 @dataclass(frozen=True, eq=False)
 class _Sheet:
-    """One stamp at (0, 0): positions and, for opacity 1, gains; `strength` is the weight of each position."""
+    """One stamp at (0, 0): positions and, for opacity 1, gains; `strength` is the weight of each position.
+
+    `stored`: whether the gains are the numbers of the spec, see `Stamp.stored`.
+    """
 
     row: Integers
     column: Integers
     channel: Integers
     gain: Floats
     strength: tuple[Fraction, ...]
+    stored: bool
 
 
 def stamp_placements(trigger: StampTrigger, space: ImageSpace) -> tuple[Placement, ...]:
@@ -44,12 +48,18 @@ def _sheet(trigger: StampTrigger, space: ImageSpace) -> _Sheet:
     channel, pixel = (axis.ravel() for axis in np.indices((space.channels, len(trigger.pixels))))
     places = np.array(trigger.pixels, dtype=np.int64)[pixel]
     size = len(channel)
+    stored = True
     if isinstance(trigger.values, Patterns):
         gain = np.array([[float(factor) for factor in pattern] for pattern in trigger.values.patterns]).T
+        stored = all(_is_double(factor) for pattern in trigger.values.patterns for factor in pattern)
     else:
         gain = np.eye(size)
     weights = trigger.weights or (Fraction(1),) * len(trigger.pixels)
-    return _Sheet(places[:, 0], places[:, 1], channel, gain, tuple(weights[at] for at in pixel))
+    return _Sheet(places[:, 0], places[:, 1], channel, gain, tuple(weights[at] for at in pixel), stored)
+
+
+def _is_double(value: Fraction) -> bool:
+    return Fraction(float(value)) == value
 
 
 def _stamp(
@@ -58,6 +68,9 @@ def _stamp(
     """The stamps of one placement put together; each has its own coordinates of tau."""
     strength = [opacity * weight for weight in sheet.strength]
     gain = np.array([float(value) for value in strength])[:, None] * sheet.gain
+    # Of a basis, products are rounded as well; of anything else the gains are the strengths.
+    plain = not isinstance(trigger.values, Patterns) or set(strength) == {Fraction(1)}
+    stored = sheet.stored and plain and all(_is_double(end) for value in set(strength) for end in (value, 1 - value))
     keep = np.array([1.0 if trigger.verb == "add" else float(1 - value) for value in strength])
     positions = [
         (sheet.channel * space.height + sheet.row + row) * space.width + sheet.column + column for row, column in group
@@ -70,6 +83,7 @@ def _stamp(
         np.tile(keep, len(group)),
         blocks.reshape(len(group) * len(keep), -1),
         np.zeros(len(group) * len(keep)),
+        stored=stored,
     )
 
 
@@ -94,6 +108,7 @@ def _varying(trigger: StampTrigger, sheet: _Sheet, group: tuple[Place, ...], spa
             np.zeros(2 * size),
             gain,
             np.zeros(2 * size),
+            stored=opaque.stored and all(map(_is_double, sheet.strength)),
         ),
         Domain(
             np.concatenate([[low], known.lower]),

@@ -39,6 +39,9 @@ def scene(
     """
     trigger, result = played
     violated = np.flatnonzero(result.margins > 0)
+    if not len(violated):
+        # What is falsified in `real` may not show in the deployed run, which rounds.
+        violated = np.arange(len(result.margins))
     before, after = (answers(problem, question.violation, out, classes) for out in (result.before, result.after))
     chosen = violated[choose([int(result.before[position].argmax()) for position in violated])]
     shown = tuple(int(result.inputs[position]) for position in chosen)

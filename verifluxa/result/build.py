@@ -80,7 +80,7 @@ def property_result(asked: Asked, problem: Problem, outcomes: Sequence[Outcome],
         found=found,
         proved=proved,
         counts=_counts(outcomes),
-        counted=len(problem.indices),
+        counted=len(problem.counted),
         per_input=_per_input(problem, outcomes) if problem.per_input else (),
         places=_places_by_input(problem, outcomes) if problem.per_input else _places(problem, outcomes),
         unknown=_unknown(problem, outcomes),
@@ -148,8 +148,8 @@ def _size(share: Share) -> tuple[Fraction, int]:
 
 
 def _shares(problem: Problem, outcome: Outcome) -> tuple[Share, Share]:
-    total = len(problem.selections[outcome.question.selection])
-    return Share(outcome.found, total), Share(outcome.proved, total)
+    total = problem.totals[outcome.question.selection]
+    return Share(outcome.found, total), Share(min(outcome.proved, total), total)
 
 
 def _counts(outcomes: Sequence[Outcome]) -> Counts:
@@ -248,7 +248,7 @@ def _strongest(problem: Problem, outcomes: Iterable[Outcome]) -> Counterexample:
 def shown_trigger(problem: Problem, question: Question, witness: Witness) -> Counterexample:
     """A replayed trigger as people see it."""
     placement = problem.placements[question.placement]
-    share = Share(len(witness.inputs), len(problem.selections[question.selection]))
+    share = Share(len(witness.inputs), problem.replayed_total(question.selection))
     return Counterexample(
         placement=placement.label,
         placement_index=question.placement,
@@ -265,7 +265,7 @@ def shown_trigger(problem: Problem, question: Question, witness: Witness) -> Cou
 
 
 def _strength(problem: Problem, question: Question, witness: Witness) -> tuple[Fraction, int, float]:
-    total = len(problem.selections[question.selection])
+    total = problem.replayed_total(question.selection)
     return Fraction(len(witness.inputs), total), witness.robust, deciding_margin(witness.margins, question.need)
 
 

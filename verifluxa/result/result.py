@@ -203,6 +203,18 @@ class PropertyResult:
         """The rate that is allowed for a target."""
         return dict(self.limits).get(target, self.limit) if target is not None else self.limit
 
+    @property
+    def failures(self) -> tuple[int, int]:
+        """Of a per-input property: inputs that are not known to be safe, and all that were drawn.
+
+        Those that do not count, or not in every evaluation, are failures too.
+        """
+        assert self.problem is not None
+        counted = set(self.problem.counted)
+        safe = sum(verdict is Verdict.CERTIFIED and index in counted for index, verdict in self.per_input)
+        total = len(counted) + len(self.problem.excluded)
+        return total - safe, total
+
 
 @dataclass(frozen=True)
 class Machine:

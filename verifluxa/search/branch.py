@@ -246,7 +246,7 @@ def _outcome(search: Search, directions: Tensor) -> Outcome:
         question=question,
         verdict=verdict,
         reason=search.stuck if verdict is Verdict.UNKNOWN else None,
-        found=search.found,
+        strongest=search.strongest,
         proved=search.proved if certified else search.limit,
         witness=search.witness,
         stage="branch",

@@ -18,7 +18,16 @@ from verifluxa.bounds.cross import Chosen, light, stacked
 from verifluxa.bounds.domain import geometry
 from verifluxa.bounds.linear import LayerBounds, Pairs, all_layers, pairs_at_once
 from verifluxa.bounds.net import Net
-from verifluxa.evidence import NeuronSplit, Node, Outcome, Steered, Witness
+from verifluxa.evidence import (
+    NOTHING_FOUND,
+    NeuronSplit,
+    Node,
+    Outcome,
+    Steered,
+    Strongest,
+    Witness,
+    strength_of,
+)
 from verifluxa.question import Question
 from verifluxa.search.attack import count_violations
 from verifluxa.search.choices import choose
@@ -84,9 +93,9 @@ def _few(rooted: Rooted, settings: CrossSettings) -> int:
 
 @dataclass(frozen=True, eq=False)
 class _Tried:
-    """What was found at points: most inputs of a replayed trigger in every evaluation order, and one that refutes."""
+    """What was found at points: the strongest replayed trigger, and one that refutes."""
 
-    found: int
+    strongest: Strongest
     witness: Witness | None
 
 
@@ -144,13 +153,13 @@ class Search:
         fewer = need > 0 and crossing.closes(need)
         most = crossing.most()
         closed = fewer and most < need
-        tried = _Tried(0, None) if closed else _tried(self.scene, self.rooted, crossing.points)
+        tried = _Tried(NOTHING_FOUND, None) if closed else _tried(self.scene, self.rooted, crossing.points)
         verdict = Verdict.CERTIFIED if closed else Verdict.UNKNOWN if tried.witness is None else Verdict.FALSIFIED
         self.outcome = Outcome(
             question=self.rooted.question,
             verdict=verdict,
             reason=_reason(crossing) if verdict is Verdict.UNKNOWN else None,
-            found=tried.found,
+            strongest=tried.strongest,
             proved=most + self.unsafe,
             witness=tried.witness,
             stage="cross",
@@ -208,11 +217,12 @@ def _layers(scene: Scene, inputs: Tensor) -> list[LayerBounds]:
 def _tried(scene: Scene, rooted: Rooted, points: Sequence[Tensor]) -> _Tried:
     """Replays the best of the points that the search has seen."""
     if not points:
-        return _Tried(0, None)
+        return _Tried(NOTHING_FOUND, None)
     triggers = scene.work.on_grid(torch.stack(list(points)))
     counts = count_violations(scene.work, scene.net, rooted.open_claims, triggers)
     found = witness(scene.work, rooted.question, triggers[int(counts.argmax())].cpu().numpy())
-    return _Tried(found.robust, found if len(found.inputs) >= rooted.question.need else None)
+    refutes = scene.work.problem.refutes(rooted.question, len(found.inputs))
+    return _Tried(strength_of(found), found if refutes else None)
 
 
 def _leaf(net: Net, rooted: Rooted, crossing: Crossing, need: int) -> Node:

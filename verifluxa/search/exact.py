@@ -1,7 +1,12 @@
-"""Exact rational evaluation of small networks: settles a falsification in `real` arithmetic."""
+"""Exact rational evaluation of small networks: settles a falsification in `real` arithmetic.
+
+What is no rational, or is kept as the nearest double alone, is enclosed between two rationals, see `enclosure`: a
+margin is then its lower end, and whether an input may violate is asked of the upper end.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from fractions import Fraction
 
@@ -9,14 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verifluxa.bounds.linear_map import LinearMap, concat_places, linear_map, pool_windows
-from verifluxa.graph.ops import Activation, Clip, Concat, Divide, Embedding, MaxPool, MeanPool, Op, Shape
+from verifluxa.graph.ops import Activation, BatchNorm, Clip, Concat, Divide, Embedding, MaxPool, MeanPool, Op, Shape
 from verifluxa.question import Floats, Integers, Problem, Question
+from verifluxa.search.enclosure import Number, about, high, inverse_root, largest, low, mapped
 
 Row = NDArray[np.object_]
+"""Of `Number`."""
+NEAREST = Fraction(1, 2**50)
+"""How far, relative to its size, a constant of a stamp may be from the double that is kept of it: products of three."""
 
 
 def exact_margins(problem: Problem, question: Question, trigger: Floats, inputs: Integers) -> list[Fraction]:
-    """Violation margins of inputs under a trigger in exact rationals; -1 where an operation has no exact form."""
+    """Violation margins of inputs under a trigger, or rationals below them; -1 where an operation has no exact form."""
     by_label = problem.violations[question.violation].by_label
     margins = []
     for i in inputs:
@@ -24,7 +33,7 @@ def exact_margins(problem: Problem, question: Question, trigger: Floats, inputs:
         if outputs is None:
             margins.append(Fraction(-1))
             continue
-        values = [_row(problem, r, outputs) for r in range(len(problem.rows.constants))]
+        values = [low(_row(problem, r, outputs)) for r in range(len(problem.rows.constants))]
         margins.append(max(min(values[r] for r in rows) for rows in by_label[int(problem.labels[i])]))
     return margins
 
@@ -47,11 +56,11 @@ def may_violate(problem: Problem, question: Question, trigger: Floats, inputs: I
 
 def _met(problem: Problem, row: int, outputs: Row) -> bool:
     terms = zip(problem.rows.coefficients[row], outputs, strict=True)
-    value = sum((Fraction(float(c)) * y for c, y in terms if c), Fraction(float(problem.rows.constants[row])))
+    value = high(sum((Fraction(float(c)) * y for c, y in terms if c), Fraction(float(problem.rows.constants[row]))))
     return bool(value > 0 or (value == 0 and problem.rows.closed[row]))
 
 
-def _row(problem: Problem, row: int, outputs: Row) -> Fraction:
+def _row(problem: Problem, row: int, outputs: Row) -> Number:
     coefficients = problem.rows.coefficients[row]
     used = np.flatnonzero(coefficients)
     total = Fraction(float(problem.replayed[row]))
@@ -63,9 +72,11 @@ def _evaluate(problem: Problem, placement: int, trigger: Floats, index: int) -> 
     state = np.array([Fraction(float(v)) for v in problem.inputs[index].ravel()], dtype=object)
     original = state.copy()
     for row, (position, source) in enumerate(zip(stamp.positions, stamp.sources, strict=True)):
-        value = Fraction(float(stamp.keep[row])) * original[source] + Fraction(float(stamp.offset[row]))
         gains = np.flatnonzero(stamp.gain[row])
-        state[position] = value + sum(Fraction(float(stamp.gain[row, k])) * Fraction(float(trigger[k])) for k in gains)
+        terms = [Fraction(float(stamp.keep[row])) * original[source], Fraction(float(stamp.offset[row]))]
+        terms += [Fraction(float(stamp.gain[row, k])) * Fraction(float(trigger[k])) for k in gains]
+        value = sum(terms, Fraction(0))
+        state[position] = value if stamp.stored else about(value, NEAREST * sum(map(abs, terms)))
     nodes = problem.graph.nodes
     states = [state]
     for node in nodes[1 : problem.readout % len(nodes) + 1]:
@@ -118,21 +129,57 @@ _JOINED: dict[str, Callable[..., Row]] = {
 }
 
 
+_RISING: dict[str, Callable[[Fraction], Fraction]] = {
+    "round": lambda v: Fraction(round(v)),
+    "relu": lambda v: max(v, Fraction(0)),
+}
+"""Activations with rational values, which do not fall."""
+
+
 def _unary(op: Op, state: Row, shape: Shape) -> Row | None:
     if isinstance(op, Divide):
         divisors = np.broadcast_to(op.divisor, shape).ravel()
         return np.array([v / Fraction(float(d)) for v, d in zip(state, divisors, strict=True)], dtype=object)
+    if isinstance(op, BatchNorm):
+        return _batchnorm(op, state, shape)
     if isinstance(op, MaxPool | MeanPool):
         return _pool(op, state, shape)
     if isinstance(op, Clip):
-        low, high = Fraction(op.low), Fraction(op.high)
-        return np.array([min(max(v, low), high) for v in state], dtype=object)
-    if isinstance(op, Activation) and op.function == "round":
-        return np.array([Fraction(round(v)) for v in state], dtype=object)
-    if isinstance(op, Activation) and op.function == "relu":
-        return np.array([max(v, Fraction(0)) for v in state], dtype=object)
+        return _each(_clip(op), state)
+    if isinstance(op, Activation) and op.function in _RISING:
+        return _each(_RISING[op.function], state)
     linear = linear_map(op, shape)
     return None if linear is None else _affine(linear, state)
+
+
+def _clip(op: Clip) -> Callable[[Fraction], Fraction]:
+    """An open end is infinite, which no Fraction is."""
+    low, high = (Fraction(end) if math.isfinite(end) else None for end in (op.low, op.high))
+
+    def clipped(value: Fraction) -> Fraction:
+        value = value if low is None else max(value, low)
+        return value if high is None else min(value, high)
+
+    return clipped
+
+
+def _each(function: Callable[[Fraction], Fraction], state: Row) -> Row:
+    """A nondecreasing function of each value."""
+    return np.array([mapped(function, value) for value in state], dtype=object)
+
+
+def _batchnorm(op: BatchNorm, state: Row, shape: Shape) -> Row:
+    """`factor * (x - mean) / sqrt(variance + epsilon) + shift` of the stored numbers, the root enclosed."""
+    values = state.reshape(len(op.mean), -1).copy()
+    for channel in range(len(values)):
+        inverse = inverse_root(Fraction(float(op.variance[channel])) + Fraction(op.epsilon))
+        factor, shift = (
+            Fraction(usual) if part is None else Fraction(float(part[channel]))
+            for part, usual in ((op.factor, 1), (op.shift, 0))
+        )
+        mean = Fraction(float(op.mean[channel]))
+        values[channel] = [(value + -mean) * inverse * factor + shift for value in values[channel]]
+    return values.ravel()
 
 
 def _affine(linear: LinearMap, state: Row) -> Row:
@@ -151,5 +198,5 @@ def _pool(op: MaxPool | MeanPool, state: Row, shape: tuple[int, ...]) -> Row:
     result = []
     for row, valid in zip(index, inside, strict=True):
         values = [state[k] for k in row[valid]]
-        result.append(max(values) if isinstance(op, MaxPool) else sum(values, Fraction(0)) / count)
+        result.append(largest(values) if isinstance(op, MaxPool) else sum(values, Fraction(0)) / count)
     return np.array(result, dtype=object)

@@ -19,7 +19,7 @@ from torch import Tensor
 from verifluxa.bounds.domain import Domains, geometry
 from verifluxa.bounds.linear import Pairs, all_layers
 from verifluxa.bounds.memory import rows_that_fit
-from verifluxa.evidence import BoxSplit, Node, Outcome, Witness
+from verifluxa.evidence import NOTHING_FOUND, BoxSplit, Node, Outcome, Witness, strength_of
 from verifluxa.question import Domain
 from verifluxa.search.claims import Scene, decide_claims
 from verifluxa.search.exact import may_violate
@@ -85,7 +85,8 @@ class _Walk:
         self.claims = rooted.open_claims
         self.root = Node(dropped=rooted.dropped())
         self.whole = rooted.remaining
-        self.proved = self.found = self.looked_at = 0
+        self.proved = self.looked_at = 0
+        self.strongest = NOTHING_FOUND
         self.witness: Witness | None = None
         self.reason: Reason | None = None
 
@@ -144,8 +145,8 @@ class _Walk:
 
     def _refutes(self, trigger: Floats) -> bool:
         found = witness(self.work, self.question, trigger)
-        self.found = max(self.found, found.robust)
-        if len(found.inputs) >= self.question.need:
+        self.strongest = self.strongest.or_stronger(strength_of(found))
+        if self.work.problem.refutes(self.question, len(found.inputs)):
             self.witness = found
         return self.witness is not None
 
@@ -156,7 +157,7 @@ class _Walk:
             question=self.question,
             verdict=verdict,
             reason=self.reason if verdict is Verdict.UNKNOWN else None,
-            found=self.found,
+            strongest=self.strongest,
             proved=self.whole if self.witness is not None else self.proved,
             witness=self.witness,
             stage="grid",

@@ -21,7 +21,7 @@ from verifluxa.bounds.domain import Domains, geometry
 from verifluxa.bounds.linear import LayerBounds, Pairs, all_layers
 from verifluxa.bounds.net import Net
 from verifluxa.errors import UnsupportedError
-from verifluxa.evidence import Outcome, Witness
+from verifluxa.evidence import NOTHING_FOUND, Outcome, Strongest, Witness, strength_of
 from verifluxa.question import Domain, Question
 from verifluxa.search.claims import ClaimBounds, Scene, Verdicts, decide_claims
 from verifluxa.search.leaves import Leaf, Tree, open_leaves
@@ -89,7 +89,7 @@ def _outcome(attempt: _Attempt, tree: Tree, reason: Reason | None, started: floa
         question=question,
         verdict=verdict,
         reason=reason if verdict is Verdict.UNKNOWN else None,
-        found=attempt.found,
+        strongest=attempt.strongest,
         proved=attempt.proved(tree) if certified else asked,
         witness=attempt.witness,
         stage="smt",
@@ -125,7 +125,7 @@ class _Attempt:
     unstable: int
     ends: float
     witness: Witness | None = None
-    found: int = 0
+    strongest: Strongest = NOTHING_FOUND
     leaves: int = 0
     counts: list[int] = field(default_factory=list)
 
@@ -277,8 +277,8 @@ class _Attempt:
         """Rounds a candidate to the grid and replays it."""
         rounded = torch.tensor([float(value) for value in point], dtype=torch.float64, device=self.work.device)
         found = witness(self.work, self.question, self.work.on_grid(rounded).cpu().numpy())
-        self.found = max(self.found, found.robust)
-        if len(found.inputs) < self.question.need:
+        self.strongest = self.strongest.or_stronger(strength_of(found))
+        if not self.work.problem.refutes(self.question, len(found.inputs)):
             return False
         self.witness = found
         return True

@@ -118,10 +118,25 @@ def judged(work: Workspace, question: Question, trigger: Floats, played: Replay,
     real = work.problem.arithmetic == "real"
     margins = _in_real(work, question, trigger, played, sure) if real else played.margins
     violated = (margins > 0) & work.contains(trigger)
+    robust = surely_counted(work.problem, question, sure & violated)
+    violated &= ~np.isin(played.inputs, work.problem.doubt.not_replayed)
     inputs = tuple(int(i) for i in played.inputs[violated])
     # A margin may be infinite where the deployed network overflows; a document holds numbers alone.
     finite = np.minimum(margins[violated], np.finfo(np.float64).max)
-    return Witness(trigger, inputs, tuple(float(m) for m in finite), int((sure & violated).sum()))
+    return Witness(trigger, inputs, tuple(float(m) for m in finite), robust)
+
+
+def surely_counted(problem: Problem, question: Question, violated: NDArray[np.bool_]) -> int:
+    """How many inputs violate whichever inputs in doubt count, see `evidence.Witness.robust`.
+
+    Args:
+        problem, question: what is asked.
+        violated: which inputs of the selection violate in every evaluation, shape (n,).
+    """
+    chosen = problem.selections[question.selection]
+    count = int((violated & ~np.isin(chosen, problem.doubt.inputs)).sum())
+    # At worst all inputs in doubt count, and none of them violates.
+    return count * problem.totals[question.selection] // len(chosen)
 
 
 def _in_real(work: Workspace, question: Question, trigger: Floats, played: Replay, sure: NDArray[np.bool_]) -> Floats:

@@ -14,7 +14,7 @@ from itertools import compress
 import torch
 from torch import Tensor
 
-from verifluxa.evidence import Node, Witness
+from verifluxa.evidence import NOTHING_FOUND, Node, Strongest, Witness, strength_of
 from verifluxa.question import Question
 from verifluxa.search.batch import Steering
 from verifluxa.search.cases import input_cases
@@ -83,7 +83,7 @@ class Search:
     ends: float
     limit: int
     proved: int = 0
-    found: int = 0
+    strongest: Strongest = NOTHING_FOUND
     boxes: int = 0
     last: float = math.inf
     next_climb: int = CLIMB_FIRST
@@ -209,8 +209,10 @@ def _refutes(scene: Scene, search: Search, alive: Claims, points: Tensor) -> boo
     if best.margin <= 0:
         return False
     found = witness(scene.work, search.question, best.trigger.cpu().numpy())
-    search.found = max(search.found, found.robust)
-    if len(found.inputs) < need:
+    search.strongest = search.strongest.or_stronger(strength_of(found))
+    if not scene.work.problem.refutes(search.question, len(found.inputs)):
+        if scene.work.problem.doubt.inputs:  # more violate than is provable, if those count that may not: a tie as well
+            search.stuck, search.last = Reason.PRECISION, min(search.last, search.boxes + AFTER_TIE)
         return False
     search.witness = found
     return True

@@ -229,8 +229,11 @@ class _Walk:
         else:
             rounding, size = self.constants.rounding, matrix.copy()
             size.data = rounding.magnitude(size.data, linear.terms)
-            fresh = linear.coefficient(rounding) * ((size @ (most + radius).T).T + np.abs(bias))
-            spread = SAFETY * (size @ radius.T).T + fresh + rounding.tiny(linear.terms)
+            fresh = linear.coefficient(rounding) * ((size @ (most + radius).T).T + linear.bias_size[rows])
+            spread = SAFETY * (size @ radius.T).T + fresh + linear.tiny(rounding, rows)
+            if linear.folded is not None:
+                fits = linear.folded.largest(most + radius)[:, rows] < rounding.largest
+                spread = np.where(fits, spread, np.inf)
         if reach.parts is None:
             return full(rows, reach.whole @ local.T + constant[:, None], spread)
         own, words = reach.parts
@@ -239,7 +242,7 @@ class _Walk:
     def _function(self, node: Node, row: tuple[str, tuple[float, ...]], reach: Reach) -> Reach:
         name, parameters = row
         rounding, values = self.constants.rounding, reach.values()
-        error = function_error(name, rounding.arithmetic)
+        error = function_error(name, rounding.arithmetic, parameters)
         if name == "relu":
             # In place where the sum was made here.
             values = np.maximum(values, 0.0, out=None if reach.parts is None else values)

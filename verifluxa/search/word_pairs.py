@@ -21,12 +21,12 @@ from torch import Tensor
 
 from verifluxa.bounds.domain import Domains, geometry
 from verifluxa.bounds.linear import Pairs, all_layers
-from verifluxa.evidence import Node, Outcome, Witness
+from verifluxa.evidence import NOTHING_FOUND, Node, Outcome, Strongest, Witness
 from verifluxa.question import Domain, Placement, Question, Stamp
 from verifluxa.search import words
 from verifluxa.search.claims import Scene, row_planes
 from verifluxa.search.replay import witness
-from verifluxa.search.words import Cut, Slots, Table, base_of, judged, slots_of
+from verifluxa.search.words import Cut, Slots, Table, base_of, judged, slots_of, strongest_of
 from verifluxa.search.workspace import Claims, Workspace
 from verifluxa.verdict import Reason, Verdict
 
@@ -55,7 +55,7 @@ class _Open:
 
     question: Question
     claims: Claims
-    found: int = 0
+    strongest: Strongest = NOTHING_FOUND
     proved: int = 0
     witness: Witness | None = None
     doubtful: bool = False
@@ -129,10 +129,10 @@ def _again(scene: _Scene, state: _Open, before: _Open) -> bool:
         return False
     if before.witness is not None:
         played = witness(scene.work, state.question, before.witness.trigger, sure=_sure(scene, state, before))
-        if len(played.inputs) < state.question.need:
+        if not scene.work.problem.refutes(state.question, len(played.inputs)):
             return False
         state.witness = played
-    state.found, state.proved = before.found, before.proved
+    state.strongest, state.proved = before.strongest, before.proved
     return True
 
 
@@ -224,13 +224,14 @@ def _try(scene: _Scene, state: _Open, chosen: Integers, late: float | None) -> N
     question = state.question
     asked = scene.work.problem.selections[question.selection]
     may, sure, plain = (part[question.violation][asked] for part in (table.may, table.sure, table.plain))
-    state.found = max(state.found, int(sure.sum(0).max()))
+    seen = strongest_of(scene.work.problem, question, sure, triggers.__getitem__)
+    state.strongest = state.strongest.or_stronger(seen)
     state.proved = max(state.proved, int(may.sum(0).max()))
     for at in np.lexsort((-may.sum(0), -plain.sum(0), -sure.sum(0)))[:8]:
         if may[:, at].sum() < question.need:
             continue
         played = witness(scene.work, question, triggers[at], sure=sure[:, at])
-        if len(played.inputs) >= question.need:
+        if scene.work.problem.refutes(question, len(played.inputs)):
             state.witness = played
             return
         state.doubtful = True
@@ -326,7 +327,7 @@ def _outcome(work: Workspace, state: _Open, scene: _Scene, started: float) -> Ou
         question=question,
         verdict=verdict,
         reason=(Reason.TIME if state.late else Reason.PRECISION) if verdict is Verdict.UNKNOWN else None,
-        found=state.found,
+        strongest=state.strongest,
         proved=state.proved if certified else asked,
         witness=state.witness,
         stage="enumerate",

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from verifluxa.bounds.constants import Constants, propagate
 from verifluxa.errors import UnsupportedError
-from verifluxa.evidence import Node, Outcome, Witness
+from verifluxa.evidence import NOTHING_FOUND, Node, Outcome, Strongest, Witness
 from verifluxa.question import Domain, Problem, Question, Stamp
-from verifluxa.search.replay import witness
+from verifluxa.search.replay import surely_counted, witness
 from verifluxa.search.tail import Evaluation, Split, any_order, evaluate, split
 from verifluxa.search.workspace import Workspace
 from verifluxa.verdict import Reason, Verdict
@@ -191,8 +191,8 @@ def decide_words(work: Workspace, cut: Cut, questions: Sequence[Question], late:
 def _decide(work: Workspace, question: Question, table: Table, slots: Slots, started: float) -> Outcome:
     chosen = work.problem.selections[question.selection]
     may = table.may[question.violation][chosen].sum(0)
-    sure = table.sure[question.violation][chosen].sum(0)
-    found, proved = int(sure.max()), int(may.max())
+    sure = table.sure[question.violation][chosen]
+    strongest, proved = strongest_of(work.problem, question, sure, slots.trigger), int(may.max())
     verdict, reason, refutes = Verdict.CERTIFIED, None, None
     if proved >= question.need:
         refutes = _refuting(work, question, table, slots)
@@ -202,7 +202,7 @@ def _decide(work: Workspace, question: Question, table: Table, slots: Slots, sta
         question=question,
         verdict=verdict,
         reason=reason,
-        found=found,
+        strongest=strongest,
         proved=proved,
         witness=refutes,
         stage="enumerate",
@@ -224,14 +224,29 @@ def _refuting(work: Workspace, question: Question, table: Table, slots: Slots) -
             break
         trigger = slots.trigger(int(at))
         played = witness(work, question, trigger, sure=flags[0][:, at])
-        if len(played.inputs) >= question.need:
+        if work.problem.refutes(question, len(played.inputs)):
             return played
     return None
 
 
+def strongest_of(
+    problem: Problem, question: Question, sure: NDArray[np.bool_], trigger_at: Callable[[int], Floats]
+) -> Strongest:
+    """The strongest of some triggers.
+
+    Args:
+        sure: which inputs of the selection violate in every evaluation under which trigger, shape (n, triggers).
+        trigger_at: the values of a trigger.
+    """
+    doubtful = np.isin(problem.selections[question.selection], problem.doubt.inputs)
+    best = int(sure[~doubtful].sum(0).argmax())
+    count = surely_counted(problem, question, sure[:, best])
+    return Strongest(count, trigger_at(best)) if count else NOTHING_FOUND
+
+
 def _unknown(work: Workspace, question: Question, reason: Reason, stage: str) -> Outcome:
     asked = len(work.problem.selections[question.selection])
-    return Outcome(question, Verdict.UNKNOWN, reason, 0, asked, stage=stage)
+    return Outcome(question, Verdict.UNKNOWN, reason, NOTHING_FOUND, asked, stage=stage)
 
 
 def placed_table(work: Workspace, cut: Cut, placement: int, late: float | None) -> tuple[Table | None, Slots]:

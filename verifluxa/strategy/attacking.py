@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from verifluxa.errors import UnsupportedError
+from verifluxa.evidence import strength_of
 from verifluxa.question import Problem, Question
 from verifluxa.search.attack import AttackSettings, Candidate, attack
 from verifluxa.search.climb import climb, lacking
@@ -57,7 +58,7 @@ def _attack(
             break
         candidates += attack(work, questions, quick)
     for candidate in candidates:
-        best[candidate.question] = Attacked(candidate.question, 0, None, candidate.trigger.cpu().numpy())
+        best[candidate.question] = Attacked(candidate.question, trigger=candidate.trigger.cpu().numpy())
     candidates.sort(key=lambda c: (c.count / max(1, c.looked_at), c.soft), reverse=True)
     share = math.ceil(stage.refine * len(asked) / len(work.problem.placements))
     # Bounds settle most questions at once, and what they leave open is tried hard again before branching.
@@ -98,8 +99,8 @@ def replayed(work: Workspace, candidate: Candidate) -> Attacked:
     """What a candidate does on the unsimplified network."""
     trigger = candidate.trigger.cpu().numpy()
     evidence = witness(work, candidate.question, trigger)
-    refutes = len(evidence.inputs) >= candidate.question.need
-    return Attacked(candidate.question, evidence.robust, evidence if refutes else None, trigger)
+    refutes = work.problem.refutes(candidate.question, len(evidence.inputs))
+    return Attacked(candidate.question, strength_of(evidence), evidence if refutes else None, trigger)
 
 
 def climbed(work: Workspace, candidate: Candidate, stage: AttackStage) -> Candidate:

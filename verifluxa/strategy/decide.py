@@ -13,7 +13,7 @@ import torch
 
 from verifluxa.bounds.alpha import AlphaSettings
 from verifluxa.errors import UnsupportedError
-from verifluxa.evidence import Node, Outcome
+from verifluxa.evidence import NOTHING_FOUND, Node, Outcome
 from verifluxa.question import Problem, Question
 from verifluxa.search.again import look_again
 from verifluxa.search.attack import Candidate, attack
@@ -103,7 +103,7 @@ def further(problem: Problem, piece: Piece, run: Run) -> Grown:
         root=explored.root,
         boxes=outcome.boxes,
         seconds=outcome.seconds,
-        found=outcome.found,
+        strongest=outcome.strongest,
         witness=outcome.witness,
         closed=explored.closed,
         cut_short=explored.cut_short,
@@ -114,7 +114,7 @@ def further(problem: Problem, piece: Piece, run: Run) -> Grown:
 def _finished(work: Workspace, piece: Piece, tree: Tree, run: Run) -> Grown:
     """The stages behind branching, on what it left open."""
     question = piece.question
-    state = State({}, {question: Attacked(question, 0, None)}, {}, time.monotonic(), trees={question: tree})
+    state = State({}, {question: Attacked(question)}, {}, time.monotonic(), trees={question: tree})
     (rooted,) = look(work, [question], "crown")
     for stage in run.strategy.stages[piece.stage + 1 :]:
         if isinstance(stage, SmtStage) and state.open([question]) and not run.is_late:
@@ -123,7 +123,7 @@ def _finished(work: Workspace, piece: Piece, tree: Tree, run: Run) -> Grown:
     answer = state.answers.get(question) or state.left.get(question)
     assert not isinstance(answer, Begun), "only branching hands back"
     seconds = time.monotonic() - state.started
-    return Grown(tree.root, 0, seconds, 0, answer.witness if answer else None, 0, False, None, answer)
+    return Grown(tree.root, 0, seconds, NOTHING_FOUND, answer.witness if answer else None, 0, False, None, answer)
 
 
 def _prove(
@@ -137,7 +137,7 @@ def _prove(
     if cut is not None:
         yield from ((outcome,) for outcome in decide_listed(work, cut, questions, run.deadline))
         return
-    known = {q: attacked.get(q, Attacked(q, 0, None)) for q in questions}
+    known = {q: attacked.get(q, Attacked(q)) for q in questions}
     state = State({}, known, {}, time.monotonic())
     reason = Reason.STRATEGY
     for question, before in known.items():
@@ -266,7 +266,7 @@ def _take_explored(explored: Explored, stage: BranchStage, state: State, run: Ru
         directions=explored.directions.cpu().numpy(),
         boxes=outcome.boxes,
         seconds=outcome.seconds,
-        found=max(outcome.found, state.known[question].found),
+        strongest=state.known[question].strongest.or_stronger(outcome.strongest),
         proved=state.rooted[question].remaining,
         closed=explored.closed,
         allowed=Limits(stage.boxes, stage.seconds),
@@ -314,6 +314,6 @@ def _note(work: Workspace, candidate: Candidate, state: State) -> None:
     """Replays what an attack found and keeps it."""
     tried = replayed(work, candidate)
     before = state.known[candidate.question]
-    state.known[candidate.question] = tried._replace(found=max(before.found, tried.found))
+    state.known[candidate.question] = tried._replace(strongest=before.strongest.or_stronger(tried.strongest))
     if tried.witness is not None:
         state.answers[candidate.question] = falsified(work, tried, "attack", state)

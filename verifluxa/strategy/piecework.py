@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from verifluxa.evidence import Node, Outcome, Witness
+from verifluxa.evidence import Node, Outcome, Strongest, Witness
 from verifluxa.question import Question
 from verifluxa.verdict import Reason
 
@@ -36,7 +36,7 @@ class Begun:
         root: its split tree so far.
         directions: of its strips, shape (m, d).
         boxes, seconds: spent so far.
-        found: inputs that one replayed trigger makes violate.
+        strongest: the strongest trigger that was replayed.
         proved: inputs that were open at the root.
         closed: most inputs that were left in a closed leaf.
         allowed: what the strategy allows for it in all.
@@ -50,7 +50,7 @@ class Begun:
     directions: NDArray[np.float64]
     boxes: int
     seconds: float
-    found: int
+    strongest: Strongest
     proved: int
     closed: int
     allowed: Limits
@@ -88,7 +88,7 @@ class Grown:
     Attributes:
         root: as it was given, its leaves grown.
         boxes, seconds: spent on it.
-        found: inputs that one replayed trigger makes violate.
+        strongest: the strongest trigger that was replayed.
         witness: a trigger that refutes the question, or None.
         closed: most inputs that were left in a closed leaf.
         cut_short: whether the slice ended before every leaf was looked at.
@@ -99,7 +99,7 @@ class Grown:
     root: Node
     boxes: int
     seconds: float
-    found: int
+    strongest: Strongest
     witness: Witness | None
     closed: int
     cut_short: bool

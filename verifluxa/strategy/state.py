@@ -60,12 +60,12 @@ class State:
         """Keeps an outcome: for good when it decides, else for the case that no later stage does."""
         question = outcome.question
         known = self.known[question]
-        found = max(outcome.found, known.found)
-        self.known[question] = known._replace(found=found)
+        strongest = known.strongest.or_stronger(outcome.strongest)
+        self.known[question] = known._replace(strongest=strongest)
         before = self.left.get(question)
         if outcome.verdict is Verdict.UNKNOWN and before is not None:
             outcome = replace(outcome, proved=min(outcome.proved, before.proved))
-        outcome = replace(outcome, found=found)
+        outcome = replace(outcome, strongest=strongest)
         if outcome.verdict is Verdict.UNKNOWN:
             self.left[question] = outcome
         else:
@@ -73,7 +73,7 @@ class State:
 
 
 def _asked(work: Workspace, question: Question) -> int:
-    return len(work.problem.selections[question.selection])
+    return work.problem.totals[question.selection]
 
 
 def falsified(work: Workspace, found: Attacked, stage: str, state: State) -> Outcome:
@@ -83,7 +83,7 @@ def falsified(work: Workspace, found: Attacked, stage: str, state: State) -> Out
         question=question,
         verdict=Verdict.FALSIFIED,
         reason=None,
-        found=found.found,
+        strongest=found.strongest,
         proved=_asked(work, question),
         witness=found.witness,
         stage=stage,
@@ -97,7 +97,7 @@ def certified(rooted: Rooted, method: str, state: State, node: Node) -> Outcome:
         question=rooted.question,
         verdict=Verdict.CERTIFIED,
         reason=None,
-        found=state.known[rooted.question].found,
+        strongest=state.known[rooted.question].strongest,
         proved=rooted.remaining,
         stage=method,
         boxes=1,
@@ -116,7 +116,7 @@ def unknown(work: Workspace, question: Question, reason: Reason, state: State) -
         question=question,
         verdict=Verdict.UNKNOWN,
         reason=reason,
-        found=state.known[question].found,
+        strongest=state.known[question].strongest,
         proved=rooted.remaining if rooted else _asked(work, question),
         stage=state.stage,
         boxes=1 if rooted else 0,

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from verifluxa.certificate.check.chain import Layer, Parts
 from verifluxa.certificate.check.functions import Floats, Lines
 from verifluxa.certificate.check.network import Integers
-from verifluxa.certificate.check.region import Planes, Regions, alike
+from verifluxa.certificate.check.region import Planes, Regions, alike, sure
 
 Ends = Sequence[tuple[Floats, Floats]]
 """Lower and upper ends of the values of every layer but the outputs', of one entry."""
@@ -129,7 +129,7 @@ class Bounder:
                 value = value + middle[k] @ weight.T
                 reach = (half[k] @ layer.size[k].T,) * 2 if k else [part[place] for part in box.every(weight, seen)]
                 up, down = up + reach[0], down + reach[1]
-            lower, upper = value - down, value + up
+            lower, upper = -sure(down - value), sure(value + up)
             if narrow:
                 own = [ends[number - 1] for ends in known.values()]
                 least, most = (np.stack(part) for part in zip(*own, strict=True))
@@ -196,7 +196,7 @@ class Bounder:
             neurons[np.nonzero(mask)[0], mask.cumsum(axis=1)[mask] - 1] = np.nonzero(mask)[1]
             met = None if cut is None else Planes(cut.value[chosen, None], cut.slope[chosen, None])
             most = self.regions.most(self._both(state, number, entries[:, 0], neurons), state.at[entries[:, 0]], met)
-            most, least = np.split(most, 2, axis=1)
+            most, least = np.split(sure(most), 2, axis=1)
             bounds.upper[entries, neurons] = np.minimum(bounds.upper[entries, neurons], most)
             bounds.lower[entries, neurons] = np.maximum(bounds.lower[entries, neurons], -least)
 

@@ -15,7 +15,7 @@ from verifluxa.certificate.check.bounds import Sign, State
 from verifluxa.certificate.check.functions import Floats
 from verifluxa.certificate.check.judge import MOST_VALUES, Entry, Judge, Part, unproved
 from verifluxa.certificate.check.network import Integers
-from verifluxa.certificate.check.region import EACH, MARGIN, Planes
+from verifluxa.certificate.check.region import EACH, MARGIN, Planes, sure
 from verifluxa.evidence import Case
 
 LEAST = 2.0**-1022
@@ -84,7 +84,7 @@ def summed(judge: Judge, planes: Planes, of: tuple[Floats, Integers], at: Intege
     value, size = (np.bincount(number, part, len(at)).astype(float) for part in (weight * planes.value, size))
     count = np.bincount(number, minlength=len(at))
     value = value + (MARGIN + count * EACH) * size + count * LEAST * (1 + regions.half[at].sum(axis=1))
-    return Planes(value, slope), value + regions.spread(slope[:, None], at)[0][:, 0]
+    return Planes(value, slope), sure(value + regions.spread(slope[:, None], at)[0][:, 0])
 
 
 def _below(judge: Judge, nodes: Sequence[Node], state: State, part: Part) -> Iterator[tuple[Sequence[Node], State]]:

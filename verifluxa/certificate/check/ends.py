@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from verifluxa.certificate.check.bounds import State
 from verifluxa.certificate.check.functions import Floats
 from verifluxa.certificate.check.judge import MOST_VALUES, Judge, Known, Place, Visit, unproved
+from verifluxa.certificate.check.region import sure
 from verifluxa.evidence import Ends
 
 
@@ -46,7 +47,7 @@ def _most(judge: Judge, state: State, own: Ends) -> Floats:
     levels = np.frombuffer(own.levels, dtype=np.uint8).reshape(count, -1)
     parts = (slice(start, start + step) for start in range(0, count, step))
     most = np.concatenate([_some(judge, state, own, (part, levels[part])) for part in parts])
-    return np.where(np.isfinite(most), most, np.inf)
+    return sure(most)
 
 
 def _some(judge: Judge, state: State, own: Ends, levels: tuple[slice, NDArray[np.uint8]]) -> Floats:

@@ -31,6 +31,10 @@ _APART, _VANISHED, _PLANE_ERROR = 0.6, 2.0**-1000, 2.0**-48
 SAMPLED_ERROR = 2.0**-41
 """Of the terms' size: far above the error of evaluating the sampled functions in float64."""
 LEAKY_SLOPE = 0.01
+SLOPE_ERROR = 2.0**-30
+"""Of a difference over so short a way, relative to the function's size: far above that of two values in float64."""
+CONSTANT_ERROR = 2.0**-22
+"""Of the result or 1: what relative changes of all constants by 2^-24 do at most to leakyrelu, selu, gelu, logcosh."""
 
 
 class Lines(NamedTuple):
@@ -56,6 +60,8 @@ class Function:
         least: on an interval around 0 every line through 0 with a slope from this to 1 lies below; None: not so.
         along: lines by ends and a share, along the slope so far from a segment's least to the largest. None: not so.
         blocks: of values that each result is made of; lines then have a slope in each value, and constants for results.
+        slopes: least and largest slope between any two points of an interval; infinite where nothing is known.
+        either: arithmetics in which constants of the function count as written and as float32 rounds them, both.
     """
 
     value: Curve
@@ -67,10 +73,14 @@ class Function:
     least: float | None = None
     along: Callable[[Floats, Floats, Floats], Lines] | None = None
     blocks: int = 1
+    slopes: Above = lambda lower, upper: (np.full_like(lower, -np.inf), np.full_like(upper, np.inf))
+    either: tuple[str, ...] = ()
 
     def error_in(self, arithmetic: str) -> float:
-        """The error in an arithmetic; in float64 and `real` that of computing it in float64."""
-        return self.error if arithmetic == "float32" or not self.error else 2.0**-48
+        """The error in an arithmetic; in float64 and `real` that of computing it in float64, and of its constants."""
+        if arithmetic == "float32" or not self.error:
+            return self.error
+        return 2.0**-48 + (CONSTANT_ERROR if arithmetic in self.either else 0.0)
 
     def ends(self, lower: Floats, upper: Floats) -> Pair:
         """The least and the largest value."""
@@ -98,7 +108,8 @@ def function_of(op: ops.Op) -> Function | None:
         return None
     if op.function == "leakyrelu":
         slope = LEAKY_SLOPE if op.parameter is None else op.parameter
-        return _leaky(slope) if 0.0 <= slope < 1.0 else None
+        # A subnormal slope may be flushed.
+        return _leaky(slope) if slope == 0.0 or 2.0**-126 <= slope < 1.0 else None
     return _TABLE.get(op.function) if op.parameter in (None, _USUAL.get(op.function)) else None
 
 
@@ -116,7 +127,18 @@ def _leaky(slope: float) -> Function:
         high = np.where(crossing, (slope - chord) * lower, 0.0)
         return Lines(np.where(crossing, low_slope, chord), np.zeros_like(lower), chord, high)
 
-    return Function(lambda z: np.where(z > 0, z, slope * z), 1.0, 2.0**-23, rule, least=slope)
+    def slopes(lower: Floats, upper: Floats) -> Pair:
+        left = np.full_like(lower, slope)
+        return np.where(lower > 0, 1.0, left), np.where(upper < 0, left, 1.0)
+
+    either = () if float(np.float32(slope)) == slope else ("real",)
+    return Function(
+        lambda z: np.where(z > 0, z, slope * z),
+        *(1.0, 2.0**-23, rule),
+        least=slope,
+        either=either,
+        slopes=slopes,
+    )
 
 
 def _mirrored(above: Above, turned: Above, middle: float) -> Callable[[Floats, Floats], Lines]:
@@ -132,7 +154,12 @@ def _mirrored(above: Above, turned: Above, middle: float) -> Callable[[Floats, F
 def _clip(low: float, high: float) -> Function:
     above, turned = (lambda a, b: _above_clip(a, b, low, high)), (lambda a, b: _above_clip(a, b, -high, -low))
     sampled = _sampled(lambda z: np.clip(z, low, high), 1.0, 0.0, Bends(0.0), low, high)
-    return replace(sampled, rule=_mirrored(above, turned, 0.0), range=None)
+
+    def slopes(lower: Floats, upper: Floats) -> Pair:
+        inside, reached = (lower > low) & (upper < high), (upper > low) & (lower < high)
+        return inside.astype(np.float64), reached.astype(np.float64)
+
+    return replace(sampled, rule=_mirrored(above, turned, 0.0), range=None, slopes=slopes)
 
 
 def _above_clip(lower: Floats, upper: Floats, low: float, high: float) -> Pair:
@@ -259,7 +286,20 @@ def _sampled(f: Curve, steepness: float, error: float, bends: Bends, *kinks: flo
         _, values, gap, size = sample(lower, upper)
         return -most(-values, gap) - SAMPLED_ERROR * size, most(values, gap) + SAMPLED_ERROR * size
 
-    return Function(f, steepness, error, rule, ends, along=along)
+    def slopes(lower: Floats, upper: Floats) -> Pair:
+        """A difference around the middle is f' at some point near it, and f' changes by at most |f''| times the way."""
+        middle = (lower + upper) / 2
+        slope = (f(middle + DIFFERENCE) - f(middle - DIFFERENCE)) / (2 * DIFFERENCE)
+        room = bends.largest * ((upper - lower) / 2 + DIFFERENCE) + SLOPE_ERROR * (
+            1 + np.abs(middle) + np.abs(f(middle))
+        )
+        kinked = np.zeros(lower.shape, dtype=bool)
+        for kink in kinks:
+            kinked |= (lower - DIFFERENCE <= kink) & (kink <= upper + DIFFERENCE)
+        low, high = (np.where(kinked, sign * steepness, slope + sign * room) for sign in (-1.0, 1.0))
+        return low, high
+
+    return Function(f, steepness, error, rule, ends, along=along, slopes=slopes)
 
 
 def sigmoid(z: Floats) -> Floats:
@@ -301,7 +341,11 @@ def _falling(scale: float, rate: float = 1.0, growth: float = 0.0) -> Curve:
 
 
 RELU = Function(
-    lambda z: np.maximum(z, 0.0), 1.0, 0.0, _leaky(0.0).rule, undecided=lambda a, b: (a < 0) & (b > 0), least=0.0
+    lambda z: np.maximum(z, 0.0),
+    *(1.0, 0.0, _leaky(0.0).rule),
+    undecided=lambda a, b: (a < 0) & (b > 0),
+    least=0.0,
+    slopes=_leaky(0.0).slopes,
 )
 SAME = Function(
     lambda z: z,
@@ -378,13 +422,16 @@ _TABLE: dict[str, Function] = {
     # sqrt(2 pi); gelu and mish: the largest on a fine grid, at and near 0, with room above; f' of the last four too.
     "elu": _ELU,
     "celu": _ELU,
-    "selu": _sampled(_selu, 1.7581, 2.0**-19, Bends(1.7581, _falling(1.7581), 0.0), 0.0),
+    # ONNX stores the constants of selu as float32, whatever the network computes in.
+    "selu": replace(
+        _sampled(_selu, 1.7581, 2.0**-19, Bends(1.7581, _falling(1.7581), 0.0), 0.0), either=("float64", "real")
+    ),
     "softplus": _sampled(_softplus, 1.0, 2.0**-20, Bends(0.25, _falling(1.0))),
     "logsigmoid": _sampled(lambda z: -_softplus(-z), 1.0, 2.0**-20, Bends(0.25, _falling(1.0))),
     "softsign": _sampled(lambda z: z / (1.0 + np.abs(z)), 1.0, 2.0**-21, Bends(2.0, lambda a: 2 / (1 + a) ** 3)),
     "tanhshrink": _sampled(lambda z: z - np.tanh(z), 1.0, 2.0**-18, Bends(0.77, _falling(8.0, 2.0))),
-    "logcosh": _sampled(_logcosh, 1.0, 2.0**-18, Bends(1.0, _falling(4.0, 2.0))),
-    "gelu": _sampled(_gelu, 1.13, 2.0**-18, Bends(0.81, _falling(8.0, 1.0, 8.0))),
+    "logcosh": replace(_sampled(_logcosh, 1.0, 2.0**-18, Bends(1.0, _falling(4.0, 2.0))), either=("real",)),
+    "gelu": replace(_sampled(_gelu, 1.13, 2.0**-18, Bends(0.81, _falling(8.0, 1.0, 8.0))), either=("real",)),
     "gelu_erf": _sampled(
         lambda z: z / 2 * (1 + _erf(z / np.sqrt(2.0))),
         *(1.13, 2.0**-18, Bends(0.798, lambda a: 0.4 * (2 + a * a) * np.exp(-a * a / 2))),

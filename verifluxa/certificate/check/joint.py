@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from verifluxa.certificate.check.bounds import State
 from verifluxa.certificate.check.functions import LARGER, RELU, Floats
 from verifluxa.certificate.check.judge import Entry, Found, Judge, Known, Visit, unproved
-from verifluxa.certificate.check.region import EACH, MARGIN, Planes, pieces
+from verifluxa.certificate.check.region import EACH, MARGIN, Planes, pieces, sure
 from verifluxa.evidence import InputSplit, Joint
 
 Key = tuple[int, int, int]
@@ -211,7 +211,7 @@ def _bounds(judge: Judge, ends: Sequence[End], planes: _Scaled, gone: set[Key]) 
     beta = np.array([joint.beta if len(joint.beta) == len(nothing) else nothing for _, joint, _ in ends])
     most = np.minimum(most, sum(region.dual(slope[:, None], at, beta[:, None])))
     terms = np.array([len(joint.weights) + len(leaf.left) for leaf, joint, _ in ends])
-    return np.asarray(total + most[:, 0] + (MARGIN + EACH * terms) * size)
+    return sure(total + most[:, 0] + (MARGIN + EACH * terms) * size)
 
 
 def _inputs(leaf: Visit, totals: dict[Key, float], fixed: Fixed, gone: set[Key]) -> float:
@@ -239,7 +239,7 @@ def _planes(judge: Judge, ends: Sequence[End], known: dict[Key, int], found: Fou
     value, slope = judge.planes(state, np.arange(len(wanted)), rows)
     fall = judge.bounder.regions.spread(slope[:, None], state.at)[1][:, 0]
     most = fall - value + MARGIN * (fall + np.abs(value))
-    says = most > 0
+    says = np.isfinite(most) & np.isfinite(value) & (most > 0)
     numbers = {key: k for k, key in enumerate(wanted) if says[k]}
     return _Scaled(numbers, np.where(says, value / most, 0.0), np.where(says[:, None], slope / most[:, None], 0.0))
 

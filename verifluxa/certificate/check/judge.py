@@ -15,7 +15,7 @@ from verifluxa.certificate.check.chain import chain_of
 from verifluxa.certificate.check.functions import SAME, Floats
 from verifluxa.certificate.check.lower import Alternative, Claim
 from verifluxa.certificate.check.network import Constants, Integers
-from verifluxa.certificate.check.region import Planes, Regions
+from verifluxa.certificate.check.region import Planes, Regions, sure
 from verifluxa.certificate.refuse import refused
 from verifluxa.errors import CertificateError
 from verifluxa.evidence import Joint, Node
@@ -250,9 +250,8 @@ class Judge:
             at, rows = np.array(named).T
             planes = self.planes(state, places[at], rows)
             spread = self.bounder.regions.spread(planes.slope[:, None], state.at[places[at]])
-            most = planes.value + spread[0][:, 0]
-            # What overflowed on its way says nothing: minus infinity swallowed what came after it.
-            gone[at] |= np.isfinite(most) & np.where(self.claim.closed[rows], most < 0, most <= 0)
+            most = sure(planes.value + spread[0][:, 0])
+            gone[at] |= np.where(self.claim.closed[rows], most < 0, most <= 0)
 
     def planes(self, state: State, places: Integers, rows: Sequence[int] | Integers) -> Planes:
         """Upper planes of rows of entries of a state."""

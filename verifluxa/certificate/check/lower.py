@@ -7,24 +7,31 @@ anything more to it than is known here, is never read as something simpler.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from verifluxa.certificate.check.adjoint import row_radii
 from verifluxa.certificate.check.functions import Floats
-from verifluxa.certificate.check.network import LAST_ONLY, Integers, constants_of
+from verifluxa.certificate.check.network import LAST_ONLY, Constants, Integers, constants_of, evaluated, steps_of
 from verifluxa.certificate.check.rounding import SOFTMAX_GAP
 from verifluxa.certificate.evidence_lines import Row
 from verifluxa.certificate.refuse import refused
 from verifluxa.data.dataset import Dataset
+from verifluxa.data.select import DOUBTFUL, NOT_CORRECT, NOT_SAMPLED, OTHER_LABEL
 from verifluxa.graph import ops
+from verifluxa.graph.arithmetic import within
 from verifluxa.graph.graph import Graph, build
 from verifluxa.spec import spec
 
+_MOST_ROWS = 1 << 22
+IN, OPEN, OUT = 1, 0, -1
+"""Whether an input counts: in every evaluation, in some or nobody can say, in none."""
 Alternative = tuple[int, ...]
 """Numbers of rows: all of them together are one way to violate."""
 Known = spec.RateBound | spec.PerInput
@@ -44,16 +51,52 @@ UNDERSTOOD: dict[type, str] = {
 ENCODE = {"divide": ops.Divide, "multiply": ops.Scale, "add": ops.Shift, "subtract": ops.Shift}
 
 
+@dataclass(frozen=True)
+class Stated:
+    """Which inputs count, as certificate and evidence state it: positions in the data file, ascending.
+
+    Attributes:
+        asked: those that may count, which the evidence speaks of.
+        doubtful: those of them that are said to count in some evaluations only.
+    """
+
+    asked: tuple[int, ...]
+    doubtful: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Share:
+    """How many inputs of a selection count.
+
+    Attributes:
+        stated: as the certificate has it.
+        surely: in every evaluation, as far as this checker can tell.
+        most: at most, those among them that the evidence does not speak of.
+        left_out: how many it does not speak of, though this checker cannot tell that they do not count.
+    """
+
+    stated: int
+    surely: int
+    most: int
+    left_out: int
+
+
 @dataclass(frozen=True, eq=False)
 class Claim:
     """What a property claims.
 
     Attributes:
-        indices: positions of the counted inputs in the data file.
-        excluded: the other positions.
-        doubtful: those for which `correct` lies within the error of evaluation; either answer is allowed.
-        inputs, labels: the counted inputs, shape (N, *input shape), and their labels.
+        indices: positions in the data file of the inputs that may count.
+        counted: those that are said to count in every evaluation.
+        excluded: (position, reason) of all others.
+        surely: which of the inputs count in every evaluation, shape (N,).
+        replayed: which of them count in this checker's own evaluation, shape (N,).
+        replayed_besides: inputs that count in it and that the evidence does not speak of.
+        left_out: inputs that are said not to count, though this checker cannot tell.
+        unjudged: inputs of which the certificate says whether they count, and this checker cannot, those among them.
+        inputs, labels: the inputs that may count, shape (N, *input shape), and their labels.
         places: (row, column) of each placement.
+        extent: of the trigger in rows, columns and channels.
         positions: for each placement the flat input values that the trigger replaces, shape (P, d).
         lower, upper: ends of each trigger value; `step` 1 on the grid of levels, 0 where continuous.
         targets: the class of each violation, None where there is no single one.
@@ -61,17 +104,27 @@ class Claim:
         constants: of the rows where an output must surely, and may, meet them in a replay, and as a proof must
             exclude them, shape (R, 3).
         violations: for each violation and label the alternatives.
+        names: what each violation is called.
         selections: inputs (indices into `inputs`) of each selection.
-        needs: how many of a selection must violate together.
+        shares: of each selection how many of its inputs count.
+        needs: how many of a selection must violate together, whichever of those in doubt count; 0: nothing is provable.
+        need_of: how many of so many inputs that count break the statement, by selection.
         pairs: (violation, selection) asked at each placement.
+        per_input: whether each selection is one input, and the trigger may depend on it.
     """
 
     indices: tuple[int, ...]
-    excluded: tuple[int, ...]
-    doubtful: tuple[int, ...]
+    counted: tuple[int, ...]
+    excluded: tuple[tuple[int, str], ...]
+    surely: NDArray[np.bool_]
+    replayed: NDArray[np.bool_]
+    replayed_besides: int
+    left_out: int
+    unjudged: int
     inputs: Floats
     labels: Integers
     places: tuple[tuple[int, int], ...]
+    extent: tuple[int, int, int]
     positions: Integers
     lower: float
     upper: float
@@ -81,9 +134,13 @@ class Claim:
     closed: NDArray[np.bool_]
     constants: Floats
     violations: tuple[tuple[tuple[Alternative, ...], ...], ...]
+    names: tuple[str, ...]
     selections: tuple[tuple[int, ...], ...]
+    shares: tuple[Share, ...]
     needs: tuple[int, ...]
+    need_of: Callable[[int, int], int]
     pairs: tuple[tuple[int, int], ...]
+    per_input: bool
 
     def numbers(self, rows: tuple[Row, ...]) -> tuple[int | None, ...]:
         """The claim's own row for each row of the evidence, which is only a hint; None where there is none."""
@@ -171,35 +228,48 @@ def rounded(value: Fraction, dtype: str) -> float:
     return min(even, key=lambda item: (abs(Fraction(item) - value), even[item]))
 
 
-def claim_of(statement: spec.Statement, sources: Sources, frozen: tuple[int, ...]) -> Claim:
+def claim_of(statement: spec.Statement, sources: Sources, stated: Stated) -> Claim:
     """Works out what is claimed.
 
     Args:
         statement: the property's statement.
         sources: what it speaks of.
-        frozen: the counted positions as the evidence gives them; used only where `correct` is in doubt.
+        stated: which inputs count, as it is stated.
 
     Raises:
-        CertificateError: VF5058 for a statement that is not understood.
+        CertificateError: VF5058 for a statement that is not understood, VF5052 for other inputs than those that count.
     """
     known, trigger = understood(statement)
     graph, data, universal = sources.models[known.model], sources.data, isinstance(known, spec.RateBound)
-    counted, doubtful = _counted(known.selection, sources, frozen)
-    indices, classes = tuple(map(int, np.flatnonzero(counted))), graph.output_shape[0]
-    labels = data.labels[list(indices)]
+    states, reasons = _counted(known.selection, sources)
+    replayed = _replayed(known.selection, sources, states)
+    asked = _asked(stated, states, reasons)
+    doubtful = np.isin(asked, stated.doubtful)
+    surely, classes = (states[asked] == IN) & ~doubtful, graph.output_shape[0]
+    left_out = np.setdiff1d(np.flatnonzero(states == OPEN), asked)
+    labels = data.labels[asked]
     if (labels >= classes).any():
         raise refused("VF5052", "a label is no class of the model")
     selections = _selections(known, labels)
     if not all(selections):
         raise refused("VF5052", "a selection holds no input")
+    shares = _shares(known, selections, (surely, doubtful), data.labels[left_out])
     weight, closed, constants = _rows(known, graph, _gap(graph, sources.arithmetic))
+    reasons[list(stated.doubtful)] = DOUBTFUL
+    others = np.setdiff1d(np.arange(len(states)), asked[~doubtful])
     return Claim(
-        indices=indices,
-        excluded=tuple(map(int, np.flatnonzero(~counted))),
-        doubtful=tuple(map(int, np.flatnonzero(doubtful))),
-        inputs=stored(data, graph)[list(indices)],
+        indices=tuple(asked.tolist()),
+        counted=tuple(asked[~doubtful].tolist()),
+        excluded=tuple((int(position), str(reasons[position])) for position in others),
+        surely=surely,
+        replayed=replayed[asked],
+        replayed_besides=int(replayed[left_out].sum()),
+        left_out=len(left_out),
+        unjudged=len(left_out) + int(((states[asked] == OPEN) & ~doubtful).sum()),
+        inputs=stored(data, graph)[asked],
         labels=labels,
         places=trigger.places,
+        extent=(trigger.height, trigger.width, sources.space.channels),
         positions=_positions(trigger, sources.space),
         lower=_outward(trigger.low, -1),
         upper=_outward(trigger.high, 1),
@@ -209,9 +279,13 @@ def claim_of(statement: spec.Statement, sources: Sources, frozen: tuple[int, ...
         closed=closed,
         constants=constants.reshape(-1, 3),
         violations=_violations(known, classes),
+        names=_names(known),
         selections=selections,
-        needs=tuple(_need(known, number, len(items)) for number, items in enumerate(selections)),
+        shares=shares,
+        needs=tuple(_need(known, number, share.stated) for number, share in enumerate(shares)),
+        need_of=partial(_need, known),
         pairs=tuple((index if universal else 0, index) for index in range(len(selections))),
+        per_input=not universal,
     )
 
 
@@ -242,36 +316,116 @@ def _outward(value: Fraction, direction: int) -> float:
     return math.nextafter(near, direction * math.inf) if inside else near
 
 
-def _counted(
-    selection: spec.Selection, sources: Sources, frozen: tuple[int, ...]
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which inputs count, and for which that is in doubt."""
-    data = sources.data
-    keep, doubtful = np.ones(len(data.labels), dtype=bool), np.zeros(len(data.labels), dtype=bool)
-    if data.sampled is not None:
-        keep &= data.sampled
-    if selection.labels is not None:
-        keep &= np.isin(data.labels, selection.labels)
+def _counted(selection: spec.Selection, sources: Sources) -> tuple[NDArray[np.int8], NDArray[np.object_]]:
+    """Of each input whether it counts: `IN` every evaluation, `OUT` of all of them, or `OPEN`; and why not."""
+    data, count = sources.data, len(sources.data.labels)
+    states, reasons = np.full(count, IN, dtype=np.int8), np.full(count, "", dtype=object)
     if selection.correct is not None:
-        right, doubtful = _correct(sources.models[selection.correct], data)
-        doubtful &= keep
-        keep &= np.where(doubtful, np.isin(np.arange(len(keep)), frozen), right)
-    return keep, doubtful
+        judge = sources.models[selection.correct]
+        states = _correct(judge, data, within(sources.arithmetic, judge.dtype))
+        reasons[:] = NOT_CORRECT
+    for chosen, reason in ((selection.labels, OTHER_LABEL), (data.sampled, NOT_SAMPLED)):
+        if chosen is not None:
+            others = ~(np.isin(data.labels, chosen) if reason == OTHER_LABEL else np.asarray(chosen))
+            states[others], reasons[others] = OUT, reason
+    return states, reasons
 
 
-def _correct(graph: Graph, data: Dataset) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Whether the label is the strict maximum in every allowed evaluation; whether evaluations may disagree."""
-    constants = constants_of(graph, stored(data, graph), graph.dtype)
-    if constants is None:
-        return np.zeros(len(data.labels), dtype=bool), np.ones(len(data.labels), dtype=bool)
-    value, radius = (part.T for part in constants.balls[-1])
-    at = np.arange(len(value)), data.labels
-    others = value.copy()
-    others[at] = -np.inf
-    best = at[0], others.argmax(axis=1)
-    surely = (others + radius).max(axis=1) + _gap(graph, graph.dtype) < value[at] - radius[at]
-    never = value[best] - radius[best] >= value[at] + radius[at]
-    return surely, np.asarray(~surely & ~never)
+def _replayed(selection: spec.Selection, sources: Sources, states: NDArray[np.int8]) -> NDArray[np.bool_]:
+    """Which inputs count in this checker's own evaluation; what it does not evaluate is taken not to."""
+    counts, open_ = np.asarray(states == IN), np.flatnonzero(states == OPEN)
+    judge = None if selection.correct is None else sources.models[selection.correct]
+    steps = steps_of(judge) if judge is not None and len(open_) else None
+    if judge is not None and steps is not None and within(sources.arithmetic, judge.dtype) != "real":
+        outputs = evaluated(steps, stored(sources.data, judge)[open_].reshape(len(open_), -1), judge.dtype)
+        if outputs is not None:
+            rows = (_rows_of(sources.data.labels[open_], len(outputs)) @ outputs.T[..., None])[..., 0]
+            counts[open_] = (rows > _gap(judge, judge.dtype)).all(axis=1)
+    return counts
+
+
+def _correct(graph: Graph, data: Dataset, arithmetic: str) -> NDArray[np.int8]:
+    """Whether the label is the strict maximum in every allowed evaluation, or in none; `OPEN` where nobody can say."""
+    classes = graph.output_shape[0]
+    states = np.where(data.labels < classes, OPEN, OUT).astype(np.int8)
+    constants, known = constants_of(graph, stored(data, graph), arithmetic), np.flatnonzero(states == OPEN)
+    if constants is None or classes < 2:
+        return states
+    size = max(1, _MOST_ROWS // classes**2)
+    for at in range(0, len(known), size):
+        some, gap = known[at : at + size], _gap(graph, arithmetic)
+        rows = _rows_of(data.labels[some], classes)
+        for way in (_forward, _back):  # most are decided by errors that are carried forward, the others take longer
+            waiting = np.flatnonzero(states[some] == OPEN)
+            value, radius = way(constants.some(some[waiting]), rows[waiting])
+            states[some[waiting[(value - radius > gap).all(axis=1)]]] = IN
+            states[some[waiting[(value + radius <= -gap).any(axis=1)]]] = OUT
+    return states
+
+
+def _rows_of(labels: Integers, classes: int) -> Floats:
+    """The label's output less each other one, shape (N, classes - 1, classes)."""
+    own = np.arange(classes) == labels[:, None]
+    others = np.nonzero(~own)[1].reshape(len(labels), classes - 1)
+    return np.asarray(own[:, None] - np.eye(classes)[others])
+
+
+def _forward(constants: Constants, rows: Floats) -> tuple[Floats, Floats]:
+    """Rows over the outputs, and how far an evaluation may be off, shape (N, R)."""
+    ball = constants.balls[-1]
+    return np.einsum("nrk,kn->nr", rows, ball.value), np.einsum("nrk,kn->nr", np.abs(rows), ball.error)
+
+
+def _back(constants: Constants, rows: Floats) -> tuple[Floats, Floats]:
+    return _forward(constants, rows)[0], row_radii(constants, rows)
+
+
+def _asked(stated: Stated, states: NDArray[np.int8], reasons: NDArray[np.object_]) -> Integers:
+    """The positions of the inputs that may count, as stated, where this checker does not know better.
+
+    To call an input doubtful only makes more of the claim, unless it does not count for another reason.
+
+    Raises:
+        CertificateError: VF5052.
+    """
+    asked = np.array(stated.asked, dtype=np.int64)
+    ascending = bool((np.diff(asked, prepend=-1) > 0).all() and (asked < len(states)).all())
+    doubtful = np.array(stated.doubtful, dtype=np.int64)
+    if not ascending or not np.isin(doubtful, asked).all() or len(doubtful) > len(set(stated.doubtful)):
+        raise refused("VF5052", "the inputs of the evidence are not those that certificate and data file have")
+    counted = np.setdiff1d(asked, doubtful)
+    strange = doubtful[np.isin(reasons[doubtful], (OTHER_LABEL, NOT_SAMPLED, ""))]
+    wrong = [*counted[states[counted] == OUT], *strange, *np.setdiff1d(np.flatnonzero(states == IN), asked)]
+    if wrong:
+        raise refused("VF5052", f"input {min(wrong)} is said to count though it does not, or not to though it does")
+    return asked
+
+
+def _shares(
+    known: Known,
+    selections: tuple[tuple[int, ...], ...],
+    ways: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+    left_out: Integers,
+) -> tuple[Share, ...]:
+    """How many inputs of each selection count.
+
+    Args:
+        ways: which inputs count in every evaluation, and which are stated to be in doubt, shape (N,).
+        left_out: labels of those that the evidence does not speak of, though nobody can tell that they do not count.
+    """
+    (surely, doubtful), shares = ways, []
+    for number, items in enumerate(selections):
+        target = known.targets[number] if _apart(known) else None
+        others = 0 if isinstance(known, spec.PerInput) else int((left_out != target).sum())
+        chosen = list(items)
+        stated = int((~doubtful[chosen]).sum())
+        shares.append(Share(stated, int(surely[chosen].sum()), len(chosen) + others, others))
+    return tuple(shares)
+
+
+def _apart(known: Known) -> bool:
+    """Whether each target speaks of the inputs of other labels."""
+    return isinstance(known, spec.RateBound) and bool(known.targets) and known.selection.label_is_not_target
 
 
 def _gap(graph: Graph, arithmetic: str) -> float:
@@ -302,19 +456,33 @@ def _violations(statement: Known, classes: int) -> tuple[tuple[tuple[Alternative
     return (tuple(leaves[label if statement.expected is None else statement.expected] for label in every),)
 
 
+def _names(statement: Known) -> tuple[str, ...]:
+    """What the violations are called."""
+    targets = statement.targets
+    if statement.rows:
+        return ("outputs",)
+    if isinstance(statement, spec.RateBound):
+        return tuple(f"target {target}" for target in targets) or ("untargeted",)
+    if targets:
+        return ("reaches " + ", ".join(map(str, targets)),)
+    return ("untargeted" if statement.expected is None else f"not {statement.expected}",)
+
+
 def _selections(statement: Known, labels: Integers) -> tuple[tuple[int, ...], ...]:
     everyone = tuple(range(len(labels)))
     if isinstance(statement, spec.PerInput):
         return tuple((index,) for index in everyone)
-    apart = statement.selection.label_is_not_target
+    apart = _apart(statement)
     chosen = (tuple(i for i in everyone if not apart or int(labels[i]) != target) for target in statement.targets)
     return tuple(chosen) or (everyone,)
 
 
 def _need(statement: Known, number: int, count: int) -> int:
-    """How many of `count` inputs break the statement."""
+    """How many of `count` inputs that count break the statement; 0 where none counts, so that nothing is provable."""
     if isinstance(statement, spec.PerInput):
         return 1
+    if not count:
+        return 0
     exact = statement.limit_of(statement.targets[number] if statement.targets else None) * count
     need = math.ceil(exact) if statement.below else math.floor(exact) + 1
     if need < 1:

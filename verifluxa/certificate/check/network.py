@@ -32,6 +32,21 @@ NOT_RECHECKED_FUNCTIONS: dict[str, str] = dict.fromkeys(("trelu", "round"), _NO_
 """Activations without lines."""
 
 
+class Steps(NamedTuple):
+    """What a deployment may compute between input and output of an operation with one tap for each output.
+
+    Attributes:
+        bias_size: magnitudes of what is summed into the bias, shape (outputs,), as are the others.
+        gain, rest: every result between is at most `gain * |x| + rest`.
+        flushed: how many times a number that is flushed to zero between may count in the output.
+    """
+
+    bias_size: Floats
+    gain: Floats
+    rest: Floats
+    flushed: Floats
+
+
 @dataclass(frozen=True, eq=False)
 class Taps:
     """A linear operation between flat values.
@@ -43,6 +58,7 @@ class Taps:
         terms: roundings on the longest path; 0 for an operation that only moves values.
         inputs: number of input values.
         least: weights below this may be flushed to zero by a deployment.
+        steps: of an operation that a deployment computes in several steps, what may happen between them; else None.
     """
 
     index: Integers
@@ -51,6 +67,18 @@ class Taps:
     terms: int
     inputs: int = 0
     least: float = 0.0
+    steps: Steps | None = None
+
+    @property
+    def bias_size(self) -> Floats:
+        """Magnitudes of what is summed into the bias, shape (outputs,)."""
+        return np.abs(self.bias) if self.steps is None else self.steps.bias_size
+
+    def overflows(self, read: Floats, rounding: Rounding) -> bool:
+        """Whether a result between the steps may overflow; `read`: the largest magnitudes, shape (inputs,)."""
+        if self.steps is None:
+            return False
+        return not bool((self.steps.gain * read[self.index[:, 0]] + self.steps.rest < rounding.most).all())
 
     @cached_property
     def is_matrix(self) -> bool:
@@ -93,7 +121,8 @@ class Taps:
     def flushed(self, rounding: Rounding) -> Floats:
         """What is lost where operands, products and sums are flushed to zero, shape (outputs, 1)."""
         size: Floats = np.abs(self.weight).sum(axis=1, keepdims=True)
-        return SAFETY * rounding.tiny(self.terms) + rounding.tiny() * size
+        weighs = 1.0 if self.steps is None else self.steps.flushed[:, None]
+        return SAFETY * rounding.tiny(self.terms) * weighs + rounding.tiny() * size
 
     def relative(self, filled: Integers, rounding: Rounding) -> Floats:
         """The relative error on each input, shape (N,).
@@ -104,7 +133,8 @@ class Taps:
         Args:
             filled: how many of the values that are read need not be 0, shape (N,).
         """
-        terms = np.minimum(filled + 2, self.terms) if self.is_matrix else np.full(len(filled), self.terms)
+        fewer = self.is_matrix and self.steps is None
+        terms = np.minimum(filled + 2, self.terms) if fewer else np.full(len(filled), self.terms)
         return rounding.coefficients(terms)
 
 
@@ -135,6 +165,11 @@ class Constants:
     balls: tuple[Ball, ...]
     rounding: Rounding
 
+    def some(self, inputs: Integers) -> Constants:
+        """Of some inputs."""
+        balls = tuple(Ball(*(part[:, inputs] for part in ball)) for ball in self.balls)
+        return Constants(self.steps, balls, self.rounding)
+
     @cached_property
     def filled(self) -> tuple[Integers, ...]:
         """Of the input and of each operation, on each input: how many values need not be 0, shape (N,)."""
@@ -154,7 +189,7 @@ def steps_of(graph: Graph) -> tuple[Step, ...] | None:
         # A divisor that is no number gives weights that are none.
         kind = None if row is None else row(node.op, shapes)
         if isinstance(kind, Taps):
-            numbers = np.isfinite(kind.weight).all() and np.isfinite(kind.bias).all()
+            numbers = all(np.isfinite(part).all() for part in (kind.weight, kind.bias, *(kind.steps or ())))
             weight, size = np.where(kind.index >= 0, kind.weight, 0.0), sum(map(math.prod, shapes))
             kind = replace(kind, weight=weight, inputs=size, least=TINY[graph.dtype]) if numbers else None
         if kind is None:
@@ -179,6 +214,8 @@ def constants_of(graph: Graph, inputs: Floats, arithmetic: str, reach: float = 0
     balls = [Ball(flat, error)]
     for step in steps:
         read = Ball(*(np.concatenate(part) for part in zip(*(balls[source] for source in step.sources), strict=True)))
+        if isinstance(step.kind, Taps) and step.kind.overflows((np.abs(read.value) + read.error)[:, -1], rounding):
+            return None
         balls.append(_ball(step.kind, read, rounding))
     if not all((ball.error[:, -1] < rounding.largest).all() for ball in balls):
         return None
@@ -189,9 +226,9 @@ def _ball(kind: Taps | Function | Integers, read: Ball, rounding: Rounding) -> B
     if isinstance(kind, Taps):
         (size, flushed), relative = kind.magnitudes(kind.weight), kind.relative(read.filled.sum(axis=0), rounding)
         largest = np.abs(read.value) + read.error
-        own = kind.flushed(rounding) + relative * np.abs(kind.bias)[:, None]
+        own = kind.flushed(rounding) + relative * kind.bias_size[:, None]
         if kind.index.shape[1] == 1:  # a multiple of an exact zero is one
-            own = np.where((largest[kind.index[:, 0]] == 0) & (kind.bias == 0)[:, None], 0.0, own)
+            own = np.where((largest[kind.index[:, 0]] == 0) & (kind.bias_size == 0)[:, None], 0.0, own)
         error = kind.times(size, (SAFETY if kind.terms else 1.0) * read.error + relative * largest)
         error = error + kind.times(flushed, largest) + own
         return Ball(kind.times(kind.weight, read.value) + kind.bias[:, None], error)
@@ -200,6 +237,40 @@ def _ball(kind: Taps | Function | Integers, read: Ball, rounding: Rounding) -> B
         error = kind.error_in(rounding.arithmetic) * np.maximum(1.0, np.abs(value) + moved)
         return Ball(value, moved + error + rounding.tiny())
     return Ball(read.value[kind].max(axis=1), read.error[kind].max(axis=1) + rounding.tiny())
+
+
+def own_error(kind: Taps | Function | Integers, read: Ball, result: Ball, rounding: Rounding) -> Floats:
+    """How far a step itself may be off at the deployed operands, without what those are off, shape (values, N)."""
+    if isinstance(kind, Taps):
+        largest = np.abs(read.value) + read.error
+        return _ball(kind, Ball(largest, np.zeros_like(largest)), rounding).error
+    if isinstance(kind, Function):
+        moved = SAFETY * kind.lipschitz * read.error
+        error = kind.error_in(rounding.arithmetic) * np.maximum(1.0, np.abs(result.value) + moved)
+        return np.asarray(error + rounding.tiny())
+    return np.full_like(result.value, rounding.tiny())
+
+
+@np.errstate(all="ignore")
+def evaluated(steps: Sequence[Step], inputs: Floats, dtype: str) -> Floats | None:
+    """The outputs in one evaluation that is allowed, this checker's own in a float type, (N, size) to (outputs, N).
+
+    None where a deployment computes constants on its way that this checker has as they are in exact arithmetic.
+    """
+    if any(isinstance(step.kind, Taps) and step.kind.steps is not None for step in steps):
+        return None
+    kind = np.dtype(dtype)
+    values = [inputs.T.astype(kind)]
+    for step in steps:
+        read = np.concatenate([values[source] for source in step.sources])
+        if isinstance(step.kind, Taps):
+            result = step.kind.times(step.kind.weight.astype(kind), read) + step.kind.bias.astype(kind)[:, None]
+        elif isinstance(step.kind, Function):
+            result = step.kind.value(read.astype(np.float64)).astype(kind)
+        else:
+            result = read[step.kind].max(axis=1)
+        values.append(result)
+    return values[-1].astype(np.float64)
 
 
 def width_of(graph: Graph) -> int:
@@ -271,6 +342,47 @@ def _divide(op: ops.Divide, shapes: Sequence[Shape]) -> Taps:
     return _pointwise(np.where(usable, 1.0 / divisor, np.inf), 0.0, shapes, 2)
 
 
+_NORM_TERMS = 10
+"""Roundings of a batch normalisation: of its scale s 2 for what stands under the root (epsilon, the sum and a flushed
+variance count half), 4 for a reciprocal root within two units in the last place (fewer for a root and a division) and 1
+for the factor; then one for a product, one for the sum with the mean's part, one for that with the rest."""
+
+
+def _batchnorm(op: ops.BatchNorm, shapes: Sequence[Shape]) -> Taps | None:
+    """`s x + (shift - s mean)` with `s = factor / sqrt(variance + epsilon)`, in every order of computing it.
+
+    Each order sums `s x`, `s mean` and `shift`, so the error is relative to their magnitudes (Higham, lemma 3.1). None
+    where flushing may change s by more than a rounding, or s is no number.
+    """
+    info, channels = np.finfo(op.variance.dtype), shapes[0][0]
+    least = info.tiny / (info.eps / 2) * 2  # a flushed variance and epsilon are below a rounding of their sum
+    padded = np.asarray(op.variance, dtype=np.float64) + op.epsilon
+    factor = np.ones(channels) if op.factor is None else np.asarray(op.factor, dtype=np.float64)
+    mean, shift = _array(op.mean, channels), _array(op.shift, channels)
+    subnormal = (factor != 0) & (np.abs(factor) < info.tiny)
+    if subnormal.any() or not (padded >= least).all():
+        return None
+    inverse = 1.0 / np.sqrt(padded)
+    scale = factor * inverse
+    size, away, moved = np.abs(scale), np.abs(mean), np.abs(shift)
+    # A factor may be applied before the division and after it.
+    gain = np.max([np.ones(channels), np.abs(factor), inverse, size], axis=0)
+    rest = gain * (away + 1) + moved + padded
+    flushed = 1 + size + np.abs(factor) + inverse + away
+    steps = Steps(*(_spread(part, shapes[0]) for part in (size * away + moved, gain, rest, flushed)))
+    taps = _pointwise(_column(scale, shapes[0]), _column(shift - scale * mean, shapes[0]), shapes, _NORM_TERMS)
+    return replace(taps, steps=steps)
+
+
+def _column(values: Floats, shape: Shape) -> Floats:
+    return values.reshape(-1, *(1,) * (len(shape) - 1))
+
+
+def _spread(values: Floats, shape: Shape) -> Floats:
+    """A number for each channel, at all its places."""
+    return np.broadcast_to(_column(values, shape), shape).reshape(-1)
+
+
 def _moved(order: Integers) -> Taps:
     return Taps(order.reshape(-1, 1), np.ones((order.size, 1)), np.zeros(order.size), 0)
 
@@ -298,6 +410,7 @@ OPERATIONS: dict[str, Callable[[Any, Sequence[Shape]], Taps | Function | Integer
     "shift": lambda op, shapes: _pointwise(1.0, op.value, shapes),
     "scale": lambda op, shapes: _pointwise(op.factor, 0.0, shapes),
     "divide": _divide,
+    "batchnorm": _batchnorm,
     "reshape": lambda op, shapes: _moved(_flat(shapes[0])),
     "transpose": lambda op, shapes: _moved(_flat(shapes[0]).transpose(op.order)),
     "add": _add,

@@ -45,6 +45,11 @@ def alike(counts: Integers, size: int) -> Iterator[Integers]:
         start += len(piece)
 
 
+def sure(most: Floats) -> Floats:
+    """Upper bounds from which something follows: one that overflowed on its way says nothing, minus infinity too."""
+    return np.where(np.isfinite(most), most, np.inf)
+
+
 class Planes(NamedTuple):
     """Linear functions of the trigger, counted from the center of each one's region: `value + slope.t`."""
 

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from verifluxa.certificate.free_text import free_text
 from verifluxa.certificate.statement import PropertyResult, Statement
 from verifluxa.errors import VerifluxaError
 from verifluxa.verdict import Verdict
@@ -24,8 +25,14 @@ class Tally:
         unrechecked: leaves of certified questions that this checker could not decide.
         reproduced: triggers that violate in every evaluation order.
         replay_only: triggers that lie within the error of evaluation.
-        doubtful: inputs for which `correct` lies within the error of evaluation.
-        proved: the largest share of a selection that may violate together, as far as it was recomputed.
+        doubtful: inputs that are stated to count in some evaluations only.
+        unjudged: inputs of which nobody can tell whether they count, where the claim depends on it.
+        claimed: the largest share of a selection that may violate together, as the evidence counts its inputs.
+        proved: the same, whichever of the inputs in doubt count, as far as it was recomputed.
+        supported: the largest share that a trigger of the evidence makes violate, in every evaluation and whichever
+            inputs in doubt count.
+        possible: the largest share that one of them may make violate.
+        unvouched: what is stated of the property and does not follow, in words.
         note: why nothing was recomputed.
     """
 
@@ -36,7 +43,12 @@ class Tally:
     reproduced: int = 0
     replay_only: int = 0
     doubtful: int = 0
+    unjudged: int = 0
+    claimed: Fraction = Fraction(0)
     proved: Fraction = Fraction(0)
+    supported: Fraction = Fraction(0)
+    possible: Fraction = Fraction(0)
+    unvouched: list[str] = field(default_factory=list)
     note: str = ""
 
 
@@ -47,17 +59,12 @@ class PropertyCheck(Tally):
     said: PropertyResult = field(kw_only=True)
 
     @property
-    def stated(self) -> Fraction | None:
-        """The rate that the certificate says is never exceeded; None where it states none."""
-        return None if self.said.bound is None else self.said.bound[1].value
+    def is_complete(self) -> bool:
+        """Whether all that the certificate states of the property follows from what was recomputed."""
+        return not (self.unrechecked or self.unjudged or self.unvouched)
 
-    @property
-    def vouched(self) -> bool:
-        """Whether the stated rate follows from what was recomputed, or none is stated."""
-        return self.stated is None or (self.stated >= self.proved and not self.unrechecked)
-
-    def text(self) -> str:
-        """One line."""
+    def lines(self) -> list[str]:
+        """What was recomputed, and below it what was not vouched for."""
         triggers = self.reproduced + self.replay_only
         parts = (
             (1, _many(self.said.coverage.questions, "question")),
@@ -65,11 +72,12 @@ class PropertyCheck(Tally):
             (self.unrechecked, f"{_many(self.unrechecked, 'leaf', 'leaves')} NOT recomputed"),
             (triggers, f"{_many(triggers, 'trigger')} evaluated again"),
             (self.replay_only, f"{self.replay_only} of them within the error of evaluation"),
-            (self.doubtful, f"{_many(self.doubtful, 'input')} whose class lies within the error of evaluation"),
-            (not self.vouched, f"its stated rate of at most {self.stated} is NOT vouched for"),
+            (self.doubtful, f"{_many(self.doubtful, 'input')} correct in some evaluations only: it holds either way"),
+            (self.unjudged, f"{_many(self.unjudged, 'input')} of which this checker CANNOT tell whether they count"),
         )
         words, said = ", ".join(text for shown, text in parts if shown), self.said
-        return f"  {said.name}: {said.verdict} in {said.arithmetic} arithmetic: {words}"
+        first = f"  {said.name}: {said.verdict} in {said.arithmetic} arithmetic: {words}"
+        return [first, *(f"    NOT vouched for: {what}" for what in self.unvouched)]
 
 
 @dataclass(frozen=True)
@@ -98,16 +106,24 @@ class CheckReport:
         return sum(item.unrechecked for item in self.properties)
 
     @property
+    def is_complete(self) -> bool:
+        """Whether all that the certificate states of its properties follows from what was recomputed."""
+        return all(item.is_complete for item in self.properties)
+
+    @property
     def exit_code(self) -> int:
-        """0 accepted, 1 rejected, 3 when leaves stay unrechecked."""
-        return REJECTED if not self.accepted else UNRECHECKED if self.unrechecked else ACCEPTED
+        """0 accepted, 1 rejected, 3 when something that is stated of a property was not recomputed."""
+        return REJECTED if not self.accepted else ACCEPTED if self.is_complete else UNRECHECKED
 
     def text(self) -> str:
         """The report in words."""
-        but = f"checked except {_many(self.unrechecked, 'leaf', 'leaves')}"
+        but = f"checked except {_many(self.unrechecked, 'leaf', 'leaves')}" if self.unrechecked else "checked in part"
         words = {ACCEPTED: "accepted", REJECTED: "REJECTED", UNRECHECKED: but}
         lines = [words[self.exit_code] + (f" (it says: {self.statement.verdict})" if self.statement else "")]
-        lines += [item.text() for item in self.properties]
+        lines += [line for item in self.properties for line in item.lines()]
+        if self.accepted and self.statement is not None:
+            lines += ["stated by whoever made the certificate, not vouched for:"]
+            lines += [f"  {what}: {text}" for what, text in free_text(self.statement)]
         lines += [f"note: {note}" for note in self.notes]
         return "\n".join([*lines, *map(str, self.reasons)]) + "\n"
 

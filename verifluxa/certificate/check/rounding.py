@@ -47,11 +47,14 @@ class Rounding:
         return terms * TINY[self.arithmetic]
 
     @property
+    def most(self) -> float:
+        """Values from here on might overflow."""
+        return {"float32": 2.0**127, "float64": 2.0**1023, "real": 2.0**1000}[self.arithmetic]
+
+    @property
     def largest(self) -> float:
         """A radius from here on means that some value might overflow, so nothing is proved."""
-        if self.arithmetic == "real":
-            return 2.0**1000 * self.own
-        return (2.0**127 if self.arithmetic == "float32" else 2.0**1023) * UNIT[self.arithmetic]
+        return self.most * (self.own if self.arithmetic == "real" else UNIT[self.arithmetic])
 
 
 def gamma(terms: int, unit: float) -> float:

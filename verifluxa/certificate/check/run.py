@@ -7,8 +7,8 @@ from fractions import Fraction
 from itertools import takewhile
 from pathlib import Path
 
-from verifluxa.certificate.check.compare import check_header, check_records, differing
-from verifluxa.certificate.check.lower import Sources, claim_of, deployed, understand, understood
+from verifluxa.certificate.check.compare import check_header, check_records, check_unasked, differing
+from verifluxa.certificate.check.lower import Sources, Stated, claim_of, deployed, understand, understood
 from verifluxa.certificate.check.report import CheckReport, PropertyCheck, Tally
 from verifluxa.certificate.check.section import Section
 from verifluxa.certificate.evidence_file import read_evidence
@@ -16,6 +16,7 @@ from verifluxa.certificate.evidence_lines import Header, Record
 from verifluxa.certificate.load import file_digest, load_certified, load_statement
 from verifluxa.certificate.refuse import refused
 from verifluxa.certificate.statement import NONE, PropertyResult, Statement
+from verifluxa.data.select import DOUBTFUL
 from verifluxa.errors import CertificateError, VerifluxaError
 from verifluxa.inputs import Choice, Inputs
 from verifluxa.spec.spec import ImageSpace, Property, named
@@ -52,7 +53,14 @@ def check_certificate(
         results = {item.name: item for item in statement.properties if item.evidence != NONE}
         for item in statement.properties:
             if item.evidence == NONE:
-                notes.append(f"property {item.name} ({item.verdict}) has no evidence, so nothing of it was recomputed")
+                check_unasked(statement, item)
+                notes.append(f"property {item.name} ({item.verdict}) has no evidence: it says that nothing is known")
+        stated = {item.name for item in statement.properties}
+        notes += [
+            f"property {prop.name} of the spec is not in this certificate"
+            for prop in inputs.spec.properties
+            if prop.name not in stated
+        ]
         if results and not reasons:
             found = [beside for name in EVIDENCE_NAMES if (beside := Path(path).parent / name).exists()]
             file = Path(evidence or (*found, Path(path).parent / EVIDENCE_NAMES[0])[0])
@@ -103,8 +111,11 @@ def _section(
 ) -> Tally:
     prop = named(inputs.properties, result.name)
     sources = sources_of(inputs, prop, result.arithmetic)
-    claim = claim_of(prop.statement, sources, header.inputs)
-    section = Section(claim, sources.models[prop.statement.model], header)
+    excluded = statement.data[result.data].excluded
+    doubtful = tuple(position for position, reason in excluded if reason == DOUBTFUL)
+    claim = claim_of(prop.statement, sources, Stated(header.inputs, doubtful))
+    found = None if result.bound is None else result.bound[0].value
+    section = Section(claim, sources.models[prop.statement.model], header, found)
     section.records(records)
     section.finish()
     check_records(statement, result, claim, section)

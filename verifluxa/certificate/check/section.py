@@ -14,9 +14,11 @@ from verifluxa.certificate.check.lower import Claim
 from verifluxa.certificate.check.network import constants_of
 from verifluxa.certificate.check.report import Tally
 from verifluxa.certificate.check.tree import check_trees
+from verifluxa.certificate.check.witness import Effect, Triggers
 from verifluxa.certificate.evidence_lines import Header, Record
 from verifluxa.certificate.refuse import refused, require
-from verifluxa.evidence import Node, Witness
+from verifluxa.evidence import Node
+from verifluxa.graph.arithmetic import within
 from verifluxa.graph.graph import Graph
 from verifluxa.question import Question
 from verifluxa.verdict import Verdict
@@ -29,29 +31,39 @@ MOST_TOGETHER, MOST_BYTES = 64, 1 << 20
 class Section:
     """The check of one property; `records` for its lines of evidence, `finish` at its end."""
 
-    def __init__(self, claim: Claim, graph: Graph, header: Header) -> None:
+    def __init__(self, claim: Claim, graph: Graph, header: Header, wanted: Fraction | None = None) -> None:
+        """Begins with the header.
+
+        Args:
+            claim: what the spec says.
+            graph: the deployed network.
+            header: what the evidence says that it is about.
+            wanted: the rate that some trigger is stated to reach; None where none is stated.
+        """
         placements = tuple((("row", row), ("column", column)) for row, column in claim.places)
         facts = (
             ("inputs", header.inputs == claim.indices),
             ("placements", header.placements == placements),
-            ("violations", len(header.violations) == len(claim.violations)),
+            ("violations", header.violations == claim.names),
             ("selections", header.selections == claim.selections),
-            ("needs", header.needs == claim.needs),
+            ("needs", _are_needs(header.needs, claim)),
             ("questions", header.pairs == claim.pairs),
             ("graphs", header.graph == graph.digest),
-            ("arithmetic", header.arithmetic in ("real", graph.dtype)),
+            ("arithmetic", header.arithmetic == within(header.arithmetic, graph.dtype)),
         )
         require("VF5052", "the evidence speaks of other {} than the spec", facts)
         self.claim, self.graph, self.arithmetic = claim, graph, header.arithmetic
         self.rows = claim.numbers(header.rows)
-        self.tally = Tally(doubtful=len(claim.doubtful))
+        self.wanted = wanted
+        self.tally = Tally(doubtful=len(claim.indices) - len(claim.counted))
         constants = constants_of(graph, claim.inputs, header.arithmetic, max(abs(claim.lower), abs(claim.upper)))
         self.open = {
-            Question(place, violation, selection, claim.needs[selection])
+            Question(place, violation, selection, header.needs[selection])
             for place in range(len(claim.places))
             for violation, selection in claim.pairs
         }
-        self.shown: dict[tuple[tuple[tuple[str, int], ...], int | None], list[tuple[int, ...]]] = {}
+        self.shown: list[Effect] = []
+        self._triggers = Triggers(claim, graph, header.arithmetic)
         self._by_selection: dict[int, list[Verdict]] = {}
         # Records come roughly placement by placement, so only the last few are kept.
         self._place_of = None if constants is None else lru_cache(KEPT_PLACES)(partial(Place, claim, constants))
@@ -92,9 +104,10 @@ class Section:
         tally.written += record.leaves
         self._by_selection.setdefault(question.selection, []).append(record.verdict)
         if record.verdict is not Verdict.CERTIFIED:
-            tally.proved = Fraction(1)
+            tally.claimed = tally.proved = Fraction(1)
         if record.verdict is Verdict.FALSIFIED:
             self._falsified(record)
+        self._strongest(record)
 
     def finish(self) -> Tally:
         """All questions must have been answered.
@@ -104,20 +117,29 @@ class Section:
         """
         if self.open:
             raise refused("VF5053", f"{len(self.open)} questions have no answer")
+        if self.claim.left_out and self.claim.per_input and self.tally.verdicts[Verdict.CERTIFIED]:
+            self.tally.unjudged = self.claim.unjudged
         return self.tally
+
+    @property
+    def is_recomputed(self) -> bool:
+        """Whether the network is one that this checker evaluates."""
+        return self._place_of is not None
 
     def certified_inputs(self) -> int | None:
         """How many inputs are certified at every placement; None where questions speak of several inputs."""
-        if self.claim.needs != (1,) * len(self.claim.indices) or any(len(s) != 1 for s in self.claim.selections):
+        if not self.claim.per_input:
             return None
-        return sum(all(item is Verdict.CERTIFIED for item in verdicts) for verdicts in self._by_selection.values())
+        return sum(
+            self.claim.shares[selection].stated == 1 and all(item is Verdict.CERTIFIED for item in verdicts)
+            for selection, verdicts in self._by_selection.items()
+        )
 
     def _certified(self, records: Sequence[Record]) -> None:
         for record in records:
             if record.tree is None:
                 raise refused("VF5055", f"question {list(record.question)} is called certified without a proof")
-            count = len(self.claim.selections[record.question.selection])
-            self.tally.proved = max(self.tally.proved, Fraction(record.proved, count))
+            self._claims(record)
         if self._place_of is None:
             self.tally.unrechecked += sum(record.leaves for record in records)
             return
@@ -126,6 +148,20 @@ class Section:
         for record, most in zip(records, found, strict=True):
             if record.proved < most:
                 raise refused("VF5056", f"question {list(record.question)} claims more than is proved")
+
+    def _claims(self, record: Record) -> None:
+        """Notes the rate that a certified question says is never exceeded, whichever inputs in doubt count."""
+        selection, tally = record.question.selection, self.tally
+        share = self.claim.shares[selection]
+        if not share.stated and not self.claim.per_input:
+            raise refused("VF5055", f"question {list(record.question)} is certified for no input that counts")
+        most = record.proved + share.left_out
+        tally.claimed = max(tally.claimed, Fraction(min(record.proved, share.stated), max(1, share.stated)))
+        tally.proved = max(
+            tally.proved, Fraction(min(most, share.surely), share.surely) if share.surely else Fraction(1)
+        )
+        if most >= self.claim.need_of(selection, share.surely):
+            tally.unjudged = self.claim.unjudged
 
     def _asked(self, record: Record, place: Place) -> tuple[Asked, Node]:
         """What a record answers, and the root of its proof."""
@@ -140,44 +176,43 @@ class Section:
         return Asked(claim, place, alternatives, question.need, self.rows, directions), record.tree
 
     def _falsified(self, record: Record) -> None:
-        claim, question, witness = self.claim, record.question, record.witness
+        question, witness = record.question, record.witness
         if witness is None:
             raise refused("VF5057", f"question {list(question)} is called falsified without a trigger")
-        row, column = claim.places[question.placement]
-        key = (("column", column), ("row", row)), claim.targets[question.violation]
-        known = (claim.indices[index] for index in witness.inputs if index < len(claim.indices))
-        self.shown.setdefault(key, []).append(tuple(sorted(known)))
         if self._place_of is None:
             self.tally.unrechecked += 1
             return
-        sure, possible = self._violations(question, witness)
-        if possible < question.need:
+        effect, claim = self._effect(question, witness.trigger), self.claim
+        self.shown.append(effect)
+        possible = int(effect.possibly.sum())
+        if possible < max(1, claim.need_of(question.selection, effect.share.surely)):
             raise refused("VF5057", f"the trigger of question {list(question)} changes only {possible} inputs")
-        self.tally.reproduced += sure >= question.need
-        self.tally.replay_only += sure < question.need
+        if effect.always_refutes(claim):
+            self.tally.reproduced += 1
+        elif effect.refutes(claim):
+            self.tally.replay_only += 1
+        else:
+            self.tally.unrechecked += 1
 
-    def _violations(self, question: Question, witness: Witness) -> tuple[int, int]:
-        """How many inputs violate strictly in every evaluation, and how many at least in some."""
-        claim, tau = self.claim, witness.trigger
-        if tau.shape != claim.positions.shape[1:] or not _on_grid(tau, claim):
-            raise refused("VF5057", f"the trigger of question {list(question)} is not in its domain")
-        chosen = list(claim.selections[question.selection])
-        stamped = claim.inputs[chosen].reshape(len(chosen), -1)
-        stamped[:, claim.positions[question.placement]] = tau
-        constants = constants_of(self.graph, stamped, self.arithmetic)
-        assert constants is not None
-        # A violation is strict in the outputs themselves: in front of a softmax by more than may tie behind it.
-        value = (claim.weight @ constants.balls[-1].value).T
-        radius = (np.abs(claim.weight) @ constants.balls[-1].error).T
-        surely, perhaps = value + claim.constants[:, 0] - radius > 0, value + claim.constants[:, 1] + radius > 0
-        options = [claim.violations[question.violation][int(claim.labels[index])] for index in chosen]
-        sure, possible = (
-            sum(any(row[list(item)].all() for item in every) for row, every in zip(rows, options, strict=True))
-            for rows in (surely, perhaps)
-        )
-        return sure, possible
+    def _strongest(self, record: Record) -> None:
+        """Evaluates the strongest trigger of a question where it is needed to support the rate that is stated."""
+        trigger, share = record.strongest.trigger, self.claim.shares[record.question.selection]
+        said = Fraction(record.strongest.count, max(1, share.stated))
+        if self.wanted is None or trigger is None or self._place_of is None or said <= self.tally.supported:
+            return
+        if self.tally.supported < self.wanted:
+            self._effect(record.question, trigger)
+
+    def _effect(self, question: Question, trigger: Floats) -> Effect:
+        """What a trigger does, of which the rate that it reaches is kept."""
+        effect = self._triggers.effect(question, trigger)
+        sure, share = effect.counting(self.claim, effect.surely), effect.share
+        self.tally.supported = max(self.tally.supported, Fraction(sure, share.most))
+        self.tally.possible = max(self.tally.possible, Fraction(int(effect.possibly.sum()), max(1, share.stated)))
+        return effect
 
 
-def _on_grid(tau: Floats, claim: Claim) -> bool:
-    inside = bool(((tau >= claim.lower) & (tau <= claim.upper)).all())
-    return inside and (not claim.step or all((Fraction(x) - Fraction(claim.lower)) % claim.step == 0 for x in tau))
+def _are_needs(needs: tuple[int, ...], claim: Claim) -> bool:
+    """Whether these are the numbers of inputs that must violate; where no input counts there is none to be had."""
+    pairs = zip(needs, claim.needs, strict=False)
+    return len(needs) == len(claim.needs) and all(stated == own or (own == 0 < stated) for stated, own in pairs)

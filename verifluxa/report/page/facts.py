@@ -20,7 +20,7 @@ ARITHMETIC = {
     "without fused multiply-add. Excluded by name: TF32, Winograd and FFT convolutions, reduced-precision modes.",
     "float64": "every IEEE-754 binary64 evaluation of the network's own operation sequence: sums in any order, with or "
     "without fused multiply-add. Excluded by name: TF32, Winograd and FFT convolutions, reduced-precision modes.",
-    "real": "exact real arithmetic over the stored weights. It says nothing certain about a deployed network.",
+    "real": "exact real arithmetic over the stored numbers. It says nothing certain about a deployed network.",
 }
 ALWAYS = (
     "Only the triggers of the stated family are covered. Warps, rotations and triggers made for each input by a "

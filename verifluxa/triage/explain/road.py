@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from verifluxa.asking import untouched
 from verifluxa.data.dataset import Dataset
 from verifluxa.errors import UsageError
 from verifluxa.lower import Given, lower
@@ -141,7 +142,7 @@ def _alone(loaded: Loaded, after: Floats, target: int) -> Problem:
 
 def _given(loaded: Loaded, data: Dataset) -> Given:
     lifted = loaded.inputs.models[MODEL].lifted
-    return Given(lifted.graph, data, loaded.problem.digest, loaded.problem.arithmetic)
+    return Given(lifted.graph, data, loaded.problem.digest, loaded.problem.arithmetic, untouched=untouched)
 
 
 def _windows(space: InputSpace, problem: Problem, after: Floats) -> Iterator[Window]:

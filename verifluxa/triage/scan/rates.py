@@ -93,14 +93,14 @@ def _spread_out(count: int) -> Iterable[int]:
 
 
 def _ends(problem: Problem, outcome: Outcome) -> Ends:
-    total = len(problem.selections[outcome.question.selection])
-    proved = Share(outcome.proved, total) if outcome.verdict is Verdict.CERTIFIED else None
+    total = problem.totals[outcome.question.selection]
+    proved = Share(min(outcome.proved, total), total) if outcome.verdict is Verdict.CERTIFIED else None
     tried = proved is not None and outcome.stage == "enumerate"
     return Ends(outcome.question, Share(outcome.found, total), proved, None, tried)
 
 
 def _nothing(problem: Problem, question: Question) -> Ends:
-    return Ends(question, Share(0, len(problem.selections[question.selection])), None)
+    return Ends(question, Share(0, problem.totals[question.selection]), None)
 
 
 def found_ends(problem: Problem, ends: list[Ends], where: Where, deadline: float) -> list[Ends]:
