@@ -129,6 +129,7 @@ def test_in_real_arithmetic_nothing_is_in_doubt_that_is_so_in_float32_alone() ->
         Stated((1, 3)),
         Stated((1,), (0,)),
         Stated((0, 1), (0, 0)),
+        Stated((0, 1), (0, 1)),
     ],
 )
 def test_other_inputs_than_those_that_count_are_refused(stated: Stated) -> None:

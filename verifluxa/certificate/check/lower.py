@@ -30,6 +30,8 @@ from verifluxa.graph.graph import Graph, build
 from verifluxa.spec import spec
 
 _MOST_ROWS = 1 << 22
+CLEARLY = 2.0
+"""Times its radius that a margin must be for nobody to call it doubtful."""
 IN, OPEN, OUT = 1, 0, -1
 """Whether an input counts: in every evaluation, in some or nobody can say, in none."""
 Alternative = tuple[int, ...]
@@ -241,9 +243,9 @@ def claim_of(statement: spec.Statement, sources: Sources, stated: Stated) -> Cla
     """
     known, trigger = understood(statement)
     graph, data, universal = sources.models[known.model], sources.data, isinstance(known, spec.RateBound)
-    states, reasons = _counted(known.selection, sources)
+    states, clear, reasons = _counted(known.selection, sources)
     replayed = _replayed(known.selection, sources, states)
-    asked = _asked(stated, states, reasons)
+    asked = _asked(stated, states, clear)
     doubtful = np.isin(asked, stated.doubtful)
     surely, classes = (states[asked] == IN) & ~doubtful, graph.output_shape[0]
     left_out = np.setdiff1d(np.flatnonzero(states == OPEN), asked)
@@ -316,19 +318,26 @@ def _outward(value: Fraction, direction: int) -> float:
     return math.nextafter(near, direction * math.inf) if inside else near
 
 
-def _counted(selection: spec.Selection, sources: Sources) -> tuple[NDArray[np.int8], NDArray[np.object_]]:
-    """Of each input whether it counts: `IN` every evaluation, `OUT` of all of them, or `OPEN`; and why not."""
+def _counted(
+    selection: spec.Selection, sources: Sources
+) -> tuple[NDArray[np.int8], NDArray[np.bool_], NDArray[np.object_]]:
+    """Of each input whether it counts: `IN` every evaluation, `OUT` of all of them, or `OPEN`.
+
+    Returns:
+        The states, which of them nobody can doubt (see `CLEARLY`), and why an input does not count, each of shape (N,).
+    """
     data, count = sources.data, len(sources.data.labels)
-    states, reasons = np.full(count, IN, dtype=np.int8), np.full(count, "", dtype=object)
+    states, clear = np.full(count, IN, dtype=np.int8), np.ones(count, dtype=bool)
+    reasons = np.full(count, "", dtype=object)
     if selection.correct is not None:
         judge = sources.models[selection.correct]
-        states = _correct(judge, data, within(sources.arithmetic, judge.dtype))
+        states, clear = _correct(judge, data, within(sources.arithmetic, judge.dtype))
         reasons[:] = NOT_CORRECT
     for chosen, reason in ((selection.labels, OTHER_LABEL), (data.sampled, NOT_SAMPLED)):
         if chosen is not None:
             others = ~(np.isin(data.labels, chosen) if reason == OTHER_LABEL else np.asarray(chosen))
-            states[others], reasons[others] = OUT, reason
-    return states, reasons
+            states[others], clear[others], reasons[others] = OUT, True, reason
+    return states, clear, reasons
 
 
 def _replayed(selection: spec.Selection, sources: Sources, states: NDArray[np.int8]) -> NDArray[np.bool_]:
@@ -344,23 +353,27 @@ def _replayed(selection: spec.Selection, sources: Sources, states: NDArray[np.in
     return counts
 
 
-def _correct(graph: Graph, data: Dataset, arithmetic: str) -> NDArray[np.int8]:
-    """Whether the label is the strict maximum in every allowed evaluation, or in none; `OPEN` where nobody can say."""
+def _correct(graph: Graph, data: Dataset, arithmetic: str) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
+    """Whether the label is the strict maximum in every allowed evaluation, or in none; and where that is clear."""
     classes = graph.output_shape[0]
     states = np.where(data.labels < classes, OPEN, OUT).astype(np.int8)
+    clear = np.asarray(states == OUT)
     constants, known = constants_of(graph, stored(data, graph), arithmetic), np.flatnonzero(states == OPEN)
     if constants is None or classes < 2:
-        return states
+        return states, clear
     size = max(1, _MOST_ROWS // classes**2)
     for at in range(0, len(known), size):
         some, gap = known[at : at + size], _gap(graph, arithmetic)
         rows = _rows_of(data.labels[some], classes)
         for way in (_forward, _back):  # most are decided by errors that are carried forward, the others take longer
-            waiting = np.flatnonzero(states[some] == OPEN)
+            waiting = np.flatnonzero(~clear[some])
             value, radius = way(constants.some(some[waiting]), rows[waiting])
-            states[some[waiting[(value - radius > gap).all(axis=1)]]] = IN
-            states[some[waiting[(value + radius <= -gap).any(axis=1)]]] = OUT
-    return states
+            for times in (1.0, CLEARLY):
+                inside, outside = value - times * radius > gap, value + times * radius <= -gap
+                states[some[waiting[inside.all(axis=1)]]] = IN
+                states[some[waiting[outside.any(axis=1)]]] = OUT
+            clear[some[waiting[inside.all(axis=1) | outside.any(axis=1)]]] = True
+    return states, clear
 
 
 def _rows_of(labels: Integers, classes: int) -> Floats:
@@ -380,10 +393,10 @@ def _back(constants: Constants, rows: Floats) -> tuple[Floats, Floats]:
     return _forward(constants, rows)[0], row_radii(constants, rows)
 
 
-def _asked(stated: Stated, states: NDArray[np.int8], reasons: NDArray[np.object_]) -> Integers:
+def _asked(stated: Stated, states: NDArray[np.int8], clear: NDArray[np.bool_]) -> Integers:
     """The positions of the inputs that may count, as stated, where this checker does not know better.
 
-    To call an input doubtful only makes more of the claim, unless it does not count for another reason.
+    To call an input doubtful only makes more of the claim: the prover's radius may be a little larger than this one's.
 
     Raises:
         CertificateError: VF5052.
@@ -394,8 +407,11 @@ def _asked(stated: Stated, states: NDArray[np.int8], reasons: NDArray[np.object_
     if not ascending or not np.isin(doubtful, asked).all() or len(doubtful) > len(set(stated.doubtful)):
         raise refused("VF5052", "the inputs of the evidence are not those that certificate and data file have")
     counted = np.setdiff1d(asked, doubtful)
-    strange = doubtful[np.isin(reasons[doubtful], (OTHER_LABEL, NOT_SAMPLED, ""))]
-    wrong = [*counted[states[counted] == OUT], *strange, *np.setdiff1d(np.flatnonzero(states == IN), asked)]
+    wrong = [
+        *counted[states[counted] == OUT],
+        *doubtful[clear[doubtful]],
+        *np.setdiff1d(np.flatnonzero(states == IN), asked),
+    ]
     if wrong:
         raise refused("VF5052", f"input {min(wrong)} is said to count though it does not, or not to though it does")
     return asked
