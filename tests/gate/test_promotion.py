@@ -17,13 +17,14 @@ from tests.gate.plant import Plant
 from verifluxa.cli.main import run
 from verifluxa.errors import GateError, ManyErrors
 from verifluxa.gate import load_model
+from verifluxa.gate.audit import audit
 from verifluxa.gate.case import Decision
 from verifluxa.gate.files import measure
 from verifluxa.gate.folder_registry import FolderRegistry
 from verifluxa.gate.log import Log, read_lines
 from verifluxa.gate.oci_registry import OciRegistry
 from verifluxa.gate.policy import load_policy, parse_policy
-from verifluxa.gate.promote import Papers, audit, promote
+from verifluxa.gate.promote import Papers, promote
 from verifluxa.gate.recheck import drawn
 from verifluxa.gate.reference import Reference
 from verifluxa.gate.registry import Registry
@@ -97,10 +98,10 @@ class Swapping:
         self.inner = inner
         self.decides = False
 
-    def point(self, reference: Reference, decision: Decision) -> None:
+    def point(self, reference: Reference, decision: Decision, copy: Path) -> None:
         path = self.inner.root / "digits" / str(reference.version) / "model" / "clean.jld2"
         path.write_bytes(path.read_bytes() + b"?")
-        self.inner.point(reference, decision)
+        self.inner.point(reference, decision, copy)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.inner, name)

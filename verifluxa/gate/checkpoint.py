@@ -15,11 +15,15 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from verifluxa.certificate.keys import PublicKey, SigningKey, key_id, sign_bytes, signature_holds
 from verifluxa.errors import GateError
 from verifluxa.files import read_file
 from verifluxa.gate.log_line import broken
+
+if TYPE_CHECKING:
+    from verifluxa.gate.log import Log
 
 ORIGIN = "verifluxa.dev/gate-log/"
 LARGEST = 16 * 1024
@@ -135,6 +139,24 @@ def read_signed(path: Path, keys: Sequence[PublicKey]) -> tuple[Head, tuple[str,
     except OSError as error:
         raise _unreadable(path, error) from error
     return decode(data, str(path))[1], signers(data, keys)
+
+
+def check_kept(path: Path, log: Log, keys: Sequence[PublicKey]) -> None:
+    """Compares a checkpoint that somebody kept with the log: its head must stand in it.
+
+    Args:
+        path: the checkpoint.
+        log: the log.
+        keys: of the gate; where there are any, one of them must have signed the checkpoint.
+
+    Raises:
+        GateError: VF6070 when it is none, is not signed, or its head is not in the log.
+    """
+    head, who = read_signed(path, keys)
+    if keys and not who:
+        raise broken(str(path), "no key of the gate signed this checkpoint")
+    if head.count and log.verify(head.digest).count < head.count:
+        raise broken(str(log.path), "it is shorter than the checkpoint that was kept")
 
 
 def _plain(name: str) -> str:

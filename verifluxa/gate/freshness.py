@@ -27,6 +27,18 @@ def check_policy_time(policy: Policy, now: datetime) -> Iterator[VerifluxaError]
         )
 
 
+def check_serial(policy: Policy, case: Case) -> Iterator[VerifluxaError]:
+    """An older edition of the policy than one that was used before permits nothing."""
+    if policy.serial < case.memory.serial:
+        yield GateError(
+            "VF6007",
+            f"this is an older edition of the policy: serial {policy.serial}",
+            place=str(policy.path),
+            expected=f"serial {case.memory.serial} or later",
+            remedy="restore the newest edition; an owner who goes back to older rules gives them a higher `serial`",
+        )
+
+
 def check_clock(case: Case) -> Iterator[VerifluxaError]:
     """The clock must not be behind the last decision: set back, an expired certificate would count again."""
     last = case.memory.last

@@ -46,7 +46,15 @@ def load_model(
     loaded: list[Graph] = []
     with tempfile.TemporaryDirectory(prefix="verifluxa-gate-") as private:
         fetched = registry.fetch(reference, Path(private) / "fetched")
-        ask = Ask(reference, fetched.folder, fetched.certificates, fetched.override, "load", rechecks=False)
+        ask = Ask(
+            reference,
+            fetched.folder,
+            fetched.certificates,
+            fetched.override,
+            "load",
+            False,
+            attestation=fetched.attestation,
+        )
 
         def act(_decision: Decision, copy: Path) -> None:
             loaded.append(_load(copy, fetched, input_shape))

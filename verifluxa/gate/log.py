@@ -17,6 +17,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from verifluxa.certificate.document import Json
@@ -118,7 +119,7 @@ class Held:
             GateError: VF6070 when it cannot be written.
         """
         path, state = self.log.path, self.state
-        data = encode_line(record, state.count, state.head)
+        data = encode_line({**record, "counted": self.index.pending()}, state.count, state.head)
         line = parse_line(data, state.count, state.head, str(path))
         try:
             _rotate(self.log, len(data) + 1)
@@ -131,6 +132,21 @@ class Held:
         if self.log.checkpoint is not None:
             self.log.checkpoint.write(Head(self.state.count, self.state.head))
         return line
+
+    def may_write_refusal(self, client: str, now: datetime, most: int, record: Mapping[str, Json]) -> bool:
+        """Whether a refusal becomes a line, or is only counted: one client may fill so many lines a minute.
+
+        What a trusted certificate shows to be false is always written: it may not be forgotten.
+
+        Raises:
+            GateError: VF6070 when the index cannot be written.
+        """
+        if not client or record["falsified"]:
+            return True
+        try:
+            return self.index.count_refusal(client, now, most)
+        except sqlite3.Error as error:
+            raise broken(str(self.log.path), f"its index cannot be written: {error}") from error
 
     def confirm(self, reference: Reference) -> None:
         """Says that what was permitted has happened."""

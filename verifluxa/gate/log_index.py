@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -20,6 +20,9 @@ from verifluxa.gate.reference import STAGE, Reference, parse_reference
 _TABLES = """
 create table if not exists state (only integer primary key check (only = 1), count integer, head text, files text,
     last text, serial integer, counted integer, ready integer);
+create table if not exists refusals (client text primary key, minute integer, number integer) without rowid;
+create table if not exists pending (only integer primary key check (only = 1), number integer);
+insert or ignore into pending values (1, 0);
 create table if not exists accepted (place text primary key, certificate text, verified text);
 create table if not exists denied (files text primary key) without rowid;
 create table if not exists falsified (files text, property text, primary key (files, property)) without rowid;
@@ -28,6 +31,9 @@ insert or ignore into state values (1, 0, '{start}', '[]', null, 0, 0, 0);
 """
 _MEMORIES = ("accepted", "denied", "falsified", "live")
 _PROMOTIONS = ("promote", "server")
+EVERYBODY = "*"
+CLIENTS = 10
+"""All clients together may fill as many lines as so many of them."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +53,18 @@ class Live:
         files: digest of all files.
         decision: digest of the signed decision, or `none` where there was none.
         source: where the files lay when they were promoted; empty where the registry is a folder.
+        certificate: digest of the certificate's payload.
+        overridden: an override made the difference.
+        confirmed: the registry was changed accordingly.
     """
 
     reference: Reference
     files: str
     decision: str
     source: str
+    certificate: str
+    overridden: bool
+    confirmed: bool = True
 
 
 @dataclass(frozen=True)
@@ -145,6 +157,8 @@ class Index:
                 self._database.execute("insert or ignore into denied values (?)", (line.files,))
             for name in line.falsified:
                 self._database.execute("insert or ignore into falsified values (?, ?)", (line.files, name))
+        if line.counted:
+            self._database.execute("update pending set number = max(0, number - ?)", (line.counted,))
         place = place_of(line.reference)
         if line.permitted and not line.overridden and line.time_verified is not None:
             row = (place, line.certificate, time_text(line.time_verified))
@@ -161,16 +175,37 @@ class Index:
         query = "update live set confirmed = 1, previous = null where place = ?"
         self._database.execute(query, (place_of(reference),))
 
+    def pending(self) -> int:
+        """Refusals that were counted and not written since the last line."""
+        return int(self._database.execute("select number from pending").fetchone()[0])
+
+    def count_refusal(self, client: str, now: datetime, most: int) -> bool:
+        """Counts a refusal of a client; False where the client, or all of them, had too many in this minute."""
+        minute = int(now.timestamp()) // 60
+        self._database.execute("delete from refusals where minute <> ?", (minute,))
+        within = True
+        for name, limit in ((client, most), (EVERYBODY, most * CLIENTS)):
+            row = self._database.execute("select number from refusals where client = ?", (name,)).fetchone()
+            number = 1 if row is None else row[0] + 1
+            within = within and number <= limit
+            if within or name == EVERYBODY or row is not None:
+                self._database.execute("insert or replace into refusals values (?, ?, ?)", (name, minute, number))
+        if not within:
+            self._database.execute("update pending set number = number + 1")
+        return within
+
     def memory(self, reference: Reference, files: str) -> Memory:
         """What a decision about these files at this place needs."""
-        last, serial = self._database.execute("select last, serial from state").fetchone()
+        last, serial, counted = self._database.execute("select last, serial, counted from state").fetchone()
         query = "select certificate, verified from accepted where place = ?"
         row = self._database.execute(query, (place_of(reference),)).fetchone()
         found = self._database.execute("select property from falsified where files = ?", (files,)).fetchall()
         return Memory(
             last=None if last is None else parse_time(last),
             accepted=None if row is None else Accepted(row[0], parse_time(row[1])),
-            denied=self._database.execute("select 1 from denied where files = ?", (files,)).fetchone() is not None,
+            # Refusals that were only counted may have been of these files.
+            denied=bool(counted or self.pending())
+            or self._database.execute("select 1 from denied where files = ?", (files,)).fetchone() is not None,
             falsified=frozenset(name for (name,) in found),
             serial=serial,
         )
@@ -183,7 +218,7 @@ class Index:
         for row, previous, confirmed in self._database.execute(
             "select named, previous, confirmed from live order by place"
         ).fetchall():
-            found = _live(row)
+            found = replace(_live(row), confirmed=bool(confirmed))
             if name is None or found.reference.name == name:
                 yield found, None if confirmed or previous is None else _live(previous)
 
@@ -197,7 +232,9 @@ class Index:
 
     def _point(self, place: str, line: Line) -> None:
         before = self._database.execute("select named from live where place = ?", (place,)).fetchone()
-        named = json.dumps([str(line.reference), line.files, line.decision, line.source])
+        named = json.dumps(
+            [str(line.reference), line.files, line.decision, line.source, line.certificate, line.overridden]
+        )
         row = (place, named, None if before is None else before[0])
         self._database.execute("insert or replace into live values (?, ?, ?, 0)", row)
 
@@ -214,5 +251,5 @@ def is_wildcard(falsified: frozenset[str]) -> bool:
 
 
 def _live(text: str) -> Live:
-    reference, files, decision, source = json.loads(text)
-    return Live(parse_reference(reference), files, decision, source)
+    reference, files, decision, source, certificate, overridden = json.loads(text)
+    return Live(parse_reference(reference), files, decision, source, certificate, overridden)

@@ -33,9 +33,16 @@ PAPERS = "application/vnd.verifluxa.certificate.v1"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 EMPTY = b"{}"
 REF = "org.opencontainers.image.ref.name"
+VERSION = "dev.verifluxa.version"
+"""Which version an alias was given to, where two have the same files."""
 TITLE = "org.opencontainers.image.title"
 LARGEST_MANIFEST = 4 * 2**20
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_NAME = r"[^/@!\x00-\x20\x7f\\][^/@!\x00-\x1f\x7f\\]{0,254}"
+_VERSION_REF = re.compile(rf"{_NAME}/[1-9][0-9]{{0,9}}")
+_KNOWN_REF = re.compile(
+    rf"{_NAME}(/[1-9][0-9]{{0,9}}(![^\x00-\x1f\x7f/\\@!]{{1,260}})?|@[A-Za-z0-9_-][A-Za-z0-9_.-]{{0,254}})"
+)
 _FILE = re.compile(r"[^/\\\x00-\x1f\x7f]{1,255}")
 
 
@@ -46,6 +53,7 @@ class OciRegistry:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.sources = (str(root.resolve()),)
 
     def add(self, name: str, folder: Path) -> Reference:
         """Registers the files of a folder (no folders within) as the next version."""
@@ -88,17 +96,14 @@ class OciRegistry:
         """The version whose manifest the alias names."""
         index = self._read_index()
         wanted = index.get(f"{reference.name}@{reference.alias}")
-        prefix = f"{reference.name}/"
-        for ref, descriptor in index.items():
-            if wanted is not None and ref.startswith(prefix) and descriptor["digest"] == wanted["digest"]:
-                return int(ref.removeprefix(prefix)) if ref.removeprefix(prefix).isdigit() else None
-        return None
+        return None if wanted is None else self._version_of(index, reference.name, wanted)
 
-    def point(self, reference: Reference, decision: Decision) -> None:
-        """Lets the alias name the version's manifest, whose layers must be the files that were decided about."""
+    def point(self, reference: Reference, decision: Decision, copy: Path) -> None:
+        """Lets the alias name the version's manifest; its blobs are named by their digest, and are written once."""
         descriptor = self._find(reference)
         with self._index() as index:
-            index[f"{reference.name}@{reference.alias}"] = descriptor
+            named = {**descriptor.get("annotations", {}), VERSION: str(reference.version)}
+            index[f"{reference.name}@{reference.alias}"] = descriptor | {"annotations": named}
 
     def withdraw(self, reference: Reference, to: int | None) -> None:
         """Lets the alias name another version, or nothing."""
@@ -108,14 +113,31 @@ class OciRegistry:
                 index[f"{reference.name}@{reference.alias}"] = index[f"{reference.name}/{to}"]
 
     def live(self) -> Iterator[Reference]:
-        """Every alias."""
+        """Every alias.
+
+        Raises:
+            GateError: VF6080 for an alias that leads to no version of its own name.
+        """
         index = self._read_index()
         for ref in sorted(index):
             name, at, alias = ref.partition("@")
             if at:
-                version = self.current(Reference(SCHEME, name, 1, alias))
-                if version is not None:
-                    yield Reference(SCHEME, name, version, alias)
+                version = self._version_of(index, name, index[ref])
+                yield parse_reference(f"{SCHEME}:/{name}/{version}@{alias}")
+
+    def _version_of(self, index: Mapping[str, dict[str, Any]], name: str, wanted: Mapping[str, Any]) -> int:
+        """The version of this name that has the manifest; the newest, where files were registered twice."""
+        found = [
+            int(ref.removeprefix(f"{name}/"))
+            for ref, descriptor in index.items()
+            if _VERSION_REF.fullmatch(ref) and ref.startswith(f"{name}/") and descriptor["digest"] == wanted["digest"]
+        ]
+        named = wanted.get("annotations", {}).get(VERSION)
+        if named is not None and named.isascii() and named.isdigit() and int(named) in found:
+            return int(named)
+        if not found:
+            raise unreachable(str(self.root), f"an alias of {name} leads to a manifest that is no version of it")
+        return max(found)
 
     def _find(self, reference: Reference) -> dict[str, Any]:
         found = self._read_index().get(f"{reference.name}/{reference.version}")
@@ -214,10 +236,20 @@ class OciRegistry:
             value = self._json(read_file(self.root / "index.json", LARGEST_MANIFEST))
         except OSError as error:
             raise unreachable(str(self.root), error.strerror or str(error)) from error
+        found: dict[str, dict[str, Any]] = {}
         try:
-            return {str(item["annotations"][REF]): dict(item) for item in value["manifests"]}
-        except (KeyError, TypeError, ValueError) as error:
+            for item in value["manifests"]:
+                ref = str(item["annotations"][REF])
+                # Others who read the layout may take the first of two equal names where this takes the last.
+                if ref in found:
+                    raise unreachable(str(self.root), f"index.json names {ref!r} twice")
+                if not _KNOWN_REF.fullmatch(ref):
+                    raise unreachable(str(self.root), f"index.json has a name that is none of ours: {ref!r}")
+                self._path(item)
+                found[ref] = dict(item)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise unreachable(str(self.root), "index.json does not name its manifests") from error
+        return found
 
     def _json(self, data: bytes) -> dict[str, Any]:
         try:

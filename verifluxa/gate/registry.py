@@ -14,7 +14,10 @@ from verifluxa.gate.reference import Reference
 CERTIFICATE = "certificate.dsse.json"
 OVERRIDE = "override.dsse.json"
 REPORT = "decision.json"
-PAPERS = (CERTIFICATE, OVERRIDE, REPORT, "evidence.jsonl", "evidence.jsonl.gz", "result.json")
+DECISION = "decision.dsse.json"
+BESIDE = ("evidence.jsonl", "evidence.jsonl.gz", "result.json")
+"""What lies beside a certificate, for the recheck."""
+PAPERS = (CERTIFICATE, OVERRIDE, REPORT, DECISION, *BESIDE)
 """Documents that may lie beside a version; anything else there is ignored."""
 
 
@@ -35,7 +38,15 @@ class Fetched:
     @property
     def override(self) -> Path | None:
         """The break-glass statement, where there is one."""
-        path = self.papers / OVERRIDE
+        return self._found(OVERRIDE)
+
+    @property
+    def attestation(self) -> Path | None:
+        """The gate's signed decision, where there is one."""
+        return self._found(DECISION)
+
+    def _found(self, name: str) -> Path | None:
+        path = self.papers / name
         return path if path.exists() else None
 
 
@@ -44,9 +55,15 @@ class Registry(Protocol):
 
     Attributes:
         decides: it decides itself (a server with the plugin), with a log of its own or the same one.
+        sources: what the log calls it; the first is what is written there.
     """
 
     decides: bool
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """See the class."""
+        ...
 
     def fetch(self, reference: Reference, into: Path) -> Fetched:
         """Copies a version's files and documents into a new folder."""
@@ -60,8 +77,11 @@ class Registry(Protocol):
         """The version that the reference's alias points to now."""
         ...
 
-    def point(self, reference: Reference, decision: Decision) -> None:
-        """Lets the reference's alias point to its version; the decision permits it."""
+    def point(self, reference: Reference, decision: Decision, copy: Path) -> None:
+        """Lets the reference's alias point to its version; the decision permits it, and is about the files in `copy`.
+
+        From then on the name leads to those very bytes.
+        """
         ...
 
     def withdraw(self, reference: Reference, to: int | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,7 +12,9 @@ from pathlib import Path
 from verifluxa.certificate.document import Json, read_bytes
 from verifluxa.certificate.fields import time_text
 from verifluxa.errors import GateError, VerifluxaError
+from verifluxa.gate.attestation import no_key, sign_decision, signing_key
 from verifluxa.gate.case import Case, Decision, Rechecked
+from verifluxa.gate.checkpoint import Checkpoint
 from verifluxa.gate.decide import decide, denied
 from verifluxa.gate.files import Measured, files_digest, take
 from verifluxa.gate.log import Log
@@ -21,6 +24,9 @@ from verifluxa.gate.policy import Policy, load_policy
 from verifluxa.gate.recheck import drawn, recheck
 from verifluxa.gate.reference import Reference
 from verifluxa.verdict import Verdict
+
+LOOKS = ("load", "audit")
+"""Actions that look at what was permitted before, and permit nothing themselves."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,11 @@ class Ask:
         certificates: files of signed certificates, the one that counts first; evidence lies beside that one.
         override: file of a break-glass statement, or None.
         action: what the log calls it.
-        rechecks: False leaves the recheck out whatever the policy says: for loading, after a promotion that did it.
+        rechecks: False leaves the recheck to the gate that signed a decision about this, where the policy has keys of
+            one; where it has none the proof is recomputed as the policy says.
+        attestation: file of that decision, or None.
+        client: who asks over the network; refusals of one client are limited.
+        source: which registry it is about, or where it keeps the files.
         held: `act` is called while no other decision can be made; False where it asks a server that decides itself.
     """
 
@@ -44,6 +54,9 @@ class Ask:
     action: str = "decide"
     rechecks: bool = True
     held: bool = True
+    attestation: Path | None = None
+    client: str = ""
+    source: str = ""
 
 
 Act = Callable[[Decision, Path], None]
@@ -75,8 +88,14 @@ def judge(policy_path: Path, ask: Ask, act: Act | None = None, now: datetime | N
     with tempfile.TemporaryDirectory(prefix="verifluxa-gate-") as private:
         copy = Path(private) / "model"
         files = take(ask.folder, copy)
-        case = _case(policy, ask, files, copy, time)
-        return _decide_and_act(policy, ask, case, copy, act)
+        case = _case(ask, files, time)
+        try:
+            case = _rechecked(policy, ask, case, copy)
+            return _decide_and_act(policy, ask, case, copy, act)
+        except GateError as error:
+            if error.code != "VF6070":
+                raise
+            return denied(case, error, policy.sha256)
 
 
 def record(decision: Decision, action: str) -> dict[str, Json]:
@@ -102,6 +121,7 @@ def record(decision: Decision, action: str) -> dict[str, Json]:
         "filesDigest": files_digest(decision.files),
         "verdicts": dict(decision.verdicts),
         "override": override,
+        "recheck": decision.recheck,
     }
 
 
@@ -128,27 +148,68 @@ def line_of(decision: Decision, action: str) -> dict[str, Json]:
         "files": files_digest(decision.files) if decision.files else NO_FILES,
         "falsified": listed,
         "override": override,
-        "decision": "none",
+        "decision": "none"
+        if decision.attestation is None
+        else "sha256:" + hashlib.sha256(decision.attestation).hexdigest(),
         "source": "",
         "counted": 0,
     }
 
 
+def open_log(policy: Policy) -> Log:
+    """The policy's log, with its checkpoint, which the gate signs where it has a key at hand."""
+    if policy.checkpoint is None:
+        return Log(policy.log)
+    return Log(policy.log, Checkpoint(policy.checkpoint, policy.name, signing_key(policy)))
+
+
 def _decide_and_act(policy: Policy, ask: Ask, case: Case, copy: Path, act: Act | None) -> Decision:
+    with open_log(policy).held() as held:
+        decision = _closed(policy, replace(case, memory=held.memory(case.reference, case.files.digest)))
+        decision = _signed(policy, ask, case, decision, act is not None)
+        line = line_of(decision, ask.action) | {"serial": policy.serial, "source": place_text(ask.source)}
+        if decision.permitted or held.may_write_refusal(ask.client, case.now, policy.refusals_a_minute, line):
+            held.append(line)
+        if act is not None and decision.permitted and ask.held:
+            _acted(policy, ask, line, lambda: act(decision, copy))
+    if act is not None and decision.permitted and not ask.held:
+        _acted(policy, ask, line, lambda: act(decision, copy))
+    return decision
+
+
+def _acted(policy: Policy, ask: Ask, line: dict[str, Json], act: Callable[[], None]) -> None:
+    """Does what was permitted, and records what became of it: nothing that failed stays in the log as permitted."""
+    if ask.action in LOOKS:
+        act()
+        return
     try:
-        with Log(policy.log).held() as held:
-            case = replace(case, memory=held.memory(case.reference, case.files.digest))
-            decision = _closed(policy, case)
-            held.append(line_of(decision, ask.action))
-            if decision.permitted and act is not None and ask.held:
-                act(decision, copy)
-        if decision.permitted and act is not None and not ask.held:
-            act(decision, copy)
+        act()
+    except BaseException:
+        with open_log(policy).held() as held:
+            held.append(line | {"action": "changed", "permitted": False})
+        raise
+    with open_log(policy).held() as held:
+        held.confirm(ask.reference)
+
+
+def place_text(text: str) -> str:
+    """The name of a place as a line of the log holds it: bounded."""
+    return text if len(text) <= 500 else "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def _signed(policy: Policy, ask: Ask, case: Case, decision: Decision, acts: bool) -> Decision:
+    """The decision with the gate's signature; one that must be signed and cannot be is a denial."""
+    if not decision.permitted or policy.gate is None or ask.action in LOOKS:
         return decision
-    except GateError as error:
-        if error.code != "VF6070":
-            raise
+    try:
+        key = signing_key(policy)
+        if key is not None:
+            return replace(decision, attestation=sign_decision(policy, decision, key))
+    except VerifluxaError as error:
         return denied(case, error, policy.sha256)
+    except Exception as error:  # noqa: BLE001 - fail closed
+        return denied(case, _failed(error), policy.sha256)
+    return denied(case, no_key(), policy.sha256) if acts and ask.held else decision
 
 
 def _closed(policy: Policy, case: Case) -> Decision:
@@ -159,34 +220,42 @@ def _closed(policy: Policy, case: Case) -> Decision:
         return denied(case, _failed(error), policy.sha256)
 
 
-def _case(policy: Policy, ask: Ask, files: Measured, copy: Path, now: datetime) -> Case:
+def _case(ask: Ask, files: Measured, now: datetime) -> Case:
     problems: list[VerifluxaError] = []
-    certificates, override = [], None
+    certificates, override, attestation = [], None, None
     try:
         certificates = [read_bytes(path) for path in ask.certificates]
         override = None if ask.override is None else read_bytes(ask.override)
+        attestation = None if ask.attestation is None else read_bytes(ask.attestation)
     except VerifluxaError as error:
         problems.append(error)
-    rechecked = Rechecked(False)
-    if ask.rechecks and not problems and not files.problems:
-        rechecked = _recheck(policy, ask, copy, files, problems)
     files = replace(files, problems=(*files.problems, *problems))
-    return Case(ask.reference, tuple(certificates), files, now, Memory(), rechecked, override)
+    looks = ask.action in LOOKS
+    return Case(
+        ask.reference, tuple(certificates), files, now, Memory(), Rechecked(False), override, looks, attestation
+    )
 
 
-def _recheck(policy: Policy, ask: Ask, copy: Path, files: Measured, problems: list[VerifluxaError]) -> Rechecked:
+def _rechecked(policy: Policy, ask: Ask, case: Case, copy: Path) -> Case:
+    """Recomputes the proof where it is wanted and nothing else speaks against the promotion.
+
+    Signatures, files and every demand come first: they cost little, and whoever has no key that counts cannot make the
+    gate compute.
+    """
+    if not ask.rechecks and policy.gate is not None:
+        return case
+    with open_log(policy).held() as held:
+        case = replace(case, memory=held.memory(case.reference, case.files.digest))
+    first = _closed(policy, case)
+    if first.reasons:
+        return case
     wanted = True
     try:
-        wanted = drawn(policy, policy.recheck.mode == "sample" and _denied_before(policy, ask, files))
-        return recheck(policy, ask.certificates[0] if ask.certificates else None, copy, wanted)
+        wanted = drawn(policy, case.memory.denied)
+        return replace(case, rechecked=recheck(policy, ask.certificates[0], copy, wanted))
     except Exception as error:  # noqa: BLE001 - fail closed
-        problems.append(_failed(error))
-        return Rechecked(wanted)
-
-
-def _denied_before(policy: Policy, ask: Ask, files: Measured) -> bool:
-    with Log(policy.log).held() as held:
-        return held.memory(ask.reference, files.digest).denied
+        files = replace(case.files, problems=(*case.files.problems, _failed(error)))
+        return replace(case, files=files, rechecked=Rechecked(wanted))
 
 
 def _empty(ask: Ask, now: datetime) -> Case:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 SCHEME = "models"
 NO_STAGE = ("None", "Archived")
 PAGE = 500
+SERVER = "mlflow server"
+"""What a server with the plugin calls its registry in its log."""
 Answer = TypeVar("Answer")
 
 
@@ -38,6 +40,7 @@ class MlflowRegistry:
 
     def __init__(self, uri: str | None = None) -> None:
         self.uri = uri
+        self.sources = (uri or os.environ.get("MLFLOW_TRACKING_URI") or "mlflow", SERVER)
         self._client = _client(uri)
 
     def fetch(self, reference: Reference, into: Path) -> Fetched:
@@ -67,7 +70,7 @@ class MlflowRegistry:
         aliases = self._ask(reference, lambda: self._client.get_registered_model(reference.name)).aliases
         return int(aliases[alias]) if alias in aliases else None
 
-    def point(self, reference: Reference, decision: Decision) -> None:
+    def point(self, reference: Reference, decision: Decision, copy: Path) -> None:
         """Sets the alias or stage, and tags the version with the verdict and the certificate's digest."""
         name, version, alias = reference.name, str(reference.version), reference.alias or ""
         if alias.startswith(STAGE):
