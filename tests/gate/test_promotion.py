@@ -343,6 +343,6 @@ def test_an_audit_looks_at_protected_names_only(plant: Plant, tmp_path: Path) ->
     registry = FolderRegistry(tmp_path / "registry")
     reference, _ = add(plant, registry, "badnets")
     staging = replace(reference, alias="staging")
-    registry.point(staging, promote(plant.policy, registry, reference))
+    registry.point(staging, promote(plant.policy, registry, reference), plant.model("badnets"))
     assert list(registry.live()) == [staging]
     assert audit(plant.policy, registry) == []

@@ -40,9 +40,8 @@ LARGEST_MANIFEST = 4 * 2**20
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _NAME = r"[^/@!\x00-\x20\x7f\\][^/@!\x00-\x1f\x7f\\]{0,254}"
 _VERSION_REF = re.compile(rf"{_NAME}/[1-9][0-9]{{0,9}}")
-_KNOWN_REF = re.compile(
-    rf"{_NAME}(/[1-9][0-9]{{0,9}}(![^\x00-\x1f\x7f/\\@!]{{1,260}})?|@[A-Za-z0-9_-][A-Za-z0-9_.-]{{0,254}})"
-)
+_PAPERS_REF = re.compile(rf"{_VERSION_REF.pattern}![^\x00-\x1f\x7f/\\@!]{{1,260}}")
+_ALIAS_REF = re.compile(rf"{_NAME}@[A-Za-z0-9_-][A-Za-z0-9_.-]{{0,254}}")
 _FILE = re.compile(r"[^/\\\x00-\x1f\x7f]{1,255}")
 
 
@@ -243,7 +242,7 @@ class OciRegistry:
                 # Others who read the layout may take the first of two equal names where this takes the last.
                 if ref in found:
                     raise unreachable(str(self.root), f"index.json names {ref!r} twice")
-                if not _KNOWN_REF.fullmatch(ref):
+                if not any(form.fullmatch(ref) for form in (_VERSION_REF, _PAPERS_REF, _ALIAS_REF)):
                     raise unreachable(str(self.root), f"index.json has a name that is none of ours: {ref!r}")
                 self._path(item)
                 found[ref] = dict(item)
