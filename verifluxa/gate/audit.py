@@ -28,6 +28,7 @@ def audit(policy: Path, registry: Registry, rechecks: bool = False, now: datetim
         GateError: VF6001 and VF6002 for the policy, VF6070 for the log, VF6080 for the registry.
     """
     demands = load_policy(policy)
+    registry.check_guard(demands)
     log = open_log(demands)
     log.verify()
     with log.held() as held:

@@ -20,6 +20,7 @@ from verifluxa.errors import GateError
 from verifluxa.files import read_file
 from verifluxa.gate.case import Decision
 from verifluxa.gate.files import files_digest, measure, take
+from verifluxa.gate.policy import Policy
 from verifluxa.gate.reference import Reference, parse_reference
 from verifluxa.gate.registry import Fetched, no_version, unreachable
 
@@ -102,6 +103,9 @@ class FolderRegistry:
         """Takes the alias away; an earlier version comes back by promoting it."""
         with suppress(FileNotFoundError):
             (self.root / reference.name / "aliases" / str(reference.alias)).unlink()
+
+    def check_guard(self, policy: Policy) -> None:
+        """A folder has no gate of its own."""
 
     def live(self) -> Iterator[Reference]:
         """Every alias of every model."""

@@ -24,6 +24,7 @@ from verifluxa.errors import CertificateError
 from verifluxa.files import open_file, read_file
 from verifluxa.gate.case import Decision
 from verifluxa.gate.files import measure
+from verifluxa.gate.policy import Policy
 from verifluxa.gate.reference import Reference, parse_reference
 from verifluxa.gate.registry import Fetched, no_version, unreachable
 
@@ -110,6 +111,9 @@ class OciRegistry:
             index.pop(f"{reference.name}@{reference.alias}", None)
             if to is not None:
                 index[f"{reference.name}@{reference.alias}"] = index[f"{reference.name}/{to}"]
+
+    def check_guard(self, policy: Policy) -> None:
+        """A folder has no gate of its own."""
 
     def live(self) -> Iterator[Reference]:
         """Every alias.

@@ -15,6 +15,7 @@ from verifluxa.files import open_inside, read_all
 from verifluxa.gate.case import Decision
 from verifluxa.gate.files import measure, no_plain_file
 from verifluxa.gate.manifest import MANIFEST, manifest
+from verifluxa.gate.policy import load_policy
 from verifluxa.gate.reference import Reference
 from verifluxa.gate.registry import BESIDE, CERTIFICATE, DECISION, OVERRIDE, REPORT, Registry
 from verifluxa.gate.run import Ask, judge, place_text, record
@@ -45,6 +46,7 @@ def promote(
     Raises:
         GateError: VF6080 to VF6083.
     """
+    registry.check_guard(load_policy(policy))
     with tempfile.TemporaryDirectory(prefix="verifluxa-gate-") as private:
         fetched = registry.fetch(reference, Path(private) / "fetched")
         brought = _brought(papers or Papers(), Path(private) / "brought")
@@ -61,7 +63,7 @@ def promote(
 
         def act(decision: Decision, copy: Path) -> None:
             before = registry.current(reference)
-            registry.attach(reference, _documents(decision, ask))
+            registry.attach(reference, documents_of(decision, ask))
             registry.point(reference, decision, copy)
             _check_unchanged(registry, decision, before, Path(private) / "again")
 
@@ -88,7 +90,7 @@ def copy_version(
         brought = _brought(papers, Path(private) / "brought")
         where = place_text(registry.sources[0])
         ask = Ask(target, fetched.folder, brought.certificates, brought.override, "promote", held=False, source=where)
-        return judge(policy, ask, lambda decision, _: registry.copy(source, target, _documents(decision, ask)))
+        return judge(policy, ask, lambda decision, _: registry.copy(source, target, documents_of(decision, ask)))
 
 
 def _brought(papers: Papers, into: Path) -> Papers:
@@ -111,9 +113,9 @@ def _copied(data: bytes, path: Path) -> Path:
     return path
 
 
-def _documents(decision: Decision, ask: Ask) -> dict[str, bytes]:
+def documents_of(decision: Decision, ask: Ask) -> dict[str, bytes]:
     """The certificates as they were decided about, and what a later recheck needs."""
-    documents = {REPORT: json.dumps(record(decision, "promote"), indent=1, sort_keys=True).encode() + b"\n"}
+    documents = {REPORT: json.dumps(record(decision, ask.action), indent=1, sort_keys=True).encode() + b"\n"}
     documents[MANIFEST] = manifest(decision)
     if ask.override is not None and decision.override is not None:
         documents[OVERRIDE] = read_bytes(ask.override)

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from verifluxa.errors import GateError
 from verifluxa.gate.case import Decision
+from verifluxa.gate.policy import Policy
 from verifluxa.gate.reference import Reference
 
 CERTIFICATE = "certificate.dsse.json"
@@ -86,6 +87,10 @@ class Registry(Protocol):
 
     def withdraw(self, reference: Reference, to: int | None) -> None:
         """Lets the alias point to `to` again, or to nothing."""
+        ...
+
+    def check_guard(self, policy: Policy) -> None:
+        """Looks whether the registry's own gate is on, where it has one (VF6090)."""
         ...
 
     def live(self) -> Iterator[Reference]:

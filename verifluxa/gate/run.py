@@ -15,7 +15,7 @@ from verifluxa.errors import GateError, VerifluxaError
 from verifluxa.gate.attestation import no_key, sign_decision, signing_key
 from verifluxa.gate.case import Case, Decision, Rechecked
 from verifluxa.gate.checkpoint import Checkpoint
-from verifluxa.gate.decide import decide, denied
+from verifluxa.gate.decide import NONE, decide, denied
 from verifluxa.gate.files import Measured, files_digest, take
 from verifluxa.gate.log import Log
 from verifluxa.gate.log_index import Memory
@@ -175,6 +175,13 @@ def _decide_and_act(policy: Policy, ask: Ask, case: Case, copy: Path, act: Act |
     if act is not None and decision.permitted and not ask.held:
         _acted(policy, ask, line, lambda: act(decision, copy))
     return decision
+
+
+def withdrawn(policy: Policy, reference: Reference, now: datetime, source: str) -> dict[str, Json]:
+    """A line that says that a version is no longer live under a name, as the policy allows."""
+    case = Case(reference, (), Measured({}), now, Memory(), Rechecked(False))
+    decision = Decision(False, (), case.reference, now, policy.sha256, NONE, None, (), {}, {})
+    return line_of(decision, "withdrawn") | {"serial": policy.serial, "source": place_text(source)}
 
 
 def _acted(policy: Policy, ask: Ask, line: dict[str, Json], act: Callable[[], None]) -> None:
