@@ -50,6 +50,8 @@ def group() -> typer.Typer:
     for command in (decide, promote, copy, audit, policy, override, register):
         app.command()(command)
     app.command("sign-policy")(sign_policy)
+    app.command()(doctor)
+    app.command()(webhook)
     app.add_typer(_log_group(), name="log")
     return app
 
@@ -299,6 +301,42 @@ def override(
     waiver = Waiver(reference, files.digests, load_policy(policy).sha256, reason, now, now + timedelta(hours=hours))
     _write(out, sign_override(waiver, [load_private_key(path) for path in key]))
     emit(f"written: {out}")
+    return 0
+
+
+def doctor(
+    policy: Policy,
+    registry: Root = None,
+    scheme: Annotated[str | None, typer.Option("--scheme", help="models, folder or oci; without it none.")] = None,
+) -> int:
+    """Examines a deployment: policy, keys, clock, log, and the registry where --scheme names one.
+
+    Exit codes: 0 nothing fails, 1 something does.
+    """
+    from verifluxa.cli.output import print_words
+    from verifluxa.gate.doctor import examine
+
+    found = examine(policy, None if scheme is None else open_registry(scheme, registry))
+    print_words([f"{item.level}: {item.what}" for item in found])
+    return 1 if any(item.level == "failure" for item in found) else 0
+
+
+def webhook(
+    policy: Policy,
+    registry: Root = None,
+    scheme: Annotated[str, typer.Option("--scheme", help="models, folder or oci.")] = "models",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="On 127.0.0.1; 0 takes a free one.")] = 8181,
+    optional: Annotated[bool, typer.Option("--optional", help="Pods that name no model may start.")] = False,
+) -> int:
+    """Answers Kubernetes' admission reviews on 127.0.0.1: pods start only with models that the gate accepts now."""
+    from verifluxa.cli.output import emit
+    from verifluxa.gate.policy import load_policy
+    from verifluxa.gate.webhook import Admission, serve
+
+    load_policy(policy)
+    with serve(Admission(policy, open_registry(scheme, registry), not optional), port) as server:
+        emit(f"listening: http://127.0.0.1:{server.server_address[1]}")
+        server.serve_forever()
     return 0
 
 

@@ -15,7 +15,7 @@ from verifluxa.gate.files import Measured, files_digest
 from verifluxa.gate.log_index import Live, Memory
 from verifluxa.gate.policy import Policy, load_policy
 from verifluxa.gate.reference import STAGE, Reference
-from verifluxa.gate.registry import Fetched, Registry
+from verifluxa.gate.registry import Fetched, Registry, resolve
 from verifluxa.gate.run import Ask, judge, open_log, place_text
 
 
@@ -36,6 +36,22 @@ def audit(policy: Path, registry: Registry, rechecks: bool = False, now: datetim
     found = [reference for reference in registry.live() if is_protected(demands, reference)]
     decisions = [_audited(policy, registry, reference, rechecks, now) for reference in found]
     return [*_compared(decisions, remembered), *_missing(demands, found, remembered, now)]
+
+
+def decide_live(policy: Path, registry: Registry, source: str, now: datetime | None = None) -> Decision:
+    """Decides again about one name, such as `models:/digits@production`, as the audit does.
+
+    Raises:
+        GateError: VF6031 for a name of another form, VF6080 and VF6081 for the registry.
+    """
+    reference = resolve(source, registry)
+    demands = load_policy(policy)
+    if not is_protected(demands, reference) or registry.current(reference) != reference.version:
+        case = Case(reference, (), Measured({}), now or datetime.now(UTC), Memory(), Rechecked(False))
+        return denied(case, _elsewhere(str(reference), "this name is not live", "a protected name"), demands.sha256)
+    with open_log(demands).held() as held:
+        remembered = [pair for pair in held.live(reference.name) if _concerns(demands, registry, pair[0])]
+    return next(_compared([_audited(policy, registry, reference, False, now)], remembered))
 
 
 def is_protected(policy: Policy, reference: Reference) -> bool:

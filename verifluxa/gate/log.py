@@ -108,6 +108,10 @@ class Held:
         """What a decision about these files at this place needs."""
         return self.index.memory(reference, files)
 
+    def memory_of_clock(self) -> datetime | None:
+        """When the last decision was."""
+        return self.index.last()
+
     def live(self, name: str | None = None) -> list[tuple[Live, Live | None]]:
         """What is live as far as the log says; see `Index.live`."""
         return list(self.index.live(name))

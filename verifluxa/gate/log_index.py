@@ -175,6 +175,11 @@ class Index:
         query = "update live set confirmed = 1, previous = null where place = ?"
         self._database.execute(query, (place_of(reference),))
 
+    def last(self) -> datetime | None:
+        """Time of the last line."""
+        (text,) = self._database.execute("select last from state").fetchone()
+        return None if text is None else parse_time(text)
+
     def pending(self) -> int:
         """Refusals that were counted and not written since the last line."""
         return int(self._database.execute("select number from pending").fetchone()[0])

@@ -102,15 +102,14 @@ class OciRegistry:
         """Lets the alias name the version's manifest; its blobs are named by their digest, and are written once."""
         descriptor = self._find(reference)
         with self._index() as index:
-            named = {**descriptor.get("annotations", {}), VERSION: str(reference.version)}
-            index[f"{reference.name}@{reference.alias}"] = descriptor | {"annotations": named}
+            index[f"{reference.name}@{reference.alias}"] = _given(descriptor, reference.version)
 
     def withdraw(self, reference: Reference, to: int | None) -> None:
         """Lets the alias name another version, or nothing."""
         with self._index() as index:
             index.pop(f"{reference.name}@{reference.alias}", None)
             if to is not None:
-                index[f"{reference.name}@{reference.alias}"] = index[f"{reference.name}/{to}"]
+                index[f"{reference.name}@{reference.alias}"] = _given(index[f"{reference.name}/{to}"], to)
 
     def check_guard(self, policy: Policy) -> None:
         """A folder has no gate of its own."""
@@ -270,6 +269,11 @@ class OciRegistry:
             os.fsync(file.fileno())
         os.chmod(file.name, 0o644)
         shutil.move(file.name, path)
+
+
+def _given(descriptor: Mapping[str, Any], version: int) -> dict[str, Any]:
+    """A descriptor for an alias, which says to which version it was given."""
+    return {**descriptor, "annotations": {**descriptor.get("annotations", {}), VERSION: str(version)}}
 
 
 def _papers(reference: Reference) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from verifluxa.errors import GateError
 from verifluxa.gate.case import Decision
 from verifluxa.gate.policy import Policy
-from verifluxa.gate.reference import Reference
+from verifluxa.gate.reference import Reference, parse_reference
 
+_BY_ALIAS = re.compile(r"(?P<head>[a-z][a-z0-9+.-]*:/[^/@]+)@(?P<alias>[^@/]+)")
 CERTIFICATE = "certificate.dsse.json"
 OVERRIDE = "override.dsse.json"
 REPORT = "decision.json"
@@ -118,3 +120,19 @@ def no_version(reference: Reference, place: str) -> GateError:
         expected="a version that was registered",
         remedy="register the model first, then promote that version by its number",
     )
+
+
+def resolve(source: str, registry: Registry) -> Reference:
+    """The version that `models:/digits@production` leads to now; `models:/digits/7@production` is one already.
+
+    Raises:
+        GateError: VF6031 for another form, VF6081 where no version has the alias.
+    """
+    match = _BY_ALIAS.fullmatch(source)
+    if match is None:
+        return parse_reference(source)
+    asked = parse_reference(f"{match['head']}/1@{match['alias']}")
+    version = registry.current(asked)
+    if version is None:
+        raise no_version(asked.at(match["alias"]), "no version has this alias")
+    return replace(asked, version=version)
