@@ -107,7 +107,8 @@ def _inner(name: str) -> Application:
         return plain
     from mlflow.utils.plugins import get_entry_points
 
-    found = [item for item in get_entry_points("mlflow.app") if item.name == name]
+    # mlflow and mlflow-skinny both name the same one.
+    found = {item.value: item for item in get_entry_points("mlflow.app") if item.name == name}
     if len(found) != 1 or name == "verifluxa-gate":
         raise GateError(
             "VF6086",
@@ -116,7 +117,8 @@ def _inner(name: str) -> Application:
             expected="the name of an `mlflow.app` entry point, such as basic-auth",
             remedy=f"install it, or leave {APP} out",
         )
-    made = found[0].load()()
+    (entry,) = found.values()
+    made = entry.load()()
     if not hasattr(made, "router"):
         # It made a WSGI application; the routes of today's MLflow are added around it.
         made = create_fastapi_app(made)
