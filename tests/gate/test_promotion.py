@@ -346,3 +346,28 @@ def test_an_audit_looks_at_protected_names_only(plant: Plant, tmp_path: Path) ->
     registry.point(staging, promote(plant.policy, registry, reference), plant.model("badnets"))
     assert list(registry.live()) == [staging]
     assert audit(plant.policy, registry) == []
+
+
+@pytest.mark.parametrize("named", ["/etc/hostname", "../../release.key", "/dev/zero"])
+@pytest.mark.parametrize("what", ["spec", "data"])
+def test_a_result_document_does_not_choose_what_the_gate_opens(
+    plant: Plant, tmp_path: Path, named: str, what: str
+) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text(plant.policy.read_text().replace('spec = "digits.vfx"\n', ""))
+    for path in plant.policy.parent.glob("*.pub"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    registry = FolderRegistry(tmp_path / "registry")
+    reference, papers = add(plant, registry, "clean")
+    folder = tmp_path / "papers"
+    folder.mkdir()
+    for file in (papers.certificates[0], papers.certificates[0].with_name("evidence.jsonl.gz")):
+        (folder / file.name).write_bytes(file.read_bytes())
+    result = json.loads(papers.certificates[0].with_name("result.json").read_text())
+    if what == "spec":
+        result["spec"]["path"] = named
+    else:
+        result["data"][0]["path"] = named
+    (folder / "result.json").write_text(json.dumps(result))
+    found = promote(policy, registry, reference, Papers((folder / papers.certificates[0].name,)))
+    assert codes(found) == ["VF6058"]

@@ -62,6 +62,7 @@ def _check(policy: Policy, certificate: Path, folder: Path, desk: Path) -> Check
         )
     models = _models(policy, certificate, folder, [model.name for model in statement.models])
     if policy.recheck.spec is None:
+        _check_inside(certificate.parent)
         return check_certificate(certificate, models)
     # Beside a copy of the policy's spec lie the promoted files, so that it reads those and no others.
     for file in folder.iterdir():
@@ -70,6 +71,23 @@ def _check(policy: Policy, certificate: Path, folder: Path, desk: Path) -> Check
     spec.unlink(missing_ok=True)
     spec.symlink_to(policy.recheck.spec.resolve())
     return check_certificate(certificate, models, _data(policy.recheck.spec, dict(statement.params)), str(spec))
+
+
+def _check_inside(folder: Path) -> None:
+    """Where the policy names no spec, the result beside the certificate does: only of files that lie there too."""
+    from verifluxa.result.read import read_result
+
+    stored = read_result(folder / "result.json")
+    for name in (stored.spec.path, *(item.path for item in stored.data)):
+        path = stored.locate(name)
+        if folder.resolve() not in path.resolve().parents:
+            raise GateError(
+                "VF6058",
+                "the result beside the certificate names a file elsewhere, which the gate does not open",
+                place=str(name)[:200],
+                expected="a spec that the policy's owner keeps, with its data beside it",
+                remedy='put spec and data beside the policy, and name the spec in its [recheck]: spec = "NAME.vfx"',
+            )
 
 
 def _models(policy: Policy, certificate: Path, folder: Path, names: list[str]) -> dict[str, str]:

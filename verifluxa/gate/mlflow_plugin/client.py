@@ -42,9 +42,10 @@ class MlflowRegistry:
     decides = True
 
     def __init__(self, uri: str | None = None) -> None:
-        self.uri = uri
-        self.sources = (uri or os.environ.get("MLFLOW_TRACKING_URI") or "mlflow", SERVER)
-        self._client = _client(uri)
+        # Named outright: MLflow remembers addresses of its own in global variables.
+        self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or None
+        self.sources = (self.uri or "mlflow", SERVER)
+        self._client = _client(self.uri)
 
     def fetch(self, reference: Reference, into: Path) -> Fetched:
         """Downloads a version's files, and its documents where there are any."""
@@ -123,7 +124,7 @@ class MlflowRegistry:
         Raises:
             GateError: VF6090 when it is not guarded.
         """
-        check_server(self.uri or os.environ.get("MLFLOW_TRACKING_URI", ""), policy)
+        check_server(self.uri or "", policy)
 
     def live(self) -> Iterator[Reference]:
         """Every version with an alias or in a stage, and every version by itself."""
