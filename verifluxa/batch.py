@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from verifluxa.errors import UsageError
+from verifluxa.files import open_file
 from verifluxa.inputs import Choice
 from verifluxa.verify import Prepared, Request, prepare
 
@@ -133,7 +134,8 @@ def _job(entry: object, number: int, table: Mapping[str, Any], path: Path, given
 
 def _table(path: Path) -> dict[str, Any]:
     try:
-        data = path.read_bytes()
+        with open_file(path) as file:
+            data = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise _refuse(str(path), f"the file cannot be read: {error.strerror or error}") from error
     if len(data) > MOST_BYTES:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from verifluxa.data.dataset import Dataset
 from verifluxa.errors import DataError, ModelError, Span, UsageError
+from verifluxa.files import NotAFileError, open_file
 from verifluxa.graph.ops import Embedding
 from verifluxa.library import Shelf, resolve
 from verifluxa.spec.paths import beside
@@ -212,10 +212,10 @@ def file_digest(path: str) -> str:
         DataError: VF3905 when it is no file or cannot be read.
     """
     try:
-        if not stat.S_ISREG(Path(path).stat().st_mode):
-            raise _unreadable(path, "it is not a file")
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+    except NotAFileError as error:
+        raise _unreadable(path, "it is not a file") from error
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from error
 

@@ -14,6 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from verifluxa.errors import UsageError
+from verifluxa.files import open_file
 
 MOST_BYTES = 1_000_000
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
@@ -125,7 +126,7 @@ def _folder(shelf: Shelf) -> Path:
 
 def _read(name: str, path: Path) -> Shelved:
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             data = file.read(MOST_BYTES + 1)
     except (OSError, ValueError) as error:
         # ValueError: a null byte in the path.

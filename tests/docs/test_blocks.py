@@ -15,7 +15,7 @@ from tests.docs.session import Finished, Session
 from verifluxa.spec.format import format_spec
 
 REASONS = {
-    "needs an MLflow server": 4,
+    "needs an MLflow server": 5,
     "needs a cluster": 1,
     "needs a GPU": 1,
     "needs Julia": 3,

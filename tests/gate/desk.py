@@ -20,7 +20,7 @@ from verifluxa.certificate.statement import Statement, Subject
 from verifluxa.gate.case import Case, Decision, Rechecked
 from verifluxa.gate.decide import decide
 from verifluxa.gate.files import measure
-from verifluxa.gate.log import History
+from verifluxa.gate.log_index import Memory
 from verifluxa.gate.policy import Policy, load_policy
 from verifluxa.gate.reference import parse_reference
 from verifluxa.verdict import Verdict
@@ -85,7 +85,7 @@ class Desk:
 
     def case(self, *certificates: bytes) -> Case:
         given = certificates or (self.signed(),)
-        return Case(parse_reference(REFERENCE), given, measure(self.model), NOW, History(), Rechecked(False))
+        return Case(parse_reference(REFERENCE), given, measure(self.model), NOW, Memory(), Rechecked(False))
 
     def decide(self, case: Case | None = None, change: Callable[[str], str] | None = None) -> Decision:
         return decide(self.policy(change), case or self.case())

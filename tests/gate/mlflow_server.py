@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -43,6 +44,13 @@ class Server:
 
     uri: str
     folder: Path
+    user: tuple[str, str] | None = None
+
+    def headers(self) -> dict[str, str]:
+        if self.user is None:
+            return {"Content-Type": "application/json"}
+        text = base64.b64encode(":".join(self.user).encode()).decode()
+        return {"Content-Type": "application/json", "Authorization": f"Basic {text}"}
 
     @property
     def artifacts(self) -> Path:
@@ -51,7 +59,7 @@ class Server:
     def call(self, method: str, path: str, value: Mapping[str, object] | None = None) -> Answer:
         """One HTTP call with a JSON body."""
         data = None if value is None else json.dumps(value).encode()
-        request = urllib.request.Request(self.uri + path, data, {"Content-Type": "application/json"}, method=method)
+        request = urllib.request.Request(self.uri + path, data, self.headers(), method=method)
         try:
             with urllib.request.urlopen(request, timeout=120) as answer:
                 return Answer(answer.status, _json(answer.read()))
@@ -83,22 +91,35 @@ class Server:
     def put(self, path: str, data: bytes) -> None:
         """Writes an artifact, as anybody who can reach the server can."""
         url = f"{self.uri}/api/2.0/mlflow-artifacts/artifacts/{path}"
-        with urllib.request.urlopen(urllib.request.Request(url, data, method="PUT"), timeout=60):
+        with urllib.request.urlopen(urllib.request.Request(url, data, self.headers(), method="PUT"), timeout=60):
             pass
 
 
 @contextmanager
-def serve(folder: Path, policy: Path, plugin: bool = True) -> Iterator[Server]:
+def serve(
+    folder: Path,
+    policy: Path,
+    plugin: bool = True,
+    backend: str | None = None,
+    more: Mapping[str, str] | None = None,
+    user: tuple[str, str] | None = None,
+) -> Iterator[Server]:
     """Starts `mlflow server --app-name verifluxa-gate` and stops it with all that it started."""
     port = _free_port()
     command = [sys.executable, "-m", "mlflow", "server", *(["--app-name", "verifluxa-gate"] if plugin else [])]
-    command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.sqlite", "--artifacts-destination"]
+    command += ["--backend-store-uri", backend or f"sqlite:///{folder}/mlflow.sqlite", "--artifacts-destination"]
     command += [str(folder / "artifacts"), "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    environment = {**os.environ, **QUIET, "VERIFLUXA_GATE_POLICY": str(policy), "PYTHONWARNINGS": "ignore"}
+    environment = {
+        **os.environ,
+        **QUIET,
+        "VERIFLUXA_GATE_POLICY": str(policy),
+        "PYTHONWARNINGS": "ignore",
+        **(more or {}),
+    }
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True, cwd=folder)
         try:
-            server = Server(f"http://127.0.0.1:{port}", folder)
+            server = Server(f"http://127.0.0.1:{port}", folder, user)
             _wait(server, process)
             yield server
         finally:

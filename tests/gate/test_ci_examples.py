@@ -103,3 +103,23 @@ def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, **who, "PATH": tools, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
     command = ["git", *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_manifest_for_kubernetes_names_what_there_is() -> None:
+    """The fields that the API demands of a webhook's configuration, and a command of this program."""
+    import yaml
+
+    with (CI / "kubernetes-admission.yaml").open() as file:
+        configuration, service, deployment = yaml.safe_load_all(file)
+    assert configuration["apiVersion"] == "admissionregistration.k8s.io/v1"
+    (hook,) = configuration["webhooks"]
+    assert {"name", "admissionReviewVersions", "sideEffects", "clientConfig", "rules"} <= set(hook)
+    assert (hook["failurePolicy"], hook["admissionReviewVersions"]) == ("Fail", ["v1"])
+    assert hook["clientConfig"]["service"]["name"] == service["metadata"]["name"] == "gate"
+    gate, proxy = deployment["spec"]["template"]["spec"]["containers"]
+    assert service["spec"]["ports"][0]["targetPort"] == proxy["ports"][0]["containerPort"]
+    command = typer.main.get_command(build_app())
+    group = command.commands["gate"].commands["webhook"]  # type: ignore[attr-defined]
+    options = {name for parameter in group.params for name in parameter.opts}
+    assert gate["args"][:2] == ["gate", "webhook"]
+    assert {item for item in gate["args"] if item.startswith("--")} <= options

@@ -13,13 +13,14 @@ from tests.gate.desk import NOW, OTHER, REFERENCE, Desk, codes, prop
 from verifluxa.certificate.statement import Statement, Subject
 from verifluxa.gate.case import Case
 from verifluxa.gate.files import measure
-from verifluxa.gate.log import Entry, History
+from verifluxa.gate.log_index import Index
+from verifluxa.gate.log_line import ANY_PROPERTY, Line
 from verifluxa.gate.reference import parse_reference
 from verifluxa.verdict import Verdict
 
 
-def entry(desk: Desk, **changes: Any) -> Entry:
-    plain = Entry(
+def line(desk: Desk, **changes: Any) -> Line:
+    plain = Line(
         time=NOW - timedelta(hours=1),
         action="promote",
         reference=parse_reference("models:/digits/6@production"),
@@ -27,17 +28,22 @@ def entry(desk: Desk, **changes: Any) -> Entry:
         certificate=OTHER,
         time_verified=desk.statement.time_verified + timedelta(minutes=1),
         files=OTHER,
-        verdicts={},
     )
     return replace(plain, **changes)
 
 
-def remembered(desk: Desk, *entries: Entry) -> Case:
-    return replace(desk.case(), history=History(entries))
+def remembered(desk: Desk, *lines: Line) -> Case:
+    """A case whose memory was filled from these lines of a log."""
+    case, index = desk.case(), Index(":memory:")
+    for number, item in enumerate(lines):
+        index.apply(item, f"sha256:{number:064}")
+    memory = index.memory(case.reference, case.files.digest)
+    index.close()
+    return replace(case, memory=memory)
 
 
 def test_replay_of_an_older_certificate(desk: Desk) -> None:
-    assert codes(desk.decide(remembered(desk, entry(desk)))) == ["VF6022"]
+    assert codes(desk.decide(remembered(desk, line(desk)))) == ["VF6022"]
 
 
 @pytest.mark.parametrize(
@@ -52,18 +58,24 @@ def test_replay_of_an_older_certificate(desk: Desk) -> None:
     ],
 )
 def test_what_is_no_replay(desk: Desk, changes: dict[str, Any]) -> None:
-    assert codes(desk.decide(remembered(desk, entry(desk, **changes)))) == []
+    assert codes(desk.decide(remembered(desk, line(desk, **changes)))) == []
+
+
+def test_the_last_accepted_certificate_counts_whatever_came_after_it(desk: Desk) -> None:
+    later = line(desk, permitted=False, reference=parse_reference(REFERENCE))
+    assert codes(desk.decide(remembered(desk, line(desk), later))) == ["VF6022"]
+    older = line(desk, time_verified=desk.statement.time_verified)
+    assert codes(desk.decide(remembered(desk, line(desk), older))) == []
 
 
 def test_the_accepted_certificate_itself_stays_accepted(desk: Desk) -> None:
-    same = entry(desk, certificate=desk.decide().certificate, reference=parse_reference(REFERENCE))
+    same = line(desk, certificate=desk.decide().certificate, reference=parse_reference(REFERENCE))
     assert codes(desk.decide(remembered(desk, same))) == []
 
 
 def test_the_clock_set_back(desk: Desk) -> None:
-    assert codes(desk.decide(remembered(desk, entry(desk, time=NOW + timedelta(days=1), permitted=False)))) == [
-        "VF6021"
-    ]
+    later = line(desk, time=NOW + timedelta(days=1), permitted=False)
+    assert codes(desk.decide(remembered(desk, later))) == ["VF6021"]
 
 
 def falsified(desk: Desk) -> Statement:
@@ -90,8 +102,11 @@ def test_two_certificates_that_disagree(desk: Desk) -> None:
 
 def test_a_trigger_that_was_once_shown_is_not_forgotten(desk: Desk) -> None:
     wanted = desk.statement.properties[0].digest
-    seen = entry(desk, permitted=False, files=measure(desk.model).digest, verdicts={wanted: "falsified"})
-    assert codes(desk.decide(remembered(desk, seen))) == ["VF6059"]
+    for listed in ((wanted,), (OTHER, ANY_PROPERTY)):
+        seen = line(desk, permitted=False, files=measure(desk.model).digest, falsified=listed)
+        assert codes(desk.decide(remembered(desk, seen))) == ["VF6059"]
+    other = line(desk, permitted=False, files=measure(desk.model).digest, falsified=(OTHER,))
+    assert codes(desk.decide(remembered(desk, other))) == []
 
 
 def test_what_a_certificate_says_about_other_files_is_not_remembered(desk: Desk) -> None:
@@ -112,7 +127,7 @@ def test_the_first_certificate_cannot_be_pushed_aside(desk: Desk) -> None:
 def test_every_reason_is_given_in_the_order_of_the_design(desk: Desk) -> None:
     (desk.model / "clean.jld2").write_bytes(b"?")
     statement = replace(prop(desk.statement, arithmetic="real"), resource_uri="none", expires=NOW - timedelta(days=1))
-    case = replace(remembered(desk, entry(desk)), certificates=(desk.signed(statement),))
+    case = replace(remembered(desk, line(desk)), certificates=(desk.signed(statement),))
     found = codes(desk.decide(case, lambda text: text.replace("2099-01-01", "2026-01-01")))
     assert found == ["VF6003", "VF5033", "VF6010", "VF6030", "VF6053", "VF6022"]
 

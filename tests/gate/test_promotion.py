@@ -17,13 +17,14 @@ from tests.gate.plant import Plant
 from verifluxa.cli.main import run
 from verifluxa.errors import GateError, ManyErrors
 from verifluxa.gate import load_model
+from verifluxa.gate.audit import audit
 from verifluxa.gate.case import Decision
 from verifluxa.gate.files import measure
 from verifluxa.gate.folder_registry import FolderRegistry
-from verifluxa.gate.log import History, read_log
+from verifluxa.gate.log import Log, read_lines
 from verifluxa.gate.oci_registry import OciRegistry
 from verifluxa.gate.policy import load_policy, parse_policy
-from verifluxa.gate.promote import Papers, audit, promote
+from verifluxa.gate.promote import Papers, promote
 from verifluxa.gate.recheck import drawn
 from verifluxa.gate.reference import Reference
 from verifluxa.gate.registry import Registry
@@ -68,7 +69,7 @@ def test_only_the_certified_model_gets_through(plant: Plant, registry: Local) ->
     assert (permitted.permitted, codes(permitted)) == (True, [])
     assert registry.current(clean) == 2
     assert list(registry.live()) == [clean]
-    assert [entry.permitted for entry in read_log(load_policy(plant.policy).log).entries] == [False, True]
+    assert [entry.permitted for entry in read_lines(load_policy(plant.policy).log)] == [False, True]
     # Afterwards the documents lie beside the version; promotion and proof can be repeated from them.
     assert [item.permitted for item in audit(plant.policy, registry, rechecks=True)] == [True]
     assert promote(plant.policy, registry, clean).permitted
@@ -97,10 +98,10 @@ class Swapping:
         self.inner = inner
         self.decides = False
 
-    def point(self, reference: Reference, decision: Decision) -> None:
+    def point(self, reference: Reference, decision: Decision, copy: Path) -> None:
         path = self.inner.root / "digits" / str(reference.version) / "model" / "clean.jld2"
         path.write_bytes(path.read_bytes() + b"?")
-        self.inner.point(reference, decision)
+        self.inner.point(reference, decision, copy)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.inner, name)
@@ -114,7 +115,7 @@ def test_an_artifact_swapped_between_check_and_promotion(plant: Plant, tmp_path:
         promote(plant.policy, swapping, reference, papers)
     assert caught.value.code == "VF6083"
     assert inner.current(reference) is None
-    assert [entry.action for entry in read_log(load_policy(plant.policy).log).entries] == ["promote", "changed"]
+    assert [entry.action for entry in read_lines(load_policy(plant.policy).log)] == ["promote", "changed"]
 
 
 def test_a_property_weakened_with_set_or_with_other_data_is_another_one(plant: Plant) -> None:
@@ -159,14 +160,14 @@ def test_a_sample_cannot_be_asked_until_chance_is_kind(plant: Plant, tmp_path: P
     files = measure(plant.model("clean")).digest
     text = plant.policy.read_text().replace('mode = "always"', 'mode = "sample"\none_in = 1000000')
     policy = parse_policy(text.encode(), plant.policy)
-    assert not any(drawn(policy, files, History()) for _ in range(20))
-    plain = read_log(load_policy(plant.policy).log)
-    assert plain.entries == ()
+    assert not any(drawn(policy, False) for _ in range(20))
     registry = FolderRegistry(tmp_path / "registry")
     reference = registry.add("digits", plant.model("clean")).at("production")
     assert not promote(plant.policy, registry, reference).permitted
-    assert all(drawn(policy, files, read_log(policy.log)) for _ in range(20))
-    assert drawn(load_policy(plant.policy), files, History())
+    with Log(policy.log).held() as held:
+        assert held.memory(reference, files).denied
+    assert all(drawn(policy, True) for _ in range(20))
+    assert drawn(load_policy(plant.policy), False)
 
 
 # The commands.
@@ -252,7 +253,7 @@ def test_breaking_the_glass(plant: Plant, tmp_path: Path, capsys: pytest.Capture
     assert "PERMITTED BY OVERRIDE" in out
     assert reason in out
     assert "despite VF6005" in out
-    entry = read_log(load_policy(plant.policy).log).entries[-1]
+    entry = read_lines(load_policy(plant.policy).log)[-1]
     assert entry.permitted
     assert entry.words["override"] is not None
     # For other files, another promotion, or by the signers themselves it counts for nothing.
@@ -342,6 +343,31 @@ def test_an_audit_looks_at_protected_names_only(plant: Plant, tmp_path: Path) ->
     registry = FolderRegistry(tmp_path / "registry")
     reference, _ = add(plant, registry, "badnets")
     staging = replace(reference, alias="staging")
-    registry.point(staging, promote(plant.policy, registry, reference))
+    registry.point(staging, promote(plant.policy, registry, reference), plant.model("badnets"))
     assert list(registry.live()) == [staging]
     assert audit(plant.policy, registry) == []
+
+
+@pytest.mark.parametrize("named", ["/etc/hostname", "../../release.key", "/dev/zero"])
+@pytest.mark.parametrize("what", ["spec", "data"])
+def test_a_result_document_does_not_choose_what_the_gate_opens(
+    plant: Plant, tmp_path: Path, named: str, what: str
+) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text(plant.policy.read_text().replace('spec = "digits.vfx"\n', ""))
+    for path in plant.policy.parent.glob("*.pub"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    registry = FolderRegistry(tmp_path / "registry")
+    reference, papers = add(plant, registry, "clean")
+    folder = tmp_path / "papers"
+    folder.mkdir()
+    for file in (papers.certificates[0], papers.certificates[0].with_name("evidence.jsonl.gz")):
+        (folder / file.name).write_bytes(file.read_bytes())
+    result = json.loads(papers.certificates[0].with_name("result.json").read_text())
+    if what == "spec":
+        result["spec"]["path"] = named
+    else:
+        result["data"][0]["path"] = named
+    (folder / "result.json").write_text(json.dumps(result))
+    found = promote(policy, registry, reference, Papers((folder / papers.certificates[0].name,)))
+    assert codes(found) == ["VF6058"]

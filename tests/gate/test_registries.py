@@ -43,7 +43,7 @@ def test_versions_are_numbered_and_come_back_whole(desk: Desk, registry: Local, 
 def test_aliases(desk: Desk, registry: Local) -> None:
     versions = [registry.add("digits", desk.model).at("production") for _ in range(2)]
     assert registry.current(versions[0]) is None
-    registry.point(versions[1], permission(desk))
+    registry.point(versions[1], permission(desk), desk.model)
     if isinstance(registry, FolderRegistry):
         assert registry.current(versions[0]) == 2
         line = (registry.root / "digits" / "aliases" / "production").read_text()
@@ -72,7 +72,7 @@ def test_names_do_not_lead_out_of_the_folder(desk: Desk, tmp_path: Path, name: s
 def test_an_alias_that_is_none(desk: Desk, tmp_path: Path) -> None:
     registry = FolderRegistry(tmp_path / "registry")
     reference = registry.add("digits", desk.model).at("production")
-    registry.point(reference, permission(desk))
+    registry.point(reference, permission(desk), desk.model)
     (registry.root / "digits" / "aliases" / "production").write_text("latest\n")
     for call in (lambda: registry.current(reference), lambda: list(registry.live())):
         with pytest.raises(GateError) as caught:

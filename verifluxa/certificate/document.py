@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NoReturn, Union
 
 from verifluxa.errors import CertificateError
+from verifluxa.files import open_file
 
 Json = Union[None, bool, int, float, str, "list[Json]", "dict[str, Json]"]
 
@@ -91,7 +92,7 @@ def read_bytes(path: Path, limit: int = DEFAULT_LIMITS.size) -> bytes:
         CertificateError: VF5007 when it cannot be read, VF5003 when it is larger than `limit`.
     """
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             data = file.read(limit + 1)
     except OSError as error:
         raise unreadable(path, error) from error

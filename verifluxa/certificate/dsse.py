@@ -11,15 +11,15 @@ from verifluxa.certificate.envelope import (
     duplicate_signature,
     pre_authentication_encoding,
 )
-from verifluxa.certificate.keys import PrivateKey, PublicKey, key_id, sign_bytes, signature_holds
+from verifluxa.certificate.keys import PublicKey, SigningKey, key_id, sign_bytes, signature_holds
 from verifluxa.errors import CertificateError
 
 
-def sign_payload(payload: bytes, keys: Sequence[PrivateKey]) -> Envelope:
-    """Signs the payload's exact bytes with each key."""
-    encoded = pre_authentication_encoding(PAYLOAD_TYPE, payload)
+def sign_payload(payload: bytes, keys: Sequence[SigningKey], kind: str = PAYLOAD_TYPE) -> Envelope:
+    """Signs the payload's exact bytes, and what type it has, with each key."""
+    encoded = pre_authentication_encoding(kind, payload)
     signatures = tuple(Signature(key_id(key.public_key()), sign_bytes(key, encoded)) for key in keys)
-    return Envelope(PAYLOAD_TYPE, payload, signatures)
+    return Envelope(kind, payload, signatures)
 
 
 def verify_envelope(

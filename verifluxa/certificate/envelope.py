@@ -56,8 +56,8 @@ def encode_envelope(envelope: Envelope) -> bytes:
     )
 
 
-def parse_envelope(data: bytes, place: str = "envelope") -> Envelope:
-    """Reads an envelope strictly.
+def parse_envelope(data: bytes, place: str = "envelope", kind: str = PAYLOAD_TYPE) -> Envelope:
+    """Reads an envelope strictly; its payload must be of the type `kind`.
 
     Raises:
         CertificateError: VF5001 to VF5006 for a document that is not well formed, VF5020 for another
@@ -67,19 +67,19 @@ def parse_envelope(data: bytes, place: str = "envelope") -> Envelope:
     fields = Fields(read_json(data, place), place)
     if not fields.has("payload") and fields.has("_type"):
         raise _unsigned("the certificate is not signed", place)
-    if fields.raw("payloadType") != PAYLOAD_TYPE:
+    if fields.raw("payloadType") != kind:
         raise CertificateError(
             "VF5020",
             f"the envelope holds another type of payload: {fields.text('payloadType', limit=200)!r}",
             place=place,
-            expected=PAYLOAD_TYPE,
+            expected=kind,
             remedy="give a certificate that verifluxa signed",
         )
     payload = _base64(fields, "payload")
     signatures = tuple(_signature(item) for item in fields.objects("signatures", MOST_SIGNATURES))
     fields.close()
     _check_signatures(signatures, place)
-    return Envelope(PAYLOAD_TYPE, payload, signatures)
+    return Envelope(kind, payload, signatures)
 
 
 def is_envelope(data: bytes, place: str) -> bool:

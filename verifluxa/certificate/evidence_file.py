@@ -30,6 +30,7 @@ from verifluxa.certificate.evidence_lines import (
 from verifluxa.certificate.fields import Fields
 from verifluxa.errors import CertificateError
 from verifluxa.evidence import Outcome
+from verifluxa.files import open_file
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_WINDOW = 31
@@ -270,7 +271,7 @@ def _text(path: Path, limits: FileLimits) -> Iterator[bytes]:
 def _packed(path: Path, limits: FileLimits) -> Iterator[bytes]:
     total = 0
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             while piece := file.read(_PIECE):
                 total += len(piece)
                 if total > limits.packed:

@@ -30,11 +30,14 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from verifluxa.certificate.command_key import CommandKey, no_signature
 from verifluxa.certificate.document import read_bytes
 from verifluxa.errors import CertificateError, UsageError
 
 PrivateKey = EllipticCurvePrivateKey | Ed25519PrivateKey
 PublicKey = EllipticCurvePublicKey | Ed25519PublicKey
+SigningKey = PrivateKey | CommandKey
+"""What signs: a key in a file, or one behind a program."""
 Algorithm = Literal["ecdsa-p256", "ed25519"]
 
 _LONGEST_KEY_FILE = 16 * 1024
@@ -117,11 +120,18 @@ def load_private_key(path: Path, password: bytes | None = None) -> PrivateKey:
     raise _bad_key(path, "holds a key of another kind")
 
 
-def sign_bytes(key: PrivateKey, data: bytes) -> bytes:
-    """Signs; ECDSA with SHA-256, or Ed25519."""
-    if isinstance(key, Ed25519PrivateKey):
-        return key.sign(data)
-    return key.sign(data, ECDSA(SHA256()))
+def sign_bytes(key: SigningKey, data: bytes) -> bytes:
+    """Signs; ECDSA with SHA-256, or Ed25519.
+
+    Raises:
+        CertificateError: VF5028 when a signing program does not sign.
+    """
+    if isinstance(key, EllipticCurvePrivateKey):
+        return key.sign(data, ECDSA(SHA256()))
+    signature = key.sign(data)
+    if isinstance(key, CommandKey) and not signature_holds(key.public, signature, data):
+        raise no_signature(key)
+    return signature
 
 
 def signature_holds(key: PublicKey, signature: bytes, data: bytes) -> bool:

@@ -10,6 +10,7 @@ from verifluxa.certificate.envelope import is_envelope, parse_envelope
 from verifluxa.certificate.parse import parse_statement
 from verifluxa.certificate.statement import Statement
 from verifluxa.errors import CertificateError
+from verifluxa.files import open_file
 from verifluxa.inputs import Choice, Inputs, load_inputs
 from verifluxa.result.read import read_result
 
@@ -21,7 +22,7 @@ def file_digest(path: Path) -> str:
         CertificateError: VF5007 when it cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise unreadable(path, error) from error

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from verifluxa.certificate.command_key import CommandKey
 from verifluxa.certificate.document import read_bytes
 from verifluxa.certificate.dsse import sign_payload
 from verifluxa.certificate.encode import encode_statement
@@ -39,13 +40,13 @@ class Signed:
 
 
 def sign(
-    certificate: Path, key: Path, out: Path, password: bytes | None = None, release: Release | None = None
+    certificate: Path, key: Path | CommandKey, out: Path, password: bytes | None = None, release: Release | None = None
 ) -> Signed:
     """Signs a certificate and the derived Simple Verification Result.
 
     Args:
         certificate: the unsigned statement, `certificate.json`.
-        key: a private key file.
+        key: a private key file, or a program that signs.
         out: where the envelope goes, `certificate.dsse.json`; the derived one gets `.svr` before its
             last two suffixes.
         password: of the key, where it has one.
@@ -56,7 +57,7 @@ def sign(
         UsageError: VF4903 when the envelope cannot be written.
     """
     statement = _released(parse_statement(read_bytes(certificate), str(certificate)), release or Release())
-    private = load_private_key(key, password)
+    private = key if isinstance(key, CommandKey) else load_private_key(key, password)
     derived = svr_path(out)
     _write(out, encode_envelope(sign_payload(encode_statement(statement), [private])))
     _write(derived, encode_envelope(sign_payload(encode_svr(statement), [private])))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from verifluxa.cli.options import pairs
 from verifluxa.errors import UsageError
 
 if TYPE_CHECKING:
+    from verifluxa.certificate.command_key import CommandKey
     from verifluxa.certificate.sign import Release
 
 PasswordFile = Annotated[
@@ -51,8 +53,15 @@ def keygen(
 
 def sign(
     certificate: CertificateFile,
-    key: Annotated[Path, typer.Option("--key", metavar="KEY", help="The private key.")],
+    key: Annotated[Path | None, typer.Option("--key", metavar="KEY", help="The private key.")] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", metavar="FILE", help="The envelope.")] = None,
+    command: Annotated[
+        str | None,
+        typer.Option("--command", metavar="PROGRAM", help="A program that signs its input, in place of --key."),
+    ] = None,
+    public: Annotated[
+        Path | None, typer.Option("--public-key", metavar="PUB", help="The public key that belongs to --command.")
+    ] = None,
     password_file: PasswordFile = None,
     resource: Annotated[str | None, typer.Option(metavar="URI", help="The promotion that it is for.")] = None,
     policy: Annotated[Path | None, typer.Option(metavar="FILE", help="The policy that it is signed under.")] = None,
@@ -63,9 +72,26 @@ def sign(
     from verifluxa.cli.output import emit
 
     target = out if out is not None else certificate.with_name(certificate.stem + ".dsse.json")
-    signed = signing.sign(certificate, key, target, _password(password_file), _release(resource, policy, days))
+    private = _signer(key, command, public)
+    signed = signing.sign(certificate, private, target, _password(password_file), _release(resource, policy, days))
     emit(f"signed: {signed.envelope}\nsummary: {signed.svr}\nkey id: {signed.key_id}")
     return 0
+
+
+def _signer(key: Path | None, command: str | None, public: Path | None) -> Path | CommandKey:
+    from verifluxa.certificate.command_key import CommandKey
+    from verifluxa.certificate.keys import load_public_key
+
+    if key is not None and command is None and public is None:
+        return key
+    if key is None and command is not None and public is not None:
+        return CommandKey(tuple(shlex.split(command)), load_public_key(public))
+    raise UsageError(
+        "VF4501",
+        "what signs is not said, or said twice",
+        expected="--key, or --command with --public-key",
+        remedy="--key release.key",
+    )
 
 
 def show(certificate: CertificateFile) -> int:

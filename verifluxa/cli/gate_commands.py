@@ -28,6 +28,12 @@ OverrideFile = Annotated[
     Path | None, typer.Option("--override", metavar="FILE", help="A signed break-glass statement.")
 ]
 Format = Annotated[GateFormat, typer.Option("--format", help="What stands on stdout.")]
+Head = Annotated[
+    str | None, typer.Option("--head", metavar="DIGEST", help="A head of the log that was kept elsewhere.")
+]
+CheckpointFile = Annotated[
+    Path | None, typer.Option("--checkpoint", metavar="FILE", help="A checkpoint of the log that was kept elsewhere.")
+]
 Root = Annotated[
     str | None,
     typer.Option("--registry", metavar="WHERE", help="MLflow's address, or the folder of folder:/ and oci:/."),
@@ -43,6 +49,22 @@ def group() -> typer.Typer:
     )
     for command in (decide, promote, copy, audit, policy, override, register):
         app.command()(command)
+    app.command("sign-policy")(sign_policy)
+    app.command()(doctor)
+    app.command()(webhook)
+    app.add_typer(_log_group(), name="log")
+    return app
+
+
+def _log_group() -> typer.Typer:
+    app = typer.Typer(
+        help="The log of decisions: verify it, keep its head elsewhere, make its index again.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+    )
+    app.command("verify")(log_verify)
+    app.command("checkpoint")(log_checkpoint)
+    app.command("rebuild")(log_rebuild)
     return app
 
 
@@ -55,6 +77,9 @@ def decide(
     accepted: Annotated[
         Path | None, typer.Option("--accepted", metavar="FILE", help="Write the list of accepted files, for Julia.")
     ] = None,
+    decision_out: Annotated[
+        Path | None, typer.Option("--decision", metavar="FILE", help="Write the decision that the gate signed.")
+    ] = None,
     format_: Format = GateFormat.TEXT,
 ) -> int:
     """Decides whether the files in a folder may be promoted, and records it."""
@@ -66,6 +91,8 @@ def decide(
     decision = judge(policy, ask)
     if decision.permitted and accepted is not None:
         _write(accepted, manifest(decision))
+    if decision.attestation is not None and decision_out is not None:
+        _write(decision_out, decision.attestation)
     return _present([decision], format_, "decide")
 
 
@@ -120,29 +147,107 @@ def audit(
     registry: Root = None,
     scheme: Annotated[str, typer.Option("--scheme", help="models, folder or oci.")] = "models",
     recheck: Annotated[bool, typer.Option("--recheck", help="Recompute proofs, as the policy says.")] = False,
-    head: Annotated[
-        str | None, typer.Option("--head", metavar="DIGEST", help="A head of the log that was kept elsewhere.")
+    head: Head = None,
+    expect: Annotated[
+        list[str] | None,
+        typer.Option("--expect", metavar="NAME", help="A model, or models:/NAME/VERSION@ALIAS, that must be live."),
     ] = None,
+    allow_empty: Annotated[
+        bool, typer.Option("--allow-empty", help="Nothing at all may be live, which is a failure otherwise.")
+    ] = False,
     format_: Format = GateFormat.TEXT,
 ) -> int:
-    """Decides again about every live version, and verifies the log.
+    """Decides again about every live version, compares it with the log, and verifies the log.
 
-    Exit codes: 0 everything passes, 1 something no longer does.
+    Exit codes: 0 everything passes, 1 something no longer does, or is not live although it should be.
     """
     from verifluxa.cli.output import print_words
-    from verifluxa.gate import promote as promoting
-    from verifluxa.gate.log import check_contains, read_log
+    from verifluxa.errors import ManyErrors
+    from verifluxa.gate import audit as auditing
+    from verifluxa.gate.policy import load_policy
+    from verifluxa.gate.run import open_log
+
+    log = open_log(load_policy(policy))
+    log.verify(head)
+    decisions = auditing.audit(policy, open_registry(scheme, registry), recheck)
+    if format_ is GateFormat.TEXT:
+        failed = len(auditing.failures(decisions))
+        live = f"{len(decisions)} live version{'' if len(decisions) == 1 else 's'}"
+        print_words([f"{live}, {failed} no longer pass; head of the log {log.verify().head}"])
+    code = _present(decisions, format_, "audit")
+    missing = list(auditing.check_expected(decisions, expect or (), allow_empty))
+    if missing:
+        raise missing[0] if len(missing) == 1 else ManyErrors(list(missing))
+    return code
+
+
+def log_verify(policy: Policy, head: Head = None, checkpoint: CheckpointFile = None) -> int:
+    """Reads every line of the log, and compares index, checkpoint and what was kept elsewhere with them."""
+    from verifluxa.cli.output import emit
+    from verifluxa.gate.checkpoint import check_kept
+    from verifluxa.gate.policy import load_policy
+    from verifluxa.gate.run import open_log
+
+    found = load_policy(policy)
+    log = open_log(found)
+    if checkpoint is not None:
+        check_kept(checkpoint, log, () if found.gate is None else found.gate.keys)
+    state = log.verify(head)
+    counted = f", {state.counted} more refusals counted" if state.counted else ""
+    emit(f"{state.count} decisions{counted}; head {state.head}")
+    return 0
+
+
+def log_checkpoint(
+    policy: Policy,
+    out: Annotated[Path | None, typer.Option("-o", "--out", metavar="FILE", help="Where to (stdout).")] = None,
+) -> int:
+    """Writes the head of the log as a checkpoint, to be kept where whoever can change the log cannot write.
+
+    Without --out it goes where the policy's `checkpoint` says, where that is set.
+    """
+    from verifluxa.cli.output import emit
+    from verifluxa.gate.attestation import signing_key
+    from verifluxa.gate.checkpoint import Head as LogHead
+    from verifluxa.gate.checkpoint import encode
+    from verifluxa.gate.log import Log
     from verifluxa.gate.policy import load_policy
 
-    log = load_policy(policy).log
-    if head is not None:
-        check_contains(log, head)
-    decisions = promoting.audit(policy, open_registry(scheme, registry), recheck)
-    if format_ is GateFormat.TEXT:
-        failed = len(promoting.failures(decisions))
-        live = f"{len(decisions)} live version{'' if len(decisions) == 1 else 's'}"
-        print_words([f"{live}, {failed} no longer pass; head of the log {read_log(log).head}"])
-    return _present(decisions, format_, "audit")
+    found = load_policy(policy)
+    # Not through the policy's checkpoint, which may be what is missing.
+    state = Log(found.log).verify()
+    data = encode(found.name, LogHead(state.count, state.head), signing_key(found))
+    target = out or found.checkpoint
+    if target is None:
+        emit(data.decode())
+    else:
+        _write(target, data)
+        emit(f"written: {target}")
+    return 0
+
+
+def log_rebuild(policy: Policy) -> int:
+    """Makes the index of the log again from its lines, when you know why it was lost."""
+    from verifluxa.cli.output import emit
+    from verifluxa.gate.log import Log
+    from verifluxa.gate.policy import load_policy
+
+    state = Log(load_policy(policy).log).rebuild()
+    emit(f"{state.count} decisions; head {state.head}")
+    return 0
+
+
+def sign_policy(
+    policy: Annotated[Path, typer.Argument(metavar="POLICY", help="The policy; it must be one.")],
+    key: Annotated[list[Path], typer.Option("--key", metavar="KEY", help="A private key of the policy's owners.")],
+) -> int:
+    """Signs a policy; machines whose VERIFLUXA_POLICY_KEYS names the public key accept no other."""
+    from verifluxa.certificate.keys import load_private_key
+    from verifluxa.cli.output import emit
+    from verifluxa.gate import policy as policies
+
+    emit(f"written: {policies.sign_policy(policy, [load_private_key(path) for path in key])}")
+    return 0
 
 
 def policy(
@@ -196,6 +301,42 @@ def override(
     waiver = Waiver(reference, files.digests, load_policy(policy).sha256, reason, now, now + timedelta(hours=hours))
     _write(out, sign_override(waiver, [load_private_key(path) for path in key]))
     emit(f"written: {out}")
+    return 0
+
+
+def doctor(
+    policy: Policy,
+    registry: Root = None,
+    scheme: Annotated[str | None, typer.Option("--scheme", help="models, folder or oci; without it none.")] = None,
+) -> int:
+    """Examines a deployment: policy, keys, clock, log, and the registry where --scheme names one.
+
+    Exit codes: 0 nothing fails, 1 something does.
+    """
+    from verifluxa.cli.output import print_words
+    from verifluxa.gate.doctor import examine
+
+    found = examine(policy, None if scheme is None else open_registry(scheme, registry))
+    print_words([f"{item.level}: {item.what}" for item in found])
+    return 1 if any(item.level == "failure" for item in found) else 0
+
+
+def webhook(
+    policy: Policy,
+    registry: Root = None,
+    scheme: Annotated[str, typer.Option("--scheme", help="models, folder or oci.")] = "models",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="On 127.0.0.1; 0 takes a free one.")] = 8181,
+    optional: Annotated[bool, typer.Option("--optional", help="Pods that name no model may start.")] = False,
+) -> int:
+    """Answers Kubernetes' admission reviews on 127.0.0.1: pods start only with models that the gate accepts now."""
+    from verifluxa.cli.output import emit
+    from verifluxa.gate.policy import load_policy
+    from verifluxa.gate.webhook import Admission, serve
+
+    load_policy(policy)
+    with serve(Admission(policy, open_registry(scheme, registry), not optional), port) as server:
+        emit(f"listening: http://127.0.0.1:{server.server_address[1]}")
+        server.serve_forever()
     return 0
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 from typer import TyperException
 
 from verifluxa.errors import ManyErrors, Span, VerifluxaError
+from verifluxa.files import open_file
 from verifluxa.spec.problems import SpecWarning
 from verifluxa.spec.render import render, visible
 
@@ -64,7 +64,7 @@ def _rendered(item: VerifluxaError | SpecWarning) -> str:
 def _source(file: str) -> str | None:
     """The text of the file that an error is about, as it is now; None when it is gone or not a file at all."""
     try:
-        with Path(file).open("rb") as stream:
+        with open_file(file) as stream:
             return stream.read(MOST_SOURCE_BYTES).decode("utf-8", errors="replace")
     except (OSError, ValueError):
         return None

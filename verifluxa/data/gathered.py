@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -19,6 +18,7 @@ from verifluxa.data.npz import MAX_FILE, read_bytes
 from verifluxa.data.pictures import MAX_MEMBERS
 from verifluxa.data.shown import shown
 from verifluxa.errors import DataError
+from verifluxa.files import NotAFileError, descriptor
 
 ARRAY, PICTURE = ".npy", ".png"
 FORMATS = (".npz", ARRAY, ".zip", ".csv", ".jsonl", ".json")
@@ -143,13 +143,13 @@ def _inside(root: Path, home: Path, name: str) -> Path:
 def _read(root: Path, path: Path, most: int) -> bytes:
     """A plain file of at most so many bytes."""
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as stream:
+        with open(descriptor(path, follow=False), "rb") as stream:
             status = os.fstat(stream.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise _refused(root, f"{shown(path.name)} is no plain file")
             if status.st_size > most:
                 raise _refused(root, f"its files have more than {MAX_FILE:,} bytes")
             return stream.read(status.st_size)
+    except NotAFileError:
+        raise _refused(root, f"{shown(path.name)} is no plain file") from None
     except OSError as error:
         raise _refused(root, f"{shown(path.name)}: {error.strerror or error}") from None
 

@@ -8,13 +8,12 @@ evaluated), and the numbers.
 from __future__ import annotations
 
 import math
+import os
 import re
-import stat
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
 from typing import IO, Literal
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
@@ -22,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verifluxa.errors import DataError
+from verifluxa.files import NotAFileError, open_file
 
 MAX_FILE = 2**30
 """Bytes of a data file."""
@@ -121,18 +121,18 @@ def read_bytes(path: str) -> bytes:
         DataError: VF3001 when there is no such regular file or it cannot be read, VF3002 when it is too large.
     """
     try:
-        status = Path(path).stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise DataError(
-                "VF3001",
-                "this is not a file",
-                place=path,
-                expected="an NPZ file, JSON lines, a CSV table, or PNG pictures in a ZIP file",
-            )
-        if status.st_size <= MAX_FILE:
-            with open(path, "rb") as stream:
+        with open_file(path) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if size <= MAX_FILE:
                 # Python sets aside as much as is asked for, so ask for what the file says it has.
-                return stream.read(status.st_size)
+                return stream.read(size)
+    except NotAFileError:
+        raise DataError(
+            "VF3001",
+            "this is not a file",
+            place=path,
+            expected="an NPZ file, JSON lines, a CSV table, or PNG pictures in a ZIP file",
+        ) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise DataError(

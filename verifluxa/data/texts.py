@@ -16,6 +16,7 @@ from verifluxa.data.answers import class_numbers
 from verifluxa.data.npz import Npz
 from verifluxa.data.shown import shown
 from verifluxa.errors import DataError, UnsupportedError
+from verifluxa.files import read_file
 
 if TYPE_CHECKING:
     from verifluxa.spec.space_types import TokenSpace
@@ -26,6 +27,7 @@ Rows = tuple[Floats, NDArray[np.int64]]
 Split = Callable[[str], list[int]]
 
 MAX_LINE = 2**20
+MAX_TOKENIZER = 2**26
 MAX_ROWS = 10**6
 TOKEN = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 """What a word is where the vocabulary is a list: letters and digits, possibly with one apostrophe inside."""
@@ -128,7 +130,7 @@ def _tokenizer(space: TokenSpace, decl: DataDecl) -> Split:
             remedy="`pip install verifluxa[texts]`, or give token numbers (`tokens` in JSON lines, or an NPZ file)",
         ) from None
     path = Path(decl.span.file).parent / space.vocab
-    content = path.read_bytes()
+    content = read_file(path, MAX_TOKENIZER)
     if "sha256:" + hashlib.sha256(content).hexdigest() != space.vocab_sha256:
         raise DataError("VF3003", "the tokenizer changed while the spec was read", place=str(path))
     loaded = Tokenizer.from_str(content.decode("utf-8"))

@@ -13,6 +13,7 @@ from typing import Self
 import numpy as np
 
 from verifluxa.errors import ModelError
+from verifluxa.files import NotAFileError, descriptor
 from verifluxa.flux.contents import Contents
 from verifluxa.flux.limits import FILE_BYTES, TEXT_BYTES
 
@@ -91,10 +92,7 @@ def read_bytes(path: Path, most: int, seen: Seen | None = None) -> memoryview:
         ModelError: VF2001 when it cannot be read, VF2004 when it is too large.
     """
     try:
-        if not path.is_file():
-            path.stat()
-            raise ModelError("VF2001", f"`{path.name}` is not a file", place=str(path))
-        with path.open("rb", buffering=0) as file:
+        with open(descriptor(path), "rb", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
             if size > most:
                 raise ModelError("VF2004", f"the file has {size} bytes", place=str(path), expected=f"at most {most}")
@@ -102,6 +100,8 @@ def read_bytes(path: Path, most: int, seen: Seen | None = None) -> memoryview:
             data = np.empty(size, np.uint8).data
             found = _read_into(file, data, seen)
             complete = found == size and not file.read(1)
+    except NotAFileError:
+        raise ModelError("VF2001", f"`{path.name}` is not a file", place=str(path)) from None
     except OSError as error:
         raise ModelError(
             "VF2001",

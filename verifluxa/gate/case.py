@@ -9,7 +9,7 @@ from datetime import datetime
 from verifluxa.certificate.check.report import CheckReport
 from verifluxa.errors import VerifluxaError
 from verifluxa.gate.files import Measured
-from verifluxa.gate.log import History
+from verifluxa.gate.log_index import Memory
 from verifluxa.gate.reference import Reference
 
 
@@ -35,18 +35,22 @@ class Case:
         certificates: bytes of signed certificates; the first is the one that counts, others may contradict it.
         files: what the model's folder holds.
         now: the gate's clock.
-        history: the gate's earlier decisions.
+        memory: what earlier decisions say about these files and this place.
         rechecked: what the checker found.
         override: bytes of a break-glass statement, or None.
+        attested: the gate's own signed decision is wanted (for loading and auditing), where its policy has keys.
+        attestation: bytes of that decision, or None.
     """
 
     reference: Reference
     certificates: tuple[bytes, ...]
     files: Measured
     now: datetime
-    history: History
+    memory: Memory
     rechecked: Rechecked
     override: bytes | None = None
+    attested: bool = False
+    attestation: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,9 @@ class Decision:
         files: digests by name.
         verdicts: per property digest, what a trusted certificate said.
         override: digest of the override's payload where one made the difference, and its reason in words.
+        recheck: what became of the recheck, as a signed decision says it.
+        until: when the certificate stops counting.
+        attestation: the decision, signed by the gate; None where it has no key, or nothing was permitted.
     """
 
     permitted: bool
@@ -76,3 +83,6 @@ class Decision:
     files: Mapping[str, str]
     verdicts: Mapping[str, str]
     override: tuple[str, str] | None = None
+    recheck: str = "not asked"
+    until: datetime | None = None
+    attestation: bytes | None = None

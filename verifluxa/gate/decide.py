@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from verifluxa.certificate.dsse import verify_envelope
 from verifluxa.certificate.envelope import parse_envelope
@@ -17,9 +18,11 @@ from verifluxa.certificate.keys import key_id
 from verifluxa.certificate.parse import parse_statement
 from verifluxa.certificate.statement import Statement
 from verifluxa.errors import CertificateError, GateError, VerifluxaError
+from verifluxa.gate.attestation import DONE, NOT_ASKED, NOT_DRAWN, check_attestation
 from verifluxa.gate.case import Case, Decision
 from verifluxa.gate.demands import check_properties, check_recheck, check_tool
-from verifluxa.gate.freshness import check_clock, check_history, check_policy_time, check_times
+from verifluxa.gate.freshness import check_clock, check_history, check_policy_time, check_serial, check_times
+from verifluxa.gate.log_index import is_wildcard
 from verifluxa.gate.override import check_override
 from verifluxa.gate.policy import Policy
 from verifluxa.gate.subjects import check_subjects
@@ -48,9 +51,11 @@ def decide(policy: Policy, case: Case) -> Decision:
         A decision with every reason against the promotion. Whatever is wrong with the documents is a reason, never an
         exception.
     """
-    firm = [*check_policy_time(policy, case.now), *check_clock(case), *case.files.problems]
+    firm = [*check_policy_time(policy, case.now), *check_serial(policy, case), *check_clock(case)]
+    firm += case.files.problems
     signed, reasons = _signed(policy, case)
     first = signed[0] if signed else None
+    firm += _revocation(policy, case, first)
     if first is not None:
         reasons += _judge(policy, case, first)
         reasons += _disagreement(policy, case, signed)
@@ -65,6 +70,8 @@ def decide(policy: Policy, case: Case) -> Decision:
         keys=first.keys if first else (),
         files=case.files.digests,
         verdicts=_verdicts(case, signed),
+        recheck=_recheck_words(policy, case),
+        until=_until(policy, first.statement) if first else None,
     )
     return decision if decision.permitted or case.override is None else _overridden(policy, case, decision, bool(firm))
 
@@ -104,10 +111,34 @@ def _authentic(policy: Policy, data: bytes, place: str) -> Signed:
     keys = [key for key in policy.signers.keys if key_id(key) not in policy.revoked.keys]
     try:
         signers = verify_envelope(envelope, keys, policy.signers.threshold, place)
+        _check_roles(policy, signers, place)
     except CertificateError as error:
         raise _revoked_signer(policy, error, envelope, place) from error
     statement = parse_statement(envelope.payload, f"payload of {place}")
     return Signed(statement, "sha256:" + hashlib.sha256(envelope.payload).hexdigest(), signers)
+
+
+def _check_roles(policy: Policy, signers: tuple[str, ...], place: str) -> None:
+    for role in policy.signers.roles:
+        found = len({key_id(key) for key in role.keys} & set(signers))
+        if found < role.threshold:
+            raise CertificateError(
+                "VF5024",
+                f"{found} of the keys of the role {role.name} signed this, {role.threshold} must",
+                place=place,
+                expected="signatures by every role that the policy names",
+                remedy=f"have it signed by {role.name} too: verifluxa cert sign with that key",
+            )
+
+
+def _recheck_words(policy: Policy, case: Case) -> str:
+    if case.rechecked.report is not None and case.rechecked.report.accepted:
+        return DONE
+    return NOT_DRAWN if policy.recheck.mode == "sample" else NOT_ASKED
+
+
+def _until(policy: Policy, statement: Statement) -> datetime:
+    return min(statement.expires, statement.time_verified + timedelta(days=policy.max_age_days))
 
 
 def _revoked_signer(policy: Policy, error: CertificateError, envelope: object, place: str) -> CertificateError:
@@ -148,8 +179,8 @@ def _judge(policy: Policy, case: Case, signed: Signed) -> Iterator[VerifluxaErro
     yield from check_tool(policy, statement)
     yield from check_properties(policy, statement)
     yield from check_recheck(policy, statement, case.rechecked)
-    yield from _revocation(policy, case, signed)
     yield from check_history(case, statement, signed.digest)
+    yield from check_attestation(policy, case, signed.digest)
 
 
 def _promotion(policy: Policy, case: Case, statement: Statement) -> Iterator[VerifluxaError]:
@@ -169,9 +200,10 @@ def _promotion(policy: Policy, case: Case, statement: Statement) -> Iterator[Ver
         )
 
 
-def _revocation(policy: Policy, case: Case, signed: Signed) -> Iterator[VerifluxaError]:
-    hit = [signed.digest] if signed.digest in policy.revoked.certificates else []
-    listed = {*case.files.digests.values(), *(item.sha256 for item in signed.statement.subjects)}
+def _revocation(policy: Policy, case: Case, signed: Signed | None) -> Iterator[VerifluxaError]:
+    """What was revoked stays out whoever overrides, and whether or not there is a certificate."""
+    hit = [signed.digest] if signed and signed.digest in policy.revoked.certificates else []
+    listed = {*case.files.digests.values(), *(item.sha256 for item in (signed.statement.subjects if signed else ()))}
     hit += sorted(listed & set(policy.revoked.files))
     for digest in hit:
         yield GateError(
@@ -194,11 +226,8 @@ def _disagreement(policy: Policy, case: Case, signed: list[Signed]) -> Iterator[
         for item in other.statement.properties
         if item.verdict is Verdict.FALSIFIED
     }
-    digest = case.files.digest
-    for entry in case.history.entries:
-        if entry.files == digest:
-            found |= {name for name, verdict in entry.verdicts.items() if verdict == Verdict.FALSIFIED}
-    for name in sorted(found & wanted):
+    found |= case.memory.falsified
+    for name in sorted(wanted if is_wildcard(case.memory.falsified) else found & wanted):
         yield GateError(
             "VF6059",
             "two certificates of these files disagree: another one shows a trigger",
@@ -209,9 +238,10 @@ def _disagreement(policy: Policy, case: Case, signed: list[Signed]) -> Iterator[
 
 
 def _overridden(policy: Policy, case: Case, decision: Decision, firm: bool) -> Decision:
-    """Breaks the glass: lets a denial pass that does not concern policy, clock or unreadable files."""
+    """Breaks the glass: lets a denial pass that does not concern policy, clock, revocation or unreadable files."""
     assert case.override is not None
     accepted, reasons = check_override(policy, case, case.override)
     if accepted is None or firm:
         return replace(decision, reasons=(*decision.reasons, *reasons))
-    return replace(decision, permitted=True, override=accepted)
+    until = case.now + timedelta(hours=policy.override.most_hours)
+    return replace(decision, permitted=True, override=accepted, until=until)

@@ -14,6 +14,9 @@ from verifluxa.errors import GateError, VerifluxaError
 from verifluxa.flux.limits import FILE_BYTES
 
 MOST_FILES = 1000
+DEEPEST = 16
+"""Folders within folders; the paths of a deeper one may be too long to open."""
+MOST_ENTRIES = 10_000
 PIECE = 2**20
 
 
@@ -43,6 +46,7 @@ class _Walk:
     into: Path | None
     digests: dict[str, str] = field(default_factory=dict)
     problems: list[VerifluxaError] = field(default_factory=list)
+    entries: int = 0
 
 
 def files_digest(digests: Mapping[str, str]) -> str:
@@ -72,21 +76,24 @@ def _walk(folder: Path, into: Path | None) -> Measured:
         if stat.S_ISDIR(os.lstat(folder).st_mode):
             _folder(walk, "")
         else:
-            walk.problems.append(_no_plain_file(str(folder), "no folder, or a link to one"))
+            walk.problems.append(no_plain_file(str(folder), "no folder, or a link to one"))
     except OSError as error:
-        walk.problems.append(_no_plain_file(str(folder), error.strerror or str(error)))
+        walk.problems.append(no_plain_file(str(folder), error.strerror or str(error)))
     return Measured(walk.digests, tuple(walk.problems))
 
 
 def _folder(walk: _Walk, prefix: str) -> None:
     with os.scandir(walk.folder / prefix) as entries:
         for entry in sorted(entries, key=lambda item: item.name):
-            if len(walk.digests) + len(walk.problems) >= MOST_FILES:
-                walk.problems.append(_no_plain_file(str(walk.folder), f"more than {MOST_FILES} files"))
+            walk.entries += 1
+            if walk.entries > MOST_ENTRIES or len(walk.digests) + len(walk.problems) >= MOST_FILES:
+                walk.problems.append(no_plain_file(str(walk.folder), f"more than {MOST_FILES} files"))
                 return
             name = f"{prefix}{entry.name}"
             if not entry.name.isprintable():
-                walk.problems.append(_no_plain_file(repr(name), "a name that is no printable text"))
+                walk.problems.append(no_plain_file(repr(name), "a name that is no printable text"))
+            elif entry.is_dir(follow_symlinks=False) and prefix.count("/") >= DEEPEST:
+                walk.problems.append(no_plain_file(str(walk.folder / name), f"folders more than {DEEPEST} deep"))
             elif entry.is_dir(follow_symlinks=False):
                 if walk.into is not None:
                     (walk.into / name).mkdir()
@@ -95,7 +102,7 @@ def _folder(walk: _Walk, prefix: str) -> None:
                 _file(walk, name)
             else:
                 what = "a symlink, which may lead out of the folder" if entry.is_symlink() else "no plain file"
-                walk.problems.append(_no_plain_file(str(walk.folder / name), what))
+                walk.problems.append(no_plain_file(str(walk.folder / name), what))
 
 
 def _file(walk: _Walk, name: str) -> None:
@@ -104,10 +111,10 @@ def _file(walk: _Walk, name: str) -> None:
         descriptor = os.open(walk.folder / name, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
         with open(descriptor, "rb", buffering=0) as source:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                walk.problems.append(_no_plain_file(str(walk.folder / name), "no plain file"))
+                walk.problems.append(no_plain_file(str(walk.folder / name), "no plain file"))
                 return
             if os.fstat(descriptor).st_size > FILE_BYTES:
-                walk.problems.append(_no_plain_file(str(walk.folder / name), f"a file of more than {FILE_BYTES} bytes"))
+                walk.problems.append(no_plain_file(str(walk.folder / name), f"a file of more than {FILE_BYTES} bytes"))
                 return
             if walk.into is None:
                 digest = hashlib.file_digest(source, "sha256")
@@ -118,12 +125,13 @@ def _file(walk: _Walk, name: str) -> None:
                         digest.update(piece)
                         target.write(piece)
     except OSError as error:
-        walk.problems.append(_no_plain_file(str(walk.folder / name), error.strerror or str(error)))
+        walk.problems.append(no_plain_file(str(walk.folder / name), error.strerror or str(error)))
         return
     walk.digests[name] = "sha256:" + digest.hexdigest()
 
 
-def _no_plain_file(place: str, what: str) -> GateError:
+def no_plain_file(place: str, what: str) -> GateError:
+    """The error for what is no plain file (VF6013)."""
     return GateError(
         "VF6013",
         f"the model's folder holds something that cannot be checked: {what}",

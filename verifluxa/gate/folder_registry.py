@@ -1,6 +1,7 @@
 """A registry that is a folder, friendly to git.
 
-Files lie in `NAME/VERSION/model/`, documents in `NAME/VERSION/documents/ALIAS/`, aliases in `NAME/aliases/`.
+Files lie in `NAME/VERSION/model/`, documents in `NAME/VERSION/documents/ALIAS/`, aliases in `NAME/aliases/`, and what
+was promoted in `NAME/certified/DIGEST/`: a copy that is written once, which loading and the audit read.
 
 A version is complete or not there at all (made under another name, then renamed), and its files never change: an alias
 names the version and the digest of its files in one line, so that an edit shows in `git diff` and in every check.
@@ -16,13 +17,16 @@ from contextlib import suppress
 from pathlib import Path
 
 from verifluxa.errors import GateError
+from verifluxa.files import read_file
 from verifluxa.gate.case import Decision
-from verifluxa.gate.files import files_digest, take
-from verifluxa.gate.reference import Reference
+from verifluxa.gate.files import files_digest, measure, take
+from verifluxa.gate.policy import Policy
+from verifluxa.gate.reference import Reference, parse_reference
 from verifluxa.gate.registry import Fetched, no_version, unreachable
 
 SCHEME = "folder"
 DOCUMENTS = "documents"
+CERTIFIED = "certified"
 _ALIAS = re.compile(r"([1-9][0-9]{0,9}) (sha256:[0-9a-f]{64})\n")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
@@ -34,6 +38,7 @@ class FolderRegistry:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.sources = (str(root.resolve()),)
 
     def add(self, name: str, folder: Path) -> Reference:
         """Registers a folder of files as the next version.
@@ -65,6 +70,7 @@ class FolderRegistry:
             copied = take(version / "model", into / "model")
             if copied.problems:
                 raise copied.problems[0]
+            self._check_certified(reference)
             take(version / DOCUMENTS / reference.slot, into / "papers")
         except OSError as error:
             raise unreachable(str(version), error.strerror or str(error)) from error
@@ -86,9 +92,10 @@ class FolderRegistry:
         found = self._alias(self.root / reference.name / "aliases" / str(reference.alias))
         return None if found is None else found[0]
 
-    def point(self, reference: Reference, decision: Decision) -> None:
-        """Writes the alias, in one step."""
+    def point(self, reference: Reference, decision: Decision, copy: Path) -> None:
+        """Keeps a copy of the files under their digest, then writes the alias, in one step."""
         folder = self.root / reference.name / "aliases"
+        self._freeze(reference.name, copy, files_digest(decision.files))
         folder.mkdir(exist_ok=True)
         self._write(folder / str(reference.alias), f"{reference.version} {files_digest(decision.files)}\n".encode())
 
@@ -97,14 +104,47 @@ class FolderRegistry:
         with suppress(FileNotFoundError):
             (self.root / reference.name / "aliases" / str(reference.alias)).unlink()
 
+    def check_guard(self, policy: Policy) -> None:
+        """A folder has no gate of its own."""
+
     def live(self) -> Iterator[Reference]:
         """Every alias of every model."""
         if not self.root.is_dir():
             raise unreachable(str(self.root), "there is no such folder")
         for path in sorted(self.root.glob("*/aliases/*")):
+            # A temporary file that a crash left behind is no alias: no reference has a name that begins with a dot.
             found = None if path.name.startswith(".") else self._alias(path)
             if found is not None:
-                yield Reference(SCHEME, path.parent.parent.name, found[0], path.name)
+                yield parse_reference(f"{SCHEME}:/{path.parent.parent.name}/{found[0]}@{path.name}")
+
+    def _freeze(self, name: str, copy: Path, digest: str) -> None:
+        """Copies under another name and renames; what is there already must be the same."""
+        base = self.root / name / CERTIFIED
+        target = base / digest.removeprefix("sha256:")
+        try:
+            base.mkdir(exist_ok=True)
+            if not target.exists():
+                with tempfile.TemporaryDirectory(dir=base, prefix=".new-") as new:
+                    take(copy, Path(new) / "files")
+                    for path in Path(new).rglob("*"):
+                        path.chmod(0o755 if path.is_dir() else 0o444)
+                    os.rename(Path(new) / "files", target)
+        except OSError as error:
+            raise unreachable(str(target), error.strerror or str(error)) from error
+        if measure(target).digest != digest:
+            raise _not_those(str(target), digest)
+
+    def _check_certified(self, reference: Reference) -> None:
+        """The copy that was kept of what an alias points to must be those very files."""
+        found = None
+        if reference.alias is not None:
+            found = self._alias(self.root / reference.name / "aliases" / reference.alias)
+        if found is None or found[0] != reference.version:
+            return
+        kept = self.root / reference.name / CERTIFIED / found[1].removeprefix("sha256:")
+        # Aliases of earlier versions of verifluxa have no copy.
+        if os.path.lexists(kept) and measure(kept).digest != found[1]:
+            raise _not_those(str(reference), found[1])
 
     def _place(self, name: str, new: Path) -> Reference:
         """Renames to the next free number; another process may take one at the same time."""
@@ -142,17 +182,11 @@ class FolderRegistry:
             return
         found = self._alias(self.root / reference.name / "aliases" / reference.alias)
         if found is not None and found[0] == reference.version and found[1] != digest:
-            raise GateError(
-                "VF6084",
-                "the files are not those that the alias was given to",
-                place=str(reference),
-                expected=found[1],
-                remedy="restore the version from a copy, or take the alias away",
-            )
+            raise _not_those(str(reference), found[1])
 
     def _alias(self, path: Path) -> tuple[int, str] | None:
         try:
-            text = path.read_bytes()[:200].decode("ascii")
+            text = read_file(path, 200).decode("ascii")
         except FileNotFoundError:
             return None
         except (OSError, UnicodeDecodeError) as error:
@@ -173,3 +207,13 @@ class FolderRegistry:
             os.replace(file.name, path)
         except OSError as error:
             raise unreachable(str(path), error.strerror or str(error)) from error
+
+
+def _not_those(place: str, digest: str) -> GateError:
+    return GateError(
+        "VF6084",
+        "the files are not those that the alias was given to",
+        place=place,
+        expected=digest,
+        remedy="restore the version from a copy, or take the alias away",
+    )

@@ -11,8 +11,8 @@ from verifluxa.certificate.verify import CLOCK_SKEW
 from verifluxa.certificate.verify import check_times as check_validity
 from verifluxa.errors import GateError, VerifluxaError
 from verifluxa.gate.case import Case
+from verifluxa.gate.log_index import place_of
 from verifluxa.gate.policy import Policy
-from verifluxa.gate.reference import Reference
 
 
 def check_policy_time(policy: Policy, now: datetime) -> Iterator[VerifluxaError]:
@@ -27,13 +27,26 @@ def check_policy_time(policy: Policy, now: datetime) -> Iterator[VerifluxaError]
         )
 
 
+def check_serial(policy: Policy, case: Case) -> Iterator[VerifluxaError]:
+    """An older edition of the policy than one that was used before permits nothing."""
+    if policy.serial < case.memory.serial:
+        yield GateError(
+            "VF6007",
+            f"this is an older edition of the policy: serial {policy.serial}",
+            place=str(policy.path),
+            expected=f"serial {case.memory.serial} or later",
+            remedy="restore the newest edition; an owner who goes back to older rules gives them a higher `serial`",
+        )
+
+
 def check_clock(case: Case) -> Iterator[VerifluxaError]:
     """The clock must not be behind the last decision: set back, an expired certificate would count again."""
-    if case.history.entries and case.now < case.history.entries[-1].time - CLOCK_SKEW:
+    last = case.memory.last
+    if last is not None and case.now < last - CLOCK_SKEW:
         yield GateError(
             "VF6021",
             f"the clock was set back: it is {time_text(case.now)}",
-            expected=f"not before the last decision: {time_text(case.history.entries[-1].time)}",
+            expected=f"not before the last decision: {time_text(last)}",
             remedy="set the clock of the gate's machine right",
         )
 
@@ -55,25 +68,13 @@ def check_history(case: Case, statement: Statement, digest: str) -> Iterator[Ver
 
     One that passed only because the glass was broken was not accepted.
     """
-    for entry in reversed(case.history.entries):
-        if (
-            not entry.permitted
-            or entry.overridden
-            or entry.time_verified is None
-            or not _same_place(entry.reference, case)
-        ):
-            continue
-        if statement.time_verified < entry.time_verified and digest != entry.certificate:
-            yield GateError(
-                "VF6022",
-                f"a newer certificate was already accepted here: of {time_text(entry.time_verified)}",
-                place=str(entry.reference),
-                expected="a certificate that is not older than the last accepted one",
-                remedy="to go back to an earlier version, verify it again and sign a new certificate",
-            )
+    accepted = case.memory.accepted
+    if accepted is None or digest == accepted.certificate or statement.time_verified >= accepted.time_verified:
         return
-
-
-def _same_place(there: Reference, case: Case) -> bool:
-    here = case.reference
-    return (there.scheme, there.name, there.alias) == (here.scheme, here.name, here.alias)
+    yield GateError(
+        "VF6022",
+        f"a newer certificate was already accepted here: of {time_text(accepted.time_verified)}",
+        place=place_of(case.reference),
+        expected="a certificate that is not older than the last accepted one",
+        remedy="to go back to an earlier version, verify it again and sign a new certificate",
+    )

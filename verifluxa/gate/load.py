@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 from verifluxa.certificate.load import load_statement
@@ -13,12 +11,9 @@ from verifluxa.flux.load import InputShape
 from verifluxa.flux.load import load_model as lift
 from verifluxa.gate.case import Decision
 from verifluxa.gate.recheck import WEIGHTS
-from verifluxa.gate.reference import Reference, parse_reference
-from verifluxa.gate.registry import Fetched, Registry, no_version
+from verifluxa.gate.registry import Fetched, Registry, resolve
 from verifluxa.gate.run import Ask, judge
 from verifluxa.graph.graph import Graph
-
-_BY_ALIAS = re.compile(r"(?P<head>[a-z][a-z0-9+.-]*:/[^/@]+)@(?P<alias>[^@/]+)")
 
 
 def load_model(
@@ -42,11 +37,19 @@ def load_model(
         from verifluxa.gate.mlflow_plugin.client import MlflowRegistry
 
         registry = MlflowRegistry()
-    reference = _resolved(source, registry)
+    reference = resolve(source, registry)
     loaded: list[Graph] = []
     with tempfile.TemporaryDirectory(prefix="verifluxa-gate-") as private:
         fetched = registry.fetch(reference, Path(private) / "fetched")
-        ask = Ask(reference, fetched.folder, fetched.certificates, fetched.override, "load", rechecks=False)
+        ask = Ask(
+            reference,
+            fetched.folder,
+            fetched.certificates,
+            fetched.override,
+            "load",
+            False,
+            attestation=fetched.attestation,
+        )
 
         def act(_decision: Decision, copy: Path) -> None:
             loaded.append(_load(copy, fetched, input_shape))
@@ -55,17 +58,6 @@ def load_model(
     if not decision.permitted:
         raise decision.reasons[0] if len(decision.reasons) == 1 else ManyErrors(list(decision.reasons))
     return loaded[0]
-
-
-def _resolved(source: str, registry: Registry) -> Reference:
-    match = _BY_ALIAS.fullmatch(source)
-    if match is None:
-        return parse_reference(source)
-    asked = parse_reference(f"{match['head']}/1@{match['alias']}")
-    version = registry.current(asked)
-    if version is None:
-        raise no_version(asked.at(match["alias"]), "no version has this alias")
-    return replace(asked, version=version)
 
 
 def _load(copy: Path, fetched: Fetched, input_shape: InputShape | None) -> Graph:

@@ -21,8 +21,10 @@ from typing import Any
 
 from verifluxa.certificate.document import read_json
 from verifluxa.errors import CertificateError
+from verifluxa.files import open_file, read_file
 from verifluxa.gate.case import Decision
 from verifluxa.gate.files import measure
+from verifluxa.gate.policy import Policy
 from verifluxa.gate.reference import Reference, parse_reference
 from verifluxa.gate.registry import Fetched, no_version, unreachable
 
@@ -32,9 +34,15 @@ PAPERS = "application/vnd.verifluxa.certificate.v1"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 EMPTY = b"{}"
 REF = "org.opencontainers.image.ref.name"
+VERSION = "dev.verifluxa.version"
+"""Which version an alias was given to, where two have the same files."""
 TITLE = "org.opencontainers.image.title"
 LARGEST_MANIFEST = 4 * 2**20
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_NAME = r"[^/@!\x00-\x20\x7f\\][^/@!\x00-\x1f\x7f\\]{0,254}"
+_VERSION_REF = re.compile(rf"{_NAME}/[1-9][0-9]{{0,9}}")
+_PAPERS_REF = re.compile(rf"{_VERSION_REF.pattern}![^\x00-\x1f\x7f/\\@!]{{1,260}}")
+_ALIAS_REF = re.compile(rf"{_NAME}@[A-Za-z0-9_-][A-Za-z0-9_.-]{{0,254}}")
 _FILE = re.compile(r"[^/\\\x00-\x1f\x7f]{1,255}")
 
 
@@ -45,6 +53,7 @@ class OciRegistry:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.sources = (str(root.resolve()),)
 
     def add(self, name: str, folder: Path) -> Reference:
         """Registers the files of a folder (no folders within) as the next version."""
@@ -87,34 +96,50 @@ class OciRegistry:
         """The version whose manifest the alias names."""
         index = self._read_index()
         wanted = index.get(f"{reference.name}@{reference.alias}")
-        prefix = f"{reference.name}/"
-        for ref, descriptor in index.items():
-            if wanted is not None and ref.startswith(prefix) and descriptor["digest"] == wanted["digest"]:
-                return int(ref.removeprefix(prefix)) if ref.removeprefix(prefix).isdigit() else None
-        return None
+        return None if wanted is None else self._version_of(index, reference.name, wanted)
 
-    def point(self, reference: Reference, decision: Decision) -> None:
-        """Lets the alias name the version's manifest, whose layers must be the files that were decided about."""
+    def point(self, reference: Reference, decision: Decision, copy: Path) -> None:
+        """Lets the alias name the version's manifest; its blobs are named by their digest, and are written once."""
         descriptor = self._find(reference)
         with self._index() as index:
-            index[f"{reference.name}@{reference.alias}"] = descriptor
+            index[f"{reference.name}@{reference.alias}"] = _given(descriptor, reference.version)
 
     def withdraw(self, reference: Reference, to: int | None) -> None:
         """Lets the alias name another version, or nothing."""
         with self._index() as index:
             index.pop(f"{reference.name}@{reference.alias}", None)
             if to is not None:
-                index[f"{reference.name}@{reference.alias}"] = index[f"{reference.name}/{to}"]
+                index[f"{reference.name}@{reference.alias}"] = _given(index[f"{reference.name}/{to}"], to)
+
+    def check_guard(self, policy: Policy) -> None:
+        """A folder has no gate of its own."""
 
     def live(self) -> Iterator[Reference]:
-        """Every alias."""
+        """Every alias.
+
+        Raises:
+            GateError: VF6080 for an alias that leads to no version of its own name.
+        """
         index = self._read_index()
         for ref in sorted(index):
             name, at, alias = ref.partition("@")
             if at:
-                version = self.current(Reference(SCHEME, name, 1, alias))
-                if version is not None:
-                    yield Reference(SCHEME, name, version, alias)
+                version = self._version_of(index, name, index[ref])
+                yield parse_reference(f"{SCHEME}:/{name}/{version}@{alias}")
+
+    def _version_of(self, index: Mapping[str, dict[str, Any]], name: str, wanted: Mapping[str, Any]) -> int:
+        """The version of this name that has the manifest; the newest, where files were registered twice."""
+        found = [
+            int(ref.removeprefix(f"{name}/"))
+            for ref, descriptor in index.items()
+            if _VERSION_REF.fullmatch(ref) and ref.startswith(f"{name}/") and descriptor["digest"] == wanted["digest"]
+        ]
+        named = wanted.get("annotations", {}).get(VERSION)
+        if named is not None and named.isascii() and named.isdigit() and int(named) in found:
+            return int(named)
+        if not found:
+            raise unreachable(str(self.root), f"an alias of {name} leads to a manifest that is no version of it")
+        return max(found)
 
     def _find(self, reference: Reference) -> dict[str, Any]:
         found = self._read_index().get(f"{reference.name}/{reference.version}")
@@ -135,7 +160,7 @@ class OciRegistry:
         """Copies a blob and digests what was copied."""
         digest = hashlib.sha256()
         try:
-            with self._path(descriptor).open("rb") as source, target.open("xb") as file:
+            with open_file(self._path(descriptor)) as source, target.open("xb") as file:
                 while piece := source.read(2**20):
                     digest.update(piece)
                     file.write(piece)
@@ -146,7 +171,7 @@ class OciRegistry:
 
     def _checked(self, descriptor: Mapping[str, Any]) -> bytes:
         try:
-            data = self._path(descriptor).read_bytes()
+            data = read_file(self._path(descriptor), LARGEST_MANIFEST)
         except OSError as error:
             raise unreachable(str(self.root), error.strerror or str(error)) from error
         if "sha256:" + hashlib.sha256(data).hexdigest() != descriptor["digest"]:
@@ -190,7 +215,7 @@ class OciRegistry:
     def _blob_of(self, file: Path, title: str) -> dict[str, Any]:
         """Copies a file into the store under the digest of the copied bytes."""
         folder, digest, size = self.root / "blobs" / "sha256", hashlib.sha256(), 0
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".", delete=False) as target, file.open("rb") as source:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".", delete=False) as target, open_file(file) as source:
             while piece := source.read(2**20):
                 digest.update(piece)
                 size += len(piece)
@@ -210,13 +235,23 @@ class OciRegistry:
 
     def _read_index(self) -> dict[str, dict[str, Any]]:
         try:
-            value = self._json((self.root / "index.json").read_bytes())
+            value = self._json(read_file(self.root / "index.json", LARGEST_MANIFEST))
         except OSError as error:
             raise unreachable(str(self.root), error.strerror or str(error)) from error
+        found: dict[str, dict[str, Any]] = {}
         try:
-            return {str(item["annotations"][REF]): dict(item) for item in value["manifests"]}
-        except (KeyError, TypeError, ValueError) as error:
+            for item in value["manifests"]:
+                ref = str(item["annotations"][REF])
+                # Others who read the layout may take the first of two equal names where this takes the last.
+                if ref in found:
+                    raise unreachable(str(self.root), f"index.json names {ref!r} twice")
+                if not any(form.fullmatch(ref) for form in (_VERSION_REF, _PAPERS_REF, _ALIAS_REF)):
+                    raise unreachable(str(self.root), f"index.json has a name that is none of ours: {ref!r}")
+                self._path(item)
+                found[ref] = dict(item)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise unreachable(str(self.root), "index.json does not name its manifests") from error
+        return found
 
     def _json(self, data: bytes) -> dict[str, Any]:
         try:
@@ -234,6 +269,11 @@ class OciRegistry:
             os.fsync(file.fileno())
         os.chmod(file.name, 0o644)
         shutil.move(file.name, path)
+
+
+def _given(descriptor: Mapping[str, Any], version: int) -> dict[str, Any]:
+    """A descriptor for an alias, which says to which version it was given."""
+    return {**descriptor, "annotations": {**descriptor.get("annotations", {}), VERSION: str(version)}}
 
 
 def _papers(reference: Reference) -> str:

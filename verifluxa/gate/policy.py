@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -12,8 +14,10 @@ from pathlib import Path
 from unicodedata import normalize
 
 from verifluxa.certificate.document import read_bytes
+from verifluxa.certificate.dsse import sign_payload, verify_envelope
+from verifluxa.certificate.envelope import encode_envelope, parse_envelope
 from verifluxa.certificate.fields import SHA256, Form
-from verifluxa.certificate.keys import PublicKey, key_id, load_public_key
+from verifluxa.certificate.keys import PublicKey, SigningKey, key_id, load_public_key
 from verifluxa.certificate.statement import VERIFIER_ID
 from verifluxa.errors import CertificateError, GateError
 from verifluxa.gate.table import Table, wrong
@@ -21,6 +25,9 @@ from verifluxa.gate.table import Table, wrong
 RECHECKS = ("always", "sample", "never")
 ARITHMETICS = ("float32", "float64", "real")
 LARGEST = 1_000_000
+POLICY_KEYS = "VERIFLUXA_POLICY_KEYS"
+POLICY_TYPE = "application/vnd.verifluxa.policy+toml"
+SIGNATURE = ".dsse.json"
 _VERSION = Form("a version such as 0.1.0", r"[0-9]{1,6}(\.[0-9]{1,6}){0,3}")
 _HEX = Form("64 hex digits", r"[0-9a-f]{64}")
 _RATE = Form("an exact rate such as 1/20", r"0|1|[1-9][0-9]{0,8}/[1-9][0-9]{0,8}")
@@ -28,12 +35,44 @@ _BESIDE = Form("a path from the policy's folder", r"[^\x00-\x1f\x7f]{1,500}")
 
 
 @dataclass(frozen=True)
+class Role:
+    """People of one kind, of whom so many must have signed every certificate."""
+
+    name: str
+    keys: tuple[PublicKey, ...]
+    threshold: int
+
+
+@dataclass(frozen=True)
 class Signers:
-    """Who may sign, how many must, and for which verification logic their word counts."""
+    """Who may sign, how many must, and for which verification logic their word counts.
+
+    Attributes:
+        keys: all that count.
+        threshold: how many of them must have signed.
+        verifiers: ids of verification logic.
+        roles: what each kind of people must have signed besides.
+    """
 
     keys: tuple[PublicKey, ...]
     threshold: int
     verifiers: tuple[str, ...] = (VERIFIER_ID,)
+    roles: tuple[Role, ...] = ()
+
+
+@dataclass(frozen=True)
+class GateKeys:
+    """Keys of the gate itself, which signs its decisions.
+
+    Attributes:
+        keys: public keys whose decisions count.
+        key: the private key's file, or None on machines that only read decisions.
+        command: a program that signs in its place; the first of `keys` is its public key.
+    """
+
+    keys: tuple[PublicKey, ...]
+    key: Path | None = None
+    command: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -148,6 +187,10 @@ class Policy:
         log: the file of decisions.
         max_age_days: of a certificate.
         bound: a certificate must name this policy's digest.
+        serial: grows with every edition, where the owner numbers them; an older edition than one that was seen denies.
+        checkpoint: where the head of the log is kept besides, or None.
+        refusals_a_minute: of one client; what is beyond is counted in the log and not written there.
+        gate: keys of signed decisions, or None: then whoever loads or audits rechecks as the policy says.
     """
 
     path: Path
@@ -164,6 +207,10 @@ class Policy:
     recheck: Recheck = field(default_factory=Recheck)
     revoked: Revoked = field(default_factory=Revoked)
     override: Override = field(default_factory=Override)
+    serial: int = 0
+    checkpoint: Path | None = None
+    refusals_a_minute: int = 60
+    gate: GateKeys | None = None
 
 
 def load_policy(path: Path) -> Policy:
@@ -176,7 +223,43 @@ def load_policy(path: Path) -> Policy:
         data = read_bytes(path, LARGEST)
     except CertificateError as error:
         raise _unreadable(str(path), error.message) from error
+    check_signed(data, path)
     return parse_policy(data, path)
+
+
+def check_signed(data: bytes, path: Path) -> None:
+    """Where the machine names keys of the policy's owners, one of them must have signed it.
+
+    `VERIFLUXA_POLICY_KEYS` holds paths of public keys, with `:` between. The signature lies beside the policy, in
+    `policy.toml.dsse.json`; `verifluxa gate sign-policy` writes it.
+
+    Raises:
+        GateError: VF6006 when no signature holds.
+    """
+    named = [item for item in os.environ.get(POLICY_KEYS, "").split(os.pathsep) if item]
+    if not named:
+        return
+    place = path.with_name(path.name + SIGNATURE)
+    try:
+        envelope = parse_envelope(read_bytes(place, LARGEST * 2), str(place), POLICY_TYPE)
+        verify_envelope(envelope, [load_public_key(Path(item)) for item in named], 1, str(place))
+        if envelope.payload != data:
+            raise _unsigned(str(place), "the signature is about another edition of the policy")
+    except CertificateError as error:
+        raise _unsigned(str(place), error.message) from error
+
+
+def sign_policy(path: Path, keys: Sequence[SigningKey]) -> Path:
+    """Signs a policy, which must be one; returns the file with the signature.
+
+    Raises:
+        GateError: VF6001 or VF6002.
+    """
+    data = read_bytes(path, LARGEST)
+    parse_policy(data, path)
+    place = path.with_name(path.name + SIGNATURE)
+    place.write_bytes(encode_envelope(sign_payload(data, list(keys), POLICY_TYPE)))
+    return place
 
 
 def parse_policy(data: bytes, path: Path) -> Policy:
@@ -205,6 +288,10 @@ def parse_policy(data: bytes, path: Path) -> Policy:
         recheck=_recheck(table.child("recheck"), path),
         revoked=_revoked(table.child("revoked")),
         override=_override(table.child("override"), path),
+        serial=table.integer("serial", 0, 10**9, 0),
+        checkpoint=path.parent / table.text("checkpoint", _BESIDE) if table.has("checkpoint") else None,
+        refusals_a_minute=table.integer("refusals_a_minute", 1, 10**6, 60),
+        gate=_gate(table.child("gate"), path) if table.has("gate") else None,
     )
     table.close()
     _check_apart(policy)
@@ -227,10 +314,36 @@ def _protected(table: Table) -> Protected:
 def _signers(table: Table, path: Path) -> Signers:
     keys = _keys(table, path)
     signers = Signers(
-        keys, table.integer("threshold", 1, max(1, len(keys)), 1), table.texts("verifiers", default=(VERIFIER_ID,))
+        keys,
+        table.integer("threshold", 1, max(1, len(keys)), 1),
+        table.texts("verifiers", default=(VERIFIER_ID,)),
+        tuple(_role(item, path) for item in table.children("roles")) if table.has("roles") else (),
     )
+    listed = {key_id(key) for key in keys}
+    for role in signers.roles:
+        if any(key_id(key) not in listed for key in role.keys):
+            table.fail("roles", "keys that `keys` lists too", role.name)
     table.close()
     return signers
+
+
+def _role(table: Table, path: Path) -> Role:
+    keys = _keys(table, path)
+    role = Role(table.text("name"), keys, table.integer("threshold", 1, max(1, len(keys)), 1))
+    table.close()
+    return role
+
+
+def _gate(table: Table, path: Path) -> GateKeys:
+    found = GateKeys(
+        _keys(table, path),
+        path.parent / table.text("key", _BESIDE) if table.has("key") else None,
+        table.texts("command", default=()),
+    )
+    if found.key is not None and found.command:
+        table.fail("command", "a `key` or a `command`, not both", list(found.command))
+    table.close()
+    return found
 
 
 def _requirement(table: Table) -> Requirement:
@@ -309,6 +422,9 @@ def _check_apart(policy: Policy) -> None:
     signers = {key_id(key) for key in policy.signers.keys}
     if any(key_id(key) in signers for key in policy.override.keys):
         raise wrong(str(policy.path), "a key both signs certificates and overrides", "different keys in the two lists")
+    people = signers | {key_id(key) for key in policy.override.keys}
+    if policy.gate is not None and any(key_id(key) in people for key in policy.gate.keys):
+        raise wrong(str(policy.path), "a key of the gate belongs to a person too", "a key that only the gate has")
 
 
 def version_numbers(text: str) -> tuple[int, ...]:
@@ -328,6 +444,16 @@ def _matches(patterns: tuple[str, ...], name: str) -> bool:
 
 def _fold(text: str) -> str:
     return normalize("NFKC", text).casefold().strip()
+
+
+def _unsigned(place: str, why: str) -> GateError:
+    return GateError(
+        "VF6006",
+        f"the policy is not signed by its owners: {why}",
+        place=place,
+        expected=f"a signature by one of the keys that {POLICY_KEYS} names",
+        remedy="have it signed: verifluxa gate sign-policy policy.toml --key OWNER.key",
+    )
 
 
 def _unreadable(place: str, why: str) -> GateError:

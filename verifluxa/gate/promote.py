@@ -1,30 +1,30 @@
-"""Promotion through a registry, and the audit of what is live."""
+"""Promotion through a registry."""
 
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
-from collections.abc import Iterable
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from verifluxa.certificate.document import read_bytes
 from verifluxa.errors import GateError, VerifluxaError
+from verifluxa.files import open_inside, read_all
 from verifluxa.gate.case import Decision
-from verifluxa.gate.files import measure
-from verifluxa.gate.log import append, locked, read_log
+from verifluxa.gate.files import measure, no_plain_file
 from verifluxa.gate.manifest import MANIFEST, manifest
 from verifluxa.gate.policy import load_policy
 from verifluxa.gate.reference import Reference
-from verifluxa.gate.registry import CERTIFICATE, OVERRIDE, PAPERS, REPORT, Fetched, Registry
-from verifluxa.gate.run import Ask, judge, record
+from verifluxa.gate.registry import BESIDE, CERTIFICATE, DECISION, OVERRIDE, REPORT, Registry
+from verifluxa.gate.run import Ask, judge, place_text, record
 
 if TYPE_CHECKING:
     from verifluxa.gate.mlflow_plugin.client import MlflowRegistry
+
+
+LARGEST_DOCUMENT = 2**30
 
 
 @dataclass(frozen=True)
@@ -46,19 +46,26 @@ def promote(
     Raises:
         GateError: VF6080 to VF6083.
     """
+    registry.check_guard(load_policy(policy))
     with tempfile.TemporaryDirectory(prefix="verifluxa-gate-") as private:
         fetched = registry.fetch(reference, Path(private) / "fetched")
         brought = _brought(papers or Papers(), Path(private) / "brought")
         used = brought.certificates or fetched.certificates
         ask = Ask(
-            reference, fetched.folder, used, brought.override or fetched.override, "promote", held=not registry.decides
+            reference,
+            fetched.folder,
+            used,
+            brought.override or fetched.override,
+            "promote",
+            held=not registry.decides,
+            source=place_text(registry.sources[0]),
         )
 
-        def act(decision: Decision, _copy: Path) -> None:
+        def act(decision: Decision, copy: Path) -> None:
             before = registry.current(reference)
-            registry.attach(reference, _documents(decision, ask))
-            registry.point(reference, decision)
-            _check_unchanged(policy, registry, decision, before, Path(private) / "again")
+            registry.attach(reference, documents_of(decision, ask))
+            registry.point(reference, decision, copy)
+            _check_unchanged(registry, decision, before, Path(private) / "again")
 
         return judge(policy, ask, act, now)
 
@@ -81,48 +88,9 @@ def copy_version(
     with tempfile.TemporaryDirectory(prefix="verifluxa-gate-") as private:
         fetched = registry.fetch(source, Path(private) / "fetched")
         brought = _brought(papers, Path(private) / "brought")
-        ask = Ask(target, fetched.folder, brought.certificates, brought.override, "promote", held=False)
-        return judge(policy, ask, lambda decision, _: registry.copy(source, target, _documents(decision, ask)))
-
-
-def audit(policy: Path, registry: Registry, rechecks: bool = False, now: datetime | None = None) -> list[Decision]:
-    """Decides again about every version that a protected alias points to; nothing is changed or recorded as accepted.
-
-    Raises:
-        GateError: VF6001 and VF6002 for the policy, VF6070 for the log, VF6080 for the registry.
-    """
-    read = load_policy(policy)
-    read_log(read.log)
-    return [
-        _audited(policy, registry, reference, rechecks, now)
-        for reference in registry.live()
-        if is_protected(policy, reference)
-    ]
-
-
-def is_protected(policy: Path, reference: Reference) -> bool:
-    """Whether a policy protects the alias or stage of a reference; without one, the version itself."""
-    protected, alias = load_policy(policy).protected, reference.alias or ""
-    if not alias:
-        return protected.versions(reference.name)
-    if alias.startswith("stage:"):
-        return protected.stage(reference.name, alias.removeprefix("stage:"))
-    return protected.alias(reference.name, alias)
-
-
-def _audited(policy: Path, registry: Registry, reference: Reference, rechecks: bool, now: datetime | None) -> Decision:
-    with tempfile.TemporaryDirectory(prefix="verifluxa-gate-") as private:
-        try:
-            fetched = registry.fetch(reference, Path(private) / "fetched")
-        except GateError as error:
-            fetched = Fetched(Path(private) / "none", Path(private) / "none")
-            decision = judge(policy, _audit_ask(reference, fetched, False), None, now)
-            return replace(decision, permitted=False, reasons=(error, *decision.reasons))
-        return judge(policy, _audit_ask(reference, fetched, rechecks), None, now)
-
-
-def _audit_ask(reference: Reference, fetched: Fetched, rechecks: bool) -> Ask:
-    return Ask(reference, fetched.folder, fetched.certificates, fetched.override, "audit", rechecks)
+        where = place_text(registry.sources[0])
+        ask = Ask(target, fetched.folder, brought.certificates, brought.override, "promote", held=False, source=where)
+        return judge(policy, ask, lambda decision, _: registry.copy(source, target, documents_of(decision, ask)))
 
 
 def _brought(papers: Papers, into: Path) -> Papers:
@@ -132,10 +100,10 @@ def _brought(papers: Papers, into: Path) -> Papers:
     for number, path in enumerate(papers.certificates):
         name = CERTIFICATE if number == 0 else f"certificate.{number}.dsse.json"
         certificates.append(_copied(read_bytes(path), into / name))
-    for name in PAPERS[3:] if certificates else ():
-        beside = papers.certificates[0].parent / name
-        if beside.is_file():
-            shutil.copyfile(beside, into / name)
+    for name in BESIDE if certificates else ():
+        data = _beside(papers.certificates[0].parent, name)
+        if data is not None:
+            (into / name).write_bytes(data)
     override = None if papers.override is None else _copied(read_bytes(papers.override), into / OVERRIDE)
     return Papers(tuple(certificates), override)
 
@@ -145,22 +113,39 @@ def _copied(data: bytes, path: Path) -> Path:
     return path
 
 
-def _documents(decision: Decision, ask: Ask) -> dict[str, bytes]:
+def documents_of(decision: Decision, ask: Ask) -> dict[str, bytes]:
     """The certificates as they were decided about, and what a later recheck needs."""
-    documents = {REPORT: json.dumps(record(decision, "promote"), indent=1, sort_keys=True).encode() + b"\n"}
+    documents = {REPORT: json.dumps(record(decision, ask.action), indent=1, sort_keys=True).encode() + b"\n"}
     documents[MANIFEST] = manifest(decision)
     if ask.override is not None and decision.override is not None:
         documents[OVERRIDE] = read_bytes(ask.override)
     for number, path in enumerate(ask.certificates):
         documents[CERTIFICATE if number == 0 else f"certificate.{number}.dsse.json"] = read_bytes(path)
-    for name in PAPERS[3:] if ask.certificates else ():
-        path = ask.certificates[0].parent / name
-        if path.is_file():
-            documents[name] = path.read_bytes()
+    if decision.attestation is not None:
+        documents[DECISION] = decision.attestation
+    for name in BESIDE if ask.certificates else ():
+        data = _beside(ask.certificates[0].parent, name)
+        if data is not None:
+            documents[name] = data
     return documents
 
 
-def _check_unchanged(policy: Path, registry: Registry, decision: Decision, before: int | None, again: Path) -> None:
+def _beside(folder: Path, name: str) -> bytes | None:
+    """A document beside a certificate. A link there is not followed: it may lead to a file of the gate's own user.
+
+    Raises:
+        GateError: VF6013 for anything but a plain file.
+    """
+    try:
+        with open_inside(folder, name) as file:
+            return read_all(file, LARGEST_DOCUMENT, name)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise no_plain_file(str(folder / name), error.strerror or str(error)) from error
+
+
+def _check_unchanged(registry: Registry, decision: Decision, before: int | None, again: Path) -> None:
     try:
         after = measure(registry.fetch(decision.reference, again).folder)
         same = not after.problems and dict(after.digests) == dict(decision.files)
@@ -169,9 +154,6 @@ def _check_unchanged(policy: Path, registry: Registry, decision: Decision, befor
     if same:
         return
     registry.withdraw(decision.reference, before if before != decision.reference.version else None)
-    log = load_policy(policy).log
-    with nullcontext() if not registry.decides else locked(log):
-        append(log, read_log(log), record(replace(decision, permitted=False), "changed"))
     raise GateError(
         "VF6083",
         "the files were changed while they were promoted; the alias was taken back",
@@ -179,8 +161,3 @@ def _check_unchanged(policy: Path, registry: Registry, decision: Decision, befor
         expected="files that stay as they were checked",
         remedy="find out who writes to this version's files, then promote again",
     )
-
-
-def failures(decisions: Iterable[Decision]) -> list[Decision]:
-    """Those that do not pass."""
-    return [item for item in decisions if not item.permitted]

@@ -11,25 +11,22 @@ from verifluxa.certificate.check.run import EVIDENCE_NAMES, check_certificate
 from verifluxa.certificate.load import load_statement
 from verifluxa.errors import GateError, VerifluxaError
 from verifluxa.gate.case import Rechecked
-from verifluxa.gate.log import History
 from verifluxa.gate.policy import Policy
 
 WEIGHTS = (".jld2", ".bson", ".npz", ".safetensors", ".onnx")
 
 
-def drawn(policy: Policy, files: str, history: History) -> bool:
+def drawn(policy: Policy, denied: bool) -> bool:
     """Whether this decision is rechecked; in a sample chance decides, which nobody can foresee.
 
     Files that were denied before are always rechecked: else one could ask until chance is kind.
 
     Args:
         policy: names the mode.
-        files: digest of the files.
-        history: the gate's earlier decisions.
+        denied: whether these files were denied before.
     """
     if policy.recheck.mode != "sample":
         return policy.recheck.mode == "always"
-    denied = any(entry.files == files and not entry.permitted for entry in history.entries)
     return denied or secrets.randbelow(policy.recheck.one_in) == 0
 
 
@@ -65,6 +62,7 @@ def _check(policy: Policy, certificate: Path, folder: Path, desk: Path) -> Check
         )
     models = _models(policy, certificate, folder, [model.name for model in statement.models])
     if policy.recheck.spec is None:
+        _check_inside(certificate.parent)
         return check_certificate(certificate, models)
     # Beside a copy of the policy's spec lie the promoted files, so that it reads those and no others.
     for file in folder.iterdir():
@@ -73,6 +71,23 @@ def _check(policy: Policy, certificate: Path, folder: Path, desk: Path) -> Check
     spec.unlink(missing_ok=True)
     spec.symlink_to(policy.recheck.spec.resolve())
     return check_certificate(certificate, models, _data(policy.recheck.spec, dict(statement.params)), str(spec))
+
+
+def _check_inside(folder: Path) -> None:
+    """Where the policy names no spec, the result beside the certificate does: only of files that lie there too."""
+    from verifluxa.result.read import read_result
+
+    stored = read_result(folder / "result.json")
+    for name in (stored.spec.path, *(item.path for item in stored.data)):
+        path = stored.locate(name)
+        if folder.resolve() not in path.resolve().parents:
+            raise GateError(
+                "VF6058",
+                "the result beside the certificate names a file elsewhere, which the gate does not open",
+                place=str(name)[:200],
+                expected="a spec that the policy's owner keeps, with its data beside it",
+                remedy='put spec and data beside the policy, and name the spec in its [recheck]: spec = "NAME.vfx"',
+            )
 
 
 def _models(policy: Policy, certificate: Path, folder: Path, names: list[str]) -> dict[str, str]:

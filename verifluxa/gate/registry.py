@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from verifluxa.errors import GateError
 from verifluxa.gate.case import Decision
-from verifluxa.gate.reference import Reference
+from verifluxa.gate.policy import Policy
+from verifluxa.gate.reference import Reference, parse_reference
 
+_BY_ALIAS = re.compile(r"(?P<head>[a-z][a-z0-9+.-]*:/[^/@]+)@(?P<alias>[^@/]+)")
 CERTIFICATE = "certificate.dsse.json"
 OVERRIDE = "override.dsse.json"
 REPORT = "decision.json"
-PAPERS = (CERTIFICATE, OVERRIDE, REPORT, "evidence.jsonl", "evidence.jsonl.gz", "result.json")
+DECISION = "decision.dsse.json"
+BESIDE = ("evidence.jsonl", "evidence.jsonl.gz", "result.json")
+"""What lies beside a certificate, for the recheck."""
+PAPERS = (CERTIFICATE, OVERRIDE, REPORT, DECISION, *BESIDE)
 """Documents that may lie beside a version; anything else there is ignored."""
 
 
@@ -35,7 +41,15 @@ class Fetched:
     @property
     def override(self) -> Path | None:
         """The break-glass statement, where there is one."""
-        path = self.papers / OVERRIDE
+        return self._found(OVERRIDE)
+
+    @property
+    def attestation(self) -> Path | None:
+        """The gate's signed decision, where there is one."""
+        return self._found(DECISION)
+
+    def _found(self, name: str) -> Path | None:
+        path = self.papers / name
         return path if path.exists() else None
 
 
@@ -44,9 +58,15 @@ class Registry(Protocol):
 
     Attributes:
         decides: it decides itself (a server with the plugin), with a log of its own or the same one.
+        sources: what the log calls it; the first is what is written there.
     """
 
     decides: bool
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """See the class."""
+        ...
 
     def fetch(self, reference: Reference, into: Path) -> Fetched:
         """Copies a version's files and documents into a new folder."""
@@ -60,12 +80,19 @@ class Registry(Protocol):
         """The version that the reference's alias points to now."""
         ...
 
-    def point(self, reference: Reference, decision: Decision) -> None:
-        """Lets the reference's alias point to its version; the decision permits it."""
+    def point(self, reference: Reference, decision: Decision, copy: Path) -> None:
+        """Lets the reference's alias point to its version; the decision permits it, and is about the files in `copy`.
+
+        From then on the name leads to those very bytes.
+        """
         ...
 
     def withdraw(self, reference: Reference, to: int | None) -> None:
         """Lets the alias point to `to` again, or to nothing."""
+        ...
+
+    def check_guard(self, policy: Policy) -> None:
+        """Looks whether the registry's own gate is on, where it has one (VF6090)."""
         ...
 
     def live(self) -> Iterator[Reference]:
@@ -93,3 +120,19 @@ def no_version(reference: Reference, place: str) -> GateError:
         expected="a version that was registered",
         remedy="register the model first, then promote that version by its number",
     )
+
+
+def resolve(source: str, registry: Registry) -> Reference:
+    """The version that `models:/digits@production` leads to now; `models:/digits/7@production` is one already.
+
+    Raises:
+        GateError: VF6031 for another form, VF6081 where no version has the alias.
+    """
+    match = _BY_ALIAS.fullmatch(source)
+    if match is None:
+        return parse_reference(source)
+    asked = parse_reference(f"{match['head']}/1@{match['alias']}")
+    version = registry.current(asked)
+    if version is None:
+        raise no_version(asked.at(match["alias"]), "no version has this alias")
+    return replace(asked, version=version)

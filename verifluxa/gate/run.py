@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,13 +12,21 @@ from pathlib import Path
 from verifluxa.certificate.document import Json, read_bytes
 from verifluxa.certificate.fields import time_text
 from verifluxa.errors import GateError, VerifluxaError
+from verifluxa.gate.attestation import no_key, sign_decision, signing_key
 from verifluxa.gate.case import Case, Decision, Rechecked
-from verifluxa.gate.decide import decide, denied
+from verifluxa.gate.checkpoint import Checkpoint
+from verifluxa.gate.decide import NONE, decide, denied
 from verifluxa.gate.files import Measured, files_digest, take
-from verifluxa.gate.log import History, append, locked, read_log
+from verifluxa.gate.log import Log
+from verifluxa.gate.log_index import Memory
+from verifluxa.gate.log_line import ANY_PROPERTY, MOST_LISTED, NO_FILES
 from verifluxa.gate.policy import Policy, load_policy
 from verifluxa.gate.recheck import drawn, recheck
 from verifluxa.gate.reference import Reference
+from verifluxa.verdict import Verdict
+
+LOOKS = ("load", "audit")
+"""Actions that look at what was permitted before, and permit nothing themselves."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +39,11 @@ class Ask:
         certificates: files of signed certificates, the one that counts first; evidence lies beside that one.
         override: file of a break-glass statement, or None.
         action: what the log calls it.
-        rechecks: False leaves the recheck out whatever the policy says: for loading, after a promotion that did it.
+        rechecks: False leaves the recheck to the gate that signed a decision about this, where the policy has keys of
+            one; where it has none the proof is recomputed as the policy says.
+        attestation: file of that decision, or None.
+        client: who asks over the network; refusals of one client are limited.
+        source: which registry it is about, or where it keeps the files.
         held: `act` is called while no other decision can be made; False where it asks a server that decides itself.
     """
 
@@ -41,6 +54,9 @@ class Ask:
     action: str = "decide"
     rechecks: bool = True
     held: bool = True
+    attestation: Path | None = None
+    client: str = ""
+    source: str = ""
 
 
 Act = Callable[[Decision, Path], None]
@@ -72,12 +88,18 @@ def judge(policy_path: Path, ask: Ask, act: Act | None = None, now: datetime | N
     with tempfile.TemporaryDirectory(prefix="verifluxa-gate-") as private:
         copy = Path(private) / "model"
         files = take(ask.folder, copy)
-        case = _case(policy, ask, files, copy, time)
-        return _decide_and_act(policy, ask, case, copy, act)
+        case = _case(ask, files, time)
+        try:
+            case = _rechecked(policy, ask, case, copy)
+            return _decide_and_act(policy, ask, case, copy, act)
+        except GateError as error:
+            if error.code != "VF6070":
+                raise
+            return denied(case, error, policy.sha256)
 
 
 def record(decision: Decision, action: str) -> dict[str, Json]:
-    """A decision as a line of the log, and as `--format json`."""
+    """A decision in full, as `--format json`."""
     reasons: list[Json] = [
         {"code": item.code, "message": item.message, "place": None if item.place is None else str(item.place)}
         for item in decision.reasons
@@ -99,24 +121,102 @@ def record(decision: Decision, action: str) -> dict[str, Json]:
         "filesDigest": files_digest(decision.files),
         "verdicts": dict(decision.verdicts),
         "override": override,
+        "recheck": decision.recheck,
     }
 
 
+def line_of(decision: Decision, action: str) -> dict[str, Json]:
+    """A decision as a line of the log: what is as long as somebody likes stands there as a digest or a number."""
+    codes: list[Json] = [item.code for item in decision.reasons[:MOST_LISTED]]
+    falsified = sorted(name for name, verdict in decision.verdicts.items() if verdict == Verdict.FALSIFIED)
+    listed: list[Json] = [*falsified[:MOST_LISTED], *([ANY_PROPERTY] if len(falsified) > MOST_LISTED else [])]
+    override: Json = None
+    if decision.override is not None:
+        override = {"digest": decision.override[0], "reason": decision.override[1]}
+    return {
+        "action": action,
+        "time": time_text(decision.now),
+        "reference": str(decision.reference),
+        "permitted": decision.permitted,
+        "codes": codes,
+        "reasons": len(decision.reasons),
+        "policy": decision.policy,
+        "serial": 0,
+        "certificate": decision.certificate,
+        "timeVerified": None if decision.time_verified is None else time_text(decision.time_verified),
+        "keys": list(decision.keys[:MOST_LISTED]),
+        "files": files_digest(decision.files) if decision.files else NO_FILES,
+        "falsified": listed,
+        "override": override,
+        "decision": "none"
+        if decision.attestation is None
+        else "sha256:" + hashlib.sha256(decision.attestation).hexdigest(),
+        "source": "",
+        "counted": 0,
+    }
+
+
+def open_log(policy: Policy) -> Log:
+    """The policy's log, with its checkpoint, which the gate signs where it has a key at hand."""
+    if policy.checkpoint is None:
+        return Log(policy.log)
+    return Log(policy.log, Checkpoint(policy.checkpoint, policy.name, signing_key(policy)))
+
+
 def _decide_and_act(policy: Policy, ask: Ask, case: Case, copy: Path, act: Act | None) -> Decision:
+    with open_log(policy).held() as held:
+        decision = _closed(policy, replace(case, memory=held.memory(case.reference, case.files.digest)))
+        decision = _signed(policy, ask, case, decision, act is not None)
+        line = line_of(decision, ask.action) | {"serial": policy.serial, "source": place_text(ask.source)}
+        if decision.permitted or held.may_write_refusal(ask.client, case.now, policy.refusals_a_minute, line):
+            held.append(line)
+        if act is not None and decision.permitted and ask.held:
+            _acted(policy, ask, line, lambda: act(decision, copy))
+    if act is not None and decision.permitted and not ask.held:
+        _acted(policy, ask, line, lambda: act(decision, copy))
+    return decision
+
+
+def withdrawn(policy: Policy, reference: Reference, now: datetime, source: str) -> dict[str, Json]:
+    """A line that says that a version is no longer live under a name, as the policy allows."""
+    case = Case(reference, (), Measured({}), now, Memory(), Rechecked(False))
+    decision = Decision(False, (), case.reference, now, policy.sha256, NONE, None, (), {}, {})
+    return line_of(decision, "withdrawn") | {"serial": policy.serial, "source": place_text(source)}
+
+
+def _acted(policy: Policy, ask: Ask, line: dict[str, Json], act: Callable[[], None]) -> None:
+    """Does what was permitted, and records what became of it: nothing that failed stays in the log as permitted."""
+    if ask.action in LOOKS:
+        act()
+        return
     try:
-        with locked(policy.log):
-            case = replace(case, history=read_log(policy.log))
-            decision = _closed(policy, case)
-            append(policy.log, case.history, record(decision, ask.action))
-            if decision.permitted and act is not None and ask.held:
-                act(decision, copy)
-        if decision.permitted and act is not None and not ask.held:
-            act(decision, copy)
+        act()
+    except BaseException:
+        with open_log(policy).held() as held:
+            held.append(line | {"action": "changed", "permitted": False})
+        raise
+    with open_log(policy).held() as held:
+        held.confirm(ask.reference)
+
+
+def place_text(text: str) -> str:
+    """The name of a place as a line of the log holds it: bounded."""
+    return text if len(text) <= 500 else "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def _signed(policy: Policy, ask: Ask, case: Case, decision: Decision, acts: bool) -> Decision:
+    """The decision with the gate's signature; one that must be signed and cannot be is a denial."""
+    if not decision.permitted or policy.gate is None or ask.action in LOOKS:
         return decision
-    except GateError as error:
-        if error.code != "VF6070":
-            raise
+    try:
+        key = signing_key(policy)
+        if key is not None:
+            return replace(decision, attestation=sign_decision(policy, decision, key))
+    except VerifluxaError as error:
         return denied(case, error, policy.sha256)
+    except Exception as error:  # noqa: BLE001 - fail closed
+        return denied(case, _failed(error), policy.sha256)
+    return denied(case, no_key(), policy.sha256) if acts and ask.held else decision
 
 
 def _closed(policy: Policy, case: Case) -> Decision:
@@ -127,34 +227,46 @@ def _closed(policy: Policy, case: Case) -> Decision:
         return denied(case, _failed(error), policy.sha256)
 
 
-def _case(policy: Policy, ask: Ask, files: Measured, copy: Path, now: datetime) -> Case:
+def _case(ask: Ask, files: Measured, now: datetime) -> Case:
     problems: list[VerifluxaError] = []
-    certificates, override = [], None
+    certificates, override, attestation = [], None, None
     try:
         certificates = [read_bytes(path) for path in ask.certificates]
         override = None if ask.override is None else read_bytes(ask.override)
+        attestation = None if ask.attestation is None else read_bytes(ask.attestation)
     except VerifluxaError as error:
         problems.append(error)
-    rechecked = Rechecked(False)
-    if ask.rechecks and not problems and not files.problems:
-        rechecked = _recheck(policy, ask, copy, files, problems)
     files = replace(files, problems=(*files.problems, *problems))
-    return Case(ask.reference, tuple(certificates), files, now, History(), rechecked, override)
+    looks = ask.action in LOOKS
+    return Case(
+        ask.reference, tuple(certificates), files, now, Memory(), Rechecked(False), override, looks, attestation
+    )
 
 
-def _recheck(policy: Policy, ask: Ask, copy: Path, files: Measured, problems: list[VerifluxaError]) -> Rechecked:
+def _rechecked(policy: Policy, ask: Ask, case: Case, copy: Path) -> Case:
+    """Recomputes the proof where it is wanted and nothing else speaks against the promotion.
+
+    Signatures, files and every demand come first: they cost little, and whoever has no key that counts cannot make the
+    gate compute.
+    """
+    if not ask.rechecks and policy.gate is not None:
+        return case
+    with open_log(policy).held() as held:
+        case = replace(case, memory=held.memory(case.reference, case.files.digest))
+    first = _closed(policy, case)
+    if first.reasons:
+        return case
     wanted = True
     try:
-        history = read_log(policy.log) if policy.recheck.mode == "sample" else History()
-        wanted = drawn(policy, files.digest, history)
-        return recheck(policy, ask.certificates[0] if ask.certificates else None, copy, wanted)
+        wanted = drawn(policy, case.memory.denied)
+        return replace(case, rechecked=recheck(policy, ask.certificates[0], copy, wanted))
     except Exception as error:  # noqa: BLE001 - fail closed
-        problems.append(_failed(error))
-        return Rechecked(wanted)
+        files = replace(case.files, problems=(*case.files.problems, _failed(error)))
+        return replace(case, files=files, rechecked=Rechecked(wanted))
 
 
 def _empty(ask: Ask, now: datetime) -> Case:
-    return Case(ask.reference, (), Measured({}), now, History(), Rechecked(False))
+    return Case(ask.reference, (), Measured({}), now, Memory(), Rechecked(False))
 
 
 def _failed(error: Exception) -> GateError:

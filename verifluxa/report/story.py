@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from verifluxa.errors import UnsupportedError, VerifluxaError
+from verifluxa.files import open_file
 from verifluxa.inputs import Choice, Inputs
 from verifluxa.replay import AskedAgain, Replayed, asked_again, stored_inputs
 from verifluxa.result.fields import open_document
@@ -96,7 +97,8 @@ def account(path: Path, moved: Choice | None = None, spec: str | None = None) ->
         inputs = [loaded(item.name) for item in stored.properties]
     stories = tuple(map(_story, [stored] * len(inputs), stored.properties, result.properties, inputs))
     specs = [len(one.spec.properties) for one in inputs if isinstance(one, Inputs)]
-    digest = "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+    with open_file(path) as file:
+        digest = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
     return Account(str(path), digest, result, stories, specs[0] == len(stories) if specs else None)
 
 

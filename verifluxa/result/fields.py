@@ -6,7 +6,6 @@ import json
 import math
 import os
 import re
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import NoReturn, TypeGuard
 
 from verifluxa.errors import DataError
+from verifluxa.files import NotAFileError, open_file
 from verifluxa.result.document import SCHEMA
 
 MOST_BYTES = 256 * 2**20
@@ -144,13 +144,13 @@ def _whole(value: object) -> TypeGuard[int]:
 
 def _json(path: Path) -> object:
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise _unreadable(path, "it is not a file")
-        with path.open("rb") as file:
+        with open_file(path) as file:
             data = file.read(MOST_BYTES + 1)
         if len(data) > MOST_BYTES:
             raise _unreadable(path, "it is too large")
         return json.loads(data)
+    except NotAFileError as error:
+        raise _unreadable(path, "it is not a file") from error
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from error
     except RecursionError as error:

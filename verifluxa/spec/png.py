@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import stat
 from pathlib import Path
 
 from verifluxa.errors import Span, SpecError
+from verifluxa.files import open_file
 from verifluxa.png import MAX_BYTES, Levels, decode
 
 __all__ = ["Levels", "read_png"]
@@ -22,9 +22,7 @@ def read_png(path: Path, place: Span) -> Levels:
         SpecError: VF1046 when it cannot be read, is damaged, too large, or of a kind that is not read.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise ValueError("it is not a file")
-        with path.open("rb") as file:
+        with open_file(path) as file:
             content = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

@@ -13,8 +13,9 @@ from math import ceil, floor
 from typing import Any
 
 from verifluxa.errors import Span, SpecError, UsageError
+from verifluxa.files import read_file
 from verifluxa.library import Shelf, Shelved, find
-from verifluxa.png import Levels, decode
+from verifluxa.png import MAX_BYTES, Levels, decode
 from verifluxa.spec.image_types import Patterns, Picture, Place, StampTrigger, Values
 from verifluxa.spec.spec import ImageSpace
 from verifluxa.spec.waves import sine
@@ -185,7 +186,7 @@ def _pattern(item: Mapping[str, Any], shelved: Shelved) -> Drawing | Sheet | Sin
     if given == ["drawing"] and item["places"] in PLACES and item["verb"] == "replace":
         return _drawing(item["drawing"], item["places"])
     if given == ["picture"] and item["fit"] in ("stretch", "tile") and "/" not in item["picture"]:
-        levels = decode((shelved.path.parent / item["picture"]).read_bytes())
+        levels = decode(read_file(shelved.path.parent / item["picture"], MAX_BYTES))
         return Sheet(_grid(levels, bool(item.get("centred", False))), item["fit"] == "tile")
     if given == ["wave"] and item["wave"] in ("rows", "columns") and item["verb"] == "add":
         return Sine(item["wave"], ceil(item["cycles"]))

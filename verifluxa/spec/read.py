@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import codecs
 import re
-import stat
 import unicodedata
 from pathlib import Path
 
 from verifluxa.errors import Span, SpecError
+from verifluxa.files import NotAFileError, open_file
 
 MAX_BYTES = 1_000_000
 """A spec is written by people; a thousand times this example is still no megabyte."""
@@ -26,11 +26,10 @@ def read_bytes(path: str) -> bytes:
         SpecError: VF1001 when there is no such regular file or it cannot be read; VF1002 when it is too large.
     """
     try:
-        status = Path(path).stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise _no_file(path)
-        with open(path, "rb") as stream:
+        with open_file(path) as stream:
             content = stream.read(MAX_BYTES + 1)
+    except NotAFileError:
+        raise _no_file(path) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise SpecError(

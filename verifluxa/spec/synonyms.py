@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from verifluxa.errors import Span, SpecError
+from verifluxa.files import read_file
 from verifluxa.spec.clause_syntax import Reword
 from verifluxa.spec.paths import beside, inside
 from verifluxa.spec.problems import Problems
 from verifluxa.spec.space_types import SynonymTrigger, TokenSpace
 from verifluxa.spec.syntax import TriggerSyntax
-from verifluxa.spec.vocabulary import odd_text, read_file
+from verifluxa.spec.vocabulary import MAX_BYTES, odd_text
 
 MAX_WORDS = 2**16
 """Words of all sets together: each is a place of the trigger."""
@@ -67,7 +68,7 @@ def _sets(path: Path, place: Span) -> list[list[str]]:
         SpecError: VF1106, VF1107.
     """
     try:
-        text = read_file(path).decode("utf-8-sig")
+        text = read_file(path, MAX_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise _wrong(path, f"it is not UTF-8 text (byte {error.start})", place) from None
     except (OSError, ValueError) as error:

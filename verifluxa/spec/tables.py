@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from verifluxa.errors import Span, SpecError
+from verifluxa.files import read_file
 from verifluxa.spec.names import did_you_mean
 from verifluxa.spec.numbers import show
 from verifluxa.spec.paths import beside, inside
@@ -266,9 +267,7 @@ def read_scaler(file: Text, space: TableSpace) -> tuple[EncodeStep, ...]:
 
 def _entries(path: Path, place: Span) -> list[Any]:
     try:
-        if path.stat().st_size > MAX_SCALER:
-            raise _misfit(f"it is larger than {MAX_SCALER:,} bytes", place)
-        found = json.loads(path.read_bytes(), parse_float=Fraction)["features"]
+        found = json.loads(read_file(path, MAX_SCALER), parse_float=Fraction)["features"]
     except OSError as error:
         raise _misfit(f"it cannot be read: {error.strerror or error}", place) from None
     except (ValueError, KeyError, TypeError, RecursionError):

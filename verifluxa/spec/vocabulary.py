@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import stat
 import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from verifluxa.errors import Span, SpecError
+from verifluxa.files import read_file
 
 MAX_BYTES = 2**26
 MAX_WORDS = 2**20
@@ -46,28 +46,9 @@ def read_vocabulary(path: Path, place: Span) -> Vocabulary:
     return Vocabulary(tuple(words), "sha256:" + hashlib.sha256(content).hexdigest(), tokenizer)
 
 
-def read_file(path: Path) -> bytes:
-    """A file of words, bounded.
-
-    Raises:
-        OSError: it cannot be read.
-        ValueError: with what is wrong with it.
-    """
-    try:
-        status = path.stat()
-    except ValueError:
-        raise ValueError("the path is no path") from None
-    if not stat.S_ISREG(status.st_mode):
-        raise ValueError("it is not a file")
-    if status.st_size > MAX_BYTES:
-        raise ValueError(f"it is larger than {MAX_BYTES:,} bytes")
-    with open(path, "rb") as stream:
-        return stream.read(MAX_BYTES)
-
-
 def _content(path: Path, place: Span) -> bytes:
     try:
-        return read_file(path)
+        return read_file(path, MAX_BYTES)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise _unread(path, reason, place) from None

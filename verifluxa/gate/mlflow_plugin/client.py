@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from verifluxa.errors import GateError
 from verifluxa.gate.case import Decision
-from verifluxa.gate.mlflow_plugin.places import CERTIFICATE_TAG, VERDICT_TAG, papers_uri
+from verifluxa.gate.mlflow_plugin.places import CERTIFICATE_TAG, SOURCE_TAG, VERDICT_TAG, papers_uri
+from verifluxa.gate.policy import Policy
 from verifluxa.gate.reference import STAGE, Reference
 from verifluxa.gate.registry import Fetched, no_version, unreachable
+from verifluxa.gate.status import check_server
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 SCHEME = "models"
 NO_STAGE = ("None", "Archived")
 PAGE = 500
+PROMPT_TAG = "mlflow.prompt.is_prompt"
+SERVER = "mlflow server"
+"""What a server with the plugin calls its registry in its log."""
 Answer = TypeVar("Answer")
 
 
@@ -37,8 +42,10 @@ class MlflowRegistry:
     decides = True
 
     def __init__(self, uri: str | None = None) -> None:
-        self.uri = uri
-        self._client = _client(uri)
+        # Named outright: MLflow remembers addresses of its own in global variables.
+        self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or None
+        self.sources = (self.uri or "mlflow", SERVER)
+        self._client = _client(self.uri)
 
     def fetch(self, reference: Reference, into: Path) -> Fetched:
         """Downloads a version's files, and its documents where there are any."""
@@ -54,7 +61,11 @@ class MlflowRegistry:
 
     def attach(self, reference: Reference, documents: Mapping[str, bytes]) -> None:
         """Stores documents as artifacts beside the version's files."""
-        self._store(reference, papers_uri(self._files(reference), reference), documents)
+        name, version = reference.name, str(reference.version)
+        found = self._ask(reference, lambda: self._client.get_model_version(name, version))
+        # What was promoted before lies where only the server writes; documents for it go where it came from.
+        origin = found.tags.get(SOURCE_TAG) or self._files(reference)
+        self._store(reference, papers_uri(origin, reference), documents)
 
     def current(self, reference: Reference) -> int | None:
         """The version that has the alias or the stage."""
@@ -67,7 +78,7 @@ class MlflowRegistry:
         aliases = self._ask(reference, lambda: self._client.get_registered_model(reference.name)).aliases
         return int(aliases[alias]) if alias in aliases else None
 
-    def point(self, reference: Reference, decision: Decision) -> None:
+    def point(self, reference: Reference, decision: Decision, copy: Path) -> None:
         """Sets the alias or stage, and tags the version with the verdict and the certificate's digest."""
         name, version, alias = reference.name, str(reference.version), reference.alias or ""
         if alias.startswith(STAGE):
@@ -86,7 +97,9 @@ class MlflowRegistry:
         Raises:
             GateError: VF6082 when the copy does not get the target's number.
         """
-        place = papers_uri(self._files(source), target)
+        name, version = source.name, str(source.version)
+        tags = self._ask(source, lambda: self._client.get_model_version(name, version)).tags
+        place = papers_uri(tags.get(SOURCE_TAG) or self._files(source), target)
         self._store(source, place, documents)
         uri = f"models:/{source.name}/{source.version}"
         created = self._ask(source, lambda: self._client.copy_model_version(uri, target.name))
@@ -105,32 +118,46 @@ class MlflowRegistry:
         else:
             self._ask(reference, lambda: self._client.set_registered_model_alias(name, alias, str(to)))
 
+    def check_guard(self, policy: Policy) -> None:
+        """Asks the server.
+
+        Raises:
+            GateError: VF6090 when it is not guarded.
+        """
+        check_server(self.uri or "", policy)
+
     def live(self) -> Iterator[Reference]:
         """Every version with an alias or in a stage, and every version by itself."""
-        anything, token = Reference(SCHEME, "*", 1), None
-        while True:
-            models = self._ask(anything, lambda: self._client.search_registered_models(None, PAGE, None, token))  # noqa: B023
-            for model in models:
-                for alias, version in sorted(model.aliases.items()):
+        anything = Reference(SCHEME, "*", 1)
+        names = set()
+        for words in searches(None):
+            for model in self._pages(anything, self._client.search_registered_models, words):
+                if model.name in names:
+                    continue
+                names.add(model.name)
+                # A search may show an older state of the aliases than the model itself.
+                whole = self._ask(anything, lambda: self._client.get_registered_model(model.name))  # noqa: B023
+                for alias, version in sorted(whole.aliases.items()):
                     yield Reference(SCHEME, model.name, int(version), alias)
                 yield from self._staged(model.name)
-            token = models.token
-            if not token:
-                return
 
     def _staged(self, name: str) -> Iterator[Reference]:
-        quoted = name.replace("'", "''")
         anything = Reference(SCHEME, name, 1)
-        token = None
-        while True:
-            found = self._ask(
-                anything,
-                lambda: self._client.search_model_versions(f"name='{quoted}'", PAGE, None, token),  # noqa: B023
-            )
-            for item in found:
+        seen = set()
+        for words in searches(name):
+            for item in self._pages(anything, self._client.search_model_versions, words):
+                if item.version in seen:
+                    continue
+                seen.add(item.version)
                 yield Reference(SCHEME, name, int(item.version))
                 if item.current_stage not in NO_STAGE:
                     yield Reference(SCHEME, name, int(item.version), f"{STAGE}{item.current_stage}")
+
+    def _pages(self, about: Reference, search: Callable[..., Any], words: str | None) -> Iterator[Any]:
+        token = None
+        while True:
+            found = self._ask(about, lambda: search(words, PAGE, None, token))  # noqa: B023
+            yield from found
             token = found.token
             if not token:
                 return
@@ -174,6 +201,20 @@ class MlflowRegistry:
         except OSError as error:
             # Among them every error of the HTTP client.
             raise unreachable(self.uri or "MLFLOW_TRACKING_URI", str(error)) from error
+
+
+def searches(name: str | None) -> tuple[str | None, str]:
+    """Two filters that together find every model, or every version of one: MLflow leaves prompts out unless asked."""
+    prompts = f"tags.`{PROMPT_TAG}` = 'true'"
+    if name is None:
+        return None, prompts
+    quote = '"' if "'" in name else "'"
+    return f"name={quote}{name}{quote}", f"name={quote}{name}{quote} AND {prompts}"
+
+
+def is_prompt_key(key: object) -> bool:
+    """Whether a tag makes MLflow treat a model as a prompt."""
+    return str(key).strip().casefold().startswith("mlflow.prompt.")
 
 
 @contextmanager

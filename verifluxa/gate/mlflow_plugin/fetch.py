@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from verifluxa.gate.reference import Reference
 from verifluxa.gate.registry import Fetched
 
 
-def fetch_files(store: Any, source: str, reference: Reference, into: Path) -> Fetched:
+def fetch_files(store: Any, source: str, reference: Reference, into: Path, inbox: str | None = None) -> Fetched:
     """Copies what a source URI names, and the documents of a reference beside it.
 
     Args:
@@ -21,24 +22,29 @@ def fetch_files(store: Any, source: str, reference: Reference, into: Path) -> Fe
         source: where the files lie.
         reference: whose documents are wanted.
         into: a new folder.
+        inbox: where the files came from, if documents may lie beside that too; those count first.
 
     Raises:
         MlflowException: when the files cannot be read.
     """
     from mlflow.exceptions import MlflowException
 
-    uri = _resolved(store, source)
+    uri = resolved(store, source)
     into.mkdir(parents=True)
-    _download(uri, into / "model")
+    download(uri, into / "model")
     papers = into / "papers"
-    try:
-        _download(papers_uri(uri, reference), papers)
-    except (MlflowException, OSError):
-        papers.mkdir(exist_ok=True)
+    for place in (inbox, uri):
+        try:
+            if place is not None:
+                download(papers_uri(place, reference), papers)
+                break
+        except (MlflowException, OSError):
+            continue
+    papers.mkdir(exist_ok=True)
     return Fetched(into / "model", papers)
 
 
-def _resolved(store: Any, source: str) -> str:
+def resolved(store: Any, source: str) -> str:
     """Sources may name a version (`models:/digits/7`) or a run (`runs:/...`)."""
     scheme = urlparse(source).scheme
     if scheme == "models":
@@ -51,17 +57,30 @@ def _resolved(store: Any, source: str) -> str:
     return source
 
 
-def _download(uri: str, into: Path) -> None:
+def download(uri: str, into: Path) -> None:
+    """Copies what lies at a URI into a new folder.
+
+    Raises:
+        MlflowException: when it cannot be read.
+    """
+    repository, path = stores_for(uri)
+    with tempfile.TemporaryDirectory(dir=into.parent) as folder:
+        place_download(Path(repository.download_artifacts(path, folder)), into)
+
+
+def stores_for(uri: str) -> tuple[Any, str]:
+    """The artifact repository that a URI leads to, and the path in it."""
     handlers = _handlers()
-    path: str | None = ""
     if handlers._is_servable_proxied_run_artifact_root(uri):
-        repository = handlers._get_artifact_repo_mlflow_artifacts()
         destination = handlers._get_proxied_run_artifact_destination_path(uri)
         path = handlers._get_workspace_scoped_repo_path_if_enabled(destination)
-    else:
-        repository = handlers._get_artifact_repository_for_uri(uri)
-    with tempfile.TemporaryDirectory(dir=into.parent) as folder:
-        place_download(Path(repository.download_artifacts(path or "", folder)), into)
+        return handlers._get_artifact_repo_mlflow_artifacts(), str(path or "")
+    return handlers._get_artifact_repository_for_uri(uri), ""
+
+
+def artifact_root() -> str:
+    """Where the server keeps artifacts that go through it."""
+    return os.environ.get("_MLFLOW_SERVER_ARTIFACT_DESTINATION", "")
 
 
 def _handlers() -> Any:

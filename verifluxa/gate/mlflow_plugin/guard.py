@@ -1,4 +1,9 @@
-"""What the server refuses: one function for each change of the registry that could bring a version into production."""
+"""What the server refuses: one function for each change of the registry that could bring a version into production.
+
+All of them run one after the other, under the lock of the log. What is permitted is copied to the gate's own place
+first, then the version is made to lead there, then the registry is changed: whoever stops the server in between leaves
+no name that leads to files that were not decided about.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +11,26 @@ import functools
 import inspect
 import os
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from verifluxa.errors import GateError, VerifluxaError
-from verifluxa.gate.files import Measured, measure
-from verifluxa.gate.log import read_log
-from verifluxa.gate.mlflow_plugin.client import NO_STAGE, SCHEME
-from verifluxa.gate.mlflow_plugin.fetch import fetch_files
-from verifluxa.gate.mlflow_plugin.places import CERTIFICATE_TAG, TAG_PREFIX, VERDICT_TAG
-from verifluxa.gate.mlflow_plugin.refusals import changed, no_rename, no_tag, no_withdrawal, refusal
+from verifluxa.gate.case import Decision
+from verifluxa.gate.files import files_digest
+from verifluxa.gate.log import Held
+from verifluxa.gate.mlflow_plugin.client import NO_STAGE, SCHEME, SERVER, is_prompt_key, searches
+from verifluxa.gate.mlflow_plugin.fetch import fetch_files, resolved
+from verifluxa.gate.mlflow_plugin.places import CERTIFICATE_TAG, SOURCE_TAG, TAG_PREFIX, VERDICT_TAG
+from verifluxa.gate.mlflow_plugin.refusals import changed, no_prompt, no_rename, no_tag, no_withdrawal, refusal
+from verifluxa.gate.mlflow_plugin.vault import VAULT, check_source, freeze, point
 from verifluxa.gate.policy import Policy, load_policy
+from verifluxa.gate.promote import documents_of
 from verifluxa.gate.reference import STAGE, Reference, parse_reference
 from verifluxa.gate.registry import Fetched
-from verifluxa.gate.run import Ask, judge
+from verifluxa.gate.run import Ask, judge, open_log, withdrawn
 
 Arguments = Mapping[str, Any]
 Proceed = Callable[[], Any]
@@ -38,7 +47,7 @@ class Guard:
         """The policy as it is now, or None where it cannot be read."""
         try:
             status = os.stat(self.path)
-            stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+            stamp = (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
             if self._seen is None or self._seen[0] != stamp:
                 self._seen = (stamp, load_policy(self.path))
             return self._seen[1]
@@ -46,18 +55,43 @@ class Guard:
             self._seen = None
             return None
 
-    def permit(self, fetched: Fetched, reference: Reference, proceed: Proceed) -> Any:
+    def permit(self, fetched: Fetched, reference: Reference, act: Callable[[Decision, Path, Ask], Any]) -> Any:
         """Decides, and on a permission does what was asked."""
         try:
             parse_reference(str(reference))
         except GateError as error:
             raise refusal(f"the gate denies {reference}", (error,)) from error
         done: list[Any] = []
-        ask = Ask(reference, fetched.folder, fetched.certificates, fetched.override, "server")
-        decision = judge(self.path, ask, lambda _decision, _copy: done.append(proceed()))
+        ask = Ask(
+            reference,
+            fetched.folder,
+            fetched.certificates,
+            fetched.override,
+            "server",
+            client=_client(),
+            source=SERVER,
+        )
+        decision = judge(self.path, ask, lambda decision, copy: done.append(act(decision, copy, ask)))
         if not decision.permitted:
             raise refusal(f"the gate denies {reference}", decision.reasons)
         return done[0]
+
+    @contextmanager
+    def held(self) -> Iterator[tuple[Policy | None, Held | None]]:
+        """The policy, and the log held against everybody else; a log that cannot be relied on refuses everything."""
+        policy = self.policy()
+        if policy is None:
+            yield None, None
+            return
+        log = open_log(policy).held()
+        try:
+            held = log.__enter__()
+        except GateError as error:
+            raise refusal("the gate denies every change of the registry", (error,)) from error
+        try:
+            yield policy, held
+        finally:
+            log.__exit__(None, None, None)
 
 
 def install(store: type[Any], guard: Guard) -> None:
@@ -94,95 +128,165 @@ Check = Callable[[Guard, dict[str, Any], Proceed], Any]
 
 
 def _set_alias(guard: Guard, asked: Arguments, proceed: Proceed) -> Any:
-    name, alias, policy = str(asked["name"]), str(asked["alias"]), guard.policy()
-    if policy is not None and not policy.protected.alias(name, alias):
-        return proceed()
-    store, reference = asked["self"], _reference(name, asked["version"], alias)
-    before = store.get_registered_model(name).aliases.get(alias)
+    name, alias, store = str(asked["name"]), str(asked["alias"]), asked["self"]
+    with guard.held() as (policy, _held):
+        if policy is not None and not policy.protected.alias(name, alias):
+            return proceed()
+    reference = _reference(name, asked["version"], alias)
 
-    def undo() -> None:
-        if before is None:
-            _unguarded(store, "delete_registered_model_alias", name, alias)
-        else:
+    def undo(before: str | None) -> None:
+        _unguarded(store, "delete_registered_model_alias", name, alias)
+        if before is not None:
             _unguarded(store, "set_registered_model_alias", name, alias, before)
 
-    return _permit(guard, store, reference, _Step(proceed, undo))
+    def look() -> str | None:
+        found = store.get_registered_model(name).aliases.get(alias)
+        return None if found is None else str(found)
+
+    return _permit(guard, store, reference, proceed, undo, look)
 
 
 def _delete_alias(guard: Guard, asked: Arguments, proceed: Proceed) -> Any:
-    name, alias, policy = str(asked["name"]), str(asked["alias"]), guard.policy()
-    if policy is None or (policy.protected.alias(name, alias) and not policy.protected.withdrawal):
-        raise no_withdrawal(f"{SCHEME}:/{name}@{alias}")
-    return proceed()
+    name, alias = str(asked["name"]), str(asked["alias"])
+    with guard.held() as (policy, held):
+        if policy is not None and not policy.protected.alias(name, alias):
+            return proceed()
+        if policy is None or not policy.protected.withdrawal:
+            raise no_withdrawal(f"{SCHEME}:/{name}@{alias}")
+        gone = [item for item in _live(asked["self"], name, policy) if item.alias == alias]
+        return _withdraw(policy, held, gone, proceed)
 
 
 def _transition(guard: Guard, asked: Arguments, proceed: Proceed) -> Any:
-    name, policy = str(asked["name"]), guard.policy()
-    version = asked["self"].get_model_version(name, asked["version"])
-    stage = str(asked["stage"]).strip()
-    if policy is None or policy.protected.stage(name, stage):
-        store, before = asked["self"], (name, version.version, version.current_stage, False)
-        reference = _reference(name, version.version, STAGE + stage.capitalize())
-        undo = functools.partial(_unguarded, store, "transition_model_version_stage", *before)
-        return _permit(guard, store, reference, _Step(proceed, undo))
-    if policy.protected.stage(name, version.current_stage) and not policy.protected.withdrawal:
-        raise no_withdrawal(f"{SCHEME}:/{name}/{version.version}")
-    return proceed()
+    name, store, stage = str(asked["name"]), asked["self"], str(asked["stage"]).strip()
+    with guard.held() as (policy, held):
+        version = store.get_model_version(name, asked["version"])
+        if policy is not None and not policy.protected.stage(name, stage):
+            live = policy.protected.stage(name, version.current_stage)
+            if not live:
+                return proceed()
+            if not policy.protected.withdrawal:
+                raise no_withdrawal(f"{SCHEME}:/{name}/{version.version}")
+            gone = [_reference(name, version.version, STAGE + str(version.current_stage))]
+            return _withdraw(policy, held, gone, proceed)
+    reference = _reference(name, version.version, STAGE + stage.capitalize())
+    archived: list[Reference] = []
+
+    def first() -> Any:
+        policy = guard.policy()
+        if asked["archive_existing_versions"] and policy is not None:
+            archived.extend(
+                item for item in _live(store, name, policy) if item.alias == reference.alias and item != reference
+            )
+        done = proceed()
+        if policy is not None:
+            with open_log(policy).held() as held:
+                for item in archived:
+                    held.append(withdrawn(policy, item, datetime.now(UTC), SERVER))
+        return done
+
+    def undo(before: str | None) -> None:
+        stage = "None" if before == reference.alias else str(before)
+        _unguarded(store, "transition_model_version_stage", name, version.version, stage, False)
+
+    return _permit(
+        guard, store, reference, first, undo, lambda: str(store.get_model_version(name, version.version).current_stage)
+    )
 
 
 def _delete_version(guard: Guard, asked: Arguments, proceed: Proceed) -> Any:
-    name, policy = str(asked["name"]), guard.policy()
-    version = asked["self"].get_model_version(name, asked["version"])
-    live = [item for item in _live(asked["self"], name, policy) if item.version == int(version.version)]
-    if live and not (policy and policy.protected.withdrawal):
-        raise no_withdrawal(str(live[0]))
-    return proceed()
+    name, store = str(asked["name"]), asked["self"]
+    with guard.held() as (policy, held):
+        version = int(store.get_model_version(name, asked["version"]).version)
+        live = [item for item in _live(store, name, policy) if item.version == version]
+        if live and (policy is None or not policy.protected.withdrawal):
+            raise no_withdrawal(str(live[0]))
+        return _withdraw(policy, held, live, proceed)
 
 
 def _delete_model(guard: Guard, asked: Arguments, proceed: Proceed) -> Any:
-    policy = guard.policy()
-    live = _live(asked["self"], str(asked["name"]), policy)
-    if policy is None or (live and not policy.protected.withdrawal):
-        raise no_withdrawal(f"{SCHEME}:/{asked['name']}")
-    return proceed()
+    name = str(asked["name"])
+    with guard.held() as (policy, held):
+        live = _live(asked["self"], name, policy)
+        if policy is None or (live and not policy.protected.withdrawal):
+            raise no_withdrawal(f"{SCHEME}:/{name}")
+        return _withdraw(policy, held, live, proceed)
 
 
 def _rename(guard: Guard, asked: Arguments, proceed: Proceed) -> Any:
-    """Versions keep their aliases under the new name, so each needs a certificate for that name."""
-    name, new, policy, store = str(asked["name"]), str(asked["new_name"]), guard.policy(), asked["self"]
-    if policy is None or policy.protected.versions(new) or policy.protected.versions(name):
-        raise refusal(f"the gate denies renaming {name} to {new}", (no_rename(),))
-    for item in _live(store, name, policy):
-        _permit(guard, store, _reference(new, item.version, item.alias), _Step(lambda: None, lambda: None), item)
-    return proceed()
+    """Versions keep aliases and stages: the new name may be protected where the old one is not, and the other way."""
+    name, new, store = str(asked["name"]), str(asked["new_name"]), asked["self"]
+    with guard.held() as (policy, held):
+        if policy is None or policy.protected.versions(new) or policy.protected.versions(name):
+            raise refusal(f"the gate denies renaming {name} to {new}", (no_rename(),))
+        leaving = _live(store, name, policy)
+        if leaving and not policy.protected.withdrawal:
+            raise no_withdrawal(str(leaving[0]))
+        steps: Proceed = proceed
+        for item in _live(store, name, policy, new):
+            steps = functools.partial(_renamed, guard, store, item, _reference(new, item.version, item.alias), steps)
+        return _withdraw(policy, held, leaving, steps)
+
+
+def _renamed(guard: Guard, store: Any, source: Reference, reference: Reference, proceed: Proceed) -> Any:
+    """One version that becomes live under the new name: all of them must be permitted before anything is renamed."""
+    return _permit(guard, store, reference, proceed, None, None, source)
 
 
 def _create_version(guard: Guard, asked: dict[str, Any], proceed: Proceed) -> Any:
     """A copy is a new version; where every version must be certified it needs a certificate before it exists."""
-    name, policy, store = str(asked["name"]), guard.policy(), asked["self"]
+    name, store = str(asked["name"]), asked["self"]
     # A copy brings its source's tags, which say nothing about the copy.
-    asked["tags"] = [tag for tag in asked["tags"] or () if not str(tag.key).startswith(TAG_PREFIX)]
-    if policy is not None and not policy.protected.versions(name):
-        return proceed()
+    asked["tags"] = [tag for tag in asked["tags"] or () if not _is_ours(tag.key)]
+    with guard.held() as (policy, _held):
+        if policy is not None and not policy.protected.versions(name):
+            return proceed()
+    asked["tags"] = [tag for tag in asked["tags"] if not is_prompt_key(tag.key)]
     taken = [int(item.version) for item in _versions(store, name)]
     reference = _reference(name, max(taken, default=0) + 1, None)
+    source = resolved(store, str(asked["source"]))
+    check_source(source)
     with tempfile.TemporaryDirectory(prefix="verifluxa-gate-") as private:
-        fetched = fetch_files(store, str(asked["source"]), reference, Path(private) / "fetched")
-        return guard.permit(fetched, reference, lambda: _as_predicted(store, reference, proceed()))
+        inbox = _origin(store, str(asked["source"]), source)
+        fetched = fetch_files(store, source, reference, Path(private) / "fetched", inbox)
+
+        def act(decision: Decision, copy: Path, ask: Ask) -> Any:
+            asked["source"] = _frozen(decision, copy, ask, Path(private))
+            return _as_predicted(store, reference, proceed())
+
+        return guard.permit(fetched, reference, act)
 
 
 def _set_tag(guard: Guard, asked: Arguments, proceed: Proceed) -> Any:
-    """Tags with our prefix must say what the log says."""
-    tag, policy = asked["tag"], guard.policy()
-    if str(tag.key).startswith(TAG_PREFIX):
-        allowed = {} if policy is None else _true_tags(policy, str(asked["name"]), int(asked["version"]))
-        if allowed.get(tag.key) != tag.value:
-            raise refusal(f"the gate denies the tag {tag.key}", (no_tag(),))
-    return proceed()
+    """Tags with our prefix must say what the log says, and no live version may be hidden from searches."""
+    tag, name, store = asked["tag"], str(asked["name"]), asked["self"]
+    if not _is_ours(tag.key) and not is_prompt_key(tag.key):
+        return proceed()
+    with guard.held() as (policy, held):
+        if _is_ours(tag.key):
+            allowed = {} if held is None else _true_tags(held, name, int(asked["version"]))
+            if allowed.get(str(tag.key)) != tag.value:
+                raise refusal(f"the gate denies the tag {tag.key}", (no_tag(),))
+        elif policy is None or policy.protected.versions(name) or _live(store, name, policy):
+            raise refusal(f"the gate denies the tag {tag.key}", (no_prompt(),))
+        return proceed()
+
+
+def _set_model_tag(guard: Guard, asked: Arguments, proceed: Proceed) -> Any:
+    """The same for tags of a whole model, which has no tags of ours."""
+    tag, name, store = asked["tag"], str(asked["name"]), asked["self"]
+    if _is_ours(tag.key):
+        raise refusal(f"the gate denies the tag {tag.key}", (no_tag(),))
+    if not is_prompt_key(tag.key):
+        return proceed()
+    with guard.held() as (policy, _held):
+        if policy is None or policy.protected.versions(name) or _live(store, name, policy):
+            raise refusal(f"the gate denies the tag {tag.key}", (no_prompt(),))
+        return proceed()
 
 
 def _delete_tag(guard: Guard, asked: Arguments, proceed: Proceed) -> Any:
-    if str(asked["key"]).startswith(TAG_PREFIX):
+    if _is_ours(asked["key"]):
         raise refusal(f"the gate denies taking away the tag {asked['key']}", (no_tag(),))
     return proceed()
 
@@ -197,42 +301,82 @@ GUARDS: dict[str, Check] = {
     "create_model_version": _create_version,
     "set_model_version_tag": _set_tag,
     "delete_model_version_tag": _delete_tag,
+    "set_registered_model_tag": _set_model_tag,
 }
 """Every method of MLflow's registry store that could change what is in production, or what is said about it."""
 
 
-@dataclass(frozen=True)
-class _Step:
-    """A change, and how to take it back."""
+def _permit(
+    guard: Guard,
+    store: Any,
+    reference: Reference,
+    proceed: Proceed,
+    undo: Callable[[str | None], None] | None,
+    look: Callable[[], str | None] | None,
+    source: Reference | None = None,
+) -> Any:
+    """Decides about a copy of a version's files, freezes the copy, lets the version lead there, changes the registry.
 
-    proceed: Proceed
-    undo: Proceed
-
-
-def _permit(guard: Guard, store: Any, reference: Reference, step: _Step, source: Reference | None = None) -> Any:
-    """Decides about a copy of the files; where they changed meanwhile, the change of the registry is taken back."""
+    Args:
+        guard, store: of the server.
+        reference: the promotion.
+        proceed: the change of the registry.
+        undo: takes it back, given what `look` saw before.
+        look: what the changed name led to.
+        source: the version as it is called now, where that differs.
+    """
     files = source or reference
     with tempfile.TemporaryDirectory(prefix="verifluxa-gate-") as private:
-        uri = str(store.get_model_version_download_uri(files.name, str(files.version)))
-        fetched = fetch_files(store, uri, reference, Path(private) / "fetched")
-        before = measure(fetched.folder)
+        version = str(files.version)
+        uri = str(store.get_model_version_download_uri(files.name, version))
+        check_source(uri)
+        inbox = _origin(store, f"{SCHEME}:/{files.name}/{version}", uri)
+        fetched = fetch_files(store, uri, reference, Path(private) / "fetched", inbox)
 
-        def act() -> Any:
-            done = step.proceed()
-            if not _same(store, uri, reference, before, Path(private) / "again"):
-                step.undo()
+        def act(decision: Decision, copy: Path, ask: Ask) -> Any:
+            if str(store.get_model_version_download_uri(files.name, version)) not in (uri, _vault_of(decision)):
+                raise refusal(f"the gate denies {reference}", (changed(reference),))
+            frozen = _frozen(decision, copy, ask, Path(private))
+            point(store, files, frozen)
+            before = None if look is None else look()
+            done = proceed()
+            now = reference if source is not None else files
+            if str(store.get_model_version_download_uri(now.name, version)) != frozen:
+                if undo is not None:
+                    undo(before)
                 raise refusal(f"the gate took {reference} back", (changed(reference),))
             return done
 
         return guard.permit(fetched, reference, act)
 
 
-def _same(store: Any, uri: str, reference: Reference, before: Measured, into: Path) -> bool:
-    try:
-        after = measure(fetch_files(store, uri, reference, into).folder)
-    except Exception:  # noqa: BLE001 - fail closed: files that cannot be read any more are not the same
-        return False
-    return not after.problems and dict(after.digests) == dict(before.digests)
+def _origin(store: Any, source: str, uri: str) -> str:
+    """Where the files of a source came from before they were frozen: documents of new promotions lie there."""
+    if not source.startswith(f"{SCHEME}:/") or "/" not in source.removeprefix(f"{SCHEME}:/"):
+        return uri
+    name, version = source.removeprefix(f"{SCHEME}:/").rsplit("/", 1)
+    return str(store.get_model_version(name, version).tags.get(SOURCE_TAG, uri))
+
+
+def _frozen(decision: Decision, copy: Path, ask: Ask, private: Path) -> str:
+    papers = private / "papers"
+    papers.mkdir()
+    for name, data in documents_of(decision, ask).items():
+        (papers / name).write_bytes(data)
+    return freeze(copy, files_digest(decision.files), decision.reference, papers, private / "desk")
+
+
+def _vault_of(decision: Decision) -> str:
+    return f"mlflow-artifacts:/{VAULT}/{files_digest(decision.files).removeprefix('sha256:')}/model"
+
+
+def _withdraw(policy: Policy | None, held: Held | None, gone: list[Reference], proceed: Proceed) -> Any:
+    """Does what was asked; the log says what is no longer live."""
+    done = proceed()
+    if policy is not None and held is not None:
+        for item in gone:
+            held.append(withdrawn(policy, item, datetime.now(UTC), SERVER))
+    return done
 
 
 def _unguarded(store: Any, name: str, *arguments: object) -> None:
@@ -244,42 +388,63 @@ def _reference(name: str, version: object, alias: str | None) -> Reference:
     return Reference(SCHEME, name, int(str(version)), alias)
 
 
-def _live(store: Any, name: str, policy: Policy | None) -> list[Reference]:
-    """Versions of a model with a protected alias or stage; with any, where there is no policy."""
+def _live(store: Any, name: str, policy: Policy | None, called: str | None = None) -> list[Reference]:
+    """Versions of a model with a protected alias or stage; with any, where there is no policy.
+
+    Args:
+        store: of the registry.
+        name: of the model.
+        policy: says what is protected.
+        called: another name that the model is to have.
+    """
+    judged = called or name
     found = [
         _reference(name, version, alias)
         for alias, version in store.get_registered_model(name).aliases.items()
-        if policy is None or policy.protected.alias(name, alias)
+        if policy is None or policy.protected.alias(judged, alias)
     ]
     for item in _versions(store, name):
         stage = item.current_stage
-        if stage not in NO_STAGE and (policy is None or policy.protected.stage(name, stage)):
+        if stage not in NO_STAGE and (policy is None or policy.protected.stage(judged, stage)):
             found.append(_reference(name, item.version, STAGE + stage))
     return found
 
 
 def _versions(store: Any, name: str) -> list[Any]:
-    """All versions of a model."""
-    quote, found, token = '"' if "'" in name else "'", [], None
-    while True:
-        page = store.search_model_versions(f"name={quote}{name}{quote}", max_results=1000, page_token=token)
-        found += list(page)
-        token = page.token
-        if not token:
-            return found
+    """All versions of a model, those too that MLflow takes for prompts."""
+    found: dict[int, Any] = {}
+    for words in searches(name):
+        token = None
+        while True:
+            page = store.search_model_versions(words, max_results=1000, page_token=token)
+            found |= {int(item.version): item for item in page}
+            token = page.token
+            if not token:
+                break
+    return list(found.values())
 
 
 def _as_predicted(store: Any, reference: Reference, created: Any) -> Any:
     """Another process may have taken the number for which the certificate is; then the new version goes again."""
     if int(created.version) != reference.version:
-        store.delete_model_version(reference.name, str(created.version))
+        _unguarded(store, "delete_model_version", reference.name, str(created.version))
         raise refusal(f"the gate denies {reference}", (no_rename(),))
     return created
 
 
-def _true_tags(policy: Policy, name: str, version: int) -> dict[str, str]:
-    for entry in reversed(read_log(policy.log).entries):
-        if entry.permitted and (entry.reference.name, entry.reference.version) == (name, version):
-            verdict = "overridden" if entry.overridden else "certified"
-            return {VERDICT_TAG: verdict, CERTIFICATE_TAG: entry.certificate}
+def _true_tags(held: Held, name: str, version: int) -> dict[str, str]:
+    for one, _before in held.live(name):
+        if one.reference.scheme == SCHEME and one.reference.version == version:
+            return {VERDICT_TAG: "overridden" if one.overridden else "certified", CERTIFICATE_TAG: one.certificate}
     return {}
+
+
+def _is_ours(key: object) -> bool:
+    return str(key).strip().casefold().startswith(TAG_PREFIX)
+
+
+def _client() -> str:
+    """Who asks: the address of the request."""
+    from flask import has_request_context, request
+
+    return str(request.remote_addr or "unknown") if has_request_context() else "the server itself"

@@ -9,6 +9,8 @@ from verifluxa.gate.reference import Reference
 
 VERDICT_TAG = "verifluxa.verdict"
 CERTIFICATE_TAG = "verifluxa.certificate"
+SOURCE_TAG = "verifluxa.source"
+"""Where a promoted version came from, before it led to what the gate keeps."""
 TAG_PREFIX = "verifluxa."
 _PLAIN = re.compile(r"[^A-Za-z0-9_-]")
 

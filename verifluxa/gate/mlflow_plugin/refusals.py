@@ -57,3 +57,35 @@ def no_tag() -> GateError:
         expected="the values that the log of decisions gives",
         remedy="promote the version with `verifluxa gate promote`; it writes the tags",
     )
+
+
+def no_prompt() -> GateError:
+    """The reason for tags that hide a live model from MLflow's searches (VF6094)."""
+    return GateError(
+        "VF6094",
+        "a model that is live may not be made a prompt: searches would no longer show it",
+        expected="tags other than mlflow.prompt.*",
+        remedy="keep prompts under names of their own",
+    )
+
+
+def not_served(uri: str) -> GateError:
+    """The reason for files that the server does not store itself (VF6088)."""
+    return GateError(
+        "VF6088",
+        "the version's files are not where this server keeps artifacts",
+        place=uri[:200],
+        expected="a source such as mlflow-artifacts:/0/RUN/artifacts/model, with no host in it",
+        remedy="log the files through this server and register the version from there, not as runs:/ or another URL",
+    )
+
+
+def not_frozen(place: str) -> GateError:
+    """The reason for writes to what is certified, and for copies of it that went wrong (VF6089)."""
+    return GateError(
+        "VF6089",
+        "what was certified is written once, by the gate alone",
+        place=place[:200],
+        expected="the bytes that were decided about, in the gate's own folder of the artifact store",
+        remedy="upload elsewhere, register another version and promote it",
+    )

@@ -6,19 +6,82 @@ which path a change comes (/api, /ajax-api, /graphql, any version of them, a sta
 
 from __future__ import annotations
 
+import base64
 import os
+from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
 
-from verifluxa.errors import GateError
+from verifluxa import __version__
+from verifluxa.errors import GateError, VerifluxaError
+from verifluxa.gate.attestation import signing_key
 from verifluxa.gate.mlflow_plugin.guard import Guard, install
+from verifluxa.gate.mlflow_plugin.vault import protect
 from verifluxa.gate.policy import load_policy
+from verifluxa.gate.status import HEADER, NONCE, NONCE_HEADER, PATH, SIGNED_HEADER, encode_status
 
 POLICY = "VERIFLUXA_GATE_POLICY"
 """The environment variable with the policy's path."""
+APP = "VERIFLUXA_GATE_APP"
+"""The environment variable with the name of another MLflow app that is to run inside, such as `basic-auth`."""
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Message, Receive, Send], Awaitable[None]]
+
+
+class GuardedApplication:
+    """The server's application, which says with every answer that it is guarded, and by which policy."""
+
+    def __init__(self, inner: Application, guard: Guard) -> None:
+        self.inner, self.guard = inner, guard
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """One connection."""
+        if scope["type"] != "http":
+            await self.inner(scope, receive, send)
+            return
+        if str(scope["path"]).endswith(PATH):
+            nonce = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("nonce", [""])[0]
+            await self._answer(nonce, send)
+            return
+        asked = dict(scope.get("headers") or ()).get(NONCE_HEADER.encode(), b"").decode("latin-1")
+
+        async def marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *self._headers(asked)]
+            await send(message)
+
+        await self.inner(scope, receive, marked)
+
+    def _headers(self, nonce: str) -> list[tuple[bytes, bytes]]:
+        policy = self.guard.policy()
+        digest = "none" if policy is None else policy.sha256
+        found = [(HEADER.encode(), f"version={__version__}; policy={digest}".encode())]
+        if NONCE.matches(nonce):
+            found.append((SIGNED_HEADER.encode(), base64.b64encode(self._status(nonce))))
+        return found
+
+    def _status(self, nonce: str) -> bytes:
+        policy = self.guard.policy()
+        try:
+            key = None if policy is None else signing_key(policy)
+        except VerifluxaError:
+            key = None
+        return encode_status(policy, nonce, key)
+
+    async def _answer(self, nonce: str, send: Send) -> None:
+        good = NONCE.matches(nonce)
+        body = self._status(nonce) if good else b'{"error": "?nonce= wants 16 to 128 hex digits"}'
+        headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store"), *self._headers("")]
+        await send({"type": "http.response.start", "status": 200 if good else 400, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
 
 def create_app() -> object:
-    """The entry point `mlflow.app`: the usual application, whose store asks the gate.
+    """The entry point `mlflow.app`: the usual application, whose stores ask the gate.
 
     Raises:
         GateError: VF6001 or VF6002 when there is no usable policy: such a server does not start.
@@ -26,11 +89,41 @@ def create_app() -> object:
     path = policy_path()
     load_policy(path)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    from mlflow.server import app, handlers
+    from mlflow.server import handlers
+
+    guard = Guard(path)
+    install(type(handlers._get_model_registry_store()), guard)
+    protect()
+    return GuardedApplication(_inner(os.environ.get(APP, "")), guard)
+
+
+def _inner(name: str) -> Application:
+    """MLflow's own application, or the one that another plugin makes of it."""
+    from mlflow.server import app
     from mlflow.server.fastapi_app import create_fastapi_app
 
-    install(type(handlers._get_model_registry_store()), Guard(path))
-    return create_fastapi_app(app)
+    if not name:
+        plain: Application = create_fastapi_app(app)
+        return plain
+    from mlflow.utils.plugins import get_entry_points
+
+    # mlflow and mlflow-skinny both name the same one.
+    found = {item.value: item for item in get_entry_points("mlflow.app") if item.name == name}
+    if len(found) != 1 or name == "verifluxa-gate":
+        raise GateError(
+            "VF6086",
+            f"there is no MLflow app {name!r} to run inside the gate",
+            place=APP,
+            expected="the name of an `mlflow.app` entry point, such as basic-auth",
+            remedy=f"install it, or leave {APP} out",
+        )
+    (entry,) = found.values()
+    made = entry.load()()
+    if not hasattr(made, "router"):
+        # It made a WSGI application; the routes of today's MLflow are added around it.
+        made = create_fastapi_app(made)
+    inside: Application = made
+    return inside
 
 
 def policy_path() -> Path:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import stat
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from verifluxa.errors import DataError, Span, UsageError
+from verifluxa.files import NotAFileError, open_file
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser, Tree
@@ -101,13 +101,13 @@ def read_text(path: str) -> bytes:
         DataError: VF8051.
     """
     try:
-        status = Path(path).stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise cannot_review(path, "it is not a file")
-        if status.st_size > MOST_BYTES:
-            raise cannot_review(path, f"it has {status.st_size:,} bytes")
-        with open(path, "rb") as file:
+        with open_file(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > MOST_BYTES:
+                raise cannot_review(path, f"it has {size:,} bytes")
             content = file.read(MOST_BYTES)
+    except NotAFileError:
+        raise cannot_review(path, "it is not a file") from None
     except (OSError, ValueError) as error:
         raise cannot_review(path, getattr(error, "strerror", None) or str(error)) from None
     if b"\0" in content:
