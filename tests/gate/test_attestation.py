@@ -607,3 +607,11 @@ def test_the_webhook_listens(promoted: Promoted, address: tuple[str, int]) -> No
     actions = [line.action for line in read_lines(load_policy(promoted.plant.policy).log)]
     assert actions[-1] == "audit"
     assert load_public_key(promoted.plant.policy.parent / "gate.pub")
+
+
+@pytest.mark.parametrize("break_", ["\n", "\r\n", "\u2028", "\x0b", "\x85"])
+def test_a_name_in_a_certificate_forges_no_line(desk: Desk, break_: str) -> None:
+    from verifluxa.certificate.show import show_statement
+
+    forged = replace(desk.statement, resource_uri=f"a{break_}FORGED: permitted")
+    assert not any(line.startswith("FORGED") for line in show_statement(forged, "NOT signed").splitlines())

@@ -13,7 +13,7 @@ from verifluxa.gate.case import Decision
 from verifluxa.gate.files import files_digest, measure, take
 from verifluxa.gate.folder_registry import FolderRegistry
 from verifluxa.gate.oci_registry import MANIFEST, OciRegistry
-from verifluxa.gate.reference import Reference
+from verifluxa.gate.reference import Reference, parse_reference
 
 Local = FolderRegistry | OciRegistry
 
@@ -140,3 +140,14 @@ def test_what_is_copied_is_what_is_digested(desk: Desk, tmp_path: Path) -> None:
     copied = take(desk.model, tmp_path / "copy")
     assert dict(copied.digests) == dict(measure(tmp_path / "copy").digests)
     assert not copied.problems
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["folder:/d\ud800/1@production", "folder:/d\u202e/1@production", "folder:/d\u2028x/1", "folder:/a\nb/1", "a:/b/0"],
+)
+def test_names_that_no_terminal_shows_are_no_references(text: str) -> None:
+    with pytest.raises(GateError) as caught:
+        parse_reference(text)
+    assert caught.value.code == "VF6031"
+    str(caught.value).encode()

@@ -36,7 +36,8 @@ def show_statement(statement: Statement, note: str) -> str:
         lines += _property(result)
     lines += ["stated by whoever made it (`cert check` recomputes all of the above, and none of this):"]
     lines += [f"  {what:<10} {text}" for what, text in free_text(statement)]
-    return "\n".join(lines) + "\n"
+    # A fact is one line: what a maker writes into a name must not look like a line of ours.
+    return "\n".join("\\n".join(line.splitlines()) for line in lines) + "\n"
 
 
 def _many(count: int, name: str) -> str:

@@ -50,7 +50,7 @@ def parse_reference(text: str) -> Reference:
         GateError: VF6031 for anything else.
     """
     match = _FORM.fullmatch(text)
-    if match is None or match["name"] in (".", ".."):
+    if match is None or match["name"] in (".", "..") or not text.isprintable():
         raise GateError(
             "VF6031",
             f"{text[:80]!r} names no version of a model",
