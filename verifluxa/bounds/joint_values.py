@@ -40,7 +40,7 @@ def inverse(op: Normalise, rounding: Rounding) -> Curve:
     """
     least = op.epsilon - float(rounding.flushed(np.array(op.epsilon)))
     if op.by_deviation:
-        return Curve("inverse deviation", 0.0, least * FLOOR)
+        return Curve("inverse deviation", 0.0, least)
     return Curve("inverse root", least * FLOOR)
 
 
