@@ -41,9 +41,9 @@ class PrunedDisjunct(NamedTuple):
             neuron bends within its (clipped) bounds. Of other functions both lines run along a slope: 0 is the default
             rule, 1 to 255 go in equal steps from the least to the largest slope of `bounds.along.Slopes`. An empty
             text: the default rule. Empty: in every layer.
-        pushes: (layer, neuron, multiplier) of neurons that are split above: the multiplier times the
+        betas: (layer, neuron, multiplier) of neurons that are split above: the multiplier times the
             pre-activation, which is >= 0, is added to the row. Positive where the pre-activation is >= 0, negative
-            where it is <= 0. With slopes or pushes, exactly one entry of `rows` is not OPEN.
+            where it is <= 0. With slopes or betas, exactly one entry of `rows` is not OPEN.
     """
 
     input: int
@@ -158,7 +158,7 @@ class Steered(NamedTuple):
         row: the problem row, one of the alternative.
         weight: the multiplier, positive.
         slopes: see `PrunedDisjunct`; a text for every hidden layer in which some neuron bends, else empty.
-        pushes: see `PrunedDisjunct`, of neurons of this input that are split above.
+        betas: see `PrunedDisjunct`, of neurons of this input that are split above.
     """
 
     input: int

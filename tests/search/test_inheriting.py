@@ -151,7 +151,7 @@ def test_the_radii_of_another_claim_would_certify_what_float32_refutes(monkeypat
     how = replace(HOW, batch=1, boxes=50)
     certified = [run(problem, [problem.questions(0)[0]], how)[0].verdict for problem in (real, rounded)]
     assert certified == [Verdict.CERTIFIED, Verdict.UNKNOWN]
-    monkeypatch.setattr(branch, "known_ends", mixed_ends)
+    monkeypatch.setattr(branch, "inherited_bounds", mixed_ends)
     assert run(rounded, [rounded.questions(0)[0]], how)[0].verdict is Verdict.CERTIFIED
 
 
@@ -165,7 +165,7 @@ def test_the_ends_of_another_claim_would_certify_what_is_false(
     monkeypatch: pytest.MonkeyPatch, arithmetic: Arithmetic
 ) -> None:
     """Where the claims of a domain change their ends among each other a question is certified that is refuted."""
-    monkeypatch.setattr(branch, "known_ends", mixed_ends)
+    monkeypatch.setattr(branch, "inherited_bounds", mixed_ends)
     assert any(certifies_what_is_false(arithmetic(random_problem(seed, Ask()))) for seed in range(120))
 
 

@@ -27,7 +27,7 @@ class Multipliers:
 
     Attributes:
         slopes: lower slopes, shape (C, n) each; they count where `unstable` allows a choice.
-        pushes: signed multipliers of split neurons, shape (C, n) each: >= 0 where the pre-activation is >= 0,
+        betas: signed multipliers of split neurons, shape (C, n) each: >= 0 where the pre-activation is >= 0,
             <= 0 where it is <= 0, 0 where it is not split.
         along: levels of slopes that both lines of a neuron run along, see `along`, 0: the default rule; shape (C, n)
             each. No lists: the default rule everywhere.
@@ -74,7 +74,7 @@ def least_slope(layer: NetLayer) -> float:
 
 
 def default(net: Net, layers: Sequence[LayerBounds]) -> Multipliers:
-    """The default rule's lower slopes, no pushes and no other slopes."""
+    """The default rule's lower slopes, no betas and no other slopes."""
     slopes = []
     for bounds in layers[: len(net.hidden)]:
         assert bounds.relaxed is not None
@@ -114,7 +114,7 @@ def linear_bounds(
         layers: bounds of all layers, one pair per claim; those of split neurons end at 0.
         geometry: of the domains.
         of: the claims' pairs, coefficients (C, outputs) and constants (C,).
-        chosen: the slopes and pushes.
+        chosen: the slopes and betas.
 
     Returns:
         value at the domain's center (C,) and slope (C, d).

@@ -25,7 +25,7 @@ from verifluxa.bounds.net import Net
 from verifluxa.bounds.special import PairRelaxation
 
 ALPHA_STEP, BETA_STEP = 0.5, 0.25
-"""First step sizes: of slopes, and of pushes in units of a row's mean coefficient on their layer."""
+"""First step sizes: of slopes, and of betas in units of a row's mean coefficient on their layer."""
 MOMENTUM, SQUARES = 0.9, 0.99
 LAST_SHARE = 0.1
 """Step sizes fall to this share of the first ones."""
@@ -80,7 +80,7 @@ class LinearBoundProblem:
 
         Args:
             slopes: lower slopes, shape (C, n) per layer; where they are not free those of the rule.
-            pushes: added to the coefficients, shape (C, n) per layer, or None.
+            betas: added to the coefficients, shape (C, n) per layer, or None.
         """
         value, rows = self.constant, self.rows
         above: list[Tensor] = []
@@ -118,7 +118,7 @@ class LinearBoundProblem:
         return [(above.clamp(max=0) * z).mul_(stage.free) for above, z, stage in parts]
 
     def beta_steps(self, slopes: Sequence[Tensor]) -> list[Tensor | float]:
-        """Step sizes of pushes, shape (C, 1) per layer: in units of the coefficients that they join."""
+        """Step sizes of betas, shape (C, 1) per layer: in units of the coefficients that they join."""
         below = self.walk(slopes, None).below
         return [BETA_STEP * part.abs().mean(1, keepdim=True) for part in below]
 

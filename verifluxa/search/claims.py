@@ -101,7 +101,7 @@ class Verdicts:
         alive: shape (C,).
         row: the row that fell (a problem row), OPEN, or CONTRADICTED, shape (C,).
         planes: the rows that clipped, shape (C, rounds), -1 where the claim fell before that round.
-        steering: for alive claims, the slope of the tightest row (C, d) and its value at the center (C,).
+        branching: for alive claims, the slope of the tightest row (C, d) and its value at the center (C,).
         last: the alive claims with their (clipped) bounds and planes; those that may overflow are left out.
         closings: for claims that fell with choices of their own the record that says how.
         chosen: the choices that were made for claims, for those who go on from here; NaN where there are none.

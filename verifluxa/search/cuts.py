@@ -330,7 +330,7 @@ def _joined(parts: Sequence[JointParameters]) -> JointParameters:
     def columns(name: str) -> list[Tensor]:
         return [torch.cat(column) for column in zip(*(getattr(p.multipliers, name) for p in parts), strict=True)]
 
-    return JointParameters(Multipliers(columns("slopes"), columns("pushes")), torch.cat([p.logarithms for p in parts]))
+    return JointParameters(Multipliers(columns("slopes"), columns("betas")), torch.cat([p.logarithms for p in parts]))
 
 
 def _repeated(group: JointBoundTask, batch: Sequence[_Waiting]) -> JointBoundTask:

@@ -27,11 +27,11 @@ class Subdomain:
         low, high: the strips, shape (m,).
         claims: that are still open.
         cut: whether strips cut anything off the box: else they bound nothing that the box does not.
-        hope, hoped: value of the last linear program above, and how many inputs there were then.
+        last_lp_value, last_lp_inputs: value of the last linear program above, and how many inputs there were then.
         signs: of neurons that are split.
         chosen: slopes and multipliers that the claims start from.
         ends: of hidden layers where each claim is met, from the domain above; empty where there is nothing.
-        must: inputs that are taken to violate.
+        assumed_violating: inputs that are taken to violate.
         bounds: of all layers for each claim, where they were found before; they are used once.
     """
 

@@ -17,7 +17,7 @@ from verifluxa.evidence import OPEN, PrunedDisjunct
 from verifluxa.search.claims import BoundContext, ClaimBounds, take_layers
 from verifluxa.search.workspace import Claims
 
-PARTS = ("slopes", "pushes", "along")
+PARTS = ("slopes", "betas", "along")
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +111,7 @@ def _joined(parts: list[Multipliers]) -> Multipliers:
 
 
 def _with_choices(net: Net, task: Task, chosen: Multipliers, at: int, record: PrunedDisjunct) -> PrunedDisjunct:
-    """A record with the slopes and pushes of one claim."""
+    """A record with the slopes and betas of one claim."""
     layers = zip(net.hidden, task.layers, strict=False)
     slopes = tuple(
         hex_of(_levels(layer, bounds, (chosen, number), at)) for number, (layer, bounds) in enumerate(layers)
