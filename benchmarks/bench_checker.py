@@ -60,7 +60,7 @@ def _is_joint(node: Node) -> bool:
 
 def _is_tuned(node: Node) -> bool:
     """Whether something falls by slopes that were optimised, or by cases of neurons with multipliers."""
-    return any(record.slopes or record.pushes for record in node.dropped)
+    return any(record.slopes or record.betas for record in node.dropped)
 
 
 def _is_searched(node: Node) -> bool:
@@ -121,7 +121,7 @@ def _is_about(asked: Problem, question: Question, target: int | None) -> bool:
 def _counts(case: Case, tree: Node) -> bool:
     """Whether a proof rests on what the case is about, and on nothing that the checker does not recompute."""
     nodes = list(_nodes(tree))
-    return any(map(case.rests, nodes)) and not any(node.smt for node in nodes)
+    return any(map(case.rests, nodes)) and not any(node.unrecorded for node in nodes)
 
 
 def _nodes(node: Node) -> Iterator[Node]:

@@ -28,9 +28,9 @@ from verifluxa.dispatch.slices import AttackSlice, PieceSlice, ProofSlice
 from verifluxa.evidence import NOTHING_FOUND, Node, Outcome
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Affine
-from verifluxa.question import Domain, Placement, Problem, Rows, Stamp, Violation
+from verifluxa.question import AffineInputMap, Domain, Placement, Problem, Rows, Violation
 from verifluxa.strategy.attacked import Attacked
-from verifluxa.strategy.piecework import Fallen, Grown
+from verifluxa.strategy.piecework import Fallen, SearchedUnit
 from verifluxa.verdict import Verdict
 
 NAME = "cluster"
@@ -58,7 +58,7 @@ class Spinner:
                 closed = Outcome(question, Verdict.CERTIFIED, None, NOTHING_FOUND, 0, stage="crown", tree=tree)
                 yield (replace(closed, seconds=self.seconds),)
 
-    def further(self, problem: Problem, slice: PieceSlice) -> Grown:
+    def further(self, problem: Problem, slice: PieceSlice) -> SearchedUnit:
         raise NotImplementedError
 
 
@@ -71,7 +71,7 @@ def run(small: bool) -> list[Record]:
 
 def _problem(placements: int) -> Problem:
     """Two features, one question at each of many places."""
-    stamp = Stamp(np.array([0]), np.zeros(1), np.eye(1), np.zeros(1))
+    stamp = AffineInputMap(np.array([0]), np.zeros(1), np.eye(1), np.zeros(1))
     return Problem(
         name="queue",
         digest=DATA,

@@ -15,7 +15,7 @@ from benchmarks.poison import STAMPS, Set, blend, image_sets, poisoned, poisoned
 from benchmarks.questions import ROOT
 from benchmarks.records import Record, machine
 from benchmarks.train import Digits, train
-from verifluxa.question import Placement, Stamp
+from verifluxa.question import AffineInputMap, Placement
 from verifluxa.replay import Replayed
 from verifluxa.spec.spec import ImageSpace
 from verifluxa.triage.guard.export import Wish, guard_of
@@ -106,9 +106,9 @@ def _guards(small: bool) -> Iterator[Record]:
     data = image_sets(600 if small else COUNT)[0]
     fitted, fresh = data.images[:100, None], data.images[100:].reshape(-1, 784)
     place = (np.arange(24, 27)[:, None] * 28 + np.arange(24, 27)).ravel()
-    square = Stamp(place, np.zeros(9), np.eye(9), np.zeros(9))
+    square = AffineInputMap(place, np.zeros(9), np.eye(9), np.zeros(9))
     pattern = ((blend(np.zeros((1, 28, 28))) - 0) / 0.2).ravel()
-    mixed = Stamp(np.arange(784), np.full(784, 0.8), 0.2 * np.eye(784), np.zeros(784))
+    mixed = AffineInputMap(np.arange(784), np.full(784, 0.8), 0.2 * np.eye(784), np.zeros(784))
     chequered = np.array([255.0, 0, 255, 0, 255, 0, 255, 0, 255])
     for name, stamp, trigger, wish in (
         ("patch", square, chequered, Wish()),
@@ -127,7 +127,7 @@ def _guards(small: bool) -> Iterator[Record]:
             )
 
 
-def _replayed(stamp: Stamp, trigger: NDArray[np.float64], inputs: NDArray[np.float64]) -> Replayed:
+def _replayed(stamp: AffineInputMap, trigger: NDArray[np.float64], inputs: NDArray[np.float64]) -> Replayed:
     """What a replay gives, as far as an export reads it: no model is needed to measure a guard."""
     problem = SimpleNamespace(
         graph=SimpleNamespace(input_shape=(1, 28, 28)),

@@ -16,12 +16,12 @@ from torch import Tensor
 
 from verifluxa.bounds.alpha import AlphaSettings, Task, fits, optimise
 from verifluxa.bounds.domain import Domains, Geometry, geometry
-from verifluxa.bounds.linear import Pairs, all_layers, pairs_at_once
+from verifluxa.bounds.linear import Subproblems, all_layers, pairs_at_once
 from verifluxa.bounds.memory import in_chunks
 from verifluxa.bounds.refined import refined_layers
 from verifluxa.graph.ops import Activation, Affine, Conv, Divide, MaxPool, Op, Reshape, Transpose
 from verifluxa.question import Problem
-from verifluxa.search.claims import Scene, row_planes, take_layers
+from verifluxa.search.claims import BoundContext, row_bounds, take_layers
 from verifluxa.search.workspace import Workspace
 
 Floats = NDArray[np.float64]
@@ -95,16 +95,16 @@ class BoundsCase:
         return torch.cat([self._at(work, place) for place in places]).numpy()
 
     def _at(self, work: Workspace, place: int) -> Tensor:
-        scene = Scene(work, work.net(place), self.geometry)
+        scene = BoundContext(work, work.net(place), self.geometry)
         images = torch.as_tensor(self.images)
         domain = torch.arange(self.boxes).repeat_interleave(len(images))
-        pairs, rows = Pairs(domain, images.repeat(self.boxes)), torch.as_tensor(self.rows)
+        pairs, rows = Subproblems(domain, images.repeat(self.boxes)), torch.as_tensor(self.rows)
 
         def some(start: int, end: int) -> Tensor:
             own = pairs.take(torch.arange(start, end))
             layers = all_layers(scene.net, scene.geometry, own)
             everything = torch.arange(end - start)
-            return row_planes(scene, layers, (everything, own, rows.expand(end - start, -1))).upper
+            return row_bounds(scene, layers, (everything, own, rows.expand(end - start, -1))).upper
 
         # As `search.root.look` cuts its batches, and in the same mode.
         work.prepare_rows()
@@ -119,9 +119,9 @@ class BoundsCase:
             steps: on the slopes of a row.
             refine: steps on the slopes of each neuron's ends before.
         """
-        scene = Scene(self.work, self.work.net(0), self.geometry)
+        scene = BoundContext(self.work, self.work.net(0), self.geometry)
         images, rows = torch.as_tensor(self.images), torch.as_tensor(self.rows)
-        pairs = Pairs(torch.arange(self.boxes).repeat_interleave(len(images)), images.repeat(self.boxes))
+        pairs = Subproblems(torch.arange(self.boxes).repeat_interleave(len(images)), images.repeat(self.boxes))
         layers = refined_layers(scene.net, scene.geometry, pairs, refine)
 
         def some(start: int, end: int) -> Tensor:

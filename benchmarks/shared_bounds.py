@@ -17,15 +17,15 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_matrix
 
 from verifluxa.bounds.alpha import AlphaSettings, Task, optimise
-from verifluxa.bounds.beta import planes
+from verifluxa.bounds.beta import linear_bounds
 from verifluxa.bounds.cross import light
 from verifluxa.bounds.domain import geometry, spread
-from verifluxa.bounds.linear import Pairs, all_layers
+from verifluxa.bounds.linear import Subproblems, all_layers
 from verifluxa.question import Floats, Integers, Problem
-from verifluxa.search.claims import Scene, take_layers
+from verifluxa.search.claims import BoundContext, take_layers
 from verifluxa.search.conflicts import crossing_of
 from verifluxa.search.cross import CrossSettings
-from verifluxa.search.root import look, whole_domain
+from verifluxa.search.root import bound_root, whole_domain
 from verifluxa.search.workspace import Workspace
 
 STEPS = 100
@@ -57,14 +57,14 @@ class SharedBounds:
         work = Workspace(problem)
         net, shape, claims = work.net(0), geometry(whole_domain(work)), work.claims(0, 0)
         inputs, of_input = torch.unique(claims.input, return_inverse=True)
-        layers = all_layers(net, shape, Pairs(torch.zeros_like(inputs), inputs))
+        layers = all_layers(net, shape, Subproblems(torch.zeros_like(inputs), inputs))
         layers = [light(bounds, torch.arange(len(inputs))) for bounds in layers]
         row = work.alternatives[claims.alternative][:, 0]
-        pairs = Pairs(torch.zeros_like(claims.input), claims.input)
+        pairs = Subproblems(torch.zeros_like(claims.input), claims.input)
         rows, constants = work.coefficients[row], work.row_constants[row]
         task = Task(net, take_layers(layers, of_input), shape, pairs, rows, constants, torch.zeros_like(constants))
         largest, chosen = optimise(task, AlphaSettings(STEPS, STEPS))
-        value, slope = planes(net, task.layers, shape, (pairs, rows, constants), chosen)
+        value, slope = linear_bounds(net, task.layers, shape, (pairs, rows, constants), chosen)
         kept = (largest >= 0).nonzero()[:, 0]
         fall = spread(slope[kept][:, None], pairs.domain[kept], shape)[1][:, 0]
         left, owner = np.unique(claims.input[kept].numpy(), return_inverse=True)
@@ -103,7 +103,7 @@ def most_without_cases(problem: Problem, seconds: float) -> int:
     Groups are refuted as they stand in the way, where the paper takes all pairs and triples and then a program.
     """
     work = Workspace(problem)
-    (rooted,) = look(work, [problem.questions(0)[0]], "crown")
-    scene = Scene(work.at(0), work.net(0), geometry(whole_domain(work)))
+    (rooted,) = bound_root(work, [problem.questions(0)[0]], "crown")
+    scene = BoundContext(work.at(0), work.net(0), geometry(whole_domain(work)))
     crossing, unsafe = crossing_of(scene, rooted, CrossSettings(), time.monotonic() + seconds)
     return crossing.without_cases() + unsafe

@@ -20,14 +20,14 @@ from verifluxa.question import Question
 from verifluxa.verdict import Reason, Verdict
 
 OPEN = -1
-"""In `Dropped.rows`: this alternative does not fall here."""
+"""In `PrunedDisjunct.rows`: this alternative does not fall here."""
 MOST_LEVELS = 1 << 19
 """Slopes under the `Ends` of one leaf, a byte each: more are not written, and refused."""
 CONTRADICTED = -2
-"""In `Dropped.rows`: the clipped bounds of some neuron cross, so the alternative cannot be met."""
+"""In `PrunedDisjunct.rows`: the clipped bounds of some neuron cross, so the alternative cannot be met."""
 
 
-class Dropped(NamedTuple):
+class PrunedDisjunct(NamedTuple):
     """Alternatives of one input that cannot be met on the node's domain.
 
     Attributes:
@@ -41,16 +41,16 @@ class Dropped(NamedTuple):
             neuron bends within its (clipped) bounds. Of other functions both lines run along a slope: 0 is the default
             rule, 1 to 255 go in equal steps from the least to the largest slope of `bounds.along.Slopes`. An empty
             text: the default rule. Empty: in every layer.
-        pushes: (layer, neuron, multiplier) of neurons that are split above: the multiplier times the
+        betas: (layer, neuron, multiplier) of neurons that are split above: the multiplier times the
             pre-activation, which is >= 0, is added to the row. Positive where the pre-activation is >= 0, negative
-            where it is <= 0. With slopes or pushes, exactly one entry of `rows` is not OPEN.
+            where it is <= 0. With slopes or betas, exactly one entry of `rows` is not OPEN.
     """
 
     input: int
     rows: tuple[int, ...]
     planes: tuple[int, ...] = ()
     slopes: tuple[str, ...] = ()
-    pushes: tuple[tuple[int, int, float], ...] = ()
+    betas: tuple[tuple[int, int, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def children_of(split: Split | None) -> int:
     return 2 if split else 0
 
 
-class Weighted(NamedTuple):
+class FarkasTerm(NamedTuple):
     """One plane in a joint closing.
 
     Attributes:
@@ -143,7 +143,7 @@ class Joint:
         children: two, or none.
     """
 
-    weights: tuple[Weighted, ...] = ()
+    weights: tuple[FarkasTerm, ...] = ()
     beta: tuple[float, ...] = ()
     branch_on: int = -1
     children: tuple[Joint, ...] = ()
@@ -157,8 +157,8 @@ class Steered(NamedTuple):
         position: which alternative of the input.
         row: the problem row, one of the alternative.
         weight: the multiplier, positive.
-        slopes: see `Dropped`; a text for every hidden layer in which some neuron bends, else empty.
-        pushes: see `Dropped`, of neurons of this input that are split above.
+        slopes: see `PrunedDisjunct`; a text for every hidden layer in which some neuron bends, else empty.
+        betas: see `PrunedDisjunct`, of neurons of this input that are split above.
     """
 
     input: int
@@ -166,7 +166,7 @@ class Steered(NamedTuple):
     row: int
     weight: float
     slopes: tuple[str, ...] = ()
-    pushes: tuple[tuple[int, int, float], ...] = ()
+    betas: tuple[tuple[int, int, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -212,8 +212,8 @@ class Ends(NamedTuple):
         layer: hidden layer of the placement's chain, from 1.
         neurons: whose ends are meant, ascending: all upper ones come first, then all lower ones.
         bent: for each hidden layer below the neurons under them whose slopes are given, ascending.
-        levels: for each end a byte k for each of these, layer by layer: k / 255 as in `Dropped`. Neurons that are not
-            named keep the default rule.
+        levels: for each end a byte k for each of these, layer by layer: k / 255 as in `PrunedDisjunct`. Neurons that
+            are not named keep the default rule.
     """
 
     input: int
@@ -234,8 +234,8 @@ class Node:
     A closed leaf is closed by counting, or by `joint` where that is given: then `clips` holds the alternatives that
     are still open, from which the planes of the weights come, and `point` is where tangents touch. With `conflicts`
     any `need` inputs, each by an open alternative, hold all claims of one conflict; `ends` then tighten the bounds that
-    these start from, bottom up. With `smt` an SMT solver, or exact rationals at a single point, decided that fewer than
-    `need` inputs violate together in the domain: nothing is recorded that could be recomputed without one.
+    these start from, bottom up. With `unrecorded` an SMT solver, exact rationals at a single point, or an enumeration
+    decided that fewer than `need` inputs violate together in the domain: there is nothing that a checker could follow.
 
     With `shared` each open claim of a joint leaf, or each that is handed down, is clipped, behind its own rows, by
     planes of other claims, one after the other: (input, row) of each. That needs as many inputs as are left, each with
@@ -251,14 +251,14 @@ class Node:
     one is gone that is taken to violate, there are none.
     """
 
-    dropped: list[Dropped] = field(default_factory=list)
+    dropped: list[PrunedDisjunct] = field(default_factory=list)
     split: Split | None = None
     children: list[Node] = field(default_factory=list)
     closed: bool = False
     joint: Joint | None = None
     clips: tuple[Clip, ...] = ()
     point: tuple[float, ...] = ()
-    smt: bool = False
+    unrecorded: bool = False
     conflicts: tuple[Conflict, ...] = ()
     anew: bool = False
     shared: tuple[tuple[int, int], ...] = ()

@@ -22,7 +22,7 @@ Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Stamp:
+class AffineInputMap:
     """The triggered input, affine in tau: at `positions`, `keep * x[source] + gain @ tau + offset`; else x.
 
     Attributes:
@@ -158,12 +158,12 @@ class Placement:
     """
 
     label: tuple[tuple[str, int], ...]
-    stamp: Stamp
+    stamp: AffineInputMap
     domain: Domain | None = None
-    stamps: tuple[Stamp, ...] = ()
+    stamps: tuple[AffineInputMap, ...] = ()
     which: Integers | None = None
 
-    def groups(self, inputs: Integers) -> list[tuple[Stamp, Integers]]:
+    def groups(self, inputs: Integers) -> list[tuple[AffineInputMap, Integers]]:
         """Each stamp, and the positions in `inputs` (indices into the problem's) of those that it is for."""
         if self.which is None:
             return [(self.stamp, np.arange(len(inputs)))]

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from tests.soundness.networks import problems
 from verifluxa.bounds.domain import Domains, Geometry, geometry
-from verifluxa.bounds.linear import Pairs
+from verifluxa.bounds.linear import Subproblems
 from verifluxa.bounds.net import Net
 from verifluxa.question import Problem, Question
-from verifluxa.search.claims import Scene
+from verifluxa.search.claims import BoundContext
 from verifluxa.search.workspace import Workspace, workspace
 
 Floats = NDArray[np.float64]
@@ -50,15 +50,15 @@ class Sample:
         return geometry(self.domains)
 
     @property
-    def scene(self) -> Scene:
+    def scene(self) -> BoundContext:
         """Everything together."""
-        return Scene(self.work, self.net, self.geometry)
+        return BoundContext(self.work, self.net, self.geometry)
 
     @property
-    def pairs(self) -> Pairs:
+    def pairs(self) -> Subproblems:
         """The domain with every input."""
         count = len(self.problem.inputs)
-        return Pairs(torch.zeros(count, dtype=torch.long), torch.arange(count))
+        return Subproblems(torch.zeros(count, dtype=torch.long), torch.arange(count))
 
     @property
     def question(self) -> Question:

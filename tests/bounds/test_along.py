@@ -12,9 +12,9 @@ from torch import Tensor
 from tests.bounds.samples import Sample, sample_of
 from tests.bounds.test_alpha_beta import plane_of, task_of, values_of
 from tests.certificate.scenes import Shape, scene
-from verifluxa.bounds.along import LEVELS, lines_along, sampled_row
+from verifluxa.bounds.along import LEVELS, parametrised_relaxation, sampled_row
 from verifluxa.bounds.alpha import AlphaSettings, Task, bents_of, claims_of, optimise
-from verifluxa.bounds.bent import Bending
+from verifluxa.bounds.bent import RelaxedProblem
 from verifluxa.bounds.beta import default
 from verifluxa.bounds.descent import steepest
 from verifluxa.bounds.functions import FUNCTIONS, Parameters
@@ -36,7 +36,7 @@ INTERVALS = st.lists(st.tuples(ENDS, ENDS, st.integers(1, LEVELS), st.booleans()
 def check_lines(name: str, parameters: Parameters, lower: Tensor, upper: Tensor, levels: Tensor) -> None:
     row = sampled_row(name, parameters)
     assert row is not None
-    lines = lines_along(row, lower, upper, levels)
+    lines = parametrised_relaxation(row, lower, upper, levels)
     z = lower + torch.linspace(0, 1, 1001, dtype=torch.float64)[:, None] * (upper - lower)
     z = torch.minimum(torch.maximum(z, lower), upper)
     value, slack = FUNCTIONS[name].value(z, parameters), 1e-13 * (1 + z.abs())
@@ -64,7 +64,7 @@ def test_lines_touch_nearly(name: str, parameters: Parameters) -> None:
     assert row is not None
     lower = torch.as_tensor(random.normal(size=60) * 2)
     upper = lower + torch.as_tensor(random.exponential(size=60))
-    lines = lines_along(row, lower, upper, torch.as_tensor(random.integers(1, LEVELS + 1, 60)).double())
+    lines = parametrised_relaxation(row, lower, upper, torch.as_tensor(random.integers(1, LEVELS + 1, 60)).double())
     z = lower + torch.linspace(0, 1, 4001, dtype=torch.float64)[:, None] * (upper - lower)
     rest = FUNCTIONS[name].value(z, parameters) - lines.upper_slope * z
     # A kink may lie between two points of this grid.
@@ -78,7 +78,7 @@ def test_a_missing_end_gives_no_numbers(name: str) -> None:
     row = sampled_row(name, (-1.0, 1.0) if name == "clip" else ())
     assert row is not None
     lower, upper = torch.tensor([-torch.inf, 0.0, torch.nan]).double(), torch.tensor([1.0, torch.inf, 1.0]).double()
-    for part in lines_along(row, lower, upper, torch.full((3,), 9.0).double()):
+    for part in parametrised_relaxation(row, lower, upper, torch.full((3,), 9.0).double()):
         assert not bool(torch.isfinite(part).any())
 
 
@@ -98,7 +98,9 @@ def test_the_checker_has_the_same_lines(name: str) -> None:
     random = np.random.default_rng(7)
     lower = random.normal(size=500) * 3
     upper, levels = lower + random.exponential(size=500) * 3, random.integers(1, LEVELS + 1, 500)
-    ours = lines_along(row, torch.as_tensor(lower), torch.as_tensor(upper), torch.as_tensor(levels).double())
+    ours = parametrised_relaxation(
+        row, torch.as_tensor(lower), torch.as_tensor(upper), torch.as_tensor(levels).double()
+    )
     # The constants of the two are not all the same: they bound |f''| a little differently.
     near = {"rtol": 1e-9, "atol": 0.02}
     found = theirs.along(lower, upper, (levels - 1) / (LEVELS - 1))
@@ -170,14 +172,16 @@ def test_gradients_are_those_of_the_value() -> None:
     along = [bent.slopes.least + 0.6 * bent.slopes.more for bent in bents]
 
     def value(parts: list[Tensor]) -> Tensor:
-        own = Bending.of(claims, slopes, bents, parts)
+        own = RelaxedProblem.of(claims, slopes, bents, parts)
         walked = own.claims.walk(own.slopes, None)
         return walked.value + steepest(walked.slope, task.pairs.domain, task.geometry)[0]
 
-    own = Bending.of(claims, slopes, bents, along)
+    own = RelaxedProblem.of(claims, slopes, bents, along)
     walked = own.claims.walk(own.slopes, None)
     where = steepest(walked.slope, task.pairs.domain, task.geometry)[1]
-    gradients = own.by_along(bents, walked, own.claims.meet(walked, own.slopes, claims.center + where))
+    gradients = own.slope_gradients(
+        bents, walked, own.claims.relaxed_activations(walked, own.slopes, claims.center + where)
+    )
     close, size = [], 2e-3
     for number, (bent, gradient) in enumerate(zip(bents, gradients, strict=True)):
         for neuron in range(gradient.shape[1]):

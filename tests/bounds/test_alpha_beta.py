@@ -12,9 +12,9 @@ from torch import Tensor
 from tests.bounds.samples import Sample, samples
 from tests.bounds.test_bounds_sampled import LITTLE, above, all_rows, exact_rows, states
 from verifluxa.bounds.alpha import LEVELS, AlphaSettings, Task, level_of, optimise, slope_of
-from verifluxa.bounds.beta import Multipliers, chooses, default, is_supported, least_slope, planes
+from verifluxa.bounds.beta import Multipliers, default, is_supported, least_slope, linear_bounds, unstable
 from verifluxa.bounds.linear import LayerBounds, all_layers
-from verifluxa.search.claims import row_planes
+from verifluxa.search.claims import row_bounds
 from verifluxa.search.splits import with_signs
 
 Floats = np.ndarray
@@ -36,7 +36,7 @@ def task_of(sample: Sample, layers: list[LayerBounds], row: int, signs: list[Ten
 
 
 def plane_of(task: Task, chosen: Multipliers) -> tuple[Tensor, Tensor]:
-    return planes(task.net, task.layers, task.geometry, (task.pairs, task.rows, task.constants), chosen)
+    return linear_bounds(task.net, task.layers, task.geometry, (task.pairs, task.rows, task.constants), chosen)
 
 
 def values_of(plane: tuple[Tensor, Tensor], sample: Sample) -> np.ndarray:
@@ -52,7 +52,7 @@ def some_slopes(sample: Sample, layers: list[LayerBounds], random: np.random.Gen
     for layer, bounds, own in zip(sample.net.hidden, layers, rule, strict=False):
         least = least_slope(layer)
         any_ = torch.as_tensor(random.choice([0.0, 1.0, 0.3, 0.77], size=tuple(own.shape))).clamp(min=least)
-        found.append(torch.where(chooses(layer, bounds), any_, own))
+        found.append(torch.where(unstable(layer, bounds), any_, own))
     return found
 
 
@@ -61,7 +61,7 @@ def some_slopes(sample: Sample, layers: list[LayerBounds], random: np.random.Gen
 def test_the_default_rule_gives_the_planes_of_crown(sample: Sample) -> None:
     layers = all_layers(sample.net, sample.geometry, sample.pairs)
     rows = all_rows(sample)
-    found = row_planes(sample.scene, layers, (torch.arange(len(rows)), sample.pairs, rows))
+    found = row_bounds(sample.scene, layers, (torch.arange(len(rows)), sample.pairs, rows))
     for row in range(rows.shape[1]):
         value, slope = plane_of(task_of(sample, layers, row), default(sample.net, layers))
         torch.testing.assert_close(value, found.value[:, row], rtol=1e-9, atol=1e-9)
@@ -87,8 +87,8 @@ def test_any_slopes_and_multipliers_hold_where_the_splits_do(sample: Sample) -> 
     assert holds[at].all()
     for row in range(rows.shape[2]):
         task = task_of(sample, layers, row, signs)
-        pushes = [sign * torch.as_tensor(random.exponential(size=tuple(sign.shape))) for sign in signs]
-        plane = values_of(plane_of(task, Multipliers(some_slopes(sample, layers, random), pushes)), sample)
+        betas = [sign * torch.as_tensor(random.exponential(size=tuple(sign.shape))) for sign in signs]
+        plane = values_of(plane_of(task, Multipliers(some_slopes(sample, layers, random), betas)), sample)
         above(np.where(holds, plane, np.inf), np.where(holds, rows[..., row], -np.inf))
 
 

@@ -15,7 +15,7 @@ from verifluxa.bounds.backward import Known, Places, both_planes, descend
 from verifluxa.bounds.domain import Domains, Geometry, geometry
 from verifluxa.bounds.forward import ranges
 from verifluxa.bounds.functions import Relaxation, relax
-from verifluxa.bounds.linear import Pairs, all_layers
+from verifluxa.bounds.linear import Subproblems, all_layers
 from verifluxa.bounds.maxima import Maxima, winners_of
 from verifluxa.bounds.net import Net, NetLayer
 from verifluxa.bounds.rows import output_planes, planes_of_rows
@@ -239,7 +239,7 @@ def test_what_is_no_number_stays_with_its_pair(broken: float) -> None:
     torch.testing.assert_close(values[pair != 1], fine[pair != 1])
 
 
-def deep(widths: tuple[int, ...], strips: bool) -> tuple[Net, Geometry, Pairs]:
+def deep(widths: tuple[int, ...], strips: bool) -> tuple[Net, Geometry, Subproblems]:
     """A random relu network on three boxes, cut by a strip or not."""
     torch.manual_seed(len(widths))
     layers = []
@@ -252,7 +252,7 @@ def deep(widths: tuple[int, ...], strips: bool) -> tuple[Net, Geometry, Pairs]:
     directions = torch.tensor([[1.0, 1.0]]).double()[: int(strips)]
     low, high = (lower @ directions.T + share * size for share in (0.5, 1.0))
     shape = geometry(Domains(lower, lower + size, directions, low, high))
-    pairs = Pairs(torch.arange(3).repeat_interleave(6), torch.arange(6).repeat(3))
+    pairs = Subproblems(torch.arange(3).repeat_interleave(6), torch.arange(6).repeat(3))
     return Net(tuple(layers), torch.zeros(6, dtype=torch.bool), 1e30), shape, pairs
 
 
@@ -336,13 +336,13 @@ def test_rows_of_a_table_are_the_rows_written_out(widths: tuple[int, ...]) -> No
 def test_no_pairs_have_no_bounds(widths: tuple[int, ...]) -> None:
     net, shape, _ = deep(widths, False)
     none = torch.zeros(0, dtype=torch.long)
-    bounds = all_layers(net, shape, Pairs(none, none))
+    bounds = all_layers(net, shape, Subproblems(none, none))
     assert [tuple(layer.lower.shape) for layer in bounds] == [(0, width) for width in (*widths, 3)]
     value, slope = planes_of_rows(
         net,
         bounds,
         shape,
-        (none, Pairs(none, none), none[:, None]),
+        (none, Subproblems(none, none), none[:, None]),
         (torch.ones(1, 3).double(), torch.ones(1).double()),
     )
     assert (tuple(value.shape), tuple(slope.shape)) == ((0, 1), (0, 1, 2))

@@ -7,11 +7,11 @@ import torch
 from verifluxa.bounds.build import build_chain
 from verifluxa.bounds.constants import propagate
 from verifluxa.bounds.domain import Domains, geometry
-from verifluxa.bounds.linear import Pairs, all_layers, evaluate
+from verifluxa.bounds.linear import Subproblems, all_layers, evaluate
 from verifluxa.bounds.net import load
 from verifluxa.graph.graph import Graph, build
 from verifluxa.graph.ops import Activation, Add, Affine, Concat, Conv, Divide, Input, MaxPool, Reshape, Shift
-from verifluxa.question import Stamp
+from verifluxa.question import AffineInputMap
 
 INPUTS = 4
 
@@ -54,14 +54,14 @@ def test_the_chain_and_its_bounds_agree_with_the_graph(positions: list[int], ari
     graph, rng = branched(), np.random.default_rng(7)
     inputs = rng.integers(0, 256, (INPUTS, 1, 6, 6)).astype(float)
     size = len(positions)
-    stamp = Stamp(np.array(positions), np.zeros(size), np.eye(size), np.zeros(size))
+    stamp = AffineInputMap(np.array(positions), np.zeros(size), np.eye(size), np.zeros(size))
     constants = propagate(graph, inputs, arithmetic, len(graph.nodes) - 1)
     net = load(build_chain(graph, constants, stamp))
     low = torch.zeros(1, size, dtype=torch.float64)
     none = low.new_zeros(1, 0)
     shape = geometry(Domains(low, low + 255, low.new_zeros(0, size), none, none))
     index = torch.arange(INPUTS)
-    outputs = all_layers(net, shape, Pairs(torch.zeros_like(index), index))[-1]
+    outputs = all_layers(net, shape, Subproblems(torch.zeros_like(index), index))[-1]
     lower, upper, radius = outputs.lower.numpy(), outputs.upper.numpy(), outputs.radius.numpy()
     for trigger in rng.integers(0, 256, (60, size)).astype(float):
         stamped = inputs.reshape(INPUTS, -1).copy()
@@ -78,7 +78,7 @@ def test_an_add_of_a_value_with_itself_counts_twice() -> None:
     graph = build([(Input((2,)), ()), (Add(), (0, 0)), (Concat(0), (1, 0))])
     inputs = np.array([[1.0, 10.0]])
     constants = propagate(graph, inputs, "real", 2)
-    stamp = Stamp(np.array([1]), np.zeros(1), np.eye(1), np.zeros(1))
+    stamp = AffineInputMap(np.array([1]), np.zeros(1), np.eye(1), np.zeros(1))
     net = load(build_chain(graph, constants, stamp))
     result = evaluate(net, torch.tensor([[3.0]], dtype=torch.float64), torch.tensor([0]))
     assert result.tolist() == [[2.0, 6.0, 1.0, 3.0]]
@@ -91,7 +91,7 @@ def test_one_value_that_is_not_reached_is_its_constant() -> None:
     graph = build([(Input((1, 2, 2)), ()), (first_row, (0,)), (Reshape((-1,)), (1,)), (affine, (2,))])
     inputs = np.array([[[[3.0, 1.0], [0.0, 0.0]]]])
     constants = propagate(graph, inputs, "real", 3)
-    stamp = Stamp(np.array([2, 3]), np.zeros(2), np.eye(2), np.zeros(2))
+    stamp = AffineInputMap(np.array([2, 3]), np.zeros(2), np.eye(2), np.zeros(2))
     net = load(build_chain(graph, constants, stamp))
     result = evaluate(net, torch.tensor([[7.0, 8.0]], dtype=torch.float64), torch.tensor([0]))
     assert result.tolist() == [[6.5, -3.0]]

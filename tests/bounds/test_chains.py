@@ -16,7 +16,7 @@ from verifluxa.bounds.build import build_chain
 from verifluxa.bounds.chain import Chain
 from verifluxa.bounds.constants import Constants, propagate
 from verifluxa.bounds.domain import Domains, geometry
-from verifluxa.bounds.linear import Pairs, all_layers
+from verifluxa.bounds.linear import Subproblems, all_layers
 from verifluxa.bounds.linear import evaluate as run_chain
 from verifluxa.bounds.maxima import pairs_of
 from verifluxa.bounds.net import load
@@ -38,7 +38,7 @@ from verifluxa.graph.ops import (
     Shift,
     Transpose,
 )
-from verifluxa.question import Stamp
+from verifluxa.question import AffineInputMap
 
 Floats = NDArray[np.float64]
 IMAGE = (2, 7, 6)
@@ -110,7 +110,7 @@ def setting(body: str, dtype: str = "float64", arithmetic: str = "real") -> tupl
     return graph, inputs, propagate(graph, inputs, arithmetic, len(graph.nodes) - 1)
 
 
-def stamped(stamp: Stamp, inputs: Floats, trigger: Floats) -> Floats:
+def stamped(stamp: AffineInputMap, inputs: Floats, trigger: Floats) -> Floats:
     """The images under a trigger."""
     return floats.stamped(stamp, inputs, trigger).astype(np.float64).reshape(inputs.shape)
 
@@ -211,7 +211,7 @@ def test_every_float32_evaluation_stays_within_the_radii(body: str, place: str) 
     for trigger in triggers(len(stamp.positions), 2):
         point = torch.as_tensor(trigger)[None]
         shape = geometry(Domains(point, point, point.new_zeros(0, len(trigger)), point[:, :0], point[:, :0]))
-        last = all_layers(net, shape, Pairs(torch.zeros_like(everyone), everyone), "interval")[-1]
+        last = all_layers(net, shape, Subproblems(torch.zeros_like(everyone), everyone), "interval")[-1]
         for _ in range(2):
             got = deployed(graph, stamped(stamp, inputs, trigger), random)
             assert (last.lower.numpy() <= got).all()
@@ -286,7 +286,7 @@ def test_a_patch_that_reaches_nothing_leaves_constants(tail: tuple[Op, ...]) -> 
     got = run_chain(net, point.expand(4, -1), torch.arange(4))
     np.testing.assert_allclose(got.numpy(), graph.run(inputs), rtol=1e-12, atol=1e-12)
     shape = geometry(Domains(point - 9, point + 9, point.new_zeros(0, 2), point[:, :0], point[:, :0]))
-    last = all_layers(net, shape, Pairs(torch.zeros(4, dtype=torch.long), torch.arange(4)))[-1]
+    last = all_layers(net, shape, Subproblems(torch.zeros(4, dtype=torch.long), torch.arange(4)))[-1]
     assert (last.upper - last.lower).max() < 1e-2
 
 
@@ -307,14 +307,16 @@ def test_a_stamp_with_arithmetic_has_radii_of_its_own() -> None:
     """`keep * x + gain @ tau + offset`, as a blend would be."""
     graph = network(conv(2, 2), RELU, dtype="float32")
     inputs = numbers(np.random.default_rng(5), 4, *IMAGE)
-    stamp = Stamp(np.array([50, 7]), np.array([0.75, 0.5]), np.array([[0.25, 0.0], [0.1, 0.5]]), np.array([0.0, 1 / 3]))
+    stamp = AffineInputMap(
+        np.array([50, 7]), np.array([0.75, 0.5]), np.array([[0.25, 0.0], [0.1, 0.5]]), np.array([0.0, 1 / 3])
+    )
     constants = propagate(graph, inputs, "float32", len(graph.nodes) - 1)
     built = build_chain(graph, constants, stamp)
     net = load(built)
     for trigger in triggers(2):
         point = torch.as_tensor(trigger)[None]
         shape = geometry(Domains(point, point, point.new_zeros(0, 2), point[:, :0], point[:, :0]))
-        last = all_layers(net, shape, Pairs(torch.zeros(4, dtype=torch.long), torch.arange(4)), "interval")[-1]
+        last = all_layers(net, shape, Subproblems(torch.zeros(4, dtype=torch.long), torch.arange(4)), "interval")[-1]
         images = inputs.reshape(4, -1).copy()
         images[:, stamp.positions] = stamp.keep * images[:, stamp.positions] + stamp.gain @ trigger + stamp.offset
         got = graph.run(images.reshape(inputs.shape)).astype(np.float64)

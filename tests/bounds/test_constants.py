@@ -11,7 +11,7 @@ from tests.soundness.build import replacing
 from verifluxa.bounds.build import build_chain
 from verifluxa.bounds.constants import propagate
 from verifluxa.bounds.domain import Domains, geometry
-from verifluxa.bounds.linear import Pairs, all_layers
+from verifluxa.bounds.linear import Subproblems, all_layers
 from verifluxa.bounds.net import load
 from verifluxa.errors import UnsupportedError
 from verifluxa.graph.graph import build, chain
@@ -105,7 +105,7 @@ def test_an_overflow_under_the_trigger_alone_is_seen(ops: tuple[Op, ...]) -> Non
     def radius(top: float) -> torch.Tensor:
         high = torch.full((1, 1), top, dtype=torch.float64)
         shape = geometry(Domains(high * 0, high, high.new_zeros(0, 1), high[:, :0], high[:, :0]))
-        pair = Pairs(torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.long))
+        pair = Subproblems(torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.long))
         return torch.stack([bounds.radius.amax() for bounds in all_layers(net, shape, pair)])
 
     assert not np.isfinite(graph.run(np.array([[255.0, 0.0]]))).all()

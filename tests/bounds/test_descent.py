@@ -1,4 +1,4 @@
-"""The written-out passes give the same planes and gradients as automatic differentiation of `beta.planes`."""
+"""The written-out passes give the same planes and gradients as automatic differentiation of `beta.linear_bounds`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch import Tensor
 
 from tests.soundness.build import Ask, Family, levels, make_problem, mlp, replacing
 from verifluxa.bounds.alpha import Task, claims_of
-from verifluxa.bounds.beta import Multipliers, chooses, default, planes
-from verifluxa.bounds.descent import Descent, Evaluated, steepest
+from verifluxa.bounds.beta import Multipliers, default, linear_bounds, unstable
+from verifluxa.bounds.descent import Evaluated, ProjectedAdam, steepest
 from verifluxa.bounds.domain import Domains, geometry
-from verifluxa.bounds.linear import Pairs, all_layers
+from verifluxa.bounds.linear import Subproblems, all_layers
 from verifluxa.search.workspace import Workspace
 
 
@@ -23,22 +23,22 @@ from verifluxa.search.workspace import Workspace
 def test_planes_and_gradients_are_those_of_autograd(seed: int, strips: bool) -> None:
     task = _task(seed, strips)
     slopes = [part.clone().requires_grad_(True) for part in default(task.net, task.layers).slopes]
-    pushes = [torch.full_like(part, 0.1).requires_grad_(True) for part in slopes]
-    value, slope = planes(
-        task.net, task.layers, task.geometry, (task.pairs, task.rows, task.constants), Multipliers(slopes, pushes)
+    betas = [torch.full_like(part, 0.1).requires_grad_(True) for part in slopes]
+    value, slope = linear_bounds(
+        task.net, task.layers, task.geometry, (task.pairs, task.rows, task.constants), Multipliers(slopes, betas)
     )
     single = [part.detach().float() for part in slopes]
     claims = claims_of(task)
-    walked = claims.walk(single, [part.detach().float() for part in pushes])
+    walked = claims.walk(single, [part.detach().float() for part in betas])
     torch.testing.assert_close(walked.value.double(), value.detach(), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(walked.slope.double(), slope.detach(), rtol=1e-4, atol=1e-4)
     up, where = steepest(slope.detach(), task.pairs.domain, task.geometry)
     torch.testing.assert_close(up, (slope.detach() * where).sum(1))
-    found = torch.autograd.grad((value + (slope * where).sum(1)).sum(), [*slopes, *pushes])
-    met = claims.meet(walked, single, claims.center + where.float())
-    free = [chooses(layer, bounds) for layer, bounds in zip(task.net.hidden, task.layers, strict=False)]
+    found = torch.autograd.grad((value + (slope * where).sum(1)).sum(), [*slopes, *betas])
+    met = claims.relaxed_activations(walked, single, claims.center + where.float())
+    free = [unstable(layer, bounds) for layer, bounds in zip(task.net.hidden, task.layers, strict=False)]
     assert any(bool(part.any()) for part in free)
-    for own, expected, may in zip(claims.by_slopes(walked, met), found[: len(slopes)], free, strict=True):
+    for own, expected, may in zip(claims.alpha_gradients(walked, met), found[: len(slopes)], free, strict=True):
         torch.testing.assert_close(own.double(), torch.where(may, expected, 0.0), rtol=1e-3, atol=1e-3)
     for own, expected in zip(met, found[len(slopes) :], strict=True):
         torch.testing.assert_close(own.double(), expected, rtol=1e-3, atol=1e-3)
@@ -54,7 +54,7 @@ def _task(seed: int, strips: bool) -> Task:
     directions = torch.tensor([[0.6, 0.8]], dtype=torch.float64)[: int(strips)]
     ends = torch.full((1, int(strips)), 1.5, dtype=torch.float64)
     shape = geometry(Domains(work.lower[None], work.upper[None], directions, ends, 2 * ends))
-    pairs = Pairs(torch.zeros(3, dtype=torch.long), torch.arange(3))
+    pairs = Subproblems(torch.zeros(3, dtype=torch.long), torch.arange(3))
     layers = all_layers(work.net(0), shape, pairs)
     rows, constants = work.coefficients[:1].expand(3, -1), work.row_constants[:1].expand(3)
     return Task(work.net(0), layers, shape, pairs, rows, constants, torch.full((3,), -torch.inf, dtype=torch.float64))
@@ -70,7 +70,7 @@ def test_each_item_keeps_its_best() -> None:
         value = torch.zeros(2).index_add(0, item, away**2)
         return Evaluated(value, lambda: [2 * away[:, None]])
 
-    search = Descent(evaluate, lambda parts: None, [0.5], torch.full((2,), -torch.inf), [item])
+    search = ProjectedAdam(evaluate, lambda parts: None, [0.5], torch.full((2,), -torch.inf), [item])
     (best,) = search.run([torch.zeros(3, 1)], 60, 60)
     torch.testing.assert_close(best, goal, rtol=0.0, atol=0.2)
     assert float(best[2]) == 0.0

@@ -20,7 +20,7 @@ from tests.soundness.floats import evaluate as sampled
 from verifluxa.bounds.build import build_chain
 from verifluxa.bounds.constants import propagate
 from verifluxa.bounds.domain import Domains, geometry, spread
-from verifluxa.bounds.linear import LayerBounds, Pairs, all_layers, evaluate
+from verifluxa.bounds.linear import LayerBounds, Subproblems, all_layers, evaluate
 from verifluxa.bounds.net import Net, load
 from verifluxa.bounds.rows import output_planes
 from verifluxa.graph.graph import Graph, build
@@ -44,7 +44,7 @@ from verifluxa.graph.ops import (
     Softmax,
     Transpose,
 )
-from verifluxa.question import Stamp
+from verifluxa.question import AffineInputMap
 
 INPUTS = 3
 Steps = list[tuple[Op, tuple[int, ...]]]
@@ -133,13 +133,18 @@ def network(name: str, seed: int) -> tuple[Graph, Floats]:
     return graph, inputs
 
 
-def replacing(positions: list[int]) -> Stamp:
+def replacing(positions: list[int]) -> AffineInputMap:
     size = len(positions)
-    return Stamp(np.array(positions), np.zeros(size), np.eye(size), np.zeros(size))
+    return AffineInputMap(np.array(positions), np.zeros(size), np.eye(size), np.zeros(size))
 
 
 def bounded(
-    graph: Graph, inputs: Floats, stamp: Stamp, ends: tuple[Floats, Floats], arithmetic: str, method: str = "crown"
+    graph: Graph,
+    inputs: Floats,
+    stamp: AffineInputMap,
+    ends: tuple[Floats, Floats],
+    arithmetic: str,
+    method: str = "crown",
 ) -> tuple[Net, LayerBounds]:
     """The local network and the bounds of its outputs on a box."""
     constants = propagate(graph, inputs, arithmetic, len(graph.nodes) - 1)
@@ -149,7 +154,7 @@ def bounded(
     none = low.new_zeros(1, 0)
     shape = geometry(Domains(low, high, low.new_zeros(0, low.shape[1]), none, none))
     index = torch.arange(len(inputs))
-    pairs = Pairs(torch.zeros_like(index), index)
+    pairs = Subproblems(torch.zeros_like(index), index)
     layers = all_layers(net, shape, pairs, method)
     eye = torch.eye(layers[-1].lower.shape[1], dtype=torch.float64).expand(len(index), -1, -1)
     ends_of = []

@@ -22,7 +22,7 @@ from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Affine, Reshape
 from verifluxa.question import Problem
 from verifluxa.search.claims import decide_claims
-from verifluxa.search.together import attempt
+from verifluxa.search.together import joint_step
 
 SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large)
 LITTLE = settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=SLOW)
@@ -48,7 +48,7 @@ def closing(sample: Sample, need: int, rounds: int) -> Joint | None:
     last = decide_claims(sample.scene, layers, pairs, claims, rounds).last
     if not len(last.at):
         return None
-    together = attempt(sample.scene, last, claims.take(last.at), need, 3.0)
+    together = joint_step(sample.scene, last, claims.take(last.at), need, 3.0)
     return None if together is None else together.closing
 
 

@@ -16,7 +16,7 @@ from verifluxa.bounds import lirpa
 from verifluxa.bounds.build import build_chain
 from verifluxa.bounds.constants import propagate
 from verifluxa.bounds.domain import Domains, geometry, spread
-from verifluxa.bounds.linear import Pairs, all_layers
+from verifluxa.bounds.linear import Subproblems, all_layers
 from verifluxa.bounds.net import load
 from verifluxa.bounds.rows import output_planes
 from verifluxa.errors import UnsupportedError, UsageError
@@ -37,7 +37,7 @@ from verifluxa.graph.ops import (
     Shift,
     Transpose,
 )
-from verifluxa.question import Stamp
+from verifluxa.question import AffineInputMap
 
 Floats = NDArray[np.float64]
 
@@ -132,7 +132,7 @@ NETWORKS: dict[str, Graph] = {
     "sum of branches": branches(Add(), 6),
     "branches end to end": branches(Concat(0), 12),
 }
-STAMP = Stamp(np.array([5, 6, 20]), np.zeros(3), np.eye(3), np.zeros(3))
+STAMP = AffineInputMap(np.array([5, 6, 20]), np.zeros(3), np.eye(3), np.zeros(3))
 ROWS = np.array([[1.0, -1.0, 0.0], [-1.0, 1.0, 0.0], [0.0, 1.0, -1.0], [0.0, 0.0, 1.0], [0.3, -0.2, 0.5]])
 HALVES = (0.1, 1.0)
 
@@ -152,7 +152,7 @@ def native(of: lirpa.Asked, method: str) -> Floats:
     lower, upper = torch.tensor(of.lower), torch.tensor(of.upper)
     none = lower.new_zeros(INPUTS, 0)
     shape = geometry(Domains(lower, upper, lower.new_zeros(0, 3), none, none))
-    pairs = Pairs(torch.arange(INPUTS), torch.arange(INPUTS))
+    pairs = Subproblems(torch.arange(INPUTS), torch.arange(INPUTS))
     layers = all_layers(net, shape, pairs, method)
     rows = torch.tensor(of.rows)
     value, slope = output_planes(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from verifluxa.bounds.chain import Chain, Layer
 from verifluxa.bounds.domain import Domains, geometry
-from verifluxa.bounds.linear import Pairs, all_layers, evaluate
+from verifluxa.bounds.linear import Subproblems, all_layers, evaluate
 from verifluxa.bounds.net import load
 from verifluxa.bounds.rounding import Rounding
 from verifluxa.bounds.special import PairRelaxation, Products
@@ -96,7 +96,7 @@ def test_bounds_of_a_chain_of_products_hold(seed: int, size: float) -> None:
     low = torch.as_tensor(random.normal(size=(1, 2)))
     high, none = low + size, low.new_zeros(1, 0)
     shape = geometry(Domains(low, high, low.new_zeros(0, 2), none, none))
-    pairs = Pairs(torch.zeros(2, dtype=torch.long), torch.arange(2))
+    pairs = Subproblems(torch.zeros(2, dtype=torch.long), torch.arange(2))
     crown, interval = (all_layers(net, shape, pairs, method) for method in ("crown", "interval"))
     share = torch.as_tensor(random.random((400, 2)))
     share[:100] = share[:100].round()
@@ -118,7 +118,7 @@ def test_a_product_of_small_changes_is_nearly_linear() -> None:
     for size in (1e-2, 1e-3):
         low = torch.tensor([[0.3, -0.2]]).double()
         shape = geometry(Domains(low, low + size, low.new_zeros(0, 2), none, none))
-        bounds = all_layers(net, shape, Pairs(index, index))
+        bounds = all_layers(net, shape, Subproblems(index, index))
         assert isinstance(bounds[0].relaxed, PairRelaxation)
         middle = (bounds[0].lower + bounds[0].upper) / 2
         lines = bounds[0].relaxed

@@ -56,4 +56,4 @@ def test_what_closes_is_true_and_not_rechecked(seed: int) -> None:
         if outcome.verdict is Verdict.CERTIFIED:
             assert most(problem, question) < need
             assert outcome.tree is not None
-            assert outcome.tree.smt == (outcome.stage == "alpha")
+            assert outcome.tree.unrecorded == (outcome.stage == "alpha")

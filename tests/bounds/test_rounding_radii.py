@@ -21,7 +21,7 @@ from verifluxa.certificate.check.network import constants_of
 from verifluxa.errors import UsageError
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Affine, BatchNorm, Conv, Divide, MeanPool, Op, Reshape, Scale, Shape, Shift, Transpose
-from verifluxa.question import Stamp
+from verifluxa.question import AffineInputMap
 
 Floats = NDArray[np.float64]
 
@@ -244,7 +244,7 @@ def test_a_result_on_the_way_may_overflow(name: str) -> None:
     assert found.unsafe[0]
     assert constants_of(graph, np.array([[x]]), "float32") is None
     # The same under a trigger that gives the value.
-    stamp = Stamp(np.arange(1), np.zeros(1), np.eye(1), np.zeros(1))
+    stamp = AffineInputMap(np.arange(1), np.zeros(1), np.eye(1), np.zeros(1))
     still = propagate(graph, np.zeros((1, 1)), "float32", 1)
     *_, last = build_chain(graph, still, stamp).layers
     assert last.overflow is not None

@@ -19,15 +19,15 @@ from verifluxa.evidence import (
     NOTHING_FOUND,
     Case,
     Conflict,
-    Dropped,
     Ends,
+    FarkasTerm,
     Joint,
     NeuronSplit,
     Node,
+    PrunedDisjunct,
     Steered,
     StripSplit,
     Strongest,
-    Weighted,
     Witness,
 )
 from verifluxa.question import Question
@@ -71,13 +71,13 @@ def same(first: Record, second: Record) -> bool:
 
 
 PLANE = Steered(0, 1, 2, 0.5, ("00ff", ""), ((0, 3, -1.5),))
-BARE = PLANE._replace(slopes=(), pushes=())
+BARE = PLANE._replace(slopes=(), betas=())
 CLIPPED = Case((BARE, PLANE), NeuronSplit(0, 0, 2), (Case((PLANE,)), Case((BARE,))))
 CASES = Case(split=NeuronSplit(0, 1, 3), children=(Case((PLANE,)), CLIPPED))
 SLOPES = Ends(2, 1, (0, 3), ((1, 2),), bytes(range(8)))
 CONFLICTS = Node(closed=True, conflicts=(Conflict(((0, 1), (2, 0)), CASES),), ends=(SLOPES,))
 RECORDS = [
-    record(0, Node([Dropped(0, (1,))], closed=True)),
+    record(0, Node([PrunedDisjunct(0, (1,))], closed=True)),
     record(
         1,
         Node([], StripSplit(1, -0.1), [Node(closed=True), Node()]),
@@ -87,11 +87,14 @@ RECORDS = [
     record(
         5,
         Node(
-            [Dropped(2, (-1, 3)), Dropped(3, (-2,), (1,))],
+            [PrunedDisjunct(2, (-1, 3)), PrunedDisjunct(3, (-2,), (1,))],
             closed=True,
             joint=Joint(
                 branch_on=4,
-                children=(Joint((Weighted(0, 1, 2, True, 0.25),), (0.5,)), Joint((Weighted(1, 0, 3, False, 1e-9),))),
+                children=(
+                    Joint((FarkasTerm(0, 1, 2, True, 0.25),), (0.5,)),
+                    Joint((FarkasTerm(1, 0, 3, False, 1e-9),)),
+                ),
             ),
             clips=((0, 1, (2, 2)),),
             point=(255.0, 0.5),

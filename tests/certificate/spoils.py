@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from verifluxa.certificate.evidence_lines import Record
-from verifluxa.evidence import OPEN, BoxSplit, Dropped, Joint, Node, StripSplit
+from verifluxa.evidence import OPEN, BoxSplit, Joint, Node, PrunedDisjunct, StripSplit
 from verifluxa.verdict import Verdict
 
 
@@ -109,7 +109,7 @@ def no_clipping(record: Record, random: np.random.Generator) -> Record | None:
     node = a_node(record, random, lambda item: any(drop.planes for drop in item.dropped))
     if node is None:
         return None
-    node.dropped = [Dropped(drop.input, drop.rows) for drop in node.dropped]
+    node.dropped = [PrunedDisjunct(drop.input, drop.rows) for drop in node.dropped]
     return record
 
 

@@ -18,7 +18,7 @@ from tests.search.test_explore_further import begun, finished
 from verifluxa.certificate.check.section import Section
 from verifluxa.certificate.evidence_lines import Record, record_of
 from verifluxa.errors import CertificateError
-from verifluxa.evidence import CONTRADICTED, OPEN, Dropped, InputSplit, Node
+from verifluxa.evidence import CONTRADICTED, OPEN, InputSplit, Node, PrunedDisjunct
 from verifluxa.search import cases
 from verifluxa.search.pieces import open_paths
 from verifluxa.verdict import Verdict
@@ -150,11 +150,11 @@ def forged(random: np.random.Generator, found: Scene, record: Record) -> Node:
     return Node(split=split, children=children, clips=tuple(clips) if random.random() < 0.8 else ())
 
 
-def drops(random: np.random.Generator, rows: dict[int, tuple[tuple[int, ...], ...]]) -> list[Dropped]:
+def drops(random: np.random.Generator, rows: dict[int, tuple[tuple[int, ...], ...]]) -> list[PrunedDisjunct]:
     records = []
     for k, alternatives in rows.items():
         for at, own in enumerate(alternatives):
             row = int(random.choice([*own, CONTRADICTED]))
             planes = tuple(int(random.choice(own)) for _ in range(random.integers(3)))
-            records.append(Dropped(k, (*[OPEN] * at, row), planes))
+            records.append(PrunedDisjunct(k, (*[OPEN] * at, row), planes))
     return [record for record in records if random.random() < 0.9]

@@ -61,8 +61,8 @@ def grown(
     index, number, rows, _ = met
     planes = []
     for row in random.choice(rows, 2):
-        pushes = [(layer, neuron, (1.0 if up else -1.0) * float(random.exponential())) for layer, neuron, up in signs]
-        some = tuple(push for push in pushes if random.random() < 0.5)
+        betas = [(layer, neuron, (1.0 if up else -1.0) * float(random.exponential())) for layer, neuron, up in signs]
+        some = tuple(push for push in betas if random.random() < 0.5)
         slopes = tuple(random.bytes(size).hex() for size in sizes) if random.random() < 0.5 else ()
         planes.append(Steered(index, number, int(row), float(random.random()) + 0.1, slopes, some))
     if len(signs) == 3:

@@ -86,7 +86,7 @@ def test_they_have_cases_and_several_claims() -> None:
     every = [conflict for name in SCENES for r in closed(proved(name)[1]) if r.tree for conflict in r.tree.conflicts]
     assert any(conflict.case.split for conflict in every)
     assert any(len(conflict.claims) > 1 for conflict in every)
-    assert any(plane.pushes for conflict in every for case in cases(conflict.case) for plane in case.planes)
+    assert any(plane.betas for conflict in every for case in cases(conflict.case) for plane in case.planes)
 
 
 def test_cases_are_clipped_where_they_should_be() -> None:
@@ -139,8 +139,8 @@ SPOILS: dict[str, Callable[[Conflict], Conflict]] = {
     "no planes": lambda conflict: replace(conflict, case=Case()),
     "flat": planes(lambda plane: plane._replace(slopes=tuple("00" * (len(text) // 2) for text in plane.slopes))),
     "equal weights": planes(lambda plane: plane._replace(weight=1.0)),
-    "no pushes": planes(lambda plane: plane._replace(pushes=())),
-    "turned": planes(lambda plane: plane._replace(pushes=tuple((a, b, -c) for a, b, c in plane.pushes))),
+    "no pushes": planes(lambda plane: plane._replace(betas=())),
+    "turned": planes(lambda plane: plane._replace(betas=tuple((a, b, -c) for a, b, c in plane.betas))),
     "swapped": swapped,
     "one case twice": one_case_twice,
     "no neuron": no_neuron,
@@ -213,14 +213,14 @@ def of_splits(change: Callable[[Steered], Steered]) -> Callable[[Conflict], Conf
 CLIPS: dict[str, Callable[[Conflict], Conflict]] = {
     "heavy": of_splits(lambda plane: plane._replace(weight=1e300)),
     "light": of_splits(lambda plane: plane._replace(weight=1e-300)),
-    "no pushes": of_splits(lambda plane: plane._replace(pushes=())),
+    "no pushes": of_splits(lambda plane: plane._replace(betas=())),
     "flat": of_splits(lambda plane: plane._replace(slopes=tuple("00" * (len(text) // 2) for text in plane.slopes))),
     "steep": of_splits(lambda plane: plane._replace(slopes=tuple("ff" * (len(text) // 2) for text in plane.slopes))),
     "negative": of_splits(lambda plane: plane._replace(weight=-1.0)),
     "row": of_splits(lambda plane: plane._replace(row=99)),
     "position": of_splits(lambda plane: plane._replace(position=plane.position + 1)),
     "input": of_splits(lambda plane: plane._replace(input=plane.input + 50)),
-    "turned": of_splits(lambda plane: plane._replace(pushes=tuple((a, b, -c) for a, b, c in plane.pushes))),
+    "turned": of_splits(lambda plane: plane._replace(betas=tuple((a, b, -c) for a, b, c in plane.betas))),
     "two claims": lambda conflict: replace(conflict, claims=(*conflict.claims, (99, 0))),
     "other claim": lambda conflict: replace(conflict, claims=((99, 0),)),
 }

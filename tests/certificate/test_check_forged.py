@@ -21,12 +21,12 @@ from verifluxa.evidence import (
     OPEN,
     BoxSplit,
     Clip,
-    Dropped,
+    FarkasTerm,
     Joint,
     Node,
+    PrunedDisjunct,
     Split,
     StripSplit,
-    Weighted,
 )
 from verifluxa.question import Question
 from verifluxa.verdict import Verdict
@@ -55,7 +55,7 @@ class Part:
     def tree(self, leaf: Node, handed: tuple[Clip, ...]) -> Node:
         """A tree that closes nothing but this part on its own word; each half starts from clipped ends."""
         for split, side in reversed(self.splits):
-            others = [Node(closed=True, smt=True), leaf] if side else [leaf, Node(closed=True, smt=True)]
+            others = [Node(closed=True, unrecorded=True), leaf] if side else [leaf, Node(closed=True, unrecorded=True)]
             leaf = Node([], split, others, clips=handed)
         return leaf
 
@@ -107,14 +107,14 @@ def accepted(section: Section, question: Question, part: Part, leaf: Node, hande
 
 def forged_drop(
     random: np.random.Generator, found: Scene, key: tuple[int, int], rows: tuple[int, ...], plain: bool
-) -> Dropped:
+) -> PrunedDisjunct:
     """Any record of one alternative, whose rows have these numbers in the evidence."""
     rounds = 0 if plain else int(random.integers(0, 3))
     planes = tuple(int(random.choice(rows)) for _ in range(rounds))
     row = CONTRADICTED if random.random() < 0.2 else int(random.choice(rows))
     chosen = not plain and random.random() < 0.5
     slopes = tuple(random.integers(0, 256, size, dtype=np.uint8).tobytes().hex() for size in HIDDEN) if chosen else ()
-    return Dropped(key[0], (OPEN,) * key[1] + (row,), planes, slopes)
+    return PrunedDisjunct(key[0], (OPEN,) * key[1] + (row,), planes, slopes)
 
 
 def numbers_of(found: Scene, claim: Claim) -> dict[int, int]:
@@ -145,7 +145,7 @@ def try_drops(shape: Shape, seeds: range) -> tuple[int, int]:
             record = forged_drop(random, found, key, rows[key], bool(random.random() < 0.4))
             other = (key[0], int(random.integers(sum(index == key[0] for index, _ in truth))))
             handed = ((*other, (int(random.choice(rows[other])),)),) if random.random() < 0.5 else ()
-            good = accepted(section, question, part, Node([record], closed=True, smt=True), handed)
+            good = accepted(section, question, part, Node([record], closed=True, unrecorded=True), handed)
             assert not (good and by.any())
             counts[not good] += 1
     return counts[0], counts[1]
@@ -174,7 +174,7 @@ def forged_joint(
     used = [keys[int(at)] for at in random.permutation(len(keys))[:count]]
     scale = float(random.choice([0.2, 1.0, 3.0]))
     weights = tuple(
-        Weighted(
+        FarkasTerm(
             *key, int(random.choice(rows[key])), bool(random.random() < 0.5), float(random.uniform(0.5, 1.0) * scale)
         )
         for key in used

@@ -19,7 +19,7 @@ from tests.certificate.test_check_prover import possible
 from verifluxa.certificate.check.section import Section
 from verifluxa.certificate.evidence_lines import Record
 from verifluxa.errors import CertificateError
-from verifluxa.evidence import BoxSplit, Dropped, InputSplit, Node
+from verifluxa.evidence import BoxSplit, InputSplit, Node, PrunedDisjunct
 from verifluxa.search import cases
 from verifluxa.verdict import Verdict
 
@@ -158,7 +158,7 @@ def any_sums(every: list[Node], random: Random) -> None:
     if node.joint is not None:
         node.joint = changed_joint(node.joint, lambda one: replace(one, beta=(size,) * len(one.beta)))
     else:
-        node.dropped[0] = Dropped(*node.dropped[0][:4], ((0, int(random.integers(8)), size),))
+        node.dropped[0] = PrunedDisjunct(*node.dropped[0][:4], ((0, int(random.integers(8)), size),))
 
 
 EDITS: list[Edit] = [

@@ -21,7 +21,7 @@ from verifluxa.certificate.check.judge import Place
 from verifluxa.certificate.check.region import Regions
 from verifluxa.certificate.evidence_lines import Record
 from verifluxa.errors import CertificateError
-from verifluxa.evidence import Joint, Node, Weighted
+from verifluxa.evidence import FarkasTerm, Joint, Node
 
 Random = np.random.Generator
 Floats = NDArray[np.float64]
@@ -36,7 +36,7 @@ def branching(random: Random, rows: list[tuple[int, int, int]], inputs: list[int
         return Joint(branch_on=inputs[0], children=children)
     chosen = [rows[int(k)] for k in random.integers(len(rows), size=random.integers(2 * len(rows)))]
     scale = float(random.choice([0.3, 1.0, 3.0]))
-    return Joint(tuple(Weighted(*row, False, scale * float(random.random())) for row in chosen))
+    return Joint(tuple(FarkasTerm(*row, False, scale * float(random.random())) for row in chosen))
 
 
 def test_no_point_has_more_violating_inputs_than_a_bound_says() -> None:

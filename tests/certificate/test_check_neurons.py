@@ -15,7 +15,7 @@ from tests.certificate.scenes import Scene, Shape, scene
 from tests.certificate.spoils import nodes
 from verifluxa.certificate.evidence_lines import Record, record_of
 from verifluxa.errors import CertificateError
-from verifluxa.evidence import Dropped, NeuronSplit, Node
+from verifluxa.evidence import NeuronSplit, Node, PrunedDisjunct
 from verifluxa.graph.ops import Activation, Affine, Reshape
 from verifluxa.strategy.decide import decide
 from verifluxa.strategy.load import BranchStage, Strategy, load_strategy
@@ -61,27 +61,27 @@ def test_cases_of_neurons_are_recomputed(kind: str) -> None:
     assert tally.leaves == sum(record.leaves for record in records if record.verdict is Verdict.CERTIFIED)
 
 
-def changed(node: Node, change: Callable[[Dropped], Dropped]) -> int:
+def changed(node: Node, change: Callable[[PrunedDisjunct], PrunedDisjunct]) -> int:
     """Changes the records of a tree that push; how many there were."""
-    count = sum(bool(record.pushes) for record in node.dropped)
-    node.dropped = [change(record) if record.pushes else record for record in node.dropped]
+    count = sum(bool(record.betas) for record in node.dropped)
+    node.dropped = [change(record) if record.betas else record for record in node.dropped]
     return count + sum(changed(child, change) for child in node.children)
 
 
-def turned(record: Dropped) -> Dropped:
-    return record._replace(pushes=tuple((layer, neuron, -size) for layer, neuron, size in record.pushes))
+def turned(record: PrunedDisjunct) -> PrunedDisjunct:
+    return record._replace(betas=tuple((layer, neuron, -size) for layer, neuron, size in record.betas))
 
 
-def elsewhere(record: Dropped) -> Dropped:
-    return record._replace(pushes=tuple((layer, neuron + 1, size) for layer, neuron, size in record.pushes))
+def elsewhere(record: PrunedDisjunct) -> PrunedDisjunct:
+    return record._replace(betas=tuple((layer, neuron + 1, size) for layer, neuron, size in record.betas))
 
 
-def nowhere(record: Dropped) -> Dropped:
-    return record._replace(pushes=tuple((layer + 99, neuron, size) for layer, neuron, size in record.pushes))
+def nowhere(record: PrunedDisjunct) -> PrunedDisjunct:
+    return record._replace(betas=tuple((layer + 99, neuron, size) for layer, neuron, size in record.betas))
 
 
 @pytest.mark.parametrize("change", [turned, elsewhere, nowhere])
-def test_pushes_need_a_known_sign(change: Callable[[Dropped], Dropped]) -> None:
+def test_pushes_need_a_known_sign(change: Callable[[PrunedDisjunct], PrunedDisjunct]) -> None:
     found, records = proved("cnn")
     at, tree = next((at, tree) for at, tree in splits_of(records) if changed(tree, lambda record: record))
     changed(tree, change)
@@ -142,7 +142,8 @@ def test_pushes_that_overflow_prove_nothing(size: float, monkeypatch: pytest.Mon
     for outcome in refuted:
         ((index,), (row,)) = found.problem.selections[outcome.question.selection], (1,)
         cases = [
-            Node(dropped=[Dropped(int(index), (row,), (), (), pushes)], closed=True) for pushes in ((), ((0, 0, size),))
+            Node(dropped=[PrunedDisjunct(int(index), (row,), (), (), betas)], closed=True)
+            for betas in ((), ((0, 0, size),))
         ]
         forged = Node(split=NeuronSplit(int(index), 0, 0), children=cases)
         record = replace(record_of(outcome), verdict=Verdict.CERTIFIED, proved=0, tree=forged, witness=None)

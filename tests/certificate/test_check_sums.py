@@ -18,7 +18,7 @@ from verifluxa.certificate.check.joint import _bounds, _Scaled
 from verifluxa.certificate.check.region import Planes, Regions
 from verifluxa.certificate.check.section import Section
 from verifluxa.errors import CertificateError
-from verifluxa.evidence import Case, Conflict, Joint, Node, Steered, Weighted
+from verifluxa.evidence import Case, Conflict, FarkasTerm, Joint, Node, Steered
 from verifluxa.graph import ops
 from verifluxa.verdict import Verdict
 
@@ -53,7 +53,7 @@ def test_weights_that_are_rounded_up_one_by_one_are_counted() -> None:
     Both planes are 0, so one input may violate, whatever the weights.
     """
     many, least = 1 << 17, 0.6 * 2.0**-53
-    weights = (Weighted(0, 0, 0, False, 0.5), *[Weighted(0, 0, 1, False, least)] * many)
+    weights = (FarkasTerm(0, 0, 0, False, 0.5), *[FarkasTerm(0, 0, 1, False, least)] * many)
     node, none = Node(closed=True, joint=Joint(weights)), np.zeros((0, 1))
     box = Regions(np.zeros((1, 1)), np.ones((1, 1)), none, np.zeros((1, 0)), np.zeros((1, 0)))
     judge: Any = SimpleNamespace(bounder=SimpleNamespace(regions=box), first=0)

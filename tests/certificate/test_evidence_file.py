@@ -41,16 +41,16 @@ from verifluxa.errors import CertificateError
 from verifluxa.evidence import (
     NOTHING_FOUND,
     Conflict,
-    Dropped,
     Ends,
     InputSplit,
     Node,
     Outcome,
+    PrunedDisjunct,
     StripSplit,
 )
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Affine
-from verifluxa.question import Domain, Placement, Problem, Question, Rows, Stamp, Violation
+from verifluxa.question import AffineInputMap, Domain, Placement, Problem, Question, Rows, Violation
 from verifluxa.verdict import Verdict
 
 
@@ -98,7 +98,7 @@ def test_outcomes_are_written(tmp_path: Path) -> None:
         None,
         NOTHING_FOUND,
         1,
-        tree=Node([Dropped(0, (2,))], closed=True),
+        tree=Node([PrunedDisjunct(0, (2,))], closed=True),
         seconds=0.5,
     )
     with EvidenceWriter(tmp_path / "evidence.jsonl") as writer:
@@ -121,7 +121,7 @@ def test_a_proof_too_long_to_be_read_again_is_left_out(tmp_path: Path, monkeypat
     read = [item for item in items if isinstance(item, Record)]
     bare = [one for one, item in zip(read, RECORDS, strict=True) if not same(one, item)]
     assert [(item.tree, item.directions, item.verdict) for item in bare] == [
-        (Node(closed=True, smt=True), None, Verdict.CERTIFIED)
+        (Node(closed=True, unrecorded=True), None, Verdict.CERTIFIED)
     ]
     assert summary.leaves("no_trigger") == sum(item.leaves for item in read)
 
@@ -148,7 +148,9 @@ def test_header_of_a_problem() -> None:
         labels=np.array([0, 1]),
         indices=(4, 9),
         excluded=(),
-        placements=(Placement((("row", 1),), Stamp(np.array([0]), np.zeros(1), np.ones((1, 1)), np.zeros(1))),),
+        placements=(
+            Placement((("row", 1),), AffineInputMap(np.array([0]), np.zeros(1), np.ones((1, 1)), np.zeros(1))),
+        ),
         domain=Domain(np.zeros(1), np.ones(1), np.ones(1)),
         rows=Rows(np.array([[1.0, -1.0]]), np.zeros(1), np.array([True])),
         violations=(Violation("target 0", 0, (((),), ((0,),))),),
@@ -170,7 +172,7 @@ def test_lines_fit_the_schema(tmp_path: Path) -> None:
     write(tmp_path / "evidence.jsonl", RECORDS)
     for line in (tmp_path / "evidence.jsonl").read_bytes().splitlines():
         validator.validate(json.loads(line))
-    halves = [Node(closed=True, anew=True), Node([Dropped(0, (1,))], closed=True)]
+    halves = [Node(closed=True, anew=True), Node([PrunedDisjunct(0, (1,))], closed=True)]
     validator.validate(encode_record(record(1, Node(split=StripSplit(0, 0.5), children=halves, clips=((0, 0, (1,)),)))))
     cases = InputSplit(((0, 1), (2, 1)))
     tree = Node(split=cases, children=halves, clips=((0, 0, (1,)),), shared=((2, 1),))
@@ -218,6 +220,6 @@ def test_levels_have_one_text(text: str) -> None:
 def test_size_of_a_digit_proof(tmp_path: Path) -> None:
     """6,760 questions that each drop 97 inputs by one of nine rows: under 6 MB, far below the limit."""
     random = np.random.default_rng(0)
-    tree = Node([Dropped(int(i), (int(random.integers(9)),)) for i in range(97)], closed=True)
+    tree = Node([PrunedDisjunct(int(i), (int(random.integers(9)),)) for i in range(97)], closed=True)
     one = len(canonical_json(encode_record(record(676, tree)))) + 1
     assert one * 6760 < 6e6

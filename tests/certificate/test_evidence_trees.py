@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from verifluxa.certificate.document import canonical_json
 from verifluxa.certificate.tree_codec import count_leaves, decode_tree, encode_tree
 from verifluxa.errors import CertificateError
-from verifluxa.evidence import CONTRADICTED, BoxSplit, Dropped, InputSplit, Joint, Node, StripSplit, Weighted
+from verifluxa.evidence import CONTRADICTED, BoxSplit, FarkasTerm, InputSplit, Joint, Node, PrunedDisjunct, StripSplit
 
 INDEX = st.integers(0, 40)
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -20,7 +20,7 @@ SLOPES = st.lists(st.binary(max_size=3).map(bytes.hex), max_size=2).map(tuple)
 PUSHES = st.lists(st.tuples(INDEX, INDEX, FINITE.filter(bool)), max_size=2).map(tuple)
 DROPPED = st.lists(
     st.builds(
-        Dropped,
+        PrunedDisjunct,
         INDEX,
         st.lists(st.integers(CONTRADICTED, 40), max_size=3).map(tuple),
         st.lists(INDEX, max_size=2).map(tuple),
@@ -31,7 +31,7 @@ DROPPED = st.lists(
     unique=True,
 ).map(sorted)
 SPLITS = st.builds(BoxSplit, INDEX, FINITE, FINITE) | st.builds(StripSplit, INDEX, FINITE)
-WEIGHTS = st.builds(Weighted, INDEX, INDEX, INDEX, st.booleans(), st.floats(0, 1e6))
+WEIGHTS = st.builds(FarkasTerm, INDEX, INDEX, INDEX, st.booleans(), st.floats(0, 1e6))
 NUMBERS = st.lists(FINITE, max_size=3).map(tuple)
 CLOSINGS = st.recursive(
     st.builds(Joint, st.lists(WEIGHTS, max_size=3).map(tuple), NUMBERS),
@@ -44,7 +44,7 @@ LEAVES = st.one_of(
     st.builds(
         lambda dropped, closed, anew: Node(dropped, closed=closed, anew=anew), DROPPED, st.booleans(), st.booleans()
     ),
-    st.builds(lambda dropped: Node(dropped, closed=True, smt=True), DROPPED),
+    st.builds(lambda dropped: Node(dropped, closed=True, unrecorded=True), DROPPED),
     st.builds(
         lambda dropped, joint, clips, point, shared: Node(
             dropped, closed=True, joint=joint, clips=clips, point=point, shared=shared
@@ -91,7 +91,7 @@ def test_trees_round_trip_exactly(tree: Node) -> None:
 
 
 def test_order_of_dropped_inputs_does_not_matter() -> None:
-    first = Node([Dropped(4, (1,)), Dropped(2, (1,)), Dropped(3, (0,), (5,))], closed=True)
+    first = Node([PrunedDisjunct(4, (1,)), PrunedDisjunct(2, (1,)), PrunedDisjunct(3, (0,), (5,))], closed=True)
     assert encode_tree(first) == [[[[[0], [3], [5]], [[1], [2, 4]]]]]
 
 
@@ -112,9 +112,9 @@ def test_a_deep_tree_needs_no_deep_json() -> None:
         Node([], StripSplit(0, 0.0)),
         Node([], StripSplit(0, 0.0), [Node(), Node()], closed=True),
         Node(joint=Joint()),
-        Node(smt=True),
-        Node(closed=True, smt=True, joint=Joint()),
-        Node([], StripSplit(0, 0.0), [Node(), Node()], smt=True),
+        Node(unrecorded=True),
+        Node(closed=True, unrecorded=True, joint=Joint()),
+        Node([], StripSplit(0, 0.0), [Node(), Node()], unrecorded=True),
         Node(closed=True, joint=Joint(branch_on=1)),
         Node(closed=True, joint=Joint(children=(Joint(), Joint()))),
     ],

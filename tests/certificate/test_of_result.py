@@ -18,10 +18,10 @@ from verifluxa.certificate.of_result import certificate_of
 from verifluxa.certificate.parse import parse_statement
 from verifluxa.certificate.selection import selection_words
 from verifluxa.errors import CertificateError, Span
-from verifluxa.evidence import NOTHING_FOUND, Dropped, Node, Outcome
+from verifluxa.evidence import NOTHING_FOUND, Node, Outcome, PrunedDisjunct
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Affine
-from verifluxa.question import Domain, Placement, Problem, Question, Rows, Stamp, Violation
+from verifluxa.question import AffineInputMap, Domain, Placement, Problem, Question, Rows, Violation
 from verifluxa.result.result import (
     Counts,
     DataUsed,
@@ -61,7 +61,9 @@ def problem() -> Problem:
         labels=np.array([1, 1]),
         indices=(4, 9),
         excluded=((5, "not correct"),),
-        placements=(Placement((("row", 1),), Stamp(np.array([0]), np.zeros(1), np.ones((1, 1)), np.zeros(1))),),
+        placements=(
+            Placement((("row", 1),), AffineInputMap(np.array([0]), np.zeros(1), np.ones((1, 1)), np.zeros(1))),
+        ),
         domain=Domain(np.zeros(1), np.ones(1), np.ones(1)),
         rows=Rows(np.array([[1.0, -1.0]]), np.zeros(1), np.array([True])),
         violations=(Violation("target 0", 0, ((), ((0,),))),),
@@ -121,7 +123,7 @@ def result(*properties: PropertyResult) -> Result:
 def evidence(path: Path) -> EvidenceSummary:
     sink = EvidenceWriter(path)
     sink.begin(header_of(problem(), DATA))
-    tree = Node([Dropped(0, (0,))], closed=True)
+    tree = Node([PrunedDisjunct(0, (0,))], closed=True)
     sink.write(Outcome(Question(0, 0, 0, 2), Verdict.CERTIFIED, None, NOTHING_FOUND, 1, tree=tree))
     sink.end()
     return sink.close()

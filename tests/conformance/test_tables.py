@@ -41,7 +41,7 @@ from verifluxa.graph.graph import Graph, build, chain
 from verifluxa.graph.ops import OPS
 from verifluxa.graph.run import RUN
 from verifluxa.graph.shapes import SHAPE
-from verifluxa.question import Stamp
+from verifluxa.question import AffineInputMap
 from verifluxa.smt.pieces import PIECES
 
 KINDS = [op.kind for op in OPS]
@@ -121,7 +121,7 @@ def test_an_operation_has_bounds_or_an_entry_that_says_why_not(kind: str) -> Non
 def _is_encoded(graph: Graph) -> bool:
     """Whether each hidden layer of the reached network has a function that SMT encodes."""
     size, last = int(np.prod(graph.input_shape)), len(graph.nodes) - 1
-    stamp = Stamp(np.arange(size), np.zeros(size), np.eye(size), np.zeros(size))
+    stamp = AffineInputMap(np.arange(size), np.zeros(size), np.eye(size), np.zeros(size))
     constants = propagate(graph, np.ones((1, *graph.input_shape)), "float32", last)
     # The pairs of a max pool are encoded by the relu of their difference.
     return all(layer.function in {*PIECES, "max"} for layer in build_chain(graph, constants, stamp).layers[:-1])

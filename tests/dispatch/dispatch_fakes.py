@@ -17,9 +17,9 @@ from verifluxa.errors import DataError, UnsupportedError
 from verifluxa.evidence import NOTHING_FOUND, BoxSplit, Node, Outcome, Strongest, Witness
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Affine
-from verifluxa.question import Domain, Placement, Problem, Question, Rows, Stamp, Violation
+from verifluxa.question import AffineInputMap, Domain, Placement, Problem, Question, Rows, Violation
 from verifluxa.search.pieces import at, open_paths
-from verifluxa.strategy.piecework import Begun, Fallen, Grown, Limits
+from verifluxa.strategy.piecework import Checkpoint, Fallen, Limits, SearchedUnit
 from verifluxa.verdict import Reason, Verdict
 
 INPUTS = 4
@@ -28,7 +28,7 @@ INPUTS = 4
 def problem(placements: int = 6, per_input: bool = False) -> Problem:
     """A 2-feature, 2-class network; the trigger sets feature 0. Two targets, or four inputs on their own."""
     weight = np.array([[1.0, 0.0], [0.0, 1.0]], dtype=np.float32)
-    stamp = Stamp(np.array([0]), np.zeros(1), np.eye(1), np.zeros(1))
+    stamp = AffineInputMap(np.array([0]), np.zeros(1), np.eye(1), np.zeros(1))
     rows = Rows(np.array([[1.0, -1.0], [-1.0, 1.0]]), np.zeros(2), np.array([True, True]))
     everyone = tuple(np.array([i]) for i in range(INPUTS)) if per_input else (np.arange(INPUTS),)
     pairs = tuple((0, s) for s in range(INPUTS)) if per_input else ((0, 0), (1, 0))
@@ -105,7 +105,7 @@ class FakeEngine:
             asked = problem.questions(placement)
             yield tuple(begun(problem, q) if deed == "long" else self._outcome(problem, q, deed) for q in asked)
 
-    def further(self, problem: Problem, slice: PieceSlice) -> Grown:
+    def further(self, problem: Problem, slice: PieceSlice) -> SearchedUnit:
         """Splits the first leaf of the piece in two, or closes it where it has four levels or fewer."""
         path, root = slice.paths[0], slice.piece.root
         self._mark("piece", len(path))
@@ -113,10 +113,10 @@ class FakeEngine:
         self._do(deed, len(slice.paths), f"piece{path}")
         size = len(problem.selections[slice.piece.question.selection])
         if deed == "stuck":
-            return Grown(root, 1, 0.1, NOTHING_FOUND, None, 0, False, Reason.PRECISION)
+            return SearchedUnit(root, 1, 0.1, NOTHING_FOUND, None, 0, False, Reason.PRECISION)
         grow(problem, root, path)
         cut_short = next(open_paths(root), None) is not None
-        return Grown(root, 1, 0.1, NOTHING_FOUND, witness(size) if deed == "find" else None, 1, cut_short, None)
+        return SearchedUnit(root, 1, 0.1, NOTHING_FOUND, witness(size) if deed == "find" else None, 1, cut_short, None)
 
     def _outcome(self, problem: Problem, question: Question, deed: str) -> Outcome:
         size = len(problem.selections[question.selection])
@@ -167,10 +167,10 @@ class FakeEngine:
         return True
 
 
-def begun(problem: Problem, question: Question) -> Begun:
+def begun(problem: Problem, question: Question) -> Checkpoint:
     root = Node()
     grow(problem, root, ())
-    return Begun(question, 0, root, np.zeros((0, 1)), 1, 0.1, NOTHING_FOUND, 4, 0, Limits(300, 60.0), later=False)
+    return Checkpoint(question, 0, root, np.zeros((0, 1)), 1, 0.1, NOTHING_FOUND, 4, 0, Limits(300, 60.0), later=False)
 
 
 def grow(problem: Problem, root: Node, path: tuple[int, ...]) -> None:

@@ -9,14 +9,14 @@ from typing import Any, cast
 from tests.search.small import random_problem
 from tests.soundness.build import Ask
 from verifluxa.dispatch.driver import Plan
-from verifluxa.dispatch.ladder import Key, Ladder
+from verifluxa.dispatch.ladder import Key, RateBisection
 from verifluxa.dispatch.observe import Silent
 from verifluxa.evidence import NOTHING_FOUND, Outcome, Strongest, Witness
 from verifluxa.question import Problem, Question
 from verifluxa.verdict import Reason, Verdict
 
 
-class Told(Ladder):
+class Told(RateBisection):
     """A ladder whose rounds are told: triggers for as many inputs as `reached` are found where just that is asked."""
 
     def __init__(self, problem: Problem, reached: int) -> None:

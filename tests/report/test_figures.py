@@ -44,11 +44,11 @@ def test_columns_of_a_table_are_parts_and_inserted_words_are_not(results):
 
 def test_many_pixels_are_put_together_in_blocks(results):
 
-    from verifluxa.question import Stamp
+    from verifluxa.question import AffineInputMap
 
     story = account(results["fashion"]).stories[0]
     replayed, size = story.replayed, 28 * 28
-    whole = Stamp(np.arange(size), np.zeros(size), np.eye(size), np.zeros(size))
+    whole = AffineInputMap(np.arange(size), np.zeros(size), np.eye(size), np.zeros(size))
     place = replace(replayed.problem.placements[0], stamp=whole)
     problem = replace(replayed.problem, placements=(place,))
     at = replace(replayed, problem=problem, question=replayed.question._replace(placement=0), trigger=np.zeros(size))

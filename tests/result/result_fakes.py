@@ -8,7 +8,7 @@ from verifluxa.errors import Span
 from verifluxa.evidence import NOTHING_FOUND, Outcome, Strongest, Witness
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Affine, Reshape
-from verifluxa.question import Domain, Placement, Problem, Question, Rows, Stamp, Violation
+from verifluxa.question import AffineInputMap, Domain, Placement, Problem, Question, Rows, Violation
 from verifluxa.result.build import Asked, Spent, property_result
 from verifluxa.result.result import DataUsed, FileUsed, Machine, ModelUsed, Result
 from verifluxa.verdict import Reason, Verdict
@@ -27,7 +27,7 @@ def image_problem(channels: int = 1, per_input: bool = False) -> Problem:
     for row, column in ((0, 1), (2, 0)):
         positions = flat[:, row : row + 2, column : column + 3].reshape(-1)
         size = len(positions)
-        stamp = Stamp(positions, np.zeros(size), np.eye(size), np.zeros(size))
+        stamp = AffineInputMap(positions, np.zeros(size), np.eye(size), np.zeros(size))
         placements.append(Placement((("row", row), ("column", column)), stamp))
     d = 6 * channels
     inputs = np.zeros((3, *shape))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from verifluxa.question import Placement, Stamp
+from verifluxa.question import AffineInputMap, Placement
 from verifluxa.result.trigger import shown_values, trigger_grid, trigger_vector
 
 
@@ -16,7 +16,7 @@ def colour_problem(problem):
 
     flat = np.arange(48).reshape(3, 4, 4)
     positions = flat[:, 1:3, 2:4].reshape(-1)
-    stamp = Stamp(positions, np.zeros(12), np.eye(12), np.zeros(12))
+    stamp = AffineInputMap(positions, np.zeros(12), np.eye(12), np.zeros(12))
     domain = replace(problem.domain, lower=np.zeros(12), upper=np.full(12, 255.0), step=np.ones(12))
     return replace(
         problem,
@@ -45,7 +45,7 @@ def test_a_grid_that_does_not_fit_is_refused(problem, grid):
 
 
 def test_a_blend_has_a_level_for_each_pixel(problem):
-    stamp = Stamp(problem.placements[0].stamp.positions, np.full(6, 0.5), np.eye(6) * 0.5, np.zeros(6))
+    stamp = AffineInputMap(problem.placements[0].stamp.positions, np.full(6, 0.5), np.eye(6) * 0.5, np.zeros(6))
     placement = Placement((("row", 0), ("column", 1)), stamp)
     grid = trigger_grid(problem, placement, np.arange(6.0))
     assert grid == [[0, 1, 2], [3, 4, 5]]
@@ -55,7 +55,7 @@ def test_a_blend_has_a_level_for_each_pixel(problem):
 
 def test_amplitudes_are_told_as_plain_values(problem):
     gain = np.arange(36.0).reshape(6, 6)
-    stamp = Stamp(problem.placements[0].stamp.positions, np.ones(6), gain, np.zeros(6))
+    stamp = AffineInputMap(problem.placements[0].stamp.positions, np.ones(6), gain, np.zeros(6))
     placement = Placement((("row", 0), ("column", 1)), stamp)
     grid = trigger_grid(problem, placement, np.arange(6.0))
     assert grid == [0, 1, 2, 3, 4, 5]

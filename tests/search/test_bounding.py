@@ -13,13 +13,13 @@ from tests.search.small import most, random_problem, with_need
 from tests.search.test_branching import check, run
 from tests.soundness.build import Ask
 from verifluxa.bounds.domain import geometry
-from verifluxa.bounds.linear import Pairs
+from verifluxa.bounds.linear import Subproblems
 from verifluxa.certificate.tree_codec import encode_tree
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem
 from verifluxa.search import bounding
 from verifluxa.search.bounding import claims_at_once, decided
-from verifluxa.search.claims import Scene, decide_claims
+from verifluxa.search.claims import BoundContext, decide_claims
 from verifluxa.search.root import whole_domain
 from verifluxa.search.settle import BranchSettings
 from verifluxa.search.workspace import Workspace
@@ -46,7 +46,7 @@ def as_before(seed: int) -> tuple[Problem, int, Outcome]:
 
 
 def short_of_memory(most_claims: int, error: BaseException) -> Any:
-    def some(scene: Scene, layers: Any, pairs: Any, claims: Any, rounds: int) -> Any:
+    def some(scene: BoundContext, layers: Any, pairs: Any, claims: Any, rounds: int) -> Any:
         if len(claims) > most_claims:
             raise error
         return decide_claims(scene, layers, pairs, claims, rounds)
@@ -102,8 +102,8 @@ def test_what_the_clock_cuts_off_is_left_out(parts: int, monkeypatch: pytest.Mon
     problem, _ = hard(4)
     question, work = problem.questions(0)[0], Workspace(problem)
     claims = work.claims(question.violation, question.selection)
-    scene = Scene(work, work.net(0), geometry(whole_domain(work)))
-    named = (claims, Pairs(torch.zeros_like(claims.input), claims.input))
+    scene = BoundContext(work, work.net(0), geometry(whole_domain(work)))
+    named = (claims, Subproblems(torch.zeros_like(claims.input), claims.input))
     whole = decided(scene, named, None, 2, math.inf)
     monkeypatch.setattr(bounding, "claims_at_once", lambda net, device: 2)
     ticks = itertools.count(1)

@@ -20,8 +20,8 @@ from verifluxa.evidence import OPEN, BoxSplit, Node, Outcome, StripSplit
 from verifluxa.question import Domain, Problem, Question, Strips
 from verifluxa.search import branch as search_branch
 from verifluxa.search.branch import branch
-from verifluxa.search.claims import Scene, Verdicts
-from verifluxa.search.root import look
+from verifluxa.search.claims import BoundContext, Verdicts
+from verifluxa.search.root import bound_root
 from verifluxa.search.settle import BranchSettings
 from verifluxa.search.workspace import workspace
 from verifluxa.strategy.decide import decide
@@ -47,7 +47,7 @@ def run(
     problem: Problem, questions: list[Question], how: BranchSettings, deadline: float | None = None
 ) -> list[Outcome]:
     work = workspace(problem)
-    return branch(work, look(work, questions, "crown"), how, deadline)
+    return branch(work, bound_root(work, questions, "crown"), how, deadline)
 
 
 def check(problem: Problem, outcome: Outcome) -> None:
@@ -242,7 +242,7 @@ def test_strips_bound_a_domain_where_one_was_split_or_came_along(given: bool, mo
     seen: list[bool] = []
     decided = search_branch.decided
 
-    def watch(scene: Scene, *more: Any) -> Verdicts:
+    def watch(scene: BoundContext, *more: Any) -> Verdicts:
         seen.append(len(scene.geometry.directions) > 0)
         return decided(scene, *more)
 
@@ -297,7 +297,7 @@ def test_boxes_run_out() -> None:
         (outcome,) = run(problem, [question], replace(how, boxes=boxes, batch=1))
         assert (outcome.verdict, outcome.reason, outcome.boxes) == (Verdict.UNKNOWN, Reason.NODES, boxes)
         assert outcome.tree is None
-        assert outcome.proved == look(workspace(problem), [question], "crown")[0].remaining >= question.need
+        assert outcome.proved == bound_root(workspace(problem), [question], "crown")[0].remaining >= question.need
     (again,) = run(problem, [question], replace(how, boxes=whole.boxes))
     assert again.verdict is Verdict.CERTIFIED
 

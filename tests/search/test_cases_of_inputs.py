@@ -18,8 +18,8 @@ from tests.soundness.build import Ask
 from verifluxa.evidence import InputSplit, Node, Outcome
 from verifluxa.question import Problem, Question
 from verifluxa.search import cases, settle
-from verifluxa.search.claims import ClaimBounds, Scene
-from verifluxa.search.halving import Open
+from verifluxa.search.claims import BoundContext, ClaimBounds
+from verifluxa.search.halving import Subdomain
 from verifluxa.search.pieces import at, open_paths
 from verifluxa.search.settle import BranchSettings
 from verifluxa.verdict import Verdict
@@ -81,7 +81,7 @@ def test_what_a_case_is_given_holds_wherever_it_does(monkeypatch: pytest.MonkeyP
     held = []
     real = cases.input_cases
 
-    def watch(scene: Scene, domain: Open, last: ClaimBounds, need: int) -> list[Open] | None:
+    def watch(scene: BoundContext, domain: Subdomain, last: ClaimBounds, need: int) -> list[Subdomain] | None:
         found = real(scene, domain, last, need)
         for violating, values in reached(scene, domain, need) if found else ():
             assert isinstance(domain.node.split, InputSplit)
@@ -103,7 +103,7 @@ def test_what_a_case_is_given_holds_wherever_it_does(monkeypatch: pytest.MonkeyP
     assert len(set(held)) > 1
 
 
-def reached(scene: Scene, domain: Open, need: int) -> Iterator[tuple[set[int], dict[int, list[Tensor]]]]:
+def reached(scene: BoundContext, domain: Subdomain, need: int) -> Iterator[tuple[set[int], dict[int, list[Tensor]]]]:
     """The triggers of a domain that meet a question with one alternative for each input, where its cases hold.
 
     Yields:
@@ -118,7 +118,7 @@ def reached(scene: Scene, domain: Open, need: int) -> Iterator[tuple[set[int], d
             state = layer.apply(sums[-1])
         meets = (scene.work.row_values(state, every.alternative) >= 0).all(1)
         violating = set(every.input[meets].tolist())
-        if len(violating) >= need and domain.must <= violating <= set(domain.claims.input.tolist()):
+        if len(violating) >= need and domain.assumed_violating <= violating <= set(domain.claims.input.tolist()):
             values = {int(every.input[at]): [part[at] for part in sums[:-1]] for at in meets.nonzero()[:, 0].tolist()}
             yield violating, values
 

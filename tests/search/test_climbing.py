@@ -9,7 +9,7 @@ import torch
 from tests.search.small import all_triggers, counts, most, random_problem, row_values, with_need
 from tests.search.test_branching import peak
 from tests.soundness.build import Ask
-from verifluxa.search.climb import climb, lacking
+from verifluxa.search.climb import lacking, local_search
 from verifluxa.search.workspace import workspace
 
 
@@ -45,7 +45,7 @@ def test_a_climb_ends_on_the_grid_at_most_as_high_as_the_highest_point(seed: int
     strict = most(problem, problem.questions(0)[0], strict=True)
     for need in range(1, 6):
         question = with_need(problem, need)
-        found = climb(work, question, torch.as_tensor(triggers[[0, 24, 48]]), 30)
+        found = local_search(work, question, torch.as_tensor(triggers[[0, 24, 48]]), 30)
         trigger = found.trigger.numpy()
         assert problem.domain.contains(trigger)
         count = int(counts(problem, question, trigger[None], strict=True)[0])
@@ -56,7 +56,9 @@ def test_a_climb_ends_on_the_grid_at_most_as_high_as_the_highest_point(seed: int
 def test_a_climb_takes_all_the_inputs_that_are_needed_along() -> None:
     """Three inputs are ahead together at 10 alone, and none of them at either end."""
     problem = peak()
-    found = climb(workspace(problem), with_need(problem, 3), torch.tensor([[0.0], [20.0]], dtype=torch.float64), 60)
+    found = local_search(
+        workspace(problem), with_need(problem, 3), torch.tensor([[0.0], [20.0]], dtype=torch.float64), 60
+    )
     assert found.margin > 0
     assert found.trigger.tolist() == [10.0]
 
@@ -74,5 +76,5 @@ def test_what_no_trigger_meets_is_left_out_of_a_climb() -> None:
     met = torch.tensor([n for n, margins in enumerate(single) if float(margins.max()) > 0])
     assert 3 <= len(met) < len(claims)
     starts = torch.tensor([[0.0], [20.0]], dtype=torch.float64)
-    found = climb(work, question, starts, 60, claims.take(met))
-    assert found.margin == climb(work, question, starts, 60).margin > 0
+    found = local_search(work, question, starts, 60, claims.take(met))
+    assert found.margin == local_search(work, question, starts, 60).margin > 0

@@ -23,10 +23,10 @@ from verifluxa.graph.ops import Conv, Reshape
 from verifluxa.question import Problem, Question
 from verifluxa.search import cuts
 from verifluxa.search.choices import choose, several
-from verifluxa.search.claims import Scene
+from verifluxa.search.claims import BoundContext
 from verifluxa.search.conflicts import begin, cross, crossing_of
-from verifluxa.search.cross import Crossing, CrossSettings
-from verifluxa.search.root import look, whole_domain
+from verifluxa.search.cross import CrossSettings, RelationalSearch
+from verifluxa.search.root import bound_root, whole_domain
 from verifluxa.search.workspace import workspace
 from verifluxa.verdict import Verdict
 
@@ -35,7 +35,7 @@ ALL = CrossSettings(values=0, alone=0, seconds=60.0, cases=300)
 
 def run(problem: Problem, question: Question, settings: CrossSettings = ALL) -> Outcome:
     work = workspace(problem)
-    (outcome,) = cross(work, look(work, [question], "interval"), settings, None)
+    (outcome,) = cross(work, bound_root(work, [question], "interval"), settings, None)
     return outcome
 
 
@@ -109,8 +109,8 @@ def test_what_is_left_without_cases_is_no_less_than_any_trigger_reaches(seed: in
     problem = in_real(steady(seed))
     question = with_need(problem, 1)
     work = workspace(problem)
-    (rooted,) = look(work, [question], "interval")
-    scene = Scene(work.at(0), work.net(0), geometry(whole_domain(work)))
+    (rooted,) = bound_root(work, [question], "interval")
+    scene = BoundContext(work.at(0), work.net(0), geometry(whole_domain(work)))
     crossing, unsafe = crossing_of(scene, rooted, ALL, math.inf)
     left = crossing.without_cases()
     assert not unsafe
@@ -134,13 +134,13 @@ def test_a_layer_that_reads_nothing_of_the_trigger_has_no_neuron_to_split() -> N
 def test_of_many_claims_with_little_weight_each_some_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sixty inputs that are the same share the weight evenly."""
     tried: list[tuple[int, ...]] = []
-    cut = Crossing._cut
+    cut = RelationalSearch._cut
 
-    def recorded(self: Crossing, choice: tuple[int, ...], cases: int) -> bool:
+    def recorded(self: RelationalSearch, choice: tuple[int, ...], cases: int) -> bool:
         tried.append(choice)
         return cut(self, choice, cases)
 
-    monkeypatch.setattr(Crossing, "_cut", recorded)
+    monkeypatch.setattr(RelationalSearch, "_cut", recorded)
     graph = mlp((1, 1, 2), ([[1.0, -1.0], [-1.0, 1.0]], None), ([[0.0, 0.0], [1.0, 1.0]], [0.5, 0.0]))
     family = Family((replacing((0,)),), levels(1, 0, 3))
     problem = in_real(make_problem(graph, [[0.0, 2.0]] * 60, [0] * 60, family, Ask()))
@@ -153,10 +153,10 @@ def test_small_triggers_are_left_to_boxes_and_time_ends_it() -> None:
     problem = in_real(steady(1))
     question = with_need(problem, 1)
     work = workspace(problem)
-    assert not list(cross(work, look(work, [question], "interval"), CrossSettings(values=0, alone=3), None))
-    two = look(work, [with_need(problem, 2)], "interval")
+    assert not list(cross(work, bound_root(work, [question], "interval"), CrossSettings(values=0, alone=3), None))
+    two = bound_root(work, [with_need(problem, 2)], "interval")
     assert not list(cross(work, two, CrossSettings(values=3, alone=0), None))
-    (outcome,) = cross(work, look(work, [question], "interval"), ALL, time.monotonic() - 1)
+    (outcome,) = cross(work, bound_root(work, [question], "interval"), ALL, time.monotonic() - 1)
     assert outcome.verdict is Verdict.UNKNOWN
 
 
@@ -168,7 +168,7 @@ def test_planes_of_little_weight_stay_out_of_the_cases(monkeypatch: pytest.Monke
         problem = in_real(steady(seed, Ask(targets=(1,))))
         question, oracle = with_need(problem, 1), Oracle(problem)
         work = workspace(problem)
-        search = begin(work, look(work, [question], "interval"), ALL, None)[question]
+        search = begin(work, bound_root(work, [question], "interval"), ALL, None)[question]
         outcome = search.run(300)
         judge(problem, outcome, oracle.truth(question), list(oracle.points(question)), oracle)
         for conflict in outcome.tree.conflicts if outcome.tree else ():
@@ -192,7 +192,7 @@ def test_a_search_may_be_gone_on_with(seed: int) -> None:
     problem = in_real(steady(seed))
     question, oracle = with_need(problem, 1), Oracle(problem)
     work = workspace(problem)
-    rooted = look(work, [question], "interval")
+    rooted = bound_root(work, [question], "interval")
     begun = begin(work, rooted, ALL, None)
     outcomes = [begun[question].run(cases) for cases in (1, 4)]
     assert outcomes[0].boxes <= outcomes[1].boxes

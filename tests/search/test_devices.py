@@ -12,11 +12,11 @@ import torch
 from tests.search.small import random_problem
 from verifluxa.bounds import memory
 from verifluxa.bounds.domain import geometry
-from verifluxa.bounds.linear import Pairs, all_layers
+from verifluxa.bounds.linear import Subproblems, all_layers
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem
 from verifluxa.search import root
-from verifluxa.search.root import look, whole_domain
+from verifluxa.search.root import bound_root, whole_domain
 from verifluxa.search.workspace import Workspace
 from verifluxa.strategy.decide import prove_slice
 from verifluxa.strategy.load import BranchStage, Strategy, load_strategy
@@ -32,17 +32,17 @@ def test_a_first_look_that_runs_out_of_memory_halves_and_goes_on(
 ) -> None:
     problem = random_problem(11)
     questions = problem.questions(0)
-    plain = look(Workspace(problem), questions, "crown")
+    plain = bound_root(Workspace(problem), questions, "crown")
     sizes: list[int] = []
 
-    def short(net: Any, shape: Any, pairs: Pairs, method: str = "crown") -> Any:
+    def short(net: Any, shape: Any, pairs: Subproblems, method: str = "crown") -> Any:
         sizes.append(len(pairs.input))
         if len(pairs.input) > most:
             raise error
         return all_layers(net, shape, pairs, method)
 
     monkeypatch.setattr(root, "all_layers", short)
-    halved = look(Workspace(problem), questions, "crown")
+    halved = bound_root(Workspace(problem), questions, "crown")
     assert max(sizes) > most, "the fault was met"
     assert [one.row.tolist() for one in halved] == [one.row.tolist() for one in plain]
     assert [one.remaining for one in halved] == [one.remaining for one in plain]
@@ -85,7 +85,7 @@ def test_bounds_on_a_gpu_are_those_of_the_cpu() -> None:
     for device in ("cpu", "cuda"):
         work = Workspace(problem, device)
         inputs = torch.arange(len(problem.inputs), device=device)
-        pairs = Pairs(torch.zeros_like(inputs), inputs)
+        pairs = Subproblems(torch.zeros_like(inputs), inputs)
         found.append(all_layers(work.net(0), geometry(whole_domain(work)), pairs))
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one.lower, other.lower.cpu(), rtol=1e-11, atol=1e-11)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.soundness.build import Ask, Family, digested, make_problem, mlp
 from verifluxa.lower.stamps import stamp_placements
-from verifluxa.question import Domain, Placement, Problem, Stamp
+from verifluxa.question import AffineInputMap, Domain, Placement, Problem
 from verifluxa.search.enclosure import Enclosure, high, inverse_root, largest, low, mapped
 from verifluxa.search.exact import exact_margins, may_violate
 from verifluxa.spec.image_types import Free, Patterns, StampTrigger
@@ -55,7 +55,9 @@ def _blend(stored: bool) -> Problem:
     """Class 1 where the blended pixel is at least 1; a third of a level of 1 is mixed into a pixel of 1."""
     graph = mlp((1, 1, 1), ([[0.0], [1.0]], [1.0, 0.0]))
     third = Fraction(1, 3)
-    stamp = Stamp(np.arange(1), np.array([float(1 - third)]), np.array([[float(third)]]), np.zeros(1), stored=stored)
+    stamp = AffineInputMap(
+        np.arange(1), np.array([float(1 - third)]), np.array([[float(third)]]), np.zeros(1), stored=stored
+    )
     domain = Domain(np.zeros(1), np.ones(1), np.ones(1))
     return digested(make_problem(graph, [[1.0]], [0], Family((Placement((("at", 0),), stamp),), domain), Ask()))
 

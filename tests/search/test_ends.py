@@ -22,7 +22,7 @@ from verifluxa.certificate.check.cases import clips
 from verifluxa.search import cuts, ends
 from verifluxa.search.conflicts import begin
 from verifluxa.search.ends import tightened
-from verifluxa.search.root import look
+from verifluxa.search.root import bound_root
 from verifluxa.search.workspace import workspace
 
 
@@ -60,7 +60,7 @@ def test_what_cases_of_tighter_ends_close_is_true(monkeypatch: pytest.MonkeyPatc
         work = workspace(problem)
         for question in problem.questions(0):
             oracle = Oracle(problem)
-            for search in begin(work, look(work, [question], "interval"), ALL, None).values():
+            for search in begin(work, bound_root(work, [question], "interval"), ALL, None).values():
                 for cases in (1, 300):
                     outcome = search.run(cases)
                     judge(problem, outcome, oracle.truth(question), list(oracle.points(question)), oracle)
@@ -77,7 +77,7 @@ def test_a_search_that_was_asked_where_to_attack_goes_on_as_any_other(seed: int)
     problem = in_real(steady(seed, Ask(per_input=True)))
     work = workspace(problem)
     for question in problem.questions(0):
-        (rooted,) = look(work, [question], "crown")
+        (rooted,) = bound_root(work, [question], "crown")
         if not rooted.remaining:
             continue
         asked, plain = (begin(work, [one], ALL, None)[question] for one in (rooted, replace(rooted, layers=())))

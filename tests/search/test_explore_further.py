@@ -14,8 +14,8 @@ from verifluxa.certificate.tree_codec import decode_tree, encode_tree
 from verifluxa.question import Problem, Question
 from verifluxa.search.branch import Explored, explore, explore_further
 from verifluxa.search.leaves import Tree
-from verifluxa.search.pieces import at, cut, graft, open_paths, pieces
-from verifluxa.search.root import look
+from verifluxa.search.pieces import at, graft, open_paths, pieces, pruned_to
+from verifluxa.search.root import bound_root
 from verifluxa.search.settle import BranchSettings
 from verifluxa.search.workspace import workspace
 from verifluxa.verdict import Verdict
@@ -26,7 +26,7 @@ INHERITING = BranchSettings(strips=2, joint=False, inherit=True)
 
 def begun(problem: Problem, question: Question, boxes: int, how: BranchSettings = WHOLE) -> Explored:
     work = workspace(problem)
-    rooted, how = look(work, [question], "interval"), replace(how, boxes=boxes, batch=1)
+    rooted, how = bound_root(work, [question], "interval"), replace(how, boxes=boxes, batch=1)
     (explored,) = itertools.chain.from_iterable(explore(work, rooted, how, None))
     return explored
 
@@ -38,7 +38,7 @@ def finished(problem: Problem, explored: Explored, boxes: int, how: BranchSettin
     waiting, reason = pieces(root, 3), None
     while waiting:
         paths = waiting.pop()
-        tree = Tree(question, cut(root, paths), directions)
+        tree = Tree(question, pruned_to(root, paths), directions)
         (part,) = itertools.chain.from_iterable(explore_further(work, [tree], replace(how, boxes=boxes, batch=1), None))
         graft(root, part.root, paths)
         if part.outcome.verdict is Verdict.FALSIFIED:
@@ -102,7 +102,7 @@ def test_a_piece_says_nothing_of_the_leaves_of_others() -> None:
         if len(parts) > 1:
             break
     before = encode_tree(first.root)
-    piece = cut(first.root, parts[0])
+    piece = pruned_to(first.root, parts[0])
     assert pieces(piece, 9) == [parts[0]]
     assert encode_tree(first.root) == before
     assert {path for part in parts for path in part} == {path for part in pieces(first.root, 1) for path in part}

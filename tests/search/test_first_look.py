@@ -11,23 +11,23 @@ import torch
 from tests.search.small import all_triggers, most, random_problem, row_values, with_need
 from tests.soundness.build import Ask
 from verifluxa.bounds.domain import geometry
-from verifluxa.bounds.linear import Pairs, all_layers
-from verifluxa.evidence import CONTRADICTED, OPEN, Dropped
+from verifluxa.bounds.linear import Subproblems, all_layers
+from verifluxa.evidence import CONTRADICTED, OPEN, PrunedDisjunct
 from verifluxa.question import Problem
-from verifluxa.search.claims import Scene
-from verifluxa.search.root import Rooted, drop_records, look, whole_domain
+from verifluxa.search.claims import BoundContext
+from verifluxa.search.root import InitialBounds, bound_root, drop_records, whole_domain
 from verifluxa.search.workspace import Claims, workspace
 
 ASKS = [Ask(), Ask(targets=(0, 2)), Ask(per_input=True), Ask(targets=(1,), need=3)]
 
 
-def highest_rows(problem: Problem, rooted: Rooted) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def highest_rows(problem: Problem, rooted: InitialBounds) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
     """Largest value of each row over all triggers, by brute force, shape (n, R)."""
     triggers = all_triggers(problem.domain)
     return np.asarray(np.max([row_values(problem, rooted.question, trigger) for trigger in triggers], axis=0))
 
 
-def check(problem: Problem, rooted: Rooted) -> None:
+def check(problem: Problem, rooted: InitialBounds) -> None:
     """Every row that fell is below zero under every trigger; what remains is counted rightly."""
     highest = highest_rows(problem, rooted)
     chosen = problem.selections[rooted.question.selection].tolist()
@@ -55,7 +55,7 @@ def test_what_falls_is_below_zero_under_every_trigger(seed: int, ask: Ask, metho
     work = workspace(problem)
     fell = 0
     for placement in range(2):
-        for rooted in look(work, problem.questions(placement), method):
+        for rooted in bound_root(work, problem.questions(placement), method):
             check(problem, rooted)
             fell += len(rooted.dropped())
     assert fell, "some claims fall, else nothing was tested"
@@ -66,12 +66,12 @@ def test_what_falls_is_below_zero_under_every_trigger(seed: int, ask: Ask, metho
 def test_the_bounds_that_are_kept_are_those_of_the_claims_that_are_left(ask: Ask, method: str) -> None:
     problem, compared = random_problem(1, ask), 0
     work = workspace(problem)
-    scene = Scene(work, work.net(0), geometry(whole_domain(work)))
-    for rooted in look(work, problem.questions(0), method):
+    scene = BoundContext(work, work.net(0), geometry(whole_domain(work)))
+    for rooted in bound_root(work, problem.questions(0), method):
         left = torch.arange(len(rooted.open_claims))
         kept = rooted.bounds(left)
         assert bool(kept) == (method == "crown")
-        pairs = Pairs(torch.zeros_like(left), rooted.open_claims.input)
+        pairs = Subproblems(torch.zeros_like(left), rooted.open_claims.input)
         for mine, plain in zip(kept, all_layers(scene.net, scene.geometry, pairs), strict=False):
             torch.testing.assert_close((mine.lower, mine.upper, mine.radius), (plain.lower, plain.upper, plain.radius))
             assert mine.open is None or torch.equal(mine.open, torch.as_tensor(plain.open))
@@ -84,8 +84,8 @@ def test_the_bounds_that_are_kept_are_those_of_the_claims_that_are_left(ask: Ask
 def test_questions_asked_together_get_the_answers_they_get_alone(ask: Ask) -> None:
     problem = random_problem(2, ask)
     work, questions = workspace(problem), problem.questions(0)
-    together = look(work, [*questions[::-1], questions[0]], "crown")
-    alone = [look(work, [question], "crown")[0] for question in [*questions[::-1], questions[0]]]
+    together = bound_root(work, [*questions[::-1], questions[0]], "crown")
+    alone = [bound_root(work, [question], "crown")[0] for question in [*questions[::-1], questions[0]]]
     for one, other in zip(together, alone, strict=True):
         assert one.question == other.question
         assert one.row.tolist() == other.row.tolist()
@@ -97,16 +97,16 @@ def test_crown_drops_at_least_one_claim_more_somewhere() -> None:
     for seed in range(12):
         problem = random_problem(seed)
         for method in left:
-            left[method] += len(look(workspace(problem), [with_need(problem, 1)], method)[0].open_claims)
+            left[method] += len(bound_root(workspace(problem), [with_need(problem, 1)], method)[0].open_claims)
     assert left["crown"] < left["interval"]
 
 
 def test_small_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = random_problem(2)
     question = problem.questions(0)
-    wanted = look(workspace(problem), question, "crown")[0].row.tolist()
+    wanted = bound_root(workspace(problem), question, "crown")[0].row.tolist()
     monkeypatch.setattr("verifluxa.search.root.rows_that_fit", lambda width, device="cpu": 1)
-    assert look(workspace(problem), question, "crown")[0].row.tolist() == wanted
+    assert bound_root(workspace(problem), question, "crown")[0].row.tolist() == wanted
 
 
 def test_an_input_that_may_overflow_is_never_dropped() -> None:
@@ -119,7 +119,7 @@ def test_an_input_that_may_overflow_is_never_dropped() -> None:
 
 def falls(problem: Problem) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """Which inputs have a claim that falls at once, at the placement that leaves value 0 alone."""
-    (rooted,) = look(workspace(problem), problem.questions(0), "crown")
+    (rooted,) = bound_root(workspace(problem), problem.questions(0), "crown")
     return np.isin(np.arange(len(problem.inputs)), rooted.claims.input[rooted.row != OPEN].numpy())
 
 
@@ -141,9 +141,9 @@ def test_records_gather_the_alternatives_of_an_input() -> None:
     asked = claims((3, 0), (3, 1), (3, 2), (5, 0), (5, 1), (8, 0), (9, 1))
     row = torch.tensor([11, OPEN, 13, OPEN, OPEN, CONTRADICTED, 17])
     assert drop_records(asked, row) == [
-        Dropped(3, (11, OPEN, 13)),
-        Dropped(8, (CONTRADICTED,)),
-        Dropped(9, (OPEN, 17)),
+        PrunedDisjunct(3, (11, OPEN, 13)),
+        PrunedDisjunct(8, (CONTRADICTED,)),
+        PrunedDisjunct(9, (OPEN, 17)),
     ]
 
 
@@ -153,15 +153,15 @@ def test_records_of_clipped_claims_stand_alone() -> None:
     row = torch.tensor([11, 12, CONTRADICTED, 14, OPEN])
     planes = torch.tensor([[-1, -1], [21, 22], [23, -1], [24, -1], [25, 26]])
     assert drop_records(asked, row, planes) == [
-        Dropped(3, (11,)),
-        Dropped(3, (OPEN, 12), (21, 22)),
-        Dropped(3, (OPEN, OPEN, CONTRADICTED), (23,)),
-        Dropped(4, (OPEN, OPEN, 14), (24,)),
+        PrunedDisjunct(3, (11,)),
+        PrunedDisjunct(3, (OPEN, 12), (21, 22)),
+        PrunedDisjunct(3, (OPEN, OPEN, CONTRADICTED), (23,)),
+        PrunedDisjunct(4, (OPEN, OPEN, 14), (24,)),
     ]
 
 
 def test_no_rounds_of_clipping_make_plain_records() -> None:
     asked = claims((1, 0), (2, 0))
     none = torch.zeros(2, 0, dtype=torch.long)
-    assert drop_records(asked, torch.tensor([4, OPEN]), none) == [Dropped(1, (4,))]
+    assert drop_records(asked, torch.tensor([4, OPEN]), none) == [PrunedDisjunct(1, (4,))]
     assert drop_records(asked, torch.tensor([OPEN, OPEN]), none) == []

@@ -16,14 +16,14 @@ from verifluxa.evidence import Node, Outcome
 from verifluxa.question import Domain, Problem, Question
 from verifluxa.search.exact import may_violate
 from verifluxa.search.grid import GridSettings, count_points, enumerate_grid
-from verifluxa.search.root import look
+from verifluxa.search.root import bound_root
 from verifluxa.search.workspace import workspace
 from verifluxa.verdict import Reason, Verdict
 
 
 def run(problem: Problem, question: Question, settings: GridSettings | None = None) -> list[Outcome]:
     work = workspace(problem)
-    return list(enumerate_grid(work, look(work, [question], "interval"), settings or GridSettings(), None))
+    return list(enumerate_grid(work, bound_root(work, [question], "interval"), settings or GridSettings(), None))
 
 
 def leaves(node: Node) -> list[Node]:
@@ -57,7 +57,7 @@ def test_rationals_decide_what_radii_leave_open(name: str) -> None:
     (outcome,) = run(case.problem, case.question)
     assert outcome.verdict is Verdict.CERTIFIED
     assert outcome.tree is not None
-    assert any(leaf.smt for leaf in leaves(outcome.tree))
+    assert any(leaf.unrecorded for leaf in leaves(outcome.tree))
     (floats,) = run(in_float32(case.problem), case.question)
     assert floats.verdict is Verdict.UNKNOWN, "rationals say nothing about float32"
 

@@ -14,14 +14,14 @@ from tests.search.small import all_triggers, counts, in_float32, in_real, most, 
 from tests.search.test_branching import check, run
 from tests.soundness.build import Ask, Family, dense, levels, make_problem, relu, replacing
 from tests.soundness.tree import BadTree
-from verifluxa.bounds.linear import Ends, Pairs
+from verifluxa.bounds.linear import Interval, Subproblems
 from verifluxa.bounds.net import Net
 from verifluxa.evidence import NOTHING_FOUND, Node, Outcome
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Reshape
 from verifluxa.question import Problem
 from verifluxa.search import branch, inherit
-from verifluxa.search.claims import Scene, Verdicts
+from verifluxa.search.claims import BoundContext, Verdicts
 from verifluxa.search.replay import stamped
 from verifluxa.search.settle import BranchSettings
 from verifluxa.search.workspace import Claims
@@ -35,9 +35,9 @@ SEEDS = range(40)
 class Bounded:
     """A batch of domains of a search, as its claims were decided."""
 
-    scene: Scene
+    scene: BoundContext
     claims: Claims
-    pairs: Pairs
+    pairs: Subproblems
     verdicts: Verdicts
 
 
@@ -57,7 +57,7 @@ def watched(monkeypatch: pytest.MonkeyPatch, arithmetic: Arithmetic) -> Iterator
     seen: list[Bounded] = []
     decided = branch.decided
 
-    def watch(scene: Scene, named: tuple[Claims, Pairs], *more: Any) -> Verdicts:
+    def watch(scene: BoundContext, named: tuple[Claims, Subproblems], *more: Any) -> Verdicts:
         verdicts = decided(scene, named, *more)
         seen.append(Bounded(scene, *named, verdicts))
         return verdicts
@@ -151,13 +151,13 @@ def test_the_radii_of_another_claim_would_certify_what_float32_refutes(monkeypat
     how = replace(HOW, batch=1, boxes=50)
     certified = [run(problem, [problem.questions(0)[0]], how)[0].verdict for problem in (real, rounded)]
     assert certified == [Verdict.CERTIFIED, Verdict.UNKNOWN]
-    monkeypatch.setattr(branch, "known_ends", mixed_ends)
+    monkeypatch.setattr(branch, "inherited_bounds", mixed_ends)
     assert run(rounded, [rounded.questions(0)[0]], how)[0].verdict is Verdict.CERTIFIED
 
 
-def mixed_ends(net: Net, batch: list[Any]) -> tuple[Ends, ...]:
+def mixed_ends(net: Net, batch: list[Any]) -> tuple[Interval, ...]:
     """The claims of a domain change their ends among each other."""
-    return tuple((low.roll(1, 0), high.roll(1, 0)) for low, high in inherit.known_ends(net, batch))
+    return tuple((low.roll(1, 0), high.roll(1, 0)) for low, high in inherit.inherited_bounds(net, batch))
 
 
 @BOTH
@@ -165,7 +165,7 @@ def test_the_ends_of_another_claim_would_certify_what_is_false(
     monkeypatch: pytest.MonkeyPatch, arithmetic: Arithmetic
 ) -> None:
     """Where the claims of a domain change their ends among each other a question is certified that is refuted."""
-    monkeypatch.setattr(branch, "known_ends", mixed_ends)
+    monkeypatch.setattr(branch, "inherited_bounds", mixed_ends)
     assert any(certifies_what_is_false(arithmetic(random_problem(seed, Ask()))) for seed in range(120))
 
 

@@ -8,7 +8,7 @@ import pytest
 from tests.soundness.build import Ask, Family, dense, levels, make_problem, relu
 from verifluxa.graph.graph import Graph, chain
 from verifluxa.graph.ops import Conv, Reshape
-from verifluxa.question import Placement, Problem, Stamp
+from verifluxa.question import AffineInputMap, Placement, Problem
 from verifluxa.strategy.decide import decide
 from verifluxa.strategy.load import load_strategy
 from verifluxa.verdict import Verdict
@@ -44,7 +44,7 @@ def perturbed() -> tuple[Problem, int]:
     assert margins.min() > 0
     count = int((margins < reach).sum())
     assert np.abs(margins - reach).min() > 1e-3
-    whole = Stamp(np.arange(VALUES), np.ones(VALUES), np.eye(VALUES), np.zeros(VALUES))
+    whole = AffineInputMap(np.arange(VALUES), np.ones(VALUES), np.eye(VALUES), np.zeros(VALUES))
     family = Family((Placement((("row", 0), ("column", 0)), whole),), levels(VALUES, -SIZE, SIZE, 0.0))
     return make_problem(steady(shift), images, [0] * INPUTS, family, Ask()), count
 

@@ -13,9 +13,9 @@ from verifluxa.bounds.alpha import AlphaSettings
 from verifluxa.certificate.tree_codec import decode_tree, encode_tree
 from verifluxa.evidence import NeuronSplit, Node, Outcome
 from verifluxa.question import Problem, Question
-from verifluxa.search.again import look_again
+from verifluxa.search.again import optimise_root
 from verifluxa.search.branch import branch
-from verifluxa.search.root import look
+from verifluxa.search.root import bound_root
 from verifluxa.search.settle import BranchSettings
 from verifluxa.search.workspace import workspace
 from verifluxa.strategy.decide import decide
@@ -28,7 +28,7 @@ EACH = Ask(per_input=True)
 
 def run(problem: Problem, questions: list[Question], how: BranchSettings) -> list[Outcome]:
     work = workspace(problem)
-    return branch(work, look(work, questions, "interval"), how, None)
+    return branch(work, bound_root(work, questions, "interval"), how, None)
 
 
 def nodes(root: Node) -> list[Node]:
@@ -79,8 +79,8 @@ def test_optimised_slopes_only_take_claims_away(seed: int) -> None:
     """What alpha drops cannot happen, and nothing that CROWN dropped comes back."""
     problem = in_real(random_problem(seed, Ask(targets=(0, 1, 2))))
     work, questions = workspace(problem), problem.questions(0)
-    before = look(work, questions, "crown")
-    for first, second in zip(before, look_again(work, before, AlphaSettings(15)), strict=True):
+    before = bound_root(work, questions, "crown")
+    for first, second in zip(before, optimise_root(work, before, AlphaSettings(15)), strict=True):
         assert second.remaining <= first.remaining
         assert second.remaining >= most(problem, first.question)
         assert {(d.input, d.rows) for d in first.dropped()} <= {(d.input, d.rows) for d in second.dropped()}

@@ -13,9 +13,9 @@ from tests.search.small import random_problem
 from tests.soundness.build import digested
 from verifluxa.bounds.build import build_chain
 from verifluxa.bounds.domain import Domains, geometry
-from verifluxa.bounds.linear import Pairs, all_layers, evaluate
+from verifluxa.bounds.linear import Subproblems, all_layers, evaluate
 from verifluxa.bounds.net import load
-from verifluxa.question import Domain, Listed, Placement, Problem, Stamp
+from verifluxa.question import AffineInputMap, Domain, Listed, Placement, Problem
 from verifluxa.search.exact import exact_margins
 from verifluxa.search.replay import replay, stamped, witness
 from verifluxa.search.workspace import workspace
@@ -24,11 +24,11 @@ from verifluxa.strategy.load import load_strategy
 from verifluxa.verdict import Verdict
 
 
-def moving(size: int) -> Stamp:
+def moving(size: int) -> AffineInputMap:
     """Writes tau to place 0 and moves the two values behind it one to the right."""
     gain = np.zeros((3, 1))
     gain[0, 0] = 1.0
-    return Stamp(np.array([0, 1, 2]), np.array([0.0, 1.0, 1.0]), gain, np.zeros(3), np.array([0, 0, 1]))
+    return AffineInputMap(np.array([0, 1, 2]), np.array([0.0, 1.0, 1.0]), gain, np.zeros(3), np.array([0, 0, 1]))
 
 
 def test_a_stamp_moves_values() -> None:
@@ -61,7 +61,7 @@ def test_the_local_network_of_a_moving_stamp_is_that_of_the_whole() -> None:
         np.testing.assert_allclose(outputs.numpy(), whole, rtol=1e-4, atol=1e-4)
         none = trigger.new_zeros(0, 1)
         shape = geometry(Domains(trigger, trigger, none, trigger.new_zeros(1, 0), trigger.new_zeros(1, 0)))
-        assert all_layers(net, shape, Pairs(torch.zeros_like(inputs), inputs))
+        assert all_layers(net, shape, Subproblems(torch.zeros_like(inputs), inputs))
     question = next(problem.all_questions())
     played = replay(problem, question, np.array([2.0]))
     margins = exact_margins(problem, question, np.array([2.0]), played.inputs)
@@ -86,7 +86,7 @@ def test_each_placement_is_decided_on_its_own_domain(seed: int) -> None:
     """Verdicts are those of two problems with one placement each."""
     problem = random_problem(seed, positions=(3, 1))
     stamp = problem.placements[0].stamp
-    alone = Stamp(stamp.positions[:1], np.zeros(1), np.eye(1), np.zeros(1))
+    alone = AffineInputMap(stamp.positions[:1], np.zeros(1), np.eye(1), np.zeros(1))
     whole, narrow = problem.domain, replace(problem.domain, upper=problem.domain.lower.copy())
     single = Domain(problem.domain.lower[:1], problem.domain.upper[:1], problem.domain.step[:1])
     parts = [(stamp, whole), (stamp, narrow), (alone, single)]

@@ -25,7 +25,7 @@ from verifluxa.graph.ops import (
     Shift,
     Softmax,
 )
-from verifluxa.question import Problem, Stamp, Strips
+from verifluxa.question import AffineInputMap, Problem, Strips
 from verifluxa.search.exact import exact_margins
 from verifluxa.search.replay import replay, stamped, surely_violated, violation_margins, witness
 from verifluxa.search.workspace import workspace
@@ -58,7 +58,7 @@ def test_a_stamp_touches_its_places_alone() -> None:
 
 def test_a_stamp_with_arithmetic() -> None:
     problem = random_problem(0)
-    blend = Stamp(np.array([2]), np.array([0.5]), np.array([[0.25, 2.0]]), np.array([1.0]))
+    blend = AffineInputMap(np.array([2]), np.array([0.5]), np.array([[0.25, 2.0]]), np.array([1.0]))
     placement = replace(problem.placements[0], stamp=blend)
     after = stamped(replace(problem, placements=(placement,)), 0, np.array([4.0, 3.0]), np.array([1]))
     assert after[0, 0, 0, 2] == 0.5 * problem.inputs[1, 0, 0, 2] + 1.0 + 6.0 + 1.0

@@ -53,7 +53,7 @@ def check(name: str) -> Verdict:
     assert outcome.verdict in (case.verdict, Verdict.UNKNOWN)
     assert outcome.verdict is not Verdict.FALSIFIED
     if outcome.tree is not None:
-        assert outcome.tree.smt
+        assert outcome.tree.unrecorded
         assert not outcome.tree.dropped
     return outcome.verdict
 

@@ -7,8 +7,8 @@ import torch
 
 from tests.search.small import random_problem
 from verifluxa.bounds.domain import Domains, geometry
-from verifluxa.bounds.linear import LayerBounds, Pairs, all_layers
-from verifluxa.search.claims import Planes, fallen_row
+from verifluxa.bounds.linear import LayerBounds, Subproblems, all_layers
+from verifluxa.search.claims import RowBounds, fallen_row
 from verifluxa.search.workspace import workspace
 
 INDICES = [
@@ -41,7 +41,7 @@ def test_selected_bounds_are_those_of_the_selected_pairs(index: list[int]) -> No
     upper = torch.tensor([[6.0, 6.0], [4.0, 3.0]], dtype=torch.float64)
     none = torch.zeros(2, 0, dtype=torch.float64)
     shape = geometry(Domains(lower, upper, torch.zeros(0, 2, dtype=torch.float64), none, none))
-    pairs = Pairs(torch.tensor([0, 0, 1, 1, 0, 1, 0, 1]), torch.tensor([0, 1, 1, 3, 4, 5, 2, 0]))
+    pairs = Subproblems(torch.tensor([0, 0, 1, 1, 0, 1, 0, 1]), torch.tensor([0, 1, 1, 3, 4, 5, 2, 0]))
     layers = all_layers(net, shape, pairs)
     assert len(layers[0].places.flat), "some neurons are undecided, else there is nothing to sort"
     chosen = torch.tensor(index, dtype=torch.long)
@@ -55,15 +55,15 @@ def test_selecting_twice_is_selecting_once() -> None:
     ends = torch.tensor([[0.0, 0.0], [6.0, 6.0]], dtype=torch.float64)
     none = torch.zeros(1, 0, dtype=torch.float64)
     shape = geometry(Domains(ends[:1], ends[1:], torch.zeros(0, 2, dtype=torch.float64), none, none))
-    pairs = Pairs(torch.zeros(6, dtype=torch.long), torch.arange(6))
+    pairs = Subproblems(torch.zeros(6, dtype=torch.long), torch.arange(6))
     first, second = torch.tensor([4, 4, 1, 0, 5]), torch.tensor([3, 0, 0])
     for bounds in all_layers(net, shape, pairs):
         same(bounds.take(first).take(second), bounds.take(first[second]))
 
 
-def planes(upper: list[list[float]], limit: float = 0.0, closed: bool = True) -> Planes:
+def planes(upper: list[list[float]], limit: float = 0.0, closed: bool = True) -> RowBounds:
     values = torch.tensor(upper, dtype=torch.float64)
-    return Planes(
+    return RowBounds(
         values, values[..., None], values, torch.full_like(values, limit), torch.full_like(values, closed) > 0
     )
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 import torch
 
 from verifluxa.bounds.domain import geometry
-from verifluxa.bounds.linear import Pairs, all_layers
+from verifluxa.bounds.linear import Subproblems, all_layers
 from verifluxa.question import Problem, Question
 from verifluxa.search.root import whole_domain
 from verifluxa.search.workspace import workspace
@@ -33,7 +33,7 @@ def asked(problem: Problem, question: Question, sure: bool = False) -> Asked:
     work = workspace(problem)
     inputs = torch.unique(work.claims(question.violation, question.selection).input)
     net = work.net(question.placement)
-    bounds = all_layers(net, geometry(whole_domain(work)), Pairs(torch.zeros_like(inputs), inputs))
+    bounds = all_layers(net, geometry(whole_domain(work)), Subproblems(torch.zeros_like(inputs), inputs))
     by_label = problem.violations[question.violation].by_label
     members = [Member(i, by_label[int(problem.labels[i])], pair) for pair, i in enumerate(inputs.tolist())]
     return Asked(net, bounds, problem.domain, problem.rows, members, question.need, sure)

@@ -8,7 +8,7 @@ import torch
 
 from tests.search.small import random_problem
 from tests.soundness.build import Ask
-from verifluxa.evidence import OPEN, BoxSplit, Dropped, Node, StripSplit
+from verifluxa.evidence import OPEN, BoxSplit, Node, PrunedDisjunct, StripSplit
 from verifluxa.question import Domain
 from verifluxa.search.leaves import Leaf, Tree, open_leaves
 from verifluxa.search.workspace import workspace
@@ -69,8 +69,8 @@ def test_splits_on_the_way_make_the_domain() -> None:
 def test_what_fell_stays_away_below() -> None:
     """A drop at the root holds in both halves, one in a half only there; one alternative may fall without the other."""
     first, second = (int(i) for i in PROBLEM.selections[QUESTION.selection][:2])
-    low = Node([Dropped(second, (OPEN, 1))])
-    root = Node([Dropped(first, (0, 1))], BoxSplit(1, 1.0, 2.0), [low, Node()])
+    low = Node([PrunedDisjunct(second, (OPEN, 1))])
+    root = Node([PrunedDisjunct(first, (0, 1))], BoxSplit(1, 1.0, 2.0), [low, Node()])
     left, right = (pairs(leaf) for leaf in found(root))
     everything = pairs(found(Node())[0])
     assert everything - right == {(first, 0), (first, 1)}

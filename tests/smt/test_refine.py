@@ -126,7 +126,7 @@ def test_points_that_only_rounding_admits_are_left_out() -> None:
     """The solver's candidate t = 0 does not violate in any evaluation, and no other point does."""
     outcome = only(steep(-1e-3), SMT)
     assert outcome.verdict is Verdict.CERTIFIED
-    assert outcome.tree == Node(closed=True, smt=True)
+    assert outcome.tree == Node(closed=True, unrecorded=True)
     judge_float32(steep(-1e-3), outcome, list(grid(steep(0).domain)), Oracle(steep(-1e-3)), np.random.default_rng(0))
 
 
@@ -285,8 +285,8 @@ def test_open_leaves_of_a_search_are_closed(strips: int) -> None:
         check(problem, outcome)
         assert outcome.tree is not None
         seen += leaves(outcome.tree) if outcome.tree.split is not None and outcome.stage == "smt" else []
-    assert sum(leaf.smt for leaf in seen) > 3
-    assert sum(not leaf.smt for leaf in seen) > 3
+    assert sum(leaf.unrecorded for leaf in seen) > 3
+    assert sum(not leaf.unrecorded for leaf in seen) > 3
 
 
 def test_a_witness_on_a_leaf_is_found() -> None:
@@ -311,7 +311,7 @@ def test_bounds_that_suffice_are_kept_as_evidence() -> None:
     check(problem, outcome)
     assert (outcome.verdict, outcome.stage) == (Verdict.CERTIFIED, "smt")
     assert outcome.tree is not None
-    assert not outcome.tree.smt
+    assert not outcome.tree.unrecorded
     assert any(drop.planes for drop in outcome.tree.dropped)
 
 
@@ -323,7 +323,7 @@ def test_the_checker_counts_what_it_cannot_decide_again() -> None:
         for place in range(len(found.problem.placements))
         for outcome in decide(found.problem, found.problem.questions(place), ask)
     ]
-    by_solver = [r for r in records if r.tree is not None and r.tree.smt]
+    by_solver = [r for r in records if r.tree is not None and r.tree.unrecorded]
     tally = found.check(records)
     assert by_solver
     assert tally.unrechecked == len(by_solver)

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from verifluxa.graph.graph import Graph, chain
 from verifluxa.graph.ops import Activation, Affine, Op, Reshape, Shape
-from verifluxa.question import Domain, Floats, Integers, Placement, Problem, Rows, Stamp, Violation
+from verifluxa.question import AffineInputMap, Domain, Floats, Integers, Placement, Problem, Rows, Violation
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ def mlp(shape: Shape, *layers: tuple[ArrayLike, ArrayLike | None], dtype: str = 
 def replacing(positions: Sequence[int], label: tuple[tuple[str, int], ...] = (("row", 0), ("column", 0))) -> Placement:
     """A trigger that copies its parameters to the given flat positions."""
     size = len(positions)
-    stamp = Stamp(np.array(positions, np.int64), np.zeros(size), np.eye(size), np.zeros(size))
+    stamp = AffineInputMap(np.array(positions, np.int64), np.zeros(size), np.eye(size), np.zeros(size))
     return Placement(label, stamp)
 
 

@@ -35,7 +35,7 @@ from verifluxa.graph.ops import (
     Softmax,
     Transpose,
 )
-from verifluxa.question import Stamp
+from verifluxa.question import AffineInputMap
 
 Floats = NDArray[np.float32]
 Generator = np.random.Generator
@@ -71,7 +71,7 @@ def trace(graph: Graph, inputs: NDArray[Any], random: Generator) -> list[Floats]
     return values
 
 
-def stamped(stamp: Stamp, inputs: NDArray[Any], trigger: NDArray[Any]) -> Floats:
+def stamped(stamp: AffineInputMap, inputs: NDArray[Any], trigger: NDArray[Any]) -> Floats:
     """Inputs (S, values) with a replacing trigger in them; exact in floats."""
     if not stamp.replaces:
         raise ValueError("only a stamp without arithmetic is exact in floats")

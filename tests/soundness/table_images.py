@@ -26,7 +26,7 @@ from verifluxa.graph.ops import (
     Shape,
     Shift,
 )
-from verifluxa.question import Placement, Problem, Stamp
+from verifluxa.question import AffineInputMap, Placement, Problem
 from verifluxa.verdict import Verdict
 
 FIVE = square(2, 4)
@@ -243,10 +243,12 @@ def _stamps() -> list[Case]:
     """Stamps that do not simply replace: half blended, one parameter for two pixels, an offset."""
     body = [dense(_integers(71, 4, 3), _integers(72, 4)), relu(), dense(_integers(73, 2, 4))]
     places = np.array([0, 2], np.int64)
-    stamps: dict[str, Callable[[], Stamp]] = {
-        "half blended": lambda: Stamp(places, np.full(2, 0.5), 0.5 * np.eye(2), np.zeros(2)),
-        "one parameter for two pixels": lambda: Stamp(places, np.ones(2), np.array([[1.0], [-1.0]]), np.zeros(2)),
-        "added with an offset": lambda: Stamp(
+    stamps: dict[str, Callable[[], AffineInputMap]] = {
+        "half blended": lambda: AffineInputMap(places, np.full(2, 0.5), 0.5 * np.eye(2), np.zeros(2)),
+        "one parameter for two pixels": lambda: AffineInputMap(
+            places, np.ones(2), np.array([[1.0], [-1.0]]), np.zeros(2)
+        ),
+        "added with an offset": lambda: AffineInputMap(
             places, np.ones(2), np.array([[1.0, 0.0], [1.0, 2.0]]), np.array([-1.0, 0.5])
         ),
     }

@@ -27,7 +27,7 @@ from tests.soundness.table import table
 from tests.soundness.truth import Oracle, apply_stamp, grid
 from verifluxa.graph.graph import Graph, chain
 from verifluxa.graph.ops import Activation, Clip, Conv, Divide, MaxPool, MeanPool, Op, Scale, Shift, Transpose
-from verifluxa.question import Domain, Stamp, Strips
+from verifluxa.question import AffineInputMap, Domain, Strips
 from verifluxa.verdict import Verdict
 
 
@@ -107,7 +107,9 @@ def test_what_has_no_exact_value_is_refused() -> None:
 
 
 def test_stamp_by_hand() -> None:
-    stamp = Stamp(np.array([2, 0]), np.array([0.5, 0.0]), np.array([[0.5, 0.0], [1.0, -1.0]]), np.array([0.0, 8.0]))
+    stamp = AffineInputMap(
+        np.array([2, 0]), np.array([0.5, 0.0]), np.array([[0.5, 0.0], [1.0, -1.0]]), np.array([0.0, 8.0])
+    )
     result = apply_stamp(stamp, exact([[1.0, 2.0, 3.0]]), [(Fraction(1), Fraction(4)), (Fraction(0), Fraction(0))])
     assert result.fractions().tolist() == [[5, 2, 2], [8, 2, Fraction(3, 2)]]
 

@@ -19,14 +19,14 @@ from verifluxa.evidence import (
     CONTRADICTED,
     OPEN,
     BoxSplit,
-    Dropped,
+    FarkasTerm,
     Joint,
     NeuronSplit,
     Node,
     Outcome,
+    PrunedDisjunct,
     StripSplit,
     Strongest,
-    Weighted,
     Witness,
 )
 from verifluxa.question import Problem
@@ -36,11 +36,11 @@ TWO_HALVES = diamond_problem(square(1, 8), [[0.0, 2.5], [8.0, 2.5]], aimed(2))
 ROW = TWO_HALVES.violations[0].by_label[0][0][0]
 
 
-def closed(*dropped: Dropped) -> Node:
+def closed(*dropped: PrunedDisjunct) -> Node:
     return Node(list(dropped), closed=True)
 
 
-def split(how: BoxSplit | StripSplit, low: Node, high: Node, *dropped: Dropped) -> Node:
+def split(how: BoxSplit | StripSplit, low: Node, high: Node, *dropped: PrunedDisjunct) -> Node:
     return Node(list(dropped), how, [low, high])
 
 
@@ -57,8 +57,8 @@ def check(outcome: Outcome, problem: Problem = TWO_HALVES) -> None:
 
 def good() -> Node:
     """Input 1 falls on 0..4, input 0 on 5..8; a strip split in the upper half changes nothing."""
-    upper = split(StripSplit(0, 6.5), closed(), closed(), Dropped(0, (ROW,)))
-    return split(BoxSplit(0, 4.0, 5.0), closed(Dropped(1, (ROW,))), upper)
+    upper = split(StripSplit(0, 6.5), closed(), closed(), PrunedDisjunct(0, (ROW,)))
+    return split(BoxSplit(0, 4.0, 5.0), closed(PrunedDisjunct(1, (ROW,))), upper)
 
 
 def test_a_right_tree_is_accepted() -> None:
@@ -83,7 +83,7 @@ def _no_drop(tree: Node) -> None:
 
 
 def _wrong_input(tree: Node) -> None:
-    tree.children[0].dropped[:] = [Dropped(0, (ROW,))]
+    tree.children[0].dropped[:] = [PrunedDisjunct(0, (ROW,))]
 
 
 def _too_early(tree: Node) -> None:
@@ -111,27 +111,27 @@ def _moved(tree: Node) -> None:
 
 
 def _wrong_row(tree: Node) -> None:
-    tree.children[0].dropped[:] = [Dropped(1, (1 - ROW,))]
+    tree.children[0].dropped[:] = [PrunedDisjunct(1, (1 - ROW,))]
 
 
 def _open_row(tree: Node) -> None:
-    tree.children[0].dropped[:] = [Dropped(1, (OPEN,))]
+    tree.children[0].dropped[:] = [PrunedDisjunct(1, (OPEN,))]
 
 
 def _too_many_rows(tree: Node) -> None:
-    tree.children[0].dropped[:] = [Dropped(1, (ROW, ROW))]
+    tree.children[0].dropped[:] = [PrunedDisjunct(1, (ROW, ROW))]
 
 
 def _stranger(tree: Node) -> None:
-    tree.children[0].dropped.append(Dropped(2, (ROW,)))
+    tree.children[0].dropped.append(PrunedDisjunct(2, (ROW,)))
 
 
 def _foreign_plane(tree: Node) -> None:
-    tree.children[0].dropped[:] = [Dropped(1, (ROW,), (1 - ROW,))]
+    tree.children[0].dropped[:] = [PrunedDisjunct(1, (ROW,), (1 - ROW,))]
 
 
 def _contradiction_without_reason(tree: Node) -> None:
-    tree.children[0].dropped[:] = [Dropped(1, (CONTRADICTED,))]
+    tree.children[0].dropped[:] = [PrunedDisjunct(1, (CONTRADICTED,))]
 
 
 def _children_at_a_leaf(tree: Node) -> None:
@@ -162,16 +162,16 @@ def test_no_tree_and_no_proof_are_refused() -> None:
 
 def test_clipped_claims_hold_where_the_planes_are_met() -> None:
     tree = good()
-    tree.children[0].dropped[:] = [Dropped(1, (ROW,), (ROW,))]
+    tree.children[0].dropped[:] = [PrunedDisjunct(1, (ROW,), (ROW,))]
     check(certified(tree))
-    tree.children[0].dropped[:] = [Dropped(1, (CONTRADICTED,), (ROW,))]
+    tree.children[0].dropped[:] = [PrunedDisjunct(1, (CONTRADICTED,), (ROW,))]
     check(certified(tree))
 
 
 def test_a_case_of_a_neuron_may_be_empty_for_its_own_input() -> None:
     def cases(of: int) -> Node:
         tree = good()
-        ends = [closed(Dropped(1, (CONTRADICTED,))), closed(Dropped(1, (ROW,)))]
+        ends = [closed(PrunedDisjunct(1, (CONTRADICTED,))), closed(PrunedDisjunct(1, (ROW,)))]
         tree.children[0] = Node(split=NeuronSplit(of, 0, 0), children=ends)
         return tree
 
@@ -182,8 +182,8 @@ def test_a_case_of_a_neuron_may_be_empty_for_its_own_input() -> None:
 
 def test_alternatives_fall_one_by_one() -> None:
     problem = table()["two inputs by opposite rows, never at once"].problem
-    drops = [Dropped(0, (OPEN, 1)), Dropped(1, (0,))]
-    low, high = closed(Dropped(0, (0,))), closed(Dropped(1, (OPEN, 1)))
+    drops = [PrunedDisjunct(0, (OPEN, 1)), PrunedDisjunct(1, (0,))]
+    low, high = closed(PrunedDisjunct(0, (0,))), closed(PrunedDisjunct(1, (OPEN, 1)))
     check(certified(split(BoxSplit(0, 1.0, 2.0), low, high, *drops), problem), problem)
     with pytest.raises(BadTree, match="inputs remain"):
         check(certified(split(BoxSplit(0, 1.0, 2.0), low, high, drops[0]), problem), problem)
@@ -196,7 +196,7 @@ def jointly(*parts: Joint, need_one: bool = False) -> Outcome:
     return replace(outcome, question=outcome.question._replace(need=1)) if need_one else outcome
 
 
-DUAL = Joint((Weighted(0, 0, ROW, False, 0.5), Weighted(1, 0, ROW, True, 0.5)), (0.0,))
+DUAL = Joint((FarkasTerm(0, 0, ROW, False, 0.5), FarkasTerm(1, 0, ROW, True, 0.5)), (0.0,))
 
 
 def test_a_joint_closing_is_accepted_where_it_is_true() -> None:
@@ -209,11 +209,11 @@ def test_a_joint_closing_is_accepted_where_it_is_true() -> None:
 @pytest.mark.parametrize(
     "joint",
     [
-        Joint((Weighted(2, 0, ROW, False, 0.5),)),
-        Joint((Weighted(0, 1, ROW, False, 0.5),)),
-        Joint((Weighted(0, 0, 1 - ROW, False, 0.5),)),
-        Joint((Weighted(0, 0, ROW, False, -0.5),)),
-        Joint((Weighted(0, 0, ROW, False, float("nan")),)),
+        Joint((FarkasTerm(2, 0, ROW, False, 0.5),)),
+        Joint((FarkasTerm(0, 1, ROW, False, 0.5),)),
+        Joint((FarkasTerm(0, 0, 1 - ROW, False, 0.5),)),
+        Joint((FarkasTerm(0, 0, ROW, False, -0.5),)),
+        Joint((FarkasTerm(0, 0, ROW, False, float("nan")),)),
         Joint(children=(DUAL, DUAL)),
         Joint(branch_on=1, children=(DUAL,)),
         Joint(branch_on=2, children=(DUAL, DUAL)),
@@ -234,7 +234,7 @@ def test_clips_name_each_open_claim_once(clips: tuple[tuple[int, int, tuple[int,
 
 def test_a_cut_strip_must_not_lose_points() -> None:
     """Both halves of a strip are closed, so a point on the cut counts in both: input 0 still violates at 2."""
-    low, high = closed(Dropped(1, (ROW,))), closed(Dropped(0, (ROW,)))
+    low, high = closed(PrunedDisjunct(1, (ROW,))), closed(PrunedDisjunct(0, (ROW,)))
     check(certified(split(StripSplit(0, 4.0), low, high)))
     with pytest.raises(BadTree, match="met on the node"):
         check(certified(split(StripSplit(0, 2.0), low, high)))
@@ -243,7 +243,7 @@ def test_a_cut_strip_must_not_lose_points() -> None:
 def test_continuous_halves_share_their_end() -> None:
     problem = diamond_problem(levels(1, 0, 8, 0), [[0.0, 2.5], [8.0, 2.5]], aimed(2))
     points = list(Oracle(problem).points(next(problem.all_questions())))
-    low, high = closed(Dropped(1, (ROW,))), closed(Dropped(0, (ROW,)))
+    low, high = closed(PrunedDisjunct(1, (ROW,))), closed(PrunedDisjunct(0, (ROW,)))
     check_tree(problem, certified(split(BoxSplit(0, 4.0, 4.0), low, high), problem), points)
     with pytest.raises(BadTree, match="halves"):
         check_tree(problem, certified(split(BoxSplit(0, 4.0, 5.0), low, high), problem), points)

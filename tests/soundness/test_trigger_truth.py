@@ -30,7 +30,7 @@ from verifluxa.bounds.build import build_chain
 from verifluxa.bounds.constants import propagate
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Reshape
-from verifluxa.question import Stamp
+from verifluxa.question import AffineInputMap
 from verifluxa.replay import replay_result
 from verifluxa.verdict import Verdict
 from verifluxa.verify import Request, run
@@ -288,7 +288,7 @@ def test_a_blend_lies_within_its_radius_however_it_is_computed(opacity: float) -
     v[:100] = -x[:100] * (1 - opacity) / opacity * (1 + random.normal(0, 1e-6, 100))
     x, v = (values.astype(np.float32).astype(float) for values in (x, v))
     size = len(x)
-    stamp = Stamp(np.arange(size), np.full(size, 1 - opacity), opacity * np.eye(size), np.zeros(size))
+    stamp = AffineInputMap(np.arange(size), np.full(size, 1 - opacity), opacity * np.eye(size), np.zeros(size))
     graph = chain((size,), [Reshape((-1,))])
     (layer,) = build_chain(graph, propagate(graph, x[None], "float32", 1), stamp).layers
     a, one = np.float32(opacity), np.float32(1)

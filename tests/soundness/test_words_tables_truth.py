@@ -24,7 +24,7 @@ from tests.soundness.word_problems import (
 from verifluxa.graph.graph import build
 from verifluxa.graph.ops import Affine, Conv, Embedding
 from verifluxa.lower.words import appended
-from verifluxa.question import Domain, Placement, Problem, Stamp
+from verifluxa.question import AffineInputMap, Domain, Placement, Problem
 from verifluxa.search import words
 from verifluxa.search.replay import replay
 from verifluxa.search.workspace import workspace
@@ -113,7 +113,7 @@ def test_radii_hold_what_float32_computes(kind: str) -> None:
 
 
 def assert_enclosed(problem: Problem, placement: int) -> None:
-    cut = words.cut_of(problem)
+    cut = words.network_split(problem)
     assert cut is not None
     stamp = problem.placements[placement].stamp
     slots = words.slots_of(stamp, problem.domain)
@@ -130,7 +130,7 @@ def assert_enclosed(problem: Problem, placement: int) -> None:
 def test_placements_of_a_bag_come_to_one() -> None:
     """Inserting into a bag of words whose last word falls off: the place does not matter."""
     problem = problem_of(Setting("bag", 0, 1, True, False))
-    cut = words.cut_of(problem)
+    cut = words.network_split(problem)
     assert cut is not None
     assert cut.in_any_order
     keys = set()
@@ -139,7 +139,7 @@ def test_placements_of_a_bag_come_to_one() -> None:
         assert slots is not None
         keys.add(words.base_of(problem, placement.stamp, slots, cut)[0].tobytes())
     assert len(keys) == 1
-    other = words.cut_of(problem_of(Setting("convolution", 0, 1, True, False)))
+    other = words.network_split(problem_of(Setting("convolution", 0, 1, True, False)))
     assert other is not None
     assert not other.in_any_order
 
@@ -148,9 +148,9 @@ def test_what_does_more_than_putting_words_is_not_enumerated() -> None:
     problem = problem_of(Setting("bag", 0, 1, False, False))
     stamp = problem.placements[0].stamp
     for wrong in (
-        Stamp(stamp.positions, stamp.keep, stamp.gain * 2, stamp.offset),
-        Stamp(stamp.positions, stamp.keep, stamp.gain, stamp.offset + 1),
-        Stamp(stamp.positions, stamp.keep + 1, stamp.gain, stamp.offset),
+        AffineInputMap(stamp.positions, stamp.keep, stamp.gain * 2, stamp.offset),
+        AffineInputMap(stamp.positions, stamp.keep, stamp.gain, stamp.offset + 1),
+        AffineInputMap(stamp.positions, stamp.keep + 1, stamp.gain, stamp.offset),
     ):
         changed = Problem(**{**vars(problem), "placements": (Placement((("position", 0),), wrong),)})
         assert words.enumerable(workspace(changed), 0) is None

@@ -21,14 +21,14 @@ from verifluxa.evidence import (
     OPEN,
     BoxSplit,
     Case,
-    Dropped,
+    FarkasTerm,
     InputSplit,
     Joint,
     NeuronSplit,
     Node,
     Outcome,
+    PrunedDisjunct,
     StripSplit,
-    Weighted,
     children_of,
 )
 from verifluxa.question import Domain, Problem, Question
@@ -189,7 +189,7 @@ def _check_steered(judge: _Judge, case: Case, claims: Claims, split: tuple[Neuro
         if plane.row not in judge.options(plane.input)[plane.position]:
             raise BadTree("a plane of a row that the alternative does not have")
         known = {(s.layer, s.neuron) for s in split if s.input == plane.input}
-        if not {(layer, neuron) for layer, neuron, _ in plane.pushes} <= known:
+        if not {(layer, neuron) for layer, neuron, _ in plane.betas} <= known:
             raise BadTree("a push on a neuron that is not split")
 
 
@@ -206,7 +206,7 @@ def _check_leaf(judge: _Judge, node: Node, region: _Region) -> None:
         _check_joint(judge, node, open_claims)
     elif node.conflicts:
         _check_conflicts(judge, node, open_claims)
-    elif remaining >= judge.question.need and not node.smt:  # what a solver closed is judged by its points alone
+    elif remaining >= judge.question.need and not node.unrecorded:  # what a solver closed is judged by its points alone
         raise BadTree(f"{remaining} inputs remain at a closed leaf, need is {judge.question.need}")
     _check_points(judge, region)
 
@@ -274,7 +274,7 @@ def _check_joint(judge: _Judge, node: Node, open_claims: set[tuple[int, int]]) -
             stack += [(child, fixed | {joint.branch_on}) for child in joint.children]
 
 
-def _check_weighted(judge: _Judge, weighted: Weighted, at: tuple[Node, set[tuple[int, int]]]) -> None:
+def _check_weighted(judge: _Judge, weighted: FarkasTerm, at: tuple[Node, set[tuple[int, int]]]) -> None:
     node, open_claims = at
     claim = (weighted.input, weighted.position)
     if claim not in open_claims or weighted.row not in judge.options(weighted.input)[weighted.position]:
@@ -285,7 +285,7 @@ def _check_weighted(judge: _Judge, weighted: Weighted, at: tuple[Node, set[tuple
         raise BadTree("a tangent without the point where it touches")
 
 
-def _check_dropped(judge: _Judge, dropped: Dropped, region: _Region) -> None:
+def _check_dropped(judge: _Judge, dropped: PrunedDisjunct, region: _Region) -> None:
     if dropped.input not in judge.selected:
         raise BadTree(f"input {dropped.input} is dropped but not asked about")
     options = judge.options(dropped.input)
@@ -298,7 +298,9 @@ def _check_dropped(judge: _Judge, dropped: Dropped, region: _Region) -> None:
         _check_claim(met, row, options[alternative], (dropped, known, dropped.input in region.cases))
 
 
-def _check_claim(met: Bools, row: int, option: tuple[int, ...], at: tuple[Dropped, tuple[int, ...], bool]) -> None:
+def _check_claim(
+    met: Bools, row: int, option: tuple[int, ...], at: tuple[PrunedDisjunct, tuple[int, ...], bool]
+) -> None:
     """The alternative is met nowhere; its row is below zero: everywhere, or where the clipping rows are met.
 
     Those of the domains above are among them where the claim starts from there.

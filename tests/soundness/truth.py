@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tests.soundness.exact import Exact, ExactNetwork, add, align, exact, linear, multiply, objects, windows
 from verifluxa.graph.graph import Node
 from verifluxa.graph.ops import Activation, Clip, MaxPool
-from verifluxa.question import Domain, Problem, Question, Stamp
+from verifluxa.question import AffineInputMap, Domain, Problem, Question
 from verifluxa.verdict import Verdict
 
 Bools = NDArray[np.bool_]
@@ -224,7 +224,7 @@ def dot(direction: Sequence[float], point: Point) -> Fraction:
     return sum((Fraction(a) * b for a, b in zip(direction, point, strict=True)), Fraction(0))
 
 
-def apply_stamp(stamp: Stamp, inputs: Exact, points: Sequence[Point]) -> Exact:
+def apply_stamp(stamp: AffineInputMap, inputs: Exact, points: Sequence[Point]) -> Exact:
     """Inputs (S, values) under T triggers, shape (T * S, values): `keep * x + gain @ tau + offset` at the positions."""
     at = stamp.positions
     moved = add(

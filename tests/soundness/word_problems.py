@@ -27,7 +27,7 @@ from verifluxa.graph.ops import (
     Reshape,
     Transpose,
 )
-from verifluxa.question import Domain, Listed, Placement, Problem, Question, Rows, Stamp, Violation
+from verifluxa.question import AffineInputMap, Domain, Listed, Placement, Problem, Question, Rows, Violation
 
 LENGTH, WORDS, FEATURES, CLASSES = 4, 6, 2, 3
 Steps = list[tuple[Op, tuple[int, ...]]]
@@ -82,17 +82,17 @@ def network(kind: str, seed: int) -> Graph:
     return build([(Input((LENGTH,)), ()), (Embedding(table), (0,)), *NETWORKS[kind](rng)])
 
 
-def inserted(place: int, count: int) -> Stamp:
+def inserted(place: int, count: int) -> AffineInputMap:
     positions = np.arange(place, LENGTH)
     gain = np.zeros((len(positions), count))
     gain[:count] = np.eye(count)
     keep = np.r_[np.zeros(count), np.ones(len(positions) - count)]
     source = np.r_[positions[:count], positions[: len(positions) - count]]
-    return Stamp(positions, keep, gain, np.zeros(len(positions)), source)
+    return AffineInputMap(positions, keep, gain, np.zeros(len(positions)), source)
 
 
-def replaced(place: int, count: int) -> Stamp:
-    return Stamp(np.arange(place, place + count), np.zeros(count), np.eye(count), np.zeros(count))
+def replaced(place: int, count: int) -> AffineInputMap:
+    return AffineInputMap(np.arange(place, place + count), np.zeros(count), np.eye(count), np.zeros(count))
 
 
 @dataclass(frozen=True)

@@ -210,7 +210,7 @@ def test_every_attack_has_the_deadline_of_the_run(problem: Problem, monkeypatch:
 def test_past_the_deadline_what_an_attack_found_is_taken_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
     """But it is replayed, since it may refute."""
     climbed: list[object] = []
-    monkeypatch.setattr(decide_module, "climbed", lambda _, candidate, __: climbed.append(candidate) or candidate)
+    monkeypatch.setattr(decide_module, "improved", lambda _, candidate, __: climbed.append(candidate) or candidate)
     outcome = only(hard(), ATTACK, BRANCH)
     assert climbed
     climbed.clear()

@@ -64,14 +64,14 @@ def row_of(layer: NetLayer) -> Smooth | None:
     return None if layer.special is not None else sampled_row(layer.function, layer.parameters)
 
 
-class Slopes(NamedTuple):
+class SlopeRange(NamedTuple):
     """The least slope of a sample's segments and what the largest one is more, shape (...) as the intervals."""
 
     least: Tensor
     more: Tensor
 
     @classmethod
-    def of(cls, sample: Sample, lower: Tensor, upper: Tensor) -> Slopes:
+    def of(cls, sample: Sample, lower: Tensor, upper: Tensor) -> SlopeRange:
         """The slopes of a sample of [lower, upper]."""
         step = torch.where(upper > lower, (upper - lower) / (SAMPLES - 1), 1.0)
         segments = sample.values[..., :SAMPLES].diff(dim=-1) / step[..., None]
@@ -88,14 +88,14 @@ class Slopes(NamedTuple):
         return 1 + ((LEVELS - 1) * share.clamp(0.0, 1.0)).round()
 
 
-def lines_along(row: Smooth, lower: Tensor, upper: Tensor, levels: Tensor) -> Relaxation:
+def parametrised_relaxation(row: Smooth, lower: Tensor, upper: Tensor, levels: Tensor) -> Relaxation:
     """Both lines of a function along the slopes of levels 1 to 255; no numbers where an end is none."""
     sample = sample_of(row, lower, upper)
-    slope = Slopes.of(sample, lower, upper).at(levels) + (upper - lower) * 0.0
+    slope = SlopeRange.of(sample, lower, upper).at(levels) + (upper - lower) * 0.0
     return Relaxation(slope, above(sample, slope, -1.0), slope, above(sample, slope, 1.0))
 
 
-def chosen_lines(layer: NetLayer, bounds: LayerBounds, levels: Tensor | None) -> Relaxation:
+def relaxation_at(layer: NetLayer, bounds: LayerBounds, levels: Tensor | None) -> Relaxation:
     """The lines of a layer's neurons: of the default rule, or where their level is not 0 along a slope.
 
     Args:
@@ -109,5 +109,5 @@ def chosen_lines(layer: NetLayer, bounds: LayerBounds, levels: Tensor | None) ->
     if levels is None or row is None or not bool((levels > 0).any()):
         return relaxed
     own = (levels > 0).nonzero(as_tuple=True)
-    lines = lines_along(row, bounds.lower[own], bounds.upper[own], levels[own])
+    lines = parametrised_relaxation(row, bounds.lower[own], bounds.upper[own], levels[own])
     return Relaxation(*(part.index_put(own, new) for part, new in zip(relaxed, lines, strict=True)))

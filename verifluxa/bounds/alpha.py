@@ -14,11 +14,18 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds.along import row_of
-from verifluxa.bounds.bent import Bending, Bent
-from verifluxa.bounds.beta import Multipliers, chooses, default, least_slope, planes
-from verifluxa.bounds.descent import SLOPE_STEP, Claimed, Descent, Evaluated, claimed, steepest
+from verifluxa.bounds.bent import RelaxedProblem, UnstableNeurons
+from verifluxa.bounds.beta import Multipliers, default, least_slope, linear_bounds, unstable
+from verifluxa.bounds.descent import (
+    ALPHA_STEP,
+    Evaluated,
+    LinearBoundProblem,
+    ProjectedAdam,
+    linear_bound_problem,
+    steepest,
+)
 from verifluxa.bounds.domain import Geometry, spread
-from verifluxa.bounds.linear import LayerBounds, Pairs
+from verifluxa.bounds.linear import LayerBounds, Subproblems
 from verifluxa.bounds.memory import rows_that_fit
 from verifluxa.bounds.net import Net, NetLayer
 from verifluxa.bounds.smooth import SAMPLES
@@ -58,7 +65,7 @@ class Task:
     net: Net
     layers: Sequence[LayerBounds]
     geometry: Geometry
-    pairs: Pairs
+    pairs: Subproblems
     rows: Tensor
     constants: Tensor
     limits: Tensor
@@ -67,7 +74,7 @@ class Task:
     def largest(self, chosen: Multipliers) -> Tensor:
         """The largest value of each claim's row, shape (C,)."""
         of = (self.pairs, self.rows, self.constants)
-        value, slope = planes(self.net, self.layers, self.geometry, of, chosen)
+        value, slope = linear_bounds(self.net, self.layers, self.geometry, of, chosen)
         return value + spread(slope[:, None], self.pairs.domain, self.geometry)[0][:, 0]
 
 
@@ -85,14 +92,14 @@ def optimise(task: Task, settings: AlphaSettings, start: Multipliers | None = No
         the largest value of each claim's row (C,) with the rounded multipliers, and these.
     """
     rule = default(task.net, task.layers)
-    free = [chooses(layer, bounds) for layer, bounds in zip(task.net.hidden, task.layers, strict=False)]
+    free = [unstable(layer, bounds) for layer, bounds in zip(task.net.hidden, task.layers, strict=False)]
     begin = rule if start is None else start
     slopes = [torch.where(f, b, r) for f, b, r in zip(free, begin.slopes, rule.slopes, strict=True)]
     bents = bents_of(task)
     along = rule.along
     for bent in bents if begin.along else ():
         along[bent.layer] = torch.where(bent.free, begin.along[bent.layer], 0.0)
-    begin = Multipliers(slopes, _signed(task, [part.abs() for part in begin.pushes]), along)
+    begin = Multipliers(slopes, _signed(task, [part.abs() for part in begin.betas]), along)
     lowest = task.largest(begin)
     choice = bool(bents) or any(bool(part.any()) for part in (*free, *(task.signs or ())))
     if not choice or not settings.steps or bool((lowest < task.limits).all()):
@@ -103,63 +110,65 @@ def optimise(task: Task, settings: AlphaSettings, start: Multipliers | None = No
     return torch.where(better, value, lowest), _where(better, found, begin)
 
 
-def bents_of(task: Task) -> list[Bent]:
+def bents_of(task: Task) -> list[UnstableNeurons]:
     """The neurons that bend otherwise than relu, layer by layer."""
     layers = zip(task.net.hidden, task.layers, strict=False)
-    found = (Bent.of(number, layer, bounds) for number, (layer, bounds) in enumerate(layers))
+    found = (UnstableNeurons.of(number, layer, bounds) for number, (layer, bounds) in enumerate(layers))
     return [bent for bent in found if bent is not None]
 
 
-def _descended(task: Task, settings: AlphaSettings, begin: Multipliers, bents: Sequence[Bent]) -> Multipliers:
+def _descended(
+    task: Task, settings: AlphaSettings, begin: Multipliers, bents: Sequence[UnstableNeurons]
+) -> Multipliers:
     """The best multipliers of a descent in float32."""
     claims, signs = claims_of(task), [part.float() for part in task.signs or ()]
-    layers, pushed = len(claims.stages), len(signs)
+    layers, with_betas = len(claims.stages), len(signs)
     start = [part.float() for part in begin.slopes]
     if signs:
-        start += [part.abs().float() for part in begin.pushes]
+        start += [part.abs().float() for part in begin.betas]
     above = claims.walk(start[:layers], None).above if bents else []
     began = [bent.started(claims, start, begin.along[bent.layer], above[bent.layer]) for bent in bents]
 
     def evaluate(parts: list[Tensor]) -> Evaluated:
-        own = Bending.of(claims, parts[:layers], bents, parts[layers + pushed :])
-        sizes = parts[layers : layers + pushed]
-        pushes = [size * sign for size, sign in zip(sizes, signs, strict=True)] if signs else None
-        walked = own.claims.walk(own.slopes, pushes)
-        up, where = steepest(walked.slope, task.pairs.domain, task.geometry)
+        own = RelaxedProblem.of(claims, parts[:layers], bents, parts[layers + with_betas :])
+        sizes = parts[layers : layers + with_betas]
+        betas = [size * sign for size, sign in zip(sizes, signs, strict=True)] if signs else None
+        passed = own.claims.walk(own.slopes, betas)
+        up, where = steepest(passed.slope, task.pairs.domain, task.geometry)
 
         def gradients() -> list[Tensor]:
-            met = own.claims.meet(walked, own.slopes, claims.center + where)
-            pushed = [z * sign for z, sign in zip(met, signs, strict=False)]
-            return claims.by_slopes(walked, met) + pushed + own.by_along(bents, walked, met)
+            met = own.claims.relaxed_activations(passed, own.slopes, claims.center + where)
+            with_betas = [z * sign for z, sign in zip(met, signs, strict=False)]
+            return claims.alpha_gradients(passed, met) + with_betas + own.slope_gradients(bents, passed, met)
 
-        return Evaluated(walked.value + up, gradients)
+        return Evaluated(passed.value + up, gradients)
 
     def project(parts: list[Tensor]) -> None:
         for part, layer in zip(parts[:layers], task.net.hidden, strict=True):
             part.clamp_(least_slope(layer), 1.0)
-        for part in parts[layers : layers + pushed]:
+        for part in parts[layers : layers + with_betas]:
             part.clamp_(min=0.0)
-        for part, bent in zip(parts[layers + pushed :], bents, strict=True):
+        for part, bent in zip(parts[layers + with_betas :], bents, strict=True):
             part.copy_(bent.clamped(part))
 
-    sizes = [SLOPE_STEP] * layers + (claims.push_steps(start) if signs else [])
+    sizes = [ALPHA_STEP] * layers + (claims.beta_steps(start) if signs else [])
     sizes += [bent.step * bent.slopes.more for bent in bents]
-    descent = Descent(evaluate, project, sizes, task.limits.float())
+    descent = ProjectedAdam(evaluate, project, sizes, task.limits.float())
     best = descent.run([*start, *began], settings.steps, settings.patience)
     along = list(begin.along)
-    for bent, part, at in zip(bents, best[layers + pushed :], began, strict=True):
+    for bent, part, at in zip(bents, best[layers + with_betas :], began, strict=True):
         along[bent.layer] = bent.ended(part, at, along[bent.layer])
-    wide = [part.double() for part in best[: layers + pushed]]
+    wide = [part.double() for part in best[: layers + with_betas]]
     return Multipliers(wide[:layers], _signed(task, wide[layers:] or [torch.zeros_like(p) for p in wide]), along)
 
 
-def claims_of(task: Task) -> Claimed:
+def claims_of(task: Task) -> LinearBoundProblem:
     """The rows over the state above the last hidden layer, in float32."""
     last, bounds = task.net.layers[-1], task.layers[-1]
     constant = (task.rows.abs() * bounds.radius + task.rows * last.offset_of(task.pairs.input)).sum(1)
     each = torch.arange(len(task.rows), device=task.rows.device)
     of = (each, task.pairs, task.rows @ last.weight, task.constants + constant)
-    return claimed(task.net, task.layers[:-1], task.geometry, of)
+    return linear_bound_problem(task.net, task.layers[:-1], task.geometry, of)
 
 
 def _signed(task: Task, sizes: Sequence[Tensor]) -> list[Tensor]:
@@ -173,7 +182,7 @@ def _where(better: Tensor, new: Multipliers, old: Multipliers) -> Multipliers:
         return [torch.where(better[:, None], x, y) for x, y in zip(a, b, strict=True)]
 
     return Multipliers(
-        *(chosen(*part) for part in ((new.slopes, old.slopes), (new.pushes, old.pushes), (new.along, old.along)))
+        *(chosen(*part) for part in ((new.slopes, old.slopes), (new.betas, old.betas), (new.along, old.along)))
     )
 
 
@@ -184,7 +193,7 @@ def _rounded(task: Task, best: Multipliers, free: Sequence[Tensor]) -> Multiplie
         torch.where(may, slope_of(level_of(part), layer), usual)
         for layer, part, may, usual in zip(task.net.hidden, best.slopes, free, rule, strict=True)
     ]
-    return Multipliers(slopes, best.pushes, best.along)
+    return Multipliers(slopes, best.betas, best.along)
 
 
 def level_of(slopes: Tensor) -> Tensor:

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.along import Slopes, row_of
-from verifluxa.bounds.descent import Claimed, Walked
+from verifluxa.bounds.along import SlopeRange, row_of
+from verifluxa.bounds.descent import BackwardPass, LinearBoundProblem
 from verifluxa.bounds.linear import LayerBounds
 from verifluxa.bounds.net import NetLayer
 from verifluxa.bounds.smooth import SAMPLES, sample_of
@@ -28,7 +28,7 @@ STRAIGHT_STEP, SMOOTH_STEP = 0.15, 0.05
 """First step sizes, as shares of the difference of a neuron's slopes: of functions of straight pieces, and others."""
 
 
-class Bent(NamedTuple):
+class UnstableNeurons(NamedTuple):
     """Neurons of a layer under some claims whose slopes may be chosen, and their samples in float32.
 
     The lines touch some of the sampled points alone, which is near enough while steps are taken.
@@ -45,18 +45,18 @@ class Bent(NamedTuple):
     free: Tensor
     points: Tensor
     values: Tensor
-    slopes: Slopes
+    slopes: SlopeRange
     step: float
 
     @classmethod
-    def of(cls, number: int, layer: NetLayer, bounds: LayerBounds) -> Bent | None:
+    def of(cls, number: int, layer: NetLayer, bounds: LayerBounds) -> UnstableNeurons | None:
         """The neurons of layer `number` that bend within their bounds; None where none does."""
         row = row_of(layer)
         if row is None:
             return None
         lower, upper = bounds.lower, bounds.upper
         sample = sample_of(row, lower, upper)
-        slopes = Slopes.of(sample, lower, upper)
+        slopes = SlopeRange.of(sample, lower, upper)
         free = (upper - lower > WIDE) & (slopes.more > WIDE) & torch.isfinite(lower) & torch.isfinite(upper)
         free = free if layer.linear is None else free & ~layer.linear
         if not bool(free.any()):
@@ -64,7 +64,7 @@ class Bent(NamedTuple):
         few = [*range(0, SAMPLES, EVERY), *range(SAMPLES, sample.points.shape[-1])]
         kept = (part[..., few] for part in (sample.points, sample.values))
         points, values = (torch.where(free[..., None], part, 0.0).float() for part in kept)
-        own = Slopes(*(torch.where(free, part, 0.0).float() for part in slopes))
+        own = SlopeRange(*(torch.where(free, part, 0.0).float() for part in slopes))
         return cls(number, free, points, values, own, SMOOTH_STEP if row.curvature else STRAIGHT_STEP)
 
     def touching(self, slope: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
@@ -74,7 +74,7 @@ class Bent(NamedTuple):
         at = [self.points.gather(-1, part.indices[..., None])[..., 0] for part in (low, high)]
         return (low.values, at[0]), (high.values, at[1])
 
-    def started(self, claims: Claimed, slopes: Sequence[Tensor], levels: Tensor, above: Tensor) -> Tensor:
+    def started(self, claims: LinearBoundProblem, slopes: Sequence[Tensor], levels: Tensor, above: Tensor) -> Tensor:
         """The slopes of levels; where these are 0 the rule's, of the line that coefficients `above` use."""
         rule = torch.where(above > 0, claims.stages[self.layer].upper_slope, slopes[self.layer])
         return torch.where(levels > 0, self.slopes.at(levels.float()), self.clamped(rule))
@@ -90,15 +90,21 @@ class Bent(NamedTuple):
         return torch.where(moved, now.double(), levels)
 
 
-class Bending(NamedTuple):
+class RelaxedProblem(NamedTuple):
     """Claims whose free neurons have lines along chosen slopes, the lower slopes of all, and what was touched."""
 
-    claims: Claimed
+    claims: LinearBoundProblem
     slopes: list[Tensor]
     touched: list[tuple[Tensor, Tensor]]
 
     @classmethod
-    def of(cls, claims: Claimed, slopes: Sequence[Tensor], bents: Sequence[Bent], along: Sequence[Tensor]) -> Bending:
+    def of(
+        cls,
+        claims: LinearBoundProblem,
+        slopes: Sequence[Tensor],
+        bents: Sequence[UnstableNeurons],
+        along: Sequence[Tensor],
+    ) -> RelaxedProblem:
         """The claims with the lines of `bents` along the slopes `along`, shape (C, n) each."""
         stages, lower, touched = list(claims.stages), list(slopes), []
         for bent, slope in zip(bents, along, strict=True):
@@ -110,10 +116,12 @@ class Bending(NamedTuple):
             touched.append((left, right))
         return cls(replace(claims, stages=tuple(stages)), lower, touched)
 
-    def by_along(self, bents: Sequence[Bent], walked: Walked, met: Sequence[Tensor]) -> list[Tensor]:
+    def slope_gradients(
+        self, bents: Sequence[UnstableNeurons], passed: BackwardPass, met: Sequence[Tensor]
+    ) -> list[Tensor]:
         """The gradients in the chosen slopes, 0 where a neuron is not free."""
         found = []
         for bent, (left, right) in zip(bents, self.touched, strict=True):
-            above = walked.above[bent.layer]
+            above = passed.above[bent.layer]
             found.append(above * (met[bent.layer] - torch.where(above > 0, right, left)) * bent.free)
         return found

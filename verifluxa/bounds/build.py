@@ -18,14 +18,14 @@ from verifluxa.bounds.pools import maxpool
 from verifluxa.bounds.products import matmul, multiply
 from verifluxa.bounds.rounding import SAFETY, Rounding
 from verifluxa.bounds.softmax import softmax
-from verifluxa.bounds.walk import Walk, overflow_of, picked, rounded
+from verifluxa.bounds.walk import LocalNetworkBuilder, overflow_of, picked, rounded
 from verifluxa.graph.graph import Graph
 from verifluxa.graph.ops import Add, Concat, MaxPool, Reshape
-from verifluxa.question import Stamp
+from verifluxa.question import AffineInputMap
 
 Floats = NDArray[np.float64]
 
-JOINT: dict[str, Callable[[Walk], Reached]] = {
+JOINT: dict[str, Callable[[LocalNetworkBuilder], Reached]] = {
     "multiply": multiply,
     "matmul": matmul,
     "embedding": embedding,
@@ -36,35 +36,35 @@ JOINT: dict[str, Callable[[Walk], Reached]] = {
 """Operations that are several layers, or a function of more than one value; see `rounding.JOINT_TERMS`."""
 
 
-def build_chain(graph: Graph, constants: Constants, stamp: Stamp) -> Chain:
+def build_chain(graph: Graph, constants: Constants, stamp: AffineInputMap) -> Chain:
     """Cuts out the part of the network that a stamp can reach.
 
     Raises:
         UnsupportedError: VF7001 for an operation without bounds.
     """
-    walk = Walk(graph, constants, _stamped(stamp, constants))
+    walk = LocalNetworkBuilder(graph, constants, _stamped(stamp, constants))
     # A divisor that may be flushed counts as infinite: Inf and NaN go on into the bounds, where they close nothing.
     with np.errstate(all="ignore"):
         while walk.number + 1 < len(constants.values) and not _forgets(walk):
-            walk.go_on(_step)
+            walk.advance(_step)
         own = tuple(walk.layers)
         shared = constants.shared.get(walk.number) if _forgets(walk) else None
         rest = shared or _rest(walk, len(own))
     return Chain((*own, *rest), constants.unsafe, constants.rounding)
 
 
-def _forgets(walk: Walk) -> bool:
+def _forgets(walk: LocalNetworkBuilder) -> bool:
     """Whether nothing depends on the placement any more but the state itself: all of one node is reached."""
     size = walk.constants.values[walk.number].shape[1]
     here = walk.number > 0 and walk.node.op.kind not in JOINT and function_of(walk.node.op) is not None
     return here and list(walk.live) == [walk.number] and len(walk.live[walk.number].index) == size
 
 
-def _rest(walk: Walk, own: int) -> tuple[Layer, ...]:
+def _rest(walk: LocalNetworkBuilder, own: int) -> tuple[Layer, ...]:
     """The layers from here on, behind those of the placement's own; kept where other placements share them."""
     start, shared = walk.number, _forgets(walk)
     while walk.number + 1 < len(walk.constants.values):
-        walk.go_on(_step)
+        walk.advance(_step)
     outputs = _outputs(walk.live[walk.number], walk.constants)
     outputs = replace(outputs, overflow=overflow_of(walk.sums, walk.rounding))
     rest = (*walk.layers[own:], outputs)
@@ -73,7 +73,7 @@ def _rest(walk: Walk, own: int) -> tuple[Layer, ...]:
     return rest
 
 
-def _step(walk: Walk) -> Reached:
+def _step(walk: LocalNetworkBuilder) -> Reached:
     node = walk.node
     linear, row = walk.constants.maps[walk.number], function_of(node.op)
     joint = JOINT.get(node.op.kind)
@@ -99,7 +99,7 @@ def _step(walk: Walk) -> Reached:
     return reached
 
 
-def _function(walk: Walk, name: str, parameters: Parameters) -> Reached:
+def _function(walk: LocalNetworkBuilder, name: str, parameters: Parameters) -> Reached:
     """The state after a function: its own float error is the only radius of the form."""
     source, rounding = walk.live[walk.node.inputs[0]], walk.rounding
     size = walk.emit(source.form, name, parameters)
@@ -107,7 +107,7 @@ def _function(walk: Walk, name: str, parameters: Parameters) -> Reached:
     return Reached(source.index, rounded(picked(0, len(source.index), size), error, error + rounding.tiny(1)))
 
 
-def _sum(walk: Walk) -> Reached:
+def _sum(walk: LocalNetworkBuilder) -> Reached:
     """Sum of branches; a branch that is not reached somewhere is a constant there."""
     sources, rounding = walk.node.inputs, walk.rounding
     index = np.unique(np.concatenate([walk.live[s].index for s in sources]))
@@ -125,7 +125,7 @@ def _sum(walk: Walk) -> Reached:
     )
 
 
-def _concat(walk: Walk, op: Concat) -> Reached:
+def _concat(walk: LocalNetworkBuilder, op: Concat) -> Reached:
     """Branches put end to end: only places move."""
     sources = walk.node.inputs
     places = concat_places(op, [walk.graph.nodes[s].shape for s in sources])
@@ -142,7 +142,7 @@ def _total(arrays: Iterable[Floats]) -> Floats:
     return first
 
 
-def _stamped(stamp: Stamp, constants: Constants) -> Reached:
+def _stamped(stamp: AffineInputMap, constants: Constants) -> Reached:
     rounding, original = constants.rounding, constants.values[0][:, stamp.sources]
     offset = stamp.keep * original + stamp.offset
     if stamp.replaces:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds.domain import Geometry
-from verifluxa.bounds.linear import LayerBounds, Pairs, RowPlanes, crossing, narrowed, neuron_planes
+from verifluxa.bounds.linear import LayerBounds, NeuronBounds, Subproblems, infeasible, narrowed, neuron_planes
 from verifluxa.bounds.net import Net, NetLayer
 
 MULTIPLIERS = (0.0, 0.4, 1.0, 2.5)
@@ -39,7 +39,9 @@ class ClippedBounds:
     contradicted: Tensor
 
 
-def self_clip(net: Net, layers: list[LayerBounds], geometry: Geometry, pairs: Pairs, plane: RowPlanes) -> ClippedBounds:
+def self_clip(
+    net: Net, layers: list[LayerBounds], geometry: Geometry, pairs: Subproblems, plane: NeuronBounds
+) -> ClippedBounds:
     """One round: clips every hidden layer by one plane per claim, bottom up.
 
     Args:
@@ -62,13 +64,13 @@ def self_clip(net: Net, layers: list[LayerBounds], geometry: Geometry, pairs: Pa
 def _clip_layer(
     layer: NetLayer,
     bounds: LayerBounds,
-    planes: tuple[RowPlanes, RowPlanes],
+    planes: tuple[NeuronBounds, NeuronBounds],
     geometry: Geometry,
-    claim: tuple[Pairs, RowPlanes],
+    claim: tuple[Subproblems, NeuronBounds],
 ) -> tuple[LayerBounds, Tensor]:
     up, down = lagrange(planes, bounds.places.pair, claim, geometry)
     lower, upper = narrowed((bounds.lower, bounds.upper), bounds.places, (down, up))
-    gone = crossing(lower, upper)
+    gone = infeasible(lower, upper)
     upper = torch.maximum(lower, upper)
     still = None if bounds.open is None else bounds.open & layer.undecided(lower, upper)
     return LayerBounds(lower, upper, bounds.radius, still, layer.relax(lower, upper)), gone
@@ -123,7 +125,7 @@ def _measure(domain: Tensor, geometry: Geometry) -> _Measure:
 
 
 def lagrange(
-    rows: tuple[RowPlanes, RowPlanes], of: Tensor, claim: tuple[Pairs, RowPlanes], geometry: Geometry
+    rows: tuple[NeuronBounds, NeuronBounds], of: Tensor, claim: tuple[Subproblems, NeuronBounds], geometry: Geometry
 ) -> tuple[Tensor, Tensor]:
     """Upper bounds of two planes of each row on its domain cut by the half-space `cut >= 0` of its claim.
 
@@ -152,7 +154,7 @@ def lagrange(
     return up, down
 
 
-def _least(slopes: Tensor, cut: RowPlanes, measure: _Measure) -> Tensor:
+def _least(slopes: Tensor, cut: NeuronBounds, measure: _Measure) -> Tensor:
     """What the half-spaces add to rows (C, n, d) at the center: the least over `MULTIPLIERS`, shape (C, n)."""
     # A half-space without a slope is everything or nothing: then the cut itself says so, and nothing is clipped by it.
     factors = torch.tensor(MULTIPLIERS[1:], dtype=slopes.dtype, device=slopes.device)

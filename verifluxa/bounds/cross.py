@@ -20,10 +20,17 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds.alpha import level_of, slope_of
-from verifluxa.bounds.beta import Multipliers, chooses, cut, default, least_slope, planes
-from verifluxa.bounds.descent import SLOPE_STEP, Claimed, Descent, Evaluated, claimed, steepest
+from verifluxa.bounds.beta import Multipliers, apply_split, default, least_slope, linear_bounds, unstable
+from verifluxa.bounds.descent import (
+    ALPHA_STEP,
+    Evaluated,
+    LinearBoundProblem,
+    ProjectedAdam,
+    linear_bound_problem,
+    steepest,
+)
 from verifluxa.bounds.domain import Geometry, spread
-from verifluxa.bounds.linear import LayerBounds, Pairs
+from verifluxa.bounds.linear import LayerBounds, Subproblems
 from verifluxa.bounds.net import Net
 
 WEIGHT_STEP = 0.5
@@ -31,7 +38,7 @@ WEIGHT_STEP = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class Groups:
+class JointBoundTask:
     """G groups of claims in one domain each, C claims in all.
 
     Attributes:
@@ -51,7 +58,7 @@ class Groups:
     layers: Sequence[LayerBounds]
     geometry: Geometry
     index: Tensor
-    pairs: Pairs
+    pairs: Subproblems
     rows: Tensor
     constants: Tensor
     group: Tensor
@@ -69,9 +76,9 @@ class Groups:
         if self.signs is None:
             return layers
         split = zip(self.net.hidden, layers, self.signs, strict=False)
-        return [*(cut(layer, bounds, sign) for layer, bounds, sign in split), layers[-1]]
+        return [*(apply_split(layer, bounds, sign) for layer, bounds, sign in split), layers[-1]]
 
-    def take(self, kept: Tensor) -> Groups:
+    def take(self, kept: Tensor) -> JointBoundTask:
         """The same groups with some of their claims, at least one of each."""
         return replace(
             self,
@@ -83,13 +90,13 @@ class Groups:
             signs=None if self.signs is None else [part[kept] for part in self.signs],
         )
 
-    def claims(self, layers: list[LayerBounds]) -> Claimed:
+    def claims(self, layers: list[LayerBounds]) -> LinearBoundProblem:
         """The rows over the state above the last hidden layer, in float32."""
         last, bounds = self.net.layers[-1], layers[-1]
         constant = (self.rows.abs() * bounds.radius + self.rows * last.offset_of(self.pairs.input)).sum(1)
         each = torch.arange(len(self.index), device=self.index.device)
         of = (each, self.pairs, self.rows @ last.weight, self.constants + constant)
-        return claimed(self.net, layers[:-1], self.geometry, of)
+        return linear_bound_problem(self.net, layers[:-1], self.geometry, of)
 
     def sizes(self, last: LayerBounds) -> Tensor:
         """The size of what each row sums over the outputs, shape (C,); 0 where it is not finite."""
@@ -107,19 +114,19 @@ class Groups:
         return weights / self.summed(weights)[self.group]
 
 
-class Chosen(NamedTuple):
+class JointParameters(NamedTuple):
     """What planes are made with: multipliers of the claims, and logarithms of their weights, shape (C, 1)."""
 
     multipliers: Multipliers
     logarithms: Tensor
 
-    def take(self, index: Tensor | slice) -> Chosen:
+    def take(self, index: Tensor | slice) -> JointParameters:
         """Those of some claims."""
-        return Chosen(self.multipliers.take(index), self.logarithms[index])
+        return JointParameters(self.multipliers.take(index), self.logarithms[index])
 
 
 @dataclass(frozen=True, eq=False)
-class Together:
+class JointBound:
     """What a group's planes show.
 
     Attributes:
@@ -134,7 +141,7 @@ class Together:
 
     largest: Tensor
     weights: Tensor
-    chosen: Chosen
+    chosen: JointParameters
     value: Tensor
     slope: Tensor
     where: Tensor
@@ -142,52 +149,54 @@ class Together:
     summed: Tensor
 
 
-def optimise_together(groups: Groups, steps: int, patience: int, start: Chosen | None = None) -> Together:
+def optimise_joint(
+    groups: JointBoundTask, steps: int, patience: int, start: JointParameters | None = None
+) -> JointBound:
     """Makes the largest value of each group's weighted sum as low as some steps can.
 
     Args:
         groups: the claims; `beta.is_supported` holds for their network.
-        steps, patience: see `descent.Descent.run`.
+        steps, patience: see `descent.ProjectedAdam.run`.
         start: what to begin with; None: the default rule and equal weights.
     """
     layers = groups.own_layers()
     rule = default(groups.net, layers)
-    begin = start or Chosen(rule, torch.zeros_like(groups.constants)[:, None])
-    free = [chooses(layer, bounds) for layer, bounds in zip(groups.net.hidden, layers, strict=False)]
+    begin = start or JointParameters(rule, torch.zeros_like(groups.constants)[:, None])
+    free = [unstable(layer, bounds) for layer, bounds in zip(groups.net.hidden, layers, strict=False)]
     slopes = [torch.where(f, b, r) for f, b, r in zip(free, begin.multipliers.slopes, rule.slopes, strict=True)]
-    begin = begin._replace(multipliers=Multipliers(slopes, begin.multipliers.pushes))
+    begin = begin._replace(multipliers=Multipliers(slopes, begin.multipliers.betas))
     found = _descended(groups, layers, begin, (steps, patience))
     rounded = [
         torch.where(may, slope_of(level_of(part), layer), usual)
         for part, may, layer, usual in zip(found.multipliers.slopes, free, groups.net.hidden, rule.slopes, strict=True)
     ]
-    return _evaluated(groups, layers, found._replace(multipliers=Multipliers(rounded, found.multipliers.pushes)))
+    return _evaluated(groups, layers, found._replace(multipliers=Multipliers(rounded, found.multipliers.betas)))
 
 
-def _descended(groups: Groups, layers: list[LayerBounds], begin: Chosen, limits: tuple[int, int]) -> Chosen:
+def _descended(
+    groups: JointBoundTask, layers: list[LayerBounds], begin: JointParameters, limits: tuple[int, int]
+) -> JointParameters:
     """The best of a descent in float32."""
     claims = groups.claims(layers)
     signs = [part.float() for part in groups.signs or ()]
-    slopes, pushes = (
-        [part.float() for part in parts] for parts in (begin.multipliers.slopes, begin.multipliers.pushes)
-    )
+    slopes, betas = ([part.float() for part in parts] for parts in (begin.multipliers.slopes, begin.multipliers.betas))
     count, domain = len(slopes), groups.domain
 
     def evaluate(parts: list[Tensor]) -> Evaluated:
-        pushed = [size * sign for size, sign in zip(parts[count:-1], signs, strict=True)] if signs else None
-        walked = claims.walk(parts[:count], pushed)
+        with_betas = [size * sign for size, sign in zip(parts[count:-1], signs, strict=True)] if signs else None
+        passed = claims.walk(parts[:count], with_betas)
         weights = groups.shares(parts[-1])
-        up, where = steepest(groups.summed(weights[:, None] * walked.slope), domain, groups.geometry)
+        up, where = steepest(groups.summed(weights[:, None] * passed.slope), domain, groups.geometry)
 
         def gradients() -> list[Tensor]:
             point = where[groups.group]
-            met = claims.meet(walked, parts[:count], claims.center + point)
-            by_parts = claims.by_slopes(walked, met) + [z * sign for z, sign in zip(met, signs, strict=False)]
-            reached = walked.value + (walked.slope * point).sum(1)
+            met = claims.relaxed_activations(passed, parts[:count], claims.center + point)
+            by_parts = claims.alpha_gradients(passed, met) + [z * sign for z, sign in zip(met, signs, strict=False)]
+            reached = passed.value + (passed.slope * point).sum(1)
             more = reached - groups.summed(weights * reached)[groups.group]
             return [weights[:, None] * part for part in (*by_parts, more[:, None])]
 
-        return Evaluated(groups.summed(weights * walked.value) + up, gradients)
+        return Evaluated(groups.summed(weights * passed.value) + up, gradients)
 
     def project(parts: list[Tensor]) -> None:
         for part, layer in zip(parts[:count], groups.net.hidden, strict=True):
@@ -195,29 +204,31 @@ def _descended(groups: Groups, layers: list[LayerBounds], begin: Chosen, limits:
         for part in parts[count:-1]:
             part.clamp_(min=0.0)
 
-    sizes: list[Tensor | float] = [SLOPE_STEP] * count
+    sizes: list[Tensor | float] = [ALPHA_STEP] * count
     variables = [*slopes]
     if signs:
-        sizes += claims.push_steps(slopes)
-        variables += [part.abs() for part in pushes]
+        sizes += claims.beta_steps(slopes)
+        variables += [part.abs() for part in betas]
     items = [groups.group] * (len(variables) + 1)
-    descent = Descent(evaluate, project, [*sizes, WEIGHT_STEP], groups.limits.float(), items)
+    descent = ProjectedAdam(evaluate, project, [*sizes, WEIGHT_STEP], groups.limits.float(), items)
     best = [part.double() for part in descent.run([*variables, begin.logarithms.float()], *limits)]
     signed = [size * sign for size, sign in zip(best[count:-1], groups.signs or (), strict=True)]
-    return Chosen(Multipliers(best[:count], signed or [torch.zeros_like(part) for part in best[:count]]), best[-1])
+    return JointParameters(
+        Multipliers(best[:count], signed or [torch.zeros_like(part) for part in best[:count]]), best[-1]
+    )
 
 
-def _evaluated(groups: Groups, layers: list[LayerBounds], chosen: Chosen) -> Together:
+def _evaluated(groups: JointBoundTask, layers: list[LayerBounds], chosen: JointParameters) -> JointBound:
     """The groups' values anew, in float64, from numbers that evidence can hold."""
     of = (groups.pairs, groups.rows, groups.constants)
-    value, slope = planes(groups.net, layers, groups.geometry, of, chosen.multipliers)
+    value, slope = linear_bounds(groups.net, layers, groups.geometry, of, chosen.multipliers)
     weights = groups.shares(chosen.logarithms)
     total = groups.summed(weights[:, None] * slope)
     up = spread(total[:, None], groups.domain, groups.geometry)[0][:, 0]
     where = steepest(total, groups.domain, groups.geometry)[1]
     size = value.abs() + (slope.abs() * groups.geometry.half[groups.pairs.domain]).sum(1)
     largest = groups.summed(weights * value) + up
-    return Together(largest, weights, chosen, value, slope, where, size, groups.sizes(layers[-1]))
+    return JointBound(largest, weights, chosen, value, slope, where, size, groups.sizes(layers[-1]))
 
 
 def light(bounds: LayerBounds, index: Tensor) -> LayerBounds:

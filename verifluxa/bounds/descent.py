@@ -17,15 +17,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.beta import chooses
+from verifluxa.bounds.beta import unstable
 from verifluxa.bounds.domain import Geometry, spread
-from verifluxa.bounds.linear import LayerBounds, Pairs
+from verifluxa.bounds.linear import LayerBounds, Subproblems
 from verifluxa.bounds.maxima import folded, pairs_of, spread_over
 from verifluxa.bounds.net import Net
 from verifluxa.bounds.special import PairRelaxation
 
-SLOPE_STEP, PUSH_STEP = 0.5, 0.25
-"""First step sizes: of slopes, and of pushes in units of a row's mean coefficient on their layer."""
+ALPHA_STEP, BETA_STEP = 0.5, 0.25
+"""First step sizes: of slopes, and of betas in units of a row's mean coefficient on their layer."""
 MOMENTUM, SQUARES = 0.9, 0.99
 LAST_SHARE = 0.1
 """Step sizes fall to this share of the first ones."""
@@ -50,7 +50,7 @@ class Stage(NamedTuple):
     pairs: int = 0
 
 
-class Walked(NamedTuple):
+class BackwardPass(NamedTuple):
     """Planes: value at the center (C,) and slope (C, d); per layer the coefficients above and below its function."""
 
     value: Tensor
@@ -60,7 +60,7 @@ class Walked(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Claimed:
+class LinearBoundProblem:
     """Rows over the state above the last stage, with the stages under them, bottom up.
 
     Attributes:
@@ -75,12 +75,12 @@ class Claimed:
     constant: Tensor
     center: Tensor
 
-    def walk(self, slopes: Sequence[Tensor], pushes: Sequence[Tensor] | None) -> Walked:
+    def walk(self, slopes: Sequence[Tensor], betas: Sequence[Tensor] | None) -> BackwardPass:
         """The planes.
 
         Args:
             slopes: lower slopes, shape (C, n) per layer; where they are not free those of the rule.
-            pushes: added to the coefficients, shape (C, n) per layer, or None.
+            betas: added to the coefficients, shape (C, n) per layer, or None.
         """
         value, rows = self.constant, self.rows
         above: list[Tensor] = []
@@ -92,19 +92,19 @@ class Claimed:
             value = value + (positive * stage.upper_at).addcmul_(negative, stage.lower_at).sum(1)
             rows, positive, negative = (spread_over(part, stage.pairs) for part in (rows, positive, negative))
             own = (positive * stage.upper_slope).addcmul_(negative, slopes[number])
-            if pushes is not None:
-                own = own + pushes[number]
+            if betas is not None:
+                own = own + betas[number]
             value = value + (own.abs() * stage.radius).addcmul_(own, stage.offset).sum(1)
             above.append(rows)
             below.append(own)
             rows = own @ stage.weight
-        return Walked(value + (rows * self.center).sum(1), rows, above[::-1], below[::-1])
+        return BackwardPass(value + (rows * self.center).sum(1), rows, above[::-1], below[::-1])
 
-    def meet(self, walked: Walked, slopes: Sequence[Tensor], at: Tensor) -> list[Tensor]:
+    def relaxed_activations(self, passed: BackwardPass, slopes: Sequence[Tensor], at: Tensor) -> list[Tensor]:
         """The relaxed pre-activations (C, n) of each layer that the planes take at points (C, d)."""
         found = []
         state = at
-        for stage, slope, above, below in zip(self.stages, slopes, walked.above, walked.below, strict=True):
+        for stage, slope, above, below in zip(self.stages, slopes, passed.above, passed.below, strict=True):
             z = (state @ stage.weight.T).add_(stage.offset).addcmul_(below.sign(), stage.radius)
             found.append(z)
             upper = folded(stage.upper_slope * z, stage.pairs).add(stage.upper_at)
@@ -112,20 +112,20 @@ class Claimed:
             state = torch.where(above[:, : upper.shape[1]] > 0, upper, lower)
         return found
 
-    def by_slopes(self, walked: Walked, met: Sequence[Tensor]) -> list[Tensor]:
+    def alpha_gradients(self, passed: BackwardPass, met: Sequence[Tensor]) -> list[Tensor]:
         """The gradients in the lower slopes, 0 where they are not free."""
-        parts = zip(walked.above, met, self.stages, strict=True)
+        parts = zip(passed.above, met, self.stages, strict=True)
         return [(above.clamp(max=0) * z).mul_(stage.free) for above, z, stage in parts]
 
-    def push_steps(self, slopes: Sequence[Tensor]) -> list[Tensor | float]:
-        """Step sizes of pushes, shape (C, 1) per layer: in units of the coefficients that they join."""
+    def beta_steps(self, slopes: Sequence[Tensor]) -> list[Tensor | float]:
+        """Step sizes of betas, shape (C, 1) per layer: in units of the coefficients that they join."""
         below = self.walk(slopes, None).below
-        return [PUSH_STEP * part.abs().mean(1, keepdim=True) for part in below]
+        return [BETA_STEP * part.abs().mean(1, keepdim=True) for part in below]
 
 
-def claimed(
-    net: Net, layers: Sequence[LayerBounds], geometry: Geometry, of: tuple[Tensor, Pairs, Tensor, Tensor]
-) -> Claimed:
+def linear_bound_problem(
+    net: Net, layers: Sequence[LayerBounds], geometry: Geometry, of: tuple[Tensor, Subproblems, Tensor, Tensor]
+) -> LinearBoundProblem:
     """Claims over the state above layer `len(layers) - 1`, in float32.
 
     Args:
@@ -142,11 +142,11 @@ def claimed(
         parts = (relaxed.upper_slope, relaxed.upper_intercept, relaxed.lower_intercept, bounds.radius)
         wide = [part[index].float() for part in parts]
         offset = layer.offset_of(pairs.input).float().expand_as(wide[0])
-        free = chooses(layer, bounds)[index]
+        free = unstable(layer, bounds)[index]
         many = pairs_of(layer.special)
         stages.append(Stage(layer.weight.float(), wide[0], wide[1], wide[2], wide[3], offset, free, many))
     center = geometry.center[pairs.domain].float()
-    return Claimed(tuple(stages), rows.float(), constants.float(), center)
+    return LinearBoundProblem(tuple(stages), rows.float(), constants.float(), center)
 
 
 def steepest(slope: Tensor, domain: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor]:
@@ -172,7 +172,7 @@ class Evaluated(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Descent:
+class ProjectedAdam:
     """Variables of many independent items, and what is to become small.
 
     Attributes:

@@ -24,21 +24,21 @@ from verifluxa.bounds.net import Net, NetLayer
 from verifluxa.bounds.special import PairRelaxation
 from verifluxa.bounds.stage import Stage, stage_of
 
-Ends = tuple[Tensor, Tensor]
+Interval = tuple[Tensor, Tensor]
 """Lower and upper ends of a layer's pre-activations, shape (B, n) each."""
 
 
-CROSSING = 1e-8
+INFEASIBLE = 1e-8
 """Ends of a neuron that cross by more than this (relative) show that the pair cannot matter."""
 
 
-def crossing(lower: Tensor, upper: Tensor) -> Tensor:
+def infeasible(lower: Tensor, upper: Tensor) -> Tensor:
     """Pairs of which the ends of some neuron exclude each other, shape (B,)."""
-    return (lower > upper + CROSSING * (1 + lower.abs() + upper.abs())).any(1)
+    return (lower > upper + INFEASIBLE * (1 + lower.abs() + upper.abs())).any(1)
 
 
 @dataclass(frozen=True, eq=False)
-class Pairs:
+class Subproblems:
     """B (domain, input) pairs: indices, shape (B,) each.
 
     Attributes:
@@ -48,32 +48,34 @@ class Pairs:
 
     domain: Tensor
     input: Tensor
-    known: tuple[Ends, ...] = ()
+    known: tuple[Interval, ...] = ()
     bounds: tuple[LayerBounds, ...] = ()
 
-    def take(self, index: Tensor) -> Pairs:
+    def take(self, index: Tensor) -> Subproblems:
         """Some of the pairs."""
         known = tuple((lower[index], upper[index]) for lower, upper in self.known)
-        return Pairs(self.domain[index], self.input[index], known, tuple(part.take(index) for part in self.bounds))
+        return Subproblems(
+            self.domain[index], self.input[index], known, tuple(part.take(index) for part in self.bounds)
+        )
 
-    def within(self, number: int, ends: Ends) -> tuple[Ends, Tensor | None]:
+    def within(self, number: int, ends: Interval) -> tuple[Interval, Tensor | None]:
         """What is left of ends of a layer, a single value where nothing is; and where that is, shape (B,)."""
         if number >= len(self.known):
             return ends, None
         lower, upper = torch.maximum(ends[0], self.known[number][0]), torch.minimum(ends[1], self.known[number][1])
-        return (lower, torch.maximum(lower, upper)), crossing(lower, upper)
+        return (lower, torch.maximum(lower, upper)), infeasible(lower, upper)
 
 
 @dataclass(frozen=True, eq=False)
-class RowPlanes:
+class NeuronBounds:
     """Upper planes of U single neurons (or negated neurons): value at the center (U,) and slopes (U, d)."""
 
     value: Tensor
     slope: Tensor
 
-    def take(self, index: Tensor) -> RowPlanes:
+    def take(self, index: Tensor) -> NeuronBounds:
         """Some of the planes."""
-        return RowPlanes(self.value[index], self.slope[index])
+        return NeuronBounds(self.value[index], self.slope[index])
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +96,7 @@ class LayerBounds:
     radius: Tensor
     open: Tensor | None
     relaxed: Relaxation | PairRelaxation | None
-    crossed: Tensor | None = None
+    infeasible: Tensor | None = None
     _stages: list[tuple[Geometry, Stage]] = field(init=False, default_factory=list)
 
     def take(self, index: Tensor) -> LayerBounds:
@@ -108,7 +110,7 @@ class LayerBounds:
         """The open neurons."""
         return Places.of(torch.zeros_like(self.lower, dtype=torch.bool) if self.open is None else self.open)
 
-    def stage(self, layer: NetLayer, first: bool, geometry: Geometry, pairs: tuple[Pairs, bool]) -> Stage:
+    def stage(self, layer: NetLayer, first: bool, geometry: Geometry, pairs: tuple[Subproblems, bool]) -> Stage:
         """The layer on the way down; the first one's offset is its value at the domain's center.
 
         It is kept for a geometry, since the layers above and the rows want the same.
@@ -129,7 +131,7 @@ class LayerBounds:
         return stage
 
 
-def first_layer(net: Net, geometry: Geometry, pairs: Pairs) -> LayerBounds:
+def first_layer(net: Net, geometry: Geometry, pairs: Subproblems) -> LayerBounds:
     """Exact rows of the first layer: `weight @ tau` is bounded once per domain for all inputs."""
     layer = net.layers[0]
     rows = layer.weight.expand(len(geometry.center), -1, -1)
@@ -139,9 +141,9 @@ def first_layer(net: Net, geometry: Geometry, pairs: Pairs) -> LayerBounds:
     least, most, largest = ends
     offset, radius = layer.offset_of(pairs.input), layer.radius_of(pairs.input, largest)
     lower, upper = least.add_(offset).sub_(radius), most.add_(offset).add_(radius)
-    (lower, upper), crossed = pairs.within(0, (lower, upper))
+    (lower, upper), excluded = pairs.within(0, (lower, upper))
     open_ = None if layer.function is None else layer.undecided(lower, upper)
-    return _finished(layer, (lower, upper, radius), open_, crossed)
+    return _finished(layer, (lower, upper, radius), open_, excluded)
 
 
 def _picked(values: Tensor, flat: Tensor) -> Tensor:
@@ -149,13 +151,13 @@ def _picked(values: Tensor, flat: Tensor) -> Tensor:
 
 
 def _finished(
-    layer: NetLayer, bounds: tuple[Tensor, Tensor, Tensor], open_: Tensor | None, crossed: Tensor | None = None
+    layer: NetLayer, bounds: tuple[Tensor, Tensor, Tensor], open_: Tensor | None, excluded: Tensor | None = None
 ) -> LayerBounds:
     relaxed = None if layer.function is None else layer.relax(bounds[0], bounds[1])
-    return LayerBounds(*bounds, open_, relaxed, crossed)
+    return LayerBounds(*bounds, open_, relaxed, excluded)
 
 
-def next_layer(net: Net, below: list[LayerBounds], geometry: Geometry, pairs: Pairs, method: str) -> LayerBounds:
+def next_layer(net: Net, below: list[LayerBounds], geometry: Geometry, pairs: Subproblems, method: str) -> LayerBounds:
     """Bounds of layer `len(below)`: intervals for all neurons, CROWN planes for the undecided ones."""
     number = len(below)
     layer, previous = net.layers[number], net.layers[number - 1]
@@ -171,7 +173,7 @@ def next_layer(net: Net, below: list[LayerBounds], geometry: Geometry, pairs: Pa
     if number > 1 and number + 2 == len(net.layers) and layer.function == "relu":
         half = geometry.half[pairs.domain]
         lower, upper = _decided_forward(stages, layer, half, (lower, upper), (offset, radius))
-    (lower, upper), crossed = pairs.within(number, (lower, upper))
+    (lower, upper), excluded = pairs.within(number, (lower, upper))
     open_ = layer.undecided(lower, upper)
     places = Places.of(open_)
 
@@ -181,10 +183,10 @@ def next_layer(net: Net, below: list[LayerBounds], geometry: Geometry, pairs: Pa
     planes = _neurons(stages, layer, pairs, (places, radius), rise)
     up, down = (value + more for value, more in planes)
     lower, upper = narrowed((lower, upper), places, (down, up))
-    if crossed is not None:
-        crossed |= crossing(lower, upper)
+    if excluded is not None:
+        excluded = excluded | infeasible(lower, upper)
         upper = torch.maximum(lower, upper)
-    return _finished(layer, (lower, upper, radius), open_, crossed)
+    return _finished(layer, (lower, upper, radius), open_, excluded)
 
 
 def _decided_forward(
@@ -228,8 +230,8 @@ def narrowed(bounds: tuple[Tensor, Tensor], places: Places, found: tuple[Tensor,
 
 
 def neuron_planes(
-    net: Net, below: list[LayerBounds], geometry: Geometry, pairs: Pairs, rows: tuple[Places, Tensor]
-) -> tuple[RowPlanes, RowPlanes]:
+    net: Net, below: list[LayerBounds], geometry: Geometry, pairs: Subproblems, rows: tuple[Places, Tensor]
+) -> tuple[NeuronBounds, NeuronBounds]:
     """Upper planes of single neurons of layer `len(below)` and of their negations.
 
     Args:
@@ -239,21 +241,21 @@ def neuron_planes(
     if not below:
         return _first_planes(net.layers[0], geometry, pairs, rows)
     above, under = _neurons(stages_below(net, below, geometry, pairs), net.layers[len(below)], pairs, rows)
-    return RowPlanes(*above), RowPlanes(*under)
+    return NeuronBounds(*above), NeuronBounds(*under)
 
 
 def _first_planes(
-    layer: NetLayer, geometry: Geometry, pairs: Pairs, rows: tuple[Places, Tensor]
-) -> tuple[RowPlanes, RowPlanes]:
+    layer: NetLayer, geometry: Geometry, pairs: Subproblems, rows: tuple[Places, Tensor]
+) -> tuple[NeuronBounds, NeuronBounds]:
     places, radius = rows
     at = (geometry.center @ layer.weight.T).index_select(0, pairs.domain) + layer.offset_of(pairs.input)
     slope = layer.weight.index_select(0, places.neuron)
     value, spare = _picked(at, places.flat), _picked(radius, places.flat)
-    return RowPlanes(value + spare, slope), RowPlanes(spare - value, -slope)
+    return NeuronBounds(value + spare, slope), NeuronBounds(spare - value, -slope)
 
 
 def _neurons(
-    stages: list[Stage], layer: NetLayer, pairs: Pairs, rows: tuple[Places, Tensor], rise: Rise | None = None
+    stages: list[Stage], layer: NetLayer, pairs: Subproblems, rows: tuple[Places, Tensor], rise: Rise | None = None
 ) -> tuple[Planes, Planes]:
     """Planes of single neurons and of their negations over the stages under their layer, see `both_planes`."""
     places, radius = rows
@@ -268,7 +270,7 @@ def _neurons(
 
 
 def stages_below(
-    net: Net, below: list[LayerBounds], geometry: Geometry, pairs: Pairs, every: bool = True
+    net: Net, below: list[LayerBounds], geometry: Geometry, pairs: Subproblems, every: bool = True
 ) -> list[Stage]:
     """The layers under some rows, bottom up; where not `every` pair is that of `below`, nothing is kept of them."""
     layers = enumerate(zip(net.layers, below, strict=False))
@@ -282,7 +284,7 @@ def pairs_at_once(net: Net, device: str) -> int:
     return max(8, 8 * rows_that_fit(numbers, device))
 
 
-def all_layers(net: Net, geometry: Geometry, pairs: Pairs, method: str = "crown") -> list[LayerBounds]:
+def all_layers(net: Net, geometry: Geometry, pairs: Subproblems, method: str = "crown") -> list[LayerBounds]:
     """Bounds of every layer, bottom up; those that were found before as they are."""
     if pairs.bounds:
         return list(pairs.bounds)

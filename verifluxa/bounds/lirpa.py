@@ -45,7 +45,7 @@ from verifluxa.graph.ops import (
     Transpose,
 )
 from verifluxa.graph.shapes import SHAPE
-from verifluxa.question import Stamp
+from verifluxa.question import AffineInputMap
 
 Floats = NDArray[np.float64]
 
@@ -108,7 +108,7 @@ def quiet() -> Iterator[None]:
 class Composed(nn.Module):
     """`readout(stamp(x, tau))`, flat: reads tau (B, d) and what the stamp leaves of x (B, size)."""
 
-    def __init__(self, graph: Graph, readout: int, stamp: Stamp) -> None:
+    def __init__(self, graph: Graph, readout: int, stamp: AffineInputMap) -> None:
         super().__init__()
         size = int(np.prod(graph.input_shape))
         gain = np.zeros((size, stamp.gain.shape[1]))
@@ -278,7 +278,7 @@ class Asked:
 
     graph: Graph
     readout: int
-    stamp: Stamp
+    stamp: AffineInputMap
     inputs: Floats
     lower: Floats
     upper: Floats

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from verifluxa.bounds.chain import Reached, rows_of
 from verifluxa.bounds.functions import Relaxation
-from verifluxa.bounds.walk import Walk, picked
+from verifluxa.bounds.walk import LocalNetworkBuilder, picked
 from verifluxa.graph.ops import Embedding
 
 
@@ -89,7 +89,7 @@ def levels_of(op: Embedding) -> tuple[Tensor, Tensor]:
     return torch.stack(least), torch.stack(most)
 
 
-def embedding(walk: Walk) -> Reached:
+def embedding(walk: LocalNetworkBuilder) -> Reached:
     """The features of every reached word; a row is copied, and no number of it is rounded."""
     op = walk.node.op
     assert isinstance(op, Embedding)

@@ -90,7 +90,7 @@ class Maxima:
         """Least and largest value: the larger one of the ends."""
         return self.value(lower), self.value(upper)
 
-    def crossing(self, lower: Tensor, upper: Tensor) -> Tensor:
+    def unstable(self, lower: Tensor, upper: Tensor) -> Tensor:
         """Differences whose sign is open; False in the other blocks."""
         open_ = (lower < 0) & (upper > 0)
         a, b, d, carried = self._blocks(open_)
@@ -98,8 +98,8 @@ class Maxima:
 
     def open(self, lower: Tensor, upper: Tensor) -> Tensor:
         """Differences whose sign is open, and unless they are plain the neurons of their pairs."""
-        crossing = self.crossing(lower, upper)
-        return crossing if self.plain else spread_over(crossing[..., 2 * self.pairs :], self.pairs)
+        unstable = self.unstable(lower, upper)
+        return unstable if self.plain else spread_over(unstable[..., 2 * self.pairs :], self.pairs)
 
     def relax(self, lower: Tensor, upper: Tensor) -> Relaxation:
         """Slopes in all blocks, shape (..., 3 n + carried), and intercepts, shape (..., n + carried).

@@ -19,11 +19,11 @@ from verifluxa.bounds.curves import Curve
 from verifluxa.bounds.joint_values import groups_of, inverse
 from verifluxa.bounds.products import emit_products
 from verifluxa.bounds.rounding import JOINT_TERMS, SAFETY
-from verifluxa.bounds.walk import Walk, picked, rounded
+from verifluxa.bounds.walk import LocalNetworkBuilder, picked, rounded
 from verifluxa.graph.ops import Normalise
 
 
-def normalise(walk: Walk) -> Reached:
+def normalise(walk: LocalNetworkBuilder) -> Reached:
     """All values of every group that the trigger reaches."""
     op = walk.node.op
     assert isinstance(op, Normalise)
@@ -45,7 +45,7 @@ def normalise(walk: Walk) -> Reached:
     return Reached(index, result)
 
 
-def _centred(walk: Walk, form: Layer, size: int) -> Layer:
+def _centred(walk: LocalNetworkBuilder, form: Layer, size: int) -> Layer:
     """`x - mean(x)` within each group of `size` rows; the mean's rounding counts with the size of all its terms."""
     terms = JOINT_TERMS["normalise"](walk.node.op, walk.node.shape)
     scale = walk.rounding.coefficient(terms)
@@ -66,7 +66,7 @@ def _centred(walk: Walk, form: Layer, size: int) -> Layer:
     return result
 
 
-def _variance(walk: Walk, op: Normalise, sizes: tuple[int, int, int]) -> Layer:
+def _variance(walk: LocalNetworkBuilder, op: Normalise, sizes: tuple[int, int, int]) -> Layer:
     """Per group the mean of the squares, which are the state's first part, plus epsilon where it is added there."""
     moved, size, states = sizes
     groups = moved // size

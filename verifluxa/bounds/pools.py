@@ -7,11 +7,11 @@ import numpy as np
 from verifluxa.bounds.chain import Layer, Reached, rows_of, stacked
 from verifluxa.bounds.linear_map import pool_windows
 from verifluxa.bounds.maxima import Maxima
-from verifluxa.bounds.walk import Walk, picked
+from verifluxa.bounds.walk import LocalNetworkBuilder, picked
 from verifluxa.graph.ops import MaxPool
 
 
-def maxpool(walk: Walk, op: MaxPool) -> Reached:
+def maxpool(walk: LocalNetworkBuilder, op: MaxPool) -> Reached:
     """Max over windows: in each round the second half of a window's players meets the first."""
     source = walk.node.inputs[0]
     index, inside = pool_windows(op, walk.graph.nodes[source].shape)
@@ -25,7 +25,7 @@ def maxpool(walk: Walk, op: MaxPool) -> Reached:
     return Reached(rows, rows_of(form, np.array([group[0] for group in players], dtype=np.int64)))
 
 
-def _round(walk: Walk, form: Layer, players: list[list[int]]) -> tuple[Layer, list[list[int]]]:
+def _round(walk: LocalNetworkBuilder, form: Layer, players: list[list[int]]) -> tuple[Layer, list[list[int]]]:
     """One round: the layer of the pairs, and the winners by their windows."""
     first = np.array([one for group in players for one in group[::2]])
     # Who has no opponent meets itself.

@@ -14,10 +14,10 @@ from verifluxa.bounds.curves import Curve
 from verifluxa.bounds.joint_values import Sums, products_of
 from verifluxa.bounds.rounding import JOINT_TERMS, SAFETY
 from verifluxa.bounds.special import Products
-from verifluxa.bounds.walk import Walk, picked, rounded
+from verifluxa.bounds.walk import LocalNetworkBuilder, picked, rounded
 
 
-def multiply(walk: Walk) -> Reached:
+def multiply(walk: LocalNetworkBuilder) -> Reached:
     """`x * y`, one rounding; a square where both are the same node."""
     first, second = walk.node.inputs
     index = np.union1d(walk.live[first].index, walk.live[second].index)
@@ -33,7 +33,7 @@ def multiply(walk: Walk) -> Reached:
     return Reached(index, form)
 
 
-def emit_products(walk: Walk, factors: Layer, others: Layer, partner: Integers) -> int:
+def emit_products(walk: LocalNetworkBuilder, factors: Layer, others: Layer, partner: Integers) -> int:
     """A layer whose first neurons are `factors[i] * others[partner[i]]`, then `others`; returns the state's size."""
     count, more = len(factors.weight), len(others.weight)
     product = np.arange(count + more) < count
@@ -42,7 +42,7 @@ def emit_products(walk: Walk, factors: Layer, others: Layer, partner: Integers) 
     return walk.emit(stacked([factors, others]), "product", linear=~product, special=pairs)
 
 
-def matmul(walk: Walk) -> Reached:
+def matmul(walk: LocalNetworkBuilder) -> Reached:
     """Each entry a sum of products, in any order; products of two constants join its offset."""
     first, second = walk.node.inputs
     everything = products_of(walk.graph.nodes[first].shape, walk.graph.nodes[second].shape)
@@ -66,7 +66,7 @@ def matmul(walk: Walk) -> Reached:
 
 
 def _constant_part(
-    walk: Walk, sources: tuple[int, int], still: Sums, index: Integers
+    walk: LocalNetworkBuilder, sources: tuple[int, int], still: Sums, index: Integers
 ) -> tuple[tuple[Floats, Floats], Floats]:
     """Sums of the products that do not move: (value, sum of magnitudes), and the radius that the factors bring."""
     values, radii = ([table[s] for s in sources] for table in (walk.constants.values, walk.constants.radii))

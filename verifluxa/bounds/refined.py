@@ -16,12 +16,12 @@ from verifluxa.bounds.backward import Places
 from verifluxa.bounds.beta import is_supported
 from verifluxa.bounds.cross import light
 from verifluxa.bounds.domain import Geometry
-from verifluxa.bounds.linear import LayerBounds, Pairs, all_layers, first_layer, narrowed, next_layer
+from verifluxa.bounds.linear import LayerBounds, Subproblems, all_layers, first_layer, narrowed, next_layer
 from verifluxa.bounds.memory import in_chunks
 from verifluxa.bounds.net import Net
 
 
-def refined_layers(net: Net, geometry: Geometry, pairs: Pairs, steps: int) -> list[LayerBounds]:
+def refined_layers(net: Net, geometry: Geometry, pairs: Subproblems, steps: int) -> list[LayerBounds]:
     """Bounds of every layer, bottom up; those of `all_layers` where the network has layers that are not supported.
 
     Args:
@@ -42,7 +42,7 @@ def refined_layers(net: Net, geometry: Geometry, pairs: Pairs, steps: int) -> li
 
 
 def _refined(
-    net: Net, bounds: list[LayerBounds], geometry: Geometry, pairs: Pairs, settings: AlphaSettings
+    net: Net, bounds: list[LayerBounds], geometry: Geometry, pairs: Subproblems, settings: AlphaSettings
 ) -> LayerBounds:
     """The last of some layers, both ends of its undecided neurons anew."""
     layer, own = net.layers[len(bounds) - 1], bounds[-1]

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from verifluxa.bounds.backward import Known, descend
 from verifluxa.bounds.domain import Geometry
-from verifluxa.bounds.linear import LayerBounds, Pairs, stages_below
+from verifluxa.bounds.linear import LayerBounds, Subproblems, stages_below
 from verifluxa.bounds.net import Net
 
 
@@ -15,7 +15,7 @@ def backward(
     net: Net,
     below: list[LayerBounds],
     geometry: Geometry,
-    of: tuple[Tensor, Pairs],
+    of: tuple[Tensor, Subproblems],
     rows: tuple[Tensor | Known, Tensor],
 ) -> tuple[Tensor, Tensor]:
     """Upper planes of linear rows over the state after layer `len(below) - 1`.
@@ -35,7 +35,7 @@ def backward(
     # Each claim knows its pair's domain and input; pairs that no claim names may be anything.
     domain, inputs = index.new_zeros(count), index.new_zeros(count)
     domain[index], inputs[index] = pairs.domain, pairs.input
-    return descend(stages_below(net, below, geometry, Pairs(domain, inputs), every=False), *rows, index)
+    return descend(stages_below(net, below, geometry, Subproblems(domain, inputs), every=False), *rows, index)
 
 
 def _dot(rows: Tensor, vector: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ def output_planes(
     net: Net,
     bounds: list[LayerBounds],
     geometry: Geometry,
-    of: tuple[Tensor, Pairs],
+    of: tuple[Tensor, Subproblems],
     rows: tuple[Tensor, Tensor],
 ) -> tuple[Tensor, Tensor]:
     """Upper planes of rows over the outputs.
@@ -75,7 +75,7 @@ def planes_of_rows(
     net: Net,
     bounds: list[LayerBounds],
     geometry: Geometry,
-    of: tuple[Tensor, Pairs, Tensor],
+    of: tuple[Tensor, Subproblems, Tensor],
     table: tuple[Tensor, Tensor],
 ) -> tuple[Tensor, Tensor]:
     """As `output_planes`, for rows that are named by their place in a table: the table is multiplied out once.

@@ -21,13 +21,13 @@ import torch
 from verifluxa.bounds.chain import Floats, Integers, Layer, Reached, rows_of
 from verifluxa.bounds.curves import Curve
 from verifluxa.bounds.joint_values import lines_of, softmax_error
-from verifluxa.bounds.walk import Walk, picked, rounded
+from verifluxa.bounds.walk import LocalNetworkBuilder, picked, rounded
 from verifluxa.graph.ops import LogSoftmax, Softmax
 
 CAP = 600.0
 
 
-def softmax(walk: Walk) -> Reached:
+def softmax(walk: LocalNetworkBuilder) -> Reached:
     """All values of every line that the trigger reaches."""
     op, source = walk.node.op, walk.node.inputs[0]
     assert isinstance(op, Softmax | LogSoftmax)
@@ -54,7 +54,7 @@ def _differences(place: Integers) -> tuple[Integers, Integers, Integers]:
     return place[:, other].ravel(), place[:, own].ravel(), place[:, own].ravel()
 
 
-def _difference(walk: Walk, form: Layer, pairs: tuple[Integers, Integers]) -> Layer:
+def _difference(walk: LocalNetworkBuilder, form: Layer, pairs: tuple[Integers, Integers]) -> Layer:
     """`x_other - x_own`: no deployed operation, so only the verifier's own rounding is added."""
     a, b = (rows_of(form, index) for index in pairs)
     share: Floats = np.asarray(walk.rounding.own)

@@ -13,7 +13,7 @@ from verifluxa.bounds.maxima import folded, pairs_of, spread_over
 from verifluxa.bounds.special import PairRelaxation, Special
 
 
-class Lines(NamedTuple):
+class Relaxed(NamedTuple):
     """The line below, `lower_slope * (W s) + lower_at <= h`, and how far that above lies over it; shape (B, n) each."""
 
     lower_slope: Tensor
@@ -21,9 +21,9 @@ class Lines(NamedTuple):
     gap: Tensor
     gap_at: Tensor
 
-    def take(self, index: Tensor | slice) -> Lines:
+    def take(self, index: Tensor | slice) -> Relaxed:
         """Those of some pairs."""
-        return Lines(*(part[index] for part in self))
+        return Relaxed(*(part[index] for part in self))
 
     @property
     def upper(self) -> tuple[Tensor, Tensor]:
@@ -56,7 +56,7 @@ class Stage:
     """
 
     weight: Tensor
-    lines: Lines
+    lines: Relaxed
     partners: tuple[Special, PairRelaxation, tuple[Tensor, Tensor]] | None = None
     pairs: int = 0
     winner: Tensor | None = None
@@ -110,7 +110,7 @@ def stage_of(
     lower_slope, lower_at, upper_slope, upper_at = relaxed[:4]
     if isinstance(relaxed, PairRelaxation) and special is not None:
         wide = (moved[0].expand_as(lower_slope), moved[1].expand_as(lower_slope))
-        lines = Lines(lower_slope, lower_at, upper_slope - lower_slope, upper_at - lower_at)
+        lines = Relaxed(lower_slope, lower_at, upper_slope - lower_slope, upper_at - lower_at)
         return Stage(weight, lines, (special, relaxed, wide))
     offset, radius = moved
     pairs = pairs_of(special)
@@ -123,4 +123,4 @@ def stage_of(
     gap = upper_slope - lower_slope
     if winner is not None:
         gap, lower_slope = gap @ weight, lower_slope @ weight
-    return Stage(weight, Lines(lower_slope, lower_at, gap, upper_at - lower_at), None, pairs, winner)
+    return Stage(weight, Relaxed(lower_slope, lower_at, gap, upper_at - lower_at), None, pairs, winner)

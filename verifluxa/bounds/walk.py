@@ -23,7 +23,7 @@ ARRAYS = 12
 """A layer's weights, radii and magnitudes, here and on the device, with room for the layers beside it."""
 
 
-class Walk:
+class LocalNetworkBuilder:
     """Where the walk stands.
 
     Attributes:
@@ -55,7 +55,7 @@ class Walk:
         """The coefficients in use."""
         return self.constants.rounding
 
-    def go_on(self, step: Callable[[Walk], Reached]) -> None:
+    def advance(self, step: Callable[[LocalNetworkBuilder], Reached]) -> None:
         """Walks the next node, and drops the forms that nobody reads any more."""
         self.number += 1
         self.live[self.number] = step(self)

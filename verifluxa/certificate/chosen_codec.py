@@ -10,14 +10,14 @@ from verifluxa.certificate.fields import wrong
 from verifluxa.certificate.joint_codec import is_index
 from verifluxa.certificate.numbers import float_text, parse_float_text
 
-Push = tuple[int, int, float]
+Beta = tuple[int, int, float]
 """Layer, neuron, multiplier."""
 HEX = re.compile(r"([0-9a-f]{2})*")
 
 
-def encode_pushes(pushes: Sequence[Push]) -> list[Json]:
+def encode_betas(betas: Sequence[Beta]) -> list[Json]:
     """`[layer, neuron, "multiplier"]` of each."""
-    return [[int(layer), int(neuron), float_text(float(value))] for layer, neuron, value in pushes]
+    return [[int(layer), int(neuron), float_text(float(value))] for layer, neuron, value in betas]
 
 
 def decode_slopes(slopes: Json, place: str) -> tuple[str, ...]:
@@ -33,18 +33,18 @@ def decode_slopes(slopes: Json, place: str) -> tuple[str, ...]:
     raise wrong(place, "slopes: two lower-case hex digits for each neuron of a layer", slopes)
 
 
-def decode_pushes(pushes: Json, place: str) -> tuple[Push, ...]:
+def decode_betas(betas: Json, place: str) -> tuple[Beta, ...]:
     """Multipliers.
 
     Raises:
-        CertificateError: VF5005 for anything that `encode_pushes` does not write, and for a multiplier of 0.
+        CertificateError: VF5005 for anything that `encode_betas` does not write, and for a multiplier of 0.
     """
-    if not isinstance(pushes, list):
-        raise wrong(place, "a list of multipliers", pushes)
-    return tuple(_push(item, place) for item in pushes)
+    if not isinstance(betas, list):
+        raise wrong(place, "a list of multipliers", betas)
+    return tuple(_push(item, place) for item in betas)
 
 
-def _push(item: Json, place: str) -> Push:
+def _push(item: Json, place: str) -> Beta:
     match item:
         case [int(layer), int(neuron), text] if is_index(layer) and is_index(neuron):
             value = parse_float_text(text)

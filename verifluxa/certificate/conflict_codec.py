@@ -15,12 +15,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 
-from verifluxa.certificate.chosen_codec import decode_pushes, decode_slopes, encode_pushes
+from verifluxa.certificate.chosen_codec import decode_betas, decode_slopes, encode_betas
 from verifluxa.certificate.document import Json
 from verifluxa.certificate.fields import wrong
 from verifluxa.certificate.joint_codec import indices, is_index
 from verifluxa.certificate.numbers import float_text, parse_float_text
-from verifluxa.evidence import MOST_LEVELS, Case, Conflict, Dropped, Ends, NeuronSplit, Node, Steered
+from verifluxa.evidence import MOST_LEVELS, Case, Conflict, Ends, NeuronSplit, Node, PrunedDisjunct, Steered
 
 DEEPEST = 256
 """Splits below each other in one conflict."""
@@ -37,7 +37,7 @@ def encode_conflict_leaf(node: Node) -> Json:
     return ["c", conflicts, ends] if ends else ["c", conflicts]
 
 
-def decode_conflict_leaf(dropped: list[Dropped], item: list[Json], place: str) -> Node:
+def decode_conflict_leaf(dropped: list[PrunedDisjunct], item: list[Json], place: str) -> Node:
     """The leaf of a flat form.
 
     Raises:
@@ -106,7 +106,7 @@ def _encode(conflict: Conflict) -> Json:
 
 def _encode_plane(plane: Steered) -> Json:
     named: list[Json] = [int(plane.input), int(plane.position), int(plane.row), float_text(float(plane.weight))]
-    return [*named, list(plane.slopes), encode_pushes(plane.pushes)]
+    return [*named, list(plane.slopes), encode_betas(plane.betas)]
 
 
 def _decode(item: Json, place: str) -> Conflict:
@@ -148,9 +148,9 @@ def _planes(item: Json, place: str) -> tuple[Steered, ...]:
 
 def _plane(item: Json, place: str) -> Steered:
     match item:
-        case [int(number), int(position), int(row), text, slopes, pushes]:
+        case [int(number), int(position), int(row), text, slopes, betas]:
             weight = parse_float_text(text)
             if weight is not None and weight > 0 and all(map(is_index, (number, position, row))):
-                chosen = decode_slopes(slopes, place), decode_pushes(pushes, place)
+                chosen = decode_slopes(slopes, place), decode_betas(betas, place)
                 return Steered(number, position, row, weight, *chosen)
     raise wrong(place, '[input, position, row, "weight", slopes, pushes], the weight positive', item)

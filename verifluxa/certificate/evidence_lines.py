@@ -149,7 +149,7 @@ def line_of(record: Record) -> tuple[bytes, int]:
     line = canonical_json(encode_record(record))
     if len(line) <= LONGEST or record.tree is None:
         return line, record.leaves
-    bare = replace(record, tree=Node(closed=True, smt=True), directions=None)
+    bare = replace(record, tree=Node(closed=True, unrecorded=True), directions=None)
     return canonical_json(encode_record(bare)), bare.leaves
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from verifluxa.certificate.document import Json
 from verifluxa.certificate.fields import wrong
 from verifluxa.certificate.numbers import float_text, parse_float_text
-from verifluxa.evidence import Clip, Dropped, Joint, Node, Weighted
+from verifluxa.evidence import Clip, FarkasTerm, Joint, Node, PrunedDisjunct
 
 LARGEST_INDEX = 2**31
 DEEPEST = 64
@@ -39,7 +39,7 @@ def encode_joint_leaf(node: Node) -> Json:
     return [*leaf, encode_shared(node.shared)] if node.shared else leaf
 
 
-def decode_joint_leaf(dropped: list[Dropped], item: list[Json], place: str) -> Node:
+def decode_joint_leaf(dropped: list[PrunedDisjunct], item: list[Json], place: str) -> Node:
     """The leaf of a flat form.
 
     Raises:
@@ -131,12 +131,12 @@ def _decode(reading: Iterator[Json], place: str, depth: int) -> Joint:
     raise wrong(place, f'["w", weights, beta] or ["z", input], at most {DEEPEST} below each other', item)
 
 
-def _weight(item: Json, place: str) -> Weighted:
+def _weight(item: Json, place: str) -> FarkasTerm:
     match item:
         case [int(number), int(position), int(row), int(tangent), text]:
             value, whole = parse_float_text(text), all(map(is_index, (number, position, row, tangent)))
             if value is not None and value >= 0 and whole and tangent <= 1:
-                return Weighted(number, position, row, bool(tangent), value)
+                return FarkasTerm(number, position, row, bool(tangent), value)
         case _:
             pass
     raise wrong(place, '[input, position, row, 0 or 1, "weight"], the weight not negative', item)

@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
-from verifluxa.certificate.chosen_codec import decode_pushes, decode_slopes, encode_pushes
+from verifluxa.certificate.chosen_codec import decode_betas, decode_slopes, encode_betas
 from verifluxa.certificate.conflict_codec import decode_conflict_leaf, encode_conflict_leaf
 from verifluxa.certificate.document import Json
 from verifluxa.certificate.fields import wrong
@@ -36,10 +36,10 @@ from verifluxa.certificate.numbers import float_text, parse_float_text
 from verifluxa.evidence import (
     CONTRADICTED,
     BoxSplit,
-    Dropped,
     InputSplit,
     NeuronSplit,
     Node,
+    PrunedDisjunct,
     Split,
     StripSplit,
     children_of,
@@ -61,8 +61,8 @@ def encode_tree(root: Node) -> list[Json]:
     waiting = [root]
     while waiting:
         node = waiting.pop()
-        how = bool(node.split) + bool(node.joint) + node.smt + bool(node.conflicts)
-        open_ = (node.joint or node.smt or node.conflicts) and not node.closed
+        how = bool(node.split) + bool(node.joint) + node.unrecorded + bool(node.conflicts)
+        open_ = (node.joint or node.unrecorded or node.conflicts) and not node.closed
         if len(node.children) != children_of(node.split) or how > 1 or open_ or (node.split and node.closed):
             raise ValueError("a split has its halves or cases and a leaf has none")
         flat.append(["a", *_encode_node(node)] if node.anew else _encode_node(node))
@@ -115,7 +115,7 @@ def _encode_node(node: Node) -> list[Json]:
         return [dropped, encode_joint_leaf(node)]
     if node.conflicts:
         return [dropped, encode_conflict_leaf(node)]
-    if node.smt:
+    if node.unrecorded:
         return [dropped, BY_SOLVER]
     return [dropped] if node.closed else [dropped, STILL_OPEN]
 
@@ -130,18 +130,18 @@ def _encode_split(split: Split) -> Json:
     return ["s", int(split.direction), float_text(split.cut)]
 
 
-def _encode_dropped(dropped: list[Dropped]) -> Json:
+def _encode_dropped(dropped: list[PrunedDisjunct]) -> Json:
     groups: dict[tuple[tuple[int, ...], tuple[int, ...], Chosen], list[int]] = {}
     for item in sorted(dropped):
         rows, planes = tuple(map(int, item.rows)), tuple(map(int, item.planes))
-        groups.setdefault((rows, planes, (item.slopes, item.pushes)), []).append(int(item.input))
+        groups.setdefault((rows, planes, (item.slopes, item.betas)), []).append(int(item.input))
     encoded: list[Json] = []
-    for (rows, planes, (slopes, pushes)), inputs in sorted(groups.items()):
+    for (rows, planes, (slopes, betas)), inputs in sorted(groups.items()):
         group: list[Json] = [list(rows), list(inputs)]
-        if planes or slopes or pushes:
+        if planes or slopes or betas:
             group.append(list(planes))
-        if slopes or pushes:
-            group += [list(slopes), encode_pushes(pushes)]
+        if slopes or betas:
+            group += [list(slopes), encode_betas(betas)]
         encoded.append(group)
     return encoded
 
@@ -164,7 +164,7 @@ def _decode_plain(item: Json, place: str) -> Node:
     if len(item) == 1:
         return Node(dropped, closed=True)
     if type(item[1]) is int and item[1] in {STILL_OPEN, BY_SOLVER}:
-        return Node(dropped, closed=item[1] == BY_SOLVER, smt=item[1] == BY_SOLVER)
+        return Node(dropped, closed=item[1] == BY_SOLVER, unrecorded=item[1] == BY_SOLVER)
     if isinstance(item[1], list) and item[1][:1] == ["j"]:
         return decode_joint_leaf(dropped, item[1], place)
     if isinstance(item[1], list) and item[1][:1] == ["c"]:
@@ -192,7 +192,7 @@ def _decode_split(item: Json, place: str) -> Split:
     raise wrong(place, f"a split: {expected}, numbers as strings", item)
 
 
-def _decode_dropped(groups: Json, place: str) -> list[Dropped]:
+def _decode_dropped(groups: Json, place: str) -> list[PrunedDisjunct]:
     if not isinstance(groups, list):
         raise wrong(place, "groups of dropped inputs", groups)
     dropped = [item for group in groups for item in _decode_group(group, place)]
@@ -202,12 +202,12 @@ def _decode_dropped(groups: Json, place: str) -> list[Dropped]:
     return dropped
 
 
-def _decode_group(group: Json, place: str) -> list[Dropped]:
+def _decode_group(group: Json, place: str) -> list[PrunedDisjunct]:
     if not isinstance(group, list) or len(group) not in {2, 3, 5}:
         raise wrong(place, "a group: [rows, inputs], [rows, inputs, planes] or [..., slopes, pushes]", group)
     rows = indices(group[0], place, low=CONTRADICTED)
     inputs, *more = [indices(part, place) for part in group[1:3]]
-    chosen = (decode_slopes(group[3], place), decode_pushes(group[4], place)) if len(group) > 3 else ((), ())
+    chosen = (decode_slopes(group[3], place), decode_betas(group[4], place)) if len(group) > 3 else ((), ())
     if not inputs or (len(group) == 3 and not more[0]) or (len(group) > 3 and chosen == ((), ())):
         raise wrong(place, "inputs, and planes, slopes or pushes where there are any", group)
-    return [Dropped(number, rows, more[0] if more else (), *chosen) for number in inputs]
+    return [PrunedDisjunct(number, rows, more[0] if more else (), *chosen) for number in inputs]

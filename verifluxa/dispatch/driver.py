@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from verifluxa.dispatch.long import Longs, Part
+from verifluxa.dispatch.long import AssignedUnit, UnitScheduler
 from verifluxa.dispatch.observe import EvidenceSink, NoEvidence, Observer, Progress, Silent
 from verifluxa.dispatch.pool import Pool
 from verifluxa.dispatch.slices import (
@@ -27,18 +27,18 @@ from verifluxa.dispatch.slices import (
     Refused,
     Slice,
 )
-from verifluxa.dispatch.tally import Tally
+from verifluxa.dispatch.tally import ResultCollector
 from verifluxa.errors import UnsupportedError
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem, Question
-from verifluxa.strategy.piecework import Begun, Limits
+from verifluxa.strategy.piecework import Checkpoint, Limits
 from verifluxa.verdict import Reason
 
 Group = tuple[int, ...]
 """Placements that travel together in one slice."""
 
 
-Work = Group | Part
+Work = Group | AssignedUnit
 
 TICK_SECONDS = 0.5
 SHOW_SECONDS = 0.1
@@ -73,7 +73,7 @@ class Plan:
     pieces: int = 0
     every: bool = False
     attack_first: bool = True
-    warm: Iterable[Begun] = ()
+    warm: Iterable[Checkpoint] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,12 +107,12 @@ def drive(
 
 def unasked(problem: Problem, reason: Reason, evidence: EvidenceSink | None = None) -> Answers:
     """Gives every question of a problem the same unknown, without asking one."""
-    tally = Tally(problem, evidence or NoEvidence())
+    tally = ResultCollector(problem, evidence or NoEvidence())
     tally.give_up_rest(reason)
     return _answers(tally, 0.0, 0.0, reason is Reason.INTERRUPTED)
 
 
-def _answers(tally: Tally, attack_seconds: float, seconds: float, interrupted: bool) -> Answers:
+def _answers(tally: ResultCollector, attack_seconds: float, seconds: float, interrupted: bool) -> Answers:
     outcomes = tuple(tally.outcomes[question] for question in tally.problem.all_questions())
     return Answers(outcomes, attack_seconds, seconds, interrupted)
 
@@ -125,7 +125,7 @@ class _Drive:
         self.pool = pool
         self.plan = plan
         self.observer = observer
-        self.tally = Tally(problem, evidence, plan.every)
+        self.tally = ResultCollector(problem, evidence, plan.every)
         self.started = time.monotonic()
         self.shown = 0.0
         self.stage = "attack"
@@ -135,7 +135,7 @@ class _Drive:
         self.losses_in_a_row = 0
         self.pending: deque[Work] = deque()
         self.flying = 0
-        self.long = Longs(self.tally, plan.deadline, plan.limits, plan.pieces or pool.capacity, plan.tries)
+        self.long = UnitScheduler(self.tally, plan.deadline, plan.limits, plan.pieces or pool.capacity, plan.tries)
 
     def answers(self) -> Answers:
         """Runs the attack, then the proof, and closes what is left."""
@@ -200,11 +200,11 @@ class _Drive:
         return max(found, default=0.0)
 
     def _attack_slice(self, work: Work) -> Slice | None:
-        assert not isinstance(work, Part)
+        assert not isinstance(work, AssignedUnit)
         return AttackSlice(work, self.plan.deadline)
 
     def _proof_slice(self, work: Work) -> Slice | None:
-        if isinstance(work, Part):
+        if isinstance(work, AssignedUnit):
             slice, more = self.long.order(work)
             self.pending.extendleft(more)
             return slice

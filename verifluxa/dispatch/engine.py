@@ -11,7 +11,7 @@ from verifluxa.dispatch.slices import AttackSlice, PieceSlice, ProofSlice
 from verifluxa.errors import UsageError
 from verifluxa.question import Problem
 from verifluxa.strategy.attacked import Attacked
-from verifluxa.strategy.piecework import Fallen, Grown
+from verifluxa.strategy.piecework import Fallen, SearchedUnit
 
 if TYPE_CHECKING:
     from verifluxa.strategy.load import Strategy
@@ -49,7 +49,7 @@ class StrategyEngine:
             run = Run(self.strategy, slice.deadline, self.device, slice.limits)
             yield from prove_slice(problem, slice.placements, slice.attacked, run)
 
-    def further(self, problem: Problem, slice: PieceSlice) -> Grown:
+    def further(self, problem: Problem, slice: PieceSlice) -> SearchedUnit:
         """Goes on with a piece of a question that was begun."""
         from verifluxa.strategy.decide import further
         from verifluxa.strategy.running import Run

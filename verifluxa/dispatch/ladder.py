@@ -105,7 +105,7 @@ class Measured:
     strongest: tuple[Question, Witness] | None
 
 
-class Ladder:
+class RateBisection:
     """The rounds on one problem, and the ends that they have reached."""
 
     def __init__(self, problem: Problem, pool: Pool, plan: Plan, observer: Observer) -> None:
@@ -306,7 +306,7 @@ class _Keeper(NoEvidence):
 class _Both:
     """Tells the observer both ends of the interval with each step."""
 
-    def __init__(self, observer: Observer, ladder: Ladder) -> None:
+    def __init__(self, observer: Observer, ladder: RateBisection) -> None:
         self._observer, self._ladder = observer, ladder
 
     def update(self, progress: Progress) -> None:

@@ -59,7 +59,7 @@ from verifluxa.dispatch.slices import AttackDone, PieceDone
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem
 from verifluxa.strategy.attacked import Attacked
-from verifluxa.strategy.piecework import Begun
+from verifluxa.strategy.piecework import Checkpoint
 from verifluxa.verdict import Reason, Verdict
 
 SHOW_SECONDS = 1.0
@@ -219,7 +219,7 @@ class Ledger:
         with told(self.path), self._transaction():
             self._database.executemany("INSERT OR IGNORE INTO attack VALUES (?, ?, ?, ?)", rows)
 
-    def begun(self, problem: Problem, begun: Begun) -> None:
+    def begun(self, problem: Problem, begun: Checkpoint) -> None:
         """A question goes on in pieces; one whose tree is too long to be read again is not kept."""
         row = (self._number, self._places[begun.question[:3]], encode_begun(begun))
         with told(self.path), self._transaction():
@@ -337,7 +337,7 @@ class Ledger:
         for name in (self.path.name, self.path.name + "-wal", self.path.name + "-shm"):
             self.path.with_name(name).unlink(missing_ok=True)
 
-    def _begun(self, problem: Problem, place: int, record: bytes) -> Begun:
+    def _begun(self, problem: Problem, place: int, record: bytes) -> Checkpoint:
         pieces = self.rows(
             "SELECT CAST(record AS BLOB) FROM piece WHERE property = ? AND place = ? ORDER BY number",
             self._number,

@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from verifluxa.dispatch.slices import HandedBack, PieceDone, PieceSlice
-from verifluxa.dispatch.tally import Tally
+from verifluxa.dispatch.tally import ResultCollector
 from verifluxa.evidence import Outcome, Strongest
 from verifluxa.question import Question
-from verifluxa.search.pieces import Paths, cut, graft, open_paths, pieces
-from verifluxa.strategy.piecework import Begun, Grown, Limits, Piece
+from verifluxa.search.pieces import Paths, graft, open_paths, pieces, pruned_to
+from verifluxa.strategy.piecework import Checkpoint, Limits, SearchedUnit, WorkUnit
 from verifluxa.verdict import Reason, Verdict
 
 
-class Part(NamedTuple):
+class AssignedUnit(NamedTuple):
     """A piece that waits for its slice: leaves of a question's tree."""
 
     question: Question
@@ -24,7 +24,7 @@ class Part(NamedTuple):
 
 
 @dataclass(eq=False)
-class Long:
+class SplitQuestion:
     """One question that is worked on in pieces.
 
     Attributes:
@@ -37,7 +37,7 @@ class Long:
         last: whether the stages behind branching have the whole tree.
     """
 
-    begun: Begun
+    begun: Checkpoint
     boxes: int
     seconds: float
     strongest: Strongest
@@ -47,7 +47,7 @@ class Long:
     last: bool = False
 
     @classmethod
-    def of(cls, begun: Begun) -> Long:
+    def of(cls, begun: Checkpoint) -> SplitQuestion:
         """Takes over a question."""
         return cls(begun, begun.boxes, begun.seconds, begun.strongest, begun.closed, reason=begun.reason)
 
@@ -60,11 +60,11 @@ class Long:
     def order(self, paths: Paths, deadline: float | None, limits: Limits | None) -> PieceSlice:
         """The work order of a piece."""
         begun = self.begun
-        root = begun.root if self.last else cut(begun.root, paths)
-        piece = Piece(begun.question, begun.stage, root, begun.directions, self.last)
+        root = begun.root if self.last else pruned_to(begun.root, paths)
+        piece = WorkUnit(begun.question, begun.stage, root, begun.directions, self.last)
         return PieceSlice(piece, paths, deadline, limits)
 
-    def take(self, paths: Paths, grown: Grown) -> None:
+    def take(self, paths: Paths, grown: SearchedUnit) -> None:
         """Puts a piece back in its place."""
         self.boxes += grown.boxes
         self.seconds += grown.seconds
@@ -125,7 +125,7 @@ class Long:
         )
 
 
-class Longs:
+class UnitScheduler:
     """The long questions of one drive: hands out their pieces, takes them back, answers when none is out.
 
     Args:
@@ -135,34 +135,36 @@ class Longs:
         tries: how often the piece of a dead worker is tried in all.
     """
 
-    def __init__(self, tally: Tally, deadline: float | None, limits: Limits | None, pieces: int, tries: int) -> None:
+    def __init__(
+        self, tally: ResultCollector, deadline: float | None, limits: Limits | None, pieces: int, tries: int
+    ) -> None:
         self._tally = tally
         self._deadline = deadline
         self._limits = limits
         self._pieces = pieces
         self._tries = tries
-        self._long: dict[Question, Long] = {}
-        self._losses: Counter[Part] = Counter()
+        self._long: dict[Question, SplitQuestion] = {}
+        self._losses: Counter[AssignedUnit] = Counter()
 
     def __contains__(self, question: Question) -> bool:
         return question in self._long
 
-    def begin(self, begun: Begun) -> None:
+    def begin(self, begun: Checkpoint) -> None:
         """Takes over a question that an earlier run had begun."""
         if self._is_open(begun.question):
-            self._long[begun.question] = Long.of(begun)
+            self._long[begun.question] = SplitQuestion.of(begun)
 
-    def begin_anew(self, begun: Begun) -> None:
+    def begin_anew(self, begun: Checkpoint) -> None:
         """Takes over a question whose tree comes from elsewhere, unless it goes on already or has its answer."""
         if begun.question not in self._long and self._is_open(begun.question):
             self._tally.evidence.begun(self._tally.problem, begun)
-            self._long[begun.question] = Long.of(begun)
+            self._long[begun.question] = SplitQuestion.of(begun)
 
-    def parts_of_all(self) -> list[Part]:
+    def parts_of_all(self) -> list[AssignedUnit]:
         """What is open of all questions."""
         return [part for long in list(self._long.values()) for part in self._parts(long)]
 
-    def order(self, part: Part) -> tuple[PieceSlice | None, Sequence[Part]]:
+    def order(self, part: AssignedUnit) -> tuple[PieceSlice | None, Sequence[AssignedUnit]]:
         """The work order of a piece, none where it is not wanted any more; and what is to be done instead."""
         if not self._is_open(part.question):
             return None, []
@@ -172,7 +174,7 @@ class Longs:
         long.out -= 1
         return None, self._ended(long)
 
-    def take_over(self, event: HandedBack) -> Sequence[Part]:
+    def take_over(self, event: HandedBack) -> Sequence[AssignedUnit]:
         """A question outlasts its slice: it goes on in pieces. Delivery is at least once; the first one counts."""
         question = event.begun.question
         if question in self._long:
@@ -180,7 +182,7 @@ class Longs:
         self.begin_anew(event.begun)
         return self._parts(self._long[question]) if question in self._long else []
 
-    def take(self, event: PieceDone) -> Sequence[Part]:
+    def take(self, event: PieceDone) -> Sequence[AssignedUnit]:
         """A piece is back."""
         grown, piece = event.grown, event.slice.piece
         long = self._long[piece.question]
@@ -201,18 +203,18 @@ class Longs:
             return self._ended(long)
         return []
 
-    def after_loss(self, slice: PieceSlice) -> Sequence[Part]:
+    def after_loss(self, slice: PieceSlice) -> Sequence[AssignedUnit]:
         """The worker that had a piece has died: once more, or its leaves stay open."""
-        part = Part(slice.piece.question, slice.paths)
+        part = AssignedUnit(slice.piece.question, slice.paths)
         self._losses[part] += 1
         return [part] if self._losses[part] < self._tries else self._leave(slice, Reason.LOST_WORKER)
 
-    def after_out_of_memory(self, slice: PieceSlice) -> Sequence[Part]:
+    def after_out_of_memory(self, slice: PieceSlice) -> Sequence[AssignedUnit]:
         """A piece did not fit: leaf by leaf, or its leaf stays open."""
         if len(slice.paths) == 1:
             return self._leave(slice, Reason.MEMORY)
         self._long[slice.piece.question].out += len(slice.paths) - 1
-        return [Part(slice.piece.question, (path,)) for path in slice.paths]
+        return [AssignedUnit(slice.piece.question, (path,)) for path in slice.paths]
 
     def give_up(self, reason: Reason) -> None:
         """Answers what is open, with what was found on the way."""
@@ -220,7 +222,7 @@ class Longs:
             if self._is_open(question):
                 self._tally.record(long.outcome(reason))
 
-    def _leave(self, slice: PieceSlice, reason: Reason) -> Sequence[Part]:
+    def _leave(self, slice: PieceSlice, reason: Reason) -> Sequence[AssignedUnit]:
         """Gives a piece up: its leaves stay open, and so does the question; the other pieces may still refute it."""
         long = self._long[slice.piece.question]
         if not self._is_open(slice.piece.question):
@@ -229,18 +231,18 @@ class Longs:
         long.reason = long.reason or reason
         return self._ended(long)
 
-    def _parts(self, long: Long, below: Paths = ((),)) -> Sequence[Part]:
-        parts = [Part(long.begun.question, paths) for paths in long.deal(self._pieces, below)]
+    def _parts(self, long: SplitQuestion, below: Paths = ((),)) -> Sequence[AssignedUnit]:
+        parts = [AssignedUnit(long.begun.question, paths) for paths in long.deal(self._pieces, below)]
         return parts or self._ended(long)
 
-    def _ended(self, long: Long) -> Sequence[Part]:
+    def _ended(self, long: SplitQuestion) -> Sequence[AssignedUnit]:
         """Answers a question when none of its pieces is out; where later stages may decide, they get the tree first."""
         if long.out:
             return []
         outcome = long.outcome(long.spent)
         if outcome.verdict is Verdict.UNKNOWN and long.begun.later and not long.last:
             long.last, long.out = True, 1
-            return [Part(long.begun.question, ((),))]
+            return [AssignedUnit(long.begun.question, ((),))]
         self._tally.record(outcome)
         return []
 

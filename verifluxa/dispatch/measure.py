@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from verifluxa.dispatch.driver import Answers, Plan
-from verifluxa.dispatch.ladder import Count, Ladder, Measured
+from verifluxa.dispatch.ladder import Count, Measured, RateBisection
 from verifluxa.dispatch.observe import Observer
 from verifluxa.dispatch.pool import Pool
 from verifluxa.question import Problem
@@ -40,7 +40,7 @@ def measure(problem: Problem, close: Closeness, pool: Pool, plan: Plan, observer
         plan: how it is cut, and when it ends.
         observer: is told both ends.
     """
-    ladder = Ladder(problem, pool, plan, observer)
+    ladder = RateBisection(problem, pool, plan, observer)
     ladder.attack()
     if close.everywhere:
         while ladder.goes_on and ladder.narrow(close.gap):
@@ -50,7 +50,7 @@ def measure(problem: Problem, close: Closeness, pool: Pool, plan: Plan, observer
     return ladder.measured(close.gap, close.everywhere)
 
 
-def _narrow_largest(ladder: Ladder, gap: Fraction) -> None:
+def _narrow_largest(ladder: RateBisection, gap: Fraction) -> None:
     failed = Fraction(-1)
     while ladder.goes_on and ladder.proved - ladder.found > gap:
         rate = _next_rate(ladder, failed, gap)
@@ -79,7 +79,7 @@ def compare(new: Problem, old: Problem, pool: Pool, plan: Plan, observer: Observ
     Certified when no trigger does more to `new` than one was shown to do to `old`, in every evaluation order;
     falsified when a trigger was shown to do more to `new` than any does to `old`.
     """
-    first, second = Ladder(new, pool, plan, observer), Ladder(old, pool, plan, observer)
+    first, second = RateBisection(new, pool, plan, observer), RateBisection(old, pool, plan, observer)
     first.attack()
     if first.goes_on:
         second.attack()
@@ -90,11 +90,11 @@ def compare(new: Problem, old: Problem, pool: Pool, plan: Plan, observer: Observ
     return Compared(first.measured(second.found - first.found).answers, second.ends())
 
 
-def _settled(first: Ladder, second: Ladder) -> bool:
+def _settled(first: RateBisection, second: RateBisection) -> bool:
     return first.proved <= second.found or first.found > second.proved
 
 
-def _closer(first: Ladder, second: Ladder) -> bool:
+def _closer(first: RateBisection, second: RateBisection) -> bool:
     """One round of each, until one of the four ends moves; False when none does."""
     before = (first.found, first.proved, second.found, second.proved)
     if first.found <= second.found:
@@ -105,7 +105,7 @@ def _closer(first: Ladder, second: Ladder) -> bool:
     return before != (first.found, first.proved, second.found, second.proved)
 
 
-def _next_rate(ladder: Ladder, failed: Fraction, gap: Fraction) -> Fraction | None:
+def _next_rate(ladder: RateBisection, failed: Fraction, gap: Fraction) -> Fraction | None:
     """The rate to prove next: first what is wanted, then what the bounds give at once, then halfway."""
     open_rates = [rate for rate in ladder.rates() if max(ladder.found, failed) < rate < ladder.proved]
     wanted = max((rate for rate in ladder.rates() if rate <= ladder.found + gap), default=ladder.found)

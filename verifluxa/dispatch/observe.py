@@ -10,7 +10,7 @@ from verifluxa.dispatch.slices import AttackDone, PieceDone
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem
 from verifluxa.strategy.attacked import Attacked
-from verifluxa.strategy.piecework import Begun
+from verifluxa.strategy.piecework import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Recalled:
     placements: frozenset[int] = frozenset()
     attacked: tuple[Attacked, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
-    begun: tuple[Begun, ...] = ()
+    begun: tuple[Checkpoint, ...] = ()
     seconds: float = 0.0
 
 
@@ -113,7 +113,7 @@ class EvidenceSink(Protocol):
         """An attack slice is finished."""
         ...
 
-    def begun(self, problem: Problem, begun: Begun) -> None:
+    def begun(self, problem: Problem, begun: Checkpoint) -> None:
         """A question goes on in pieces."""
         ...
 
@@ -143,7 +143,7 @@ class NoEvidence:
     def attacked(self, problem: Problem, done: AttackDone) -> None:
         """Does nothing."""
 
-    def begun(self, problem: Problem, begun: Begun) -> None:
+    def begun(self, problem: Problem, begun: Checkpoint) -> None:
         """Does nothing."""
 
     def grown(self, problem: Problem, done: PieceDone) -> None:

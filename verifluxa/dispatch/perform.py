@@ -28,7 +28,7 @@ from verifluxa.dispatch.slices import (
 from verifluxa.errors import VerifluxaError
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem
-from verifluxa.strategy.piecework import Begun
+from verifluxa.strategy.piecework import Checkpoint
 from verifluxa.verdict import Verdict
 
 PATIENCE = 0.1
@@ -69,7 +69,7 @@ def _prove(engine: Engine, problem: Problem, slice: ProofSlice) -> Iterator[Even
     try:
         for fallen in engine.prove(problem, slice):
             for answer in fallen:
-                if isinstance(answer, Begun):
+                if isinstance(answer, Checkpoint):
                     yield HandedBack(slice, answer)
                 else:
                     batch.append(answer)

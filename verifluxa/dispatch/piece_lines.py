@@ -25,14 +25,14 @@ from verifluxa.evidence import Node
 from verifluxa.question import Question
 from verifluxa.search.pieces import Path, at, put
 from verifluxa.strategy import piecework
-from verifluxa.strategy.piecework import Begun
+from verifluxa.strategy.piecework import Checkpoint
 from verifluxa.verdict import Reason
 
 LIMITS = Limits(LONGEST, DEEPEST + 1)
 """A tree may be as long as in evidence, and lies one array deeper here."""
 
 
-def encode_begun(begun: Begun) -> bytes:
+def encode_begun(begun: Checkpoint) -> bytes:
     """The record of a question that was handed back."""
     allowed = begun.allowed
     value: dict[str, Json] = {
@@ -68,7 +68,7 @@ def encode_grown(done: PieceDone) -> bytes:
     return canonical_json(value)
 
 
-def decode_begun(line: bytes, pieces: Iterable[bytes], dimension: int, place: str) -> Begun:
+def decode_begun(line: bytes, pieces: Iterable[bytes], dimension: int, place: str) -> Checkpoint:
     """A question with all the pieces that came back.
 
     Args:
@@ -86,12 +86,12 @@ def decode_begun(line: bytes, pieces: Iterable[bytes], dimension: int, place: st
     return begun
 
 
-def _begun(fields: Fields, dimension: int) -> Begun:
+def _begun(fields: Fields, dimension: int) -> Checkpoint:
     question = fields.integers("q")
     if len(question) != QUESTION_PARTS:
         fields.fail("q", "[placement, violation, selection, need]", list(question))
     given = fields.has("directions")
-    begun = Begun(
+    begun = Checkpoint(
         question=Question(*question),
         stage=fields.integer("stage"),
         root=decode_tree(fields.raw("tree"), f"{fields.place}.tree"),
@@ -108,7 +108,7 @@ def _begun(fields: Fields, dimension: int) -> Begun:
     return begun
 
 
-def _put(begun: Begun, fields: Fields) -> Begun:
+def _put(begun: Checkpoint, fields: Fields) -> Checkpoint:
     trees = [decode_tree(tree, f"{fields.place}.tree") for tree in fields.items("trees")]
     paths = [_path(fields, path) for path in fields.items("paths")]
     if len(paths) != len(trees):

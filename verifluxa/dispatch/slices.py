@@ -11,7 +11,7 @@ from verifluxa.evidence import Outcome
 from verifluxa.question import Problem, Question
 from verifluxa.search.pieces import Paths
 from verifluxa.strategy.attacked import Attacked
-from verifluxa.strategy.piecework import Begun, Fallen, Grown, Limits, Piece
+from verifluxa.strategy.piecework import Checkpoint, Fallen, Limits, SearchedUnit, WorkUnit
 
 Pairs = tuple[tuple[int, int], ...]
 
@@ -53,7 +53,7 @@ class PieceSlice:
         deadline, limits: as of a `ProofSlice`.
     """
 
-    piece: Piece
+    piece: WorkUnit
     paths: Paths
     deadline: float | None
     limits: Limits | None
@@ -75,13 +75,13 @@ class Engine(Protocol):
         ...
 
     def prove(self, problem: Problem, slice: ProofSlice) -> Iterable[Fallen]:
-        """Yields one outcome for each question of the slice, as they fall; `Begun` where limits cut it short.
+        """Yields one outcome for each question of the slice, as they fall; `Checkpoint` where limits cut it short.
 
         Between two answers it may yield nothing (`()`) now and then, to show that it is at work.
         """
         ...
 
-    def further(self, problem: Problem, slice: PieceSlice) -> Grown:
+    def further(self, problem: Problem, slice: PieceSlice) -> SearchedUnit:
         """Goes on with a piece of a question that was begun."""
         ...
 
@@ -108,7 +108,7 @@ class HandedBack:
     """A question that the slice has begun and others shall finish; the slice goes on."""
 
     slice: ProofSlice
-    begun: Begun
+    begun: Checkpoint
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +116,7 @@ class PieceDone:
     """A piece has had its slice."""
 
     slice: PieceSlice
-    grown: Grown
+    grown: SearchedUnit
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from verifluxa.strategy.attacked import Attacked
 from verifluxa.verdict import Reason, Verdict
 
 
-class Tally:
+class ResultCollector:
     """Keeps outcomes without their trees (those go to the evidence sink) and knows what is still open.
 
     With `every`, a counterexample answers its own question alone.

@@ -13,13 +13,13 @@ from verifluxa.dispatch.cover import NotCovered, check_cover
 from verifluxa.evidence import NOTHING_FOUND, BoxSplit, Node, Outcome, StripSplit
 from verifluxa.question import Problem, Question
 from verifluxa.strategy.load import BranchStage, SmtStage, Strategy
-from verifluxa.strategy.piecework import Begun, Limits
+from verifluxa.strategy.piecework import Checkpoint, Limits
 from verifluxa.verdict import Verdict
 
 EVIDENCE_NAMES = ("evidence.jsonl.gz", "evidence.jsonl")
 
 
-def warm_begun(problem: Problem, folder: Path, strategy: Strategy) -> Iterator[Begun]:
+def warm_begun(problem: Problem, folder: Path, strategy: Strategy) -> Iterator[Checkpoint]:
     """The questions of a problem that an older result has split, as begun: the same splits, every leaf open.
 
     Nothing of the older proof counts: each leaf is bounded on this model before it is closed. A question is the
@@ -68,7 +68,7 @@ def _name(header: Header, question: Question) -> object:
     return header.placements[question.placement], header.violations[question.violation], index
 
 
-def _begun(problem: Problem, question: Question, record: Record, strategy: Strategy, stage: int) -> Begun | None:
+def _begun(problem: Problem, question: Question, record: Record, strategy: Strategy, stage: int) -> Checkpoint | None:
     """The tree of an older record with open leaves; None where it does not fit this domain."""
     assert record.tree is not None
     dimension = len(problem.domain_of(question.placement).lower)
@@ -83,7 +83,7 @@ def _begun(problem: Problem, question: Question, record: Record, strategy: Strat
         return None
     branching = strategy.stages[stage]
     assert isinstance(branching, BranchStage)
-    return Begun(
+    return Checkpoint(
         question=question,
         stage=stage,
         root=_bare(record.tree, False),

@@ -12,7 +12,7 @@ import numpy as np
 
 from verifluxa.graph.graph import Node, build
 from verifluxa.graph.ops import Affine, Input, Op, Shift
-from verifluxa.question import Floats, Placement, Problem, Stamp
+from verifluxa.question import AffineInputMap, Floats, Placement, Problem
 
 Step = tuple[Op, tuple[int, ...]]
 """An operation, and the steps that it reads."""
@@ -38,7 +38,7 @@ def placed(problem: Problem) -> Problem:
     if front is None:
         return problem
     written = np.flatnonzero(front.gain.any(axis=1))
-    stamp = Stamp(written, np.zeros(len(written)), front.gain[written], front.offset[written])
+    stamp = AffineInputMap(written, np.zeros(len(written)), front.gain[written], front.offset[written])
     moved = _joined([(n.op, tuple(source - front.last for source in n.inputs)) for n in nodes[front.last + 1 :]])
     return replace(
         problem,

@@ -17,7 +17,7 @@ from verifluxa.graph.ops import Embedding, Reshape
 from verifluxa.interop.vnnlib_placed import placed
 from verifluxa.interop.vnnlib_read import LARGEST, Condition, Query, Region
 from verifluxa.interop.vnnlib_syntax import too_large
-from verifluxa.question import Domain, Floats, Placement, Problem, Rows, Stamp, Violation
+from verifluxa.question import AffineInputMap, Domain, Floats, Placement, Problem, Rows, Violation
 
 LARGEST_FACTOR = 2**53
 
@@ -87,7 +87,7 @@ def _problem(graph: Graph, region: Region, arithmetic: str, name: str) -> Proble
     size = len(region.lower)
     lower = np.array([_downward(end) for end in region.lower])
     upper = np.array([_upward(end) for end in region.upper])
-    stamp = Stamp(np.arange(size), np.zeros(size), np.eye(size), np.zeros(size))
+    stamp = AffineInputMap(np.arange(size), np.zeros(size), np.eye(size), np.zeros(size))
     rows, alternatives = _rows(region.alternatives, math.prod(graph.output_shape))
     return Problem(
         name=name,

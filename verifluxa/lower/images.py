@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from verifluxa.question import Domain, Placement, Stamp
+from verifluxa.question import AffineInputMap, Domain, Placement
 from verifluxa.spec.spec import ImageSpace, PatchTrigger
 
 
@@ -18,7 +18,7 @@ def placement(trigger: PatchTrigger, place: tuple[int, int], space: ImageSpace) 
     channel, down, right = (axis.ravel() for axis in np.indices(shape))
     positions = (channel * space.height + row + down) * space.width + column + right
     size = len(positions)
-    stamp = Stamp(positions.astype(np.int64), np.zeros(size), np.eye(size), np.zeros(size))
+    stamp = AffineInputMap(positions.astype(np.int64), np.zeros(size), np.eye(size), np.zeros(size))
     return Placement((("row", row), ("column", column)), stamp)
 
 

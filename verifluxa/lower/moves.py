@@ -14,7 +14,7 @@ from fractions import Fraction
 import numpy as np
 
 from verifluxa.lower.images import outward
-from verifluxa.question import Domain, Floats, Placement, Stamp
+from verifluxa.question import AffineInputMap, Domain, Floats, Placement
 from verifluxa.spec.image_types import Free, Picture, StampTrigger
 from verifluxa.spec.spec import ImageSpace, InputSpace, PatchTrigger, PerInput, SingleTrigger, Statement, members_of
 
@@ -74,4 +74,6 @@ def _moving(
     keep[stamp.positions] = 0.0
     for to, values in ((lower, domain.lower), (upper, domain.upper), (step, domain.step)):
         to[stamp.positions] = values[source]
-    return replace(placement, stamp=Stamp(everywhere, keep, identity, nothing), domain=Domain(lower, upper, step))
+    return replace(
+        placement, stamp=AffineInputMap(everywhere, keep, identity, nothing), domain=Domain(lower, upper, step)
+    )

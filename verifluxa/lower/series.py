@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from verifluxa.lower.images import outward
-from verifluxa.question import Domain, Placement, Stamp
+from verifluxa.question import AffineInputMap, Domain, Placement
 from verifluxa.spec.space_types import SeriesSpace, SeriesTrigger
 
 
@@ -16,7 +16,7 @@ def series_placements(trigger: SeriesTrigger, space: SeriesSpace) -> tuple[Place
     for place in trigger.places:
         steps = np.arange(place, place + trigger.length)
         positions = (np.array(trigger.channels)[:, None] * space.steps + steps).ravel()
-        stamp = Stamp(positions, np.zeros(size), np.eye(size), np.zeros(size))
+        stamp = AffineInputMap(positions, np.zeros(size), np.eye(size), np.zeros(size))
         found.append(Placement((("step", place),), stamp))
     return tuple(found)
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 
 from verifluxa.lower.images import outward
-from verifluxa.question import Domain, Floats, Integers, Placement, Stamp
+from verifluxa.question import AffineInputMap, Domain, Floats, Integers, Placement
 from verifluxa.spec.image_types import Patterns, Picture, Place, StampTrigger
 from verifluxa.spec.spec import ImageSpace
 
@@ -17,7 +17,7 @@ from verifluxa.spec.spec import ImageSpace
 class _Sheet:
     """One stamp at (0, 0): positions and, for opacity 1, gains; `strength` is the weight of each position.
 
-    `stored`: whether the gains are the numbers of the spec, see `Stamp.stored`.
+    `stored`: whether the gains are the numbers of the spec, see `AffineInputMap.stored`.
     """
 
     row: Integers
@@ -64,7 +64,7 @@ def _is_double(value: Fraction) -> bool:
 
 def _stamp(
     trigger: StampTrigger, sheet: _Sheet, group: tuple[Place, ...], opacity: Fraction, space: ImageSpace
-) -> Stamp:
+) -> AffineInputMap:
     """The stamps of one placement put together; each has its own coordinates of tau."""
     strength = [opacity * weight for weight in sheet.strength]
     gain = np.array([float(value) for value in strength])[:, None] * sheet.gain
@@ -78,7 +78,7 @@ def _stamp(
     blocks = np.zeros((len(group), len(keep), len(group), gain.shape[1]))
     for number in range(len(group)):
         blocks[number, :, number] = gain
-    return Stamp(
+    return AffineInputMap(
         np.concatenate(positions).astype(np.int64),
         np.tile(keep, len(group)),
         blocks.reshape(len(group) * len(keep), -1),
@@ -103,7 +103,7 @@ def _varying(trigger: StampTrigger, sheet: _Sheet, group: tuple[Place, ...], spa
     gain[size:, 1:] = opaque.gain
     return Placement(
         _label(trigger, group, Fraction(1)),
-        Stamp(
+        AffineInputMap(
             np.concatenate([opaque.positions + plane, opaque.positions + 2 * plane]),
             np.zeros(2 * size),
             gain,

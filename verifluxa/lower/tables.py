@@ -9,7 +9,7 @@ import numpy as np
 from verifluxa.lower.deploy import nearest
 from verifluxa.lower.images import outward
 from verifluxa.lower.reading import flushed
-from verifluxa.question import Domain, Floats, Integers, Listed, Placement, Stamp, Strips
+from verifluxa.question import AffineInputMap, Domain, Floats, Integers, Listed, Placement, Strips
 from verifluxa.spec.space_types import Feature, KeptFeature, TableSpace, TableTrigger
 
 FEW = 2**17
@@ -47,7 +47,7 @@ def table_placements(trigger: TableTrigger, space: TableSpace, dtype: str) -> tu
         positions = [np.arange(space.start(f.name), space.start(f.name) + f.width) for f in features]
         parts = [_part(one, feature, dtype) for one, feature in zip(kept, features, strict=True)]
         size = sum(len(part.lower) for part in parts)
-        stamp = Stamp(np.concatenate(positions), np.zeros(size), np.eye(size), np.zeros(size))
+        stamp = AffineInputMap(np.concatenate(positions), np.zeros(size), np.eye(size), np.zeros(size))
         found.append(Placement((("set", number),), stamp, _domain(parts)))
     return tuple(found)
 

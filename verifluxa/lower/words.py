@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from verifluxa.errors import DataError
-from verifluxa.question import Domain, Floats, Integers, Listed, Placement, Stamp
+from verifluxa.question import AffineInputMap, Domain, Floats, Integers, Listed, Placement
 from verifluxa.spec.space_types import SynonymTrigger, TokenSpace, WordTrigger
 
 
@@ -34,19 +34,19 @@ def appended(trigger: WordTrigger, space: TokenSpace, inputs: Floats, path: str)
     places, which = np.unique(ends, return_inverse=True)
     size = trigger.count
     nan = np.full(space.length, np.nan)
-    nowhere = Stamp(np.arange(space.length), nan, np.full((space.length, size), np.nan), nan)
+    nowhere = AffineInputMap(np.arange(space.length), nan, np.full((space.length, size), np.nan), nan)
     stamps = tuple(_replaced(int(place), size) for place in places)
     return (Placement((("appended", size),), nowhere, None, stamps, which.astype(np.int64)),)
 
 
-def _replaced(place: int, count: int) -> Stamp:
-    return Stamp(np.arange(place, place + count), np.zeros(count), np.eye(count), np.zeros(count))
+def _replaced(place: int, count: int) -> AffineInputMap:
+    return AffineInputMap(np.arange(place, place + count), np.zeros(count), np.eye(count), np.zeros(count))
 
 
 def synonym_placements(trigger: SynonymTrigger, space: TokenSpace) -> tuple[Placement, ...]:
     """A placement for each word that may be replaced; where it stands depends on the text, see `reworded`."""
     nan = np.full(space.length, np.nan)
-    nowhere = Stamp(np.arange(space.length), nan, np.full((space.length, 1), np.nan), nan)
+    nowhere = AffineInputMap(np.arange(space.length), nan, np.full((space.length, 1), np.nan), nan)
     sets = {word: [other for other in words if other != word] for words in trigger.sets for word in words}
     return tuple(
         Placement((("word", word),), nowhere, _other_words(word, sets[word], space)) for word in trigger.places
@@ -76,9 +76,9 @@ def reworded(placements: tuple[Placement, ...], inputs: Floats) -> tuple[Placeme
     return tuple(found)
 
 
-def _everywhere(places: Integers) -> Stamp:
+def _everywhere(places: Integers) -> AffineInputMap:
     nothing = np.zeros(len(places))
-    return Stamp(places.astype(np.int64), nothing, np.ones((len(places), 1)), nothing)
+    return AffineInputMap(places.astype(np.int64), nothing, np.ones((len(places), 1)), nothing)
 
 
 def word_domain(trigger: WordTrigger, space: TokenSpace) -> Domain:
@@ -90,7 +90,7 @@ def word_domain(trigger: WordTrigger, space: TokenSpace) -> Domain:
     return Domain(low, high, np.ones(trigger.count), None, lists)
 
 
-def _stamp(trigger: WordTrigger, space: TokenSpace, place: int) -> Stamp:
+def _stamp(trigger: WordTrigger, space: TokenSpace, place: int) -> AffineInputMap:
     count = trigger.count
     end = space.length if trigger.inserts else place + count
     positions = np.arange(place, end)
@@ -99,7 +99,7 @@ def _stamp(trigger: WordTrigger, space: TokenSpace, place: int) -> Stamp:
     gain[:count] = np.eye(count)
     keep = np.concatenate([np.zeros(count), np.ones(moved)])
     source = np.concatenate([positions[:count], positions[:moved]])
-    return Stamp(positions, keep, gain, np.zeros(len(positions)), source)
+    return AffineInputMap(positions, keep, gain, np.zeros(len(positions)), source)
 
 
 def nothing_falls_off(trigger: WordTrigger, space: TokenSpace, inputs: Floats, path: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from verifluxa.question import Floats, Integers, Placement, Problem, Stamp
+from verifluxa.question import AffineInputMap, Floats, Integers, Placement, Problem
 from verifluxa.result.result import Grid
 
 
@@ -48,7 +48,7 @@ def trigger_vector(problem: Problem, placement: Placement, grid: object) -> Floa
     return vector
 
 
-def shown_values(stamp: Stamp, trigger: Floats) -> Floats:
+def shown_values(stamp: AffineInputMap, trigger: Floats) -> Floats:
     """What people see of a stamp at its positions, shape (m,): the levels that are put, or what is added.
 
     A blended level is shown as it is mixed in, not weakened.
@@ -56,7 +56,7 @@ def shown_values(stamp: Stamp, trigger: Floats) -> Floats:
     return trigger if _own(stamp) else np.asarray(stamp.gain @ trigger + stamp.offset)
 
 
-def _own(stamp: Stamp) -> bool:
+def _own(stamp: AffineInputMap) -> bool:
     """Whether each position has a coordinate of its own, in order."""
     size = len(stamp.positions)
     return stamp.gain.shape == (size, size) and bool(((stamp.gain != 0) == np.eye(size, dtype=bool)).all())

@@ -10,17 +10,19 @@ from torch import Tensor
 
 from verifluxa.bounds.alpha import AlphaSettings
 from verifluxa.bounds.domain import geometry
-from verifluxa.bounds.linear import Pairs
+from verifluxa.bounds.linear import Subproblems
 from verifluxa.bounds.memory import rows_that_fit
 from verifluxa.bounds.refined import refined_layers
-from verifluxa.evidence import OPEN, Dropped
-from verifluxa.search.claims import ClaimBounds, Scene, row_planes, take_layers
+from verifluxa.evidence import OPEN, PrunedDisjunct
+from verifluxa.search.claims import BoundContext, ClaimBounds, row_bounds, take_layers
 from verifluxa.search.improve import improve
-from verifluxa.search.root import Rooted, whole_domain
+from verifluxa.search.root import InitialBounds, whole_domain
 from verifluxa.search.workspace import Claims, Workspace
 
 
-def look_again(work: Workspace, rooted: Sequence[Rooted], settings: AlphaSettings, refine: int = 0) -> list[Rooted]:
+def optimise_root(
+    work: Workspace, rooted: Sequence[InitialBounds], settings: AlphaSettings, refine: int = 0
+) -> list[InitialBounds]:
     """Optimises the tightest row of every open claim on the whole domain.
 
     Args:
@@ -28,13 +30,13 @@ def look_again(work: Workspace, rooted: Sequence[Rooted], settings: AlphaSetting
         settings: how hard to try.
         refine: steps on the slopes of each neuron's ends before; the records do not hold those.
     """
-    scene = Scene(work, work.net(rooted[0].question.placement), geometry(whole_domain(work)))
+    scene = BoundContext(work, work.net(rooted[0].question.placement), geometry(whole_domain(work)))
     widest = max(layer.weight.shape[0] * layer.weight.shape[1] for layer in scene.net.layers)
     size = max(4, 4 * rows_that_fit(widest, work.device))
     return [_again(scene, one, size, (settings, refine)) for one in rooted]
 
 
-def _again(scene: Scene, rooted: Rooted, size: int, settings: tuple[AlphaSettings, int]) -> Rooted:
+def _again(scene: BoundContext, rooted: InitialBounds, size: int, settings: tuple[AlphaSettings, int]) -> InitialBounds:
     row, closings = rooted.row.clone(), dict(rooted.closings)
     for index in torch.split((row == OPEN).nonzero()[:, 0], size):
         fallen, records = _some(scene, rooted.claims.take(index), settings)
@@ -44,10 +46,12 @@ def _again(scene: Scene, rooted: Rooted, size: int, settings: tuple[AlphaSetting
     return replace(rooted, row=row, remaining=remaining, closings=closings)
 
 
-def _some(scene: Scene, claims: Claims, how: tuple[AlphaSettings, int]) -> tuple[Tensor, dict[int, Dropped]]:
+def _some(
+    scene: BoundContext, claims: Claims, how: tuple[AlphaSettings, int]
+) -> tuple[Tensor, dict[int, PrunedDisjunct]]:
     """Fallen rows of some claims (C,), and the records of those that fell."""
     inputs, of_input = torch.unique(claims.input, return_inverse=True)
-    pairs = Pairs(torch.zeros_like(inputs), inputs)
+    pairs = Subproblems(torch.zeros_like(inputs), inputs)
     settings, refine = how
     shared = refined_layers(scene.net, scene.geometry, pairs, refine)
     safe = scene.bounded(shared, inputs)[of_input].nonzero()[:, 0]
@@ -57,7 +61,7 @@ def _some(scene: Scene, claims: Claims, how: tuple[AlphaSettings, int]) -> tuple
     own, kept = of_input[safe], claims.take(safe)
     layers = take_layers(shared, own)
     rows = scene.work.alternatives[kept.alternative]
-    planes = row_planes(scene, layers, (torch.arange(len(safe), device=row.device), pairs.take(own), rows))
+    planes = row_bounds(scene, layers, (torch.arange(len(safe), device=row.device), pairs.take(own), rows))
     clips = row.new_zeros(len(safe), 0)
     found = improve(scene, ClaimBounds(safe, pairs.take(own), layers, planes), (kept, clips), settings)
     row[safe] = found.row

@@ -12,11 +12,11 @@ from verifluxa.bounds.domain import Domains, Geometry, geometry
 from verifluxa.bounds.linear import LayerBounds
 from verifluxa.search.bounding import joined_layer
 from verifluxa.search.claims import Verdicts
-from verifluxa.search.halving import Open, Scores
+from verifluxa.search.halving import Scores, Subdomain
 from verifluxa.search.workspace import Claims
 
 
-def domains_of(opened: list[Open], directions: Tensor) -> Domains:
+def domains_of(opened: list[Subdomain], directions: Tensor) -> Domains:
     """The domains of a batch."""
 
     def stacked(name: str) -> Tensor:
@@ -31,7 +31,7 @@ def without_strips(domains: Domains) -> Domains:
     return Domains(domains.lower, domains.upper, domains.directions[:0], none, none)
 
 
-def found_before(opened: list[Open]) -> tuple[LayerBounds, ...]:
+def found_before(opened: list[Subdomain]) -> tuple[LayerBounds, ...]:
     """Bounds of the claims of a batch where all of its domains have some, which hold for no part of them any more."""
     parts = [domain.bounds for domain in opened]
     for domain in opened:
@@ -47,17 +47,17 @@ def joined(parts: list[Claims]) -> Claims:
 def part_of(verdicts: Verdicts, start: int, end: int) -> Verdicts:
     """The verdicts of one domain of a batch."""
     own = slice(start, end)
-    slopes, values = verdicts.steering
+    slopes, values = verdicts.branching
     last = verdicts.last.take((verdicts.last.at >= start) & (verdicts.last.at < end))
     last = replace(last, at=last.at - start)
     closings = {at - start: record for at, record in verdicts.closings.items() if start <= at < end}
-    steering = (slopes[own], values[own])
+    branching = (slopes[own], values[own])
     chosen = None if verdicts.chosen is None else verdicts.chosen.take(own)
-    return Verdicts(verdicts.alive[own], verdicts.row[own], verdicts.planes[own], steering, last, closings, chosen)
+    return Verdicts(verdicts.alive[own], verdicts.row[own], verdicts.planes[own], branching, last, closings, chosen)
 
 
 @dataclass(frozen=True, eq=False)
-class Steering:
+class BranchingScores:
     """Where to go on in the domains of a batch that stay open; nothing is computed before one does.
 
     Attributes:
@@ -83,7 +83,7 @@ class Steering:
     @cached_property
     def _influence(self) -> tuple[Tensor, Tensor]:
         """Influence of each pixel (D, d) and each strip (D, m) on the claims that are still alive."""
-        (slopes, _), domains, of_domain = self.verdicts.steering, self.domains, self.of_domain
+        (slopes, _), domains, of_domain = self.verdicts.branching, self.domains, self.of_domain
         half = (domains.upper - domains.lower) / 2
         size = (slopes.abs() * half[of_domain]).sum(1).clamp(min=1e-12)
         weight = torch.where(self.verdicts.alive, 1 / size, torch.zeros_like(size))
@@ -97,7 +97,7 @@ class Steering:
     @cached_property
     def corners(self) -> Tensor:
         """A point per domain where the planes of the alive claims are large together, shape (D, d)."""
-        (slopes, _), domains = self.verdicts.steering, self.domains
+        (slopes, _), domains = self.verdicts.branching, self.domains
         alive = torch.nan_to_num(slopes) * self.verdicts.alive[:, None]
         total = alive.new_zeros(domains.lower.shape).index_add(0, self.of_domain, alive)
         return torch.where(total >= 0, domains.upper, domains.lower)

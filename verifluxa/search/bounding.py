@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds.clip import MULTIPLIERS
-from verifluxa.bounds.linear import LayerBounds, Pairs, all_layers
+from verifluxa.bounds.linear import LayerBounds, Subproblems, all_layers
 from verifluxa.bounds.memory import SHARE, free_bytes, in_chunks
 from verifluxa.bounds.net import Net
-from verifluxa.search.claims import ClaimBounds, Planes, Scene, Verdicts, decide_claims
+from verifluxa.search.claims import BoundContext, ClaimBounds, RowBounds, Verdicts, decide_claims
 from verifluxa.search.splits import drop_contradicted, with_signs
 from verifluxa.search.workspace import Claims
 
@@ -31,7 +31,11 @@ def claims_at_once(net: Net, device: str) -> int:
 
 
 def decided(
-    scene: Scene, named: tuple[Claims, Pairs], signs: Sequence[Tensor] | None, clip_rounds: int, ends: float
+    scene: BoundContext,
+    named: tuple[Claims, Subproblems],
+    signs: Sequence[Tensor] | None,
+    clip_rounds: int,
+    deadline: float,
 ) -> Verdicts:
     """Decides the claims of a batch of domains, or, when the time ends before the last part, the first of them.
 
@@ -47,7 +51,7 @@ def decided(
     claims, pairs = named
 
     def some(start: int, end: int) -> Verdicts | None:
-        if start and time.monotonic() > ends:
+        if start and time.monotonic() > deadline:
             return None
         if end - start == len(claims):
             return _some(scene, named, signs, clip_rounds)
@@ -60,14 +64,16 @@ def decided(
     return parts[0] if len(parts) == 1 else _joined(parts)
 
 
-def _some(scene: Scene, named: tuple[Claims, Pairs], signs: Sequence[Tensor] | None, clip_rounds: int) -> Verdicts:
+def _some(
+    scene: BoundContext, named: tuple[Claims, Subproblems], signs: Sequence[Tensor] | None, clip_rounds: int
+) -> Verdicts:
     claims, pairs = named
     if signs is None:
         layers, gone = all_layers(scene.net, scene.geometry, pairs), None
     else:
         layers, gone = with_signs(scene.net, scene.geometry, pairs, signs)
-    verdicts = decide_claims(scene, layers, Pairs(pairs.domain, pairs.input), claims, clip_rounds)
-    excluded = [part for part in (gone, *(layer.crossed for layer in layers)) if part is not None]
+    verdicts = decide_claims(scene, layers, Subproblems(pairs.domain, pairs.input), claims, clip_rounds)
+    excluded = [part for part in (gone, *(layer.infeasible for layer in layers)) if part is not None]
     if excluded:
         verdicts = drop_contradicted(verdicts, torch.stack(excluded).any(0) & scene.bounded(layers, claims.input))
     return verdicts
@@ -76,7 +82,7 @@ def _some(scene: Scene, named: tuple[Claims, Pairs], signs: Sequence[Tensor] | N
 def _joined(parts: Sequence[Verdicts]) -> Verdicts:
     """The verdicts of consecutive parts."""
     sizes = [len(part.row) for part in parts]
-    slopes, values = (torch.cat([part.steering[column] for part in parts]) for column in (0, 1))
+    slopes, values = (torch.cat([part.branching[column] for part in parts]) for column in (0, 1))
     alive, row, planes = (torch.cat([getattr(part, name) for part in parts]) for name in ("alive", "row", "planes"))
     return Verdicts(alive, row, planes, (slopes, values), _joined_bounds([part.last for part in parts], sizes))
 
@@ -84,10 +90,12 @@ def _joined(parts: Sequence[Verdicts]) -> Verdicts:
 def _joined_bounds(parts: Sequence[ClaimBounds], sizes: Sequence[int]) -> ClaimBounds:
     starts = [sum(sizes[:number]) for number in range(len(sizes))]
     at = torch.cat([part.at + start for part, start in zip(parts, starts, strict=True)])
-    pairs = Pairs(torch.cat([part.pairs.domain for part in parts]), torch.cat([part.pairs.input for part in parts]))
+    pairs = Subproblems(
+        torch.cat([part.pairs.domain for part in parts]), torch.cat([part.pairs.input for part in parts])
+    )
     layers = [joined_layer(column) for column in zip(*(part.layers for part in parts), strict=True)]
     names = ("value", "slope", "upper", "limit", "closed")
-    planes = Planes(*(torch.cat([getattr(part.planes, name) for part in parts]) for name in names))
+    planes = RowBounds(*(torch.cat([getattr(part.planes, name) for part in parts]) for name in names))
     return ClaimBounds(at, pairs, layers, planes)
 
 

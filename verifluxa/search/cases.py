@@ -15,10 +15,10 @@ from torch import Tensor
 
 from verifluxa.bounds.clip import self_clip
 from verifluxa.bounds.domain import spread
-from verifluxa.bounds.linear import Ends, Pairs
+from verifluxa.bounds.linear import Interval, Subproblems
 from verifluxa.evidence import InputSplit, Node
-from verifluxa.search.claims import ClaimBounds, Scene, take_layers
-from verifluxa.search.halving import Open
+from verifluxa.search.claims import BoundContext, ClaimBounds, take_layers
+from verifluxa.search.halving import Subdomain
 
 THIN = 0.4
 """What is left of the domain by all cases together, each as a share of the height of its plane, at most (tried: .4
@@ -27,7 +27,7 @@ MOST = 12
 """Cases of one domain."""
 
 
-def input_cases(scene: Scene, domain: Open, last: ClaimBounds, need: int) -> list[Open] | None:
+def input_cases(scene: BoundContext, domain: Subdomain, last: ClaimBounds, need: int) -> list[Subdomain] | None:
     """A child for each case, which starts from the ends that its plane leaves; None where halves promise more.
 
     Args:
@@ -40,7 +40,7 @@ def input_cases(scene: Scene, domain: Open, last: ClaimBounds, need: int) -> lis
     if not 2 <= cases <= MOST:
         return None
     share = _left(scene, last)
-    taken = torch.tensor(sorted(domain.must), dtype=torch.long, device=share.device)
+    taken = torch.tensor(sorted(domain.assumed_violating), dtype=torch.long, device=share.device)
     share[(counts[torch.searchsorted(inputs, claims.input)] > 1) | torch.isin(claims.input, taken)] = torch.inf
     best = share.argsort(stable=True)[:cases]
     if not float(share[best].sum()) <= THIN:
@@ -56,12 +56,14 @@ def input_cases(scene: Scene, domain: Open, last: ClaimBounds, need: int) -> lis
         gone = torch.isin(claims.input, claims.input[best[:number]])
         kept = (~gone).nonzero()[:, 0]
         own = tuple((lower[number][kept], upper[number][kept]) for lower, upper in ends)
-        must = domain.must | {input_}
-        opened.append(replace(domain, node=node, claims=claims.take(kept), ends=own, must=must))
+        assumed_violating = domain.assumed_violating | {input_}
+        opened.append(
+            replace(domain, node=node, claims=claims.take(kept), ends=own, assumed_violating=assumed_violating)
+        )
     return opened[::-1]
 
 
-def _left(scene: Scene, last: ClaimBounds) -> Tensor:
+def _left(scene: BoundContext, last: ClaimBounds) -> Tensor:
     """Of each claim the share of its tightest plane's height over the domain that is above 0, shape (C,)."""
     tightest = last.planes.tightest()
     plane = last.planes.row(tightest)
@@ -70,14 +72,14 @@ def _left(scene: Scene, last: ClaimBounds) -> Tensor:
     return torch.nan_to_num(share, nan=torch.inf)
 
 
-def _clipped(scene: Scene, last: ClaimBounds, best: Tensor) -> list[Ends]:
+def _clipped(scene: BoundContext, last: ClaimBounds, best: Tensor) -> list[Interval]:
     """Ends of the hidden layers of all claims in each case, shape (cases, C, n) each.
 
     Where they exclude each other the claim cannot be met in that case: there they are left crossing.
     """
     count, cases = len(last.at), len(best)
     each = torch.arange(count, device=best.device).repeat(cases)
-    pairs = Pairs(last.pairs.domain[each], last.pairs.input[each])
+    pairs = Subproblems(last.pairs.domain[each], last.pairs.input[each])
     layers = take_layers(last.layers, each)
     plane = last.planes.row(last.planes.tightest()).take(best.repeat_interleave(count))
     clipped = self_clip(scene.net, layers, scene.geometry, pairs, plane)

@@ -11,10 +11,10 @@ from torch import Tensor
 from verifluxa.bounds.beta import Multipliers
 from verifluxa.bounds.clip import self_clip
 from verifluxa.bounds.domain import Geometry, spread
-from verifluxa.bounds.linear import LayerBounds, Pairs, RowPlanes
+from verifluxa.bounds.linear import LayerBounds, NeuronBounds, Subproblems
 from verifluxa.bounds.net import Net
 from verifluxa.bounds.rows import planes_of_rows
-from verifluxa.evidence import CONTRADICTED, OPEN, Dropped
+from verifluxa.evidence import CONTRADICTED, OPEN, PrunedDisjunct
 from verifluxa.search.workspace import Claims, Workspace
 
 SLACK = 1e-9
@@ -25,7 +25,7 @@ ROUNDED = 2.0**-46
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class BoundContext:
     """Where claims are decided: the problem's tables, a placement's network, a batch of domains."""
 
     work: Workspace
@@ -41,7 +41,7 @@ class Scene:
 
 
 @dataclass(frozen=True, eq=False)
-class Planes:
+class RowBounds:
     """Upper planes of the rows of claims.
 
     Attributes:
@@ -62,19 +62,19 @@ class Planes:
         """Position of the row with the least upper value, shape (C,)."""
         return self.upper.argmin(1)
 
-    def row(self, position: Tensor) -> RowPlanes:
+    def row(self, position: Tensor) -> NeuronBounds:
         """One row of each claim."""
         at = torch.arange(len(position), device=position.device)
-        return RowPlanes(self.value[at, position], self.slope[at, position])
+        return NeuronBounds(self.value[at, position], self.slope[at, position])
 
     def fallen(self) -> Tensor:
         """Rows that cannot be met, shape (C, r): an open one may end at 0 exactly; only numbers count."""
         below = torch.where(self.closed, self.upper < self.limit, self.upper <= self.limit)
         return below & torch.isfinite(self.upper)
 
-    def take(self, index: Tensor) -> Planes:
+    def take(self, index: Tensor) -> RowBounds:
         """Those of some claims."""
-        return Planes(self.value[index], self.slope[index], self.upper[index], self.limit[index], self.closed[index])
+        return RowBounds(self.value[index], self.slope[index], self.upper[index], self.limit[index], self.closed[index])
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,9 +82,9 @@ class ClaimBounds:
     """Claims with bounds of their own: indices into all claims (ascending), pairs, bounds, planes."""
 
     at: Tensor
-    pairs: Pairs
+    pairs: Subproblems
     layers: list[LayerBounds]
-    planes: Planes
+    planes: RowBounds
 
     def take(self, keep: Tensor) -> ClaimBounds:
         """Those for which `keep` holds."""
@@ -101,7 +101,7 @@ class Verdicts:
         alive: shape (C,).
         row: the row that fell (a problem row), OPEN, or CONTRADICTED, shape (C,).
         planes: the rows that clipped, shape (C, rounds), -1 where the claim fell before that round.
-        steering: for alive claims, the slope of the tightest row (C, d) and its value at the center (C,).
+        branching: for alive claims, the slope of the tightest row (C, d) and its value at the center (C,).
         last: the alive claims with their (clipped) bounds and planes; those that may overflow are left out.
         closings: for claims that fell with choices of their own the record that says how.
         chosen: the choices that were made for claims, for those who go on from here; NaN where there are none.
@@ -110,13 +110,13 @@ class Verdicts:
     alive: Tensor
     row: Tensor
     planes: Tensor
-    steering: tuple[Tensor, Tensor]
+    branching: tuple[Tensor, Tensor]
     last: ClaimBounds
-    closings: Mapping[int, Dropped] = field(default_factory=dict)
+    closings: Mapping[int, PrunedDisjunct] = field(default_factory=dict)
     chosen: Multipliers | None = None
 
 
-def row_planes(scene: Scene, layers: list[LayerBounds], of: tuple[Tensor, Pairs, Tensor]) -> Planes:
+def row_bounds(scene: BoundContext, layers: list[LayerBounds], of: tuple[Tensor, Subproblems, Tensor]) -> RowBounds:
     """Planes of the given rows of claims.
 
     Args:
@@ -129,7 +129,7 @@ def row_planes(scene: Scene, layers: list[LayerBounds], of: tuple[Tensor, Pairs,
     summed = _summed(layers[-1], (index, rows), table)
     limit = value.abs().add_(up.abs()).mul_(-SLACK).sub_(summed, alpha=ROUNDED)
     closed = torch.as_tensor(scene.work.problem.rows.closed, device=rows.device).expand(len(rows), -1).gather(1, rows)
-    return Planes(value, slope, value + up, limit, closed)
+    return RowBounds(value, slope, value + up, limit, closed)
 
 
 def _summed(last: LayerBounds, of: tuple[Tensor, Tensor], table: tuple[Tensor, Tensor]) -> Tensor:
@@ -141,7 +141,9 @@ def _summed(last: LayerBounds, of: tuple[Tensor, Tensor], table: tuple[Tensor, T
     return torch.nan_to_num(sizes, nan=0.0, posinf=0.0)
 
 
-def decide_claims(scene: Scene, layers: list[LayerBounds], pairs: Pairs, claims: Claims, clip_rounds: int) -> Verdicts:
+def decide_claims(
+    scene: BoundContext, layers: list[LayerBounds], pairs: Subproblems, claims: Claims, clip_rounds: int
+) -> Verdicts:
     """Drops claims by plain planes, then by rounds of self-clipping.
 
     Args:
@@ -151,13 +153,13 @@ def decide_claims(scene: Scene, layers: list[LayerBounds], pairs: Pairs, claims:
     """
     rows = scene.work.alternatives[claims.alternative]
     everything = torch.arange(len(claims), device=rows.device)
-    planes = row_planes(scene, layers, (everything, pairs, rows))
+    planes = row_bounds(scene, layers, (everything, pairs, rows))
     safe_to_drop = scene.bounded(layers, claims.input)
     row = torch.where(safe_to_drop, fallen_row(planes, rows), OPEN)
     row = torch.where(scene.geometry.empty[pairs.domain], CONTRADICTED, row)
     used = torch.full((len(row), clip_rounds), -1, dtype=torch.long, device=row.device)
-    steering = planes.row(planes.tightest())
-    slopes, values = steering.slope.clone(), steering.value.clone()
+    branching = planes.row(planes.tightest())
+    slopes, values = branching.slope.clone(), branching.value.clone()
     current = ClaimBounds(everything, pairs, layers, planes)
     for number in range(clip_rounds):
         still = (row[current.at] == OPEN) & safe_to_drop[current.at]
@@ -166,22 +168,22 @@ def decide_claims(scene: Scene, layers: list[LayerBounds], pairs: Pairs, claims:
         current = current.take(still)
         used[current.at, number] = rows[current.at, current.planes.tightest()]
         current, row[current.at] = _clip_once(scene, current, rows[current.at])
-        steering = current.planes.row(current.planes.tightest())
-        slopes[current.at], values[current.at] = steering.slope, steering.value
+        branching = current.planes.row(current.planes.tightest())
+        slopes[current.at], values[current.at] = branching.slope, branching.value
     current = current.take((row[current.at] == OPEN) & safe_to_drop[current.at])
     return Verdicts(row == OPEN, row, used, (slopes, values), current)
 
 
-def _clip_once(scene: Scene, current: ClaimBounds, rows: Tensor) -> tuple[ClaimBounds, Tensor]:
+def _clip_once(scene: BoundContext, current: ClaimBounds, rows: Tensor) -> tuple[ClaimBounds, Tensor]:
     plane = current.planes.row(current.planes.tightest())
     clipped = self_clip(scene.net, current.layers, scene.geometry, current.pairs, plane)
     index = torch.arange(len(current.at), device=current.at.device)
-    planes = row_planes(scene, clipped.layers, (index, current.pairs, rows))
+    planes = row_bounds(scene, clipped.layers, (index, current.pairs, rows))
     fallen = torch.where(clipped.contradicted, CONTRADICTED, fallen_row(planes, rows))
     return ClaimBounds(current.at, current.pairs, clipped.layers, planes), fallen
 
 
-def fallen_row(planes: Planes, rows: Tensor) -> Tensor:
+def fallen_row(planes: RowBounds, rows: Tensor) -> Tensor:
     """The problem row that lies furthest below zero, or OPEN, shape (C,)."""
     below = planes.fallen()
     score = torch.where(below, planes.upper, torch.full_like(planes.upper, torch.inf))

@@ -26,7 +26,7 @@ LOOK = 5
 
 
 @dataclass(frozen=True, eq=False)
-class Climbed:
+class LocalOptimum:
     """The best grid point that was seen, shape (d,), and the margin of its input at place `need`."""
 
     trigger: Tensor
@@ -39,7 +39,9 @@ def lacking(work: Workspace, net: Net, claims: Claims, need: int, triggers: Tens
         return margins_of(work, net, claims, triggers).topk(need, dim=1).values[:, -1]
 
 
-def climb(work: Workspace, question: Question, starts: Tensor, steps: int, claims: Claims | None = None) -> Climbed:
+def local_search(
+    work: Workspace, question: Question, starts: Tensor, steps: int, claims: Claims | None = None
+) -> LocalOptimum:
     """Ascends from some points at once; ends early at a grid point where `need` inputs violate.
 
     Args:
@@ -69,11 +71,11 @@ def climb(work: Workspace, question: Question, starts: Tensor, steps: int, claim
     return best
 
 
-def _best(work: Workspace, net: Net, claims: Claims, need: int, points: Tensor) -> Climbed:
+def _best(work: Workspace, net: Net, claims: Claims, need: int, points: Tensor) -> LocalOptimum:
     snapped = work.on_grid(points)
     margins = lacking(work, net, claims, need, snapped)
     at = int(margins.argmax())
-    return Climbed(snapped[at], float(margins[at]))
+    return LocalOptimum(snapped[at], float(margins[at]))
 
 
 def _gradient(work: Workspace, net: Net, claims: Claims, need: int, at: tuple[Tensor, float]) -> Tensor:

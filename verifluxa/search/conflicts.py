@@ -14,9 +14,9 @@ from verifluxa import evidence
 from verifluxa.bounds.along import row_of
 from verifluxa.bounds.alpha import hex_of, level_of
 from verifluxa.bounds.beta import is_supported
-from verifluxa.bounds.cross import Chosen, light, stacked
+from verifluxa.bounds.cross import JointParameters, light, stacked
 from verifluxa.bounds.domain import geometry
-from verifluxa.bounds.linear import LayerBounds, Pairs, all_layers, pairs_at_once
+from verifluxa.bounds.linear import LayerBounds, Subproblems, all_layers, pairs_at_once
 from verifluxa.bounds.net import Net
 from verifluxa.evidence import (
     NOTHING_FOUND,
@@ -31,12 +31,12 @@ from verifluxa.evidence import (
 from verifluxa.question import Question
 from verifluxa.search.attack import count_violations
 from verifluxa.search.choices import choose
-from verifluxa.search.claims import Scene, row_planes
-from verifluxa.search.cross import NODES, Conflict, Crossing, CrossSettings
+from verifluxa.search.claims import BoundContext, row_bounds
+from verifluxa.search.cross import NODES, Conflict, CrossSettings, RelationalSearch
 from verifluxa.search.cuts import Case
 from verifluxa.search.ends import tightened
 from verifluxa.search.replay import witness
-from verifluxa.search.root import Rooted, whole_domain
+from verifluxa.search.root import InitialBounds, whole_domain
 from verifluxa.search.workspace import Claims, Workspace
 from verifluxa.verdict import Reason, Verdict
 
@@ -45,7 +45,7 @@ GLANCE = 32
 
 
 def begin(
-    work: Workspace, rooted: Sequence[Rooted], settings: CrossSettings, deadline: float | None
+    work: Workspace, rooted: Sequence[InitialBounds], settings: CrossSettings, deadline: float | None
 ) -> dict[Question, Search]:
     """Searches for questions of one placement where the trigger has many values, which may be gone on with bit by bit.
 
@@ -61,13 +61,13 @@ def begin(
     wanted = [one for one in rooted if len(work.lower) > _few(one, settings)]
     if not wanted or not net.hidden or not is_supported(net):
         return {}
-    scene = Scene(work, net, geometry(whole_domain(work)))
+    scene = BoundContext(work, net, geometry(whole_domain(work)))
     return {one.question: Search(scene, one, settings, math.inf if deadline is None else deadline) for one in wanted}
 
 
 def cross(
     work: Workspace,
-    rooted: Sequence[Rooted],
+    rooted: Sequence[InitialBounds],
     settings: CrossSettings,
     deadline: float | None,
     begun: Mapping[Question, Search] | None = None,
@@ -86,7 +86,7 @@ def cross(
     return (both[one.question].run(settings.cases) for one in rooted if one.question in both)
 
 
-def _few(rooted: Rooted, settings: CrossSettings) -> int:
+def _few(rooted: InitialBounds, settings: CrossSettings) -> int:
     """How many values of a trigger are left to boxes."""
     return settings.alone if rooted.question.need == 1 else settings.values
 
@@ -113,16 +113,16 @@ class Search:
         before: cases of a crossing that was given up.
     """
 
-    scene: Scene
-    rooted: Rooted
+    scene: BoundContext
+    rooted: InitialBounds
     settings: CrossSettings
     deadline: float
     outcome: Outcome | None = None
-    crossing: Crossing | None = None
+    crossing: RelationalSearch | None = None
     unsafe: int = 0
     before: int = 0
 
-    def _begun(self) -> Crossing:
+    def _begun(self) -> RelationalSearch:
         """A crossing to go on with: where a few cases of one input were not enough, one with tighter ends."""
         old = self.crossing
         tight = old is not None and old.bounded > 0 and len(old.options) == 1 and not (old.slopes or old.points)
@@ -170,15 +170,15 @@ class Search:
         return self.outcome
 
 
-def _reason(crossing: Crossing) -> Reason:
+def _reason(crossing: RelationalSearch) -> Reason:
     if time.monotonic() > crossing.ends:
         return Reason.TIME
     return Reason.NODES if crossing.is_over else Reason.STRATEGY
 
 
 def crossing_of(
-    scene: Scene, rooted: Rooted, settings: CrossSettings, ends: float, tight: bool = False
-) -> tuple[Crossing, int]:
+    scene: BoundContext, rooted: InitialBounds, settings: CrossSettings, ends: float, tight: bool = False
+) -> tuple[RelationalSearch, int]:
     """The open claims with their bounds, and how many inputs must stay open because a sum may overflow.
 
     Args:
@@ -188,7 +188,7 @@ def crossing_of(
     inputs, of_input = torch.unique(claims.input, return_inverse=True)
     slopes: tuple[evidence.Ends, ...] = ()
     if tight:
-        layers, slopes = tightened(scene.net, scene.geometry, Pairs(torch.zeros_like(inputs), inputs))
+        layers, slopes = tightened(scene.net, scene.geometry, Subproblems(torch.zeros_like(inputs), inputs))
     else:
         some = inputs.scatter(0, of_input, _count(claims))
         layers = rooted.bounds(some) or _layers(scene, inputs)
@@ -196,25 +196,25 @@ def crossing_of(
     kept = safe[of_input].nonzero()[:, 0]
     claims, of_input = claims.take(kept), of_input[kept]
     rows = scene.work.alternatives[claims.alternative]
-    pairs = Pairs(torch.zeros_like(claims.input), claims.input)
-    planes = row_planes(scene, [light(bounds, of_input) for bounds in layers], (_count(claims), pairs, rows))
-    return Crossing(scene, layers, of_input, claims, planes, settings, ends, slopes), int((~safe).sum())
+    pairs = Subproblems(torch.zeros_like(claims.input), claims.input)
+    planes = row_bounds(scene, [light(bounds, of_input) for bounds in layers], (_count(claims), pairs, rows))
+    return RelationalSearch(scene, layers, of_input, claims, planes, settings, ends, slopes), int((~safe).sum())
 
 
 def _count(claims: Claims) -> Tensor:
     return torch.arange(len(claims), device=claims.input.device)
 
 
-def _layers(scene: Scene, inputs: Tensor) -> list[LayerBounds]:
+def _layers(scene: BoundContext, inputs: Tensor) -> list[LayerBounds]:
     """Bounds of all layers of some inputs, without the planes of neurons: with many values these are large."""
     parts = []
     for some in torch.split(inputs, pairs_at_once(scene.net, scene.work.device)):
-        layers = all_layers(scene.net, scene.geometry, Pairs(torch.zeros_like(some), some))
+        layers = all_layers(scene.net, scene.geometry, Subproblems(torch.zeros_like(some), some))
         parts.append([light(bounds, torch.arange(len(some), device=some.device)) for bounds in layers])
     return [stacked(column) for column in zip(*parts, strict=True)]
 
 
-def _tried(scene: Scene, rooted: Rooted, points: Sequence[Tensor]) -> _Tried:
+def _tried(scene: BoundContext, rooted: InitialBounds, points: Sequence[Tensor]) -> _Tried:
     """Replays the best of the points that the search has seen."""
     if not points:
         return _Tried(NOTHING_FOUND, None)
@@ -225,7 +225,7 @@ def _tried(scene: Scene, rooted: Rooted, points: Sequence[Tensor]) -> _Tried:
     return _Tried(strength_of(found), found if refutes else None)
 
 
-def _leaf(net: Net, rooted: Rooted, crossing: Crossing, need: int) -> Node:
+def _leaf(net: Net, rooted: InitialBounds, crossing: RelationalSearch, need: int) -> Node:
     """The evidence: as few conflicts as still show what is proved, the ones with most cases left out first."""
     kept = sorted(crossing.conflicts, key=lambda conflict: -_size(conflict.case))
     for conflict in list(kept):
@@ -241,7 +241,7 @@ def _size(case: Case) -> int:
     return 1 + sum(map(_size, case.children))
 
 
-def _stored(net: Net, crossing: Crossing, conflict: Conflict) -> evidence.Conflict:
+def _stored(net: Net, crossing: RelationalSearch, conflict: Conflict) -> evidence.Conflict:
     claims = crossing.claims
     named = tuple((int(claims.input[claim]), int(claims.position[claim])) for claim in sorted(conflict.claims))
     return evidence.Conflict(named, _case(net, claims, conflict, conflict.case))
@@ -255,7 +255,7 @@ def _case(net: Net, claims: Claims, conflict: Conflict, case: Case) -> evidence.
     return evidence.Case(planes, split, tuple(_case(net, claims, conflict, child) for child in case.children))
 
 
-def _planes(net: Net, claims: Claims, conflict: Conflict, chosen: Chosen) -> Iterator[Steered]:
+def _planes(net: Net, claims: Claims, conflict: Conflict, chosen: JointParameters) -> Iterator[Steered]:
     # Only proportions count: the largest weight is 1.
     weights = (chosen.logarithms[:, 0] - chosen.logarithms.max()).exp().tolist()
     for at, (claim, row) in enumerate(zip(conflict.claim.tolist(), conflict.row.tolist(), strict=True)):
@@ -264,9 +264,9 @@ def _planes(net: Net, claims: Claims, conflict: Conflict, chosen: Chosen) -> Ite
         # Lower slopes are chosen of relu alone here; other functions keep the lines of the rule.
         layers = zip(net.hidden, chosen.multipliers.slopes, strict=True)
         slopes = tuple("" if row_of(layer) else hex_of(level_of(part[at])) for layer, part in layers)
-        pushes = tuple(
+        betas = tuple(
             (layer, neuron, float(part[at, neuron]))
-            for layer, part in enumerate(chosen.multipliers.pushes)
+            for layer, part in enumerate(chosen.multipliers.betas)
             for neuron in part[at].nonzero()[:, 0].tolist()
         )
-        yield Steered(int(claims.input[claim]), int(claims.position[claim]), row, weights[at], slopes, pushes)
+        yield Steered(int(claims.input[claim]), int(claims.position[claim]), row, weights[at], slopes, betas)

@@ -24,13 +24,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.cross import Groups, Together, optimise_together
+from verifluxa.bounds.cross import JointBound, JointBoundTask, optimise_joint
 from verifluxa.bounds.domain import spread
-from verifluxa.bounds.linear import LayerBounds, Pairs
+from verifluxa.bounds.linear import LayerBounds, Subproblems
 from verifluxa.evidence import Ends
 from verifluxa.search.choices import Choice, choose, several
-from verifluxa.search.claims import ROUNDED, SLACK, Planes, Scene
-from verifluxa.search.cuts import Case, Cutting, Lots, refuted
+from verifluxa.search.claims import ROUNDED, SLACK, BoundContext, RowBounds
+from verifluxa.search.cuts import ActivationSplitSearch, Case, Lots, refuted
 from verifluxa.search.together import ROWS_KEPT
 from verifluxa.search.workspace import Claims
 
@@ -57,7 +57,7 @@ CLEARLY = 1e-3
 class _Begun(NamedTuple):
     """A group's cases so far, and of each of its planes the claim and the problem row."""
 
-    cutting: Cutting
+    cutting: ActivationSplitSearch
     claim: Tensor
     row: Tensor
 
@@ -98,7 +98,7 @@ class Conflict:
 
 
 @dataclass
-class Crossing:
+class RelationalSearch:
     """The open claims of one question in one domain, what conflicts are known, and how many inputs they leave.
 
     Attributes:
@@ -116,11 +116,11 @@ class Crossing:
         most_cases: that may be bounded in all, for now.
     """
 
-    scene: Scene
+    scene: BoundContext
     layers: Sequence[LayerBounds]
     of_input: Tensor
     claims: Claims
-    planes: Planes
+    planes: RowBounds
     settings: CrossSettings
     ends: float
     slopes: tuple[Ends, ...] = ()
@@ -229,7 +229,7 @@ class Crossing:
     def _refute(self, choices: Sequence[Choice], cases: int) -> bool:
         """Whether all choices fall: at once, or by so many cases of those claims that have weight."""
         groups, claim, row = self._groups(choices)
-        together = optimise_together(groups, FIRST_STEPS, FIRST_STEPS // 2)
+        together = optimise_joint(groups, FIRST_STEPS, FIRST_STEPS // 2)
         self.bounded += len(choices)
         fell = refuted(groups, together).tolist()
         for number in (at for at, fine in enumerate(fell) if fine):
@@ -259,7 +259,11 @@ class Crossing:
         if choice not in self.begun:
             groups, claim, row = self._groups([choice])
             steps, close = self.settings.steps, bool(self.slopes)
-            cutting = Cutting(groups, LONGER * steps, close, FIRST_STEPS) if close else Cutting(groups, steps)
+            cutting = (
+                ActivationSplitSearch(groups, LONGER * steps, close, FIRST_STEPS)
+                if close
+                else ActivationSplitSearch(groups, steps)
+            )
             self.begun[choice] = _Begun(cutting, claim, row)
         return self.begun[choice]
 
@@ -277,7 +281,7 @@ class Crossing:
         if not any(known.claims <= conflict.claims for known in self.conflicts):
             self.conflicts.append(conflict)
 
-    def _groups(self, choices: Sequence[Choice]) -> tuple[Groups, Tensor, Tensor]:
+    def _groups(self, choices: Sequence[Choice]) -> tuple[JointBoundTask, Tensor, Tensor]:
         """The choices as groups of planes, with the claim and the problem row of each plane."""
         scene, device = self.scene, self.claims.input.device
         kept = min(ROWS_ALONE if self.slopes else ROWS_KEPT, self.planes.upper.shape[1])
@@ -285,12 +289,12 @@ class Crossing:
         claim = torch.tensor([c for choice in choices for c in choice], device=device).repeat_interleave(kept)
         group = torch.tensor([g for g, choice in enumerate(choices) for _ in choice], device=device)
         row = scene.work.alternatives[self.claims.alternative[claim], best[claim[::kept]].reshape(-1)]
-        groups = Groups(
+        groups = JointBoundTask(
             scene.net,
             self.layers,
             scene.geometry,
             self.of_input[claim],
-            Pairs(torch.zeros_like(claim), self.claims.input[claim]),
+            Subproblems(torch.zeros_like(claim), self.claims.input[claim]),
             scene.work.coefficients[row],
             scene.work.row_constants[row],
             group.repeat_interleave(kept),
@@ -298,7 +302,7 @@ class Crossing:
         )
         return groups, claim, row
 
-    def _fewest(self, own: Tensor, claim: Tensor, together: Together) -> Tensor:
+    def _fewest(self, own: Tensor, claim: Tensor, together: JointBound) -> Tensor:
         """The planes of fewer claims that still conflict: the one with the least weight leaves while it can."""
         members = sorted(set(claim.tolist()), key=lambda c: float(together.weights[own[claim == c]].sum()))
         for member in members:
@@ -307,7 +311,7 @@ class Crossing:
                 own, claim = rest, claim[claim != member]
         return own
 
-    def _below(self, own: Tensor, together: Together) -> bool:
+    def _below(self, own: Tensor, together: JointBound) -> bool:
         weights = together.weights[own]
         slope = (weights[:, None] * together.slope[own]).sum(0)
         up = spread(slope[None, None], torch.zeros_like(own[:1]), self.scene.geometry)[0][0, 0]

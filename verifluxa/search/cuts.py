@@ -20,8 +20,8 @@ from torch import Tensor
 
 from verifluxa.bounds.beta import Multipliers
 from verifluxa.bounds.clip import self_clip
-from verifluxa.bounds.cross import Chosen, Groups, Together, light, optimise_together, stacked
-from verifluxa.bounds.linear import LayerBounds, Pairs, RowPlanes, evaluate
+from verifluxa.bounds.cross import JointBound, JointBoundTask, JointParameters, light, optimise_joint, stacked
+from verifluxa.bounds.linear import LayerBounds, NeuronBounds, Subproblems, evaluate
 from verifluxa.search.claims import ROUNDED, SLACK
 from verifluxa.search.gaps import best_neurons
 from verifluxa.search.splits import Sign
@@ -51,7 +51,7 @@ class Case:
 
     split: Sign | None = None
     children: list[Case] = field(default_factory=list)
-    planes: Chosen | None = None
+    planes: JointParameters | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,12 +63,12 @@ class _Waiting:
 
     case: Case
     signs: tuple[Sign, ...]
-    start: Chosen | None
+    start: JointParameters | None
     layers: Sequence[LayerBounds] = ()
 
 
 @dataclass
-class Cutting:
+class ActivationSplitSearch:
     """Shows by cases that the claims of one group cannot be met together; may be gone on with.
 
     Attributes:
@@ -84,7 +84,7 @@ class Cutting:
         bounded, leaves: cases so far, and those of them that closed.
     """
 
-    group: Groups
+    group: JointBoundTask
     steps: int = 6
     clips: bool = False
     root_steps: int | None = None
@@ -162,7 +162,7 @@ class Cutting:
         if self.met:
             self.waiting = self.waiting or list(batch)
 
-    def _split(self, one: _Waiting, sign: Sign, own: Chosen, layers: Sequence[LayerBounds]) -> None:
+    def _split(self, one: _Waiting, sign: Sign, own: JointParameters, layers: Sequence[LayerBounds]) -> None:
         one.case.split, one.case.children = sign, [Case(), Case()]
         if self.kept is None:
             self.kept = self.weighty(own)
@@ -173,7 +173,7 @@ class Cutting:
             for child, side in zip(one.case.children, (-1, 1), strict=True)
         ]
 
-    def weighty(self, chosen: Chosen) -> Tensor:
+    def weighty(self, chosen: JointParameters) -> Tensor:
         """Planes that have weight beside the heaviest of their input."""
         logarithms = chosen.logarithms[:, 0]
         inputs, of_input = torch.unique(self.group.pairs.input, return_inverse=True)
@@ -181,7 +181,7 @@ class Cutting:
         return (logarithms >= heaviest[of_input] + math.log(LEAST_WEIGHT)).nonzero()[:, 0]
 
     @property
-    def narrow(self) -> Groups:
+    def narrow(self) -> JointBoundTask:
         """The group with the planes that the next cases have."""
         return self.group if self.kept is None else self.group.take(self.kept)
 
@@ -192,20 +192,20 @@ class _Found(NamedTuple):
     `clipped` has what the cases of some, by their number, start from.
     """
 
-    chosen: list[Chosen]
+    chosen: list[JointParameters]
     signs: list[Sign | None]
     closed: list[bool]
     seen: Tensor | None
     clipped: Mapping[int, Sequence[LayerBounds]]
 
 
-def bound(parts: Sequence[tuple[Cutting, list[_Waiting]]]) -> None:
+def bound(parts: Sequence[tuple[ActivationSplitSearch, list[_Waiting]]]) -> None:
     """Bounds cases of several trees of one domain at once: either all of them are roots, or none is."""
     groups = _all([_repeated(cutting.narrow, batch) for cutting, batch in parts])
     starts = [one.start for _, batch in parts for one in batch if one.start is not None]
     cutting, batch = parts[0]
     steps = cutting.root_steps if batch[0].start is None and cutting.root_steps else cutting.steps
-    together = optimise_together(groups, steps, steps, _joined(starts) if starts else None)
+    together = optimise_joint(groups, steps, steps, _joined(starts) if starts else None)
     closed = refuted(groups, together).tolist()
     # Roots of easy claims close at once, and then nothing asks where to go on.
     signs: list[Sign | None] = [None] * len(closed)
@@ -226,7 +226,7 @@ def bound(parts: Sequence[tuple[Cutting, list[_Waiting]]]) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Lots:
-    """Trees of one domain that are gone on with together, as `Cutting.run` does with one.
+    """Trees of one domain that are gone on with together, as `ActivationSplitSearch.run` does with one.
 
     Attributes:
         trees: in lots; where one of a lot comes to nothing, the others are left alone too.
@@ -234,12 +234,12 @@ class Lots:
         wanted: a tree with so many cases of which none closed is left alone.
     """
 
-    trees: Sequence[Sequence[Cutting]]
+    trees: Sequence[Sequence[ActivationSplitSearch]]
     most: dict[int, int]
     wanted: int
 
     @classmethod
-    def of(cls, trees: Sequence[Sequence[Cutting]], cases: int) -> Lots:
+    def of(cls, trees: Sequence[Sequence[ActivationSplitSearch]], cases: int) -> Lots:
         """Each tree may have so many more cases."""
         most = {id(tree): tree.bounded + cases for lot in trees for tree in lot}
         return cls(trees, most, max(1, cases // NO_PROGRESS))
@@ -259,11 +259,11 @@ class Lots:
             spent += sum(len(batch) for _, batch in parts)
         return spent
 
-    def _is_hopeless(self, tree: Cutting) -> bool:
+    def _is_hopeless(self, tree: ActivationSplitSearch) -> bool:
         fruitless = tree.bounded >= self.wanted and not tree.leaves
         return not tree.closed and (tree.met or fruitless or tree.bounded >= self.most[id(tree)])
 
-    def _parts(self, trees: Sequence[Cutting]) -> list[tuple[Cutting, list[_Waiting]]]:
+    def _parts(self, trees: Sequence[ActivationSplitSearch]) -> list[tuple[ActivationSplitSearch, list[_Waiting]]]:
         if not trees:
             return []
         some = trees[: trees[0].batch]
@@ -271,7 +271,7 @@ class Lots:
         return [(tree, tree.take(min(share, self.most[id(tree)] - tree.bounded))) for tree in some]
 
 
-def _clipped(groups: Groups, together: Together, cases: Sequence[int]) -> list[list[LayerBounds]]:
+def _clipped(groups: JointBoundTask, together: JointBound, cases: Sequence[int]) -> list[list[LayerBounds]]:
     """Bounds of the one input of some cases where the sum of their planes is >= 0, as it is where the claim is met."""
     if not cases:
         return []
@@ -283,19 +283,19 @@ def _clipped(groups: Groups, together: Together, cases: Sequence[int]) -> list[l
         for layer, bounds in zip(groups.net.hidden, parts, strict=False)
     ]
     value, slope = together.weights * together.value, together.weights[:, None] * together.slope
-    cut_by = RowPlanes(groups.summed(value)[at], groups.summed(slope)[at])
+    cut_by = NeuronBounds(groups.summed(value)[at], groups.summed(slope)[at])
     clip = self_clip(groups.net, [*layers, parts[-1]], groups.geometry, groups.pairs.take(first), cut_by)
     one = torch.arange(len(cases), device=at.device)[:, None]
     return [[light(bounds, row) for bounds in clip.layers] for row in one]
 
 
-def refuted(groups: Groups, together: Together) -> Tensor:
+def refuted(groups: JointBoundTask, together: JointBound) -> Tensor:
     """Groups that are below zero by as much as a recomputation in another order may be off, shape (G,)."""
     room = groups.summed(together.weights * (SLACK * together.size + ROUNDED * together.summed))
     return torch.isfinite(together.largest) & (together.largest < -room)
 
 
-def _met(groups: Groups, together: Together) -> list[Tensor | None]:
+def _met(groups: JointBoundTask, together: JointBound) -> list[Tensor | None]:
     """Each group's largest point (d,) where it meets all its claims, by the center network."""
     points = groups.geometry.center[groups.domain] + together.where
     outputs = evaluate(groups.net, points[groups.group], groups.pairs.input)
@@ -303,7 +303,7 @@ def _met(groups: Groups, together: Together) -> list[Tensor | None]:
     return [None if some else point for some, point in zip(missed, points, strict=True)]
 
 
-def _all(parts: Sequence[Groups]) -> Groups:
+def _all(parts: Sequence[JointBoundTask]) -> JointBoundTask:
     """Groups of one domain as one: all on the same bounds, or each on its own."""
     layers, indices = parts[0].layers, [part.index for part in parts]
     if any(part.layers is not layers for part in parts):
@@ -315,7 +315,9 @@ def _all(parts: Sequence[Groups]) -> Groups:
         parts[0],
         layers=layers,
         index=torch.cat(indices),
-        pairs=Pairs(torch.cat([part.pairs.domain for part in parts]), torch.cat([part.pairs.input for part in parts])),
+        pairs=Subproblems(
+            torch.cat([part.pairs.domain for part in parts]), torch.cat([part.pairs.input for part in parts])
+        ),
         rows=torch.cat([part.rows for part in parts]),
         constants=torch.cat([part.constants for part in parts]),
         group=torch.cat([part.group + shift for part, shift in zip(parts, shifts, strict=True)]),
@@ -324,14 +326,14 @@ def _all(parts: Sequence[Groups]) -> Groups:
     )
 
 
-def _joined(parts: Sequence[Chosen]) -> Chosen:
+def _joined(parts: Sequence[JointParameters]) -> JointParameters:
     def columns(name: str) -> list[Tensor]:
         return [torch.cat(column) for column in zip(*(getattr(p.multipliers, name) for p in parts), strict=True)]
 
-    return Chosen(Multipliers(columns("slopes"), columns("pushes")), torch.cat([p.logarithms for p in parts]))
+    return JointParameters(Multipliers(columns("slopes"), columns("betas")), torch.cat([p.logarithms for p in parts]))
 
 
-def _repeated(group: Groups, batch: Sequence[_Waiting]) -> Groups:
+def _repeated(group: JointBoundTask, batch: Sequence[_Waiting]) -> JointBoundTask:
     """The group once for each case, with the case's signs."""
     many, size = len(batch), len(group.index)
     again = torch.arange(size, device=group.index.device).repeat(many)
@@ -353,7 +355,7 @@ def _repeated(group: Groups, batch: Sequence[_Waiting]) -> Groups:
     )
 
 
-def _signs(group: Groups, batch: Sequence[_Waiting]) -> list[Tensor]:
+def _signs(group: JointBoundTask, batch: Sequence[_Waiting]) -> list[Tensor]:
     """What each case knows, on the planes of its inputs: per hidden layer shape (cases * P, n)."""
     size, device = len(group.index), group.index.device
     of_input: dict[int, list[int]] = {}

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from verifluxa.bounds.alpha import level_of
 from verifluxa.bounds.backward import Places
-from verifluxa.bounds.beta import chooses
-from verifluxa.bounds.cross import Groups, optimise_together
+from verifluxa.bounds.beta import unstable
+from verifluxa.bounds.cross import JointBoundTask, optimise_joint
 from verifluxa.bounds.domain import Geometry
-from verifluxa.bounds.linear import LayerBounds, Pairs, all_layers, narrowed, next_layer
+from verifluxa.bounds.linear import LayerBounds, Subproblems, all_layers, narrowed, next_layer
 from verifluxa.bounds.net import Net
 from verifluxa.evidence import MOST_LEVELS, Ends
 
@@ -26,7 +26,7 @@ STEPS = 10
 """Gradient steps for each end: 20 spare a twentieth of the cases, which takes longer than it saves."""
 
 
-def tightened(net: Net, geometry: Geometry, pairs: Pairs) -> tuple[list[LayerBounds], tuple[Ends, ...]]:
+def tightened(net: Net, geometry: Geometry, pairs: Subproblems) -> tuple[list[LayerBounds], tuple[Ends, ...]]:
     """Bounds of every layer of one input, bottom up, and how the ends of hidden layers came about.
 
     Layers whose ends would need more slopes than evidence may hold keep the default rule.
@@ -42,7 +42,7 @@ def tightened(net: Net, geometry: Geometry, pairs: Pairs) -> tuple[list[LayerBou
         if ends:
             bounds[number] = next_layer(net, bounds[:number], geometry, pairs, "crown")
         places = Places.of(net.layers[number].undecided(bounds[number].lower, bounds[number].upper))
-        free = [chooses(layer, own)[0] for layer, own in zip(net.layers, bounds[:number], strict=False)]
+        free = [unstable(layer, own)[0] for layer, own in zip(net.layers, bounds[:number], strict=False)]
         size = 2 * len(places.neuron) * sum(int(part.sum()) for part in free)
         if not 0 < size <= MOST_LEVELS - sum(len(own.levels) for own in ends):
             continue
@@ -57,7 +57,7 @@ def tightened(net: Net, geometry: Geometry, pairs: Pairs) -> tuple[list[LayerBou
 
 
 def _tightened(
-    net: Net, bounds: list[LayerBounds], geometry: Geometry, pairs: Pairs, places: Places
+    net: Net, bounds: list[LayerBounds], geometry: Geometry, pairs: Subproblems, places: Places
 ) -> tuple[LayerBounds, list[Tensor]]:
     """The last of some layers, both ends of some of its neurons anew, with the levels of slopes under each."""
     own, neurons, count = bounds[-1], places.neuron, len(places.neuron)
@@ -66,8 +66,8 @@ def _tightened(
     rows = own.lower.new_zeros(2 * count, own.lower.shape[1])
     rows[each, neurons.repeat(2)] = torch.where(each < count, 1.0, -1.0).to(rows)
     at, nothing = torch.zeros_like(each), rows.new_zeros(2 * count)
-    groups = Groups(shorter, bounds, geometry, at, pairs.take(at), rows, nothing, each, nothing - math.inf)
-    together = optimise_together(groups, STEPS, STEPS)
+    groups = JointBoundTask(shorter, bounds, geometry, at, pairs.take(at), rows, nothing, each, nothing - math.inf)
+    together = optimise_joint(groups, STEPS, STEPS)
     most = torch.where(torch.isfinite(together.largest), together.largest, math.inf)
     lower, upper = narrowed((own.lower, own.upper), places, (most[count:], most[:count]))
     # Ends that cross by a rounding are one value.

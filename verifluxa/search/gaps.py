@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.beta import bent, chooses
-from verifluxa.bounds.cross import Groups, Together
+from verifluxa.bounds.beta import relaxed_function, unstable
+from verifluxa.bounds.cross import JointBound, JointBoundTask
 from verifluxa.bounds.linear import LayerBounds
 from verifluxa.bounds.maxima import folded, pairs_of, spread_over
 from verifluxa.bounds.net import NetLayer
@@ -15,7 +15,7 @@ from verifluxa.search.splits import Sign
 TIES = 0.01
 
 
-def best_neurons(groups: Groups, together: Together) -> list[Sign | None]:
+def best_neurons(groups: JointBoundTask, together: JointBound) -> list[Sign | None]:
     """For each group the neuron whose two cases promise most.
 
     Where the relaxed network reaches the group's largest point, each neuron has a value between its lines; what the
@@ -24,16 +24,16 @@ def best_neurons(groups: Groups, together: Together) -> list[Sign | None]:
     `splits.choose_neuron`, 36 by this). Those break ties.
     """
     layers, multipliers = groups.own_layers(), together.chosen.multipliers
-    slopes, pushes = ([part.float() for part in parts] for parts in (multipliers.slopes, multipliers.pushes))
+    slopes, betas = ([part.float() for part in parts] for parts in (multipliers.slopes, multipliers.betas))
     claims = groups.claims(layers)
-    walked = claims.walk(slopes, pushes)
-    met = claims.meet(walked, slopes, claims.center + together.where[groups.group].float())
+    walked = claims.walk(slopes, betas)
+    met = claims.relaxed_activations(walked, slopes, claims.center + together.where[groups.group].float())
     best: list[tuple[float, Sign | None]] = [(0.0, None)] * len(groups.limits)
     assert groups.signs is not None
     for number, (layer, bounds) in enumerate(zip(groups.net.hidden, layers, strict=False)):
         if not len(layer.weight):  # nothing that the trigger changes is read here
             continue
-        free = chooses(layer, bounds) & (groups.signs[number] == 0)
+        free = unstable(layer, bounds) & (groups.signs[number] == 0)
         gain = _gap(layer, bounds, (walked.above[number], slopes[number], met[number]))
         score, neuron = torch.where(free, gain * together.weights[:, None], 0.0).max(1)
         for plane, (value, at) in enumerate(zip(score.tolist(), neuron.tolist(), strict=True)):
@@ -52,6 +52,6 @@ def _gap(layer: NetLayer, bounds: LayerBounds, at: tuple[Tensor, Tensor, Tensor]
     upper = folded(relaxed.upper_slope * z, pairs) + relaxed.upper_intercept
     meets = torch.where(above[:, : upper.shape[1]] > 0, upper, folded(slope * z, pairs))
     cost = above * spread_over(meets - layer.apply(z), pairs)
-    ends = (bent(layer, end) - slope * end for end in (bounds.lower, bounds.upper))
+    ends = (relaxed_function(layer, end) - slope * end for end in (bounds.lower, bounds.upper))
     most = above.clamp(min=0) * spread_over(relaxed.upper_intercept, pairs) - above.clamp(max=0) * torch.maximum(*ends)
     return cost.double() + TIES * most

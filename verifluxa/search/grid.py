@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from verifluxa.bounds.domain import Domains, geometry
-from verifluxa.bounds.linear import Pairs, all_layers
+from verifluxa.bounds.linear import Subproblems, all_layers
 from verifluxa.bounds.memory import rows_that_fit
 from verifluxa.evidence import NOTHING_FOUND, BoxSplit, Node, Outcome, Witness, strength_of
 from verifluxa.question import Domain
-from verifluxa.search.claims import Scene, decide_claims
+from verifluxa.search.claims import BoundContext, decide_claims
 from verifluxa.search.exact import may_violate
 from verifluxa.search.replay import witness
-from verifluxa.search.root import Rooted, drop_records
+from verifluxa.search.root import InitialBounds, drop_records
 from verifluxa.search.workspace import Claims, Workspace
 from verifluxa.verdict import Reason, Verdict
 
@@ -52,7 +52,7 @@ def count_points(domain: Domain) -> float:
 
 
 def enumerate_grid(
-    work: Workspace, rooted: Sequence[Rooted], settings: GridSettings, deadline: float | None
+    work: Workspace, rooted: Sequence[InitialBounds], settings: GridSettings, deadline: float | None
 ) -> Iterator[Outcome]:
     """Decides questions of one placement point by point; none where the domain is too large for that.
 
@@ -80,7 +80,7 @@ class _Point:
 class _Walk:
     """One question: its tree, what was found, and at how many inputs the points that could not be decided end."""
 
-    def __init__(self, work: Workspace, rooted: Rooted) -> None:
+    def __init__(self, work: Workspace, rooted: InitialBounds) -> None:
         self.work, self.question = work, rooted.question
         self.claims = rooted.open_claims
         self.root = Node(dropped=rooted.dropped())
@@ -119,8 +119,8 @@ class _Walk:
         count = len(self.claims)
         of_point = torch.arange(len(points), device=self.work.device).repeat_interleave(count)
         claims = _repeated(self.claims, len(points))
-        pairs = Pairs(of_point, claims.input)
-        verdicts = decide_claims(Scene(self.work, net, shape), all_layers(net, shape, pairs), pairs, claims, 0)
+        pairs = Subproblems(of_point, claims.input)
+        verdicts = decide_claims(BoundContext(self.work, net, shape), all_layers(net, shape, pairs), pairs, claims, 0)
         for number, point in enumerate(points):
             if self.witness is None:
                 own = slice(number * count, (number + 1) * count)
@@ -135,7 +135,7 @@ class _Walk:
             return
         if len(inputs) >= self.question.need and self.work.problem.arithmetic == "real" and time.monotonic() < ends:
             left = sum(may_violate(self.work.problem, self.question, point.trigger, inputs))
-            point.node.smt = left < self.question.need
+            point.node.unrecorded = left < self.question.need
         else:
             left = len(inputs)
         self.proved = max(self.proved, left)

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds.beta import Multipliers
-from verifluxa.bounds.linear import Ends, LayerBounds
+from verifluxa.bounds.linear import Interval, LayerBounds
 from verifluxa.evidence import BoxSplit, NeuronSplit, Node, StripSplit
-from verifluxa.search.claims import ClaimBounds, Scene
+from verifluxa.search.claims import BoundContext, ClaimBounds
 from verifluxa.search.splits import Sign, choose_neuron, signs_of
 from verifluxa.search.workspace import Claims, Workspace
 
 
 @dataclass
-class Open:
+class Subdomain:
     """A domain that waits.
 
     Attributes:
@@ -27,11 +27,11 @@ class Open:
         low, high: the strips, shape (m,).
         claims: that are still open.
         cut: whether strips cut anything off the box: else they bound nothing that the box does not.
-        hope, hoped: value of the last linear program above, and how many inputs there were then.
+        last_lp_value, last_lp_inputs: value of the last linear program above, and how many inputs there were then.
         signs: of neurons that are split.
         chosen: slopes and multipliers that the claims start from.
         ends: of hidden layers where each claim is met, from the domain above; empty where there is nothing.
-        must: inputs that are taken to violate.
+        assumed_violating: inputs that are taken to violate.
         bounds: of all layers for each claim, where they were found before; they are used once.
     """
 
@@ -42,12 +42,12 @@ class Open:
     high: Tensor
     claims: Claims
     cut: bool = True
-    hope: float = 0.0
-    hoped: int = 0
+    last_lp_value: float = 0.0
+    last_lp_inputs: int = 0
     signs: tuple[Sign, ...] = ()
     chosen: Multipliers | None = None
-    ends: tuple[Ends, ...] = ()
-    must: frozenset[int] = frozenset()
+    ends: tuple[Interval, ...] = ()
+    assumed_violating: frozenset[int] = frozenset()
     bounds: Sequence[LayerBounds] = ()
 
 
@@ -66,7 +66,7 @@ class Scores:
     half: Tensor
 
 
-def halved(work: Workspace, domain: Open, alive: Claims, scores: Scores) -> list[Open] | None:
+def split_domain(work: Workspace, domain: Subdomain, alive: Claims, scores: Scores) -> list[Subdomain] | None:
     """Two halves along the pixel or strip with the largest score; None when it is a single point."""
     strips = scores.strips
     width = domain.upper - domain.lower
@@ -82,7 +82,7 @@ def halved(work: Workspace, domain: Open, alive: Claims, scores: Scores) -> list
     return _split_box(work, domain, alive, int(pixels.argmax()))
 
 
-def _split_strip(domain: Open, alive: Claims, strip: int, cut: float) -> list[Open]:
+def _split_strip(domain: Subdomain, alive: Claims, strip: int, cut: float) -> list[Subdomain]:
     """Cuts in the middle of what the box leaves of a strip."""
     children = [Node(), Node()]
     domain.node.split, domain.node.children = StripSplit(strip, cut), children
@@ -94,7 +94,7 @@ def _split_strip(domain: Open, alive: Claims, strip: int, cut: float) -> list[Op
     ]
 
 
-def _split_box(work: Workspace, domain: Open, alive: Claims, at: int) -> list[Open]:
+def _split_box(work: Workspace, domain: Subdomain, alive: Claims, at: int) -> list[Subdomain]:
     low, high, step = float(domain.lower[at]), float(domain.upper[at]), float(work.step[at])
     if step > 0:
         low_end = low + math.floor((high - low) / step / 2) * step
@@ -111,7 +111,7 @@ def _split_box(work: Workspace, domain: Open, alive: Claims, at: int) -> list[Op
     ]
 
 
-def neuron_cases(scene: Scene, domain: Open, alive: Claims, last: ClaimBounds) -> list[Open] | None:
+def split_neuron(scene: BoundContext, domain: Subdomain, alive: Claims, last: ClaimBounds) -> list[Subdomain] | None:
     """Two cases of a neuron of the only input that is left; None where nothing bends.
 
     Args:

@@ -10,14 +10,14 @@ from torch import Tensor
 
 from verifluxa.bounds.along import row_of
 from verifluxa.bounds.alpha import AlphaSettings, Task, fits, hex_of, level_of, optimise
-from verifluxa.bounds.beta import Multipliers, chooses, default, is_supported
+from verifluxa.bounds.beta import Multipliers, default, is_supported, unstable
 from verifluxa.bounds.linear import LayerBounds
 from verifluxa.bounds.net import Net, NetLayer
-from verifluxa.evidence import OPEN, Dropped
-from verifluxa.search.claims import ClaimBounds, Scene, take_layers
+from verifluxa.evidence import OPEN, PrunedDisjunct
+from verifluxa.search.claims import BoundContext, ClaimBounds, take_layers
 from verifluxa.search.workspace import Claims
 
-PARTS = ("slopes", "pushes", "along")
+PARTS = ("slopes", "betas", "along")
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,13 +32,13 @@ class Improved:
     """
 
     row: Tensor
-    closings: dict[int, Dropped]
+    closings: dict[int, PrunedDisjunct]
     largest: Tensor
     chosen: Multipliers | None
 
 
 def improve(
-    scene: Scene,
+    scene: BoundContext,
     open_: ClaimBounds,
     named: tuple[Claims, Tensor],
     settings: AlphaSettings,
@@ -61,7 +61,7 @@ def improve(
     position = open_.planes.tightest()
     each = torch.arange(count, device=clips.device)
     rows = scene.work.alternatives[claims.alternative][each, position]
-    closings: dict[int, Dropped] = {}
+    closings: dict[int, PrunedDisjunct] = {}
     parts: list[tuple[Tensor, Tensor, Multipliers]] = []
     # A batch ends early when every claim of it is settled: those that are nearly settled come together.
     for index in torch.split(open_.planes.upper[each, position].argsort(), fits(scene.net, scene.work.device)):
@@ -75,19 +75,21 @@ def improve(
             claim = int(index[at])
             planes = tuple(int(p) for p in clips[claim].tolist() if p >= 0)
             named_rows = (*[OPEN] * int(claims.position[claim]), int(rows[claim]))
-            record = Dropped(int(claims.input[claim]), named_rows, planes)
+            record = PrunedDisjunct(int(claims.input[claim]), named_rows, planes)
             closings[claim] = _with_choices(scene.net, task, chosen, at, record)
     back = torch.cat([index for index, _, _ in parts]).argsort()
     largest = torch.cat([part for _, part, _ in parts])[back]
     return Improved(row, closings, largest, _joined([chosen for _, _, chosen in parts]).take(back))
 
 
-def _is_closed(scene: Scene, rows: Tensor) -> Tensor:
+def _is_closed(scene: BoundContext, rows: Tensor) -> Tensor:
     """Whether rows are met at 0."""
     return torch.as_tensor(scene.work.problem.rows.closed, device=rows.device)[rows]
 
 
-def _task(scene: Scene, open_: ClaimBounds, of: tuple[Tensor, Tensor, Tensor], signs: Sequence[Tensor] | None) -> Task:
+def _task(
+    scene: BoundContext, open_: ClaimBounds, of: tuple[Tensor, Tensor, Tensor], signs: Sequence[Tensor] | None
+) -> Task:
     index, rows, position = of
     return Task(
         scene.net,
@@ -108,23 +110,23 @@ def _joined(parts: list[Multipliers]) -> Multipliers:
     return Multipliers(*map(columns, PARTS))
 
 
-def _with_choices(net: Net, task: Task, chosen: Multipliers, at: int, record: Dropped) -> Dropped:
-    """A record with the slopes and pushes of one claim."""
+def _with_choices(net: Net, task: Task, chosen: Multipliers, at: int, record: PrunedDisjunct) -> PrunedDisjunct:
+    """A record with the slopes and betas of one claim."""
     layers = zip(net.hidden, task.layers, strict=False)
     slopes = tuple(
         hex_of(_levels(layer, bounds, (chosen, number), at)) for number, (layer, bounds) in enumerate(layers)
     )
-    pushes = tuple(
+    betas = tuple(
         (number, neuron, float(part[at, neuron]))
-        for number, part in enumerate(chosen.pushes)
+        for number, part in enumerate(chosen.betas)
         for neuron in part[at].nonzero()[:, 0].tolist()
     )
-    return record._replace(slopes=slopes if any(slopes) else (), pushes=pushes)
+    return record._replace(slopes=slopes if any(slopes) else (), betas=betas)
 
 
 def _levels(layer: NetLayer, bounds: LayerBounds, of: tuple[Multipliers, int], at: int) -> Tensor:
     """The levels of a claim's slopes in a layer; none where the default rule stays for all neurons."""
-    (chosen, number), free = of, chooses(layer, bounds)[at]
+    (chosen, number), free = of, unstable(layer, bounds)[at]
     slopes = chosen.slopes[number][at]
     if row_of(layer) is not None:
         levels = chosen.along[number][at]

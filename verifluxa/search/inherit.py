@@ -18,11 +18,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.linear import Ends
+from verifluxa.bounds.linear import Interval
 from verifluxa.bounds.net import Net
 from verifluxa.evidence import OPEN, Clip, InputSplit, Joint, Node
 from verifluxa.search.claims import ClaimBounds, Verdicts
-from verifluxa.search.halving import Open
+from verifluxa.search.halving import Subdomain
 from verifluxa.search.workspace import Claims
 
 MOST_NUMBERS = 2**17
@@ -36,7 +36,7 @@ Key = tuple[int, int]
 """An input and the position of one of its alternatives."""
 
 
-def known_ends(net: Net, batch: Sequence[Open]) -> tuple[Ends, ...]:
+def inherited_bounds(net: Net, batch: Sequence[Subdomain]) -> tuple[Interval, ...]:
     """What is known of the claims of a batch of domains: infinite ends where a domain starts from nothing."""
     if not any(domain.ends for domain in batch):
         return ()
@@ -47,7 +47,7 @@ def known_ends(net: Net, batch: Sequence[Open]) -> tuple[Ends, ...]:
     )
 
 
-def _nothing(net: Net, count: int) -> tuple[Ends, ...]:
+def _nothing(net: Net, count: int) -> tuple[Interval, ...]:
     shapes = [layer.weight.new_empty(count, len(layer.weight)) for layer in net.hidden]
     return tuple((torch.full_like(shape, -torch.inf), torch.full_like(shape, torch.inf)) for shape in shapes)
 
@@ -59,15 +59,15 @@ def clips_of(claims: Claims, verdicts: Verdicts) -> tuple[Clip, ...]:
     return tuple((inputs[k], positions[k], tuple(row for row in planes[k] if row >= 0)) for k in at)
 
 
-def goes_down(net: Net, verdicts: Verdicts) -> bool:
+def can_inherit(net: Net, verdicts: Verdicts) -> bool:
     """Whether the parts of a domain may start from the ends of its claims: not where the evidence would not follow."""
     layers = verdicts.last.layers[:-1]
     whole = verdicts.planes.shape[1] > 0 and len(verdicts.last.at) == int(verdicts.alive.sum())
     small = 0 < sum(2 * layer.lower.numel() for layer in layers) <= MOST_NUMBERS
-    return whole and small and is_followed(net)
+    return whole and small and checker_agrees(net)
 
 
-def narrower(domain: Open, last: ClaimBounds, boxes: int) -> Tensor:
+def narrower(domain: Subdomain, last: ClaimBounds, boxes: int) -> Tensor:
     """Which open claims of a domain hand down ends of their own: the others' parts start from what these started from.
 
     The checker computes what is handed down, and where that says little more than what came from above it need not.
@@ -82,7 +82,7 @@ def narrower(domain: Open, last: ClaimBounds, boxes: int) -> Tensor:
     return torch.stack([own < WORTH * before for own, before in widths]).any(0)
 
 
-def hand_down(parts: Sequence[Open], last: ClaimBounds | None, own: Tensor | None = None) -> None:
+def pass_down(parts: Sequence[Subdomain], last: ClaimBounds | None, own: Tensor | None = None) -> None:
     """Lets the parts of a domain, with its claims that are alive, start from the ends of these, or from nothing.
 
     Args:
@@ -102,7 +102,7 @@ def hand_down(parts: Sequence[Open], last: ClaimBounds | None, own: Tensor | Non
             )
 
 
-def is_followed(net: Net) -> bool:
+def checker_agrees(net: Net) -> bool:
     """Whether the checker has the same ends but for rounding."""
     return all(layer.function in STRAIGHT for layer in net.hidden)
 

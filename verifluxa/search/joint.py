@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from verifluxa.evidence import Joint, Weighted
+from verifluxa.evidence import FarkasTerm, Joint
 from verifluxa.question import Floats, Integers
 from verifluxa.search.program import Box, PlaneTable, Solved, missed, solve
 
@@ -121,10 +121,10 @@ def _dual(planes: PlaneTable, box: Box, at: tuple[Solved, Integers, int]) -> Joi
     return Joint(weights=entries, beta=tuple(float(b) for b in solved.beta))
 
 
-def _weighted(planes: PlaneTable, plane: int, weight: float) -> Weighted:
+def _weighted(planes: PlaneTable, plane: int, weight: float) -> FarkasTerm:
     claim = int(planes.claim[plane])
     input_ = int(planes.inputs[planes.owner[claim]])
-    return Weighted(input_, int(planes.position[claim]), int(planes.row[plane]), bool(planes.tangent[plane]), weight)
+    return FarkasTerm(input_, int(planes.position[claim]), int(planes.row[plane]), bool(planes.tangent[plane]), weight)
 
 
 def dual_value(
@@ -140,12 +140,12 @@ def dual_value(
     share = np.zeros(len(planes.inputs))
     np.maximum.at(share, planes.owner, amount)
     share = np.minimum(share, 1.0)
-    must = (fixed == 1) & planes.alone
-    left = np.where(must, 1.0, 1.0 - share)
+    assumed_violating = (fixed == 1) & planes.alone
+    left = np.where(assumed_violating, 1.0, 1.0 - share)
     spare = np.maximum(0.0, share[planes.owner] - amount)
-    spare[must[planes.owner]] = 0.0
+    spare[assumed_violating[planes.owner]] = 0.0
     ratio = np.where(fixed[owner] == 0, 0.0, weights / planes.size)
-    constant = ratio * planes.value + np.where((fixed[owner] == 0) | must[owner], 0.0, weights)
+    constant = ratio * planes.value + np.where((fixed[owner] == 0) | assumed_violating[owner], 0.0, weights)
     total = left[fixed != 0].sum() + spare[fixed[planes.owner] != 0].sum() + constant.sum()
     slope = ratio @ planes.slope
     rest = slope - beta @ box.directions

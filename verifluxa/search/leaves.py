@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds.domain import Domains
-from verifluxa.evidence import OPEN, BoxSplit, Dropped, InputSplit, NeuronSplit, Node, Split
+from verifluxa.evidence import OPEN, BoxSplit, InputSplit, NeuronSplit, Node, PrunedDisjunct, Split
 from verifluxa.question import Domain, Question, Strips
 from verifluxa.search.root import whole_domain, whole_strips
 from verifluxa.search.workspace import Claims, Workspace
@@ -47,7 +47,7 @@ class Leaf:
     domains: Domains
     cut: Tensor
     claims: Claims
-    must: frozenset[int] = frozenset()
+    assumed_violating: frozenset[int] = frozenset()
 
     def domain(self, work: Workspace) -> Domain:
         """The domain as plain data, without the strips that cut nothing."""
@@ -82,7 +82,7 @@ def _root(work: Workspace, tree: Tree) -> Leaf:
     return Leaf(tree.root, domains, cut, work.claims(tree.question.violation, tree.question.selection))
 
 
-def _without(claims: Claims, dropped: list[Dropped]) -> Claims:
+def _without(claims: Claims, dropped: list[PrunedDisjunct]) -> Claims:
     """The claims that no record of a node excludes."""
     fallen = {(d.input, place) for d in dropped for place, row in enumerate(d.rows) if row != OPEN}
     pairs = zip(claims.input.tolist(), claims.position.tolist(), strict=True)
@@ -110,4 +110,6 @@ def _halves(leaf: Leaf, split: Split) -> tuple[Leaf, ...]:
 def _case(leaf: Leaf, inputs: list[int]) -> Leaf:
     """The last of some inputs is taken to violate, and those before it not to."""
     gone = torch.isin(leaf.claims.input, torch.tensor(inputs[:-1], dtype=torch.long, device=leaf.claims.input.device))
-    return replace(leaf, claims=leaf.claims.take((~gone).nonzero()[:, 0]), must=leaf.must | {inputs[-1]})
+    return replace(
+        leaf, claims=leaf.claims.take((~gone).nonzero()[:, 0]), assumed_violating=leaf.assumed_violating | {inputs[-1]}
+    )

@@ -17,18 +17,18 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds.clip import self_clip
-from verifluxa.search.claims import ClaimBounds, Scene, Verdicts, row_planes
-from verifluxa.search.inherit import is_followed
+from verifluxa.search.claims import BoundContext, ClaimBounds, Verdicts, row_bounds
+from verifluxa.search.inherit import checker_agrees
 from verifluxa.search.workspace import Claims
 
 ROUNDS = 2
 """Planes that clip all claims of a domain, those that cut most first."""
-Cut = tuple[int, int]
+SharedConstraint = tuple[int, int]
 """An input, and a problem row of its open alternative."""
 
 
 @dataclass(frozen=True, eq=False)
-class Mutual:
+class MutualClipping:
     """The claims of some domains of a batch, clipped by each other.
 
     Attributes:
@@ -37,21 +37,23 @@ class Mutual:
     """
 
     claims: ClaimBounds
-    cuts: dict[int, tuple[Cut, ...]]
+    cuts: dict[int, tuple[SharedConstraint, ...]]
 
     def of(self, domain: int) -> ClaimBounds:
         """Those of one domain."""
         return self.claims.take(self.claims.pairs.domain == domain)
 
 
-def clip_mutually(scene: Scene, verdicts: Verdicts, named: tuple[Claims, Tensor], needs: list[int]) -> Mutual | None:
+def clip_mutually(
+    scene: BoundContext, verdicts: Verdicts, named: tuple[Claims, Tensor], needs: list[int]
+) -> MutualClipping | None:
     """Clips the open claims of all domains in which each of them must be met; None where there is none.
 
     Args:
         named: the claims of the batch, and the domain of each.
         needs: of each domain how many inputs have to violate; 0: leave it alone.
     """
-    if not is_followed(scene.net):
+    if not checker_agrees(scene.net):
         return None
     claims, of_domain = named
     last = verdicts.last
@@ -67,10 +69,10 @@ def clip_mutually(scene: Scene, verdicts: Verdicts, named: tuple[Claims, Tensor]
     return _clipped(scene, part, claims.take(part.at))
 
 
-def _clipped(scene: Scene, part: ClaimBounds, claims: Claims) -> Mutual:
+def _clipped(scene: BoundContext, part: ClaimBounds, claims: Claims) -> MutualClipping:
     rows = scene.work.alternatives[claims.alternative]
     each = torch.arange(len(part.at), device=rows.device)
-    cuts: dict[int, list[Cut]] = {}
+    cuts: dict[int, list[SharedConstraint]] = {}
     for number in range(ROUNDS):
         best = part.planes.tightest()
         cutting = _cutting(scene, part, number)
@@ -80,12 +82,12 @@ def _clipped(scene: Scene, part: ClaimBounds, claims: Claims) -> Mutual:
                 own.append((int(claims.input[at]), int(rows[at, best[at]])))
         plane = part.planes.row(best)
         clipped = self_clip(scene.net, part.layers, scene.geometry, part.pairs, plane.take(cutting))
-        bounds = row_planes(scene, clipped.layers, (each, part.pairs, rows))
+        bounds = row_bounds(scene, clipped.layers, (each, part.pairs, rows))
         part = ClaimBounds(part.at, part.pairs, clipped.layers, bounds)
-    return Mutual(part, {domain: tuple(own) for domain, own in cuts.items()})
+    return MutualClipping(part, {domain: tuple(own) for domain, own in cuts.items()})
 
 
-def _cutting(scene: Scene, part: ClaimBounds, number: int) -> Tensor:
+def _cutting(scene: BoundContext, part: ClaimBounds, number: int) -> Tensor:
     """For each claim the claim of its domain whose plane leaves least of it, or the next ones, shape (C,)."""
     domain, plane = part.pairs.domain, part.planes.row(part.planes.tightest())
     size = (plane.slope.abs() * scene.geometry.half[domain]).sum(1).clamp(min=1e-300)

@@ -44,14 +44,14 @@ def pieces(root: Node, count: int, below: Sequence[Path] = ((),)) -> list[Paths]
     return [tuple(paths[first:last]) for first, last in pairwise(ends)]
 
 
-def cut(root: Node, paths: Sequence[Path]) -> Node:
+def pruned_to(root: Node, paths: Sequence[Path]) -> Node:
     """A copy of the tree down to the leaves of one piece; whatever the piece leaves alone looks closed."""
     if () in paths:
         return Node(dropped=list(root.dropped), anew=root.anew)
     node = Node(dropped=list(root.dropped), split=root.split)
     for number, child in enumerate(root.children):
         own = [path[1:] for path in paths if path[0] == number]
-        node.children.append(cut(child, own) if own else Node(closed=True))
+        node.children.append(pruned_to(child, own) if own else Node(closed=True))
     return node
 
 

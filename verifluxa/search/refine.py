@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds.domain import Domains, geometry
-from verifluxa.bounds.linear import LayerBounds, Pairs, all_layers
+from verifluxa.bounds.linear import LayerBounds, Subproblems, all_layers
 from verifluxa.bounds.net import Net
 from verifluxa.errors import UnsupportedError
 from verifluxa.evidence import NOTHING_FOUND, Outcome, Strongest, Witness, strength_of
 from verifluxa.question import Domain, Question
-from verifluxa.search.claims import ClaimBounds, Scene, Verdicts, decide_claims
+from verifluxa.search.claims import BoundContext, ClaimBounds, Verdicts, decide_claims
 from verifluxa.search.leaves import Leaf, Tree, open_leaves
 from verifluxa.search.replay import witness
 from verifluxa.search.root import drop_records
@@ -104,7 +104,7 @@ def _outcome(attempt: _Attempt, tree: Tree, reason: Reason | None, started: floa
 class _Case:
     """A leaf with bounds: one pair per claim, in the order of the claims."""
 
-    scene: Scene
+    scene: BoundContext
     domain: Domain
     claims: Claims
     layers: list[LayerBounds]
@@ -173,16 +173,16 @@ class _Attempt:
         elif remaining < self.question.need:
             reason = None
         if reason is None and self.witness is None:
-            leaf.node.closed = leaf.node.smt = True
+            leaf.node.closed = leaf.node.unrecorded = True
             self.counts.append(remaining)
         return reason
 
     def _case(self, leaf: Leaf) -> _Case:
         net = self.work.net(self.question.placement)
         shape = geometry(leaf.domains)
-        pairs = Pairs(torch.zeros_like(leaf.claims.input), leaf.claims.input)
+        pairs = Subproblems(torch.zeros_like(leaf.claims.input), leaf.claims.input)
         layers = all_layers(net, shape, pairs)
-        scene = Scene(self.work, net, shape)
+        scene = BoundContext(self.work, net, shape)
         verdicts = decide_claims(scene, layers, pairs, leaf.claims, CLIP_ROUNDS)
         return _Case(scene, leaf.domain(self.work), leaf.claims, layers, verdicts)
 
@@ -290,8 +290,8 @@ class _Attempt:
         ends = [torch.tensor([end], dtype=torch.float64, device=self.work.device) for end in (lower, upper)]
         none = ends[0].new_zeros(0, ends[0].shape[1])
         shape = geometry(Domains(ends[0], ends[1], none, ends[0].new_zeros(1, 0), ends[0].new_zeros(1, 0)))
-        pairs = Pairs(torch.zeros_like(claims.input), claims.input)
-        verdicts = decide_claims(Scene(self.work, net, shape), all_layers(net, shape, pairs), pairs, claims, 0)
+        pairs = Subproblems(torch.zeros_like(claims.input), claims.input)
+        verdicts = decide_claims(BoundContext(self.work, net, shape), all_layers(net, shape, pairs), pairs, claims, 0)
         return _count(claims.input[verdicts.alive])
 
 

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from verifluxa.bounds.domain import Domains, geometry
-from verifluxa.bounds.linear import Pairs, all_layers
+from verifluxa.bounds.linear import Subproblems, all_layers
 from verifluxa.bounds.rows import output_planes
 from verifluxa.evidence import Witness
 from verifluxa.question import Floats, Integers, Problem, Question
-from verifluxa.search.claims import Scene
+from verifluxa.search.claims import BoundContext
 from verifluxa.search.exact import exact_margins
 from verifluxa.search.workspace import Claims, Workspace
 
@@ -164,16 +164,16 @@ def _lowest(work: Workspace, placement: int, trigger: Floats, claims: Claims) ->
     net = work.net(placement)
     point = torch.as_tensor(trigger, device=work.device)[None]
     none = point.new_zeros(0, point.shape[1])
-    scene = Scene(work, net, geometry(Domains(point, point, none, point.new_zeros(1, 0), point.new_zeros(1, 0))))
+    scene = BoundContext(work, net, geometry(Domains(point, point, none, point.new_zeros(1, 0), point.new_zeros(1, 0))))
     # At a point intervals lack only what signs of error radii cancel.
     lowest = _lowest_by(scene, claims, "interval")
     return lowest if bool((lowest > 0).all()) else torch.maximum(lowest, _lowest_by(scene, claims, "crown"))
 
 
-def _lowest_by(scene: Scene, claims: Claims, method: str) -> torch.Tensor:
+def _lowest_by(scene: BoundContext, claims: Claims, method: str) -> torch.Tensor:
     work, net, shape = scene.work, scene.net, scene.geometry
     inputs, index = torch.unique(claims.input, return_inverse=True)
-    pairs = Pairs(torch.zeros_like(inputs), inputs)
+    pairs = Subproblems(torch.zeros_like(inputs), inputs)
     layers = all_layers(net, shape, pairs, method)
     rows = work.alternatives[claims.alternative]
     # In front of a softmax these are the gap below which its values may tie: a witness must exceed it.

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds.domain import Domains, geometry
-from verifluxa.bounds.linear import LayerBounds, Pairs, all_layers, evaluate, pairs_at_once
+from verifluxa.bounds.linear import LayerBounds, Subproblems, all_layers, evaluate, pairs_at_once
 from verifluxa.bounds.memory import in_chunks, rows_that_fit
-from verifluxa.evidence import OPEN, Dropped
+from verifluxa.evidence import OPEN, PrunedDisjunct
 from verifluxa.question import Question
-from verifluxa.search.claims import Scene, fallen_row, row_planes
+from verifluxa.search.claims import BoundContext, fallen_row, row_bounds
 from verifluxa.search.workspace import Claims, Workspace
 
 FEW_ROWS = 32
@@ -23,7 +23,7 @@ KEPT_NUMBERS = 2**17
 
 
 @dataclass(frozen=True, eq=False)
-class Rooted:
+class InitialBounds:
     """A question after the first look.
 
     Attributes:
@@ -39,7 +39,7 @@ class Rooted:
     claims: Claims
     row: Tensor
     remaining: int
-    closings: Mapping[int, Dropped] = field(default_factory=dict)
+    closings: Mapping[int, PrunedDisjunct] = field(default_factory=dict)
     layers: Sequence[LayerBounds] = ()
     place: Tensor | None = None
 
@@ -55,12 +55,12 @@ class Rooted:
         """
         return [] if self.place is None else [layer.take(self.place[self.row == OPEN][at]) for layer in self.layers]
 
-    def dropped(self) -> list[Dropped]:
+    def dropped(self) -> list[PrunedDisjunct]:
         """The claims that fell, one record per input; one per claim where choices were made."""
         return drop_records(self.claims, self.row, None, self.closings)
 
 
-def look(work: Workspace, questions: Sequence[Question], method: str) -> list[Rooted]:
+def bound_root(work: Workspace, questions: Sequence[Question], method: str) -> list[InitialBounds]:
     """Bounds all inputs of some questions of one placement on the whole domain.
 
     Args:
@@ -70,7 +70,7 @@ def look(work: Workspace, questions: Sequence[Question], method: str) -> list[Ro
     work = work.at(questions[0].placement)
     per_question = [work.claims(q.violation, q.selection) for q in questions]
     inputs, claims, back = _distinct(per_question, len(work.alternatives))
-    scene = Scene(work, work.net(questions[0].placement), geometry(whole_domain(work)))
+    scene = BoundContext(work, work.net(questions[0].placement), geometry(whole_domain(work)))
     row, layers = _decide(scene, inputs, claims, method)
     rooted, start = [], 0
     for question, own in zip(questions, per_question, strict=True):
@@ -78,7 +78,7 @@ def look(work: Workspace, questions: Sequence[Question], method: str) -> list[Ro
         rows, start = row[distinct], start + len(own)
         remaining = len(torch.unique(own.input[rows == OPEN]))
         place = claims.input[distinct] if layers else None
-        rooted.append(Rooted(question, own, rows, remaining, layers=layers, place=place))
+        rooted.append(InitialBounds(question, own, rows, remaining, layers=layers, place=place))
     return rooted
 
 
@@ -117,7 +117,7 @@ def _distinct(per_question: list[Claims], alternatives: int) -> tuple[Tensor, Cl
     return inputs, Claims(index, keys % alternatives, torch.zeros_like(keys)), back
 
 
-def _decide(scene: Scene, inputs: Tensor, claims: Claims, method: str) -> tuple[Tensor, list[LayerBounds]]:
+def _decide(scene: BoundContext, inputs: Tensor, claims: Claims, method: str) -> tuple[Tensor, list[LayerBounds]]:
     """Fallen rows of distinct claims (sorted by input), in batches of inputs that fit into memory.
 
     Beside them the bounds by CROWN of one input or few.
@@ -138,10 +138,10 @@ def _decide(scene: Scene, inputs: Tensor, claims: Claims, method: str) -> tuple[
     return torch.cat(rows), layers if few and not more and method == "crown" else []
 
 
-def _decide_some(scene: Scene, inputs: Tensor, claims: Claims, method: str) -> tuple[Tensor, list[LayerBounds]]:
+def _decide_some(scene: BoundContext, inputs: Tensor, claims: Claims, method: str) -> tuple[Tensor, list[LayerBounds]]:
     """First the row that looks most hopeless at the center, then all rows of what is left; few rows all at once."""
     work, net, shape = scene.work, scene.net, scene.geometry
-    pairs = Pairs(torch.zeros_like(inputs), inputs)
+    pairs = Subproblems(torch.zeros_like(inputs), inputs)
     layers = all_layers(net, shape, pairs, method)
     rows = work.alternatives[claims.alternative]
     if rows.numel() <= FEW_ROWS:
@@ -157,21 +157,21 @@ def _decide_some(scene: Scene, inputs: Tensor, claims: Claims, method: str) -> t
     return torch.where(scene.bounded(layers, inputs)[claims.input], result, OPEN), layers
 
 
-def _fall(scene: Scene, layers: list[LayerBounds], of: tuple[Tensor, Pairs, Tensor]) -> Tensor:
+def _fall(scene: BoundContext, layers: list[LayerBounds], of: tuple[Tensor, Subproblems, Tensor]) -> Tensor:
     index, pairs, rows = of
     widest = max(layer.weight.shape[0] for layer in scene.net.layers)
 
     def some(start: int, end: int) -> Tensor:
         own = (index[start:end], pairs.take(index[start:end]), rows[start:end])
-        return fallen_row(row_planes(scene, layers, own), rows[start:end])
+        return fallen_row(row_bounds(scene, layers, own), rows[start:end])
 
     results = in_chunks(len(index), rows_that_fit(widest * rows.shape[1], scene.work.device), some)
     return torch.cat(results) if results else rows.new_zeros(0)
 
 
 def drop_records(
-    claims: Claims, row: Tensor, planes: Tensor | None = None, closings: Mapping[int, Dropped] | None = None
-) -> list[Dropped]:
+    claims: Claims, row: Tensor, planes: Tensor | None = None, closings: Mapping[int, PrunedDisjunct] | None = None
+) -> list[PrunedDisjunct]:
     """Evidence records of the claims that fell: one per input, or one per claim where planes clipped it.
 
     Args:
@@ -189,10 +189,10 @@ def drop_records(
             rows = records.setdefault(input_, [])
             rows.extend([OPEN] * (position + 1 - len(rows)))
             rows[position] = row_
-    dropped = [Dropped(input_, tuple(rows)) for input_, rows in records.items()]
+    dropped = [PrunedDisjunct(input_, tuple(rows)) for input_, rows in records.items()]
     if planes is not None:
         for at in (fell & ~plain).nonzero()[:, 0].tolist():
             used = tuple(p for p in planes[at].tolist() if p >= 0)
             rows_ = [OPEN] * int(claims.position[at]) + [int(row[at])]
-            dropped.append(Dropped(int(claims.input[at]), tuple(rows_), used))
+            dropped.append(PrunedDisjunct(int(claims.input[at]), tuple(rows_), used))
     return [*dropped, *(closings or {}).values()]

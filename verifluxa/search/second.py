@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds.domain import geometry
-from verifluxa.bounds.linear import Pairs, all_layers
+from verifluxa.bounds.linear import Subproblems, all_layers
 from verifluxa.bounds.lirpa import Asked, package, upper_bounds
 from verifluxa.bounds.memory import in_chunks
 from verifluxa.errors import UnsupportedError, UsageError
 from verifluxa.evidence import OPEN
 from verifluxa.question import Question
-from verifluxa.search.claims import Scene
-from verifluxa.search.root import Rooted, whole_domain
+from verifluxa.search.claims import BoundContext
+from verifluxa.search.root import InitialBounds, whole_domain
 from verifluxa.search.workspace import Claims, Workspace
 
 ENGINE = "auto-lirpa"
@@ -43,7 +43,7 @@ def check_engine(arithmetic: str) -> None:
     package()
 
 
-def look_second(work: Workspace, questions: Sequence[Question], method: str) -> list[Rooted]:
+def bound_with_lirpa(work: Workspace, questions: Sequence[Question], method: str) -> list[InitialBounds]:
     """Bounds the rows of some questions of one placement on the box around the domain.
 
     Args:
@@ -61,12 +61,12 @@ def look_second(work: Workspace, questions: Sequence[Question], method: str) -> 
     return [_look(work, question, method) for question in questions]
 
 
-def _look(work: Workspace, question: Question, method: str) -> Rooted:
+def _look(work: Workspace, question: Question, method: str) -> InitialBounds:
     claims = work.claims(question.violation, question.selection)
     rows = work.alternatives[claims.alternative]
     upper = torch.cat(in_chunks(len(claims), BATCH, lambda a, b: _upper(work, question, claims, (a, b), method)))
-    scene = Scene(work, work.net(question.placement), geometry(whole_domain(work)))
-    pairs = Pairs(torch.zeros_like(claims.input), claims.input)
+    scene = BoundContext(work, work.net(question.placement), geometry(whole_domain(work)))
+    pairs = Subproblems(torch.zeros_like(claims.input), claims.input)
     radius, fine = _rounding(scene, pairs)
     sizes = (work.coefficients.abs()[rows] * radius[:, None]).sum(-1)
     value = upper + work.row_constants[rows]
@@ -74,7 +74,7 @@ def _look(work: Workspace, question: Question, method: str) -> Rooted:
     below = (value < -(ROUNDING * sizes + SLACK * (1 + size))) & fine[:, None]
     best = torch.where(below, value, torch.full_like(value, torch.inf)).argmin(1)
     row = torch.where(below.any(1), rows.gather(1, best[:, None])[:, 0], OPEN)
-    return Rooted(question, claims, row, len(torch.unique(claims.input[row == OPEN])))
+    return InitialBounds(question, claims, row, len(torch.unique(claims.input[row == OPEN])))
 
 
 def _upper(work: Workspace, question: Question, claims: Claims, cut: tuple[int, int], method: str) -> Tensor:
@@ -94,7 +94,7 @@ def _upper(work: Workspace, question: Question, claims: Claims, cut: tuple[int, 
     return torch.as_tensor(upper_bounds(asked, method), device=work.device)
 
 
-def _rounding(scene: Scene, pairs: Pairs) -> tuple[Tensor, Tensor]:
+def _rounding(scene: BoundContext, pairs: Subproblems) -> tuple[Tensor, Tensor]:
     """How far float64 sums may be off at each output (B, outputs), and which pairs cannot overflow (B,).
 
     Radii of the layers, carried forward: no function that auto-LiRPA bounds is steeper than 1, and a maximum of two is

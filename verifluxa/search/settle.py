@@ -16,17 +16,17 @@ from torch import Tensor
 
 from verifluxa.evidence import NOTHING_FOUND, Node, Strongest, Witness, strength_of
 from verifluxa.question import Question
-from verifluxa.search.batch import Steering
+from verifluxa.search.batch import BranchingScores
 from verifluxa.search.cases import input_cases
-from verifluxa.search.claims import ClaimBounds, Scene, Verdicts
-from verifluxa.search.climb import Climbed, climb, lacking
-from verifluxa.search.halving import Open, halved, neuron_cases
-from verifluxa.search.inherit import clips_of, goes_down, hand_down, narrower
-from verifluxa.search.mutual import Cut, Mutual
+from verifluxa.search.claims import BoundContext, ClaimBounds, Verdicts
+from verifluxa.search.climb import LocalOptimum, lacking, local_search
+from verifluxa.search.halving import Subdomain, split_domain, split_neuron
+from verifluxa.search.inherit import can_inherit, clips_of, narrower, pass_down
+from verifluxa.search.mutual import MutualClipping, SharedConstraint
 from verifluxa.search.replay import witness
 from verifluxa.search.root import drop_records
 from verifluxa.search.ties import is_undecided
-from verifluxa.search.together import Together, attempt
+from verifluxa.search.together import JointStep, joint_step
 from verifluxa.search.workspace import Claims, Workspace
 from verifluxa.verdict import Reason
 
@@ -78,18 +78,18 @@ class Search:
     question: Question
     claims: Claims
     root: Node
-    stack: list[Open]
+    stack: list[Subdomain]
     started: float
-    ends: float
+    deadline: float
     limit: int
     proved: int = 0
     strongest: Strongest = NOTHING_FOUND
     boxes: int = 0
     last: float = math.inf
     next_climb: int = CLIMB_FIRST
-    near: list[Climbed] = field(default_factory=list)
+    near: list[LocalOptimum] = field(default_factory=list)
     witness: Witness | None = None
-    stuck: Reason | None = None
+    unknown_reason: Reason | None = None
     cut_short: bool = False
     finished: bool = False
 
@@ -103,15 +103,15 @@ class Search:
 class Bounded:
     """A domain after bounding: its scene, verdicts of its own claims, and its number in the batch.
 
-    `steering` and `mutual` are of the whole batch: where to go on, and what its claims say of each other.
+    `branching` and `mutual` are of the whole batch: where to go on, and what its claims say of each other.
     """
 
-    scene: Scene
+    scene: BoundContext
     verdicts: Verdicts
-    steering: Steering
+    branching: BranchingScores
     number: int
     settings: BranchSettings
-    mutual: Mutual | None
+    mutual: MutualClipping | None
 
     @cached_property
     def last(self) -> ClaimBounds:
@@ -120,12 +120,12 @@ class Bounded:
         return own if mutual is None or not self.cuts else replace(mutual.of(self.number), at=own.at)
 
     @property
-    def cuts(self) -> tuple[Cut, ...]:
+    def cuts(self) -> tuple[SharedConstraint, ...]:
         """The planes that clip all claims, where all must be met."""
         return () if self.mutual is None else self.mutual.cuts.get(self.number, ())
 
 
-def settle(search: Search, domain: Open, bounded: Bounded) -> None:
+def prune_or_split(search: Search, domain: Subdomain, bounded: Bounded) -> None:
     """Closes, refutes or splits one domain."""
     if search.finished:
         return
@@ -134,18 +134,18 @@ def settle(search: Search, domain: Open, bounded: Bounded) -> None:
     domain.node.dropped = before + drop_records(domain.claims, verdicts.row, verdicts.planes, verdicts.closings)
     alive = domain.claims.take(verdicts.alive.nonzero()[:, 0])
     remaining = len(torch.unique(alive.input))
-    if remaining < search.question.need or not domain.must <= set(alive.input.tolist()):
+    if remaining < search.question.need or not domain.assumed_violating <= set(alive.input.tolist()):
         domain.node.closed = True
         search.proved = max(search.proved, min(remaining, search.question.need - 1))
         return
-    corner = bounded.steering.corners[bounded.number]
+    corner = bounded.branching.corners[bounded.number]
     points = [work.on_grid((domain.lower + domain.upper) / 2), work.on_grid(corner)]
     together = _together(search, domain, bounded)
     if together is not None:
         if together.closing is not None:
             _close_jointly(search, domain, bounded, together)
             return
-        domain.hope, domain.hoped = together.value, remaining
+        domain.last_lp_value, domain.last_lp_inputs = together.value, remaining
         points += [work.on_grid(point) for point in together.points]
     if _refutes(bounded.scene, search, alive, torch.stack(points)):
         search.stop()
@@ -153,22 +153,22 @@ def settle(search: Search, domain: Open, bounded: Bounded) -> None:
     domain.chosen = None if verdicts.chosen is None else verdicts.chosen.take(verdicts.alive)
     parts = _split(search, domain, bounded, alive)
     if not parts:
-        search.stuck = Reason.PRECISION
+        search.unknown_reason = Reason.PRECISION
         domain.node.dropped = before  # who goes on here starts anew, and these may rest on what came from above
     search.stack += parts
 
 
-def _split(search: Search, domain: Open, bounded: Bounded, alive: Claims) -> list[Open]:
+def _split(search: Search, domain: Subdomain, bounded: Bounded, alive: Claims) -> list[Subdomain]:
     """Cases of inputs, cases of a neuron, or halves, with what goes down to them; none of a single point."""
     verdicts, scene, need = bounded.verdicts, bounded.scene, search.question.need
-    kept = bounded.settings.inherit and goes_down(scene.net, verdicts)
+    kept = bounded.settings.inherit and can_inherit(scene.net, verdicts)
     cases = input_cases(scene, domain, bounded.last, need) if kept and bounded.settings.joint and need > 1 else None
     wanted = need == 1 and len(torch.unique(alive.input)) == 1 and 0 < bounded.settings.neurons < len(domain.lower)
-    neurons = neuron_cases(scene, domain, alive, verdicts.last) if wanted else None
-    parts = cases or neurons or halved(scene.work, domain, alive, bounded.steering.scores(bounded.number)) or []
+    neurons = split_neuron(scene, domain, alive, verdicts.last) if wanted else None
+    parts = cases or neurons or split_domain(scene.work, domain, alive, bounded.branching.scores(bounded.number)) or []
     own = narrower(domain, bounded.last, search.boxes) if kept and cases is None and not bounded.cuts else None
     if cases is None:
-        hand_down(parts, bounded.last if kept else None, own)
+        pass_down(parts, bounded.last if kept else None, own)
     if parts and kept:
         clips = clips_of(domain.claims, verdicts)
         domain.node.clips = clips if own is None else tuple(compress(clips, own.tolist()))
@@ -178,17 +178,20 @@ def _split(search: Search, domain: Open, bounded: Bounded, alive: Claims) -> lis
     return parts
 
 
-def _together(search: Search, domain: Open, bounded: Bounded) -> Together | None:
+def _together(search: Search, domain: Subdomain, bounded: Bounded) -> JointStep | None:
     """The joint step, where it is wanted, promising, and every open claim has bounds."""
     need, last = search.question.need, bounded.verdicts.last
     # Each input that left since the last linear program has lowered its value by at most 1.
-    hopeless = domain.hope - (domain.hoped - len(torch.unique(bounded.verdicts.last.pairs.input))) > 1.5 * need + 5
+    hopeless = (
+        domain.last_lp_value - (domain.last_lp_inputs - len(torch.unique(bounded.verdicts.last.pairs.input)))
+        > 1.5 * need + 5
+    )
     if not bounded.settings.joint or need == 1 or hopeless or len(last.at) != int(bounded.verdicts.alive.sum()):
         return None
-    return attempt(bounded.scene, bounded.last, domain.claims.take(last.at), need, bounded.settings.gate)
+    return joint_step(bounded.scene, bounded.last, domain.claims.take(last.at), need, bounded.settings.gate)
 
 
-def _close_jointly(search: Search, domain: Open, bounded: Bounded, together: Together) -> None:
+def _close_jointly(search: Search, domain: Subdomain, bounded: Bounded, together: JointStep) -> None:
     """Keeps what a joint closing rests on: the planes' clipping rows and the point where tangents touch."""
     domain.node.clips = clips_of(domain.claims, bounded.verdicts)
     domain.node.closed, domain.node.joint, domain.node.shared = True, together.closing, bounded.cuts
@@ -196,33 +199,35 @@ def _close_jointly(search: Search, domain: Open, bounded: Bounded, together: Tog
     search.proved = max(search.proved, search.question.need - 1)
 
 
-def _refutes(scene: Scene, search: Search, alive: Claims, points: Tensor) -> bool:
+def _refutes(scene: BoundContext, search: Search, alive: Claims, points: Tensor) -> bool:
     """Tries grid points as triggers; a hit is replayed on the unsimplified network."""
     need, net = search.question.need, scene.net
     margins = lacking(scene.work, net, alive, need, points)
-    best = Climbed(points[int(margins.argmax())], float(margins.max()))
+    best = LocalOptimum(points[int(margins.argmax())], float(margins.max()))
     search.near.append(best)
     if best.margin <= 0 and search.boxes >= search.next_climb:
         best = _climbed(scene.work, search)
         if best.margin <= 0 and is_undecided(scene.work, net, search.claims, need, best.trigger):
-            search.stuck, search.last = Reason.PRECISION, min(search.last, search.boxes + AFTER_TIE)
+            search.unknown_reason, search.last = Reason.PRECISION, min(search.last, search.boxes + AFTER_TIE)
     if best.margin <= 0:
         return False
     found = witness(scene.work, search.question, best.trigger.cpu().numpy())
     search.strongest = search.strongest.or_stronger(strength_of(found))
     if not scene.work.problem.refutes(search.question, len(found.inputs)):
         if scene.work.problem.doubt.inputs:  # more violate than is provable, if those count that may not: a tie as well
-            search.stuck, search.last = Reason.PRECISION, min(search.last, search.boxes + AFTER_TIE)
+            search.unknown_reason, search.last = Reason.PRECISION, min(search.last, search.boxes + AFTER_TIE)
         return False
     search.witness = found
     return True
 
 
-def _climbed(work: Workspace, search: Search) -> Climbed:
+def _climbed(work: Workspace, search: Search) -> LocalOptimum:
     """A local search from points met since the last one: half of them those that came nearest, half from anywhere."""
     search.next_climb = search.boxes + min(search.boxes, CLIMB_EVERY)
     near = sorted(search.near, key=lambda point: point.margin, reverse=True)
     search.near.clear()
     half = max(1, min(len(near) // CLIMB_SHARE, CLIMB_POINTS) // 2)
     chosen = [*near[:half], *near[half :: max(1, len(near) // half)]]
-    return climb(work, search.question, torch.stack([point.trigger for point in chosen]), CLIMB_STEPS, search.claims)
+    return local_search(
+        work, search.question, torch.stack([point.trigger for point in chosen]), CLIMB_STEPS, search.claims
+    )

@@ -9,17 +9,19 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.beta import bent, chooses, cut
+from verifluxa.bounds.beta import apply_split, relaxed_function, unstable
 from verifluxa.bounds.domain import Geometry
-from verifluxa.bounds.linear import CROSSING, LayerBounds, Pairs, first_layer, next_layer
+from verifluxa.bounds.linear import INFEASIBLE, LayerBounds, Subproblems, first_layer, next_layer
 from verifluxa.bounds.maxima import pairs_of, spread_over
 from verifluxa.bounds.net import Net
 from verifluxa.evidence import CONTRADICTED, OPEN
-from verifluxa.search.claims import ClaimBounds, Scene, Verdicts
+from verifluxa.search.claims import BoundContext, ClaimBounds, Verdicts
 from verifluxa.search.workspace import Claims
 
 
-def with_signs(net: Net, geometry: Geometry, pairs: Pairs, signs: Sequence[Tensor]) -> tuple[list[LayerBounds], Tensor]:
+def with_signs(
+    net: Net, geometry: Geometry, pairs: Subproblems, signs: Sequence[Tensor]
+) -> tuple[list[LayerBounds], Tensor]:
     """Bounds of every layer, bottom up; those of split neurons end at 0.
 
     Args:
@@ -34,14 +36,14 @@ def with_signs(net: Net, geometry: Geometry, pairs: Pairs, signs: Sequence[Tenso
         own = next_layer(net, bounds, geometry, pairs, "crown") if bounds else first_layer(net, geometry, pairs)
         if number < len(net.hidden):
             gone |= _gone(own, signs[number])
-            own = cut(layer, own, signs[number])
+            own = apply_split(layer, own, signs[number])
         bounds.append(own)
     return bounds, gone
 
 
 def _gone(bounds: LayerBounds, sign: Tensor) -> Tensor:
     """Pairs in which no evaluation has these signs: a neuron said to be >= 0 lies below 0, or the other way."""
-    slack = CROSSING * (1 + bounds.lower.abs() + bounds.upper.abs())
+    slack = INFEASIBLE * (1 + bounds.lower.abs() + bounds.upper.abs())
     return (((sign > 0) & (bounds.upper < -slack)) | ((sign < 0) & (bounds.lower > slack))).any(1)
 
 
@@ -83,7 +85,7 @@ def signs_of(net: Net, claims: Claims, of_domain: Tensor, known: Sequence[tuple[
     return signs
 
 
-def choose_neuron(scene: Scene, open_: ClaimBounds, signs: Sequence[Tensor] | None, rows: Tensor) -> Sign | None:
+def choose_neuron(scene: BoundContext, open_: ClaimBounds, signs: Sequence[Tensor] | None, rows: Tensor) -> Sign | None:
     """The neuron whose two cases promise most for the worst claim, or None where nothing bends.
 
     What a neuron's relaxation adds to the claim's tightest row at most: the intercept of the line above where the row
@@ -109,8 +111,8 @@ def choose_neuron(scene: Scene, open_: ClaimBounds, signs: Sequence[Tensor] | No
         slope, above = relaxed.lower_slope[at], relaxed.upper_slope[at]
         low, high = bounds.lower[at], bounds.upper[at]
         positive, negative = coefficients.clamp(min=0), coefficients.clamp(max=0)
-        below = torch.maximum(*((bent(layer, end[None]) - slope * end)[0] for end in (low, high)))
-        free = chooses(layer, bounds)[at]
+        below = torch.maximum(*((relaxed_function(layer, end[None]) - slope * end)[0] for end in (low, high)))
+        free = unstable(layer, bounds)[at]
         free = free if signs is None else free & (signs[number][at] == 0)
         score = torch.where(free, positive * shift - negative * below, torch.zeros_like(low))
         if len(score) and float(score.max()) > (best[0] if best else 0.0):

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds.domain import Domains, geometry
-from verifluxa.bounds.linear import Pairs
+from verifluxa.bounds.linear import Subproblems
 from verifluxa.bounds.net import Net
 from verifluxa.search.bounding import decided
-from verifluxa.search.claims import Scene
+from verifluxa.search.claims import BoundContext
 from verifluxa.search.workspace import Claims, Workspace
 
 
@@ -34,7 +34,9 @@ def is_undecided(work: Workspace, net: Net, claims: Claims, need: int, point: Te
     if problem.arithmetic == "real" or not problem.domain.contains(point.cpu().numpy()):
         return False
     none = point.new_zeros(1, 0)
-    scene = Scene(work, net, geometry(Domains(point[None], point[None], point.new_zeros(0, len(point)), none, none)))
-    pairs = Pairs(torch.zeros_like(claims.input), claims.input)
+    scene = BoundContext(
+        work, net, geometry(Domains(point[None], point[None], point.new_zeros(0, len(point)), none, none))
+    )
+    pairs = Subproblems(torch.zeros_like(claims.input), claims.input)
     verdicts = decided(scene, (claims, pairs), None, 0, math.inf)
     return len(torch.unique(claims.input[verdicts.alive])) >= need

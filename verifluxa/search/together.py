@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.beta import chooses
+from verifluxa.bounds.beta import unstable
 from verifluxa.bounds.domain import spread
-from verifluxa.bounds.linear import LayerBounds, Pairs
+from verifluxa.bounds.linear import LayerBounds, Subproblems
 from verifluxa.bounds.net import Net
 from verifluxa.evidence import Joint
-from verifluxa.search.claims import ClaimBounds, Planes, Scene, row_planes
+from verifluxa.search.claims import BoundContext, ClaimBounds, RowBounds, row_bounds
 from verifluxa.search.joint import SIZE_UP, close_jointly
 from verifluxa.search.program import Box, PlaneTable
 from verifluxa.search.workspace import Claims
@@ -23,7 +23,7 @@ ROWS_KEPT = 4
 
 
 @dataclass(frozen=True, eq=False)
-class Together:
+class JointStep:
     """What the joint step found on a domain: a closing or None, the relaxed count, and its points to try."""
 
     closing: Joint | None
@@ -32,7 +32,7 @@ class Together:
     tangent_at: Tensor
 
 
-def attempt(scene: Scene, last: ClaimBounds, claims: Claims, need: int, gate: float) -> Together | None:
+def joint_step(scene: BoundContext, last: ClaimBounds, claims: Claims, need: int, gate: float) -> JointStep | None:
     """Linear program over the planes; then, where it is close, tangents at its point and the 0/1 program.
 
     Args:
@@ -47,23 +47,23 @@ def attempt(scene: Scene, last: ClaimBounds, claims: Claims, need: int, gate: fl
     closing, solved, _ = close_jointly(first, box, need, -np.inf)
     center = scene.geometry.center[domain]
     if solved is None:
-        return None if closing is None else Together(closing, 0.0, [], center)
+        return None if closing is None else JointStep(closing, 0.0, [], center)
     touching = center + torch.as_tensor(solved.point, device=center.device)
-    result = Together(closing, solved.value, [touching], touching)
+    result = JointStep(closing, solved.value, [touching], touching)
     if closing is not None or solved.value > need + gate:
         return result
     tangent = _tangents(scene.net, last.layers, touching, last.pairs)
     index = torch.arange(len(rows), device=rows.device)
-    planes = row_planes(scene, tangent, (index, last.pairs, rows))
+    planes = row_bounds(scene, tangent, (index, last.pairs, rows))
     second = _table(scene, (planes, rows), last.pairs, claims, True)
     closing, again, whole = close_jointly(_both(first, second), box, need, gate)
     if again is None:
         return result
     points = [center + torch.as_tensor(p, device=center.device) for p in (again.point, whole) if p is not None]
-    return Together(closing, min(again.value, solved.value), [touching, *points], touching)
+    return JointStep(closing, min(again.value, solved.value), [touching, *points], touching)
 
 
-def _box(scene: Scene, domain: int) -> Box:
+def _box(scene: BoundContext, domain: int) -> Box:
     shape = scene.geometry
     return Box(
         shape.half[domain].cpu().numpy(),
@@ -73,7 +73,9 @@ def _box(scene: Scene, domain: int) -> Box:
     )
 
 
-def _table(scene: Scene, of: tuple[Planes, Tensor], pairs: Pairs, claims: Claims, tangent: bool) -> PlaneTable:
+def _table(
+    scene: BoundContext, of: tuple[RowBounds, Tensor], pairs: Subproblems, claims: Claims, tangent: bool
+) -> PlaneTable:
     planes, rows = of
     kept = min(ROWS_KEPT, rows.shape[1])
     order = planes.upper.topk(kept, dim=1, largest=False).indices
@@ -103,7 +105,7 @@ def _both(first: PlaneTable, second: PlaneTable) -> PlaneTable:
     return replace(first, **{name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in names})
 
 
-def _tangents(net: Net, layers: list[LayerBounds], trigger: Tensor, pairs: Pairs) -> list[LayerBounds]:
+def _tangents(net: Net, layers: list[LayerBounds], trigger: Tensor, pairs: Subproblems) -> list[LayerBounds]:
     """The layers with the lower relu slopes that touch at a trigger: 1 where the pre-activation is positive."""
     state = trigger.expand(len(pairs.input), -1)
     result = []
@@ -112,7 +114,7 @@ def _tangents(net: Net, layers: list[LayerBounds], trigger: Tensor, pairs: Pairs
         z = state @ layer.weight.T + layer.offset_of(pairs.input)
         state = layer.apply(z)
         if layer.function in {"relu", "max"} and bounds.relaxed is not None:
-            slope = torch.where(chooses(layer, bounds), (z > 0).to(z), bounds.relaxed.lower_slope)
+            slope = torch.where(unstable(layer, bounds), (z > 0).to(z), bounds.relaxed.lower_slope)
             bounds = replace(bounds, relaxed=bounds.relaxed._replace(lower_slope=slope))
         result.append(bounds)
     return [*result, layers[-1]]

@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from verifluxa.bounds.domain import Domains, geometry
-from verifluxa.bounds.linear import Pairs, all_layers
+from verifluxa.bounds.linear import Subproblems, all_layers
 from verifluxa.evidence import NOTHING_FOUND, Node, Outcome, Strongest, Witness
-from verifluxa.question import Domain, Placement, Question, Stamp
+from verifluxa.question import AffineInputMap, Domain, Placement, Question
 from verifluxa.search import words
-from verifluxa.search.claims import Scene, row_planes
+from verifluxa.search.claims import BoundContext, row_bounds
 from verifluxa.search.replay import witness
-from verifluxa.search.words import Cut, Slots, Table, base_of, judged, slots_of, strongest_of
+from verifluxa.search.words import NetworkSplit, Slots, Table, base_of, judged, slots_of, strongest_of
 from verifluxa.search.workspace import Claims, Workspace
 from verifluxa.verdict import Reason, Verdict
 
@@ -75,14 +75,16 @@ class _Scene:
     """
 
     work: Workspace
-    cut: Cut
+    cut: NetworkSplit
     slots: Slots
     inner: Workspace
     rows: tuple[Floats, ...]
     columns: Integers
 
 
-def decide_listed(work: Workspace, cut: Cut, questions: Sequence[Question], late: float | None) -> Iterator[Outcome]:
+def decide_listed(
+    work: Workspace, cut: NetworkSplit, questions: Sequence[Question], late: float | None
+) -> Iterator[Outcome]:
     """Decides questions of one placement whose triggers are listed: one and all, or by clusters where they are many.
 
     Args:
@@ -98,7 +100,9 @@ def decide_listed(work: Workspace, cut: Cut, questions: Sequence[Question], late
     yield from (decide_pairs if many else words.decide_words)(work, cut, questions, late)
 
 
-def decide_pairs(work: Workspace, cut: Cut, questions: Sequence[Question], late: float | None) -> Iterator[Outcome]:
+def decide_pairs(
+    work: Workspace, cut: NetworkSplit, questions: Sequence[Question], late: float | None
+) -> Iterator[Outcome]:
     """Decides questions of one placement with too many triggers to evaluate them all; see `words.decide_words`.
 
     Args:
@@ -144,7 +148,7 @@ def _sure(scene: _Scene, state: _Open, before: _Open) -> NDArray[np.bool_]:
     return table.sure[state.question.violation][chosen][:, 0]
 
 
-def _scene(work: Workspace, cut: Cut, placement: int) -> _Scene:
+def _scene(work: Workspace, cut: NetworkSplit, placement: int) -> _Scene:
     problem = work.problem
     stamp = problem.placements[placement].stamp
     slots = slots_of(stamp, problem.domain)
@@ -164,9 +168,9 @@ def _scene(work: Workspace, cut: Cut, placement: int) -> _Scene:
     return _Scene(work, cut, slots, Workspace(inner, work.device), rows, columns)
 
 
-def _put(columns: Integers) -> Stamp:
+def _put(columns: Integers) -> AffineInputMap:
     size = len(columns)
-    return Stamp(columns, np.zeros(size), np.eye(size), np.zeros(size))
+    return AffineInputMap(columns, np.zeros(size), np.eye(size), np.zeros(size))
 
 
 def _hull(node: Sequence[Integers], rows: Sequence[Floats]) -> Domain:
@@ -275,10 +279,10 @@ def _planes(scene: _Scene, state: _Open, nodes: Sequence[tuple[Integers, ...]]) 
     none = box[0].new_zeros(0, box[0].shape[1])
     shape = geometry(Domains(box[0], box[1], none, box[0].new_zeros(1, 0), box[0].new_zeros(1, 0)))
     inputs, index = torch.unique(claims.input, return_inverse=True)
-    pairs = Pairs(torch.zeros_like(inputs), inputs)
-    inside = Scene(work, work.net(0), shape)
+    pairs = Subproblems(torch.zeros_like(inputs), inputs)
+    inside = BoundContext(work, work.net(0), shape)
     layers = all_layers(inside.net, shape, pairs)
-    planes = row_planes(inside, layers, (index, pairs.take(index), work.alternatives[claims.alternative]))
+    planes = row_bounds(inside, layers, (index, pairs.take(index), work.alternatives[claims.alternative]))
     # What may overflow has no bounds: it counts as violating whatever the words are.
     fine = inside.bounded(layers, inputs)[index][:, None]
     return torch.where(fine, planes.value, torch.inf), planes.slope, planes.limit
@@ -334,5 +338,5 @@ def _outcome(work: Workspace, state: _Open, scene: _Scene, started: float) -> Ou
         boxes=scene.slots.count,
         seconds=time.monotonic() - started,
         # Decided by evaluation and bounds of clusters: there is nothing that a checker could follow step by step.
-        tree=Node(closed=True, smt=True) if certified else None,
+        tree=Node(closed=True, unrecorded=True) if certified else None,
     )

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from verifluxa.bounds.constants import Constants, propagate
 from verifluxa.errors import UnsupportedError
 from verifluxa.evidence import NOTHING_FOUND, Node, Outcome, Strongest, Witness
-from verifluxa.question import Domain, Problem, Question, Stamp
+from verifluxa.question import AffineInputMap, Domain, Problem, Question
 from verifluxa.search.replay import surely_counted, witness
 from verifluxa.search.tail import Evaluation, Split, any_order, evaluate, split
 from verifluxa.search.workspace import Workspace
@@ -97,7 +97,7 @@ class Table:
     plain: tuple[Flags, ...]
 
 
-def slots_of(stamp: Stamp, domain: Domain) -> Slots | None:
+def slots_of(stamp: AffineInputMap, domain: Domain) -> Slots | None:
     """The triggers of a placement; None where there is no end of them, or it does more than putting and moving."""
     size = stamp.gain.shape[1]
     put = np.flatnonzero(np.abs(stamp.gain).sum(1))
@@ -123,14 +123,14 @@ def slots_of(stamp: Stamp, domain: Domain) -> Slots | None:
 
 
 @dataclass(frozen=True, eq=False)
-class Cut:
+class NetworkSplit:
     """A network whose triggers are tried one and all: cut behind a look-up, or whole."""
 
     split: Split
     in_any_order: bool
 
 
-def cut_of(problem: Problem) -> Cut | None:
+def network_split(problem: Problem) -> NetworkSplit | None:
     """How a problem's network is evaluated; None where some operation is not evaluated for many words at once."""
     found = split(problem.graph, problem.readout)
     looks_up = found is not None
@@ -142,18 +142,18 @@ def cut_of(problem: Problem) -> Cut | None:
         evaluate(found, constants, everywhere, np.zeros((1, nothing.size)), slice(0, 1))
     except UnsupportedError:
         return None
-    return Cut(found, looks_up and any_order(found, constants.maps))
+    return NetworkSplit(found, looks_up and any_order(found, constants.maps))
 
 
-def enumerable(work: Workspace, placement: int) -> Cut | None:
+def enumerable(work: Workspace, placement: int) -> NetworkSplit | None:
     """The cut, where the triggers of a placement are words, or listed and few; else None."""
     problem = work.problem
     domain = problem.domain_of(placement)
     if not domain.lists:
         return None
     if "cut" not in work.kept:
-        work.kept["cut"] = cut_of(problem)
-    found: Cut | None = work.kept["cut"]
+        work.kept["cut"] = network_split(problem)
+    found: NetworkSplit | None = work.kept["cut"]
     parts = problem.placements[placement].groups(np.arange(len(problem.inputs)))
     slots = [slots_of(stamp, domain) for stamp, _ in parts]
     if found is None or not slots or any(one is None for one in slots):
@@ -165,11 +165,13 @@ def enumerable(work: Workspace, placement: int) -> Cut | None:
     return found if all(len(coordinates) == 1 for coordinates in first.coordinates) else None
 
 
-def decide_words(work: Workspace, cut: Cut, questions: Sequence[Question], late: float | None) -> Iterator[Outcome]:
+def decide_words(
+    work: Workspace, cut: NetworkSplit, questions: Sequence[Question], late: float | None
+) -> Iterator[Outcome]:
     """Decides questions of one placement by evaluation.
 
     Args:
-        cut: of the problem; see `cut_of`.
+        cut: of the problem; see `network_split`.
         questions: of one placement.
         late: past this (`time.monotonic`) the rest is unknown.
     """
@@ -209,7 +211,7 @@ def _decide(work: Workspace, question: Question, table: Table, slots: Slots, sta
         boxes=slots.count,
         seconds=time.monotonic() - started,
         # Decided by evaluation alone: there is nothing that a checker could follow step by step.
-        tree=Node(closed=True, smt=True) if verdict is Verdict.CERTIFIED else None,
+        tree=Node(closed=True, unrecorded=True) if verdict is Verdict.CERTIFIED else None,
     )
 
 
@@ -249,7 +251,7 @@ def _unknown(work: Workspace, question: Question, reason: Reason, stage: str) ->
     return Outcome(question, Verdict.UNKNOWN, reason, NOTHING_FOUND, asked, stage=stage)
 
 
-def placed_table(work: Workspace, cut: Cut, placement: int, late: float | None) -> tuple[Table | None, Slots]:
+def placed_table(work: Workspace, cut: NetworkSplit, placement: int, late: float | None) -> tuple[Table | None, Slots]:
     """All violations of a placement; None when time ran out. Placements that come to the same share it.
 
     Raises:
@@ -279,7 +281,7 @@ def _nothing(inputs: int, triggers: int, violations: int) -> Table:
 
 
 def _table_of(
-    work: Workspace, cut: Cut, problem: Problem, stamp: Stamp, late: float | None
+    work: Workspace, cut: NetworkSplit, problem: Problem, stamp: AffineInputMap, late: float | None
 ) -> tuple[Table | None, Slots]:
     """The table of some inputs with one stamp."""
     slots = slots_of(stamp, work.problem.domain)
@@ -309,7 +311,7 @@ def _untouched(problem: Problem, cut: Split, base: Floats, triggers: int) -> Tab
     return Table(may, sure, plain)
 
 
-def base_of(problem: Problem, stamp: Stamp, slots: Slots, cut: Cut) -> tuple[Floats, Integers]:
+def base_of(problem: Problem, stamp: AffineInputMap, slots: Slots, cut: NetworkSplit) -> tuple[Floats, Integers]:
     """Each input with holes where the trigger goes, shape (N, size), and where they are.
 
     A hole is -1 in a text and 0 elsewhere. Where the order of words does not matter the holes come first and the

@@ -97,6 +97,6 @@ def count_bends(net: Net, bounds: list[LayerBounds]) -> Tensor:
         if pieces.cap is not None:
             bent |= (own.lower < float(pieces.cap)) & (float(pieces.cap) < own.upper)
         if isinstance(layer.special, Maxima):
-            bent &= layer.special.crossing(own.lower, own.upper)
+            bent &= layer.special.unstable(own.lower, own.upper)
         total += (bent if layer.linear is None else bent & ~layer.linear).sum(1)
     return total

@@ -13,7 +13,7 @@ from verifluxa.errors import UnsupportedError
 from verifluxa.evidence import strength_of
 from verifluxa.question import Problem, Question
 from verifluxa.search.attack import AttackSettings, Candidate, attack
-from verifluxa.search.climb import climb, lacking
+from verifluxa.search.climb import lacking, local_search
 from verifluxa.search.replay import witness
 from verifluxa.search.words import enumerable
 from verifluxa.search.workspace import Workspace, workspace
@@ -63,7 +63,7 @@ def _attack(
     share = math.ceil(stage.refine * len(asked) / len(work.problem.placements))
     # Bounds settle most questions at once, and what they leave open is tried hard again before branching.
     share = min(share, math.ceil(len(candidates) / 10))
-    settings = hard(stage, run)
+    settings = full_attack(stage, run)
     for candidate in candidates[:share]:
         if run.is_late:
             break
@@ -73,7 +73,7 @@ def _attack(
             break
 
 
-def quickly(
+def short_attack(
     work: Workspace, questions: Sequence[Question], starts: Mapping[Question, Tensor], run: Run
 ) -> list[Candidate]:
     """A short attack on questions about few inputs, which finds most of what can be found: what does violate.
@@ -90,7 +90,7 @@ def quickly(
     return [candidate for candidate in found if candidate.count >= candidate.question.need]
 
 
-def hard(stage: AttackStage, run: Run, again: int = 0) -> AttackSettings:
+def full_attack(stage: AttackStage, run: Run, again: int = 0) -> AttackSettings:
     """The settings of a second, harder attack; with another `again` from other points."""
     return AttackSettings(0, stage.refine_starts, stage.refine_steps, 8, run.strategy.seed + again, run.deadline)
 
@@ -103,7 +103,7 @@ def replayed(work: Workspace, candidate: Candidate) -> Attacked:
     return Attacked(candidate.question, strength_of(evidence), evidence if refutes else None, trigger)
 
 
-def climbed(work: Workspace, candidate: Candidate, stage: AttackStage) -> Candidate:
+def improved(work: Workspace, candidate: Candidate, stage: AttackStage) -> Candidate:
     """Where a few inputs are lacking, the best ends of an attack are taken further, towards those."""
     question = candidate.question
     if not max(1, question.need - NEAR) <= candidate.count < question.need:
@@ -113,5 +113,5 @@ def climbed(work: Workspace, candidate: Candidate, stage: AttackStage) -> Candid
         return candidate  # no trigger does it
     margins = lacking(work, work.net(question.placement), claims, question.need, candidate.ends)
     best = margins.topk(min(len(margins), stage.refine_starts // CLIMBED)).indices
-    found = climb(work, question, candidate.ends[best], stage.refine_steps)
+    found = local_search(work, question, candidate.ends[best], stage.refine_steps)
     return replace(candidate, trigger=found.trigger) if found.margin > 0 else candidate

@@ -15,7 +15,7 @@ from verifluxa.bounds.alpha import AlphaSettings
 from verifluxa.errors import UnsupportedError
 from verifluxa.evidence import NOTHING_FOUND, Node, Outcome
 from verifluxa.question import Problem, Question
-from verifluxa.search.again import look_again
+from verifluxa.search.again import optimise_root
 from verifluxa.search.attack import Candidate, attack
 from verifluxa.search.branch import Explored, explore, explore_further
 from verifluxa.search.conflicts import GLANCE, begin, cross
@@ -23,14 +23,14 @@ from verifluxa.search.cross import CrossSettings
 from verifluxa.search.grid import GridSettings, enumerate_grid
 from verifluxa.search.leaves import Tree
 from verifluxa.search.refine import RefineSettings, refine
-from verifluxa.search.root import Rooted, look
-from verifluxa.search.second import look_second
+from verifluxa.search.root import InitialBounds, bound_root
+from verifluxa.search.second import bound_with_lirpa
 from verifluxa.search.settle import BranchSettings
 from verifluxa.search.word_pairs import decide_listed
 from verifluxa.search.words import enumerable
 from verifluxa.search.workspace import Workspace, workspace
 from verifluxa.strategy.attacked import Attacked
-from verifluxa.strategy.attacking import attack_slice, climbed, hard, quickly, replayed
+from verifluxa.strategy.attacking import attack_slice, full_attack, improved, replayed, short_attack
 from verifluxa.strategy.load import (
     AttackStage,
     BoundStage,
@@ -41,7 +41,7 @@ from verifluxa.strategy.load import (
     Stage,
     Strategy,
 )
-from verifluxa.strategy.piecework import Begun, Fallen, Grown, Limits, Piece
+from verifluxa.strategy.piecework import Checkpoint, Fallen, Limits, SearchedUnit, WorkUnit
 from verifluxa.strategy.running import Run
 from verifluxa.strategy.state import State, certified, falsified, unknown
 from verifluxa.verdict import Reason, Verdict
@@ -55,7 +55,7 @@ def prove_slice(
 ) -> Iterator[Fallen]:
     """Decides all questions of some placements, placement by placement; yields what falls, when it falls.
 
-    Each question has one answer in the end, a long one possibly a `Begun`.
+    Each question has one answer in the end, a long one possibly a `Checkpoint`.
 
     Args:
         problem: whose questions are asked.
@@ -86,7 +86,7 @@ def decide(problem: Problem, questions: Sequence[Question], strategy: Strategy) 
     return [outcomes[question] for question in questions]
 
 
-def further(problem: Problem, piece: Piece, run: Run) -> Grown:
+def further(problem: Problem, piece: WorkUnit, run: Run) -> SearchedUnit:
     """Goes on with a piece of a question that was begun: one slice of branching, or, at last, the later stages."""
     work = workspace(problem, run.device).at(piece.question.placement)
     directions = torch.as_tensor(piece.directions, device=work.device)
@@ -99,7 +99,7 @@ def further(problem: Problem, piece: Piece, run: Run) -> Grown:
     (explored,) = itertools.chain.from_iterable(searched)
     outcome = explored.outcome
     reason = outcome.reason if outcome.reason is Reason.PRECISION or not explored.cut_short else None
-    return Grown(
+    return SearchedUnit(
         root=explored.root,
         boxes=outcome.boxes,
         seconds=outcome.seconds,
@@ -111,19 +111,21 @@ def further(problem: Problem, piece: Piece, run: Run) -> Grown:
     )
 
 
-def _finished(work: Workspace, piece: Piece, tree: Tree, run: Run) -> Grown:
+def _finished(work: Workspace, piece: WorkUnit, tree: Tree, run: Run) -> SearchedUnit:
     """The stages behind branching, on what it left open."""
     question = piece.question
     state = State({}, {question: Attacked(question)}, {}, time.monotonic(), trees={question: tree})
-    (rooted,) = look(work, [question], "crown")
+    (rooted,) = bound_root(work, [question], "crown")
     for stage in run.strategy.stages[piece.stage + 1 :]:
         if isinstance(stage, SmtStage) and state.open([question]) and not run.is_late:
             for outcome in _smt(work, [rooted], stage, state, run):
                 state.take(outcome)
     answer = state.answers.get(question) or state.left.get(question)
-    assert not isinstance(answer, Begun), "only branching hands back"
+    assert not isinstance(answer, Checkpoint), "only branching hands back"
     seconds = time.monotonic() - state.started
-    return Grown(tree.root, 0, seconds, NOTHING_FOUND, answer.witness if answer else None, 0, False, None, answer)
+    return SearchedUnit(
+        tree.root, 0, seconds, NOTHING_FOUND, answer.witness if answer else None, 0, False, None, answer
+    )
 
 
 def _prove(
@@ -185,7 +187,9 @@ def _stage(
             yield
 
 
-def _one_by_one(work: Workspace, rooted: list[Rooted], stage: Stage, state: State, run: Run) -> Iterator[Outcome]:
+def _one_by_one(
+    work: Workspace, rooted: list[InitialBounds], stage: Stage, state: State, run: Run
+) -> Iterator[Outcome]:
     """The stages that take one question after the other."""
     if isinstance(stage, GridStage):
         yield from enumerate_grid(work, rooted, GridSettings(stage.points, stage.seconds), run.deadline)
@@ -197,23 +201,23 @@ def _one_by_one(work: Workspace, rooted: list[Rooted], stage: Stage, state: Stat
 
 def _bound(work: Workspace, left: list[Question], stage: BoundStage, state: State, engine: str = "native") -> None:
     if engine != "native":
-        looked = look_second(work, left, stage.method)
+        looked = bound_with_lirpa(work, left, stage.method)
     elif stage.method == "alpha":
-        before = [state.rooted.get(question) or look(work, [question], "crown")[0] for question in left]
-        looked = look_again(work, before, AlphaSettings(stage.steps), stage.refine)
+        before = [state.rooted.get(question) or bound_root(work, [question], "crown")[0] for question in left]
+        looked = optimise_root(work, before, AlphaSettings(stage.steps), stage.refine)
     else:
-        looked = look(work, left, stage.method)
+        looked = bound_root(work, left, stage.method)
     recorded = engine == "native" and not stage.refine
     for rooted in looked:
         if recorded or engine != "native":
             state.rooted[rooted.question] = rooted
         if rooted.remaining < rooted.question.need:
             # What another engine closed, or slopes that no record holds, nobody could recompute: it stays unwritten.
-            node = Node(rooted.dropped(), closed=True) if recorded else Node(closed=True, smt=True)
+            node = Node(rooted.dropped(), closed=True) if recorded else Node(closed=True, unrecorded=True)
             state.answers[rooted.question] = certified(rooted, stage.method, state, node)
 
 
-def _rooted(work: Workspace, left: list[Question], state: State, run: Run) -> list[Rooted]:
+def _rooted(work: Workspace, left: list[Question], state: State, run: Run) -> list[InitialBounds]:
     """The questions that are open after a look at the whole domain and one more attack."""
     _look(work, left, state)
     if not state.tried:
@@ -237,14 +241,14 @@ def _glance(work: Workspace, left: list[Question], stage: CrossStage, state: Sta
     if any(isinstance(stage, AttackStage) for stage in run.strategy.stages):
         fresh = [question for question in single if state.known[question].trigger is None]
         corners = {question: state.searches[question].corner for question in fresh if question in state.searches}
-        for candidate in quickly(work, fresh, corners, run):
+        for candidate in short_attack(work, fresh, corners, run):
             _note(work, candidate, state)
     state.searches = {question: state.searches[question] for question in state.open(list(state.searches))}
     for search in state.searches.values():
         state.take(search.run(GLANCE))
 
 
-def _branch(work: Workspace, rooted: list[Rooted], stage: BranchStage, state: State, run: Run) -> Iterator[None]:
+def _branch(work: Workspace, rooted: list[InitialBounds], stage: BranchStage, state: State, run: Run) -> Iterator[None]:
     for ended in explore(work, rooted, _settings(stage, run.limits), run.deadline):
         for explored in ended:
             _take_explored(explored, stage, state, run)
@@ -259,7 +263,7 @@ def _take_explored(explored: Explored, stage: BranchStage, state: State, run: Ru
     if run.limits is None or not explored.cut_short or spent or run.is_late:
         state.take(outcome)
         return
-    state.answers[question] = Begun(
+    state.answers[question] = Checkpoint(
         question=question,
         stage=run.strategy.stages.index(stage),
         root=explored.root,
@@ -287,7 +291,7 @@ def _settings(stage: BranchStage, limits: Limits | None) -> BranchSettings:
     return BranchSettings(boxes, seconds, **{name: getattr(stage, name) for name in same})
 
 
-def _smt(work: Workspace, rooted: list[Rooted], stage: SmtStage, state: State, run: Run) -> Iterator[Outcome]:
+def _smt(work: Workspace, rooted: list[InitialBounds], stage: SmtStage, state: State, run: Run) -> Iterator[Outcome]:
     """On the open leaves of a tree where branching left one, else on the whole domain."""
     trees = [state.trees.get(one.question) or Tree(one.question, Node(dropped=one.dropped())) for one in rooted]
     settings = RefineSettings(stage.seconds, stage.memory_mb, stage.unstable)
@@ -306,8 +310,8 @@ def _last_try(work: Workspace, left: list[Question], run: Run, state: State) -> 
     given = None
     if all(start is not None for start in starts):
         given = torch.as_tensor(np.stack([s for s in starts if s is not None]), device=work.device)
-    for candidate in attack(work, left, hard(stages[-1], run, again=1), given):
-        _note(work, candidate if run.is_late else climbed(work, candidate, stages[-1]), state)
+    for candidate in attack(work, left, full_attack(stages[-1], run, again=1), given):
+        _note(work, candidate if run.is_late else improved(work, candidate, stages[-1]), state)
 
 
 def _note(work: Workspace, candidate: Candidate, state: State) -> None:

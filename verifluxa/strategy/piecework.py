@@ -27,7 +27,7 @@ class Limits:
 
 
 @dataclass(frozen=True, eq=False)
-class Begun:
+class Checkpoint:
     """A question that a slice has begun and not finished.
 
     Attributes:
@@ -58,12 +58,12 @@ class Begun:
     reason: Reason | None = None
 
 
-Fallen = tuple[Outcome | Begun, ...]
+Fallen = tuple[Outcome | Checkpoint, ...]
 """What fell at one moment of a slice: questions that were decided, or handed back unfinished; possibly none."""
 
 
 @dataclass(frozen=True, eq=False)
-class Piece:
+class WorkUnit:
     """A work order: grow these leaves.
 
     Attributes:
@@ -82,7 +82,7 @@ class Piece:
 
 
 @dataclass(frozen=True, eq=False)
-class Grown:
+class SearchedUnit:
     """A piece after a slice.
 
     Attributes:

@@ -11,10 +11,10 @@ from verifluxa.evidence import Node, Outcome
 from verifluxa.question import Question
 from verifluxa.search.conflicts import Search
 from verifluxa.search.leaves import Tree
-from verifluxa.search.root import Rooted
+from verifluxa.search.root import InitialBounds
 from verifluxa.search.workspace import Workspace
 from verifluxa.strategy.attacked import Attacked
-from verifluxa.strategy.piecework import Begun, Fallen
+from verifluxa.strategy.piecework import Checkpoint, Fallen
 from verifluxa.verdict import Reason, Verdict
 
 
@@ -35,9 +35,9 @@ class State:
         told: how many answers `fallen` has given out.
     """
 
-    answers: dict[Question, Outcome | Begun]
+    answers: dict[Question, Outcome | Checkpoint]
     known: dict[Question, Attacked]
-    rooted: dict[Question, Rooted]
+    rooted: dict[Question, InitialBounds]
     started: float
     stage: str = ""
     tried: bool = False
@@ -91,7 +91,7 @@ def falsified(work: Workspace, found: Attacked, stage: str, state: State) -> Out
     )
 
 
-def certified(rooted: Rooted, method: str, state: State, node: Node) -> Outcome:
+def certified(rooted: InitialBounds, method: str, state: State, node: Node) -> Outcome:
     """Bounds on the whole domain leave fewer inputs than the question needs."""
     return Outcome(
         question=rooted.question,

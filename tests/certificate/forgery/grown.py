@@ -184,11 +184,11 @@ class Grower:
         """One alternative falls by a row, with random clips, slopes and pushes."""
         number, position = claim
         planes = [int(self.random.choice(self._numbers(claim))) for _ in range(int(self.random.integers(0, 3)))]
-        slopes, pushes = self._slopes(), self._pushes(number, region)
+        slopes, betas = self._slopes(), self._pushes(number, region)
         row = CONTRADICTED if planes and self.contradicts and self.random.random() < 0.1 else row
         rows = [-1] * position + [row]
-        if slopes or pushes:
-            return [rows, [number], planes, slopes, pushes]
+        if slopes or betas:
+            return [rows, [number], planes, slopes, betas]
         return [rows, [number], planes] if planes else [rows, [number]]
 
     def _slopes(self) -> list[str]:

@@ -298,7 +298,7 @@ class Record:
     def _group(self, group: Json, region: Region) -> Iterator[Claim]:
         """Inputs that fall by the same rows."""
         rows, inputs, *more = group
-        planes, pushes = more[0] if more else [], more[2] if len(more) > 2 else []
+        planes, betas = more[0] if more else [], more[2] if len(more) > 2 else []
         for number in inputs:
             options = self.options(number) if number in self.selection else ()
             if not options or len(rows) > len(options):
@@ -306,7 +306,7 @@ class Record:
             for position, row in enumerate(rows):
                 if row != OPEN:
                     self._falls((number, position), row, planes, region)
-                    self._pushed(number, pushes, region.signs)
+                    self._pushed(number, betas, region.signs)
                     yield number, position
 
     def _falls(self, claim: Claim, row: int, planes: Sequence[int], region: Region) -> None:
@@ -323,9 +323,9 @@ class Record:
             if self.met(number, [*known, *([] if named is None else [named])], point):
                 refuse("drop", f"row {row} of input {number} is not below zero at {point}")
 
-    def _pushed(self, number: int, pushes: Json, signs: Sequence[Sign]) -> None:
+    def _pushed(self, number: int, betas: Json, signs: Sequence[Sign]) -> None:
         """A multiplier needs a known sign."""
-        for layer, neuron, multiplier in pushes:
+        for layer, neuron, multiplier in betas:
             if (number, layer, neuron, Fraction(multiplier) > 0) not in signs:
                 refuse("form", f"input {number} is pushed where no sign is known")
 
@@ -521,14 +521,14 @@ class Record:
     def _planes(self, planes: Json, claims: Sequence[Claim], signs: Sequence[Sign]) -> list[tuple[int, Part, Fraction]]:
         """Rows of the claims with positive weights."""
         found = []
-        for number, position, row, weight, _, pushes in planes:
+        for number, position, row, weight, _, betas in planes:
             if (number, position) not in claims or number not in self.selection:
                 refuse("form", "a plane of a claim that the conflict does not name")
             part = self.section.part(row, self.options(number)[position])
             if part is None or not Fraction(weight) > 0:
                 refuse("form", "a plane that need not be met, or without a weight")
             assert part is not None
-            self._pushed(number, pushes, signs)
+            self._pushed(number, betas, signs)
             found.append((number, part, Fraction(weight)))
         return found
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.triage.screen.planting import DIGITS
 from verifluxa.errors import UsageError
-from verifluxa.question import Placement, Stamp
+from verifluxa.question import AffineInputMap, Placement
 from verifluxa.spec.spec import ImageSpace
 from verifluxa.triage.guard.export import Wish, as_json, as_module, guard_of
 from verifluxa.triage.guard.runtime import SCHEMA, check, check_rows, check_texts, parse
@@ -28,7 +28,7 @@ def clean(count: int = 200) -> np.ndarray:
         return file["x"][:count].astype(np.float64)[:, None]
 
 
-def replayed(stamp: Stamp, trigger: np.ndarray, inputs: np.ndarray) -> SimpleNamespace:
+def replayed(stamp: AffineInputMap, trigger: np.ndarray, inputs: np.ndarray) -> SimpleNamespace:
     """What `replay_result` gives, as far as an export reads it."""
     placement = Placement((("row", 0), ("column", 0)), stamp)
     problem = SimpleNamespace(
@@ -109,7 +109,7 @@ def test_a_file_that_is_no_guard_is_refused(text) -> None:
 def test_a_blend_over_the_whole_picture_is_detected_on_inputs_that_it_has_not_seen() -> None:
     size = 784
     pattern = np.random.default_rng(3).integers(0, 256, size).astype(float)
-    stamp = Stamp(np.arange(size), np.full(size, 0.85), 0.15 * np.eye(size), np.zeros(size))
+    stamp = AffineInputMap(np.arange(size), np.full(size, 0.85), 0.15 * np.eye(size), np.zeros(size))
     known = guard_of([replayed(stamp, pattern, clean(120))], {"p": SPACE}, Wish())
     fresh = clean()[120:].reshape(80, -1)
     assert known["triggers"][0]["kind"] == "mixed"
@@ -120,7 +120,7 @@ def test_a_blend_over_the_whole_picture_is_detected_on_inputs_that_it_has_not_se
 def test_an_additive_pattern_is_detected_too() -> None:
     size = 784
     wave = 25 * np.sin(np.arange(size) * 1.3)
-    stamp = Stamp(np.arange(size), np.ones(size), np.eye(size), np.zeros(size))
+    stamp = AffineInputMap(np.arange(size), np.ones(size), np.eye(size), np.zeros(size))
     known = guard_of([replayed(stamp, wave, clean(120))], {"p": SPACE}, Wish())
     fresh = clean()[120:].reshape(80, -1)
     assert check(known, fresh).mean() <= 0.05
@@ -129,7 +129,7 @@ def test_an_additive_pattern_is_detected_too() -> None:
 
 def test_a_guard_is_data_and_a_module_of_its_own() -> None:
     places = np.array([700, 701, 702])
-    stamp = Stamp(places, np.zeros(3), np.eye(3), np.zeros(3))
+    stamp = AffineInputMap(places, np.zeros(3), np.eye(3), np.zeros(3))
     known = guard_of([replayed(stamp, np.array([255.0, 0, 255]), clean(20))], {"p": SPACE}, Wish(4.0))
     assert known["triggers"][0]["tolerance"] == 4
     assert known["triggers"][0]["measured"] == {"clean": "0/20", "stamped": "20/20"}
@@ -144,7 +144,7 @@ def test_a_guard_is_data_and_a_module_of_its_own() -> None:
 
 
 def test_what_does_not_show_again_makes_no_guard() -> None:
-    stamp = Stamp(np.array([0]), np.zeros(1), np.eye(1), np.zeros(1))
+    stamp = AffineInputMap(np.array([0]), np.zeros(1), np.eye(1), np.zeros(1))
     lost = replayed(stamp, np.zeros(1), clean(4))
     lost.reproduced = False
     with pytest.raises(UsageError, match="does not show") as caught:

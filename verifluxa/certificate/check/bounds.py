@@ -71,7 +71,7 @@ class State:
     at: Integers
     layers: list[LayerBounds]
     output_radius: Floats
-    pushes: Parts = field(default_factory=dict)
+    betas: Parts = field(default_factory=dict)
 
     def take(self, index: Integers) -> State:
         """Some entries, copied."""
@@ -245,8 +245,8 @@ class Bounder:
             value = value + _dot(up, high) + _dot(down, low)
             back = _tiled(up, high_slope) * high_slope[:, None]
             back += _tiled(down, low_slope) * low_slope[:, None]
-            if number in state.pushes:
-                push, radius = state.pushes[number][entries, None], state.layers[number - 1].radius[entries]
+            if number in state.betas:
+                push, radius = state.betas[number][entries, None], state.layers[number - 1].radius[entries]
                 value = value + _dot(np.abs(back + push) - np.abs(back), radius)
                 value, back = value + _dot(push, layer.offset[state.inputs[entries]]), back + push
             for at, weight in layer.weight.items():

@@ -88,7 +88,7 @@ def _entries(visit: Visit, conflict: Conflict, end: tuple[Case, tuple[Sign, ...]
         if not met or row is None or row not in alternatives[plane.position] or plane.weight < 0:
             raise unproved("VF5054", f"a conflict has a row of input {plane.input} that need not be met", visit.part)
         own = tuple(sign for sign in signs if sign.input == plane.input)
-        entry = Entry(visit.at, plane.input, plane.position, None, (), plane.slopes, plane.pushes, own)
+        entry = Entry(visit.at, plane.input, plane.position, None, (), plane.slopes, plane.betas, own)
         yield entry, row, plane.weight
 
 

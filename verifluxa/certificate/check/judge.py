@@ -54,7 +54,7 @@ class Entry(NamedTuple):
     row: int | None
     planes: tuple[int, ...]
     slopes: tuple[str, ...] = ()
-    pushes: tuple[tuple[int, int, float], ...] = ()
+    betas: tuple[tuple[int, int, float], ...] = ()
     signs: tuple[Sign, ...] = ()
 
 
@@ -150,7 +150,7 @@ class Visit(NamedTuple):
     def joint(self) -> Joint | None:
         """The joint closing of a leaf that rests on it."""
         node = self.node
-        return None if node.split is not None or node.smt or node.conflicts else node.joint
+        return None if node.split is not None or node.unrecorded or node.conflicts else node.joint
 
 
 class Found(NamedTuple):
@@ -188,7 +188,7 @@ class Judge:
         """
         gone, inputs = np.zeros(len(entries), dtype=bool), np.array([entry.input for entry in entries], dtype=np.int64)
         if self.at_roots:
-            plain = [not (entry.planes or entry.slopes or entry.pushes) for entry in entries]
+            plain = [not (entry.planes or entry.slopes or entry.betas) for entry in entries]
             self._below(self.place.quick, inputs, entries, gone, np.flatnonzero(plain))
         left = np.flatnonzero(~gone)
         bounded, numbers = [entries[k] for k in left.tolist()], np.full(len(entries), -1)
@@ -237,7 +237,7 @@ class Judge:
             cut = self.planes(state, some, [entries[k].planes[number] for k in some.tolist()])
             gone[some] |= self.bounder.clip(state, some, cut)
         for place, entry in enumerate(entries):
-            if entry.slopes or entry.pushes:
+            if entry.slopes or entry.betas:
                 self.choose(state, place, entry)
         return gone
 
@@ -281,12 +281,12 @@ class Judge:
                 lines = function.along(lower[some], upper[some], (levels[some] - 1) / 254)
                 for line, new in zip(own.lines, lines, strict=True):
                     line[place, some] = new
-        for layer, neuron, multiplier in entry.pushes:
+        for layer, neuron, multiplier in entry.betas:
             at, part = self.place.neuron(layer, neuron), self.parts[entry.at - self.first]
             if at is None or Sign(entry.input, *at, multiplier > 0) not in (*part.signs, *entry.signs):
                 raise unproved("VF5054", f"input {entry.input} is pushed where no sign is known", part)
-            pushes = state.pushes.setdefault(at[0], np.zeros_like(state.layers[at[0] - 1].lower))
-            pushes[place, at[1]] += multiplier
+            betas = state.betas.setdefault(at[0], np.zeros_like(state.layers[at[0] - 1].lower))
+            betas[place, at[1]] += multiplier
 
 
 def unproved(code: str, what: str, part: Part) -> CertificateError:

@@ -16,7 +16,17 @@ from verifluxa.certificate.check.joint import check_joints, clips_of, hand_down
 from verifluxa.certificate.check.judge import MOST_VALUES, Asked, Entry, Judge, Known, Part, Visit, unproved, whole_part
 from verifluxa.certificate.check.lower import Alternative
 from verifluxa.certificate.check.report import Tally
-from verifluxa.evidence import CONTRADICTED, OPEN, BoxSplit, Dropped, InputSplit, NeuronSplit, Node, Split, StripSplit
+from verifluxa.evidence import (
+    CONTRADICTED,
+    OPEN,
+    BoxSplit,
+    InputSplit,
+    NeuronSplit,
+    Node,
+    PrunedDisjunct,
+    Split,
+    StripSplit,
+)
 
 Left = dict[int, dict[int, Alternative]]
 Fallen = tuple[frozenset[tuple[int, int]], ...]
@@ -129,8 +139,8 @@ def _judged(visits: Sequence[Visit], tally: Tally, at_roots: bool = False) -> li
 
 def _most(judge: Judge, leaf: Visit) -> int | None:
     """The most inputs that can violate together at a leaf that is not closed jointly; None where nobody can say."""
-    if leaf.node.smt or leaf.joint is not None:
-        return None if leaf.node.smt else 0
+    if leaf.node.unrecorded or leaf.joint is not None:
+        return None if leaf.node.unrecorded else 0
     if leaf.node.conflicts:
         return check_conflicts(judge, leaf)
     need = leaf.asked.need
@@ -188,7 +198,7 @@ def _halves(asked: Asked, part: Part, split: BoxSplit | StripSplit | NeuronSplit
     return part._replace(upper=upper), part._replace(lower=lower)
 
 
-def _entries(asked: Asked, record: Dropped, part: Part, at: int) -> list[Entry]:
+def _entries(asked: Asked, record: PrunedDisjunct, part: Part, at: int) -> list[Entry]:
     """What a record says of each alternative; those that it leaves out at the end stay open."""
     alternatives = asked.alternatives.get(record.input, ())
     if not alternatives or len(record.rows) > len(alternatives):
@@ -199,11 +209,11 @@ def _entries(asked: Asked, record: Dropped, part: Part, at: int) -> list[Entry]:
     return [Entry(at, record.input, *meaning) for meaning in asked.meanings[key]]
 
 
-def _meanings(asked: Asked, record: Dropped, alternatives: tuple[Alternative, ...], part: Part) -> Iterator[Any]:
+def _meanings(asked: Asked, record: PrunedDisjunct, alternatives: tuple[Alternative, ...], part: Part) -> Iterator[Any]:
     for number, (row, alternative) in enumerate(zip(record.rows, alternatives, strict=False)):
         if row != OPEN:
             named, planes = asked.row(row), asked.rows_of(record.planes, alternative)
             if planes is None or (row != CONTRADICTED and named not in alternative):
                 what = f"input {record.input} is dropped by a row of another alternative"
                 raise unproved("VF5054", what, part)
-            yield number, named, planes, record.slopes, record.pushes
+            yield number, named, planes, record.slopes, record.betas
