@@ -24,6 +24,7 @@ REASONS = {
     "needs hours": 1,
     "takes longer than a test may": 1,
     "a form to fill in": 1,
+    "a picture, a formula or pseudo-code": 15,
 }
 """Why blocks do not run, and how many there are: no block loses its test unseen."""
 
