@@ -224,7 +224,7 @@ def test_planes_of_maxima_are_those_of_the_prover(plain: bool) -> None:
     for mine, other in zip(ours.ends(lower, upper), theirs.span(*ends), strict=True):
         assert (mine == other.numpy()).all()
     assert (ours.undecided(lower, upper) == theirs.open(*ends).numpy()).all()
-    assert (ours.bends(lower, upper) == theirs.crossing(*ends).numpy()).all()
+    assert (ours.bends(lower, upper) == theirs.unstable(*ends).numpy()).all()
     assert ours.bends(lower, upper).any()
 
 
