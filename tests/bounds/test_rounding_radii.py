@@ -16,9 +16,10 @@ from tests.soundness.floats import evaluate
 from verifluxa.bounds.build import build_chain
 from verifluxa.bounds.constants import propagate
 from verifluxa.bounds.linear_map import linear_map
-from verifluxa.bounds.rounding import LARGEST, SAFETY, SMALLEST, TERMS, UNIT, Rounding, gamma
+from verifluxa.bounds.rounding import SAFETY, SMALLEST, TERMS, UNIT, Rounding, gamma
 from verifluxa.certificate.check.network import constants_of
 from verifluxa.errors import UsageError
+from verifluxa.graph.arithmetic import LARGEST
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Affine, BatchNorm, Conv, Divide, MeanPool, Op, Reshape, Scale, Shape, Shift, Transpose
 from verifluxa.question import AffineInputMap

@@ -122,7 +122,7 @@ def _descended(
 ) -> Multipliers:
     """The best multipliers of a descent in float32."""
     claims, signs = claims_of(task), [part.float() for part in task.signs or ()]
-    layers, with_betas = len(claims.stages), len(signs)
+    layers, split = len(claims.stages), len(signs)
     start = [part.float() for part in begin.slopes]
     if signs:
         start += [part.abs().float() for part in begin.betas]
@@ -130,25 +130,25 @@ def _descended(
     began = [bent.started(claims, start, begin.along[bent.layer], above[bent.layer]) for bent in bents]
 
     def evaluate(parts: list[Tensor]) -> Evaluated:
-        own = RelaxedProblem.of(claims, parts[:layers], bents, parts[layers + with_betas :])
-        sizes = parts[layers : layers + with_betas]
+        own = RelaxedProblem.of(claims, parts[:layers], bents, parts[layers + split :])
+        sizes = parts[layers : layers + split]
         betas = [size * sign for size, sign in zip(sizes, signs, strict=True)] if signs else None
-        passed = own.claims.walk(own.slopes, betas)
-        up, where = steepest(passed.slope, task.pairs.domain, task.geometry)
+        backward = own.claims.walk(own.slopes, betas)
+        up, where = steepest(backward.slope, task.pairs.domain, task.geometry)
 
         def gradients() -> list[Tensor]:
-            met = own.claims.relaxed_activations(passed, own.slopes, claims.center + where)
-            with_betas = [z * sign for z, sign in zip(met, signs, strict=False)]
-            return claims.alpha_gradients(passed, met) + with_betas + own.slope_gradients(bents, passed, met)
+            met = own.claims.relaxed_activations(backward, own.slopes, claims.center + where)
+            beta_gradients = [z * sign for z, sign in zip(met, signs, strict=False)]
+            return claims.alpha_gradients(backward, met) + beta_gradients + own.slope_gradients(bents, backward, met)
 
-        return Evaluated(passed.value + up, gradients)
+        return Evaluated(backward.value + up, gradients)
 
     def project(parts: list[Tensor]) -> None:
         for part, layer in zip(parts[:layers], task.net.hidden, strict=True):
             part.clamp_(least_slope(layer), 1.0)
-        for part in parts[layers : layers + with_betas]:
+        for part in parts[layers : layers + split]:
             part.clamp_(min=0.0)
-        for part, bent in zip(parts[layers + with_betas :], bents, strict=True):
+        for part, bent in zip(parts[layers + split :], bents, strict=True):
             part.copy_(bent.clamped(part))
 
     sizes = [ALPHA_STEP] * layers + (claims.beta_steps(start) if signs else [])
@@ -156,9 +156,9 @@ def _descended(
     descent = ProjectedAdam(evaluate, project, sizes, task.limits.float())
     best = descent.run([*start, *began], settings.steps, settings.patience)
     along = list(begin.along)
-    for bent, part, at in zip(bents, best[layers + with_betas :], began, strict=True):
+    for bent, part, at in zip(bents, best[layers + split :], began, strict=True):
         along[bent.layer] = bent.ended(part, at, along[bent.layer])
-    wide = [part.double() for part in best[: layers + with_betas]]
+    wide = [part.double() for part in best[: layers + split]]
     return Multipliers(wide[:layers], _signed(task, wide[layers:] or [torch.zeros_like(p) for p in wide]), along)
 
 

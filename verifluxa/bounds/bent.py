@@ -117,11 +117,11 @@ class RelaxedProblem(NamedTuple):
         return cls(replace(claims, stages=tuple(stages)), lower, touched)
 
     def slope_gradients(
-        self, bents: Sequence[UnstableNeurons], passed: BackwardPass, met: Sequence[Tensor]
+        self, bents: Sequence[UnstableNeurons], backward: BackwardPass, met: Sequence[Tensor]
     ) -> list[Tensor]:
         """The gradients in the chosen slopes, 0 where a neuron is not free."""
         found = []
         for bent, (left, right) in zip(bents, self.touched, strict=True):
-            above = passed.above[bent.layer]
+            above = backward.above[bent.layer]
             found.append(above * (met[bent.layer] - torch.where(above > 0, right, left)) * bent.free)
         return found

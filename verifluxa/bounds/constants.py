@@ -123,9 +123,9 @@ def _node(step: _Step, operands: list[Ball], rounding: Rounding) -> Ball:
     with np.errstate(all="ignore"):
         if step.linear is not None:
             return _linear(step.linear, value, radius, rounding)
-        passed = WALKED.get(op.kind)
-        if passed is not None:
-            return passed(op, step.shapes, operands, rounding)
+        walked = WALKED.get(op.kind)
+        if walked is not None:
+            return walked(op, step.shapes, operands, rounding)
         row = function_of(op)
         if row is not None:
             return _function(row, value, radius, rounding)

@@ -183,20 +183,20 @@ def _descended(
     count, domain = len(slopes), groups.domain
 
     def evaluate(parts: list[Tensor]) -> Evaluated:
-        with_betas = [size * sign for size, sign in zip(parts[count:-1], signs, strict=True)] if signs else None
-        passed = claims.walk(parts[:count], with_betas)
+        signed_betas = [size * sign for size, sign in zip(parts[count:-1], signs, strict=True)] if signs else None
+        backward = claims.walk(parts[:count], signed_betas)
         weights = groups.shares(parts[-1])
-        up, where = steepest(groups.summed(weights[:, None] * passed.slope), domain, groups.geometry)
+        up, where = steepest(groups.summed(weights[:, None] * backward.slope), domain, groups.geometry)
 
         def gradients() -> list[Tensor]:
             point = where[groups.group]
-            met = claims.relaxed_activations(passed, parts[:count], claims.center + point)
-            by_parts = claims.alpha_gradients(passed, met) + [z * sign for z, sign in zip(met, signs, strict=False)]
-            reached = passed.value + (passed.slope * point).sum(1)
+            met = claims.relaxed_activations(backward, parts[:count], claims.center + point)
+            by_parts = claims.alpha_gradients(backward, met) + [z * sign for z, sign in zip(met, signs, strict=False)]
+            reached = backward.value + (backward.slope * point).sum(1)
             more = reached - groups.summed(weights * reached)[groups.group]
             return [weights[:, None] * part for part in (*by_parts, more[:, None])]
 
-        return Evaluated(groups.summed(weights * passed.value) + up, gradients)
+        return Evaluated(groups.summed(weights * backward.value) + up, gradients)
 
     def project(parts: list[Tensor]) -> None:
         for part, layer in zip(parts[:count], groups.net.hidden, strict=True):

@@ -100,11 +100,11 @@ class LinearBoundProblem:
             rows = own @ stage.weight
         return BackwardPass(value + (rows * self.center).sum(1), rows, above[::-1], below[::-1])
 
-    def relaxed_activations(self, passed: BackwardPass, slopes: Sequence[Tensor], at: Tensor) -> list[Tensor]:
+    def relaxed_activations(self, backward: BackwardPass, slopes: Sequence[Tensor], at: Tensor) -> list[Tensor]:
         """The relaxed pre-activations (C, n) of each layer that the planes take at points (C, d)."""
         found = []
         state = at
-        for stage, slope, above, below in zip(self.stages, slopes, passed.above, passed.below, strict=True):
+        for stage, slope, above, below in zip(self.stages, slopes, backward.above, backward.below, strict=True):
             z = (state @ stage.weight.T).add_(stage.offset).addcmul_(below.sign(), stage.radius)
             found.append(z)
             upper = folded(stage.upper_slope * z, stage.pairs).add(stage.upper_at)
@@ -112,9 +112,9 @@ class LinearBoundProblem:
             state = torch.where(above[:, : upper.shape[1]] > 0, upper, lower)
         return found
 
-    def alpha_gradients(self, passed: BackwardPass, met: Sequence[Tensor]) -> list[Tensor]:
+    def alpha_gradients(self, backward: BackwardPass, met: Sequence[Tensor]) -> list[Tensor]:
         """The gradients in the lower slopes, 0 where they are not free."""
-        parts = zip(passed.above, met, self.stages, strict=True)
+        parts = zip(backward.above, met, self.stages, strict=True)
         return [(above.clamp(max=0) * z).mul_(stage.free) for above, z, stage in parts]
 
     def beta_steps(self, slopes: Sequence[Tensor]) -> list[Tensor | float]:

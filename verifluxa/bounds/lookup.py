@@ -18,6 +18,7 @@ from verifluxa.bounds.chain import Reached, rows_of
 from verifluxa.bounds.functions import Relaxation
 from verifluxa.bounds.walk import LocalNetworkBuilder, picked
 from verifluxa.graph.ops import Embedding
+from verifluxa.lower.reading import flushed
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +77,8 @@ class Lookup:
 def levels_of(op: Embedding) -> tuple[Tensor, Tensor]:
     """The sparse tables of an embedding, shared by all placements of a problem."""
     rows = np.array(op.weight, dtype=op.weight.dtype.newbyteorder("="))
-    stored = torch.from_numpy(rows)
-    flushed = torch.where(stored.abs() < torch.finfo(stored.dtype).tiny, torch.zeros_like(stored), stored)
-    least, most = [torch.minimum(stored, flushed)], [torch.maximum(stored, flushed)]
+    read = flushed(rows, rows.dtype.name)
+    least, most = [torch.from_numpy(np.minimum(rows, read))], [torch.from_numpy(np.maximum(rows, read))]
     while (run := 1 << len(least)) <= len(rows):
         half = run // 2
         for levels, better in ((least, torch.minimum), (most, torch.maximum)):

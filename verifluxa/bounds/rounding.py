@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from verifluxa.graph.arithmetic import check_known
+from verifluxa.graph.arithmetic import LARGEST, check_known
 from verifluxa.graph.ops import Affine, Conv, LogSoftmax, MeanPool, Normalise, Op, Shape, Softmax
 
 UNIT = {"float32": 2.0**-24, "float64": 2.0**-53, "real": 0.0}
@@ -26,8 +26,6 @@ SMALLEST = {"float32": 2.0**-126, "float64": 2.0**-800, "real": 2.0**-800}
 
 For float64 that is 2**-1022; the larger number is as sound, and keeps the radii themselves out of the subnormals, with
 which processors are slow."""
-LARGEST = {"float32": 2.0**127, "float64": 2.0**1023, "real": 2.0**1000}
-"""No intermediate sum may reach this (overflow on some path of evaluation)."""
 SAFETY = 1.0 + 2.0**-10
 """Radii are computed in float64 and inflated by this, far above the error of computing them."""
 

@@ -41,7 +41,7 @@ class StrategyEngine:
             return attack_slice(problem, slice.placements, Run(self.strategy, slice.deadline, self.device))
 
     def prove(self, problem: Problem, slice: ProofSlice) -> Iterable[Fallen]:
-        """One outcome for each question, as they fall; `Begun` where limits cut one short."""
+        """One outcome for each question, as they fall; `Checkpoint` where limits cut one short."""
         from verifluxa.strategy.decide import prove_slice
         from verifluxa.strategy.running import Run
 

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from verifluxa.errors import GateError
-from verifluxa.gate.case import Case, Decision, Rechecked
+from verifluxa.gate.case import Decision, bare_case
 from verifluxa.gate.decide import denied
-from verifluxa.gate.files import Measured, files_digest
-from verifluxa.gate.log_index import Live, Memory
+from verifluxa.gate.files import files_digest
+from verifluxa.gate.log_index import Live
 from verifluxa.gate.policy import Policy, load_policy
 from verifluxa.gate.reference import STAGE, Reference
 from verifluxa.gate.registry import Fetched, Registry, resolve
@@ -47,7 +47,7 @@ def decide_live(policy: Path, registry: Registry, source: str, now: datetime | N
     reference = resolve(source, registry)
     demands = load_policy(policy)
     if not is_protected(demands, reference) or registry.current(reference) != reference.version:
-        case = Case(reference, (), Measured({}), now or datetime.now(UTC), Memory(), Rechecked(False))
+        case = bare_case(reference, now or datetime.now(UTC))
         return denied(case, _elsewhere(str(reference), "this name is not live", "a protected name"), demands.sha256)
     with open_log(demands).held() as held:
         remembered = [pair for pair in held.live(reference.name) if _concerns(demands, registry, pair[0])]
@@ -118,7 +118,7 @@ def _missing(
         # Between a permission and the change of the registry, or after a crash between the two, nothing was live yet.
         if before is None and not one.confirmed:
             continue
-        case = Case(one.reference, (), Measured({}), now or datetime.now(UTC), Memory(), Rechecked(False))
+        case = bare_case(one.reference, now or datetime.now(UTC))
         reason = _elsewhere(str(one.reference), "the registry does not name it", "what the log of decisions says")
         yield denied(case, reason, policy.sha256)
 

@@ -53,6 +53,11 @@ class Case:
     attestation: bytes | None = None
 
 
+def bare_case(reference: Reference, now: datetime) -> Case:
+    """A promotion of which nothing was looked at: neither files nor certificates."""
+    return Case(reference, (), Measured({}), now, Memory(), Rechecked(False))
+
+
 @dataclass(frozen=True)
 class Decision:
     """What the gate says.

@@ -78,7 +78,7 @@ class Checkpoint:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise broken(str(self.path), f"its checkpoint cannot be read: {error.strerror or error}") from error
+            raise _unreadable(self.path, error) from error
         name, head = decode(data, str(self.path))
         if name != ORIGIN + _plain(self.name):
             raise broken(str(self.path), f"the checkpoint is of another log: {name}")

@@ -13,7 +13,7 @@ from verifluxa.certificate.document import Json, read_bytes
 from verifluxa.certificate.fields import time_text
 from verifluxa.errors import GateError, VerifluxaError
 from verifluxa.gate.attestation import no_key, sign_decision, signing_key
-from verifluxa.gate.case import Case, Decision, Rechecked
+from verifluxa.gate.case import Case, Decision, Rechecked, bare_case
 from verifluxa.gate.checkpoint import Checkpoint
 from verifluxa.gate.decide import NONE, decide, denied
 from verifluxa.gate.files import Measured, files_digest, take
@@ -84,7 +84,7 @@ def judge(policy_path: Path, ask: Ask, act: Act | None = None, now: datetime | N
         if ask.folder.resolve() in policy_path.resolve().parents:
             raise _beside_the_model(policy_path)
     except VerifluxaError as error:
-        return denied(_empty(ask, time), error)
+        return denied(bare_case(ask.reference, time), error)
     with tempfile.TemporaryDirectory(prefix="verifluxa-gate-") as private:
         copy = Path(private) / "model"
         files = take(ask.folder, copy)
@@ -104,9 +104,6 @@ def record(decision: Decision, action: str) -> dict[str, Json]:
         {"code": item.code, "message": item.message, "place": None if item.place is None else str(item.place)}
         for item in decision.reasons
     ]
-    override: Json = None
-    if decision.override is not None:
-        override = {"digest": decision.override[0], "reason": decision.override[1]}
     return {
         "action": action,
         "time": time_text(decision.now),
@@ -120,7 +117,7 @@ def record(decision: Decision, action: str) -> dict[str, Json]:
         "files": dict(decision.files),
         "filesDigest": files_digest(decision.files),
         "verdicts": dict(decision.verdicts),
-        "override": override,
+        "override": _override(decision),
         "recheck": decision.recheck,
     }
 
@@ -130,9 +127,6 @@ def line_of(decision: Decision, action: str) -> dict[str, Json]:
     codes: list[Json] = [item.code for item in decision.reasons[:MOST_LISTED]]
     falsified = sorted(name for name, verdict in decision.verdicts.items() if verdict == Verdict.FALSIFIED)
     listed: list[Json] = [*falsified[:MOST_LISTED], *([ANY_PROPERTY] if len(falsified) > MOST_LISTED else [])]
-    override: Json = None
-    if decision.override is not None:
-        override = {"digest": decision.override[0], "reason": decision.override[1]}
     return {
         "action": action,
         "time": time_text(decision.now),
@@ -147,13 +141,17 @@ def line_of(decision: Decision, action: str) -> dict[str, Json]:
         "keys": list(decision.keys[:MOST_LISTED]),
         "files": files_digest(decision.files) if decision.files else NO_FILES,
         "falsified": listed,
-        "override": override,
+        "override": _override(decision),
         "decision": "none"
         if decision.attestation is None
         else "sha256:" + hashlib.sha256(decision.attestation).hexdigest(),
         "source": "",
         "counted": 0,
     }
+
+
+def _override(decision: Decision) -> Json:
+    return None if decision.override is None else dict(zip(("digest", "reason"), decision.override, strict=True))
 
 
 def open_log(policy: Policy) -> Log:
@@ -179,8 +177,7 @@ def _decide_and_act(policy: Policy, ask: Ask, case: Case, copy: Path, act: Act |
 
 def withdrawn(policy: Policy, reference: Reference, now: datetime, source: str) -> dict[str, Json]:
     """A line that says that a version is no longer live under a name, as the policy allows."""
-    case = Case(reference, (), Measured({}), now, Memory(), Rechecked(False))
-    decision = Decision(False, (), case.reference, now, policy.sha256, NONE, None, (), {}, {})
+    decision = Decision(False, (), reference, now, policy.sha256, NONE, None, (), {}, {})
     return line_of(decision, "withdrawn") | {"serial": policy.serial, "source": place_text(source)}
 
 
@@ -263,10 +260,6 @@ def _rechecked(policy: Policy, ask: Ask, case: Case, copy: Path) -> Case:
     except Exception as error:  # noqa: BLE001 - fail closed
         files = replace(case.files, problems=(*case.files.problems, _failed(error)))
         return replace(case, files=files, rechecked=Rechecked(wanted))
-
-
-def _empty(ask: Ask, now: datetime) -> Case:
-    return Case(ask.reference, (), Measured({}), now, Memory(), Rechecked(False))
 
 
 def _failed(error: Exception) -> GateError:

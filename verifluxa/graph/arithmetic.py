@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from verifluxa.errors import UsageError
 
+LARGEST = {"float32": 2.0**127, "float64": 2.0**1023, "real": 2.0**1000}
+"""No value that is read and no intermediate sum may reach this: it may overflow on some path of evaluation, or, in
+`real`, in the verifier's own."""
 ARITHMETICS = ("float32", "float64", "real")
 
 

@@ -8,14 +8,16 @@ ends holds what is read of all that lies between. Grids are whole numbers that e
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from verifluxa.errors import UnsupportedError
+from verifluxa.graph.arithmetic import LARGEST
 from verifluxa.question import Domain, Placement
 
-LARGEST = {"float32": 2.0**127, "float64": 2.0**1023}
-"""From here on a value may be read as infinite."""
+Real = TypeVar("Real", bound=np.floating[Any])
 
 
 def as_read(placements: tuple[Placement, ...], domain: Domain, arithmetic: str) -> tuple[tuple[Placement, ...], Domain]:
@@ -32,9 +34,9 @@ def as_read(placements: tuple[Placement, ...], domain: Domain, arithmetic: str) 
     return tuple(placed), closed[id(domain)]
 
 
-def flushed(value: float, dtype: str) -> float:
-    """A number of a float type, 0 where it is subnormal."""
-    return 0.0 if abs(value) < np.finfo(dtype).tiny else value
+def flushed(values: NDArray[Real], dtype: str) -> NDArray[Real]:
+    """Numbers of a float type, 0 where they are subnormal; shape as given."""
+    return np.where(np.abs(values) < np.finfo(dtype).tiny, values.dtype.type(0), values)
 
 
 def _closed(domain: Domain, dtype: str) -> Domain:
@@ -51,7 +53,7 @@ def _closed(domain: Domain, dtype: str) -> Domain:
     ends = []
     for end in (domain.lower, domain.upper):
         near = end.astype(dtype).astype(np.float64)
-        ends.append((end, near, np.array([flushed(value, dtype) for value in near])))
+        ends.append((end, near, flushed(near, dtype)))
     lower, upper = np.minimum.reduce(ends[0]), np.maximum.reduce(ends[1])
     if not ((lower < domain.lower) | (upper > domain.upper))[free].any():
         return domain

@@ -58,8 +58,8 @@ def _part(kept: KeptFeature, feature: Feature, dtype: str) -> _Part:
     unit = "" if feature.unit is None else f" {feature.unit}"
     template = f"{feature.name} = {{}}{unit}"
     if kept.kept:
-        numbers = {float(nearest(value, dtype)) for value in kept.kept}
-        values = np.array(sorted(numbers | {flushed(number, dtype) for number in numbers}))
+        numbers = np.array([float(nearest(value, dtype)) for value in kept.kept])
+        values = np.unique(np.concatenate([numbers, flushed(numbers, dtype)]))
         names = tuple(template.format(f"{value:g}") for value in values)
         ends = values[:1], values[-1:]
         return _Part(*ends, 1.0 if feature.step else 0.0, values[:, None], names, template, False)

@@ -17,7 +17,7 @@ class Run:
         strategy: the stages.
         deadline: on the clock of `time.monotonic`; past it the rest is unknown(time). None: no limit.
         device: `cpu`, or a torch device such as `cuda`.
-        limits: how much branching a question may have before it is handed back as `Begun`; None: no limit.
+        limits: how much branching a question may have before it is handed back as `Checkpoint`; None: no limit.
     """
 
     strategy: Strategy

@@ -158,12 +158,11 @@ def check_example(claim: Claim, example: Counterexample, effects: Sequence[Effec
 def unsupported(claim: Claim, example: Counterexample, effect: Effect) -> list[str]:
     """What a counterexample states that does not follow from what its trigger does, in words."""
     listed = _listed(claim, example, effect)
-    low, high = _verdict_margin(claim, effect, listed, max(1, effect.share.stated))
     shown = not claim.unjudged and bool((effect.surely | effect.replayed)[listed].all())
     facts = (
         ("holds in every order of evaluation", example.holds_in != EVERY_ORDER or effect.always_refutes(claim)),
         ("misleads exactly the inputs that it lists", shown),
-        ("has the margin that it states", not claim.unjudged and bool(np.isfinite([low, high]).all())),
+        ("has the margin that it states", not claim.unjudged and bool(np.isfinite(effect.margins[listed]).all())),
     )
     return [f"that its counterexample {what}" for what, follows in facts if not follows]
 
@@ -192,7 +191,9 @@ def _facts(claim: Claim, example: Counterexample, effect: Effect) -> list[tuple[
     ]
     if not all(holds for _, holds in facts):
         return facts
-    low, high = _verdict_margin(claim, effect, listed, enough[0])
+    # What the verdict rests on is the need-th largest margin, since weaker ones could be left out.
+    place = min(max(1, claim.need_of(selection, enough[0])), len(listed)) - 1
+    low, high = (np.sort(part)[::-1][place] for part in effect.margins[listed].T)
     stated, slack = float(example.margin), NEAR * (1 + abs(float(example.margin)))
     return [*facts, ("margin", bool(stated > 0 and low - slack <= stated <= high + slack))]
 
@@ -201,13 +202,6 @@ def _listed(claim: Claim, example: Counterexample, effect: Effect) -> list[int]:
     """The inputs of a counterexample, as numbers of the selection that its trigger was shown for."""
     positions = {claim.indices[index]: number for number, index in enumerate(effect.chosen.tolist())}
     return [positions[index] for index in example.inputs if index in positions]
-
-
-def _verdict_margin(claim: Claim, effect: Effect, listed: list[int], total: int) -> tuple[float, float]:
-    """Least and largest value of the margin on which the verdict rests: weaker ones could be left out."""
-    place = min(max(1, claim.need_of(effect.question.selection, total)), len(listed)) - 1
-    low, high = (float(np.sort(part)[::-1][place]) for part in effect.margins[listed].T)
-    return low, high
 
 
 def _same_trigger(claim: Claim, stated: Nested, trigger: Floats) -> bool:
