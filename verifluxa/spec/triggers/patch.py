@@ -96,7 +96,7 @@ def check_patch(syntax: TriggerSyntax, space: ImageSpace, problems: Problems) ->
     height, width = _size(size, space)
     at = needed(syntax, At, _missing(syntax, "at", "`at any`, `at corners` or `at (24, 24)`"))
     levels = needed(syntax, WithLevels, _missing(syntax, "with", f"`with {space.low}..{space.high} level`"))
-    low, high = _levels(levels, space)
+    low, high = legal_levels(levels, space)
     return PatchTrigger(
         name=syntax.name.text,
         space=space.name,
@@ -130,7 +130,12 @@ def _size(clause: Replace, space: ImageSpace) -> tuple[int, int]:
     return size_of(clause.height, clause.width, clause.span, space)
 
 
-def _levels(clause: WithLevels, space: ImageSpace) -> tuple[Fraction, Fraction]:
+def legal_levels(clause: WithLevels, space: ImageSpace) -> tuple[Fraction, Fraction]:
+    """The ends of `with low..high level`, levels of the space.
+
+    Raises:
+        SpecError: VF1044 when they are not, VF1030, VF1031 and VF1033 for the numbers.
+    """
     low, high = level_range(clause.levels, "the range of a patch's levels")
     if low < space.low or high > space.high:
         raise SpecError(

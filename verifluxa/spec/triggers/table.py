@@ -20,27 +20,29 @@ class Family(NamedTuple):
     """A row.
 
     Attributes:
+        module: its file, where the clauses are defined that it alone has.
         space: whose triggers they are.
         check: from a declaration, its space and the problems so far to the `Trigger`; raises `SpecError`.
         claims: whether a declaration is of this family; None: all that no row above claims.
     """
 
+    module: ModuleType
     space: type[InputSpace]
     check: Callable[[TriggerSyntax, Any, Problems], Trigger]
     claims: Callable[[TriggerSyntax], bool] | None = None
 
 
 FAMILIES = (
-    Family(ImageSpace, probe.check_probes, probe.is_probe),
-    Family(ImageSpace, stamp.check_stamp, stamp.is_stamp),
-    Family(ImageSpace, patch.check_patch),
-    Family(TokenSpace, synonyms.check_synonyms, synonyms.is_rewording),
-    Family(TokenSpace, words.check_word_trigger),
-    Family(TableSpace, columns.check_table_trigger),
-    Family(SeriesSpace, stretch.check_series_trigger),
+    Family(probe, ImageSpace, probe.check_probes, probe.is_probe),
+    Family(stamp, ImageSpace, stamp.check_stamp, stamp.is_stamp),
+    Family(patch, ImageSpace, patch.check_patch),
+    Family(synonyms, TokenSpace, synonyms.check_synonyms, synonyms.is_rewording),
+    Family(words, TokenSpace, words.check_word_trigger),
+    Family(columns, TableSpace, columns.check_table_trigger),
+    Family(stretch, SeriesSpace, stretch.check_series_trigger),
 )
 
-SYNTAX: tuple[ModuleType, ...] = (columns, probe, stamp, synonyms, union, words)
+SYNTAX = (union, *(row.module for row in FAMILIES))
 """Where the clauses are defined that single families have."""
 
 
