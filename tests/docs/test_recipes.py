@@ -74,7 +74,8 @@ def applied(folder: Path) -> dict[str, int]:
         else:
             lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
             (at,) = (number for number, line in enumerate(lines) if anchor in line)
-            lines.insert(at + (side == "behind"), text)
+            apart = "\n\n" if text.startswith("def ") else ""
+            lines.insert(at + (side == "behind"), text + apart)
             path.write_text("".join(lines), encoding="utf-8")
         found[name] = found.get(name, 0) + 1
     return found
