@@ -29,7 +29,8 @@ from verifluxa.certificate.statement import Statement
 from verifluxa.errors import CertificateError
 from verifluxa.evidence import Node
 from verifluxa.lower import Given, lower
-from verifluxa.spec.spec import Measure, OutputRow, PatchTrigger, RateBound, RealOutput, Rows
+from verifluxa.spec.spec import Measure, OutputRow, RateBound, RealOutput, Rows
+from verifluxa.spec.triggers.patch import PatchTrigger
 from verifluxa.strategy.decide import decide
 from verifluxa.strategy.load import BoundStage, load_strategy
 from verifluxa.verdict import Verdict

@@ -32,7 +32,8 @@ from verifluxa.result.result import (
     Result,
     Share,
 )
-from verifluxa.spec.spec import DataDecl, PatchTrigger, Property, RateBound, Selection, Spec
+from verifluxa.spec.spec import DataDecl, Property, RateBound, Selection, Spec
+from verifluxa.spec.triggers.patch import PatchTrigger
 from verifluxa.verdict import Reason, Verdict
 
 DIGEST = "sha256:" + "d" * 64
