@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from verifluxa.certificate.document import Json, read_bytes
-from verifluxa.certificate.fields import time_text
+from verifluxa.documents import time_text
 from verifluxa.errors import GateError, VerifluxaError
 from verifluxa.gate.attestation import no_key, sign_decision, signing_key
 from verifluxa.gate.case import Case, Decision, Rechecked, bare_case
