@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import os
 import random
@@ -13,13 +12,12 @@ import sys
 import threading
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from tests.gate.shop import VAULT, Shop, certified, fresh, refused
+from tests.gate.shop import VAULT, Shop, certified, fresh, refused, tree
 from verifluxa.gate.files import files_digest, measure
 from verifluxa.gate.log import Log, read_lines
 from verifluxa.gate.policy import load_policy
@@ -192,10 +190,6 @@ def vault_paths(location: str) -> list[str]:
         quote(quote(file, safe=""), safe=""),
         f"%2e/{file}",
     ]
-
-
-def tree(folder: Path) -> dict[str, str]:
-    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_no_route_writes_where_the_certified_files_lie(live: tuple[Shop, str, str]) -> None:

@@ -21,7 +21,7 @@ from verifluxa.errors import GateError, VerifluxaError
 from verifluxa.gate.case import Decision
 from verifluxa.gate.files import files_digest
 from verifluxa.gate.log import Held
-from verifluxa.gate.mlflow_plugin.client import NO_STAGE, SCHEME, SERVER, is_prompt_key, searches
+from verifluxa.gate.mlflow_plugin.client import NO_STAGE, SCHEME, SERVER, is_prompt_key, versions_of
 from verifluxa.gate.mlflow_plugin.fetch import fetch_files, resolved
 from verifluxa.gate.mlflow_plugin.places import CERTIFICATE_TAG, SOURCE_TAG, TAG_PREFIX, VERDICT_TAG
 from verifluxa.gate.mlflow_plugin.refusals import changed, no_prompt, no_rename, no_tag, no_withdrawal, refusal
@@ -242,7 +242,7 @@ def _create_version(guard: Guard, asked: dict[str, Any], proceed: Proceed) -> An
         if policy is not None and not policy.protected.versions(name):
             return proceed()
     asked["tags"] = [tag for tag in asked["tags"] if not is_prompt_key(tag.key)]
-    taken = [int(item.version) for item in _versions(store, name)]
+    taken = [int(item.version) for item in versions_of(store, name)]
     reference = _reference(name, max(taken, default=0) + 1, None)
     source = resolved(store, str(asked["source"]))
     check_source(source)
@@ -403,25 +403,11 @@ def _live(store: Any, name: str, policy: Policy | None, called: str | None = Non
         for alias, version in store.get_registered_model(name).aliases.items()
         if policy is None or policy.protected.alias(judged, alias)
     ]
-    for item in _versions(store, name):
+    for item in versions_of(store, name):
         stage = item.current_stage
         if stage not in NO_STAGE and (policy is None or policy.protected.stage(judged, stage)):
             found.append(_reference(name, item.version, STAGE + stage))
     return found
-
-
-def _versions(store: Any, name: str) -> list[Any]:
-    """All versions of a model, those too that MLflow takes for prompts."""
-    found: dict[int, Any] = {}
-    for words in searches(name):
-        token = None
-        while True:
-            page = store.search_model_versions(words, max_results=1000, page_token=token)
-            found |= {int(item.version): item for item in page}
-            token = page.token
-            if not token:
-                break
-    return list(found.values())
 
 
 def _as_predicted(store: Any, reference: Reference, created: Any) -> Any:
