@@ -104,3 +104,42 @@ def test_names_that_are_awkward_in_a_filter(shop: Shop, name: str) -> None:
     assert (name, "stage:Production") in {(item.name, item.alias) for item in registry_of(shop).live()}
     answer = shop.registry("POST", "registered-models/rename", {"name": name, "new_name": fresh("prod-")})
     assert refused(answer, "VF6005")
+
+
+# Tags in the gate's name, and numbers that are none.
+
+
+@pytest.mark.parametrize("key", ["verifluxa.verdict", "Verifluxa.Certificate", " verifluxa.source", "VERIFLUXA.X"])
+def test_a_new_model_or_version_brings_no_tag_of_the_gates(shop: Shop, key: str) -> None:
+    tags = [{"key": key, "value": "certified"}]
+    name = fresh("tagged")
+    body: dict[str, object] = {"name": name, "tags": tags}
+    assert refused(shop.registry("POST", "registered-models/create", body), "VF6093")
+    shop.registry("POST", "registered-models/create", {"name": name})
+    run, path = shop.upload("badnets")
+    body |= {"source": f"mlflow-artifacts:/{path}", "run_id": run}
+    made = shop.registry("POST", "model-versions/create", body).body["model_version"]
+    assert made.get("tags", []) == []
+
+
+def test_a_new_model_whose_versions_must_be_certified_is_no_prompt(shop: Shop) -> None:
+    body = {"name": fresh("prod.x"), "tags": [{"key": "mlflow.prompt.is_prompt", "value": "true"}]}
+    assert refused(shop.registry("POST", "registered-models/create", body), "VF6094")
+    body["name"] = fresh("prompt")
+    assert shop.registry("POST", "registered-models/create", body).status == 200
+
+
+NO_NUMBERS = ["x", "0", "-1", "1.0", "1e0", " 1", "+1", "0x1", "\u0661", "\uff11", "1_0", "9" * 5000, "1\n", "", "1@x"]
+
+
+def test_what_is_no_number_of_a_version(shop: Shop) -> None:
+    """Refused in words, never by a traceback (a status of 500)."""
+    name = fresh("number")
+    shop.register(name, "badnets")
+    for version in NO_NUMBERS:
+        body = {"name": name, "version": version, "alias": "production", "stage": "Production", "value": "certified"}
+        body["key"] = "verifluxa.verdict"
+        for path in ("registered-models/alias", "model-versions/transition-stage", "model-versions/set-tag"):
+            answer = shop.registry("POST", path, body)
+            assert answer.status in (400, 403, 404), (path, version, answer)
+    assert shop.aliases(name) == {}

@@ -233,6 +233,18 @@ def _renamed(guard: Guard, store: Any, source: Reference, reference: Reference, 
     return _permit(guard, store, reference, proceed, None, None, source)
 
 
+def _create_model(guard: Guard, asked: Arguments, proceed: Proceed) -> Any:
+    """A new model is not live yet; it brings no tags of ours, and where every version is certified no prompt's."""
+    name = str(asked["name"])
+    with guard.held() as (policy, _held):
+        for tag in asked["tags"] or ():
+            if _is_ours(tag.key):
+                raise refusal(f"the gate denies the tag {tag.key}", (no_tag(),))
+            if is_prompt_key(tag.key) and (policy is None or policy.protected.versions(name)):
+                raise refusal(f"the gate denies the tag {tag.key}", (no_prompt(),))
+        return proceed()
+
+
 def _create_version(guard: Guard, asked: dict[str, Any], proceed: Proceed) -> Any:
     """A copy is a new version; where every version must be certified it needs a certificate before it exists."""
     name, store = str(asked["name"]), asked["self"]
@@ -264,7 +276,7 @@ def _set_tag(guard: Guard, asked: Arguments, proceed: Proceed) -> Any:
         return proceed()
     with guard.held() as (policy, held):
         if _is_ours(tag.key):
-            allowed = {} if held is None else _true_tags(held, name, int(asked["version"]))
+            allowed = {} if held is None else _true_tags(held, name, _number(asked["version"]))
             if allowed.get(str(tag.key)) != tag.value:
                 raise refusal(f"the gate denies the tag {tag.key}", (no_tag(),))
         elif policy is None or policy.protected.versions(name) or _live(store, name, policy):
@@ -292,6 +304,7 @@ def _delete_tag(guard: Guard, asked: Arguments, proceed: Proceed) -> Any:
 
 
 GUARDS: dict[str, Check] = {
+    "create_registered_model": _create_model,
     "set_registered_model_alias": _set_alias,
     "delete_registered_model_alias": _delete_alias,
     "transition_model_version_stage": _transition,
@@ -385,7 +398,15 @@ def _unguarded(store: Any, name: str, *arguments: object) -> None:
 
 
 def _reference(name: str, version: object, alias: str | None) -> Reference:
-    return Reference(SCHEME, name, int(str(version)), alias)
+    return Reference(SCHEME, name, _number(version), alias)
+
+
+def _number(version: object) -> int:
+    """The number of a version, from what somebody asked for."""
+    try:
+        return parse_reference(f"{SCHEME}:/name/{version}").version
+    except GateError as error:
+        raise refusal("the gate denies what names no version", (error,)) from error
 
 
 def _live(store: Any, name: str, policy: Policy | None, called: str | None = None) -> list[Reference]:
