@@ -184,4 +184,5 @@ def wrong(place: str, expected: str, value: object) -> CertificateError:
 
 def time_text(time: datetime) -> str:
     """A time as documents carry it: UTC, whole seconds."""
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    # `strftime` writes years before 1000 with fewer digits, which nothing reads again.
+    return time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
