@@ -85,7 +85,10 @@ class Table:
         value = self.raw(key)
         if not isinstance(value, datetime) or value.tzinfo is None:
             self.fail(key, "a time with its zone, such as 2027-06-30T00:00:00Z", value)
-        return value.astimezone(UTC)
+        try:
+            return value.astimezone(UTC)
+        except OverflowError:
+            self.fail(key, "a time in the years 1 to 9999", value)
 
     def child(self, key: str) -> Table:
         """A table; an empty one where it is missing."""
