@@ -44,7 +44,8 @@ class MlflowRegistry:
     def __init__(self, uri: str | None = None) -> None:
         # Named outright: MLflow remembers addresses of its own in global variables.
         self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or None
-        self.sources = (self.uri or "mlflow", SERVER)
+        place = (self.uri or "mlflow").rstrip("/")
+        self.sources = (place, f"{place}/", SERVER)
         self._client = _client(self.uri)
         # What the client asks; it does not leave out models with tags of prompts, as the client does.
         client: Any = self._client
