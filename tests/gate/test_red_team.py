@@ -49,7 +49,7 @@ from verifluxa.gate.mlflow_plugin.server import _status as server_status
 from verifluxa.gate.mlflow_plugin.vault import check_source
 from verifluxa.gate.oci_registry import OciRegistry
 from verifluxa.gate.override import Waiver, sign_override
-from verifluxa.gate.policy import POLICY_TYPE, Policy, Protected, parse_policy
+from verifluxa.gate.policy import POLICY_TYPE, Policy, Protected, load_policy, parse_policy
 from verifluxa.gate.recheck import _check_inside
 from verifluxa.gate.reference import parse_reference
 from verifluxa.gate.render import rendered
@@ -191,6 +191,32 @@ def test_a_new_model_whose_versions_must_be_certified_is_no_prompt(shop: Shop) -
     assert refused(shop.registry("POST", "registered-models/create", body), "VF6094")
     body["name"] = fresh("prompt")
     assert shop.registry("POST", "registered-models/create", body).status == 200
+
+
+def test_a_new_version_does_not_hide_a_live_model_as_a_prompt(standing: Standing) -> None:
+    shop, name = standing
+    tags = [{"key": "mlflow.prompt.is_prompt", "value": "true"}]
+    body = {"name": name, "source": "dummy-source", "tags": tags}
+    answer = shop.registry("POST", "model-versions/create", body)
+    assert refused(answer, "VF6094"), answer
+    assert shop.store.search_model_versions(f"name='{name}'")
+
+
+def test_a_certified_version_of_a_guarded_model_is_not_taken_away(shop: Shop) -> None:
+    """Where every version is in production, deleting one takes it out; one without certificate may go."""
+    name = fresh("prod.")
+    shop.registry("POST", "registered-models/create", {"name": name})
+    run, path = shop.upload("clean")
+    shop.papers(path, parse_reference(f"models:/{name}/1"))
+    assert shop.create(name, f"mlflow-artifacts:/{path}", run).status == 200
+    delete = {"name": name, "version": "1"}
+    assert refused(shop.call("DELETE", f"{API}/model-versions/delete", delete), "VF6091")
+    assert refused(shop.call("DELETE", f"{API}/registered-models/delete", {"name": name}), "VF6091")
+    policy = shop.plant.policy
+    policy.write_text(policy.read_text().replace("[protected]", "[protected]\nwithdrawal = true"))
+    assert shop.call("DELETE", f"{API}/model-versions/delete", delete).status == 200
+    with Log(load_policy(policy).log).held() as held:
+        assert list(held.live(name)) == []
 
 
 NO_NUMBERS = ["x", "0", "-1", "1.0", "1e0", " 1", "+1", "0x1", "\u0661", "\uff11", "1_0", "9" * 5000, "1\n", "", "1@x"]

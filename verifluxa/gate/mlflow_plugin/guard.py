@@ -198,7 +198,8 @@ def _delete_version(guard: Guard, asked: Arguments, proceed: Proceed) -> Any:
     name, store = str(asked["name"]), asked["self"]
     with guard.held() as (policy, held):
         version = int(store.get_model_version(name, asked["version"]).version)
-        live = [item for item in _live(store, name, policy) if item.version == version]
+        found = [*_live(store, name, policy), *_certified(policy, held, name)]
+        live = [item for item in found if item.version == version]
         if live and (policy is None or not policy.protected.withdrawal):
             raise no_withdrawal(str(live[0]))
         return _withdraw(policy, held, live, proceed)
@@ -207,7 +208,7 @@ def _delete_version(guard: Guard, asked: Arguments, proceed: Proceed) -> Any:
 def _delete_model(guard: Guard, asked: Arguments, proceed: Proceed) -> Any:
     name = str(asked["name"])
     with guard.held() as (policy, held):
-        live = _live(asked["self"], name, policy)
+        live = [*_live(asked["self"], name, policy), *_certified(policy, held, name)]
         if policy is None or (live and not policy.protected.withdrawal):
             raise no_withdrawal(f"{SCHEME}:/{name}")
         return _withdraw(policy, held, live, proceed)
@@ -252,6 +253,8 @@ def _create_version(guard: Guard, asked: dict[str, Any], proceed: Proceed) -> An
     asked["tags"] = [tag for tag in asked["tags"] or () if not _is_ours(tag.key)]
     with guard.held() as (policy, _held):
         if policy is not None and not policy.protected.versions(name):
+            if any(is_prompt_key(tag.key) for tag in asked["tags"]) and _live(store, name, policy):
+                raise refusal(f"the gate denies a prompt among the versions of {name}", (no_prompt(),))
             return proceed()
     asked["tags"] = [tag for tag in asked["tags"] if not is_prompt_key(tag.key)]
     taken = [int(item.version) for item in versions_of(store, name)]
@@ -429,6 +432,15 @@ def _live(store: Any, name: str, policy: Policy | None, called: str | None = Non
         if stage not in NO_STAGE and (policy is None or policy.protected.stage(judged, stage)):
             found.append(_reference(name, item.version, STAGE + stage))
     return found
+
+
+def _certified(policy: Policy | None, held: Held | None, name: str) -> list[Reference]:
+    """Versions of a model whose every version must be certified, and which the gate let into it."""
+    if policy is None or held is None or not policy.protected.versions(name):
+        return []
+    return [
+        one.reference for one, _ in held.live(name) if (one.reference.scheme, one.reference.alias) == (SCHEME, None)
+    ]
 
 
 def _as_predicted(store: Any, reference: Reference, created: Any) -> Any:
