@@ -274,7 +274,10 @@ class Table(Fields):
         value = self._get(key)
         if not isinstance(value, datetime) or value.tzinfo is None:
             self.fail(key, "a time with its zone, such as 2027-06-30T00:00:00Z", value)
-        return value.astimezone(UTC)
+        try:
+            return value.astimezone(UTC)
+        except OverflowError:
+            self.fail(key, "a time in the years 1 to 9999", value)
 
     def tables(self, key: str) -> list[Self]:
         """An array of tables, at least one."""
@@ -294,4 +297,5 @@ def shown(value: object) -> str:
 
 def time_text(time: datetime) -> str:
     """A time as documents carry it: UTC, whole seconds."""
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    # `strftime` writes years before 1000 with fewer digits, which nothing reads again.
+    return time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"

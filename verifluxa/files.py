@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
 
@@ -94,6 +96,27 @@ def read_all(stream: BufferedReader, most: int, name: str) -> bytes:
         if len(data) <= most:
             return data
     raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", name)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Holds a lock file, which is made where it is missing; everybody else waits. What is there is never emptied.
+
+    Raises:
+        NotAFileError: for anything but a regular file.
+        OSError: when it cannot be opened; ELOOP for a link.
+    """
+    import fcntl
+
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    found = os.open(path, flags, 0o600)
+    try:
+        if not stat.S_ISREG(os.fstat(found).st_mode):
+            raise NotAFileError(errno.EINVAL, "it is no regular file", str(path))
+        fcntl.flock(found, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(found)
 
 
 def descriptor(path: str | Path, *, follow: bool = True, folder: int | None = None) -> int:

@@ -6,6 +6,8 @@ A request costs some ten milliseconds, so that thousands of them can be tried.
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import itertools
 import json
 import os
 from collections.abc import Mapping
@@ -16,8 +18,17 @@ from urllib.parse import quote, unquote
 
 from tests.gate.mlflow_server import QUIET, Answer
 from tests.gate.plant import Plant
+from verifluxa.gate.files import measure
 from verifluxa.gate.mlflow_plugin.places import papers_uri
 from verifluxa.gate.reference import Reference, parse_reference
+
+VAULT = "verifluxa-certified"
+NUMBER = itertools.count(1)
+
+
+def fresh(word: str) -> str:
+    """A name that no other test has."""
+    return f"{word}{next(NUMBER)}"
 
 
 @dataclass(frozen=True)
@@ -165,3 +176,22 @@ async def _request(app: Any, method: str, path: str, body: bytes, headers: Mappi
     except ValueError:
         value = found["body"].decode(errors="replace")
     return Answer(found["status"], value)
+
+
+def refused(answer: Answer, code: str) -> bool:
+    return answer.status == 403 and code in str(answer.body)
+
+
+def certified(shop: Shop, name: str) -> bool:
+    """Whether production leads to the frozen bytes of the certified model."""
+    version = shop.aliases(name).get("production")
+    if version is None:
+        return False
+    location = shop.location(name, version)
+    assert location.startswith(f"mlflow-artifacts:/{VAULT}/"), location
+    digest = measure(shop.artifacts / location.removeprefix("mlflow-artifacts:/")).digest
+    return digest == measure(shop.plant.model("clean")).digest
+
+
+def tree(folder: Path) -> dict[str, str]:
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}

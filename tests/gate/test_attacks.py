@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-import itertools
 import json
 import os
 import random
@@ -13,78 +11,19 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from tests.gate.mlflow_server import Answer
-from tests.gate.plant import Plant
-from tests.gate.shop import Shop, open_shop
+from tests.gate.shop import VAULT, Shop, certified, fresh, refused, tree
 from verifluxa.gate.files import files_digest, measure
 from verifluxa.gate.log import Log, read_lines
 from verifluxa.gate.policy import load_policy
 from verifluxa.gate.reference import parse_reference
 
-VAULT = "verifluxa-certified"
 soak = pytest.mark.soak
-
-
-@pytest.fixture(scope="session")
-def open_once(made: Plant, tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    root = tmp_path_factory.mktemp("attacked")
-    shutil.copytree(made.root, root, dirs_exist_ok=True)
-    for path in (root / "gate").glob("decisions.jsonl*"):
-        path.unlink()
-    plant = Plant(root)
-    plant.policy.write_text(
-        plant.policy.read_text().replace("max_age_days", "refusals_a_minute = 1000000\nmax_age_days")
-    )
-    return open_shop(root, plant)
-
-
-@pytest.fixture
-def shop(open_once: Shop) -> Iterator[Shop]:
-    """Whatever a test changes of the policy is put back."""
-    text = open_once.plant.policy.read_text()
-    yield open_once
-    open_once.plant.policy.write_text(text)
-
-
-NUMBER = itertools.count(1)
-
-
-def fresh(word: str) -> str:
-    """A name that no other test has."""
-    return f"{word}{next(NUMBER)}"
-
-
-@pytest.fixture
-def live(shop: Shop) -> tuple[Shop, str, str]:
-    """A model with a certified version in production and a backdoored version 2; its name and first place."""
-    name = fresh("live")
-    reference, path = shop.certified(name)
-    assert shop.alias(reference).status == 200
-    shop.register(name, "badnets")
-    return shop, name, path
-
-
-def refused(answer: Answer, code: str) -> bool:
-    return answer.status == 403 and code in str(answer.body)
-
-
-def certified(shop: Shop, name: str) -> bool:
-    """Whether production leads to the frozen bytes of the certified model."""
-    version = shop.aliases(name).get("production")
-    if version is None:
-        return False
-    location = shop.location(name, version)
-    assert location.startswith(f"mlflow-artifacts:/{VAULT}/"), location
-    digest = measure(shop.artifacts / location.removeprefix("mlflow-artifacts:/")).digest
-    return digest == measure(shop.plant.model("clean")).digest
 
 
 def test_what_is_promoted_leads_to_frozen_files(live: tuple[Shop, str, str]) -> None:
@@ -251,10 +190,6 @@ def vault_paths(location: str) -> list[str]:
         quote(quote(file, safe=""), safe=""),
         f"%2e/{file}",
     ]
-
-
-def tree(folder: Path) -> dict[str, str]:
-    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_no_route_writes_where_the_certified_files_lie(live: tuple[Shop, str, str]) -> None:

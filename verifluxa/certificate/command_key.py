@@ -7,8 +7,11 @@ only if it holds under the public key.
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -48,9 +51,7 @@ class CommandKey:
         if program is None:
             raise _failed(self.command, "there is no such program")
         try:
-            done = subprocess.run(
-                [program, *self.command[1:]], input=data, capture_output=True, timeout=PATIENCE, check=False
-            )
+            done = _run([program, *self.command[1:]], data)
         except subprocess.TimeoutExpired as error:
             raise _failed(self.command, f"it takes longer than {PATIENCE} s") from error
         except (OSError, ValueError) as error:
@@ -61,6 +62,19 @@ class CommandKey:
         if not 0 < len(done.stdout) <= LONGEST_SIGNATURE:
             raise _failed(self.command, f"it wrote {len(done.stdout)} bytes")
         return done.stdout
+
+
+def _run(command: list[str], data: bytes) -> subprocess.CompletedProcess[bytes]:
+    """Runs a program; one that takes too long is stopped with all that it has started, which else hold its output."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True) as process:
+        try:
+            out, errors = process.communicate(data, PATIENCE)
+        except BaseException:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
+        return subprocess.CompletedProcess(command, process.returncode, out, errors)
 
 
 def no_signature(key: CommandKey) -> CertificateError:

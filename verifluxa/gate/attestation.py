@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 DECISION_TYPE = "https://verifluxa.dev/attestation/decision/v1"
 """An identifier; nothing ever fetches it."""
-DONE, NOT_DRAWN, NOT_ASKED = "done", "not drawn", "not asked"
-RECHECKS = (DONE, NOT_DRAWN, NOT_ASKED)
+DONE, PARTLY, NOT_DRAWN, NOT_ASKED = "done", "done in part", "not drawn", "not asked"
+RECHECKS = (DONE, PARTLY, NOT_DRAWN, NOT_ASKED)
 _HEX = Form("64 hex digits", r"[0-9a-f]{64}")
 _DIGEST_OR_NONE = Form("a digest or `none`", r"none|sha256:[0-9a-f]{64}")
 
@@ -42,7 +42,8 @@ class Attestation:
         policy: digest of the policy that permitted it.
         certificate: digest of the certificate's payload, or `none`.
         properties: digests of the properties that the policy demanded.
-        recheck: whether the proof was recomputed: `done`, `not drawn` in a sample, or `not asked` by the policy.
+        recheck: whether the proof was recomputed: `done`, `done in part` where leaves were left to the prover,
+            `not drawn` in a sample, or `not asked` by the policy.
         override: digest of the override that made the difference, or `none`.
         issued, expires: when it was decided, and until when it holds.
     """
@@ -138,10 +139,13 @@ def check_attestation(policy: Policy, case: Case, certificate: str) -> Iterator[
         yield _refused(error.message, error.expected or "a decision that the gate signed")
         return
     rechecks = {"always": (DONE,), "sample": (DONE, NOT_DRAWN), "never": RECHECKS}[policy.recheck.mode]
+    rechecks += (PARTLY,) if policy.recheck.most_unrechecked else ()
     rules = [
         (found.reference == str(case.reference), f"it is for {found.reference}", str(case.reference)),
         (found.files == dict(case.files.digests), "it is about other files", "exactly the files that are there"),
         (found.certificate == certificate, "it is about another certificate", certificate),
+        # What spoke against it then may be what nobody can see here: while the override holds, it counts by itself.
+        (found.override == "none", "the glass was broken for it", "a decision without an override"),
         (found.issued <= case.now + CLOCK_SKEW, "it is from the future", f"before {time_text(case.now)}"),
         (case.now < found.expires, f"it has expired: {time_text(found.expires)}", f"valid at {time_text(case.now)}"),
         (

@@ -86,7 +86,7 @@ def check_expected(decisions: Sequence[Decision], expected: Sequence[str], empty
 
 
 def _concerns(policy: Policy, registry: Registry, live: Live) -> bool:
-    return live.source in registry.sources and is_protected(policy, live.reference)
+    return live.source in map(place_text, registry.sources) and is_protected(policy, live.reference)
 
 
 def _compared(decisions: list[Decision], remembered: list[tuple[Live, Live | None]]) -> Iterator[Decision]:

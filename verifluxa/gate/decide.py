@@ -18,7 +18,7 @@ from verifluxa.certificate.keys import key_id
 from verifluxa.certificate.parse import parse_statement
 from verifluxa.certificate.statement import Statement
 from verifluxa.errors import CertificateError, GateError, VerifluxaError
-from verifluxa.gate.attestation import DONE, NOT_ASKED, NOT_DRAWN, check_attestation
+from verifluxa.gate.attestation import DONE, NOT_ASKED, NOT_DRAWN, PARTLY, check_attestation
 from verifluxa.gate.case import Case, Decision
 from verifluxa.gate.demands import check_properties, check_recheck, check_tool
 from verifluxa.gate.freshness import check_clock, check_history, check_policy_time, check_serial, check_times
@@ -132,13 +132,18 @@ def _check_roles(policy: Policy, signers: tuple[str, ...], place: str) -> None:
 
 
 def _recheck_words(policy: Policy, case: Case) -> str:
-    if case.rechecked.report is not None and case.rechecked.report.accepted:
-        return DONE
+    report = case.rechecked.report
+    if report is not None and report.accepted:
+        return PARTLY if report.unrechecked else DONE
     return NOT_DRAWN if policy.recheck.mode == "sample" else NOT_ASKED
 
 
 def _until(policy: Policy, statement: Statement) -> datetime:
-    return min(statement.expires, statement.time_verified + timedelta(days=policy.max_age_days))
+    age = timedelta(days=policy.max_age_days)
+    # In this order no sum lies beyond the last year.
+    if statement.expires - statement.time_verified <= age:
+        return statement.expires
+    return statement.time_verified + age
 
 
 def _revoked_signer(policy: Policy, error: CertificateError, envelope: object, place: str) -> CertificateError:
@@ -243,5 +248,5 @@ def _overridden(policy: Policy, case: Case, decision: Decision, firm: bool) -> D
     accepted, reasons = check_override(policy, case, case.override)
     if accepted is None or firm:
         return replace(decision, reasons=(*decision.reasons, *reasons))
-    until = case.now + timedelta(hours=policy.override.most_hours)
-    return replace(decision, permitted=True, override=accepted, until=until)
+    digest, waiver = accepted
+    return replace(decision, permitted=True, override=(digest, waiver.reason), until=waiver.expires)

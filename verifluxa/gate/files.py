@@ -6,11 +6,13 @@ import hashlib
 import os
 import stat
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from verifluxa.certificate.document import canonical_json
 from verifluxa.errors import GateError, VerifluxaError
+from verifluxa.files import open_inside
 from verifluxa.flux.limits import FILE_BYTES
 
 MOST_FILES = 1000
@@ -106,24 +108,23 @@ def _folder(walk: _Walk, prefix: str) -> None:
 
 
 def _file(walk: _Walk, name: str) -> None:
-    """Digests one file through one descriptor that follows no link."""
+    """Digests one file through one descriptor that follows no link, whatever became of it since the folder was read."""
+    digest, left = hashlib.sha256(), FILE_BYTES
     try:
-        descriptor = os.open(walk.folder / name, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
-        with open(descriptor, "rb", buffering=0) as source:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                walk.problems.append(no_plain_file(str(walk.folder / name), "no plain file"))
-                return
-            if os.fstat(descriptor).st_size > FILE_BYTES:
-                walk.problems.append(no_plain_file(str(walk.folder / name), f"a file of more than {FILE_BYTES} bytes"))
-                return
-            if walk.into is None:
-                digest = hashlib.file_digest(source, "sha256")
-            else:
-                digest = hashlib.sha256()
-                with (walk.into / name).open("xb") as target:
-                    while piece := source.read(PIECE):
-                        digest.update(piece)
-                        target.write(piece)
+        with ExitStack() as stack:
+            source = stack.enter_context(open_inside(walk.folder, name))
+            large = os.fstat(source.fileno()).st_size > left
+            target = None if large or walk.into is None else stack.enter_context((walk.into / name).open("xb"))
+            while not large and (piece := source.read(PIECE)):
+                # It may grow while it is read.
+                left -= len(piece)
+                large = left < 0
+                digest.update(piece)
+                if target is not None:
+                    target.write(piece)
+        if large:
+            walk.problems.append(no_plain_file(str(walk.folder / name), f"a file of more than {FILE_BYTES} bytes"))
+            return
     except OSError as error:
         walk.problems.append(no_plain_file(str(walk.folder / name), error.strerror or str(error)))
         return

@@ -79,7 +79,7 @@ class FolderRegistry:
 
     def attach(self, reference: Reference, documents: Mapping[str, bytes]) -> None:
         """Writes documents beside a version."""
-        folder = self._version(reference) / DOCUMENTS / reference.slot
+        folder = self._own(self._version(reference) / DOCUMENTS / reference.slot)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -94,7 +94,7 @@ class FolderRegistry:
 
     def point(self, reference: Reference, decision: Decision, copy: Path) -> None:
         """Keeps a copy of the files under their digest, then writes the alias, in one step."""
-        folder = self.root / reference.name / "aliases"
+        folder = self._own(self.root / reference.name / "aliases")
         self._freeze(reference.name, copy, files_digest(decision.files))
         folder.mkdir(exist_ok=True)
         self._write(folder / str(reference.alias), f"{reference.version} {files_digest(decision.files)}\n".encode())
@@ -102,7 +102,7 @@ class FolderRegistry:
     def withdraw(self, reference: Reference, to: int | None) -> None:
         """Takes the alias away; an earlier version comes back by promoting it."""
         with suppress(FileNotFoundError):
-            (self.root / reference.name / "aliases" / str(reference.alias)).unlink()
+            (self._own(self.root / reference.name / "aliases") / str(reference.alias)).unlink()
 
     def check_guard(self, policy: Policy) -> None:
         """A folder has no gate of its own."""
@@ -119,7 +119,7 @@ class FolderRegistry:
 
     def _freeze(self, name: str, copy: Path, digest: str) -> None:
         """Copies under another name and renames; what is there already must be the same."""
-        base = self.root / name / CERTIFIED
+        base = self._own(self.root / name / CERTIFIED)
         target = base / digest.removeprefix("sha256:")
         try:
             base.mkdir(exist_ok=True)
@@ -171,6 +171,13 @@ class FolderRegistry:
         if not path.is_dir() or path.is_symlink() or path.parent.is_symlink():
             raise no_version(reference, str(self.root))
         return path
+
+    def _own(self, folder: Path) -> Path:
+        """A folder that is written to: it and all that it lies in, up to the root, must be no links of somebody's."""
+        for item in (folder, *folder.parents[: len(folder.relative_to(self.root).parts) - 1]):
+            if item.is_symlink():
+                raise unreachable(str(item), "it is a link")
+        return folder
 
     def _check_name(self, name: str) -> None:
         if not _NAME.fullmatch(name):

@@ -10,19 +10,19 @@ Whoever can rewrite all of these files is noticed by a checkpoint elsewhere alon
 
 from __future__ import annotations
 
-import fcntl
+import glob
 import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from verifluxa.certificate.document import Json
 from verifluxa.errors import GateError
-from verifluxa.files import open_file
+from verifluxa.files import locked, open_file
 from verifluxa.gate.checkpoint import Checkpoint, Head
 from verifluxa.gate.log_index import Index, Live, Memory, State
 from verifluxa.gate.log_line import LONGEST_EVER, START, Line, broken, chained, encode_line, line_digest, parse_line
@@ -106,15 +106,18 @@ class Held:
 
     def memory(self, reference: Reference, files: str) -> Memory:
         """What a decision about these files at this place needs."""
-        return self.index.memory(reference, files)
+        with _readable(self.log.path):
+            return self.index.memory(reference, files)
 
     def memory_of_clock(self) -> datetime | None:
         """When the last decision was."""
-        return self.index.last()
+        with _readable(self.log.path):
+            return self.index.last()
 
     def live(self, name: str | None = None) -> list[tuple[Live, Live | None]]:
         """What is live as far as the log says; see `Index.live`."""
-        return list(self.index.live(name))
+        with _readable(self.log.path):
+            return list(self.index.live(name))
 
     def append(self, record: Mapping[str, Json]) -> Line:
         """Adds one line, on disk before this returns.
@@ -123,16 +126,15 @@ class Held:
             GateError: VF6070 when it cannot be written.
         """
         path, state = self.log.path, self.state
-        data = encode_line({**record, "counted": self.index.pending()}, state.count, state.head)
-        line = parse_line(data, state.count, state.head, str(path))
-        try:
-            _rotate(self.log, len(data) + 1)
-            _write(path, data + b"\n")
+        with _readable(path):
+            data = encode_line({**record, "counted": self.index.pending()}, state.count, state.head)
+            line = parse_line(data, state.count, state.head, str(path))
+            try:
+                _rotate(self.log, len(data) + 1)
+                _write(path, data + b"\n")
+            except OSError as error:
+                raise broken(str(path), f"it cannot be written: {error.strerror or error}") from error
             self._take_in([(line, line_digest(data))])
-        except OSError as error:
-            raise broken(str(path), f"it cannot be written: {error.strerror or error}") from error
-        except sqlite3.Error as error:
-            raise broken(str(path), f"its index cannot be written: {error}") from error
         if self.log.checkpoint is not None:
             self.log.checkpoint.write(Head(self.state.count, self.state.head))
         return line
@@ -140,38 +142,35 @@ class Held:
     def may_write_refusal(self, client: str, now: datetime, most: int, record: Mapping[str, Json]) -> bool:
         """Whether a refusal becomes a line, or is only counted: one client may fill so many lines a minute.
 
-        What a trusted certificate shows to be false is always written: it may not be forgotten.
+        What a trusted certificate shows to be false is always written, once: it may not be forgotten.
 
         Raises:
             GateError: VF6070 when the index cannot be written.
         """
-        if not client or record["falsified"]:
+        if not client:
             return True
-        try:
+        with _readable(self.log.path):
+            if not self.index.is_known(record):
+                return True
             return self.index.count_refusal(client, now, most)
-        except sqlite3.Error as error:
-            raise broken(str(self.log.path), f"its index cannot be written: {error}") from error
 
     def confirm(self, reference: Reference) -> None:
         """Says that what was permitted has happened."""
-        self.index.confirm(reference)
+        with _readable(self.log.path):
+            self.index.confirm(reference)
 
     def verify(self, head: str | None = None) -> State:
         """See `Log.verify`."""
-        index = Index(":memory:")
-        try:
+        with closing(Index(":memory:")) as index, _readable(self.log.path):
             seen = {START}
             for line, digest in _lines(self.log.path):
                 index.apply(line, digest)
                 seen.add(digest)
-            found = index.state()
-            if (found.count, found.head) != (self.state.count, self.state.head) or index.dump() != self.index.dump():
+            if index.dump() != self.index.dump():
                 raise broken(str(self.log.path), "its index says something else than its lines")
             if head is not None and head not in seen:
                 raise broken(str(self.log.path), f"the head {head} that was kept elsewhere is not in it")
-            return found
-        finally:
-            index.close()
+            return index.state()
 
     def check(self, trusted: bool) -> None:
         """Looks whether the files are as they were left; where not, reads them.
@@ -245,31 +244,22 @@ class Held:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    try:
-        descriptor = os.open(_beside(path, ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise broken(str(path), f"its lock cannot be made: {error.strerror or error}") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(_beside(path, ".lock")))
+        except OSError as error:
+            raise broken(str(path), f"its lock cannot be made: {error.strerror or error}") from error
         yield
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
 def _opened(log: Log, trusted: bool = False) -> Iterator[Held]:
     index: Index | None = None
     try:
-        index = Index(_beside(log.path, ".index"))
-        held = Held(log, index, index.state())
-        held.check(trusted)
-    except (sqlite3.Error, ValueError) as error:
-        _close(index)
-        why = f"its index is damaged: {error} (`verifluxa gate log rebuild` makes it again)"
-        raise broken(str(log.path), why) from error
-    except OSError as error:
-        _close(index)
-        raise broken(str(log.path), f"it cannot be read: {error.strerror or error}") from error
+        with _readable(log.path):
+            index = Index(_beside(log.path, ".index"))
+            held = Held(log, index, index.state())
+            held.check(trusted)
     except GateError:
         _close(index)
         raise
@@ -279,6 +269,18 @@ def _opened(log: Log, trusted: bool = False) -> Iterator[Held]:
         index.close()
 
 
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """What goes wrong with the files of a log, in words. A damaged index may hold anything where a number should be."""
+    try:
+        yield
+    except (sqlite3.Error, ValueError, TypeError) as error:
+        why = f"its index is damaged: {error} (`verifluxa gate log rebuild` makes it again)"
+        raise broken(str(path), why) from error
+    except OSError as error:
+        raise broken(str(path), f"it cannot be read: {error.strerror or error}") from error
+
+
 def _close(index: Index | None) -> None:
     if index is not None:
         index.close()
@@ -286,7 +288,7 @@ def _close(index: Index | None) -> None:
 
 def _segments(path: Path) -> list[Path]:
     """The files of a log, oldest first."""
-    older = sorted(item for item in path.parent.glob(f"{path.name}.[0-9]*") if item.suffix[1:].isdigit())
+    older = sorted(item for item in path.parent.glob(f"{glob.escape(path.name)}.[0-9]*") if item.suffix[1:].isdigit())
     return [*older, path]
 
 

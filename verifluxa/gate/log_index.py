@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from verifluxa.certificate.document import Json
 from verifluxa.documents import time_text
 from verifluxa.gate.log_line import ANY_PROPERTY, NO_FILES, START, Line, parse_time
 from verifluxa.gate.reference import STAGE, Reference, parse_reference
@@ -199,6 +200,13 @@ class Index:
             self._database.execute("update pending set number = number + 1")
         return within
 
+    def is_known(self, record: Mapping[str, Json]) -> bool:
+        """Whether everything that a line would say to be false is remembered already."""
+        falsified = record["falsified"]
+        assert isinstance(falsified, list)
+        query = "select 1 from falsified where files = ? and property = ?"
+        return all(self._database.execute(query, (record["files"], name)).fetchone() for name in falsified)
+
     def memory(self, reference: Reference, files: str) -> Memory:
         """What a decision about these files at this place needs."""
         last, serial, counted = self._database.execute("select last, serial, counted from state").fetchone()
@@ -229,10 +237,10 @@ class Index:
 
     def dump(self) -> dict[str, list[tuple[object, ...]]]:
         """All that is remembered, to compare two indexes; what is confirmed does not stand in the log."""
-        columns = {"live": "place, named"}
+        columns = {"live": "place, named", "state": "count, head, last, serial, counted"}
         return {
             table: sorted(self._database.execute(f"select {columns.get(table, '*')} from {table}").fetchall())
-            for table in _MEMORIES
+            for table in ("state", *_MEMORIES)
         }
 
     def _point(self, place: str, line: Line) -> None:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from verifluxa.certificate.document import Fields, Json, canonical_json, read_json
+from verifluxa.documents import SHA256, Form
 from verifluxa.errors import CertificateError, GateError
 from verifluxa.gate.reference import Reference, parse_reference
 from verifluxa.verdict import Verdict
@@ -27,6 +28,7 @@ LONGEST_EVER = 2**20
 """Bytes of a line of schema 1."""
 MOST_LISTED = 16
 """Codes, keys and properties in one line; what is beyond is counted."""
+_DIGEST_OR_NONE = Form("a digest or `none`", r"none|sha256:[0-9a-f]{64}")
 ACTIONS = ("decide", "promote", "server", "load", "audit", "changed", "withdrawn")
 
 
@@ -113,23 +115,21 @@ def parse_line(line: bytes, index: int, previous: str, place: str) -> Line:
         if fields.integer("index") != index or fields.text("previous") != previous:
             raise broken(place, "the chain is broken: a line was changed, moved or left out before it")
         schema = fields.integer("schema", 1, SCHEMA) if fields.has("schema") else 1
-        found = (_first if schema == 1 else _second)(fields)
+        return Line(
+            time=fields.time("time"),
+            action=fields.choice("action", *ACTIONS),
+            reference=parse_reference(fields.text("reference")),
+            permitted=fields.flag("permitted"),
+            certificate=fields.text("certificate"),
+            time_verified=fields.time("timeVerified") if fields.has("timeVerified") else None,
+            overridden=fields.has("override"),
+            words=value if isinstance(value, dict) else {},
+            **(_first if schema == 1 else _second)(fields),
+        )
     except (CertificateError, GateError) as error:
         if error.code == "VF6070":
             raise
         raise broken(place, f"a line is not one that the gate wrote: {error.message}") from error
-    words = value if isinstance(value, dict) else {}
-    return Line(
-        time=fields.time("time"),
-        action=fields.choice("action", *ACTIONS),
-        reference=parse_reference(fields.text("reference")),
-        permitted=fields.flag("permitted"),
-        certificate=fields.text("certificate"),
-        time_verified=fields.time("timeVerified") if fields.has("timeVerified") else None,
-        overridden=fields.has("override"),
-        words=words,
-        **found,
-    )
 
 
 def _first(fields: Fields) -> dict[str, Any]:
@@ -139,15 +139,33 @@ def _first(fields: Fields) -> dict[str, Any]:
 
 
 def _second(fields: Fields) -> dict[str, Any]:
-    falsified = [str(item) for item in fields.items("falsified", MOST_LISTED + 1)]
-    return {
-        "files": fields.text("files"),
-        "falsified": tuple(falsified),
+    for name in ("codes", "keys"):
+        _texts(fields, name)
+    for name in ("policy", "certificate"):
+        fields.text(name, _DIGEST_OR_NONE)
+    fields.integer("reasons")
+    if fields.has("override"):
+        override = fields.child("override")
+        override.text("digest", SHA256)
+        override.text("reason")
+        override.close()
+    found = {
+        "files": fields.text("files", _DIGEST_OR_NONE),
+        "falsified": _texts(fields, "falsified"),
         "serial": fields.integer("serial"),
-        "decision": fields.text("decision"),
+        "decision": fields.text("decision", _DIGEST_OR_NONE),
         "source": fields.text("source"),
         "counted": fields.integer("counted"),
     }
+    fields.close()
+    return found
+
+
+def _texts(fields: Fields, name: str) -> tuple[str, ...]:
+    items = fields.items(name, MOST_LISTED + 1)
+    if not all(isinstance(item, str) for item in items):
+        fields.fail(name, "an array of texts", items)
+    return tuple(str(item) for item in items)
 
 
 def broken(place: str, why: str) -> GateError:

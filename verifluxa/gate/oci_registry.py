@@ -7,7 +7,6 @@ first as its `subject`, as referrers are; the index names versions `NAME/VERSION
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -21,7 +20,7 @@ from typing import Any
 
 from verifluxa.certificate.document import read_json
 from verifluxa.errors import CertificateError
-from verifluxa.files import open_file, read_file
+from verifluxa.files import locked, open_file, open_inside, read_file
 from verifluxa.gate.case import Decision
 from verifluxa.gate.files import measure
 from verifluxa.gate.policy import Policy
@@ -62,12 +61,15 @@ class OciRegistry:
             raise files.problems[0]
         try:
             self._create()
-            layers = [self._blob_of(folder / file, file) for file in sorted(files.digests)]
+            layers = [self._blob_of(folder, file) for file in sorted(files.digests)]
             manifest = self._manifest(MODEL, layers, None)
             with self._index() as index:
                 taken = [ref for ref in index if ref.startswith(f"{name}/")]
                 version = max((int(ref.rsplit("/", 1)[1]) for ref in taken if "!" not in ref), default=0) + 1
                 reference = parse_reference(f"{SCHEME}:/{name}/{version}")
+                if not _VERSION_REF.fullmatch(f"{name}/{version}"):
+                    # The index would no longer be one that this reads.
+                    raise no_version(reference, str(self.root))
                 index[f"{name}/{version}"] = manifest
         except OSError as error:
             raise unreachable(str(self.root), error.strerror or str(error)) from error
@@ -87,9 +89,9 @@ class OciRegistry:
 
     def attach(self, reference: Reference, documents: Mapping[str, bytes]) -> None:
         """Stores documents as a manifest that refers to the version's."""
-        layers = [self._blob(data, name) for name, data in documents.items()]
-        manifest = self._manifest(PAPERS, layers, self._find(reference))
         with self._index() as index:
+            layers = [self._blob(data, name) for name, data in documents.items()]
+            manifest = self._manifest(PAPERS, layers, self._find(reference))
             index[_papers(reference)] = manifest
 
     def current(self, reference: Reference) -> int | None:
@@ -212,11 +214,12 @@ class OciRegistry:
             self._write(path, data)
         return _descriptor(digest, len(data), title)
 
-    def _blob_of(self, file: Path, title: str) -> dict[str, Any]:
-        """Copies a file into the store under the digest of the copied bytes."""
+    def _blob_of(self, source: Path, title: str) -> dict[str, Any]:
+        """Copies a file of a folder into the store under the digest of the copied bytes."""
         folder, digest, size = self.root / "blobs" / "sha256", hashlib.sha256(), 0
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".", delete=False) as target, open_file(file) as source:
-            while piece := source.read(2**20):
+        fresh = tempfile.NamedTemporaryFile(dir=folder, prefix=".", delete=False)  # noqa: SIM115 - closed below
+        with fresh as target, open_inside(source, title) as file:
+            while piece := file.read(2**20):
                 digest.update(piece)
                 size += len(piece)
                 target.write(piece)
@@ -227,11 +230,13 @@ class OciRegistry:
     @contextmanager
     def _index(self) -> Iterator[dict[str, dict[str, Any]]]:
         """The index, held for a change and written in one step."""
-        with (self.root / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            index = self._read_index()
-            yield index
-            self._write(self.root / "index.json", _index_bytes(index))
+        try:
+            with locked(self.root / ".lock"):
+                index = self._read_index()
+                yield index
+                self._write(self.root / "index.json", _index_bytes(index))
+        except OSError as error:
+            raise unreachable(str(self.root), error.strerror or str(error)) from error
 
     def _read_index(self) -> dict[str, dict[str, Any]]:
         try:

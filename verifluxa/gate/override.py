@@ -67,15 +67,14 @@ def sign_override(waiver: Waiver, keys: list[PrivateKey]) -> bytes:
         }
     )
     _parse(payload)
-    _parse(payload)
     return encode_envelope(sign_payload(payload, keys))
 
 
-def check_override(policy: Policy, case: Case, data: bytes) -> tuple[tuple[str, str] | None, list[VerifluxaError]]:
+def check_override(policy: Policy, case: Case, data: bytes) -> tuple[tuple[str, Waiver] | None, list[VerifluxaError]]:
     """Whether an override counts.
 
     Returns:
-        The digest of its payload and its reason in words, or None; every reason against it (VF6095).
+        The digest of its payload and what it says, or None; every reason against it (VF6095).
     """
     if not policy.override.keys:
         return None, [_refused("nobody may override this policy", "a policy with [override] keys")]
@@ -90,7 +89,7 @@ def check_override(policy: Policy, case: Case, data: bytes) -> tuple[tuple[str, 
     digest = "sha256:" + hashlib.sha256(envelope.payload).hexdigest()
     if digest in policy.revoked.certificates:
         reasons.append(_refused("it was revoked", "an override that was not revoked"))
-    return (None, reasons) if reasons else ((digest, waiver.reason), [])
+    return (None, reasons) if reasons else ((digest, waiver), [])
 
 
 def _problems(policy: Policy, case: Case, waiver: Waiver) -> list[VerifluxaError]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from fnmatch import fnmatchcase
 from fractions import Fraction
 from pathlib import Path
-from unicodedata import normalize
+from unicodedata import category, normalize
 
 from verifluxa import documents
 from verifluxa.certificate.document import read_bytes
@@ -252,9 +252,10 @@ def check_signed(data: bytes, path: Path) -> None:
     Raises:
         GateError: VF6006 when no signature holds.
     """
-    named = [item for item in os.environ.get(POLICY_KEYS, "").split(os.pathsep) if item]
-    if not named:
+    text = os.environ.get(POLICY_KEYS, "")
+    if not text:
         return
+    named = [item for item in text.split(os.pathsep) if item]
     place = path.with_name(path.name + SIGNATURE)
     try:
         envelope = parse_envelope(read_bytes(place, LARGEST * 2), str(place), POLICY_TYPE)
@@ -452,11 +453,16 @@ def version_numbers(text: str) -> tuple[int, ...]:
 
 def _matches(patterns: tuple[str, ...], name: str) -> bool:
     folded = _fold(name)
-    return any(fnmatchcase(folded, _fold(pattern)) for pattern in patterns)
+    return any(re.fullmatch(re.escape(_fold(item)).replace(r"\*", ".*"), folded, re.DOTALL) for item in patterns)
 
 
 def _fold(text: str) -> str:
-    return normalize("NFKC", text).casefold().strip()
+    """A name in the one spelling that stands for all those which some database takes for the same.
+
+    Some collations ignore letter case, accents, characters without a width, and white space at the end.
+    """
+    plain = normalize("NFKD", normalize("NFKC", text).casefold())
+    return "".join(character for character in plain if category(character) not in ("Mn", "Cf")).strip()
 
 
 def _unsigned(place: str, why: str) -> GateError:

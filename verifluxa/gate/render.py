@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 from verifluxa import __version__
+from verifluxa.errors import VerifluxaError
 from verifluxa.gate.case import Decision
 from verifluxa.gate.formats import Format
 from verifluxa.gate.run import record
@@ -33,12 +34,23 @@ def _text(decision: Decision) -> list[str]:
             f"PERMITTED BY OVERRIDE: {decision.reference}",
             f"  override {decision.override[0]}: {decision.override[1]}",
         ]
-        return [*head, *(f"  despite {item.code}: {item.message}" for item in decision.reasons)]
+        return [*head, *(f"  despite {item.code}: {_one_line(item.message)}" for item in decision.reasons)]
     return [f"DENIED: {decision.reference}", *(_reason(item) for item in decision.reasons)]
 
 
-def _reason(item: Exception) -> str:
-    return "\n".join("  " + line for line in str(item).splitlines())
+def _reason(item: VerifluxaError) -> str:
+    return "\n".join("  " + line for line in _plain(item).splitlines())
+
+
+def _plain(item: VerifluxaError) -> str:
+    """A reason in words; what a maker wrote into a certificate must not look like a line of ours."""
+    place = None if item.place is None else _one_line(str(item.place))
+    expected, remedy = (None if text is None else _one_line(text) for text in (item.expected, item.remedy))
+    return str(VerifluxaError(item.code, _one_line(item.message), place=place, expected=expected, remedy=remedy))
+
+
+def _one_line(text: str) -> str:
+    return "\\n".join(text.splitlines())
 
 
 def _words(decision: Decision) -> str:
@@ -50,7 +62,7 @@ def _junit(decisions: Sequence[Decision], action: str) -> str:
 
 
 def _test_case(item: Decision) -> JUnitCase:
-    reasons = "\n".join(str(reason) for reason in item.reasons)
+    reasons = "\n".join(map(_plain, item.reasons))
     trouble = None if item.permitted else Trouble("failure", "denied", _words(item), reasons)
     return JUnitCase(str(item.reference), trouble)
 

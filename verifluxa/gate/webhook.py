@@ -112,7 +112,7 @@ def _problems(admission: Admission, request: dict[str, Any]) -> Iterator[str]:
     if operation in ("DELETE", "CONNECT"):
         return
     if operation not in ("CREATE", "UPDATE"):
-        raise ValueError("`request.operation` is none that the API has")
+        yield f"there is no operation {str(operation)[:40]!r}"
     named = _named(request.get("object"))
     if not named and admission.required:
         yield f"the pod has no annotation {ANNOTATION}, so nobody knows which model it serves"

@@ -44,8 +44,12 @@ class MlflowRegistry:
     def __init__(self, uri: str | None = None) -> None:
         # Named outright: MLflow remembers addresses of its own in global variables.
         self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or None
-        self.sources = (self.uri or "mlflow", SERVER)
+        place = (self.uri or "mlflow").rstrip("/")
+        self.sources = (place, f"{place}/", SERVER)
         self._client = _client(self.uri)
+        # What the client asks; it does not leave out models with tags of prompts, as the client does.
+        client: Any = self._client
+        self._registry = client._get_registry_client().store
 
     def fetch(self, reference: Reference, into: Path) -> Fetched:
         """Downloads a version's files, and its documents where there are any."""
@@ -130,33 +134,29 @@ class MlflowRegistry:
         """Every version with an alias or in a stage, and every version by itself."""
         anything = Reference(SCHEME, "*", 1)
         names = set()
-        for words in searches(None):
-            for model in self._pages(anything, self._client.search_registered_models, words):
+        # MLflow leaves prompts out unless asked.
+        for words in (None, f"tags.`{PROMPT_TAG}` = 'true'"):
+            for model in self._models(anything, words):
                 if model.name in names:
                     continue
                 names.add(model.name)
                 # A search may show an older state of the aliases than the model itself.
-                whole = self._ask(anything, lambda: self._client.get_registered_model(model.name))  # noqa: B023
+                whole = self._ask(anything, lambda: self._registry.get_registered_model(model.name))  # noqa: B023
                 for alias, version in sorted(whole.aliases.items()):
                     yield Reference(SCHEME, model.name, int(version), alias)
                 yield from self._staged(model.name)
 
     def _staged(self, name: str) -> Iterator[Reference]:
         anything = Reference(SCHEME, name, 1)
-        seen = set()
-        for words in searches(name):
-            for item in self._pages(anything, self._client.search_model_versions, words):
-                if item.version in seen:
-                    continue
-                seen.add(item.version)
-                yield Reference(SCHEME, name, int(item.version))
-                if item.current_stage not in NO_STAGE:
-                    yield Reference(SCHEME, name, int(item.version), f"{STAGE}{item.current_stage}")
+        for item in self._ask(anything, lambda: list(versions_of(self._registry, name))):
+            yield Reference(SCHEME, name, int(item.version))
+            if item.current_stage not in NO_STAGE:
+                yield Reference(SCHEME, name, int(item.version), f"{STAGE}{item.current_stage}")
 
-    def _pages(self, about: Reference, search: Callable[..., Any], words: str | None) -> Iterator[Any]:
+    def _models(self, about: Reference, words: str | None) -> Iterator[Any]:
         token = None
         while True:
-            found = self._ask(about, lambda: search(words, PAGE, None, token))  # noqa: B023
+            found = self._ask(about, lambda: self._registry.search_registered_models(words, PAGE, None, token))  # noqa: B023
             yield from found
             token = found.token
             if not token:
@@ -203,13 +203,34 @@ class MlflowRegistry:
             raise unreachable(self.uri or "MLFLOW_TRACKING_URI", str(error)) from error
 
 
-def searches(name: str | None) -> tuple[str | None, str]:
-    """Two filters that together find every model, or every version of one: MLflow leaves prompts out unless asked."""
-    prompts = f"tags.`{PROMPT_TAG}` = 'true'"
-    if name is None:
-        return None, prompts
-    quote = '"' if "'" in name else "'"
-    return f"name={quote}{name}{quote}", f"name={quote}{name}{quote} AND {prompts}"
+def versions_of(store: Any, name: str) -> Iterator[Any]:
+    """All versions of a model, given a store of MLflow's.
+
+    A search leaves out every version of a name of which any version is a prompt, so that versions which it does not
+    show are asked for by their numbers.
+    """
+    from mlflow.exceptions import MlflowException
+
+    newest = max((int(item.version) for item in store.get_latest_versions(name, None)), default=0)
+    shown = {} if "'" in name else {int(item.version): item for item in _searched(store, f"name='{name}'")}
+    yield from shown.values()
+    for number in sorted(set(range(1, newest + 1)) - set(shown)):
+        try:
+            yield store.get_model_version(name, str(number))
+        except MlflowException as error:
+            # A version that was deleted.
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+
+
+def _searched(store: Any, words: str) -> Iterator[Any]:
+    token = None
+    while True:
+        found = store.search_model_versions(words, max_results=PAGE, page_token=token)
+        yield from found
+        token = found.token
+        if not token:
+            return
 
 
 def is_prompt_key(key: object) -> bool:

@@ -21,7 +21,7 @@ from verifluxa.errors import GateError, VerifluxaError
 from verifluxa.gate.case import Decision
 from verifluxa.gate.files import files_digest
 from verifluxa.gate.log import Held
-from verifluxa.gate.mlflow_plugin.client import NO_STAGE, SCHEME, SERVER, is_prompt_key, searches
+from verifluxa.gate.mlflow_plugin.client import NO_STAGE, SCHEME, SERVER, is_prompt_key, versions_of
 from verifluxa.gate.mlflow_plugin.fetch import fetch_files, resolved
 from verifluxa.gate.mlflow_plugin.places import CERTIFICATE_TAG, SOURCE_TAG, TAG_PREFIX, VERDICT_TAG
 from verifluxa.gate.mlflow_plugin.refusals import changed, no_prompt, no_rename, no_tag, no_withdrawal, refusal
@@ -198,7 +198,8 @@ def _delete_version(guard: Guard, asked: Arguments, proceed: Proceed) -> Any:
     name, store = str(asked["name"]), asked["self"]
     with guard.held() as (policy, held):
         version = int(store.get_model_version(name, asked["version"]).version)
-        live = [item for item in _live(store, name, policy) if item.version == version]
+        found = [*_live(store, name, policy), *_certified(policy, held, name)]
+        live = [item for item in found if item.version == version]
         if live and (policy is None or not policy.protected.withdrawal):
             raise no_withdrawal(str(live[0]))
         return _withdraw(policy, held, live, proceed)
@@ -207,7 +208,7 @@ def _delete_version(guard: Guard, asked: Arguments, proceed: Proceed) -> Any:
 def _delete_model(guard: Guard, asked: Arguments, proceed: Proceed) -> Any:
     name = str(asked["name"])
     with guard.held() as (policy, held):
-        live = _live(asked["self"], name, policy)
+        live = [*_live(asked["self"], name, policy), *_certified(policy, held, name)]
         if policy is None or (live and not policy.protected.withdrawal):
             raise no_withdrawal(f"{SCHEME}:/{name}")
         return _withdraw(policy, held, live, proceed)
@@ -233,6 +234,18 @@ def _renamed(guard: Guard, store: Any, source: Reference, reference: Reference, 
     return _permit(guard, store, reference, proceed, None, None, source)
 
 
+def _create_model(guard: Guard, asked: Arguments, proceed: Proceed) -> Any:
+    """A new model is not live yet; it brings no tags of ours, and where every version is certified no prompt's."""
+    name = str(asked["name"])
+    with guard.held() as (policy, _held):
+        for tag in asked["tags"] or ():
+            if _is_ours(tag.key):
+                raise refusal(f"the gate denies the tag {tag.key}", (no_tag(),))
+            if is_prompt_key(tag.key) and (policy is None or policy.protected.versions(name)):
+                raise refusal(f"the gate denies the tag {tag.key}", (no_prompt(),))
+        return proceed()
+
+
 def _create_version(guard: Guard, asked: dict[str, Any], proceed: Proceed) -> Any:
     """A copy is a new version; where every version must be certified it needs a certificate before it exists."""
     name, store = str(asked["name"]), asked["self"]
@@ -240,9 +253,11 @@ def _create_version(guard: Guard, asked: dict[str, Any], proceed: Proceed) -> An
     asked["tags"] = [tag for tag in asked["tags"] or () if not _is_ours(tag.key)]
     with guard.held() as (policy, _held):
         if policy is not None and not policy.protected.versions(name):
+            if any(is_prompt_key(tag.key) for tag in asked["tags"]) and _live(store, name, policy):
+                raise refusal(f"the gate denies a prompt among the versions of {name}", (no_prompt(),))
             return proceed()
     asked["tags"] = [tag for tag in asked["tags"] if not is_prompt_key(tag.key)]
-    taken = [int(item.version) for item in _versions(store, name)]
+    taken = [int(item.version) for item in versions_of(store, name)]
     reference = _reference(name, max(taken, default=0) + 1, None)
     source = resolved(store, str(asked["source"]))
     check_source(source)
@@ -264,7 +279,7 @@ def _set_tag(guard: Guard, asked: Arguments, proceed: Proceed) -> Any:
         return proceed()
     with guard.held() as (policy, held):
         if _is_ours(tag.key):
-            allowed = {} if held is None else _true_tags(held, name, int(asked["version"]))
+            allowed = {} if held is None else _true_tags(held, name, _number(asked["version"]))
             if allowed.get(str(tag.key)) != tag.value:
                 raise refusal(f"the gate denies the tag {tag.key}", (no_tag(),))
         elif policy is None or policy.protected.versions(name) or _live(store, name, policy):
@@ -292,6 +307,7 @@ def _delete_tag(guard: Guard, asked: Arguments, proceed: Proceed) -> Any:
 
 
 GUARDS: dict[str, Check] = {
+    "create_registered_model": _create_model,
     "set_registered_model_alias": _set_alias,
     "delete_registered_model_alias": _delete_alias,
     "transition_model_version_stage": _transition,
@@ -385,7 +401,15 @@ def _unguarded(store: Any, name: str, *arguments: object) -> None:
 
 
 def _reference(name: str, version: object, alias: str | None) -> Reference:
-    return Reference(SCHEME, name, int(str(version)), alias)
+    return Reference(SCHEME, name, _number(version), alias)
+
+
+def _number(version: object) -> int:
+    """The number of a version, from what somebody asked for."""
+    try:
+        return parse_reference(f"{SCHEME}:/name/{version}").version
+    except GateError as error:
+        raise refusal("the gate denies what names no version", (error,)) from error
 
 
 def _live(store: Any, name: str, policy: Policy | None, called: str | None = None) -> list[Reference]:
@@ -403,25 +427,20 @@ def _live(store: Any, name: str, policy: Policy | None, called: str | None = Non
         for alias, version in store.get_registered_model(name).aliases.items()
         if policy is None or policy.protected.alias(judged, alias)
     ]
-    for item in _versions(store, name):
+    for item in versions_of(store, name):
         stage = item.current_stage
         if stage not in NO_STAGE and (policy is None or policy.protected.stage(judged, stage)):
             found.append(_reference(name, item.version, STAGE + stage))
     return found
 
 
-def _versions(store: Any, name: str) -> list[Any]:
-    """All versions of a model, those too that MLflow takes for prompts."""
-    found: dict[int, Any] = {}
-    for words in searches(name):
-        token = None
-        while True:
-            page = store.search_model_versions(words, max_results=1000, page_token=token)
-            found |= {int(item.version): item for item in page}
-            token = page.token
-            if not token:
-                break
-    return list(found.values())
+def _certified(policy: Policy | None, held: Held | None, name: str) -> list[Reference]:
+    """Versions of a model whose every version must be certified, and which the gate let into it."""
+    if policy is None or held is None or not policy.protected.versions(name):
+        return []
+    return [
+        one.reference for one, _ in held.live(name) if (one.reference.scheme, one.reference.alias) == (SCHEME, None)
+    ]
 
 
 def _as_predicted(store: Any, reference: Reference, created: Any) -> Any:

@@ -6,6 +6,7 @@ which path a change comes (/api, /ajax-api, /graphql, any version of them, a sta
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -18,7 +19,7 @@ from verifluxa.errors import GateError, VerifluxaError
 from verifluxa.gate.attestation import signing_key
 from verifluxa.gate.mlflow_plugin.guard import Guard, install
 from verifluxa.gate.mlflow_plugin.vault import protect
-from verifluxa.gate.policy import load_policy
+from verifluxa.gate.policy import Policy, load_policy
 from verifluxa.gate.status import HEADER, NONCE, NONCE_HEADER, PATH, SIGNED_HEADER, encode_status
 
 POLICY = "VERIFLUXA_GATE_POLICY"
@@ -48,36 +49,41 @@ class GuardedApplication:
             await self._answer(nonce, send)
             return
         asked = dict(scope.get("headers") or ()).get(NONCE_HEADER.encode(), b"").decode("latin-1")
+        headers = await self._headers(asked)
 
         async def marked(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *self._headers(asked)]
+                message["headers"] = [*message.get("headers", ()), *headers]
             await send(message)
 
         await self.inner(scope, receive, marked)
 
-    def _headers(self, nonce: str) -> list[tuple[bytes, bytes]]:
+    async def _headers(self, nonce: str) -> list[tuple[bytes, bytes]]:
         policy = self.guard.policy()
         digest = "none" if policy is None else policy.sha256
         found = [(HEADER.encode(), f"version={__version__}; policy={digest}".encode())]
         if NONCE.matches(nonce):
-            found.append((SIGNED_HEADER.encode(), base64.b64encode(self._status(nonce))))
+            found.append((SIGNED_HEADER.encode(), base64.b64encode(await self._status(nonce))))
         return found
 
-    def _status(self, nonce: str) -> bytes:
-        policy = self.guard.policy()
-        try:
-            key = None if policy is None else signing_key(policy)
-        except VerifluxaError:
-            key = None
-        return encode_status(policy, nonce, key)
+    async def _status(self, nonce: str) -> bytes:
+        # In a thread: a program that signs may take long, and everybody else need not wait for it.
+        return await asyncio.to_thread(_status, self.guard.policy(), nonce)
 
     async def _answer(self, nonce: str, send: Send) -> None:
         good = NONCE.matches(nonce)
-        body = self._status(nonce) if good else b'{"error": "?nonce= wants 16 to 128 hex digits"}'
-        headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store"), *self._headers("")]
+        body = await self._status(nonce) if good else b'{"error": "?nonce= wants 16 to 128 hex digits"}'
+        headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store"), *await self._headers("")]
         await send({"type": "http.response.start", "status": 200 if good else 400, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+
+def _status(policy: Policy | None, nonce: str) -> bytes:
+    try:
+        return encode_status(policy, nonce, None if policy is None else signing_key(policy))
+    except VerifluxaError:
+        # Unsigned, which nobody takes for good who knows a key of this gate.
+        return encode_status(policy, nonce, None)
 
 
 def create_app() -> object:

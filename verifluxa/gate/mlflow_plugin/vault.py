@@ -190,10 +190,14 @@ def _check(repository: Any, what: str, folder: str, file: str | None) -> None:
 
 def _place(uri: str, path: str) -> str:
     """A place in one spelling: of the file system, of an URI, with no `..`, links followed, in small letters."""
+    from mlflow.utils import file_utils
+
+    to_path: Callable[[str], str] = file_utils.local_file_uri_to_path
     path = path.replace("\\", "/")
     parsed = urlparse(uri)
     if parsed.scheme in ("", "file"):
-        return _folded(os.path.realpath(os.path.join(parsed.path or uri, path.lstrip("/"))))
+        # MLflow's own way from an URI to a folder, which decodes `%2D`, even of plain paths.
+        return _folded(os.path.realpath(os.path.join(to_path(uri), path.lstrip("/"))))
     if parsed.scheme in ("mlflow-artifacts", "http", "https"):
         # These go over HTTP to a server, whose own repository looks.
         return _folded(posixpath.normpath(f"/proxied/{path}"))
