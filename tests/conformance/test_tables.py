@@ -38,9 +38,8 @@ from verifluxa.flux.load import lift
 from verifluxa.graph import ops
 from verifluxa.graph.activations import ACTIVATIONS
 from verifluxa.graph.graph import Graph, build, chain
-from verifluxa.graph.ops import OPS
+from verifluxa.graph.ops import OPS, SHAPE
 from verifluxa.graph.run import RUN
-from verifluxa.graph.shapes import SHAPE
 from verifluxa.question import AffineInputMap
 from verifluxa.smt.pieces import PIECES
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from verifluxa.errors import ModelError
 from verifluxa.graph.graph import build, canonical, chain, resized
 from verifluxa.graph.ops import (
+    SHAPE,
     Activation,
     Add,
     Affine,
@@ -30,8 +31,8 @@ from verifluxa.graph.ops import (
     Shift,
     Softmax,
     Transpose,
+    window_output,
 )
-from verifluxa.graph.shapes import SHAPE, window_output
 
 CONVOLUTIONS = (torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)
 POOLS: tuple[Callable[..., torch.nn.Module], ...] = (torch.nn.MaxPool1d, torch.nn.MaxPool2d, torch.nn.MaxPool3d)

@@ -31,8 +31,8 @@ from verifluxa.graph.ops import (
     Shift,
     Sizes,
     Transpose,
+    window_output,
 )
-from verifluxa.graph.shapes import window_output
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

@@ -17,7 +17,7 @@ from verifluxa.cli.formats import Format, rendered
 from verifluxa.report.blocks import SHADES
 from verifluxa.report.summary import Line, Screen, summary
 from verifluxa.result.result import Result
-from verifluxa.spec.render import visible
+from verifluxa.spec.problems import visible
 
 NARROWEST = 40
 WIDEST = 100

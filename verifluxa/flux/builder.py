@@ -12,8 +12,7 @@ from verifluxa.flux.layer import Layer
 from verifluxa.flux.names import FAST
 from verifluxa.flux.version import Version
 from verifluxa.graph.graph import Graph, build
-from verifluxa.graph.ops import Activation, Input, Op, Reshape, Shape
-from verifluxa.graph.shapes import SHAPE
+from verifluxa.graph.ops import SHAPE, Activation, Input, Op, Reshape, Shape
 
 Nodes = tuple[int, ...]
 
