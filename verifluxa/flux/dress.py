@@ -13,12 +13,12 @@ import numpy as np
 
 from verifluxa.errors import ModelError, Span
 from verifluxa.flux.architecture import Call, Name
+from verifluxa.flux.builder import Missing, Row
 from verifluxa.flux.layer import Facts, unsupported
 from verifluxa.flux.layers import TABLE
 from verifluxa.flux.layers_container import members
 from verifluxa.flux.layers_fixed import FIXED_ROWS
 from verifluxa.flux.layers_function import function_value, write_function
-from verifluxa.flux.row import Missing, Row
 from verifluxa.flux.structs import STRUCTS, Fields
 from verifluxa.flux.values import (
     Array,

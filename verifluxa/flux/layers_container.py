@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from verifluxa.flux.architecture import Call, Expression, Literal, Name, Sequence, refuse
-from verifluxa.flux.builder import Builder, LayerRow, Nodes
+from verifluxa.flux.builder import Builder, EmitChild, LayerRow, Nodes, ReadChild, Row
 from verifluxa.flux.layer import Layer, unsupported
 from verifluxa.flux.names import written_function
-from verifluxa.flux.row import EmitChild, ReadChild, Row
 from verifluxa.flux.stored import Stored, unfit
 from verifluxa.flux.values import Function, List, NamedTuple, Tuple, Value, describe
 from verifluxa.flux.written import Arguments, Child, Written, child, unknown_name

@@ -12,9 +12,8 @@ from collections.abc import Callable
 import numpy as np
 
 from verifluxa.flux.architecture import Call, Expression, Pair, Sequence, refuse
-from verifluxa.flux.builder import Builder
+from verifluxa.flux.builder import Builder, Missing, Row, printed_activation, printed_pad, printed_sizes
 from verifluxa.flux.layer import Facts, Floats, Layer, unsupported
-from verifluxa.flux.row import Missing, Row, printed_activation, printed_pad, printed_sizes
 from verifluxa.flux.stored import Stored, unfit
 from verifluxa.flux.values import Tuple, Value
 from verifluxa.flux.written import Arguments, Written, integer, integers, spread

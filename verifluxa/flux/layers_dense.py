@@ -7,9 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from verifluxa.flux.architecture import Name, Pair, Sequence, refuse
-from verifluxa.flux.builder import Builder, Nodes
+from verifluxa.flux.builder import Builder, EmitChild, Missing, Nodes, Row, printed_activation
 from verifluxa.flux.layer import Facts, Floats, Layer, unsupported
-from verifluxa.flux.row import EmitChild, Missing, Row, printed_activation
 from verifluxa.flux.stored import Stored, unfit, whole
 from verifluxa.flux.values import Function, Value, describe
 from verifluxa.flux.written import Arguments, Written, integer, unknown_name

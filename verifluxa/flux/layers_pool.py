@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 
 from verifluxa.flux.architecture import Literal, refuse
-from verifluxa.flux.builder import Builder
+from verifluxa.flux.builder import Builder, Missing, Row, printed_pad, printed_sizes
 from verifluxa.flux.layer import Fact, Facts, Layer, unsupported
 from verifluxa.flux.layers_conv import MOST_AXES, low_high, pads, read_steps, same_pad, turned, write_pad
-from verifluxa.flux.row import Missing, Row, printed_pad, printed_sizes
 from verifluxa.flux.stored import Stored, unfit, whole
 from verifluxa.flux.values import Symbol, Tuple, Value
 from verifluxa.flux.written import Arguments, Written, integer, integers

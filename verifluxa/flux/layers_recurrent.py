@@ -12,9 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from verifluxa.flux.builder import Builder
+from verifluxa.flux.builder import Builder, Row
 from verifluxa.flux.layer import Facts, Floats, Layer, unsupported
-from verifluxa.flux.row import Row
 from verifluxa.flux.stored import Stored, unfit
 from verifluxa.flux.values import Function, JuliaType, NamedTuple, Struct, Value, describe, is_empty
 from verifluxa.flux.written import Arguments, Written

@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from verifluxa.data.dataset import Dataset
-from verifluxa.data.select import WRONG, select
+from verifluxa.data.dataset import WRONG, Dataset, select
 from verifluxa.errors import DataError, ModelError, UnsupportedError
 from verifluxa.graph.arithmetic import governing, within
 from verifluxa.graph.graph import Graph

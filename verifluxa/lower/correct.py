@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from verifluxa.data.select import CORRECT, IN_DOUBT, WRONG
+from verifluxa.data.dataset import CORRECT, IN_DOUBT, WRONG
 from verifluxa.graph.graph import Graph
 from verifluxa.lower.deploy import predictions
 from verifluxa.lower.outputs import Untouched, downward, readout, upward

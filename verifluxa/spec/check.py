@@ -187,6 +187,11 @@ def _present(values: Mapping[str, Result | None]) -> tuple[Result, ...]:
     return tuple(value for value in values.values() if value is not None)
 
 
+# `include wave for photo`: the trigger families of a file on the shelf, for an input space of this one.
+#
+# The content is resolved when the spec is checked and enters the property digest like any other trigger, so a shelf
+# that changes shows. Places of errors are those of the `include`.
+
 Any_ = TypeVar("Any_")
 
 

@@ -321,6 +321,9 @@ def _rank(binder: terms.Binder, triggers: set[str]) -> int:
     return 0
 
 
+# `verifluxa pin`: writes the digests of data files into a spec and leaves the rest of its text as it is.
+
+
 def pin_spec(text: str, digests: Mapping[str, str], path: str = "spec.vfx") -> str:
     """The text with `digest = sha256:...` in the data sets that are named.
 

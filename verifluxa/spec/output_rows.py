@@ -35,6 +35,8 @@ from verifluxa.spec.terms import (
 )
 from verifluxa.spec.units import constant
 
+# Linear expressions over what a model returns: `2 * net(t(x))[0] - net(x)[1] + 3`.
+
 Term = tuple[bool, int]
 """Whether the input carries the trigger, and which output."""
 

@@ -153,6 +153,8 @@ def _unused(syntax: PropertySyntax, bound: Bound, problems: Problems) -> None:
             problems.warn("VF1101", f"{what} `{name}` is never used", place, "use or delete it")
 
 
+# Comparing two models: `assert max rate of new <= max rate of old over t in patch`.
+
 INPUT = "x"
 
 
@@ -231,6 +233,8 @@ def _no_comparison(what: str, place: Span) -> SpecError:
         remedy="a rate of one model is bounded by a number, as in `rate(...) <= 5 %`",
     )
 
+
+# What is claimed: `assert rate(...) <= 5 %`, `assert class(...) == label(x)`, `assert net(t(x)) in 0..1`.
 
 _FORMS = "`rate(x in data : class(model(t(x))) == target) <= 5 %`, or `class(model(t(x))) == label(x)`"
 FLIPPED = {"<=": ">=", ">=": "<=", "<": ">", ">": "<", "==": "==", "!=": "!="}

@@ -8,9 +8,8 @@ from verifluxa.report.advice import advice
 from verifluxa.report.page.elements import Markup, element, table, worded
 from verifluxa.report.page.examples import examples
 from verifluxa.report.page.facts import ranges
-from verifluxa.report.page.heat import maps, worst_places
+from verifluxa.report.page.heat import maps, matrix, worst_places
 from verifluxa.report.page.interval import interval
-from verifluxa.report.page.matrix import matrix
 from verifluxa.report.page.strip import along, strip
 from verifluxa.report.page.trigger import trigger
 from verifluxa.report.sensitivity import is_map, worst_of
