@@ -16,7 +16,7 @@ from torch import Tensor
 from verifluxa.bounds.clip import self_clip
 from verifluxa.bounds.domain import spread
 from verifluxa.bounds.linear import Interval, Subproblems
-from verifluxa.evidence import InputSplit, Node
+from verifluxa.evidence import InputSplit, Node, Split
 from verifluxa.search.claims import BoundContext, ClaimBounds, take_layers
 from verifluxa.search.halving import Subdomain
 
@@ -48,11 +48,11 @@ def input_cases(scene: BoundContext, domain: Subdomain, last: ClaimBounds, need:
     rows = scene.work.alternatives[claims.alternative]
     tightest = last.planes.tightest()
     pairs = [(int(claims.input[at]), int(rows[at, tightest[at]])) for at in best.tolist()]
-    domain.node.split = InputSplit(tuple(pairs))
-    domain.node.children = [Node() for _ in pairs]
+    children = [Node() for _ in pairs]
+    domain.node.step = Split(InputSplit(tuple(pairs)), children)
     ends = _clipped(scene, last, best)
     opened = []
-    for number, (node, (input_, _)) in enumerate(zip(domain.node.children, pairs, strict=True)):
+    for number, (node, (input_, _)) in enumerate(zip(children, pairs, strict=True)):
         gone = torch.isin(claims.input, claims.input[best[:number]])
         kept = (~gone).nonzero()[:, 0]
         own = tuple((lower[number][kept], upper[number][kept]) for lower, upper in ends)

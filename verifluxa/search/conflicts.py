@@ -234,7 +234,7 @@ def _leaf(net: Net, rooted: InitialBounds, crossing: RelationalSearch, need: int
         if found.choice is None and found.complete:
             kept = fewer
     conflicts = tuple(_stored(net, crossing, conflict) for conflict in kept)
-    return Node(dropped=rooted.dropped(), closed=True, conflicts=conflicts, ends=crossing.slopes)
+    return Node(rooted.dropped(), evidence.Conflicts(conflicts, crossing.slopes) if conflicts else evidence.Counted())
 
 
 def _size(case: Case) -> int:

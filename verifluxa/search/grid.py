@@ -19,7 +19,18 @@ from torch import Tensor
 from verifluxa.bounds.domain import Domains, geometry
 from verifluxa.bounds.linear import Subproblems, all_layers
 from verifluxa.bounds.memory import rows_that_fit
-from verifluxa.evidence import NOTHING_FOUND, BoxSplit, Node, Outcome, Witness, strength_of
+from verifluxa.evidence import (
+    NOTHING_FOUND,
+    BoxSplit,
+    Closing,
+    Counted,
+    Node,
+    Outcome,
+    Split,
+    Unrecorded,
+    Witness,
+    strength_of,
+)
 from verifluxa.question import Domain
 from verifluxa.search.claims import BoundContext, decide_claims
 from verifluxa.search.exact import may_violate
@@ -135,12 +146,13 @@ class _Walk:
             return
         if len(inputs) >= self.question.need and self.work.problem.arithmetic == "real" and time.monotonic() < ends:
             left = sum(may_violate(self.work.problem, self.question, point.trigger, inputs))
-            point.node.unrecorded = left < self.question.need
+            closing: Closing = Unrecorded()
         else:
-            left = len(inputs)
+            left, closing = len(inputs), Counted()
         self.proved = max(self.proved, left)
-        point.node.closed = left < self.question.need
-        if not point.node.closed:
+        if left < self.question.need:
+            point.node.step = closing
+        else:
             self.reason = Reason.PRECISION
 
     def _refutes(self, trigger: Floats) -> bool:
@@ -180,10 +192,11 @@ def _points(domain: Domain, root: Node) -> Iterator[_Point]:
             continue
         low_end = float(lower[at] + (count - 1) // 2 * domain.step[at])
         high_start = float(lower[at] + ((count - 1) // 2 + 1) * domain.step[at])
-        node.split, node.children = BoxSplit(at, low_end, high_start), [Node(), Node()]
+        children = [Node(), Node()]
+        node.step = Split(BoxSplit(at, low_end, high_start), children)
         below, above = upper.copy(), lower.copy()
         below[at], above[at] = low_end, high_start
-        waiting += [(node.children[1], above, upper), (node.children[0], lower, below)]
+        waiting += [(children[1], above, upper), (children[0], lower, below)]
 
 
 def _repeated(claims: Claims, times: int) -> Claims:

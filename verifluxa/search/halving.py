@@ -11,7 +11,7 @@ from torch import Tensor
 
 from verifluxa.bounds.beta import Multipliers
 from verifluxa.bounds.linear import Interval, LayerBounds
-from verifluxa.evidence import BoxSplit, NeuronSplit, Node, StripSplit
+from verifluxa.evidence import BoxSplit, NeuronSplit, Node, Split, StripSplit
 from verifluxa.search.claims import BoundContext, ClaimBounds
 from verifluxa.search.splits import Sign, choose_neuron, signs_of
 from verifluxa.search.workspace import Claims, Workspace
@@ -85,7 +85,7 @@ def split_domain(work: Workspace, domain: Subdomain, alive: Claims, scores: Scor
 def _split_strip(domain: Subdomain, alive: Claims, strip: int, cut: float) -> list[Subdomain]:
     """Cuts in the middle of what the box leaves of a strip."""
     children = [Node(), Node()]
-    domain.node.split, domain.node.children = StripSplit(strip, cut), children
+    domain.node.step = Split(StripSplit(strip, cut), children)
     lower_high, upper_low = domain.high.clone(), domain.low.clone()
     lower_high[strip], upper_low[strip] = min(cut, float(domain.high[strip])), max(cut, float(domain.low[strip]))
     return [
@@ -102,7 +102,7 @@ def _split_box(work: Workspace, domain: Subdomain, alive: Claims, at: int) -> li
     else:
         low_end = high_start = (low + high) / 2
     children = [Node(), Node()]
-    domain.node.split, domain.node.children = BoxSplit(at, low_end, high_start), children
+    domain.node.step = Split(BoxSplit(at, low_end, high_start), children)
     upper, lower = domain.upper.clone(), domain.lower.clone()
     upper[at], lower[at] = low_end, high_start
     return [
@@ -126,8 +126,7 @@ def split_neuron(scene: BoundContext, domain: Subdomain, alive: Claims, last: Cl
     if chosen is None:
         return None
     children = [Node(), Node()]
-    domain.node.split = NeuronSplit(chosen.input, chosen.layer, chosen.neuron)
-    domain.node.children = children
+    domain.node.step = Split(NeuronSplit(chosen.input, chosen.layer, chosen.neuron), children)
     return [
         replace(domain, node=child, claims=alive, signs=(*domain.signs, chosen._replace(sign=sign)))
         for child, sign in zip(children, (-1, 1), strict=True)

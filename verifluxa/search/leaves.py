@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds.domain import Domains
-from verifluxa.evidence import OPEN, BoxSplit, InputSplit, NeuronSplit, Node, PrunedDisjunct, Split
+from verifluxa.evidence import OPEN, BoxSplit, InputSplit, NeuronSplit, Node, Partition, PrunedDisjunct, Split
 from verifluxa.question import Domain, Question, Strips
 from verifluxa.search.root import whole_domain, whole_strips
 from verifluxa.search.workspace import Claims, Workspace
@@ -66,10 +66,10 @@ def open_leaves(work: Workspace, tree: Tree) -> Iterator[Leaf]:
         leaf = waiting.pop()
         claims = _without(leaf.claims, leaf.node.dropped)
         leaf = replace(leaf, claims=claims)
-        if leaf.node.split is not None:
-            halves = _halves(leaf, leaf.node.split)
+        if isinstance(leaf.node.step, Split):
+            halves = _halves(leaf, leaf.node.step.partition)
             waiting += [replace(half, node=n) for half, n in zip(halves, leaf.node.children, strict=True)][::-1]
-        elif not leaf.node.closed:
+        elif leaf.node.step is None:
             yield leaf
 
 
@@ -90,7 +90,7 @@ def _without(claims: Claims, dropped: list[PrunedDisjunct]) -> Claims:
     return claims.take(torch.tensor(kept, dtype=torch.long, device=claims.input.device))
 
 
-def _halves(leaf: Leaf, split: Split) -> tuple[Leaf, ...]:
+def _halves(leaf: Leaf, split: Partition) -> tuple[Leaf, ...]:
     domains = leaf.domains
     if isinstance(split, InputSplit):
         return tuple(_case(leaf, [number for number, _ in split.cases[: case + 1]]) for case in range(len(split.cases)))

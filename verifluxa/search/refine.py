@@ -21,7 +21,7 @@ from verifluxa.bounds.domain import Domains, geometry
 from verifluxa.bounds.linear import LayerBounds, Subproblems, all_layers
 from verifluxa.bounds.net import Net
 from verifluxa.errors import UnsupportedError
-from verifluxa.evidence import NOTHING_FOUND, Outcome, Strongest, Witness, strength_of
+from verifluxa.evidence import NOTHING_FOUND, Counted, Outcome, Strongest, Unrecorded, Witness, strength_of
 from verifluxa.question import Domain, Question
 from verifluxa.search.claims import BoundContext, ClaimBounds, Verdicts, decide_claims
 from verifluxa.search.leaves import Leaf, Tree, open_leaves
@@ -160,7 +160,7 @@ class _Attempt:
         leaf.node.dropped = leaf.node.dropped + drop_records(leaf.claims, verdicts.row, verdicts.planes)
         remaining = _count(case.claims.input[verdicts.alive])
         if remaining < self.question.need:
-            leaf.node.closed = True
+            leaf.node.step = Counted()
             self.counts.append(remaining)
             return None
         open_, reason = self._alone(case)
@@ -173,7 +173,7 @@ class _Attempt:
         elif remaining < self.question.need:
             reason = None
         if reason is None and self.witness is None:
-            leaf.node.closed = leaf.node.unrecorded = True
+            leaf.node.step = Unrecorded()
             self.counts.append(remaining)
         return reason
 

@@ -14,7 +14,7 @@ from itertools import compress
 import torch
 from torch import Tensor
 
-from verifluxa.evidence import NOTHING_FOUND, Node, Strongest, Witness, strength_of
+from verifluxa.evidence import NOTHING_FOUND, Counted, Joint, JointClosing, Node, Split, Strongest, Witness, strength_of
 from verifluxa.question import Question
 from verifluxa.search.batch import BranchingScores
 from verifluxa.search.cases import input_cases
@@ -135,7 +135,7 @@ def prune_or_split(search: Search, domain: Subdomain, bounded: Bounded) -> None:
     alive = domain.claims.take(verdicts.alive.nonzero()[:, 0])
     remaining = len(torch.unique(alive.input))
     if remaining < search.question.need or not domain.assumed_violating <= set(alive.input.tolist()):
-        domain.node.closed = True
+        domain.node.step = Counted()
         search.proved = max(search.proved, min(remaining, search.question.need - 1))
         return
     corner = bounded.branching.corners[bounded.number]
@@ -143,7 +143,7 @@ def prune_or_split(search: Search, domain: Subdomain, bounded: Bounded) -> None:
     together = _together(search, domain, bounded)
     if together is not None:
         if together.closing is not None:
-            _close_jointly(search, domain, bounded, together)
+            _close_jointly(search, domain, bounded, together.closing, together)
             return
         domain.last_lp_value, domain.last_lp_inputs = together.value, remaining
         points += [work.on_grid(point) for point in together.points]
@@ -169,10 +169,10 @@ def _split(search: Search, domain: Subdomain, bounded: Bounded, alive: Claims) -
     own = narrower(domain, bounded.last, search.boxes) if kept and cases is None and not bounded.cuts else None
     if cases is None:
         pass_down(parts, bounded.last if kept else None, own)
-    if parts and kept:
+    if kept and isinstance(domain.node.step, Split):
         clips = clips_of(domain.claims, verdicts)
-        domain.node.clips = clips if own is None else tuple(compress(clips, own.tolist()))
-        domain.node.shared = bounded.cuts
+        domain.node.step.clips = clips if own is None else tuple(compress(clips, own.tolist()))
+        domain.node.step.shared = bounded.cuts
     if cases or domain.node.shared:  # what falls below here may not fall elsewhere
         search.proved = max(search.proved, need - 1)
     return parts
@@ -191,11 +191,10 @@ def _together(search: Search, domain: Subdomain, bounded: Bounded) -> JointStep 
     return joint_step(bounded.scene, bounded.last, domain.claims.take(last.at), need, bounded.settings.gate)
 
 
-def _close_jointly(search: Search, domain: Subdomain, bounded: Bounded, together: JointStep) -> None:
+def _close_jointly(search: Search, domain: Subdomain, bounded: Bounded, closing: Joint, together: JointStep) -> None:
     """Keeps what a joint closing rests on: the planes' clipping rows and the point where tangents touch."""
-    domain.node.clips = clips_of(domain.claims, bounded.verdicts)
-    domain.node.closed, domain.node.joint, domain.node.shared = True, together.closing, bounded.cuts
-    domain.node.point = tuple(together.tangent_at.tolist())
+    point = tuple(together.tangent_at.tolist())
+    domain.node.step = JointClosing(closing, clips_of(domain.claims, bounded.verdicts), point, bounded.cuts)
     search.proved = max(search.proved, search.question.need - 1)
 
 

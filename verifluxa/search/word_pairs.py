@@ -21,7 +21,7 @@ from torch import Tensor
 
 from verifluxa.bounds.domain import Domains, geometry
 from verifluxa.bounds.linear import Subproblems, all_layers
-from verifluxa.evidence import NOTHING_FOUND, Node, Outcome, Strongest, Witness
+from verifluxa.evidence import NOTHING_FOUND, Node, Outcome, Strongest, Unrecorded, Witness
 from verifluxa.question import AffineInputMap, Domain, Placement, Question
 from verifluxa.search import words
 from verifluxa.search.claims import BoundContext, row_bounds
@@ -338,5 +338,5 @@ def _outcome(work: Workspace, state: _Open, scene: _Scene, started: float) -> Ou
         boxes=scene.slots.count,
         seconds=time.monotonic() - started,
         # Decided by evaluation and bounds of clusters: there is nothing that a checker could follow step by step.
-        tree=Node(closed=True, unrecorded=True) if certified else None,
+        tree=Node(step=Unrecorded()) if certified else None,
     )

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from verifluxa.bounds.constants import Constants, propagate
 from verifluxa.errors import UnsupportedError
-from verifluxa.evidence import NOTHING_FOUND, Node, Outcome, Strongest, Witness
+from verifluxa.evidence import NOTHING_FOUND, Node, Outcome, Strongest, Unrecorded, Witness
 from verifluxa.question import AffineInputMap, Domain, Problem, Question
 from verifluxa.search.replay import surely_counted, witness
 from verifluxa.search.tail import Evaluation, Split, any_order, evaluate, split
@@ -211,7 +211,7 @@ def _decide(work: Workspace, question: Question, table: Table, slots: Slots, sta
         boxes=slots.count,
         seconds=time.monotonic() - started,
         # Decided by evaluation alone: there is nothing that a checker could follow step by step.
-        tree=Node(closed=True, unrecorded=True) if verdict is Verdict.CERTIFIED else None,
+        tree=Node(step=Unrecorded()) if verdict is Verdict.CERTIFIED else None,
     )
 
 

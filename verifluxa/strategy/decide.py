@@ -13,7 +13,7 @@ import torch
 
 from verifluxa.bounds.alpha import AlphaSettings
 from verifluxa.errors import UnsupportedError
-from verifluxa.evidence import NOTHING_FOUND, Node, Outcome
+from verifluxa.evidence import NOTHING_FOUND, Counted, Node, Outcome, Unrecorded
 from verifluxa.question import Problem, Question
 from verifluxa.search.again import optimise_root
 from verifluxa.search.attack import Candidate, attack
@@ -213,7 +213,7 @@ def _bound(work: Workspace, left: list[Question], stage: BoundStage, state: Stat
             state.rooted[rooted.question] = rooted
         if rooted.remaining < rooted.question.need:
             # What another engine closed, or slopes that no record holds, nobody could recompute: it stays unwritten.
-            node = Node(rooted.dropped(), closed=True) if recorded else Node(closed=True, unrecorded=True)
+            node = Node(rooted.dropped(), Counted()) if recorded else Node(step=Unrecorded())
             state.answers[rooted.question] = certified(rooted, stage.method, state, node)
 
 
