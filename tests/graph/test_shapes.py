@@ -78,8 +78,8 @@ def test_pools_have_the_shapes_that_torch_gives(data: st.DataObject, axes: int) 
 
 
 def test_paddings_of_the_two_sides_add_up() -> None:
-    assert window_output((5,), (3,), (1,), ((2,), (0,)), (1,)) == (5,)
-    assert window_output((5, 7), (3, 2), (2, 3), ((0, 1), (1, 0)), (1, 2)) == (2, 2)
+    assert window_output((5,), (3,), (1,), (2,), (0,), (1,)) == (5,)
+    assert window_output((5, 7), (3, 2), (2, 3), (0, 1), (1, 0), (1, 2)) == (2, 2)
 
 
 W = np.zeros((4, 2, 3, 3))

@@ -163,13 +163,12 @@ def _emit_upsample(layer: Layer, builder: Builder, node: int) -> int:
         if len(scale) != len(sizes):
             raise unsupported("Upsample", layer.place, f"the scale has {len(scale)} numbers for {len(sizes)} axes")
     for axis, times in enumerate(scale):
-        node = _repeat(layer, builder, node, (axis + 1, times))
+        node = _repeat(layer, builder, node, axis + 1, times)
     return node
 
 
-def _repeat(layer: Layer, builder: Builder, node: int, how: tuple[int, int]) -> int:
+def _repeat(layer: Layer, builder: Builder, node: int, axis: int, times: int) -> int:
     """Repeats each value along an axis, next to itself."""
-    axis, times = how
     if times == 1:
         return node
     shape = builder.shape(node)

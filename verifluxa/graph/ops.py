@@ -275,9 +275,8 @@ def _fail(op: str, found: object, expected: str) -> ModelError:
     )
 
 
-def window_output(sizes: Sizes, window: Sizes, stride: Sizes, pads: tuple[Sizes, Sizes], dilation: Sizes) -> Sizes:
+def window_output(sizes: Sizes, window: Sizes, stride: Sizes, low: Sizes, high: Sizes, dilation: Sizes) -> Sizes:
     """Spatial sizes after sliding a window: `(size + pads - dilation * (window - 1) - 1) // stride + 1`."""
-    low, high = pads
     return tuple(
         (size + low[axis] + high[axis] - dilation[axis] * (window[axis] - 1) - 1) // stride[axis] + 1
         for axis, size in enumerate(sizes)
@@ -324,7 +323,7 @@ def _conv(op: Conv, shape: Shape) -> Shape:
         raise _fail("convolution", f"values of shape {shape}", expected)
     if op.bias is not None and op.bias.shape != (outputs,):
         raise _fail("convolution", f"a bias of shape {op.bias.shape}", f"({outputs},)")
-    sizes = window_output(shape[1:], tuple(window), op.stride, (op.pad_low, op.pad_high), op.dilation)
+    sizes = window_output(shape[1:], tuple(window), op.stride, op.pad_low, op.pad_high, op.dilation)
     if min(sizes) < 1:
         raise _fail("convolution", f"an image of {shape[1:]}", f"one that a window of {tuple(window)} fits in")
     return (outputs, *sizes)
@@ -334,7 +333,7 @@ def _pool(op: MaxPool | MeanPool, shape: Shape) -> Shape:
     _check_window("pooling", op.window, (op.stride,), (op.pad_low, op.pad_high))
     if len(shape) != len(op.window) + 1:
         raise _fail("pooling", f"values of shape {shape}", f"channels and {len(op.window)} spatial axes")
-    sizes = window_output(shape[1:], op.window, op.stride, (op.pad_low, op.pad_high), (1,) * len(op.window))
+    sizes = window_output(shape[1:], op.window, op.stride, op.pad_low, op.pad_high, (1,) * len(op.window))
     if min(sizes) < 1:
         raise _fail("pooling", f"an image of {shape[1:]}", f"one that a window of {op.window} fits in")
     return (shape[0], *sizes)

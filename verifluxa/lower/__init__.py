@@ -89,7 +89,7 @@ def lower(spec: Spec, prop: Property, given: Given) -> Problem:
     claim = statement.rate if isinstance(statement, Measure) else statement
     if claim.rows:
         found = _outputs(claim.rows, deployed, inputs, given)
-        read, asked = -1, ask_outputs(claim, found, counting, prop.name)
+        read, asked = -1, ask_outputs(claim, *found, counting, prop.name)
     else:
         read, gap = readout(deployed, arithmetic)
         labels = data.labels[positions]
@@ -211,7 +211,7 @@ def _judged(spec: Spec, correct: str, given: Given, asked: Integers) -> Answers:
         raise ValueError("`correct` needs bounds of outputs")
     inputs, labels = _read(given.data.inputs[asked], judge.dtype, False), given.data.labels[asked]
     try:
-        return answers(judge, model.output, inputs, labels, (given.untouched, within(given.arithmetic, judge.dtype)))
+        return answers(judge, model.output, inputs, labels, given.untouched, within(given.arithmetic, judge.dtype))
     except UnsupportedError:
         if given.judge is not None:
             raise

@@ -39,17 +39,16 @@ class Asked:
 
 
 def ask_outputs(
-    claim: RateBound | PerInput, found: tuple[Rows, Violation, Integers], counting: Counting, name: str
+    claim: RateBound | PerInput, rows: Rows, violation: Violation, labels: Integers, counting: Counting, name: str
 ) -> Asked:
     """What a claim about outputs asks.
 
     Args:
         claim: the claim.
-        found: its rows, violation and labels.
+        rows, violation, labels: of `output_rows`.
         counting: which inputs count.
         name: of the property.
     """
-    rows, violation, labels = found
     _not_empty(len(labels), name, None)
     if isinstance(claim, PerInput):
         return _each(rows, violation, labels, counting)

@@ -92,7 +92,7 @@ def trigger_picture(trigger: Pixels, corner: Corner, levels: Levels, caption: Ca
             box = (left + column * side, top + row * side, left + (column + 1) * side - 1, top + (row + 1) * side - 1)
             _cell(draw, box, colours[row, column], trigger[:, row, column], side)
     draw.rectangle((left - 1, top - 1, left + width * side, top + height * side), outline=FRAME, width=2)
-    _rulers(draw, (left, top, side), corner, (height, width))
+    _rulers(draw, left, top, side, corner, (height, width))
     return image
 
 
@@ -174,9 +174,8 @@ def _cell(
     draw.multiline_text(centre, words, PAPER if dark else INK, _font(size), anchor="mm", align="center", spacing=2)
 
 
-def _rulers(draw: ImageDraw.ImageDraw, frame: tuple[int, int, int], corner: Corner, size: tuple[int, int]) -> None:
+def _rulers(draw: ImageDraw.ImageDraw, left: int, top: int, side: int, corner: Corner, size: tuple[int, int]) -> None:
     """Numbers of the rows and columns; every one where they fit, else the first and the last."""
-    left, top, side = frame
     for row in _labelled(size[0], side):
         text(draw, (left - 16, top + (row + 0.5) * side), str(corner.row + row), (24, FAINT, "rm"))
     for column in _labelled(size[1], side):
@@ -215,9 +214,9 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-COLD, HOT = (33, 102, 172), (178, 24, 43)
 # A picture of a decision (PNG): the input without and with its trigger, heuristics, and beside them what is proved.
 
+COLD, HOT = (33, 102, 172), (178, 24, 43)
 """Values below and above 0, on white."""
 
 

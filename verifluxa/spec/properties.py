@@ -128,7 +128,7 @@ def _search(part: Search, bound: Bound, problems: Problems) -> RateBound:
         raise unsupported(
             "a search for what is no rate", part.condition.span, "write `search exists t in ... : rate(...) >= 50 %`"
         )
-    return searched(rated, bound, problems)
+    return searched(*rated, bound, problems)
 
 
 def _doc(syntax: PropertySyntax) -> str | None:
@@ -250,7 +250,7 @@ def assertion(part: Assertion, bound: Bound, problems: Problems) -> RateBound | 
     """
     rated = rate_side(part.condition)
     if rated is not None:
-        return budgets(bounded(rated, bound, problems), part.budgets, bound)
+        return budgets(bounded(*rated, bound, problems), part.budgets, bound)
     if part.budgets:
         raise SpecError(
             "VF1076",

@@ -28,7 +28,7 @@ def strip(places: Sequence[Place], name: str, limit: Fraction | None) -> Markup:
     """A bar for each place: what was found, and up to where nothing is excluded; the limit as a line."""
     cells = _cells(places)
     step = (WIDTH - LEFT - 4) / len(cells)
-    bars = [_bar(cell, (LEFT + number * step, step * 0.82), limit) for number, (_, cell) in enumerate(cells)]
+    bars = [_bar(cell, LEFT + number * step, step * 0.82, limit) for number, (_, cell) in enumerate(cells)]
     every = max(1, round(34 / step))
     ticks = [
         text(str(at), LEFT + (number + 0.41) * step, HEIGHT - 8)
@@ -62,8 +62,7 @@ def _cells(places: Sequence[Place]) -> list[tuple[int, Cell]]:
     return [(values[number * size], worst_of(group)) for number, group in enumerate(groups)]
 
 
-def _bar(cell: Cell, at: tuple[float, float], limit: Fraction | None) -> Markup:
-    x, width = at
+def _bar(cell: Cell, x: float, width: float, limit: Fraction | None) -> Markup:
     look = "risk" if limit is not None and cell.found.rate > limit else "within"
     found, proved = float(cell.found.rate), float(cell.proved.rate)
     parts = [element("title", _title(cell))]
