@@ -90,6 +90,8 @@ def drawn(labels: NDArray[np.int64], decl: DataDecl, path: str) -> NDArray[np.bo
     return chosen
 
 
+# From a declaration to its data set
+
 Array = NDArray[np.generic]
 
 IMAGE_KEYS = ("x", "images", "test_x")

@@ -266,6 +266,8 @@ class Values:
         return number if isinstance(number, np.floating) else int(number)
 
 
+# The documents of a file
+
 _RAW_DEPTH = 1024
 _CODE_TAGS = {
     "jl_anonymous": "an anonymous function with its compiled code (tag `jl_anonymous`)",

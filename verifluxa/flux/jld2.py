@@ -350,6 +350,8 @@ def _boolean(data: memoryview, place: str) -> bool:
     return data[0] == 1
 
 
+# The variables of a file
+
 TYPES = "_types"
 SIGNATURE = b"HDF5-based Julia Data Format"
 

@@ -187,6 +187,8 @@ def _printed(layer: Layer) -> str:
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
 
 
+# From a file to a graph
+
 _SHAPE_WORDS = {
     "Conv": ("(channels, height, width) for an image", "3,32,32"),
     **dict.fromkeys(("Embedding", "EmbeddingBag", "onehotbatch"), ("the number of its words", "32")),

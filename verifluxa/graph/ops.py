@@ -262,6 +262,8 @@ OPS: tuple[type[Op], ...] = (
 )
 
 
+# Shapes: what an operation gives, or a ModelError that says what does not fit
+
 MOST_SPATIAL_AXES = 3
 MATRIX_AXES = 2
 

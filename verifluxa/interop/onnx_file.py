@@ -46,6 +46,8 @@ def decode_error() -> type[Exception]:
     return error  # type: ignore[no-any-return]
 
 
+# The file
+
 FILE_BYTES = (2 << 30) - 1
 """A protobuf message cannot be larger."""
 MOST_NODES = 10_000

@@ -335,6 +335,9 @@ OPERATORS: dict[str, Operator] = {
 }
 
 
+# The walk over a file
+
+
 @dataclass(frozen=True, eq=False)
 class Imported:
     """An ONNX file, understood.

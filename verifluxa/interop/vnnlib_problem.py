@@ -88,6 +88,8 @@ def _front(nodes: Sequence[Node]) -> _Front | None:
     return _Front(last, gain, offset) if known and local and last < len(nodes) - 1 and not others else None
 
 
+# The problem
+
 LARGEST_FACTOR = 2**53
 
 

@@ -136,6 +136,8 @@ def _not_empty(count: int, name: str, target: int | None) -> None:
     )
 
 
+# Conditions on outputs: the rows of a statement, with what the network gives on the untouched input put in
+
 LABEL = "outputs"
 
 

@@ -72,6 +72,8 @@ def _pixel(levels: Sequence[float] | NDArray[np.float64]) -> str:
     return ",".join(f"{level:.4g}" for level in levels)
 
 
+# The summary
+
 STYLES = {Verdict.CERTIFIED: "bold green", Verdict.FALSIFIED: "bold red", Verdict.UNKNOWN: "bold yellow"}
 IMPORTANCE = (Verdict.FALSIFIED, Verdict.UNKNOWN, Verdict.CERTIFIED)
 STATEMENT_LINES = (6, 4, 3, 2, 1)

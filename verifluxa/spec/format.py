@@ -116,6 +116,8 @@ def _offset(text: str, line: int, column: int) -> int:
     return start + column - 1
 
 
+# `verifluxa fmt`
+
 INDENT = "  "
 _NAME_FOR_FORMAT = "spec.vfx"
 

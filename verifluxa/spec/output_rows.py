@@ -184,6 +184,8 @@ def _not_linear(place: Span) -> SpecError:
     )
 
 
+# Rows
+
 MAX_GROUPS = 64
 """Ways in which one input may violate."""
 LARGEST = 2**40

@@ -47,7 +47,7 @@ def _reason(path: str) -> str | None:
     return None
 
 
-__all__ = ["Levels", "read_png"]
+# Pictures: PNG files that a spec names, as they are stamped or as masks
 
 
 def read_png(path: Path, place: Span) -> Levels:

@@ -62,6 +62,8 @@ def unsupported(what: str, place: Span, remedy: str | None = None) -> SpecError:
     return SpecError("VF1014", f"{what}: not supported yet", place=place, remedy=remedy)
 
 
+# What people see of it
+
 WINDOW = 100
 """Characters of a long line that are shown around the place."""
 

@@ -62,6 +62,8 @@ def lookup3(data: bytes | memoryview) -> int:
     return _final(a, b, c)
 
 
+# Superblock and object headers
+
 BASE = 512
 UNDEFINED = 0xFFFF_FFFF_FFFF_FFFF
 SIGNATURE = b"\x89HDF\r\n\x1a\n"

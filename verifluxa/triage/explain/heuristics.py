@@ -108,6 +108,8 @@ def ranges_of(space: InputSpace, inputs: Floats) -> Floats:
     return np.asarray(np.ptp(inputs, axis=0))
 
 
+# The heuristics
+
 AT_ONCE = 1024
 """Blanked inputs that run together."""
 MOST_PLAYERS = 128

@@ -73,6 +73,8 @@ def applied(findings: Iterable[Finding], allowed: Iterable[Allowed], known: froz
             yield Finding(one.span, UNUSED, ", ".join(one.rules))
 
 
+# A review of a folder
+
 MOST_FILES = 2000
 MOST_SECONDS = 20.0
 """CPU seconds for the rules on one file."""

@@ -60,6 +60,8 @@ def share_of_median(values: Floats) -> Floats:
     return shares
 
 
+# A line for each class, and the rule
+
 MASK_SHARE, CHANGE_SHARE = 0.25, 0.5
 """A class is suspect where its smallest mask, or change, is below this share of the median class's."""
 PATCH_RATE, LISTED_RATE = 0.9, 0.8

@@ -90,6 +90,8 @@ def _nearest(
     )
 
 
+# The looks
+
 SIDES = (2, 3)
 LEVELS = 16
 """Blocks whose levels fall into the same sixteenths of the range count as identical."""
