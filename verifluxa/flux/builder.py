@@ -154,6 +154,7 @@ class Row:
     Attributes:
         name: of the layer in texts, and the key of the table.
         stored: the structs that hold it, the newest version first.
+        operations: what it lifts to, besides its activation; a test compares with what is lifted.
         read: struct to Layer; every field is checked.
         write: the arguments in a text to facts.
         show: the printed form, for a layer without layers inside.
@@ -171,6 +172,7 @@ class Row:
     name: str
     stored: tuple[str, ...]
     write: Callable[[Arguments], Written]
+    operations: tuple[str, ...] = ()
     show: Callable[[Layer], str] | None = None
     read: Callable[[Stored], Layer] | None = None
     emit: Callable[[Layer, Builder, int], int] | None = None

@@ -185,6 +185,7 @@ ATTENTION_ROWS: tuple[Row, ...] = (
     Row(
         name=KIND,
         stored=(f"Flux.{KIND}",),
+        operations=("affine", "batchnorm", "matmul", "reshape", "softmax", "transpose"),
         write=_write,
         show=_show,
         read=_read,

@@ -225,6 +225,7 @@ CONTAINER_ROWS: tuple[Row, ...] = (
     Row(
         name="SkipConnection",
         stored=("Flux.SkipConnection",),
+        operations=("add", "concat"),
         write=_write_skip,
         show_children=_show_joined,
         functions={"connection": "connection"},
@@ -236,6 +237,7 @@ CONTAINER_ROWS: tuple[Row, ...] = (
         Row(
             name=name,
             stored=(f"Flux.{name}",),
+            operations=("add", "concat"),
             write=_write_parallel,
             show_children=_show_joined,
             functions={"connection": "connection"},
@@ -248,6 +250,7 @@ CONTAINER_ROWS: tuple[Row, ...] = (
     Row(
         name="Maxout",
         stored=("Flux.Maxout",),
+        operations=("concat", "maxpool", "reshape"),
         write=_write_maxout,
         show_children=lambda _, inner: f"Maxout({inner})",
         children="layers",

@@ -264,6 +264,7 @@ DENSE_ROWS: tuple[Row, ...] = (
     Row(
         name="Dense",
         stored=("Flux.Dense",),
+        operations=("affine",),
         write=_write_dense,
         show=_show_dense,
         read=read_dense,
@@ -275,6 +276,7 @@ DENSE_ROWS: tuple[Row, ...] = (
     Row(
         name="Scale",
         stored=("Flux.Scale", "Flux.Diagonal"),
+        operations=("scale", "shift"),
         write=_write_scale,
         show=_show_scale,
         read=_read_scale,
@@ -286,6 +288,7 @@ DENSE_ROWS: tuple[Row, ...] = (
     Row(
         name="Bilinear",
         stored=("Flux.Bilinear",),
+        operations=("affine", "multiply", "reshape", "shift"),
         write=_write_bilinear,
         show=_show_bilinear,
         read=_read_bilinear,
@@ -297,6 +300,7 @@ DENSE_ROWS: tuple[Row, ...] = (
     Row(
         name="Embedding",
         stored=("Flux.Embedding",),
+        operations=("embedding",),
         write=_write_embedding,
         show=_show_embedding,
         read=_read_embedding,
@@ -307,6 +311,7 @@ DENSE_ROWS: tuple[Row, ...] = (
     Row(
         name="EmbeddingBag",
         stored=("Flux.EmbeddingBag",),
+        operations=("affine", "embedding", "maxpool", "meanpool", "reshape", "transpose"),
         write=_write_bag,
         show=lambda layer: f"EmbeddingBag({layer.facts['in']} => {layer.facts['out']}, {layer.facts['reduction']})",
         read=_read_bag,

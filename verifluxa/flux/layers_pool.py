@@ -196,10 +196,15 @@ def _emit_shuffle(layer: Layer, builder: Builder, node: int) -> int:
     return builder.add(layer, Reshape((channels // factor**axes, *(size * factor for size in sizes))), moved)
 
 
+def _operation(name: str) -> str:
+    return "maxpool" if name.endswith("MaxPool") else "meanpool"
+
+
 def _plain(name: str) -> Row:
     return Row(
         name=name,
         stored=(f"Flux.{name}",),
+        operations=(_operation(name),),
         write=_write_pool,
         show=_show_pool,
         read=_read_pool,
@@ -213,6 +218,7 @@ def _global(name: str) -> Row:
     return Row(
         name=name,
         stored=(f"Flux.{name}",),
+        operations=(_operation(name),),
         write=lambda _: Written({}),
         show=lambda layer: f"{layer.kind}()",
         read=lambda stored: Layer(_kind(stored), stored.place),
@@ -225,6 +231,7 @@ def _adaptive(name: str) -> Row:
     return Row(
         name=name,
         stored=(f"Flux.{name}",),
+        operations=(_operation(name),),
         write=lambda arguments: Written({"out": integers(arguments.take("an output size such as (3, 3)"))}),
         show=lambda layer: f"{layer.kind}({layer.facts['out']})",
         read=_read_adaptive,
@@ -250,6 +257,7 @@ POOL_ROWS: tuple[Row, ...] = (
     Row(
         name="Upsample",
         stored=("Flux.Upsample",),
+        operations=("concat", "reshape"),
         write=_write_upsample,
         show=_show_upsample,
         read=_read_upsample,
@@ -260,6 +268,7 @@ POOL_ROWS: tuple[Row, ...] = (
     Row(
         name="PixelShuffle",
         stored=("Flux.PixelShuffle",),
+        operations=("reshape", "transpose"),
         write=lambda arguments: Written({"r": integer(arguments.take("a factor"))}),
         show=lambda layer: f"PixelShuffle({layer.facts['r']})",
         read=lambda stored: Layer("PixelShuffle", stored.place, {"r": stored.integer("r")}),

@@ -202,10 +202,19 @@ def _pick(layer: Layer, builder: Builder, columns: int, index: int, length: int)
     return builder.add(layer, Reshape((-1,)), builder.add(layer, Affine(row), columns))
 
 
+_OPERATIONS = {
+    "RNN": ("add", "affine", "concat", "reshape", "shift", "transpose"),
+    "LSTM": ("add", "affine", "concat", "multiply", "reshape", "shift", "transpose"),
+    **dict.fromkeys(
+        ("GRU", "GRUv3"), ("add", "affine", "concat", "multiply", "reshape", "scale", "shift", "transpose")
+    ),
+}
+
 RECURRENT_ROWS: tuple[Row, ...] = tuple(
     Row(
         name=kind,
         stored=(f"Flux.{kind}",),
+        operations=_OPERATIONS[kind],
         write=_write,
         show=_show,
         read=_read,
