@@ -198,11 +198,11 @@ def _present(done: Scan, explained: Explained | None, chosen: ScanFormat, out: P
     from verifluxa.cli.output import emit, print_words
     from verifluxa.result.document import dumps
     from verifluxa.triage.explain import road as explaining
-    from verifluxa.triage.scan import document, words
+    from verifluxa.triage.scan import words
 
     if chosen is ScanFormat.JSON:
         key = {} if explained is None else {"explanation": explaining.document(explained)}
-        emit(dumps({**document.document(done), **key}))
+        emit(dumps({**words.document(done), **key}))
         return
     more = [] if explained is None else list(explaining.lines(explained))
     print_words(words.lines(done, None if out is None else str(out), more))
