@@ -13,7 +13,7 @@ from tests.certificate.scenes import Shape, scene, stated_of
 from verifluxa.asking import untouched
 from verifluxa.certificate.check.functions import Floats
 from verifluxa.certificate.check.lower import Claim, Share, Sources, Stated, claim_of, rounded
-from verifluxa.data.select import DOUBTFUL, NOT_CORRECT, OTHER_LABEL
+from verifluxa.data.dataset import DOUBTFUL, NOT_CORRECT, OTHER_LABEL
 from verifluxa.errors import CertificateError
 from verifluxa.graph import ops
 from verifluxa.graph.graph import chain

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
+from lark.ast_utils import camel_to_snake
 
 from tests.conformance.cases import NEWEST, ROOT, expected, index
 from verifluxa.bounds.build import JOINT, build_chain
@@ -38,11 +39,16 @@ from verifluxa.flux.load import lift
 from verifluxa.graph import ops
 from verifluxa.graph.activations import ACTIVATIONS
 from verifluxa.graph.graph import Graph, build, chain
-from verifluxa.graph.ops import OPS
+from verifluxa.graph.ops import OPS, SHAPE
 from verifluxa.graph.run import RUN
-from verifluxa.graph.shapes import SHAPE
+from verifluxa.lower.families import LOWERED
 from verifluxa.question import AffineInputMap
 from verifluxa.smt.pieces import PIECES
+from verifluxa.spec import syntax
+from verifluxa.spec.parse import grammar
+from verifluxa.spec.spec import InputSpace, Trigger
+from verifluxa.spec.triggers.table import FAMILIES, SYNTAX
+from verifluxa.spec.triggers.union import UnionTrigger
 
 KINDS = [op.kind for op in OPS]
 
@@ -209,3 +215,28 @@ def test_every_layer_that_lifts_is_in_the_table_and_every_cell_is_filled() -> No
     for row in (*layer_rows(), *activation_rows()):
         assert len(row.cells) == len(COLUMNS)
         assert all(row.cells)
+
+
+# The tables of trigger families
+
+
+def test_every_family_is_lowered_and_no_two_have_one_kind_in_digests() -> None:
+    families = {kind for kind in Trigger.__subclasses__() if kind.__module__.startswith("verifluxa.spec.triggers.")}
+    assert set(LOWERED) == families - {UnionTrigger}
+    modules = {kind.__module__ for kind in families - {UnionTrigger}} | {"verifluxa.spec.triggers.probe"}
+    assert {row.module.__name__ for row in FAMILIES} == modules
+
+
+def test_the_last_family_of_each_space_takes_what_the_others_do_not_claim() -> None:
+    spaces = {row.space for row in FAMILIES}
+    assert spaces == set(get_args(InputSpace))
+    for space in spaces:
+        claims = [row.claims is None for row in FAMILIES if row.space is space]
+        assert claims == [*[False] * (len(claims) - 1), True]
+
+
+def test_every_clause_of_the_grammar_has_a_node_and_every_node_a_clause() -> None:
+    clauses = {rule.expansion[0].name for rule in grammar().rules if rule.origin.name == "_clause"}
+    kinds = {kind for module in (syntax, *SYNTAX) for kind in vars(module).values() if isinstance(kind, type)}
+    nodes = {camel_to_snake(kind.__name__) for kind in kinds if issubclass(kind, syntax.Clause)}
+    assert clauses == nodes - {"clause", "from"}

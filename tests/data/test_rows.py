@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from verifluxa.data.answers import shown
+from verifluxa.data.dataset import select
 from verifluxa.data.load import load_dataset
-from verifluxa.data.select import select
-from verifluxa.data.shown import shown
 from verifluxa.errors import DataError, Span, VerifluxaError
 from verifluxa.spec.space_types import Feature, SeriesSpace, TableSpace, TokenSpace
 from verifluxa.spec.spec import DataDecl, ImageSpace, InputSpace, Selection

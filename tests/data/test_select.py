@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from verifluxa.data.dataset import Dataset
-from verifluxa.data.select import CORRECT, DOUBTFUL, IN_DOUBT, NOT_CORRECT, OTHER_LABEL, WRONG, select
+from verifluxa.data.dataset import CORRECT, DOUBTFUL, IN_DOUBT, NOT_CORRECT, OTHER_LABEL, WRONG, Dataset, select
 from verifluxa.spec.spec import Selection
 
 DATA = Dataset("eval", "f", "sha256:00", np.zeros((6, 1, 1, 1)), np.array([3, 7, 3, 1, 7, 0]))

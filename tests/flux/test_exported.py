@@ -16,8 +16,7 @@ import pytest
 from tests.conformance.cases import ROOT
 from verifluxa.errors import ModelError, UsageError, VerifluxaError
 from verifluxa.flux import julia
-from verifluxa.flux.exported import read_export
-from verifluxa.flux.julia import EXPORTER, export
+from verifluxa.flux.julia import EXPORTER, export, read_export
 
 NAMES = ["cnn_small", "dense_relu", "layernorm", "batchnorm_conv", "skip_vcat", "dense_f64", "chain_softmax"]
 

@@ -13,7 +13,7 @@ import pytest
 
 from verifluxa.errors import VerifluxaError
 from verifluxa.spec.check import load_spec
-from verifluxa.spec.render import render
+from verifluxa.spec.problems import render
 
 GOLDENS = sorted((Path(__file__).parent / "spec").glob("*.vfx"))
 SETTING = re.compile(r"^# --set (\w+)=(\S+)$", re.M)

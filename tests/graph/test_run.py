@@ -17,6 +17,7 @@ from verifluxa.graph.graph import Graph, build, chain
 from verifluxa.graph.ops import (
     BATCHNORM_ORDERS,
     OPS,
+    SHAPE,
     Activation,
     Add,
     Affine,
@@ -37,7 +38,6 @@ from verifluxa.graph.ops import (
     Transpose,
 )
 from verifluxa.graph.run import RUN, forward, run
-from verifluxa.graph.shapes import SHAPE
 
 Floats = NDArray[np.float64]
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from verifluxa.errors import ModelError
 from verifluxa.graph.graph import build, canonical, chain, resized
 from verifluxa.graph.ops import (
+    SHAPE,
     Activation,
     Add,
     Affine,
@@ -30,8 +31,8 @@ from verifluxa.graph.ops import (
     Shift,
     Softmax,
     Transpose,
+    window_output,
 )
-from verifluxa.graph.shapes import SHAPE, window_output
 
 CONVOLUTIONS = (torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)
 POOLS: tuple[Callable[..., torch.nn.Module], ...] = (torch.nn.MaxPool1d, torch.nn.MaxPool2d, torch.nn.MaxPool3d)
@@ -77,8 +78,8 @@ def test_pools_have_the_shapes_that_torch_gives(data: st.DataObject, axes: int) 
 
 
 def test_paddings_of_the_two_sides_add_up() -> None:
-    assert window_output((5,), (3,), (1,), ((2,), (0,)), (1,)) == (5,)
-    assert window_output((5, 7), (3, 2), (2, 3), ((0, 1), (1, 0)), (1, 2)) == (2, 2)
+    assert window_output((5,), (3,), (1,), (2,), (0,), (1,)) == (5,)
+    assert window_output((5, 7), (3, 2), (2, 3), (0, 1), (1, 0), (1, 2)) == (2, 2)
 
 
 W = np.zeros((4, 2, 3, 3))

@@ -11,8 +11,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from verifluxa.asking import untouched
-from verifluxa.data.dataset import Dataset
-from verifluxa.data.select import DOUBTFUL
+from verifluxa.data.dataset import DOUBTFUL, Dataset
 from verifluxa.errors import DataError, ModelError, Span, UsageError, VerifluxaError
 from verifluxa.graph.graph import Graph, chain
 from verifluxa.graph.ops import Affine, Conv, Divide, LogSoftmax, Op, Reshape, Scale, Shift, Softmax, Transpose

@@ -12,10 +12,8 @@ import pytest
 from lark import Token
 from lark.lexer import PatternStr
 
-from verifluxa.spec.encode import FUNCTIONS as OF_ENCODE
-from verifluxa.spec.models import DATA, LAYOUTS, MODEL
+from verifluxa.spec.models import DATA, ENCODE_FUNCTIONS, LAYOUTS, MODEL, OUTPUTS
 from verifluxa.spec.names import FUNCTIONS
-from verifluxa.spec.outputs import KINDS as OUTPUTS
 from verifluxa.spec.params import KINDS as PARAMS
 from verifluxa.spec.parse import grammar
 from verifluxa.spec.spaces import KINDS as SPACES
@@ -49,7 +47,7 @@ def test_the_keywords_are_those_of_the_language() -> None:
 
 
 def test_functions_types_units_and_settings_are_those_of_the_language() -> None:
-    assert words_of("function") == {*FUNCTIONS, *(name for name, _ in OF_ENCODE)}
+    assert words_of("function") == {*FUNCTIONS, *(name for name, _ in ENCODE_FUNCTIONS)}
     assert words_of("type") == {*SPACES, *OUTPUTS, *PARAMS}
     assert words_of("number") == {unit for unit in UNITS if unit.isalpha()}
     assert words_of("setting") == {key for known in (MODEL, DATA, BLOCK) for key in known.now if key.isalpha()} | {

@@ -9,8 +9,7 @@ import pytest
 from result_fakes import certified_outcomes, per_input_outcomes, result_of, unknown_outcomes
 
 from verifluxa.report.advice import HELP, advice, duration, longer
-from verifluxa.report.blocks import PLAIN, blocks
-from verifluxa.report.summary import Screen, summary
+from verifluxa.report.summary import PLAIN, Screen, blocks, summary
 from verifluxa.verdict import Reason, Verdict
 from verifluxa.verify import verify
 

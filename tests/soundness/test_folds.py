@@ -30,7 +30,7 @@ from verifluxa.errors import CertificateError, UnsupportedError
 from verifluxa.graph.activations import ACTIVATIONS
 from verifluxa.graph.graph import Graph, build
 from verifluxa.graph.ops import OPS, Input, Reshape
-from verifluxa.interop.onnx_operators import OPERATORS as READ
+from verifluxa.interop.onnx_import import OPERATORS as READ
 from verifluxa.lower import Given, lower
 from verifluxa.search.exact import exact_margins
 from verifluxa.spec.spec import (

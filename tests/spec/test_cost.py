@@ -8,8 +8,7 @@ import pytest
 
 from tests.spec.sample import FILE, complete, per_input, rate
 from verifluxa.spec.check import load_spec, parse_spec
-from verifluxa.spec.cost import SHARED, SINGLE, VARIANT, Cost, cost, machine_speed
-from verifluxa.spec.plain import count
+from verifluxa.spec.plain import SHARED, SINGLE, VARIANT, Cost, cost, count, machine_speed
 from verifluxa.spec.space_types import TokenSpace
 
 ROOT = Path(__file__).parents[2]

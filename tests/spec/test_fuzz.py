@@ -14,8 +14,8 @@ from verifluxa.spec.check import Checked, parse_spec
 from verifluxa.spec.digest import canonical
 from verifluxa.spec.format import format_spec
 from verifluxa.spec.plain import explain_property
+from verifluxa.spec.problems import render
 from verifluxa.spec.read import decode
-from verifluxa.spec.render import render
 
 EXAMPLES = [path.read_text(encoding="utf-8") for path in sorted((Path(__file__).parent / "examples").glob("*.vfx"))]
 FIXED = "property q { forall x in eval, t in patch at corners assert class(digits(t(x))) == 3 }"

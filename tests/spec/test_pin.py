@@ -7,7 +7,7 @@ import pytest
 from tests.spec.sample import FILE, complete
 from verifluxa.errors import SpecError
 from verifluxa.spec.check import parse_spec
-from verifluxa.spec.pin import pin_spec
+from verifluxa.spec.format import pin_spec
 
 DIGEST = "sha256:" + "0f" * 32
 OTHER = "sha256:" + "a1" * 32

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from verifluxa.errors import Span, SpecError
-from verifluxa.spec.png import MAX_BYTES, read_png
+from verifluxa.spec.paths import MAX_BYTES, read_png
 
 HERE = Span("s.vfx", 1, 1, 1, 2)
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from verifluxa.errors import ManyErrors, Span, SpecError
-from verifluxa.spec.problems import SpecWarning
-from verifluxa.spec.render import render, visible
+from verifluxa.spec.problems import SpecWarning, render, visible
 
 
 def error(line: int, column: int, end: int, end_line: int | None = None) -> SpecError:

@@ -31,8 +31,8 @@ from verifluxa.graph.ops import (
     Shift,
     Sizes,
     Transpose,
+    window_output,
 )
-from verifluxa.graph.shapes import window_output
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -214,7 +214,7 @@ def _windows(
 def _conv(op: Conv, shape: Shape) -> tuple[object, Floats]:
     outputs, per_group, *window = op.weight.shape
     sizes = shape[1:]
-    spatial = window_output(sizes, tuple(window), op.stride, (op.pad_low, op.pad_high), op.dilation)
+    spatial = window_output(sizes, tuple(window), op.stride, op.pad_low, op.pad_high, op.dilation)
     index, inside = _windows(sizes, tuple(window), op.stride, op.pad_low, (spatial, op.dilation))
     places, inputs = index.shape[0], math.prod(sizes)
     position, element = np.nonzero(inside)
@@ -238,7 +238,7 @@ def pool_windows(op: MeanPool | Op, shape: Shape) -> tuple[Integers, NDArray[np.
     low, high = op.pad_low, op.pad_high  # type: ignore[union-attr]
     sizes = shape[1:]
     ones = (1,) * len(sizes)
-    spatial = window_output(sizes, window, stride, (low, high), ones)
+    spatial = window_output(sizes, window, stride, low, high, ones)
     index, inside = _windows(sizes, window, stride, low, (spatial, ones))
     offsets = np.arange(shape[0])[:, None, None] * math.prod(sizes)
     full = (index[None] + offsets).reshape(-1, index.shape[1])

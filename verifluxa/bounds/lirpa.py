@@ -30,6 +30,7 @@ from verifluxa.bounds.linear_map import linear_map
 from verifluxa.errors import UnsupportedError, UsageError
 from verifluxa.graph.graph import Graph
 from verifluxa.graph.ops import (
+    SHAPE,
     Activation,
     Affine,
     BatchNorm,
@@ -44,7 +45,6 @@ from verifluxa.graph.ops import (
     Shift,
     Transpose,
 )
-from verifluxa.graph.shapes import SHAPE
 from verifluxa.question import AffineInputMap
 
 Floats = NDArray[np.float64]

@@ -12,8 +12,7 @@ from typer import TyperException
 
 from verifluxa.errors import ManyErrors, Span, VerifluxaError
 from verifluxa.files import open_file
-from verifluxa.spec.problems import SpecWarning
-from verifluxa.spec.render import render, visible
+from verifluxa.spec.problems import SpecWarning, render, visible
 
 MOST_SHOWN = 20
 MOST_SOURCE_BYTES = 1_000_000

@@ -14,7 +14,7 @@ from verifluxa.cli.options import check_ending
 from verifluxa.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
-    from verifluxa.flux.exported import Exported
+    from verifluxa.flux.julia import Exported
     from verifluxa.flux.load import Lifted
 
 InputShape = Annotated[
@@ -110,7 +110,7 @@ def _is_export(model: str) -> bool:
 
 
 def _exported(folder: str) -> Exported:
-    from verifluxa.flux.exported import read_export
+    from verifluxa.flux.julia import read_export
 
     return read_export(folder)
 

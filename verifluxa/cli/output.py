@@ -14,10 +14,9 @@ from rich.console import Console
 from rich.text import Text
 
 from verifluxa.cli.formats import Format, rendered
-from verifluxa.report.blocks import SHADES
-from verifluxa.report.summary import Line, Screen, summary
+from verifluxa.report.summary import SHADES, Line, Screen, summary
 from verifluxa.result.result import Result
-from verifluxa.spec.render import visible
+from verifluxa.spec.problems import visible
 
 NARROWEST = 40
 WIDEST = 100

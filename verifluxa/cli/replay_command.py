@@ -52,7 +52,7 @@ def replay(
 def _scene(item: Replayed) -> Scene:
     from verifluxa.report.scenes import scene
 
-    return scene(item.problem, item.question, (item.trigger, item.replay), item.classes, _effect(item))
+    return scene(item.problem, item.question, item.trigger, item.replay, item.classes, _effect(item))
 
 
 def _words(item: Replayed) -> Iterator[str]:

@@ -157,8 +157,7 @@ def _explained(done: Scan, folder: Path | None, shap: bool, budget: float) -> Ex
     if folder is None:
         return None
     from verifluxa.result.write import write_whole
-    from verifluxa.triage.explain.road import explain
-    from verifluxa.triage.explain.words import lines
+    from verifluxa.triage.explain.road import explain, lines
 
     explained = explain(done, budget / 2, shap, seed=0)
     files = {**_pictures(explained), "explanation.txt": ("\n".join(lines(explained)) + "\n").encode()}
@@ -169,8 +168,7 @@ def _explained(done: Scan, folder: Path | None, shap: bool, budget: float) -> Ex
 
 def _pictures(explained: Explained) -> dict[str, bytes]:
     """The maps of an image; nothing where the input is none."""
-    from verifluxa.report.heatmaps import Panel, heatmap_picture
-    from verifluxa.report.pictures import Caption, Levels, png
+    from verifluxa.report.pictures import Caption, Levels, Panel, heatmap_picture, png
 
     case = explained.case
     if case.after.ndim != 3:
@@ -199,12 +197,12 @@ def _pictures(explained: Explained) -> dict[str, bytes]:
 def _present(done: Scan, explained: Explained | None, chosen: ScanFormat, out: Path | None) -> None:
     from verifluxa.cli.output import emit, print_words
     from verifluxa.result.document import dumps
-    from verifluxa.triage.explain import words as explaining
-    from verifluxa.triage.scan import document, words
+    from verifluxa.triage.explain import road as explaining
+    from verifluxa.triage.scan import words
 
     if chosen is ScanFormat.JSON:
         key = {} if explained is None else {"explanation": explaining.document(explained)}
-        emit(dumps({**document.document(done), **key}))
+        emit(dumps({**words.document(done), **key}))
         return
     more = [] if explained is None else list(explaining.lines(explained))
     print_words(words.lines(done, None if out is None else str(out), more))

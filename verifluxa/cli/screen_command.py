@@ -65,7 +65,7 @@ def screen(
     notes = []
     if model is not None:
         from verifluxa.inputs import lift_files
-        from verifluxa.triage.screen.model import activations_of
+        from verifluxa.triage.screen.activations import activations_of
 
         shape = None if examples.images is None else examples.images.shape[1:]
         text = None if architecture is None else str(architecture)
@@ -105,7 +105,7 @@ def _words(found: Screened, notes: list[str]) -> Iterator[Line]:
 def _write(found: Screened, folder: Path) -> list[str]:
     from verifluxa.result.document import dumps
     from verifluxa.result.write import write_whole
-    from verifluxa.triage.screen.sheet import contact_sheet
+    from verifluxa.triage.screen.run import contact_sheet
 
     write_whole(folder / "screen.json", dumps(_document(found)).encode())
     written = [str(folder / "screen.json")]

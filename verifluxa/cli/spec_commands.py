@@ -63,8 +63,7 @@ def explain_spec(spec: SpecName, set_: Params = None) -> int:
     """Says in plain words what a spec asks, and how much work that is, before any is done."""
     from verifluxa.cli.messages import show_warnings
     from verifluxa.cli.output import print_words, screen_of
-    from verifluxa.spec.cost import cost, machine_speed
-    from verifluxa.spec.plain import explain_property
+    from verifluxa.spec.plain import cost, explain_property, machine_speed
 
     checked = _load(spec, set_)
     show_warnings(checked.warnings)
@@ -89,7 +88,7 @@ def pin(
     from verifluxa.inputs import check_names, data_digest
     from verifluxa.result.write import write_whole
     from verifluxa.spec.check import load_spec
-    from verifluxa.spec.pin import pin_spec
+    from verifluxa.spec.format import pin_spec
     from verifluxa.spec.read import decode, read_bytes
 
     chosen = pairs("--data", data)

@@ -12,6 +12,8 @@ from verifluxa.bounds.rounding import FUNCTION_ERROR
 from verifluxa.certificate.check.functions import function_of
 from verifluxa.certificate.check.network import LAST_ONLY, OPERATIONS
 from verifluxa.flux.layers import TABLE
+from verifluxa.flux.layers_fixed import FIXED_ROWS
+from verifluxa.flux.layers_function import LAYERS
 from verifluxa.graph.activations import ACTIVATIONS
 from verifluxa.graph.ops import OPS, Activation
 from verifluxa.graph.run import RUN
@@ -21,50 +23,11 @@ COLUMNS = ("read", "run", "radius", "bounds", "SMT", "checker")
 _PROOF = len(COLUMNS) - 2
 
 LAYER_OPERATIONS: dict[str, tuple[str, ...]] = {
-    "AdaptiveMaxPool": ("maxpool",),
-    "AdaptiveMeanPool": ("meanpool",),
-    "AlphaDropout": (),
-    "BatchNorm": ("batchnorm",),
-    "Bilinear": ("affine", "multiply", "reshape", "shift"),
-    "Chain": (),
-    "Conv": ("conv",),
-    "ConvTranspose": ("concat", "conv", "reshape", "scale"),
-    "CrossCor": ("conv",),
-    "Dense": ("affine",),
-    "DepthwiseConv": ("conv",),
-    "Diagonal": ("scale", "shift"),
-    "Dropout": (),
-    "Embedding": ("embedding",),
-    "EmbeddingBag": ("affine", "embedding", "maxpool", "meanpool", "reshape", "transpose"),
-    "GRU": ("add", "affine", "concat", "multiply", "reshape", "scale", "shift", "transpose"),
-    "GRUv3": ("add", "affine", "concat", "multiply", "reshape", "scale", "shift", "transpose"),
-    "GlobalMaxPool": ("maxpool",),
-    "GlobalMeanPool": ("meanpool",),
-    "GroupNorm": ("normalise", "reshape", "scale", "shift"),
-    "InstanceNorm": ("batchnorm", "normalise", "scale", "shift"),
-    "LSTM": ("add", "affine", "concat", "multiply", "reshape", "shift", "transpose"),
-    "LayerNorm": ("normalise", "scale", "shift"),
-    "MaxPool": ("maxpool",),
-    "Maxout": ("concat", "maxpool", "reshape"),
-    "MeanPool": ("meanpool",),
-    "MultiHeadAttention": ("affine", "batchnorm", "matmul", "reshape", "softmax", "transpose"),
-    "PairwiseFusion": ("add", "concat"),
-    "Parallel": ("add", "concat"),
-    "PixelShuffle": ("reshape", "transpose"),
-    "RNN": ("add", "affine", "concat", "reshape", "shift", "transpose"),
-    "Scale": ("scale", "shift"),
-    "SkipConnection": ("add", "concat"),
-    "Upsample": ("concat", "reshape"),
-    "first": (),
-    "flatten": ("reshape",),
-    "last": (),
-    "logsoftmax": ("logsoftmax",),
-    "onehotbatch": ("embedding",),
-    "permutedims": ("transpose",),
-    "reshape": ("reshape",),
-    "softmax": ("softmax",),
+    **{name: row.operations for name, row in TABLE.items()},
+    **{name: row.operations for name, row in FIXED_ROWS.items()},
+    **LAYERS,
 }
-"""The operations that a layer lifts to, besides its activation; a test compares with what is lifted."""
+"""The operations that a layer lifts to, besides its activation."""
 
 NOT_LIFTED = ("RNNCell", "LSTMCell", "GRUCell", "WeightNorm", "Upsample(:bilinear)", "Upsample(:trilinear)", "rrelu")
 """Layers and activations of Flux that are refused by name, beside every layer that is not Flux's own."""

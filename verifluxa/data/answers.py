@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from verifluxa.data.shown import shown
 from verifluxa.errors import DataError
 
 if TYPE_CHECKING:
@@ -47,3 +46,16 @@ def _no_class(row: int, label: str, decl: DataDecl, path: str) -> DataError:
         expected=" or ".join(part for part in (names, numbers) if part) or "a class number",
         remedy=f"did you mean {shown(near[0])}?" if near else None,
     )
+
+
+MOST = 48
+
+
+def shown(text: str) -> str:
+    r"""The text between quotes; what cannot be seen is a question mark.
+
+    >>> shown("north"), shown("a\x1b[2J\u202eb")
+    ('"north"', '"a?[2J?b"')
+    """
+    kept = text if len(text) <= MOST else text[: MOST - 1] + "…"
+    return '"' + "".join(letter if letter.isprintable() else "?" for letter in kept) + '"'

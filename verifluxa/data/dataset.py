@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from verifluxa.spec.spec import Selection
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,3 +31,50 @@ class Dataset:
     inputs: NDArray[np.float64]
     labels: NDArray[np.int64]
     sampled: NDArray[np.bool_] | None = None
+
+
+# Which inputs of a data set count, and why the others do not: `take` first (done at loading), then `where`.
+
+NOT_SAMPLED = "not in the sample"
+NOT_CORRECT = "not correct"
+OTHER_LABEL = "label not selected"
+DOUBTFUL = "correct in some evaluations only"
+
+CORRECT, IN_DOUBT, WRONG = 1, 0, -1
+"""What the model of `correct` makes of an input: right in every allowed evaluation, in some, in none."""
+
+Excluded = tuple[tuple[int, str], ...]
+
+
+def select(
+    dataset: Dataset, selection: Selection, states: NDArray[np.int8] | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Excluded]:
+    """The inputs that count.
+
+    Args:
+        dataset: the loaded data.
+        selection: the conditions of the property.
+        states: of each input `CORRECT`, `IN_DOUBT` or `WRONG`, shape (N,); None when the selection does not ask.
+
+    Returns:
+        Positions in the data set, ascending: of the inputs that count in every evaluation, and of those that count in
+        some; and (position, reason) of each input that is not among the first, ascending, with the first reason that
+        applies.
+
+    Raises:
+        ValueError: the selection asks for `correct` and `states` is missing or of another length.
+    """
+    reasons = np.full(len(dataset.labels), "", dtype=object)
+    if selection.correct is not None:
+        if states is None or states.shape != dataset.labels.shape:
+            raise ValueError("`correct` needs one answer for each input")
+        reasons[states == IN_DOUBT] = DOUBTFUL
+        reasons[states == WRONG] = NOT_CORRECT
+    if selection.labels is not None:
+        reasons[~np.isin(dataset.labels, selection.labels)] = OTHER_LABEL
+    if dataset.sampled is not None:
+        reasons[~dataset.sampled] = NOT_SAMPLED
+    left_out = reasons.astype(bool)
+    excluded = tuple((int(position), str(reasons[position])) for position in np.flatnonzero(left_out))
+    counted, doubtful = (np.flatnonzero(which).astype(np.int64) for which in (~left_out, reasons == DOUBTFUL))
+    return counted, doubtful, excluded

@@ -14,9 +14,9 @@ from io import BytesIO
 from pathlib import Path
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
+from verifluxa.data.answers import shown
 from verifluxa.data.npz import MAX_FILE, read_bytes
 from verifluxa.data.pictures import MAX_MEMBERS
-from verifluxa.data.shown import shown
 from verifluxa.errors import DataError
 from verifluxa.files import NotAFileError, descriptor
 

@@ -12,14 +12,85 @@ from verifluxa.data.dataset import Dataset
 from verifluxa.data.gathered import Gathered, gather
 from verifluxa.data.npz import Npz
 from verifluxa.data.pictures import read_pictures
-from verifluxa.data.sample import drawn
-from verifluxa.data.series import read_series
 from verifluxa.data.tables import read_table
-from verifluxa.data.texts import Rows, read_texts, read_tokens
+from verifluxa.data.texts import Rows, array_labels, one_of, read_texts, read_tokens, too_few
 from verifluxa.errors import DataError
 
 if TYPE_CHECKING:
+    from verifluxa.spec.space_types import SeriesSpace
     from verifluxa.spec.spec import DataDecl, ImageSpace, InputSpace
+
+
+# Series in time from NPZ files: (N, channels, steps), or (N, steps) where there is one channel.
+
+
+def read_series(content: bytes, decl: DataDecl, space: SeriesSpace, path: str) -> Rows:
+    """Series as (N, channels, steps), and labels, cut by `take`.
+
+    Raises:
+        DataError: VF3010 for their shape, VF3013 for values outside the range, and what NPZ files and labels raise.
+    """
+    arrays = Npz(content, path)
+    found = arrays.array(one_of(arrays, ("x", "series", "test_x"), path))
+    one = found.ndim == 2 and space.channels == 1
+    shaped = found[:, None] if one else found
+    if shaped.ndim != 3 or shaped.shape[1:] != (space.channels, space.steps):
+        raise DataError(
+            "VF3010",
+            f"the series have shape {found.shape}, which is not that of `{space.name}`",
+            place=path,
+            expected=f"(N, {space.channels}, {space.steps}): channels, then steps",
+            remedy="Flux keeps (steps, channels, N): the same memory, axes in the other order",
+        )
+    if len(shaped) == 0 or (decl.take or 0) > len(shaped):
+        raise too_few(len(shaped), decl, path)
+    taken = np.ascontiguousarray(shaped[: decl.take], dtype=np.float64)
+    wrong = ~((taken >= float(space.low)) & (taken <= float(space.high)))
+    if wrong.any():
+        at = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise DataError(
+            "VF3013",
+            f"series {at[0]} has the value {taken[at]:g} at (channel, step) {at[1:]}",
+            place=path,
+            expected=f"values {float(space.low):g}..{float(space.high):g}, as `{space.name}` says",
+        )
+    return taken, array_labels(arrays, len(shaped), decl, path)
+
+
+# A random sample of a data set, drawn by a seed: the same on every machine, the rest is counted and listed.
+
+
+def drawn(labels: NDArray[np.int64], decl: DataDecl, path: str) -> NDArray[np.bool_] | None:
+    """Which inputs are in the sample, shape (N,); None where the declaration asks for none.
+
+    NumPy's PCG64 generator orders the inputs by random 64-bit keys, whose stream its documentation fixes. A balanced
+    sample takes equally many of each class that the file has.
+
+    Raises:
+        DataError: VF3030 when there are fewer inputs, or fewer of a class, than the sample takes.
+    """
+    if decl.sample is None:
+        return None
+    keys = np.random.PCG64(decl.seed).random_raw(len(labels))
+    order = np.lexsort((np.arange(len(labels)), keys))
+    groups = [order[labels[order] == label] for label in np.unique(labels)] if decl.balanced else [order]
+    share, rest = divmod(decl.sample, len(groups))
+    if rest or any(len(group) < share for group in groups):
+        least = min(len(group) for group in groups)
+        what = f"{len(groups)} classes of at least {least:,}" if decl.balanced else f"{least:,}"
+        raise DataError(
+            "VF3030",
+            f"`{decl.name}` samples {decl.sample:,} inputs, the file has {what}",
+            place=path,
+            expected=f"at most {len(groups) * least:,}" + (f", a multiple of {len(groups)}" if decl.balanced else ""),
+        )
+    chosen = np.zeros(len(labels), dtype=bool)
+    for group in groups:
+        chosen[group[:share]] = True
+    return chosen
+
+
+# From a declaration to its data set
 
 Array = NDArray[np.generic]
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from verifluxa.data.answers import class_numbers
-from verifluxa.data.shown import shown
+from verifluxa.data.answers import class_numbers, shown
 from verifluxa.data.texts import Rows, too_few
 from verifluxa.errors import DataError
 

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from verifluxa.data.answers import class_numbers
+from verifluxa.data.answers import class_numbers, shown
 from verifluxa.data.npz import Npz
-from verifluxa.data.shown import shown
 from verifluxa.errors import DataError, UnsupportedError
 from verifluxa.files import read_file
 

@@ -6,16 +6,267 @@ name when it loads the file (`ref`, `jl_anonymous`, methods, expressions) is ref
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
+
 from verifluxa.errors import ModelError
-from verifluxa.flux.bson_values import BACKREFS, Document, Raw, Values, type_path
 from verifluxa.flux.contents import Contents, Variable
 from verifluxa.flux.cursor import Cursor, damaged, foreign, text
+from verifluxa.flux.juliatypes import ELEMENTS, check_declared, function_of, is_function_type, named_tuple_types
 from verifluxa.flux.limits import Budget
 from verifluxa.flux.names import is_code, stored_function, untrusted
+from verifluxa.flux.structs import STRUCTS, UNREAD, matching, unknown_fields
+from verifluxa.flux.values import (
+    Dictionary,
+    JuliaType,
+    List,
+    NamedTuple,
+    Opaque,
+    Parameter,
+    Struct,
+    Symbol,
+    Tuple,
+    Value,
+    make_type,
+)
+
+# Values of a BSON file: documents with a `tag` are lowered Julia values, built by name and position only.
+
+BACKREFS = "_backrefs"
+Raw = None | bool | int | float | str | memoryview | dict[str, "Raw"] | list["Raw"]
+Document = dict[str, Raw]
+
+_KEYS: dict[str, frozenset[str]] = {
+    "array": frozenset({"tag", "type", "size", "data"}),
+    "struct": frozenset({"tag", "type", "data"}),
+    "datatype": frozenset({"tag", "name", "params"}),
+    "tuple": frozenset({"tag", "data"}),
+    "symbol": frozenset({"tag", "name"}),
+    "backref": frozenset({"tag", "ref"}),
+}
+_MODULES = ("Base", "Core")
+
+
+def type_path(raw: Raw, place: str) -> str:
+    """The full name of a type or function from its path; Base and Core come as parts of Main.
+
+    Raises:
+        ModelError: VF2002 when it is not a list of names.
+    """
+    if not isinstance(raw, list) or not raw:
+        raise damaged("a type has no name", place)
+    parts = [part for part in raw if isinstance(part, str) and part and "." not in part]
+    if len(parts) != len(raw):
+        raise damaged("the name of a type is not a list of names", place)
+    if parts[0] == "Main" and len(parts) > 2 and parts[1] in _MODULES:
+        parts = parts[1:]
+    return ".".join(parts)
+
+
+def _unknown_tag(tag: Raw, place: str) -> ModelError:
+    shown = tag[:40] if isinstance(tag, str) else type(tag).__name__
+    return foreign(f"a value with the tag `{shown}`", place, "one that BSON.jl writes for data")
+
+
+class Values:
+    """Builds the values of one file; shared ones are built once."""
+
+    def __init__(self, backrefs: list[Raw], budget: Budget) -> None:
+        self._backrefs = backrefs
+        self._budget = budget
+        self._shared: dict[int, Value] = {}
+        self._open: set[int] = set()
+
+    def kind(self, raw: Raw) -> str:
+        """The name of a variable's type, as far as it can be told without building the variable."""
+        if isinstance(raw, list):
+            return "List"
+        if not isinstance(raw, dict):
+            return "scalar"
+        tag = raw.get("tag")
+        kind = raw.get("type")
+        if tag == "struct" and isinstance(kind, dict) and "name" in kind:
+            return type_path(kind["name"], "the type of a variable")
+        if tag == "backref":
+            return self.kind_of(self.value(raw, "a variable"))
+        if tag is None:
+            return "Base.Dict"
+        if not isinstance(tag, str) or tag not in _KEYS:
+            raise _unknown_tag(tag, "a variable")
+        return {"array": "Core.Array", "tuple": "Core.Tuple"}.get(tag, "scalar")
+
+    def kind_of(self, value: Value) -> str:
+        """The name of a built value's type."""
+        if isinstance(value, Struct | Opaque):
+            return value.type.name
+        kinds = {np.ndarray: "Core.Array", List: "List", Tuple: "Core.Tuple", NamedTuple: "Core.NamedTuple"}
+        return next((name for kind, name in kinds.items() if isinstance(value, kind)), "scalar")
+
+    def value(self, raw: Raw, place: str) -> Value:
+        """Builds a value.
+
+        Raises:
+            ModelError: VF2002 to VF2006.
+        """
+        self._budget.visit(place)
+        if raw is None or isinstance(raw, bool | int | str):
+            return raw
+        if isinstance(raw, float):
+            return np.float64(raw)
+        if isinstance(raw, memoryview):
+            raise foreign("bytes without a type", place)
+        with self._budget.level(place):
+            if isinstance(raw, list):
+                return List(self._items(raw, place))
+            return self._document(raw, place)
+
+    def _items(self, raw: Raw, place: str) -> tuple[Value, ...]:
+        if not isinstance(raw, list):
+            raise damaged("a list is missing", place)
+        # Counted from 1, as in Julia and as the layers are.
+        return tuple(self.value(item, f"{place}[{number}]") for number, item in enumerate(raw, start=1))
+
+    def _document(self, raw: Document, place: str) -> Value:
+        if "tag" not in raw:
+            keys = tuple(Symbol(key) for key in raw)
+            return Dictionary(keys, tuple(self.value(item, f"{place}.{key}") for key, item in raw.items()))
+        tag = raw["tag"]
+        if not isinstance(tag, str) or tag not in _KEYS:
+            raise _unknown_tag(tag, place)
+        if set(raw) != _KEYS[tag]:
+            raise damaged(f"a value with the tag `{tag}` has the keys {', '.join(sorted(raw))}"[:200], place)
+        if tag == "array":
+            return self._array(raw, place)
+        if tag == "struct":
+            return self._struct(raw, place)
+        if tag == "datatype":
+            return self._type(raw, place)
+        if tag == "tuple":
+            return Tuple(self._items(raw["data"], place))
+        return self._symbol(raw, place) if tag == "symbol" else self._backref(raw, place)
+
+    def _symbol(self, raw: Document, place: str) -> Symbol:
+        name = raw["name"]
+        if not isinstance(name, str):
+            raise damaged("a symbol without a name", place)
+        return Symbol(name)
+
+    def _backref(self, raw: Document, place: str) -> Value:
+        index = raw["ref"]
+        if isinstance(index, bool) or not isinstance(index, int) or not 1 <= index <= len(self._backrefs):
+            raise damaged(f"a back reference to value {index} of {len(self._backrefs)}"[:120], place)
+        if index in self._shared:
+            return self._shared[index]
+        if index in self._open:
+            raise damaged("a value contains itself", f"{BACKREFS}[{index - 1}]")
+        self._open.add(index)
+        try:
+            self._shared[index] = self.value(self._backrefs[index - 1], f"{BACKREFS}[{index - 1}]")
+        finally:
+            self._open.remove(index)
+        return self._shared[index]
+
+    def _type_of(self, raw: Raw, place: str) -> JuliaType:
+        kind = self.value(raw, place)
+        if not isinstance(kind, JuliaType):
+            raise damaged("a type is missing", place)
+        return kind
+
+    def _type(self, raw: Document, place: str) -> JuliaType:
+        where = f"{place}.params"
+        parameters = tuple(self._parameter(item, where) for item in self._parameters(raw["params"], where))
+        return make_type(type_path(raw["name"], place), parameters, place)
+
+    def _parameters(self, raw: Raw, place: str) -> tuple[Value, ...]:
+        # Parameters that are all integers are written as an array of numbers.
+        if isinstance(raw, dict):
+            numbers = self.value(raw, place)
+            if isinstance(numbers, np.ndarray) and numbers.dtype.kind == "i" and numbers.ndim == 1:
+                return tuple(int(number) for number in numbers)
+        return self._items(raw, place)
+
+    def _parameter(self, value: Value, place: str) -> Parameter:
+        if isinstance(value, JuliaType | int | Symbol):
+            return value
+        if isinstance(value, Tuple):
+            symbols = tuple(item for item in value.items if isinstance(item, Symbol))
+            if len(symbols) == len(value.items):
+                return symbols
+        raise foreign("a type with a parameter that is neither a type, a number nor names", place)
+
+    def _array(self, raw: Document, place: str) -> Value:
+        kind = self._type_of(raw["type"], f"{place}.type")
+        sizes = self._sizes(raw["size"], place)
+        data = raw["data"]
+        if isinstance(data, list):
+            return self._list(data, sizes, place)
+        dtype = ELEMENTS.get(kind.name)
+        if dtype is None or not isinstance(data, memoryview):
+            raise foreign(f"an array of {kind}", place, "an array of numbers")
+        expected = math.prod(sizes) * np.dtype(dtype).itemsize
+        if len(data) != expected:
+            raise damaged(f"the sizes {sizes} ask for {expected} bytes", place, f"{len(data)}, the number stored")
+        return np.frombuffer(data, dtype).reshape(sizes, order="F")
+
+    def _list(self, data: list[Raw], sizes: tuple[int, ...], place: str) -> List:
+        if sizes != (len(data),):
+            raise damaged(f"a list of {len(data)} things says that its size is {sizes}", place)
+        return List(self._items(data, f"{place}.data"))
+
+    def _sizes(self, raw: Raw, place: str) -> tuple[int, ...]:
+        sizes = tuple(item for item in raw if isinstance(item, int)) if isinstance(raw, list) else ()
+        if not isinstance(raw, list) or len(sizes) != len(raw) or any(size < 0 for size in sizes) or len(sizes) > 16:
+            raise damaged("the sizes of an array are not up to 16 numbers from 0", place)
+        return sizes
+
+    def _struct(self, raw: Document, place: str) -> Value:
+        kind = self._type_of(raw["type"], f"{place}.type")
+        data = raw["data"]
+        if kind.name in UNREAD:
+            return Opaque(kind)
+        if isinstance(data, memoryview):
+            return self._primitive(kind, data, place)
+        if is_function_type(kind.name) and data == []:
+            return function_of(kind, place)
+        if kind.name == "Core.NamedTuple":
+            return self._named_tuple(kind, data, place)
+        if kind.name not in STRUCTS:
+            raise untrusted(kind, place)
+        count = len(data) if isinstance(data, list) else -1
+        fields = matching(kind, None, count)
+        if fields is None:
+            raise unknown_fields(kind, f"{count} of them", place)
+        items = self._declared(data, fields.names, tuple(fields.declared(kind, at) for at in range(count)), place)
+        return Struct(kind, fields.names, items)
+
+    def _named_tuple(self, kind: JuliaType, data: Raw, place: str) -> NamedTuple:
+        names, types = named_tuple_types(kind, place)
+        return NamedTuple(names, self._declared(data, names, types, place))
+
+    def _declared(
+        self, data: Raw, names: tuple[str, ...], types: tuple[Parameter | None, ...], place: str
+    ) -> tuple[Value, ...]:
+        if not isinstance(data, list) or len(data) != len(names):
+            raise damaged(f"a value with the fields {', '.join(names)} has another number of them"[:200], place)
+        items: list[Value] = []
+        for raw, name, declared in zip(data, names, types, strict=True):
+            items.append(self.value(raw, f"{place}.{name}"))
+            check_declared(items[-1], declared, f"{place}.{name}")
+        return tuple(items)
+
+    def _primitive(self, kind: JuliaType, data: memoryview, place: str) -> Value:
+        dtype = np.dtype(ELEMENTS[kind.name]) if kind.name in ELEMENTS and not kind.parameters else None
+        if dtype is None or dtype.kind == "b" or len(data) != dtype.itemsize:
+            raise untrusted(kind, place)
+        number = np.frombuffer(data, dtype)[0]
+        return number if isinstance(number, np.floating) else int(number)
+
+
+# The documents of a file
 
 _RAW_DEPTH = 1024
 _CODE_TAGS = {

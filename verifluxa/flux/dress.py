@@ -13,12 +13,12 @@ import numpy as np
 
 from verifluxa.errors import ModelError, Span
 from verifluxa.flux.architecture import Call, Name
+from verifluxa.flux.builder import Missing, Row
 from verifluxa.flux.layer import Facts, unsupported
 from verifluxa.flux.layers import TABLE
 from verifluxa.flux.layers_container import members
 from verifluxa.flux.layers_fixed import FIXED_ROWS
 from verifluxa.flux.layers_function import function_value, write_function
-from verifluxa.flux.row import Missing, Row
 from verifluxa.flux.structs import STRUCTS, Fields
 from verifluxa.flux.values import (
     Array,
@@ -110,7 +110,7 @@ def dress(text: Call | Name, state: Value, place: str) -> Value:
         if row.children is not None and key in (row.children, "over"):
             items.append(_dress_children(row, written, value, at))
         elif key in row.functions:
-            items.append(_function(row, (key, facts), value, (text.span, at)))
+            items.append(_function(row, key, facts, value, text.span, at))
         else:
             items.append(lost.get(key, value))
     return Struct(JuliaType(name), fields.names, tuple(items))
@@ -127,9 +127,8 @@ def _fields(row: Row, state: NamedTuple, text: Call, place: str) -> tuple[str, F
     )
 
 
-def _function(row: Row, what: tuple[str, Facts], state: Value, where: tuple[Span, str]) -> Value:
+def _function(row: Row, key: str, facts: Facts, state: Value, span: Span, place: str) -> Value:
     """The function of a field; the state must hold an empty place for it, or the parameter that the text says."""
-    (key, facts), (span, place) = what, where
     fact = row.functions[key]
     if fact not in facts:
         message = f"the text does not say the {fact} of {row.name}, and a state does not store it"
@@ -184,12 +183,11 @@ def _dress_function(text: Call | Name, state: Value, place: str) -> Value:
         if is_empty(state):
             return function_value(kind, facts)
     elif isinstance(state, NamedTuple) and state.names == ("f", "x") and is_empty(state["f"]):
-        return _dress_fixed(text, (kind, facts), state["x"], place)
+        return _dress_fixed(text, kind, facts, state["x"], place)
     raise disagree(f"the text says the function {text.name}, the state holds {describe(state)} at {place}", text.span)
 
 
-def _dress_fixed(text: Call, what: tuple[str, Facts], state: Value, place: str) -> Value:
-    kind, facts = what
+def _dress_fixed(text: Call, kind: str, facts: Facts, state: Value, place: str) -> Value:
     if kind == "activation" and is_empty(state):
         inner: Value = Function(str(facts["activation"]))
         return Struct(JuliaType("Base.Fix1"), ("f", "x"), (Function("broadcast"), inner))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from verifluxa.errors import ModelError
-from verifluxa.flux.builder import Builder, LayerRow, Nodes
+from verifluxa.flux.builder import Builder, LayerRow, Nodes, Row
 from verifluxa.flux.layer import Layer, unsupported
 from verifluxa.flux.layers_attention import ATTENTION_ROWS
 from verifluxa.flux.layers_container import CONTAINER_ROWS
@@ -14,7 +14,6 @@ from verifluxa.flux.layers_norm import NORM_ROWS
 from verifluxa.flux.layers_pool import POOL_ROWS
 from verifluxa.flux.layers_recurrent import RECURRENT_ROWS
 from verifluxa.flux.limits import DEPTH, INFLATE_FLOOR, INFLATE_RATIO, refuse_deep
-from verifluxa.flux.row import Row
 from verifluxa.flux.stored import Stored
 from verifluxa.flux.values import Struct, Value
 

@@ -12,11 +12,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from verifluxa.flux.architecture import Expression, Pair, Sequence, refuse
-from verifluxa.flux.builder import Builder, Nodes
+from verifluxa.flux.builder import Builder, EmitChild, Nodes, Row
 from verifluxa.flux.layer import Facts, Floats, Layer, unsupported
 from verifluxa.flux.layers_dense import emit_dense, read_dense
 from verifluxa.flux.layers_norm import read_dropout
-from verifluxa.flux.row import EmitChild, Row
 from verifluxa.flux.stored import Stored, unfit
 from verifluxa.flux.values import Function, JuliaType, NamedTuple, Struct, Value, describe, is_empty
 from verifluxa.flux.written import Arguments, Written, integer, integers, number, spread
@@ -186,6 +185,7 @@ ATTENTION_ROWS: tuple[Row, ...] = (
     Row(
         name=KIND,
         stored=(f"Flux.{KIND}",),
+        operations=("affine", "batchnorm", "matmul", "reshape", "softmax", "transpose"),
         write=_write,
         show=_show,
         read=_read,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from verifluxa.flux.architecture import Call, Expression, Literal, Name, Sequence, refuse
-from verifluxa.flux.builder import Builder, LayerRow, Nodes
+from verifluxa.flux.builder import Builder, EmitChild, LayerRow, Nodes, ReadChild, Row
 from verifluxa.flux.layer import Layer, unsupported
 from verifluxa.flux.names import written_function
-from verifluxa.flux.row import EmitChild, ReadChild, Row
 from verifluxa.flux.stored import Stored, unfit
 from verifluxa.flux.values import Function, List, NamedTuple, Tuple, Value, describe
 from verifluxa.flux.written import Arguments, Child, Written, child, unknown_name
@@ -226,6 +225,7 @@ CONTAINER_ROWS: tuple[Row, ...] = (
     Row(
         name="SkipConnection",
         stored=("Flux.SkipConnection",),
+        operations=("add", "concat"),
         write=_write_skip,
         show_children=_show_joined,
         functions={"connection": "connection"},
@@ -237,6 +237,7 @@ CONTAINER_ROWS: tuple[Row, ...] = (
         Row(
             name=name,
             stored=(f"Flux.{name}",),
+            operations=("add", "concat"),
             write=_write_parallel,
             show_children=_show_joined,
             functions={"connection": "connection"},
@@ -249,6 +250,7 @@ CONTAINER_ROWS: tuple[Row, ...] = (
     Row(
         name="Maxout",
         stored=("Flux.Maxout",),
+        operations=("concat", "maxpool", "reshape"),
         write=_write_maxout,
         show_children=lambda _, inner: f"Maxout({inner})",
         children="layers",

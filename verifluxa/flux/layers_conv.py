@@ -12,9 +12,8 @@ from collections.abc import Callable
 import numpy as np
 
 from verifluxa.flux.architecture import Call, Expression, Pair, Sequence, refuse
-from verifluxa.flux.builder import Builder
+from verifluxa.flux.builder import Builder, Missing, Row, printed_activation, printed_pad, printed_sizes
 from verifluxa.flux.layer import Facts, Floats, Layer, unsupported
-from verifluxa.flux.row import Missing, Row, printed_activation, printed_pad, printed_sizes
 from verifluxa.flux.stored import Stored, unfit
 from verifluxa.flux.values import Tuple, Value
 from verifluxa.flux.written import Arguments, Written, integer, integers, spread
@@ -312,11 +311,17 @@ def _blank_cross(facts: Facts) -> dict[str, Value | Missing]:
     return {name: value for name, value in _blank(facts).items() if name != "groups"}
 
 
-def _row(name: str, stored: tuple[str, ...], read: Callable[[Stored], Layer] = _read_conv) -> Row:
+def _row(
+    name: str,
+    stored: tuple[str, ...],
+    read: Callable[[Stored], Layer] = _read_conv,
+    operations: tuple[str, ...] = ("conv",),
+) -> Row:
     blanks = {"ConvTranspose": _blank_transpose, "CrossCor": _blank_cross}
     return Row(
         name=name,
         stored=stored,
+        operations=operations,
         write=_write_depthwise if name == "DepthwiseConv" else _write,
         show=_show,
         read=read,
@@ -331,5 +336,5 @@ CONV_ROWS: tuple[Row, ...] = (
     _row("Conv", ("Flux.Conv",)),
     _row("CrossCor", ("Flux.CrossCor",)),
     _row("DepthwiseConv", ("Flux.DepthwiseConv", "Flux.Conv")),
-    _row("ConvTranspose", ("Flux.ConvTranspose",), _read_transpose),
+    _row("ConvTranspose", ("Flux.ConvTranspose",), _read_transpose, ("concat", "conv", "reshape", "scale")),
 )

@@ -7,9 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from verifluxa.flux.architecture import Name, Pair, Sequence, refuse
-from verifluxa.flux.builder import Builder, Nodes
+from verifluxa.flux.builder import Builder, EmitChild, Missing, Nodes, Row, printed_activation
 from verifluxa.flux.layer import Facts, Floats, Layer, unsupported
-from verifluxa.flux.row import EmitChild, Missing, Row, printed_activation
 from verifluxa.flux.stored import Stored, unfit, whole
 from verifluxa.flux.values import Function, Value, describe
 from verifluxa.flux.written import Arguments, Written, integer, unknown_name
@@ -265,6 +264,7 @@ DENSE_ROWS: tuple[Row, ...] = (
     Row(
         name="Dense",
         stored=("Flux.Dense",),
+        operations=("affine",),
         write=_write_dense,
         show=_show_dense,
         read=read_dense,
@@ -276,6 +276,7 @@ DENSE_ROWS: tuple[Row, ...] = (
     Row(
         name="Scale",
         stored=("Flux.Scale", "Flux.Diagonal"),
+        operations=("scale", "shift"),
         write=_write_scale,
         show=_show_scale,
         read=_read_scale,
@@ -287,6 +288,7 @@ DENSE_ROWS: tuple[Row, ...] = (
     Row(
         name="Bilinear",
         stored=("Flux.Bilinear",),
+        operations=("affine", "multiply", "reshape", "shift"),
         write=_write_bilinear,
         show=_show_bilinear,
         read=_read_bilinear,
@@ -298,6 +300,7 @@ DENSE_ROWS: tuple[Row, ...] = (
     Row(
         name="Embedding",
         stored=("Flux.Embedding",),
+        operations=("embedding",),
         write=_write_embedding,
         show=_show_embedding,
         read=_read_embedding,
@@ -308,6 +311,7 @@ DENSE_ROWS: tuple[Row, ...] = (
     Row(
         name="EmbeddingBag",
         stored=("Flux.EmbeddingBag",),
+        operations=("affine", "embedding", "maxpool", "meanpool", "reshape", "transpose"),
         write=_write_bag,
         show=lambda layer: f"EmbeddingBag({layer.facts['in']} => {layer.facts['out']}, {layer.facts['reduction']})",
         read=_read_bag,

@@ -30,6 +30,7 @@ class FixedRow:
     """One function that may stand in `Base.Fix2`.
 
     Attributes:
+        operations: what it lifts to.
         read: the stored argument to facts.
         write: the argument in a text to facts.
         dress: what a state holds of the argument, and the facts of a text, to the stored argument; None where
@@ -37,6 +38,7 @@ class FixedRow:
         emit: adds the operation.
     """
 
+    operations: tuple[str, ...]
     read: Callable[[Value, str], Facts]
     write: Callable[[Expression], Facts]
     dress: Callable[[Value, Facts], Value | None]
@@ -151,9 +153,11 @@ def _emit_labels(layer: Layer, builder: Builder, node: int) -> int:
 
 
 FIXED_ROWS: dict[str, FixedRow] = {
-    "permutedims": FixedRow(_read_order, lambda value: {"order": integers(value)}, _dress_order, _emit_order),
-    "reshape": FixedRow(_read_sizes, _write_sizes, _dress_sizes, _emit_sizes),
-    "onehotbatch": FixedRow(_read_labels, _write_labels, _dress_labels, _emit_labels),
+    "permutedims": FixedRow(
+        ("transpose",), _read_order, lambda value: {"order": integers(value)}, _dress_order, _emit_order
+    ),
+    "reshape": FixedRow(("reshape",), _read_sizes, _write_sizes, _dress_sizes, _emit_sizes),
+    "onehotbatch": FixedRow(("embedding",), _read_labels, _write_labels, _dress_labels, _emit_labels),
 }
 
 

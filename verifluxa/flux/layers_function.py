@@ -15,7 +15,13 @@ from verifluxa.graph.ops import LogSoftmax, Reshape, Softmax
 
 PICKS = ("first", "last")
 """One of several things that the layer before gives, as MultiHeadAttention does."""
-LAYERS = ("flatten", "softmax", "logsoftmax", *PICKS)
+LAYERS: dict[str, tuple[str, ...]] = {
+    "flatten": ("reshape",),
+    "softmax": ("softmax",),
+    "logsoftmax": ("logsoftmax",),
+    **dict.fromkeys(PICKS, ()),
+}
+"""Functions that are layers, and what they lift to."""
 _MATRIX_FUNCTIONS = frozenset({"tanh"})
 FIXED = frozenset({"Base.Fix1", "Base.Fix2"})
 

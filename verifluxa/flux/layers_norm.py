@@ -12,10 +12,9 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from verifluxa.flux.architecture import Literal, Sequence
-from verifluxa.flux.builder import Builder
+from verifluxa.flux.builder import Builder, Row, printed_activation
 from verifluxa.flux.layer import Fact, Facts, Floats, Layer, training, unsupported
 from verifluxa.flux.layers_dense import emit_scale
-from verifluxa.flux.row import Row, printed_activation
 from verifluxa.flux.stored import Stored, activation, unfit
 from verifluxa.flux.values import Function, JuliaType, NamedTuple, Struct, Tuple, Value, describe, is_empty
 from verifluxa.flux.version import needs_version
@@ -299,10 +298,11 @@ def _emit_dropout(layer: Layer, builder: Builder, node: int) -> int:
     return node
 
 
-def _norm(name: str, emit: Callable[[Layer, Builder, int], int]) -> Row:
+def _norm(name: str, emit: Callable[[Layer, Builder, int], int], *operations: str) -> Row:
     return Row(
         name=name,
         stored=(f"Flux.{name}",),
+        operations=operations,
         write=_write_norm,
         show=_show_norm,
         read=_read_norm,
@@ -332,12 +332,13 @@ def float_fact(value: Fact) -> float:
 
 
 NORM_ROWS: tuple[Row, ...] = (
-    _norm("BatchNorm", _emit_batch),
-    _norm("InstanceNorm", _emit_instance),
-    _norm("GroupNorm", _emit_group),
+    _norm("BatchNorm", _emit_batch, "batchnorm"),
+    _norm("InstanceNorm", _emit_instance, "batchnorm", "normalise", "scale", "shift"),
+    _norm("GroupNorm", _emit_group, "normalise", "reshape", "scale", "shift"),
     Row(
         name="LayerNorm",
         stored=("Flux.LayerNorm",),
+        operations=("normalise", "scale", "shift"),
         write=_write_layer_norm,
         show=_show_layer_norm,
         read=_read_layer_norm,

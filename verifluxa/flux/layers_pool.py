@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 
 from verifluxa.flux.architecture import Literal, refuse
-from verifluxa.flux.builder import Builder
+from verifluxa.flux.builder import Builder, Missing, Row, printed_pad, printed_sizes
 from verifluxa.flux.layer import Fact, Facts, Layer, unsupported
 from verifluxa.flux.layers_conv import MOST_AXES, low_high, pads, read_steps, same_pad, turned, write_pad
-from verifluxa.flux.row import Missing, Row, printed_pad, printed_sizes
 from verifluxa.flux.stored import Stored, unfit, whole
 from verifluxa.flux.values import Symbol, Tuple, Value
 from verifluxa.flux.written import Arguments, Written, integer, integers
@@ -164,13 +163,12 @@ def _emit_upsample(layer: Layer, builder: Builder, node: int) -> int:
         if len(scale) != len(sizes):
             raise unsupported("Upsample", layer.place, f"the scale has {len(scale)} numbers for {len(sizes)} axes")
     for axis, times in enumerate(scale):
-        node = _repeat(layer, builder, node, (axis + 1, times))
+        node = _repeat(layer, builder, node, axis + 1, times)
     return node
 
 
-def _repeat(layer: Layer, builder: Builder, node: int, how: tuple[int, int]) -> int:
+def _repeat(layer: Layer, builder: Builder, node: int, axis: int, times: int) -> int:
     """Repeats each value along an axis, next to itself."""
-    axis, times = how
     if times == 1:
         return node
     shape = builder.shape(node)
@@ -198,10 +196,15 @@ def _emit_shuffle(layer: Layer, builder: Builder, node: int) -> int:
     return builder.add(layer, Reshape((channels // factor**axes, *(size * factor for size in sizes))), moved)
 
 
+def _operation(name: str) -> str:
+    return "maxpool" if name.endswith("MaxPool") else "meanpool"
+
+
 def _plain(name: str) -> Row:
     return Row(
         name=name,
         stored=(f"Flux.{name}",),
+        operations=(_operation(name),),
         write=_write_pool,
         show=_show_pool,
         read=_read_pool,
@@ -215,6 +218,7 @@ def _global(name: str) -> Row:
     return Row(
         name=name,
         stored=(f"Flux.{name}",),
+        operations=(_operation(name),),
         write=lambda _: Written({}),
         show=lambda layer: f"{layer.kind}()",
         read=lambda stored: Layer(_kind(stored), stored.place),
@@ -227,6 +231,7 @@ def _adaptive(name: str) -> Row:
     return Row(
         name=name,
         stored=(f"Flux.{name}",),
+        operations=(_operation(name),),
         write=lambda arguments: Written({"out": integers(arguments.take("an output size such as (3, 3)"))}),
         show=lambda layer: f"{layer.kind}({layer.facts['out']})",
         read=_read_adaptive,
@@ -252,6 +257,7 @@ POOL_ROWS: tuple[Row, ...] = (
     Row(
         name="Upsample",
         stored=("Flux.Upsample",),
+        operations=("concat", "reshape"),
         write=_write_upsample,
         show=_show_upsample,
         read=_read_upsample,
@@ -262,6 +268,7 @@ POOL_ROWS: tuple[Row, ...] = (
     Row(
         name="PixelShuffle",
         stored=("Flux.PixelShuffle",),
+        operations=("reshape", "transpose"),
         write=lambda arguments: Written({"r": integer(arguments.take("a factor"))}),
         show=lambda layer: f"PixelShuffle({layer.facts['r']})",
         read=lambda stored: Layer("PixelShuffle", stored.place, {"r": stored.integer("r")}),

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from verifluxa.flux.builder import Builder
+from verifluxa.flux.builder import Builder, Row
 from verifluxa.flux.layer import Facts, Floats, Layer, unsupported
-from verifluxa.flux.row import Row
 from verifluxa.flux.stored import Stored, unfit
 from verifluxa.flux.values import Function, JuliaType, NamedTuple, Struct, Value, describe, is_empty
 from verifluxa.flux.written import Arguments, Written
@@ -190,24 +189,32 @@ def _emit(layer: Layer, builder: Builder, node: int) -> int:
     memory: int | None = None
     outputs: list[int] = []
     for index in range(length):
-        value = _pick(layer, builder, columns, (index, length))
+        value = _pick(layer, builder, columns, index, length)
         hidden, memory = _STEPS[layer.kind](_Step(layer, builder, value, hidden, memory))
         outputs.append(builder.add(layer, Reshape((1, -1)), hidden))
     return outputs[0] if length == 1 else builder.add(layer, Concat(0), *outputs)
 
 
-def _pick(layer: Layer, builder: Builder, columns: int, which: tuple[int, int]) -> int:
+def _pick(layer: Layer, builder: Builder, columns: int, index: int, length: int) -> int:
     """One step of the sequence, by a row of zeros with a one, which is exact."""
-    index, length = which
     row = np.zeros((1, length), dtype=builder.dtype)
     row[0, index] = 1
     return builder.add(layer, Reshape((-1,)), builder.add(layer, Affine(row), columns))
 
 
+_OPERATIONS = {
+    "RNN": ("add", "affine", "concat", "reshape", "shift", "transpose"),
+    "LSTM": ("add", "affine", "concat", "multiply", "reshape", "shift", "transpose"),
+    **dict.fromkeys(
+        ("GRU", "GRUv3"), ("add", "affine", "concat", "multiply", "reshape", "scale", "shift", "transpose")
+    ),
+}
+
 RECURRENT_ROWS: tuple[Row, ...] = tuple(
     Row(
         name=kind,
         stored=(f"Flux.{kind}",),
+        operations=_OPERATIONS[kind],
         write=_write,
         show=_show,
         read=_read,

@@ -3,26 +3,191 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from verifluxa.errors import ModelError
-from verifluxa.flux.agree import check
 from verifluxa.flux.architecture import Call, Name, parse_architecture
 from verifluxa.flux.builder import Builder, LayerRow
 from verifluxa.flux.choose import choose
 from verifluxa.flux.contents import Contents
-from verifluxa.flux.dress import dress, fill
+from verifluxa.flux.dress import PRINTS_OPTIONS, disagree, dress, fill, is_function, write
 from verifluxa.flux.files import Digest, read_bytes, read_model_file, read_text_file
-from verifluxa.flux.infer import candidates, first_kind, wanted
-from verifluxa.flux.layer import Layer
-from verifluxa.flux.layers import LayerReader, emit
+from verifluxa.flux.layer import Fact, Facts, Layer
+from verifluxa.flux.layers import TABLE, LayerReader, emit, show
+from verifluxa.flux.layers_function import write_function
 from verifluxa.flux.limits import FILE_BYTES
 from verifluxa.flux.version import Version, parse_version
 from verifluxa.graph.graph import Graph
 from verifluxa.graph.ops import Shape
+
+# The shape of the input, where the layers tell it: features of a Dense, channels of a convolution.
+
+LARGEST_IMAGE = 512
+_FIRST_ONLY = frozenset({"SkipConnection", "Maxout"})
+_CHANNELS_FIRST = frozenset({"BatchNorm", "InstanceNorm", "GroupNorm"})
+_POOLS = frozenset(f"{form}{kind}Pool" for form in ("", "Global", "Adaptive") for kind in ("Max", "Mean"))
+# Layers that leave the number of channels or features to the next one.
+_PASSING = (
+    _CHANNELS_FIRST | _POOLS | {"flatten", "activation", "softmax", "logsoftmax", "Dropout", "AlphaDropout", "Upsample"}
+)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the first layer takes.
+
+    Attributes:
+        shapes: of the inputs, complete, for features.
+        channels: of an image of unknown size, or 0.
+        axes: how many spatial axes the image has.
+    """
+
+    shapes: tuple[Shape, ...] = ()
+    channels: int = 0
+    axes: int = 0
+
+
+def wanted(layer: Layer) -> Wanted | None:
+    """What the first layer that knows says; None where nothing tells the shape of the input."""
+    return _first(_leaves([layer]))
+
+
+def first_kind(layer: Layer) -> str:
+    """The kind of the first layer that the input meets."""
+    return next(iter(_leaves([layer]))).kind
+
+
+def candidates(found: Wanted) -> Iterable[tuple[Shape, ...]]:
+    """The input shapes to try, the largest image first."""
+    if found.shapes:
+        yield found.shapes
+        return
+    for size in range(LARGEST_IMAGE, 0, -1):
+        yield ((found.channels, *(size,) * found.axes),)
+
+
+def _leaves(layers: list[Layer]) -> Iterable[Layer]:
+    """The layers that the input meets, in order; of branches the first stands for all."""
+    for layer in layers:
+        if layer.kind == "Chain":
+            yield from _leaves([child for _, child in layer.children])
+        elif layer.kind in _FIRST_ONLY or (layer.kind == "Parallel" and len(layer.children) == 1):
+            yield from _leaves([layer.children[0][1]])
+        else:
+            yield layer
+
+
+def _first(layers: Iterable[Layer]) -> Wanted | None:
+    fallback: Wanted | None = None
+    for layer in layers:
+        if layer.kind == "Parallel":
+            return fallback or _of_parallel(layer)
+        found = _of_layer(layer)
+        if found is not None:
+            return found
+        channels = layer.facts.get("channels")
+        if layer.kind == "BatchNorm" and isinstance(channels, int) and fallback is None:
+            fallback = Wanted(((channels,),))
+        if layer.kind not in _PASSING:
+            return fallback
+    return fallback
+
+
+def _of_layer(layer: Layer) -> Wanted | None:
+    facts = layer.facts
+    inputs, sizes, window = facts.get("in"), facts.get("sizes"), facts.get("window")
+    if isinstance(window, tuple) and isinstance(inputs, int):
+        return Wanted(channels=inputs, axes=len(window))
+    if layer.kind == "Dense" and isinstance(inputs, int):
+        return Wanted(((inputs,),))
+    if layer.kind == "Bilinear" and isinstance(inputs, tuple):
+        return Wanted(((inputs[0],), (inputs[1],)))
+    if layer.kind in ("Scale", "LayerNorm") and isinstance(sizes, tuple):
+        return Wanted((tuple(reversed(sizes)),))
+    return None
+
+
+def _of_parallel(layer: Layer) -> Wanted | None:
+    """One input for all branches if they agree, else one for each."""
+    found = [wanted(child) for _, child in layer.children]
+    if found[0] is None or all(item == found[0] for item in found):
+        return found[0]
+    shapes: list[Shape] = []
+    for item in found:
+        if item is None or len(item.shapes) != 1:
+            return None
+        shapes.extend(item.shapes)
+    return Wanted(tuple(shapes))
+
+
+# Whether an architecture text says what the layers of a file say: every name, size, count and option.
+
+_SILENT = frozenset({"stride", "pad", "dilation", "groups"})
+_SHOWN = 120
+
+
+def check(layer: Layer, text: Call | Name, version: Version | None) -> None:
+    """Compares layers with a text, all the way down.
+
+    Args:
+        layer: from the file.
+        text: the architecture.
+        version: of Flux; up to 0.12.4 it prints no stride, padding or dilation.
+
+    Raises:
+        ModelError: VF2009 at the first place where they differ.
+    """
+    if isinstance(text, Name) or is_function(text):
+        kind, facts = write_function(text)
+        _compare_kind(layer, kind, text)
+        _compare_facts(layer, facts, text)
+        return
+    row, written = write(text)
+    # DepthwiseConv is only another way to write a Conv.
+    _compare_kind(layer, "Conv" if row.name == "DepthwiseConv" else row.name, text)
+    silent = layer.silent | (_SILENT if version is not None and version < PRINTS_OPTIONS else frozenset())
+    defaults = {key: value for key, value in row.defaults(written.facts).items() if key not in silent}
+    _compare_facts(layer, {**defaults, **written.facts}, text)
+    if len(written.children) != len(layer.children):
+        message = f"the text says {len(written.children)} layers here, the file holds {len(layer.children)}"
+        raise disagree(message, text.span)
+    for child, (name, inner) in zip(written.children, layer.children, strict=True):
+        if child.name is not None and child.name != name:
+            raise disagree(f"the text names a layer {child.name}, the file {name}", child.text.span)
+        check(inner, child.text, version)
+
+
+def _compare_kind(layer: Layer, kind: str, text: Call | Name) -> None:
+    if layer.kind != kind:
+        raise disagree(f"the text says {text.name}, the file holds {_printed(layer)} at {layer.place}", text.span)
+
+
+def _compare_facts(layer: Layer, facts: Facts, text: Call | Name) -> None:
+    for name, said in facts.items():
+        if name in layer.facts and not _same(layer.facts[name], said):
+            message = f"the text says {name} = {said}, the file {name} = {layer.facts[name]} at {layer.place}"
+            raise disagree(message, text.span, _printed(layer))
+
+
+def _same(stored: Fact, said: Fact) -> bool:
+    if isinstance(stored, float) and isinstance(said, float):
+        # A text may say 0.1 where the file holds the Float32 nearest to it.
+        return abs(stored - said) <= 1e-6 * max(abs(stored), abs(said))
+    return type(stored) is type(said) and stored == said
+
+
+def _printed(layer: Layer) -> str:
+    if layer.kind in TABLE and layer.children:
+        return f"a {layer.kind} of {len(layer.children)} layers"
+    text = show(layer)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+
+
+# From a file to a graph
 
 _SHAPE_WORDS = {
     "Conv": ("(channels, height, width) for an image", "3,32,32"),

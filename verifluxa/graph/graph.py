@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verifluxa.errors import ModelError
-from verifluxa.graph.ops import Input, Op, Shape
-from verifluxa.graph.shapes import SHAPE
+from verifluxa.graph.ops import SHAPE, Input, Op, Shape
 
 FLOAT_TYPES = ("float32", "float64")
 MOST_BRANCHES = 1024

@@ -22,6 +22,7 @@ from verifluxa.errors import ModelError
 from verifluxa.graph.activations import activate
 from verifluxa.graph.graph import Graph, resized
 from verifluxa.graph.ops import (
+    SHAPE,
     Activation,
     Affine,
     BatchNorm,
@@ -42,7 +43,6 @@ from verifluxa.graph.ops import (
     Softmax,
     Transpose,
 )
-from verifluxa.graph.shapes import SHAPE
 
 _CONVOLUTIONS: dict[int, Callable[..., Tensor]] = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
 _MAX_POOLS: dict[int, Callable[..., Tensor]] = {

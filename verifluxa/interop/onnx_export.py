@@ -16,8 +16,8 @@ from verifluxa.graph import ops
 from verifluxa.graph.activations import ACTIVATIONS
 from verifluxa.graph.graph import Graph
 from verifluxa.graph.ops import Op, Shape
+from verifluxa.interop.onnx_file import onnx_package
 from verifluxa.interop.onnx_functions import WRITTEN, clipped
-from verifluxa.interop.onnx_package import onnx_package
 
 OPSET = 17
 IR_VERSION = 8

@@ -9,14 +9,44 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from verifluxa.errors import ModelError
+from verifluxa.errors import ModelError, UsageError
 from verifluxa.graph.ops import Shape
-from verifluxa.interop.onnx_package import decode_error, onnx_package
+
+
+def onnx_package() -> Any:
+    """The package with its helpers loaded.
+
+    Raises:
+        UsageError: VF4411 when it is not installed.
+    """
+    try:
+        import onnx
+        import onnx.checker
+        import onnx.helper
+        import onnx.numpy_helper
+    except ImportError:
+        raise UsageError(
+            "VF4411",
+            "ONNX files need the package `onnx`, which is not installed",
+            remedy='install it with `pip install "verifluxa[onnx]"`',
+        ) from None
+    return onnx
+
+
+def decode_error() -> type[Exception]:
+    """What protobuf, which `onnx` brings along, raises for bytes that are no message."""
+    error = import_module("google.protobuf.message").DecodeError
+    assert issubclass(error, Exception)  # so protobuf documents it
+    return error  # type: ignore[no-any-return]
+
+
+# The file
 
 FILE_BYTES = (2 << 30) - 1
 """A protobuf message cannot be larger."""

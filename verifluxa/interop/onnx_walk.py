@@ -9,8 +9,7 @@ import numpy as np
 
 from verifluxa.errors import ModelError
 from verifluxa.graph.graph import Graph, build
-from verifluxa.graph.ops import Input, Op, Reshape, Shape
-from verifluxa.graph.shapes import SHAPE
+from verifluxa.graph.ops import SHAPE, Input, Op, Reshape, Shape
 from verifluxa.interop.onnx_file import Array, OnnxFile, OnnxNode, broken
 
 

@@ -18,7 +18,7 @@ from verifluxa.errors import UsageError
 from verifluxa.graph.graph import Graph, build
 from verifluxa.graph.ops import Affine, Divide, Embedding, Input, Op, Reshape, Scale, Shift
 from verifluxa.interop.onnx_export import onnx_bytes
-from verifluxa.interop.onnx_package import onnx_package
+from verifluxa.interop.onnx_file import onnx_package
 from verifluxa.question import Domain, Floats, Problem
 
 

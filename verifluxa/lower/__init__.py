@@ -6,19 +6,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from verifluxa.data.dataset import Dataset
-from verifluxa.data.select import WRONG, select
+from verifluxa.data.dataset import WRONG, Dataset, select
 from verifluxa.errors import DataError, ModelError, UnsupportedError
 from verifluxa.graph.arithmetic import governing, within
 from verifluxa.graph.graph import Graph
-from verifluxa.lower.ask import Counting, ask_classes, ask_outputs
+from verifluxa.lower.ask import Counting, ask_classes, ask_outputs, output_rows, reads_untouched
 from verifluxa.lower.correct import Answers, BoundsOf, answers, replayed_answers
 from verifluxa.lower.deploy import deploy, predictions
 from verifluxa.lower.families import family
 from verifluxa.lower.moves import moves, moving
 from verifluxa.lower.outputs import Untouched, classes_of, readout, upward
 from verifluxa.lower.reading import Reads, as_read
-from verifluxa.lower.rows import output_rows, reads_untouched
 from verifluxa.lower.stamp import without_trigger
 from verifluxa.question import Floats, Integers, Problem, Rows, Violation
 from verifluxa.spec.spec import (
@@ -91,7 +89,7 @@ def lower(spec: Spec, prop: Property, given: Given) -> Problem:
     claim = statement.rate if isinstance(statement, Measure) else statement
     if claim.rows:
         found = _outputs(claim.rows, deployed, inputs, given)
-        read, asked = -1, ask_outputs(claim, found, counting, prop.name)
+        read, asked = -1, ask_outputs(claim, *found, counting, prop.name)
     else:
         read, gap = readout(deployed, arithmetic)
         labels = data.labels[positions]
@@ -213,7 +211,7 @@ def _judged(spec: Spec, correct: str, given: Given, asked: Integers) -> Answers:
         raise ValueError("`correct` needs bounds of outputs")
     inputs, labels = _read(given.data.inputs[asked], judge.dtype, False), given.data.labels[asked]
     try:
-        return answers(judge, model.output, inputs, labels, (given.untouched, within(given.arithmetic, judge.dtype)))
+        return answers(judge, model.output, inputs, labels, given.untouched, within(given.arithmetic, judge.dtype))
     except UnsupportedError:
         if given.judge is not None:
             raise

@@ -1,18 +1,20 @@
-"""What a statement asks: rows, violations, selections of inputs, needs, and which pairs of them."""
+"""What a statement asks: rows of outputs, violations, selections of inputs, needs, and which pairs of them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
 from verifluxa.errors import DataError
-from verifluxa.lower.outputs import Classes
+from verifluxa.lower.outputs import Classes, Untouched, downward, upward
 from verifluxa.question import NO_DOUBT, Doubt, Integers, Rows, Violation
-from verifluxa.spec.spec import PerInput, RateBound
+from verifluxa.spec.spec import OutputRow, PerInput, RateBound
+from verifluxa.spec.spec import Rows as Groups
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,17 +39,16 @@ class Asked:
 
 
 def ask_outputs(
-    claim: RateBound | PerInput, found: tuple[Rows, Violation, Integers], counting: Counting, name: str
+    claim: RateBound | PerInput, rows: Rows, violation: Violation, labels: Integers, counting: Counting, name: str
 ) -> Asked:
     """What a claim about outputs asks.
 
     Args:
         claim: the claim.
-        found: its rows, violation and labels.
+        rows, violation, labels: of `output_rows`.
         counting: which inputs count.
         name: of the property.
     """
-    rows, violation, labels = found
     _not_empty(len(labels), name, None)
     if isinstance(claim, PerInput):
         return _each(rows, violation, labels, counting)
@@ -133,3 +134,66 @@ def _not_empty(count: int, name: str, target: int | None) -> None:
         expected="at least one input that meets the conditions",
         remedy="loosen `where`, raise `take`, or check that model and data belong together",
     )
+
+
+# Conditions on outputs: the rows of a statement, with what the network gives on the untouched input put in
+
+LABEL = "outputs"
+
+
+def reads_untouched(groups: Groups) -> bool:
+    """Whether a condition speaks of `f(x)` as well, so that each input has rows of its own."""
+    return any(any(row.clean) for group in groups for row in group)
+
+
+def output_rows(groups: Groups, count: int, untouched: Untouched | None) -> tuple[Rows, Violation, Integers]:
+    """Rows, the violation, and the labels by which its alternatives are chosen.
+
+    Args:
+        groups: the condition.
+        count: of inputs.
+        untouched: needed where the condition speaks of `f(x)`; then the labels are the numbers of the inputs.
+    """
+    own = [row for group in groups for row in group]
+    kinds = count if untouched is not None else 1
+    width = len(own[0].stamped)
+    coefficients = np.array([[float(value) for value in row.stamped] for row in own]).reshape(len(own), width)
+    ends = [_constants(row, untouched, kind) for kind in range(kinds) for row in own]
+    constants, replayed, sure = (np.array(part) for part in zip(*ends, strict=True))
+    rows = Rows(
+        np.tile(coefficients, (kinds, 1)),
+        constants,
+        np.tile([row.closed for row in own], kinds),
+        replayed,
+        sure,
+    )
+    by_label = tuple(_alternatives(groups, kind * len(own)) for kind in range(kinds))
+    labels = np.arange(count) if untouched is not None else np.zeros(count, dtype=np.int64)
+    return rows, Violation(LABEL, None, by_label), labels
+
+
+def _alternatives(groups: Groups, start: int) -> tuple[tuple[int, ...], ...]:
+    found = []
+    for group in groups:
+        found.append(tuple(range(start, start + len(group))))
+        start += len(group)
+    return tuple(found)
+
+
+def _constants(row: OutputRow, untouched: Untouched | None, kind: int) -> tuple[float, float, float]:
+    """For the proof (upper end of all evaluations of f(x)), for the replay, for what is sure (the lower end)."""
+    if untouched is None or not any(row.clean):
+        return upward(row.constant), downward(row.constant), downward(row.constant)
+    used = [(value, index) for index, value in enumerate(row.clean) if value]
+    middle, reach, played = row.constant, Fraction(0), row.constant
+    for factor, index in used:
+        value, radius, replayed = (
+            float(part[kind, index]) for part in (untouched.value, untouched.radius, untouched.replayed)
+        )
+        if not np.isfinite([value, radius, replayed]).all():
+            # Nothing can be said of this input: its rows are always met in a proof, never in a replay.
+            return np.finfo(np.float64).max, -np.finfo(np.float64).max, -np.finfo(np.float64).max
+        middle += factor * Fraction(value)
+        reach += abs(factor) * Fraction(radius)
+        played += factor * Fraction(replayed)
+    return upward(middle + reach), downward(played), downward(middle - reach)

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from verifluxa.data.select import CORRECT, IN_DOUBT, WRONG
+from verifluxa.data.dataset import CORRECT, IN_DOUBT, WRONG
 from verifluxa.graph.graph import Graph
 from verifluxa.lower.deploy import predictions
 from verifluxa.lower.outputs import Untouched, downward, readout, upward
@@ -44,7 +44,9 @@ class Answers:
     replayed: NDArray[np.bool_]
 
 
-def answers(graph: Graph, output: Output, inputs: Floats, labels: Integers, bounds: tuple[BoundsOf, str]) -> Answers:
+def answers(
+    graph: Graph, output: Output, inputs: Floats, labels: Integers, bounds_of: BoundsOf, arithmetic: str
+) -> Answers:
     """Judges every input.
 
     Args:
@@ -52,14 +54,15 @@ def answers(graph: Graph, output: Output, inputs: Floats, labels: Integers, boun
         output: how a class is read off.
         inputs: shape (N, *graph.input_shape).
         labels: shape (N,).
-        bounds: how outputs are bounded, and in which arithmetic.
+        bounds_of: how outputs are bounded.
+        arithmetic: in which.
 
     Raises:
         UnsupportedError: VF7001 for an operation without bounds.
     """
     size = max(1, MOST_VALUES // output.size**2)
     states = [
-        _some(graph, output, inputs[at : at + size], labels[at : at + size], bounds)
+        _some(graph, output, inputs[at : at + size], labels[at : at + size], bounds_of, arithmetic)
         for at in range(0, len(labels), size)
     ]
     replayed = predictions(graph, inputs, output) == labels
@@ -67,9 +70,8 @@ def answers(graph: Graph, output: Output, inputs: Floats, labels: Integers, boun
 
 
 def _some(
-    graph: Graph, output: Output, inputs: Floats, labels: Integers, bounds: tuple[BoundsOf, str]
+    graph: Graph, output: Output, inputs: Floats, labels: Integers, bounds_of: BoundsOf, arithmetic: str
 ) -> NDArray[np.int8]:
-    bounds_of, arithmetic = bounds
     read, gap = readout(graph, arithmetic)
     scores = graph if read == -1 else Graph(graph.nodes[: read + 1], graph.dtype)
     rows, limits = _rows(output, labels, gap)

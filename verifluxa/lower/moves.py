@@ -14,7 +14,7 @@ from fractions import Fraction
 import numpy as np
 
 from verifluxa.lower.reading import Placed, outward
-from verifluxa.question import AffineInputMap, Domain, Floats, Placement
+from verifluxa.question import AffineInputMap, Domain, Floats, Integers, Placement
 from verifluxa.spec.spec import ImageSpace, InputSpace, PerInput, Statement
 
 MAX_PIXELS = 4096
@@ -39,16 +39,15 @@ def moving(placements: tuple[Placement, ...], domain: Domain, size: int, radius:
         size: numbers of an image.
         radius: of the ball; where it is whole, moves are whole levels.
     """
-    identity, nothing, everywhere = np.eye(size), np.zeros(size), np.arange(size)
-    shared = identity, nothing, everywhere
-    moved = tuple(_moving(one, one.domain or domain, radius, shared) for one in placements)
+    identity, everywhere = np.eye(size), np.arange(size)
+    moved = tuple(_moving(one, one.domain or domain, radius, identity, everywhere) for one in placements)
     return moved, moved[0].domain or domain
 
 
 def _moving(
-    placement: Placement, domain: Domain, radius: Fraction, shared: tuple[Floats, Floats, np.ndarray]
+    placement: Placement, domain: Domain, radius: Fraction, identity: Floats, everywhere: Integers
 ) -> Placement:
-    identity, nothing, everywhere = shared
+    nothing = np.zeros(len(everywhere))
     stamp = placement.stamp
     source = stamp.gain.argmax(1)
     low, high = outward(-radius, radius)

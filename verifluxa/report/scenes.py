@@ -23,28 +23,28 @@ def scene_of_result(item: PropertyResult, found: Counterexample) -> Scene:
     trigger = trigger_vector(problem, problem.placements[question.placement], found.trigger)
     assert trigger is not None
     played = replay(problem, question, trigger)
-    return scene(problem, question, (trigger, played), item.classes, effect_words(item, found))
+    return scene(problem, question, trigger, played, item.classes, effect_words(item, found))
 
 
 def scene(
-    problem: Problem, question: Question, played: tuple[Floats, Replay], classes: Sequence[str], effect: str
+    problem: Problem, question: Question, trigger: Floats, played: Replay, classes: Sequence[str], effect: str
 ) -> Scene:
     """The scene of a replayed counterexample.
 
     Args:
         problem, question: what it refutes.
-        played: the trigger as a vector, and what the network does.
+        trigger: as a vector.
+        played: what the network does.
         classes: names of the classes, or empty.
         effect: what the trigger does, in words.
     """
-    trigger, result = played
-    violated = np.flatnonzero(result.margins > 0)
+    violated = np.flatnonzero(played.margins > 0)
     if not len(violated):
         # What is falsified in `real` may not show in the deployed run, which rounds.
-        violated = np.arange(len(result.margins))
-    before, after = (answers(problem, question.violation, out, classes) for out in (result.before, result.after))
-    chosen = violated[choose([int(result.before[position].argmax()) for position in violated])]
-    shown = tuple(int(result.inputs[position]) for position in chosen)
+        violated = np.arange(len(played.margins))
+    before, after = (answers(problem, question.violation, out, classes) for out in (played.before, played.after))
+    chosen = violated[choose([int(played.before[position].argmax()) for position in violated])]
+    shown = tuple(int(played.inputs[position]) for position in chosen)
     return Scene(
         problem=problem,
         question=question,

@@ -1,15 +1,122 @@
-"""`verifluxa fmt`: one way to write a spec. Comments, blank lines between groups and line breaks are kept."""
+"""A spec's text put into another form: `verifluxa fmt`, one way to write it, and `verifluxa pin`, digests of its data.
+
+Both work on pieces, tokens and comments with what the tree knows of them, so that all that is not changed stays as it
+is: comments, blank lines between groups, line breaks.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum, auto
 from itertools import groupby, pairwise
 
+from lark import Token
+
+from verifluxa.errors import Span, SpecError
 from verifluxa.spec import syntax, terms
-from verifluxa.spec.parse import parse
-from verifluxa.spec.pieces import Piece, Role, offsets, pieces
+from verifluxa.spec.names import did_you_mean
+from verifluxa.spec.parse import grammar, parse
 from verifluxa.spec.read import clean
+from verifluxa.spec.syntax import Block, DataSyntax, Setting
+
+_COMMENT = re.compile(r"#[^\n]*")
+
+
+class Role(Enum):
+    """What a piece is for the layout."""
+
+    PLAIN = auto()
+    START = auto()
+    """The first token of a declaration, entry, clause or statement."""
+    OPEN = auto()
+    """`{` of a block."""
+    CLOSE = auto()
+    """`}` of a block."""
+    PREFIX = auto()
+    """No space behind: the sign of `-1`, and `{` of `{3, 7}`."""
+    SUFFIX = auto()
+    """No space before: `}` of `{3, 7}`."""
+    COMMENT = auto()
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A token or comment. `lines_before`: line ends between the piece before it and this one."""
+
+    text: str
+    kind: str
+    role: Role
+    line: int
+    end_line: int
+    lines_before: int
+
+
+def pieces(text: str, file: syntax.File) -> list[Piece]:
+    """All tokens and comments of a text that parses, in order."""
+    roles = dict(_roles(file))
+    found: list[Piece] = []
+    end, line = 0, 1
+    for token in [*grammar().parse_interactive(text).iter_parse(), None]:
+        gap_end = len(text) if token is None or token.start_pos is None else token.start_pos
+        for comment in _COMMENT.finditer(text, end, gap_end):
+            before = text.count("\n", end, comment.start())
+            line += before
+            found.append(Piece(comment.group().rstrip(), "COMMENT", Role.COMMENT, line, line, before))
+            end = comment.end()
+        if token is not None:
+            before = text.count("\n", end, gap_end)
+            found.append(_piece(token, roles, before))
+            end, line = token.end_pos or gap_end, token.end_line or line
+    return found
+
+
+def _piece(token: Token, roles: dict[tuple[int, int], Role], before: int) -> Piece:
+    line, column = token.line or 1, token.column or 1
+    role = roles.get((line, column), Role.PLAIN)
+    if token.type == "LBRACE" and role is Role.PLAIN:
+        role = Role.OPEN
+    if token.type == "RBRACE" and role is Role.PLAIN:
+        role = Role.CLOSE
+    return Piece(str(token), token.type, role, line, token.end_line or line, before)
+
+
+def _roles(file: syntax.File) -> Iterator[tuple[tuple[int, int], Role]]:
+    """Roles by (line, column); later ones win, so the sign of a number inside an entry is a sign."""
+    if file.version is not None:
+        yield (file.span.line, file.span.column), Role.START
+    for node, _ in syntax.walk(file):
+        start, end = _ends(node.span)
+        match node:
+            case terms.Members():
+                yield start, Role.PREFIX
+                yield end, Role.SUFFIX
+            case terms.Minus():
+                yield start, Role.PREFIX
+            case terms.Number(text=text) if text.startswith("-"):
+                yield start, Role.PREFIX
+            case _ if isinstance(node, syntax.Line):
+                yield start, Role.START
+
+
+def _ends(span: Span) -> tuple[tuple[int, int], tuple[int, int]]:
+    return (span.line, span.column), (span.end_line, span.end_column - 1)
+
+
+def offsets(text: str, span: Span) -> tuple[int, int]:
+    """Indices of the first character of a place and of the one behind it."""
+    return _offset(text, span.line, span.column), _offset(text, span.end_line, span.end_column)
+
+
+def _offset(text: str, line: int, column: int) -> int:
+    start = 0
+    for _ in range(line - 1):
+        start = text.index("\n", start) + 1
+    return start + column - 1
+
+
+# `verifluxa fmt`
 
 INDENT = "  "
 _NAME_FOR_FORMAT = "spec.vfx"
@@ -214,3 +321,61 @@ def _rank(binder: terms.Binder, triggers: set[str]) -> int:
         case terms.Members() | terms.Call():
             return 2
     return 0
+
+
+# `verifluxa pin`: writes the digests of data files into a spec and leaves the rest of its text as it is.
+
+
+def pin_spec(text: str, digests: Mapping[str, str], path: str = "spec.vfx") -> str:
+    """The text with `digest = sha256:...` in the data sets that are named.
+
+    Args:
+        text: a spec that parses.
+        digests: for each data set its `sha256:` and 64 hex digits.
+        path: the name of the file, for places in messages.
+
+    Raises:
+        SpecError: the text does not parse, or VF1020: it declares no such data set.
+    """
+    mark, line_end = text[: text.startswith("\ufeff")], "\r\n" if "\r\n" in text else "\n"
+    text = clean(text, path)
+    declared = {item.name.text: item for item in parse(text, path).items if isinstance(item, DataSyntax)}
+    for name in digests:
+        if name not in declared:
+            raise SpecError(
+                "VF1020",
+                f"there is no data set called `{name}`",
+                place=path,
+                expected=", ".join(f"`{known}`" for known in declared) or None,
+                remedy=did_you_mean(name, declared),
+            )
+    changes = [_change(text, declared[name], digest) for name, digest in digests.items()]
+    for first, last, new in sorted(changes, reverse=True):
+        text = text[:first] + new + text[last:]
+    return mark + text.replace("\n", line_end)
+
+
+def _change(text: str, item: DataSyntax, digest: str) -> tuple[int, int, str]:
+    """What to write in place of which part of the text."""
+    if item.block is None:
+        end = offsets(text, item.span)[1]
+        return end, end, f" {{ digest = {digest} }}"
+    settings = {entry.key.text: entry for entry in item.block.entries if isinstance(entry, Setting)}
+    if "digest" in settings:
+        return (*offsets(text, settings["digest"].value.span), digest)
+    return _insert(text, item.block, settings.get("file"), digest)
+
+
+def _insert(text: str, block: Block, file: Setting | None, digest: str) -> tuple[int, int, str]:
+    start = offsets(text, block.span)[0] + 1
+    if block.span.line == block.span.end_line:
+        end = start if file is None else offsets(text, file.span)[1]
+        return end, end, f" digest = {digest}" + " " * (text[end] == "}")
+    if file is None:
+        return start, start, f"\n  digest = {digest}"
+    first, last = offsets(text, file.span)
+    before = text[text.rfind("\n", 0, first) + 1 : first]
+    indent = before if not before.strip() else "  "
+    key = "digest".ljust(text[first:last].index("=") - 1)
+    end = text.index("\n", last)
+    return end, end, f"\n{indent}{key} = {digest}"

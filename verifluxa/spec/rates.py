@@ -52,13 +52,12 @@ def counted(rate: Rate, bound: Bound, problems: Problems) -> RateBound:
     return RateBound(claim.model.name, claim.trigger, picked, targets, ALL)
 
 
-def bounded(rated: RateSide, bound: Bound, problems: Problems) -> RateBound:
+def bounded(rate: Rate, operator: str, limit: Expression, bound: Bound, problems: Problems) -> RateBound:
     """`rate <= limit` or `rate < limit`.
 
     Raises:
         SpecError: VF1069 for another operator, VF1034 or VF1061 for the limit, and what `counted` raises.
     """
-    rate, operator, limit = rated
     if operator not in ("<=", "<"):
         raise SpecError(
             "VF1069",
@@ -72,13 +71,12 @@ def bounded(rated: RateSide, bound: Bound, problems: Problems) -> RateBound:
     return replace(counts, limit=_limit(limit, bound, operator == "<"), below=operator == "<")
 
 
-def searched(rated: RateSide, bound: Bound, problems: Problems) -> RateBound:
+def searched(rate: Rate, operator: str, limit: Expression, bound: Bound, problems: Problems) -> RateBound:
     """`search exists ... : rate >= limit` or `> limit`: whether the rate can be kept below.
 
     Raises:
         SpecError: VF1069 for another operator, VF1034 or VF1061 for the limit, and what `counted` raises.
     """
-    rate, operator, limit = rated
     if operator not in (">=", ">"):
         raise SpecError(
             "VF1069",

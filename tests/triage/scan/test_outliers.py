@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verifluxa.triage.scan.outliers import anomaly_index, share_of_median
+from verifluxa.triage.scan.classes import anomaly_index, share_of_median
 
 VALUES = st.lists(st.floats(0.1, 100.0), min_size=5, max_size=12)
 

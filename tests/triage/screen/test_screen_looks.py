@@ -11,8 +11,7 @@ from verifluxa.triage.screen.activations import clusters, look_at_activations
 from verifluxa.triage.screen.examples import Examples, checked
 from verifluxa.triage.screen.groups import groups_of, score_of, surprise
 from verifluxa.triage.screen.run import screen
-from verifluxa.triage.screen.split import split
-from verifluxa.triage.screen.suspicion import Suspicion, combined, ranked
+from verifluxa.triage.screen.suspicion import Suspicion, combined, ranked, split
 
 TWO = ("negative", "positive")
 

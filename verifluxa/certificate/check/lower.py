@@ -22,8 +22,7 @@ from verifluxa.certificate.check.network import LAST_ONLY, Constants, Integers, 
 from verifluxa.certificate.check.rounding import SOFTMAX_GAP, TINY
 from verifluxa.certificate.evidence_lines import Row
 from verifluxa.certificate.refuse import refused
-from verifluxa.data.dataset import Dataset
-from verifluxa.data.select import DOUBTFUL, NOT_CORRECT, NOT_SAMPLED, OTHER_LABEL
+from verifluxa.data.dataset import DOUBTFUL, NOT_CORRECT, NOT_SAMPLED, OTHER_LABEL, Dataset
 from verifluxa.graph import ops
 from verifluxa.graph.arithmetic import within
 from verifluxa.graph.graph import Graph, build

@@ -17,7 +17,7 @@ from verifluxa.certificate.evidence_lines import Header, Record
 from verifluxa.certificate.load import file_digest, load_certified, load_statement
 from verifluxa.certificate.refuse import refused
 from verifluxa.certificate.statement import NONE, PropertyResult, Statement
-from verifluxa.data.select import DOUBTFUL
+from verifluxa.data.dataset import DOUBTFUL
 from verifluxa.errors import CertificateError, VerifluxaError
 from verifluxa.inputs import Choice, Inputs
 from verifluxa.spec.spec import ImageSpace, Property, named

@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from verifluxa.errors import UnsupportedError
-from verifluxa.report.page.drawing import legend
+from verifluxa.report.page.drawing import interval, legend
 from verifluxa.report.page.elements import Content, Markup, element, table
 from verifluxa.report.page.examples import examples
 from verifluxa.report.page.facts import assumptions, commands, digests
-from verifluxa.report.page.heat import RATES, figure
-from verifluxa.report.page.interval import interval
+from verifluxa.report.page.heat import RATES, along, figure, strip
 from verifluxa.report.page.page import LEAST_CELLS, MOST_CELLS, document, footer
 from verifluxa.report.page.property import badge
-from verifluxa.report.page.strip import along, strip
 from verifluxa.report.page.trigger import shown_trigger
 from verifluxa.report.sensitivity import is_map, place_map
-from verifluxa.report.sentences import headline, sentence
 from verifluxa.report.story import Account, Story
-from verifluxa.report.words import class_name, label_words, percent
+from verifluxa.report.words import class_name, headline, label_words, percent, sentence
 from verifluxa.result.result import Place, Result
 
 NAMES = ("A", "B")

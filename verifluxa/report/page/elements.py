@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable
 
-from verifluxa.spec.render import visible
+from verifluxa.spec.problems import visible
 
 EMPTY = frozenset({"br", "col", "img", "link", "meta"})
 COPIED = frozenset({"code", "pre", "title"})

@@ -58,7 +58,7 @@ def examples(story: Story, most: int = MOST_SHOWN) -> list[Markup]:
 
 
 def _chosen(replayed: Replayed) -> list[Example]:
-    seen = scene(replayed.problem, replayed.question, (replayed.trigger, replayed.replay), replayed.classes, "")
+    seen = scene(replayed.problem, replayed.question, replayed.trigger, replayed.replay, replayed.classes, "")
     problem = replayed.problem
     margins = dict(zip(replayed.replay.inputs.tolist(), replayed.replay.margins.tolist(), strict=True))
     written = {

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
+from fractions import Fraction
 
+from verifluxa.replay import Replayed
 from verifluxa.report.page.drawing import legend, svg, text
 from verifluxa.report.page.elements import Markup, element, table
 from verifluxa.report.page.style import step_of
-from verifluxa.report.sensitivity import Cell, PlaceMap, is_map, place_map, ranking, targets_of
-from verifluxa.report.words import class_name, in_words, percent
+from verifluxa.report.sensitivity import Cell, PlaceMap, is_map, place_map, ranking, targets_of, worst_of
+from verifluxa.report.story import Story
+from verifluxa.report.words import OUTPUTS, class_name, in_words, percent
 from verifluxa.result.result import Place, PropertyResult, Share
 
 LEFT, TOP = 30, 20
@@ -196,3 +199,137 @@ def worst_places(item: PropertyResult, names: dict[str, str] | None = None) -> M
         words = (names or {}).get(cell.words, cell.words)
         rows.append([words, to, in_words(cell.found), in_words(cell.proved)])
     return table("The worst places", ["place", "to class", "found", "proved at most"], rows)
+
+
+# From which class to which: what the network says of each class's inputs under the trigger that was found.
+
+MOST_CLASSES = 20
+OTHERS = "others"
+BREAKS, KEEPS = "violates", "does not"
+
+
+def matrix(story: Story) -> list[Markup]:
+    """The matrix of a trigger; nothing where it was not evaluated again, or the property is not about classes."""
+    replayed = story.replayed
+    if replayed is None or replayed.problem.violations[replayed.question.violation].label == OUTPUTS:
+        return []
+    rows, columns, counts = _counted(replayed)
+    body = []
+    for row in rows:
+        total = sum(counts[row, column] for column in columns)
+        cells = [_cell(counts[row, column], total) for column in columns]
+        body.append([f"{row} ({total})", *cells])
+    words = "Class of the input (how many), and what the network says with the trigger on it"
+    return [
+        element("h3", "From which class to which"),
+        element("div.cells", table(words, ["", *columns], body)),
+    ]
+
+
+def _cell(count: int, total: int) -> Markup:
+    return element("td", str(count) if count else "", class_=f"h{step_of(Fraction(count, max(total, 1)))}")
+
+
+def _counted(replayed: Replayed) -> tuple[list[str], list[str], Counter[tuple[str, str]]]:
+    """Rows and columns in order, and the number of inputs at each."""
+    problem, played = replayed.problem, replayed.replay
+    labels = [int(problem.labels[at]) for at in played.inputs]
+    if played.after.shape[1] > 1:
+        after = [int(number) for number in played.after.argmax(axis=1)]
+        columns = _shown(after, replayed.classes, played.after.shape[1])
+        said = [_named(number, columns, replayed.classes) for number in after]
+    else:
+        said = [BREAKS if margin > 0 else KEEPS for margin in played.margins]
+        columns = [BREAKS, KEEPS]
+    rows = _shown(labels, replayed.classes, 0)
+    named = [_named(number, rows, replayed.classes) for number in labels]
+    return rows, columns, Counter(zip(named, said, strict=True))
+
+
+def _shown(numbers: Sequence[int], classes: Sequence[str], least: int) -> list[str]:
+    """All classes where they are few, else those that occur; of very many the commonest, and one for all others."""
+    tally = Counter(numbers)
+    if len(tally) <= least <= MOST_CLASSES:
+        return [class_name(classes, number) for number in range(least)]
+    kept = sorted(number for number, _ in tally.most_common(MOST_CLASSES))
+    return [class_name(classes, number) for number in kept] + ([OTHERS] if len(tally) > len(kept) else [])
+
+
+def _named(number: int, shown: Sequence[str], classes: Sequence[str]) -> str:
+    name = class_name(classes, number)
+    return name if name in shown else OTHERS
+
+
+WIDTH, HEIGHT = 640, 130
+# Places along a line: positions in a text, steps of a series.
+
+LEFT, TOP, BOTTOM = 44, 12, 26
+MOST_BARS = 160
+
+
+def along(places: Sequence[Place]) -> str | None:
+    """The name of the only number of each placement (`position`), where there are several; else None."""
+    names = {tuple(name for name, _ in place.placement) for place in places}
+    only = names.pop() if len(names) == 1 else ()
+    values = {place.placement for place in places}
+    return only[0] if len(only) == 1 and only[0] not in ("set", "appended") and len(values) > 1 else None
+
+
+def strip(places: Sequence[Place], name: str, limit: Fraction | None) -> Markup:
+    """A bar for each place: what was found, and up to where nothing is excluded; the limit as a line."""
+    cells = _cells(places)
+    step = (WIDTH - LEFT - 4) / len(cells)
+    bars = [_bar(cell, LEFT + number * step, step * 0.82, limit) for number, (_, cell) in enumerate(cells)]
+    every = max(1, round(34 / step))
+    ticks = [
+        text(str(at), LEFT + (number + 0.41) * step, HEIGHT - 8)
+        for number, (at, _) in enumerate(cells)
+        if number % every == 0
+    ]
+    scale = [text(f"{share} %", LEFT - 6, _height(share / 100) + 4, "end") for share in (0, 50, 100)]
+    lines = [
+        element("line.axis", x1=str(LEFT), x2=str(WIDTH), y1=f"{_height(share):g}", y2=f"{_height(share):g}")
+        for share in (0, 0.5, 1)
+    ]
+    if limit is not None:
+        at = f"{_height(float(limit)):g}"
+        lines.append(element("line.rule", x1=str(LEFT), x2=str(WIDTH), y1=at, y2=at))
+    worst = max((cell for _, cell in cells), key=lambda cell: cell.found.rate)
+    label = f"Found and proved rate by {name}. Worst: {_strip_title(worst)}"
+    words = f"By {name}: solid, the strongest trigger that was found; grey, what no proof excludes."
+    words += "" if limit is None else f" The line: {float(100 * limit):g} %."
+    drawing = svg((WIDTH, HEIGHT), label, *bars, *lines, *ticks, *scale)
+    return element("figure", drawing, element("figcaption", words))
+
+
+def _cells(places: Sequence[Place]) -> list[tuple[int, Cell]]:
+    """The worst of each place, or of neighbours together where there are many; in order."""
+    values = sorted({place.placement[0][1] for place in places})
+    size = -(-len(values) // MOST_BARS)
+    block = {value: number // size for number, value in enumerate(values)}
+    groups: list[list[Place]] = [[] for _ in range(-(-len(values) // size))]
+    for place in places:
+        groups[block[place.placement[0][1]]].append(place)
+    return [(values[number * size], worst_of(group)) for number, group in enumerate(groups)]
+
+
+def _bar(cell: Cell, x: float, width: float, limit: Fraction | None) -> Markup:
+    look = "risk" if limit is not None and cell.found.rate > limit else "within"
+    found, proved = float(cell.found.rate), float(cell.proved.rate)
+    parts = [element("title", _strip_title(cell))]
+    for kind, share in (("open", proved), (look, found)):
+        top = _height(share)
+        parts.append(
+            element(
+                f"rect.{kind}", x=f"{x:.5g}", y=f"{top:.5g}", width=f"{width:.4g}", height=f"{_height(0) - top:.4g}"
+            )
+        )
+    return element("g", *parts)
+
+
+def _strip_title(cell: Cell) -> str:
+    return f"{cell.words}: found {in_words(cell.found)}, proved at most {in_words(cell.proved)}"
+
+
+def _height(share: float) -> float:
+    return TOP + (1 - share) * (HEIGHT - TOP - BOTTOM)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from verifluxa.report.page.drawing import short
 from verifluxa.report.page.elements import Markup, element, joined, table
 from verifluxa.report.page.facts import assumptions, commands, digests, inputs_that_do_not_count
-from verifluxa.report.page.interval import short
 from verifluxa.report.page.property import badge, property_section
 from verifluxa.report.page.style import policy, sheet
-from verifluxa.report.sentences import headline, meaning, sentence
 from verifluxa.report.story import Account
+from verifluxa.report.words import headline, meaning, sentence
 from verifluxa.result.result import Result
 
 MOST_CELLS = 4_096

@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 
 from verifluxa.report.advice import advice
+from verifluxa.report.page.drawing import interval
 from verifluxa.report.page.elements import Markup, element, table, worded
 from verifluxa.report.page.examples import examples
 from verifluxa.report.page.facts import ranges
-from verifluxa.report.page.heat import maps, worst_places
-from verifluxa.report.page.interval import interval
-from verifluxa.report.page.matrix import matrix
-from verifluxa.report.page.strip import along, strip
+from verifluxa.report.page.heat import along, maps, matrix, strip, worst_places
 from verifluxa.report.page.trigger import trigger
 from verifluxa.report.sensitivity import is_map, worst_of
-from verifluxa.report.sentences import sentence
 from verifluxa.report.story import Story
 from verifluxa.report.strongest import Strongest, strongest
 from verifluxa.report.summary import population_words, time_words
-from verifluxa.report.words import CLAIM, column_names, in_words, label_words
+from verifluxa.report.words import CLAIM, column_names, in_words, label_words, sentence
 from verifluxa.verdict import Reason, Verdict
 
 MARKS = {Verdict.CERTIFIED: "✓", Verdict.FALSIFIED: "✗", Verdict.UNKNOWN: "?"}

@@ -14,12 +14,11 @@ from typing import Self
 from lark.ast_utils import AsList
 
 from verifluxa.errors import Span, SpecError
+from verifluxa.png import Levels as Pixelwise
 from verifluxa.spec.blocks import clause
 from verifluxa.spec.numbers import percent, ratio, show, sine
-from verifluxa.spec.paths import beside, inside
+from verifluxa.spec.paths import beside, inside, read_png
 from verifluxa.spec.placements import Room, among, groups_of, image_clauses, size_of
-from verifluxa.spec.png import Levels as Pixelwise
-from verifluxa.spec.png import read_png
 from verifluxa.spec.problems import Problems
 from verifluxa.spec.space_types import Record
 from verifluxa.spec.spec import ImageSpace, InputSpace, Trigger

@@ -80,12 +80,11 @@ def monitor(reference: Sequence[str], log: Sequence[str], false_alarm: float) ->
     names = sorted(set(reference) | set(log))
     share = false_alarm / (2 * len(names))
     known, seen = Counter(reference), np.array(log)
-    rates = [_class(name, (known[name], len(reference)), seen == name, share) for name in names]
+    rates = [_class(name, known[name], len(reference), seen == name, share) for name in names]
     return Monitored(tuple(rates), len(log), 1 / share)
 
 
-def _class(name: str, reference: tuple[int, int], hits: NDArray[np.bool_], share: float) -> ClassRate:
-    count, total = reference
+def _class(name: str, count: int, total: int, hits: NDArray[np.bool_], share: float) -> ClassRate:
     limit = 1.0 if count == total else float(betaincinv(count + 1, total - count, 1 - share))
     values = evidence(hits, limit)
     over = np.flatnonzero(values >= -np.log(share))

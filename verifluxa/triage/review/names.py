@@ -72,7 +72,7 @@ def names_of(top: Part) -> Names:
     for _ in range(_ROUNDS):
         before = len(data) + len(labels) + len(parameters)
         for names, source in bindings:
-            _follow(names, source, (data, labels, parameters))
+            _follow(names, source, data, labels, parameters)
         if len(data) + len(labels) + len(parameters) == before:
             break
     heads = [head for head in map(definition, parts) if head is not None]
@@ -108,8 +108,7 @@ def _bindings(parts: list[Part]) -> Iterator[tuple[list[str], Part]]:
             yield [target(part).text], written(part)
 
 
-def _follow(names: list[str], source: Part, meanings: tuple[set[str], set[str], set[str]]) -> None:
-    data, labels, parameters = meanings
+def _follow(names: list[str], source: Part, data: set[str], labels: set[str], parameters: set[str]) -> None:
     if len(names) >= 2:
         if _gives_pairs(source, data):
             data.update(filter(None, names[:1]))
@@ -118,9 +117,9 @@ def _follow(names: list[str], source: Part, meanings: tuple[set[str], set[str], 
             parameters.update(filter(None, names[:1]))
         elif source.kind in ("tuple_expression", "open_tuple"):
             for name, one in zip(names, source.parts, strict=False):
-                _follow([name], one, meanings)
+                _follow([name], one, data, labels, parameters)
         return
-    meant = _meaning(source, meanings)
+    meant = _meaning(source, data, labels, parameters)
     if meant is not None and names[0]:
         meant.add(names[0])
 
@@ -136,9 +135,8 @@ def _gives_pairs(source: Part, data: set[str]) -> bool:
     return bool(_LOADER.search(name)) or name in ("train", "train_set", "train_data", "trainset") or name in data
 
 
-def _meaning(source: Part, meanings: tuple[set[str], set[str], set[str]]) -> set[str] | None:
+def _meaning(source: Part, data: set[str], labels: set[str], parameters: set[str]) -> set[str] | None:
     """The set that the name of an expression belongs to."""
-    data, labels, parameters = meanings
     for _ in range(20):
         name = last_name(callee(source))
         if source.kind in (*CALLS, "macrocall_expression"):
@@ -158,7 +156,7 @@ def _meaning(source: Part, meanings: tuple[set[str], set[str], set[str]]) -> set
             return parameters if own in _WEIGHT_FIELDS else None
         break
     variable = root(source) if source.kind in ("identifier", "index_expression", "parenthesized_expression") else ""
-    return next((one for one in meanings if variable in one), None)
+    return next((one for one in (data, labels, parameters) if variable in one), None)
 
 
 def _is_fixed(source: Part) -> bool:

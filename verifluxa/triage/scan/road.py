@@ -214,7 +214,7 @@ def _probes(loaded: Loaded, deadline: float) -> list[Tried]:
 def _strange(loaded: Loaded, settings: ScanSettings) -> Mapping[str, Floats]:
     space, inputs = loaded.space, loaded.data.inputs
     if isinstance(space, ImageSpace):
-        found = strange_images(inputs, (float(space.low), float(space.high)), settings.seed)
+        found = strange_images(inputs, float(space.low), float(space.high), settings.seed)
     elif isinstance(space, TokenSpace):
         found = shuffled_columns(inputs, settings.seed)
     else:

@@ -38,10 +38,9 @@ class Swallowed:
         return int(np.argmax(self.shares))
 
 
-def strange_images(inputs: Floats, levels: tuple[float, float], seed: int) -> Mapping[str, Floats]:
+def strange_images(inputs: Floats, low: float, high: float, seed: int) -> Mapping[str, Floats]:
     """Strange images of the shape of these, by what they are; whole levels."""
     rng = np.random.default_rng(seed)
-    low, high = levels
     shape = (COUNT, *inputs.shape[1:])
     constant = np.rint(np.linspace(low, high, 17))
     blank = np.broadcast_to(constant.reshape(-1, 1, 1, 1), (17, *inputs.shape[1:]))

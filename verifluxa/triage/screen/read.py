@@ -13,9 +13,9 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from verifluxa.data.answers import shown
 from verifluxa.data.npz import Npz, read_bytes
 from verifluxa.data.pictures import read_pictures
-from verifluxa.data.shown import shown
 from verifluxa.data.tables import csv_rows
 from verifluxa.data.texts import TOKEN, json_lines
 from verifluxa.errors import DataError, Span, UsageError
