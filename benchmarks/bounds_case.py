@@ -104,7 +104,7 @@ class BoundsCase:
             own = pairs.take(torch.arange(start, end))
             layers = all_layers(scene.net, scene.geometry, own)
             everything = torch.arange(end - start)
-            return row_bounds(scene, layers, (everything, own, rows.expand(end - start, -1))).upper
+            return row_bounds(scene, layers, everything, own, rows.expand(end - start, -1)).upper
 
         # As `search.root.look` cuts its batches, and in the same mode.
         work.prepare_rows()

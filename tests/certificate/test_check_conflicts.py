@@ -23,8 +23,8 @@ from verifluxa.certificate.check.section import Section
 from verifluxa.certificate.evidence_lines import Record, record_of
 from verifluxa.errors import CertificateError
 from verifluxa.evidence import Case, Conflict, Ends, Node, Steered
-from verifluxa.search import cuts
-from verifluxa.search.conflicts import GLANCE
+from verifluxa.search import activation_bab
+from verifluxa.search.relational import GLANCE
 from verifluxa.search.workspace import workspace
 from verifluxa.strategy import decide as decide_module
 from verifluxa.strategy.decide import decide
@@ -58,7 +58,7 @@ def proved(name: str) -> tuple[Scene, tuple[Record, ...]]:
     questions = [question for place in places for question in found.problem.questions(place)]
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(decide_module, "GLANCE", 1 if name in TIGHT else GLANCE)
-        patched.setattr(cuts, "CLIPPED_FROM", 1 if name.startswith("clipped") else 1000)
+        patched.setattr(activation_bab, "CLIPPED_FROM", 1 if name.startswith("clipped") else 1000)
         return found, tuple(record_of(outcome) for outcome in decide(found.problem, questions, strategy))
 
 

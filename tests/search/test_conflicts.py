@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import replace
 from itertools import combinations, pairwise, product
@@ -21,12 +20,12 @@ from verifluxa.evidence import Case, Outcome, Steered
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Conv, Reshape
 from verifluxa.question import Problem, Question
-from verifluxa.search import cuts
+from verifluxa.search import activation_bab
+from verifluxa.search.bab import Budget
 from verifluxa.search.choices import choose, several
 from verifluxa.search.claims import BoundContext
-from verifluxa.search.conflicts import begin, cross, crossing_of
-from verifluxa.search.cross import CrossSettings, RelationalSearch
-from verifluxa.search.root import bound_root, whole_domain
+from verifluxa.search.initial_bounds import bound_root, whole_domain
+from verifluxa.search.relational import CrossSettings, RelationalSearch, begin, cross, relational_search
 from verifluxa.search.workspace import workspace
 from verifluxa.verdict import Verdict
 
@@ -111,7 +110,7 @@ def test_what_is_left_without_cases_is_no_less_than_any_trigger_reaches(seed: in
     work = workspace(problem)
     (rooted,) = bound_root(work, [question], "interval")
     scene = BoundContext(work.at(0), work.net(0), geometry(whole_domain(work)))
-    crossing, unsafe = crossing_of(scene, rooted, ALL, math.inf)
+    crossing, unsafe = relational_search(scene, rooted, ALL, Budget())
     left = crossing.without_cases()
     assert not unsafe
     assert most(problem, question) <= left <= rooted.remaining
@@ -162,7 +161,7 @@ def test_small_triggers_are_left_to_boxes_and_time_ends_it() -> None:
 
 def test_planes_of_little_weight_stay_out_of_the_cases(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the heaviest plane of each input alone what is certified is still true, and what is seen meets all rows."""
-    monkeypatch.setattr(cuts, "LEAST_WEIGHT", 1.0)
+    monkeypatch.setattr(activation_bab, "LEAST_WEIGHT", 1.0)
     seen, split = 0, 0
     for seed in range(6):
         problem = in_real(steady(seed, Ask(targets=(1,))))
@@ -174,10 +173,10 @@ def test_planes_of_little_weight_stay_out_of_the_cases(monkeypatch: pytest.Monke
         for conflict in outcome.tree.conflicts if outcome.tree else ():
             split += bool(conflict.case.children)
             assert all(len(planes) == 1 for child in conflict.case.children for planes in leaves(child))
-        assert search.crossing is not None
-        for begun in search.crossing.begun.values():
-            seen += begun.cutting.seen is not None
-            assert begun.cutting.seen is None or begun.cutting.meets(begun.cutting.seen)
+        assert search.relational is not None
+        for begun in search.relational.begun.values():
+            seen += begun.search.seen is not None
+            assert begun.search.seen is None or begun.search.meets(begun.search.seen)
     assert seen
     assert split
 

@@ -16,7 +16,7 @@ from verifluxa.evidence import Node, Outcome
 from verifluxa.question import Domain, Problem, Question
 from verifluxa.search.exact import may_violate
 from verifluxa.search.grid import GridSettings, count_points, enumerate_grid
-from verifluxa.search.root import bound_root
+from verifluxa.search.initial_bounds import bound_root
 from verifluxa.search.workspace import workspace
 from verifluxa.verdict import Reason, Verdict
 

@@ -15,7 +15,7 @@ from tests.soundness.table import table
 from tests.soundness.truth import Oracle
 from verifluxa.errors import UsageError
 from verifluxa.library import Shelved
-from verifluxa.search.second import check_engine
+from verifluxa.search.lirpa_bounds import check_engine
 from verifluxa.strategy.decide import decide
 from verifluxa.strategy.load import Strategy, parse_strategy
 from verifluxa.verdict import Reason, Verdict

@@ -22,7 +22,7 @@ from verifluxa.bounds.linear import Interval
 from verifluxa.bounds.net import Net
 from verifluxa.evidence import OPEN, Clip, InputSplit, Joint, Node
 from verifluxa.search.claims import ClaimBounds, Verdicts
-from verifluxa.search.halving import Subdomain
+from verifluxa.search.splitters import Subdomain
 from verifluxa.search.workspace import Claims
 
 MOST_NUMBERS = 2**17

@@ -12,7 +12,7 @@ from torch import Tensor
 from verifluxa.bounds.domain import Domains
 from verifluxa.evidence import OPEN, BoxSplit, InputSplit, NeuronSplit, Node, PrunedDisjunct, Split
 from verifluxa.question import Domain, Question, Strips
-from verifluxa.search.root import whole_domain, whole_strips
+from verifluxa.search.initial_bounds import whole_domain, whole_strips
 from verifluxa.search.workspace import Claims, Workspace
 
 

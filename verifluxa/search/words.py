@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,12 +21,13 @@ from numpy.typing import NDArray
 
 from verifluxa.bounds.constants import Constants, propagate
 from verifluxa.errors import UnsupportedError
-from verifluxa.evidence import NOTHING_FOUND, Node, Outcome, Strongest, Witness
+from verifluxa.evidence import NOTHING_FOUND, Node, Outcome, Strongest
 from verifluxa.question import AffineInputMap, Domain, Problem, Question
-from verifluxa.search.replay import surely_counted, witness
+from verifluxa.search.bab import Incumbent
+from verifluxa.search.replay import surely_counted
 from verifluxa.search.tail import Evaluation, Split, any_order, evaluate, split
 from verifluxa.search.workspace import Workspace
-from verifluxa.verdict import Reason, Verdict
+from verifluxa.verdict import Reason
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -37,6 +39,7 @@ MOST_POINTS = 2**20
 """Of one coordinate."""
 CHUNK_NUMBERS = 2**23
 """Numbers of the widest array that lives at once."""
+STAGE = "enumerate"
 TRIES = 64
 """Triggers that are replayed where evaluation leaves open whether they refute."""
 
@@ -176,59 +179,35 @@ def decide_words(
         late: past this (`time.monotonic`) the rest is unknown.
     """
     started = time.monotonic()
-    stage = "enumerate"
-    try:
+    table, reason = None, Reason.UNSUPPORTED
+    with suppress(UnsupportedError):
         table, slots = placed_table(work, cut, questions[0].placement, late)
-    except UnsupportedError:
-        yield from (_unknown(work, question, Reason.UNSUPPORTED, stage) for question in questions)
-        return
-    if table is None:
         reason = Reason.TIME if late is not None and time.monotonic() > late else Reason.NODES
-        yield from (_unknown(work, question, reason, stage) for question in questions)
-        return
     for question in questions:
-        yield _decide(work, question, table, slots, started)
+        if table is None:
+            yield Incumbent(question).outcome(STAGE, reason, len(work.problem.selections[question.selection]))
+        else:
+            yield _decide(work, question, table, slots, started)
 
 
 def _decide(work: Workspace, question: Question, table: Table, slots: Slots, started: float) -> Outcome:
+    """One question by the table: the strongest triggers are replayed as deployed where enough inputs may violate."""
     chosen = work.problem.selections[question.selection]
-    may = table.may[question.violation][chosen].sum(0)
-    sure = table.sure[question.violation][chosen]
-    strongest, proved = strongest_of(work.problem, question, sure, slots.trigger), int(may.max())
-    verdict, reason, refutes = Verdict.CERTIFIED, None, None
-    if proved >= question.need:
-        refutes = _refuting(work, question, table, slots)
-        verdict = Verdict.UNKNOWN if refutes is None else Verdict.FALSIFIED
-        reason = Reason.PRECISION if refutes is None else None
-    return Outcome(
-        question=question,
-        verdict=verdict,
-        reason=reason,
-        strongest=strongest,
-        proved=proved,
-        witness=refutes,
-        stage="enumerate",
+    sure, plain, may = (part[question.violation][chosen] for part in (table.sure, table.plain, table.may))
+    counts = may.sum(0)
+    found, proved = Incumbent(question, strongest_of(work.problem, question, sure, slots.trigger)), int(counts.max())
+    for at in np.lexsort((-counts, -plain.sum(0), -sure.sum(0)))[:TRIES] if proved >= question.need else ():
+        if counts[at] < question.need or found.replay(work, slots.trigger(int(at)), sure[:, at]):
+            break
+    return found.outcome(
+        STAGE,
+        Reason.PRECISION if proved >= question.need else None,
+        proved,
         boxes=slots.count,
         seconds=time.monotonic() - started,
         # Decided by evaluation alone: there is nothing that a checker could follow step by step.
-        tree=Node(closed=True, unrecorded=True) if verdict is Verdict.CERTIFIED else None,
+        tree=Node(closed=True, unrecorded=True),
     )
-
-
-def _refuting(work: Workspace, question: Question, table: Table, slots: Slots) -> Witness | None:
-    """The strongest triggers, replayed as deployed."""
-    chosen = work.problem.selections[question.selection]
-    flags = [part[question.violation][chosen] for part in (table.sure, table.plain, table.may)]
-    counts = [part.sum(0) for part in flags]
-    order = np.lexsort((-counts[2], -counts[1], -counts[0]))[:TRIES]
-    for at in order:
-        if counts[2][at] < question.need:
-            break
-        trigger = slots.trigger(int(at))
-        played = witness(work, question, trigger, sure=flags[0][:, at])
-        if work.problem.refutes(question, len(played.inputs)):
-            return played
-    return None
 
 
 def strongest_of(
@@ -244,11 +223,6 @@ def strongest_of(
     best = int(sure[~doubtful].sum(0).argmax())
     count = surely_counted(problem, question, sure[:, best])
     return Strongest(count, trigger_at(best)) if count else NOTHING_FOUND
-
-
-def _unknown(work: Workspace, question: Question, reason: Reason, stage: str) -> Outcome:
-    asked = len(work.problem.selections[question.selection])
-    return Outcome(question, Verdict.UNKNOWN, reason, NOTHING_FOUND, asked, stage=stage)
 
 
 def placed_table(work: Workspace, cut: NetworkSplit, placement: int, late: float | None) -> tuple[Table | None, Slots]:

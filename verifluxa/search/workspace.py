@@ -131,6 +131,11 @@ class Workspace:
         return torch.as_tensor(self.problem.sure, device=self.device)
 
     @cached_property
+    def closed(self) -> Tensor:
+        """Whether a row is met at 0, shape (R,)."""
+        return torch.as_tensor(self.problem.rows.closed, device=self.device)
+
+    @cached_property
     def _claims(self) -> dict[tuple[int, int], Claims]:
         return {}
 
@@ -153,7 +158,7 @@ class Workspace:
 
     def prepare_rows(self) -> None:
         """Makes what is kept about rows, before inference mode does: attacks ask for gradients through it."""
-        _ = self.alternatives, self.coefficients, self.row_constants
+        _ = self.alternatives, self.coefficients, self.row_constants, self.closed
 
     def row_values(self, outputs: Tensor, alternative: Tensor) -> Tensor:
         """Values of the rows of an alternative (C,) at outputs (C, outputs): shape (C, r)."""

@@ -12,8 +12,7 @@ from torch import Tensor
 from verifluxa.errors import UnsupportedError
 from verifluxa.evidence import strength_of
 from verifluxa.question import Problem, Question
-from verifluxa.search.attack import AttackSettings, Candidate, attack
-from verifluxa.search.climb import lacking, local_search
+from verifluxa.search.attack import AttackSettings, Candidate, attack, lacking, local_search
 from verifluxa.search.replay import witness
 from verifluxa.search.words import enumerable
 from verifluxa.search.workspace import Workspace, workspace

@@ -15,17 +15,14 @@ from verifluxa.bounds.alpha import AlphaSettings
 from verifluxa.errors import UnsupportedError
 from verifluxa.evidence import NOTHING_FOUND, Node, Outcome
 from verifluxa.question import Problem, Question
-from verifluxa.search.again import optimise_root
 from verifluxa.search.attack import Candidate, attack
-from verifluxa.search.branch import Explored, explore, explore_further
-from verifluxa.search.conflicts import GLANCE, begin, cross
-from verifluxa.search.cross import CrossSettings
+from verifluxa.search.branch import BranchSettings, Explored, explore, explore_further
 from verifluxa.search.grid import GridSettings, enumerate_grid
+from verifluxa.search.initial_bounds import InitialBounds, bound_root, optimise_root
 from verifluxa.search.leaves import Tree
+from verifluxa.search.lirpa_bounds import bound_with_lirpa
 from verifluxa.search.refine import RefineSettings, refine
-from verifluxa.search.root import InitialBounds, bound_root
-from verifluxa.search.second import bound_with_lirpa
-from verifluxa.search.settle import BranchSettings
+from verifluxa.search.relational import GLANCE, CrossSettings, begin, cross
 from verifluxa.search.word_pairs import decide_listed
 from verifluxa.search.words import enumerable
 from verifluxa.search.workspace import Workspace, workspace

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 
 from verifluxa.evidence import Node, Outcome
 from verifluxa.question import Question
-from verifluxa.search.conflicts import Search
+from verifluxa.search.initial_bounds import InitialBounds
 from verifluxa.search.leaves import Tree
-from verifluxa.search.root import InitialBounds
+from verifluxa.search.relational import ConflictSearch
 from verifluxa.search.workspace import Workspace
 from verifluxa.strategy.attacked import Attacked
 from verifluxa.strategy.piecework import Checkpoint, Fallen
@@ -43,7 +43,7 @@ class State:
     tried: bool = False
     trees: dict[Question, Tree] = field(default_factory=dict)
     left: dict[Question, Outcome] = field(default_factory=dict)
-    searches: dict[Question, Search] = field(default_factory=dict)
+    searches: dict[Question, ConflictSearch] = field(default_factory=dict)
     told: int = 0
 
     def open(self, questions: Sequence[Question]) -> list[Question]:

@@ -1,4 +1,4 @@
-"""The first look at a placement by the second bounds engine, auto-LiRPA; see `bounds/lirpa.py`."""
+"""Initial bounds of a placement by the second bounds engine, auto-LiRPA; see `bounds/lirpa.py`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from verifluxa.errors import UnsupportedError, UsageError
 from verifluxa.evidence import OPEN
 from verifluxa.question import Question
 from verifluxa.search.claims import BoundContext
-from verifluxa.search.root import InitialBounds, whole_domain
+from verifluxa.search.initial_bounds import InitialBounds, whole_domain
 from verifluxa.search.workspace import Claims, Workspace
 
 ENGINE = "auto-lirpa"
@@ -58,10 +58,10 @@ def bound_with_lirpa(work: Workspace, questions: Sequence[Question], method: str
     if work.problem.spread:
         raise UnsupportedError("VF7001", f"the bounds engine `{ENGINE}` knows nothing of inputs that move")
     work = work.at(questions[0].placement)
-    return [_look(work, question, method) for question in questions]
+    return [_bounds_of(work, question, method) for question in questions]
 
 
-def _look(work: Workspace, question: Question, method: str) -> InitialBounds:
+def _bounds_of(work: Workspace, question: Question, method: str) -> InitialBounds:
     claims = work.claims(question.violation, question.selection)
     rows = work.alternatives[claims.alternative]
     upper = torch.cat(in_chunks(len(claims), BATCH, lambda a, b: _upper(work, question, claims, (a, b), method)))
