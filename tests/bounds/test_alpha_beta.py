@@ -14,8 +14,7 @@ from tests.bounds.test_bounds_sampled import LITTLE, above, all_rows, exact_rows
 from verifluxa.bounds.alpha import LEVELS, AlphaSettings, Task, level_of, optimise, slope_of
 from verifluxa.bounds.beta import Multipliers, default, is_supported, least_slope, linear_bounds, unstable
 from verifluxa.bounds.linear import LayerBounds, all_layers
-from verifluxa.search.claims import row_bounds
-from verifluxa.search.splitters import with_signs
+from verifluxa.search.claims import row_bounds, with_signs
 
 Floats = np.ndarray
 
