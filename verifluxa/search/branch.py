@@ -26,17 +26,19 @@ from verifluxa.search.attack import LocalOptimum, lacking, local_search
 from verifluxa.search.bab import Batch, Budget, Incumbent, Search, branch_and_bound, in_turn
 from verifluxa.search.claims import BoundContext, ClaimBounds, Verdicts, decided, joined_layer
 from verifluxa.search.inherit import can_inherit, clips_of, inherited_bounds, leave, narrower, pass_down, trim
-from verifluxa.search.initial_bounds import InitialBounds, drop_records, improve, started, whole_domain, whole_strips
+from verifluxa.search.initial_bounds import InitialBounds, drop_records, improve, started, whole_domain
 from verifluxa.search.joint import JointStep, MutualClipping, SharedConstraint, clip_mutually, joint_step
-from verifluxa.search.leaves import Leaf, Tree, open_leaves
+from verifluxa.search.leaves import Tree, open_leaves
 from verifluxa.search.splitters import (
     Scores,
     Subdomain,
+    domains_of,
     input_cases,
     signs_of,
     slab_directions,
     split_domain,
     split_neuron,
+    whole,
 )
 from verifluxa.search.workspace import Claims, Workspace
 from verifluxa.verdict import Reason
@@ -180,11 +182,8 @@ def explore_further(
     """Goes on with the open leaves of trees of one placement, which another search has left. Changes the trees."""
     placement = trees[0].question.placement
     work = work.at(placement)
-    directions = trees[0].directions
-    if directions is None:
-        directions = whole_domain(work).directions
     searches = [_taken_up(work, tree, _budget(settings, deadline)) for tree in trees]
-    yield from _explored(work, work.net(placement), directions, searches, settings)
+    yield from _explored(work, work.net(placement), trees[0].slabs(work), searches, settings)
 
 
 def _budget(settings: BranchSettings, deadline: float | None) -> Budget:
@@ -202,28 +201,19 @@ def _explored(
 
 
 def _begun(work: Workspace, rooted: InitialBounds, directions: Tensor, budget: Budget) -> DomainSearch:
-    node = Node(dropped=rooted.dropped())
-    low, high = whole_strips(work, directions)
-    cut = work.problem.domain.strips is not None
     claims = rooted.open_claims
-    bounds = rooted.bounds(torch.arange(len(claims), device=work.device))
-    root = Subdomain(node, work.lower, work.upper, low, high, claims, cut, bounds=bounds)
+    root = whole(work, Node(dropped=rooted.dropped()), claims, directions)
+    root.bounds = rooted.bounds(torch.arange(len(claims), device=work.device))
     found = Incumbent(rooted.question)
-    return DomainSearch([root], budget, found=found, claims=claims, root=node, limit=rooted.remaining)
+    return DomainSearch([root], budget, found=found, claims=claims, root=root.node, limit=rooted.remaining)
 
 
 def _taken_up(work: Workspace, tree: Tree, budget: Budget) -> DomainSearch:
     leaves = list(open_leaves(work, tree))
     limit = max((len(torch.unique(leaf.claims.input)) for leaf in leaves), default=0)
     claims = work.claims(tree.question.violation, tree.question.selection)
-    stack = [_opened(leaf) for leaf in reversed(leaves)]
-    return DomainSearch(stack, budget, found=Incumbent(tree.question), claims=claims, root=tree.root, limit=limit)
-
-
-def _opened(leaf: Leaf) -> Subdomain:
-    box, cut = leaf.domains, bool(leaf.cut.any())
-    ends = (box.lower[0], box.upper[0], box.low[0], box.high[0])
-    return Subdomain(leaf.node, *ends, leaf.claims, cut, assumed_violating=leaf.assumed_violating)
+    found = Incumbent(tree.question)
+    return DomainSearch(leaves[::-1], budget, found=found, claims=claims, root=tree.root, limit=limit)
 
 
 # Bounding a batch.
@@ -266,8 +256,8 @@ def _bound(
 ) -> list[Bounded]:
     """Bounds a batch; fewer than all of it when the time ends before."""
     opened = [domain for _, domain in batch]
-    domains = _domains_of(opened, directions)
-    shape = geometry(domains if any(domain.cut for domain in opened) else _without_slabs(domains))
+    domains = domains_of(opened, directions)
+    shape = geometry(domains if any(bool(domain.cut.any()) for domain in opened) else _without_slabs(domains))
     scene = BoundContext(work, net, shape)
     claims = _joined([domain.claims for domain in opened])
     sizes = torch.tensor([len(domain.claims) for domain in opened], device=work.device)
@@ -321,13 +311,6 @@ def _improved(
     last = verdicts.last.take(row[verdicts.last.at] == OPEN)
     chosen = None if found.chosen is None else found.chosen.spread(open_.at, len(row))
     return replace(verdicts, alive=row == OPEN, row=row, last=last, closings=closings, chosen=chosen)
-
-
-def _domains_of(opened: list[Subdomain], directions: Tensor) -> Domains:
-    def stacked(name: str) -> Tensor:
-        return torch.stack([getattr(domain, name) for domain in opened])
-
-    return Domains(stacked("lower"), stacked("upper"), directions, stacked("low"), stacked("high"))
 
 
 def _without_slabs(domains: Domains) -> Domains:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -112,27 +113,32 @@ def enumerate_grid(
         )
 
 
-def _bound(batch: Batch[_GridSearch, _Point]) -> list[tuple[Tensor, Tensor]]:
-    """Of each point the row that fell for each claim, and the claims that are alive, shape (C,) each."""
+class _Bound(NamedTuple):
+    """Of a point: the row that fell for each claim, and whether it is alive, shape (C,) each."""
+
+    row: Tensor
+    alive: Tensor
+
+
+def _bound(batch: Batch[_GridSearch, _Point]) -> list[_Bound]:
     search = batch[0][0]
-    work, claims, count = search.work, search.claims, len(search.claims)
+    work, count = search.work, len(search.claims)
     triggers = torch.as_tensor(np.stack([point.trigger for _, point in batch]), device=work.device)
     scene = BoundContext.of_boxes(work, work.net(search.found.question.placement), triggers, triggers)
-    index = torch.arange(count, device=work.device).repeat(len(batch))
+    claims = search.claims.take(torch.arange(count, device=work.device).repeat(len(batch)))
     of_point = torch.arange(len(batch), device=work.device).repeat_interleave(count)
-    claims = claims.take(index)
     verdicts = decided(scene, claims, Subproblems(of_point, claims.input))
-    return list(zip(verdicts.row.view(len(batch), count), verdicts.alive.view(len(batch), count), strict=True))
+    row, alive = (part.view(len(batch), count) for part in (verdicts.row, verdicts.alive))
+    return [_Bound(*both) for both in zip(row, alive, strict=True)]
 
 
-def _close(search: _GridSearch, point: _Point, found: tuple[Tensor, Tensor]) -> list[_Point]:
+def _close(search: _GridSearch, point: _Point, found: _Bound) -> list[_Point]:
     """Closes a point, or leaves it open for good; nothing comes of it but, perhaps, a trigger that refutes."""
-    row, alive = found
     problem, question = search.work.problem, search.found.question
     search.seen += 1
-    records = drop_records(search.claims, row)
+    records = drop_records(search.claims, found.row)
     point.node.dropped = (point.node.dropped if point.node is search.root else []) + records
-    inputs = torch.unique(search.claims.input[alive]).cpu().numpy()
+    inputs = torch.unique(search.claims.input[found.alive]).cpu().numpy()
     left = len(inputs)
     if left >= question.need and search.found.replay(search.work, point.trigger):
         search.stop()

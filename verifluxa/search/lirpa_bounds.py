@@ -64,7 +64,7 @@ def bound_with_lirpa(work: Workspace, questions: Sequence[Question], method: str
 def _bounds_of(work: Workspace, question: Question, method: str) -> InitialBounds:
     claims = work.claims(question.violation, question.selection)
     rows = work.alternatives[claims.alternative]
-    upper = torch.cat(in_chunks(len(claims), BATCH, lambda a, b: _upper(work, question, claims, (a, b), method)))
+    upper = torch.cat(in_chunks(len(claims), BATCH, lambda a, b: _upper(work, question, claims, slice(a, b), method)))
     scene = BoundContext(work, work.net(question.placement), geometry(whole_domain(work)))
     pairs = Subproblems(torch.zeros_like(claims.input), claims.input)
     radius, fine = _rounding(scene, pairs)
@@ -77,9 +77,9 @@ def _bounds_of(work: Workspace, question: Question, method: str) -> InitialBound
     return InitialBounds(question, claims, row, len(torch.unique(claims.input[row == OPEN])))
 
 
-def _upper(work: Workspace, question: Question, claims: Claims, cut: tuple[int, int], method: str) -> Tensor:
+def _upper(work: Workspace, question: Question, claims: Claims, own: slice, method: str) -> Tensor:
     """Upper bounds of the rows without their constants, shape (C, r)."""
-    problem, own = work.problem, slice(*cut)
+    problem = work.problem
     inputs = claims.input[own].cpu().numpy()
     rows = work.alternatives[claims.alternative[own]].cpu().numpy()
     asked = Asked(

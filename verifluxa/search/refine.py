@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,11 +23,12 @@ from verifluxa.bounds.linear import LayerBounds, Subproblems, all_layers
 from verifluxa.bounds.net import Net
 from verifluxa.errors import UnsupportedError
 from verifluxa.evidence import Outcome
-from verifluxa.question import Domain
+from verifluxa.question import Domain, Strips
 from verifluxa.search.bab import Budget, Incumbent
 from verifluxa.search.claims import BoundContext, ClaimBounds, Verdicts, decide_claims, decided
 from verifluxa.search.initial_bounds import drop_records
-from verifluxa.search.leaves import Leaf, Tree, open_leaves
+from verifluxa.search.leaves import Tree, open_leaves
+from verifluxa.search.splitters import Subdomain, domains_of
 from verifluxa.search.workspace import Claims, Workspace
 from verifluxa.smt.decide import Sat, Solver, Unknown, Unsat
 from verifluxa.smt.encode import Asked, Member, count_weights, encode
@@ -125,7 +127,7 @@ class _Attempt:
                 if self.budget.seconds_left <= 0:
                     return reason or Reason.TIME
                 self.budget.spent += 1
-                open_because = self._settle(leaf)
+                open_because = self._settle(leaf, tree.slabs(self.work))
                 if self.found.witness is not None:
                     return None
                 reason = reason or open_because
@@ -137,9 +139,9 @@ class _Attempt:
         """How many inputs may violate together in a tree whose leaves are all closed."""
         return max(self.counts) if tree.root.split is None and self.counts else self.threshold - 1
 
-    def _settle(self, leaf: Leaf) -> Reason | None:
+    def _settle(self, leaf: Subdomain, directions: Tensor) -> Reason | None:
         """Closes a leaf, by bounds alone or by the solver, or says why not."""
-        case = self._case(leaf)
+        case = self._case(leaf, directions)
         verdicts = case.verdicts
         leaf.node.dropped = leaf.node.dropped + drop_records(leaf.claims, verdicts.row, verdicts.planes)
         remaining = _count(case.claims.input[verdicts.alive])
@@ -161,14 +163,14 @@ class _Attempt:
             self.counts.append(remaining)
         return reason
 
-    def _case(self, leaf: Leaf) -> _Case:
+    def _case(self, leaf: Subdomain, directions: Tensor) -> _Case:
         net = self.work.net(self.found.question.placement)
-        shape = geometry(leaf.domains)
+        shape = geometry(domains_of([leaf], directions))
         pairs = Subproblems(torch.zeros_like(leaf.claims.input), leaf.claims.input)
         layers = all_layers(net, shape, pairs)
         scene = BoundContext(self.work, net, shape)
         verdicts = decide_claims(scene, layers, pairs, leaf.claims, CLIP_ROUNDS)
-        return _Case(scene, leaf.domain(self.work), leaf.claims, layers, verdicts)
+        return _Case(scene, plain_domain(self.work, leaf, directions), leaf.claims, layers, verdicts)
 
     def _alone(self, case: _Case) -> tuple[Tensor, Reason | None]:
         """Asks each claim alone: which stay open, shape (C,), and why the first of them does."""
@@ -272,6 +274,16 @@ class _Attempt:
         pairs = Subproblems(torch.zeros_like(claims.input), claims.input)
         verdicts = decided(BoundContext.of_boxes(self.work, net, *ends), claims, pairs)
         return _count(claims.input[verdicts.alive])
+
+
+def plain_domain(work: Workspace, leaf: Subdomain, directions: Tensor) -> Domain:
+    """A leaf's domain as plain data, without the slabs that cut nothing."""
+    cut = leaf.cut
+    lower, upper, low, high, along = (
+        part.cpu().numpy() for part in (leaf.lower, leaf.upper, leaf.low[cut], leaf.high[cut], directions[cut])
+    )
+    slabs = Strips(along, low, high) if len(along) else None
+    return Domain(lower, upper, np.asarray(work.problem.domain.step), slabs)
 
 
 def _outward(value: Fraction, side: float) -> float:

@@ -18,12 +18,13 @@ from torch import Tensor
 
 from verifluxa.bounds.beta import Multipliers, relaxed_function, unstable
 from verifluxa.bounds.clip import self_clip
-from verifluxa.bounds.domain import spread
+from verifluxa.bounds.domain import Domains, spread
 from verifluxa.bounds.linear import Interval, LayerBounds, Subproblems
 from verifluxa.bounds.maxima import pairs_of, spread_over
 from verifluxa.bounds.net import Net
-from verifluxa.evidence import BoxSplit, InputSplit, NeuronSplit, Node, StripSplit
+from verifluxa.evidence import BoxSplit, InputSplit, NeuronSplit, Node, Split, StripSplit
 from verifluxa.search.claims import BoundContext, ClaimBounds, take_layers
+from verifluxa.search.initial_bounds import whole_domain, whole_strips
 from verifluxa.search.workspace import Claims, Workspace
 
 THIN = 0.4
@@ -53,7 +54,7 @@ class Subdomain:
         lower, upper: the box, shape (d,).
         low, high: the slabs, shape (m,).
         claims: that are still open.
-        cut: whether slabs cut anything off the box: else they bound nothing that the box does not.
+        cut: which slabs cut anything off the box, shape (m,): the others bound nothing that the box does not.
         last_lp_value, last_lp_inputs: value of the last linear program above, and how many inputs there were then.
         signs: of neurons that are split.
         chosen: slopes and multipliers that the claims start from.
@@ -68,7 +69,7 @@ class Subdomain:
     low: Tensor
     high: Tensor
     claims: Claims
-    cut: bool = True
+    cut: Tensor
     last_lp_value: float = 0.0
     last_lp_inputs: int = 0
     signs: tuple[Sign, ...] = ()
@@ -76,6 +77,54 @@ class Subdomain:
     ends: tuple[Interval, ...] = ()
     assumed_violating: frozenset[int] = frozenset()
     bounds: Sequence[LayerBounds] = ()
+
+
+def whole(work: Workspace, node: Node, claims: Claims, directions: Tensor) -> Subdomain:
+    """The problem's domain, with slabs along directions (m, d), those of the domain itself first."""
+    low, high = whole_strips(work, directions)
+    cut = torch.arange(len(directions), device=work.device) < len(whole_domain(work).directions)
+    return Subdomain(node, work.lower, work.upper, low, high, claims, cut)
+
+
+def domains_of(batch: Sequence[Subdomain], directions: Tensor) -> Domains:
+    """Some subdomains, as the bounds take them."""
+    lower, upper, low, high = (
+        torch.stack([getattr(domain, name) for domain in batch]) for name in ("lower", "upper", "low", "high")
+    )
+    return Domains(lower, upper, directions, low, high)
+
+
+def split_by(domain: Subdomain, split: Split, claims: Claims) -> list[Subdomain]:
+    """Splits a subdomain, and its node of the tree; the parts have the claims, in the order of the node's children."""
+    parts = parts_of(replace(domain, claims=claims), split)
+    domain.node.split, domain.node.children = split, [Node() for _ in parts]
+    return [replace(part, node=node) for part, node in zip(parts, domain.node.children, strict=True)]
+
+
+def parts_of(domain: Subdomain, split: Split) -> list[Subdomain]:
+    """The parts that a split makes; all have the claims, but those that a case excludes, and the node of the whole."""
+    if isinstance(split, BoxSplit):
+        upper, lower = domain.upper.clone(), domain.lower.clone()
+        upper[split.coordinate], lower[split.coordinate] = split.low_end, split.high_start
+        return [replace(domain, upper=upper), replace(domain, lower=lower)]
+    if isinstance(split, StripSplit):
+        at, high, low, cut = split.direction, domain.high.clone(), domain.low.clone(), domain.cut.clone()
+        high[at], low[at] = min(split.cut, float(high[at])), max(split.cut, float(low[at]))
+        cut[at] = True
+        return [replace(domain, high=high, cut=cut), replace(domain, low=low, cut=cut)]
+    if isinstance(split, NeuronSplit):
+        known = [Sign(split.input, split.layer, split.neuron, sign) for sign in (-1, 1)]
+        return [replace(domain, signs=(*domain.signs, sign)) for sign in known]
+    inputs = torch.tensor([input_ for input_, _ in split.cases], device=domain.lower.device)
+    return [
+        # The input of the case is taken to violate, and those before it not to.
+        replace(
+            domain,
+            claims=domain.claims.take((~torch.isin(domain.claims.input, inputs[:number])).nonzero()[:, 0]),
+            assumed_violating=domain.assumed_violating | {int(inputs[number])},
+        )
+        for number in range(len(inputs))
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,37 +154,16 @@ def split_domain(work: Workspace, domain: Subdomain, alive: Claims, scores: Scor
         at = int(slabs.argmax())
         # Slabs thinner than this stop helping; pixels, which end on the grid, take over.
         if float(2 * scores.half[at]) > 1e-3 * float((domain.upper - domain.lower).abs().max()):
-            return _split_slab(domain, alive, at, float(scores.middle[at]))
-    return _split_box(work, domain, alive, int(pixels.argmax()))
+            return split_by(domain, StripSplit(at, float(scores.middle[at])), alive)
+    return split_by(domain, _box_split(work, domain, int(pixels.argmax())), alive)
 
 
-def _split_slab(domain: Subdomain, alive: Claims, slab: int, cut: float) -> list[Subdomain]:
-    """Cuts in the middle of what the box leaves of a slab."""
-    children = [Node(), Node()]
-    domain.node.split, domain.node.children = StripSplit(slab, cut), children
-    lower_high, upper_low = domain.high.clone(), domain.low.clone()
-    lower_high[slab], upper_low[slab] = min(cut, float(domain.high[slab])), max(cut, float(domain.low[slab]))
-    return [
-        replace(domain, node=children[0], high=lower_high, claims=alive, cut=True),
-        replace(domain, node=children[1], low=upper_low, claims=alive, cut=True),
-    ]
-
-
-def _split_box(work: Workspace, domain: Subdomain, alive: Claims, at: int) -> list[Subdomain]:
+def _box_split(work: Workspace, domain: Subdomain, at: int) -> BoxSplit:
     low, high, step = float(domain.lower[at]), float(domain.upper[at]), float(work.step[at])
     if step > 0:
         low_end = low + math.floor((high - low) / step / 2) * step
-        high_start = low_end + step
-    else:
-        low_end = high_start = (low + high) / 2
-    children = [Node(), Node()]
-    domain.node.split, domain.node.children = BoxSplit(at, low_end, high_start), children
-    upper, lower = domain.upper.clone(), domain.lower.clone()
-    upper[at], lower[at] = low_end, high_start
-    return [
-        replace(domain, node=children[0], upper=upper, claims=alive),
-        replace(domain, node=children[1], lower=lower, claims=alive),
-    ]
+        return BoxSplit(at, low_end, low_end + step)
+    return BoxSplit(at, (low + high) / 2, (low + high) / 2)
 
 
 def split_neuron(scene: BoundContext, domain: Subdomain, alive: Claims, last: ClaimBounds) -> list[Subdomain] | None:
@@ -149,16 +177,10 @@ def split_neuron(scene: BoundContext, domain: Subdomain, alive: Claims, last: Cl
         return None
     claims = domain.claims.take(last.at)
     signs = signs_of(scene.net, claims, torch.zeros_like(claims.input), [domain.signs])
-    chosen = choose_neuron(scene, last, signs, scene.work.alternatives[claims.alternative])
+    chosen = choose_neuron(scene, last, signs, scene.rows(claims))
     if chosen is None:
         return None
-    children = [Node(), Node()]
-    domain.node.split = NeuronSplit(chosen.input, chosen.layer, chosen.neuron)
-    domain.node.children = children
-    return [
-        replace(domain, node=child, claims=alive, signs=(*domain.signs, chosen._replace(sign=sign)))
-        for child, sign in zip(children, (-1, 1), strict=True)
-    ]
+    return split_by(domain, NeuronSplit(chosen.input, chosen.layer, chosen.neuron), alive)
 
 
 def signs_of(net: Net, claims: Claims, of_domain: Tensor, known: Sequence[tuple[Sign, ...]]) -> list[Tensor] | None:
@@ -233,22 +255,15 @@ def input_cases(scene: BoundContext, domain: Subdomain, last: ClaimBounds, need:
     best = share.argsort(stable=True)[:cases]
     if not float(share[best].sum()) <= THIN:
         return None
-    rows = scene.work.alternatives[claims.alternative]
+    rows = scene.rows(claims)
     tightest = last.planes.tightest()
     pairs = [(int(claims.input[at]), int(rows[at, tightest[at]])) for at in best.tolist()]
-    domain.node.split = InputSplit(tuple(pairs))
-    domain.node.children = [Node() for _ in pairs]
+    parts = split_by(domain, InputSplit(tuple(pairs)), claims)
     ends = _clipped(scene, last, best)
-    opened = []
-    for number, (node, (input_, _)) in enumerate(zip(domain.node.children, pairs, strict=True)):
-        gone = torch.isin(claims.input, claims.input[best[:number]])
-        kept = (~gone).nonzero()[:, 0]
-        own = tuple((lower[number][kept], upper[number][kept]) for lower, upper in ends)
-        assumed_violating = domain.assumed_violating | {input_}
-        opened.append(
-            replace(domain, node=node, claims=claims.take(kept), ends=own, assumed_violating=assumed_violating)
-        )
-    return opened[::-1]
+    for number, part in enumerate(parts):
+        kept = ~torch.isin(claims.input, claims.input[best[:number]])
+        part.ends = tuple((lower[number][kept], upper[number][kept]) for lower, upper in ends)
+    return parts[::-1]
 
 
 def _left(scene: BoundContext, last: ClaimBounds) -> Tensor:

@@ -162,7 +162,8 @@ def _sure(scene: _Scene, search: _WordSearch, trigger: Floats) -> NDArray[np.boo
     table = _evaluated(scene, trigger[None], None)
     assert table is not None
     question = search.found.question
-    return table.sure[question.violation][scene.work.problem.selections[question.selection]][:, 0]
+    sure: NDArray[np.bool_] = table.sure[question.violation, scene.work.problem.selections[question.selection], 0]
+    return sure
 
 
 def _scene(work: Workspace, cut: NetworkSplit, placement: int) -> _Scene:
@@ -254,8 +255,8 @@ def _try(scene: _Scene, search: _WordSearch, chosen: Integers) -> None:
 def _evaluated(scene: _Scene, triggers: Floats, late: float | None) -> Table | None:
     features = scene.cut.split.features
     places = scene.columns[::features] // features
-    put = scene.cut.split.put(places, triggers)
-    return judged(scene.work.problem, scene.cut.split, scene.inner.constants, put, late)
+    columns, put = scene.cut.split.put(places, triggers)
+    return judged(scene.work.problem, scene.cut.split, scene.inner.constants, columns, put, late)
 
 
 def _clusters(rows: Floats, own: Integers, most: int) -> list[Integers]:

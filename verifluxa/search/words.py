@@ -87,7 +87,7 @@ class Slots:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Which inputs violate under which trigger of a placement, by violation; shape (N, T) each.
+    """Which inputs violate under which trigger of a placement, by violation, shape (V, N, T) each.
 
     Attributes:
         may: in some evaluation.
@@ -95,9 +95,16 @@ class Table:
         plain: in the verifier's own.
     """
 
-    may: tuple[Flags, ...]
-    sure: tuple[Flags, ...]
-    plain: tuple[Flags, ...]
+    may: Flags
+    sure: Flags
+    plain: Flags
+
+    @classmethod
+    def joined(cls, parts: Sequence[tuple[Integers, Table]]) -> Table:
+        """Parts with the inputs of each, as one."""
+        order = np.concatenate([own for own, _ in parts]).argsort()
+        kinds = zip(*((table.may, table.sure, table.plain) for _, table in parts), strict=True)
+        return cls(*(np.concatenate(kind, axis=1)[:, order] for kind in kinds))
 
 
 def slots_of(stamp: AffineInputMap, domain: Domain) -> Slots | None:
@@ -235,23 +242,14 @@ def placed_table(work: Workspace, cut: NetworkSplit, placement: int, late: float
     parts = problem.placements[placement].groups(np.arange(len(problem.inputs)))
     if len(parts) == 1:
         return _table_of(work, cut, problem, parts[0][0], late)
-    whole, slots = None, None
+    found = []
     for stamp, own in parts:
         some = replace(problem, inputs=problem.inputs[own], labels=problem.labels[own])
         table, slots = _table_of(work, cut, some, stamp, late)
         if table is None:
             return None, slots
-        whole = whole or _nothing(len(problem.inputs), slots.count, len(problem.violations))
-        for to, part in zip((whole.may, whole.sure, whole.plain), (table.may, table.sure, table.plain), strict=True):
-            for flags, found in zip(to, part, strict=True):
-                flags[own] = found
-    assert slots is not None
-    return whole, slots
-
-
-def _nothing(inputs: int, triggers: int, violations: int) -> Table:
-    may, sure, plain = (tuple(np.zeros((inputs, triggers), bool) for _ in range(violations)) for _ in range(3))
-    return Table(may, sure, plain)
+        found.append((own, table))
+    return Table.joined(found), slots
 
 
 def _table_of(
@@ -269,7 +267,9 @@ def _table_of(
     if work.kept.get("table", (None,))[0] != key:
         table = None
         if slots.count <= MOST_TRIGGERS:
-            table = _evaluated(problem, cut.split, (base, places), slots.triggers()[:, slots.sources], late)
+            constants = tail_constants(problem, cut.split, base)
+            columns, rows = cut.split.put(places, slots.triggers()[:, slots.sources])
+            table = judged(problem, cut.split, constants, columns, rows, late)
         if table is None:
             return None, slots
         work.kept["table"] = (key, table)
@@ -281,8 +281,7 @@ def _untouched(problem: Problem, cut: Split, base: Floats, triggers: int) -> Tab
     constants = tail_constants(problem, cut, base)
     radius = np.where(constants.unsafe[:, None], np.inf, constants.radii[-1])
     flags = _judge(problem, Evaluation(constants.values[-1][:, None], radius), problem.labels)
-    may, sure, plain = (tuple(np.repeat(one, triggers, axis=1) for one in kind) for kind in flags)
-    return Table(may, sure, plain)
+    return Table(*np.repeat(flags, triggers, axis=3))
 
 
 def base_of(problem: Problem, stamp: AffineInputMap, slots: Slots, cut: NetworkSplit) -> tuple[Floats, Integers]:
@@ -304,24 +303,15 @@ def tail_constants(problem: Problem, cut: Split, base: Floats) -> Constants:
     return propagate(cut.tail, cut.rows(base), problem.arithmetic, cut.readout)
 
 
-def _evaluated(
-    problem: Problem, cut: Split, at: tuple[Floats, Integers], triggers: Floats, late: float | None
-) -> Table | None:
-    base, places = at
-    constants = tail_constants(problem, cut, base)
-    return judged(problem, cut, constants, cut.put(places, triggers), late)
-
-
 def judged(
-    problem: Problem, cut: Split, constants: Constants, words: tuple[Integers, Floats], late: float | None
+    problem: Problem, cut: Split, constants: Constants, columns: Integers, rows: Floats, late: float | None
 ) -> Table | None:
-    """Violations of all inputs under rows of words at flat places (c,), (T, c); None when time ran out."""
-    columns, rows = words
+    """Violations of all inputs under rows of words (T, c) at flat places (c,); None when time ran out."""
     widest = evaluate(cut, constants, columns, rows[:1], slice(0, 1)).widest
     at_once = max(1, min(len(rows), CHUNK_NUMBERS // widest))
     size = max(1, CHUNK_NUMBERS // (at_once * widest))
-    count, violations = len(constants.values[0]), len(problem.violations)
-    table = [[np.zeros((count, len(rows)), dtype=bool) for _ in range(violations)] for _ in range(3)]
+    count = len(constants.values[0])
+    table = np.zeros((3, len(problem.violations), count, len(rows)), dtype=bool)
     for start in range(0, count, size):
         inputs = slice(start, start + size)
         for first in range(0, len(rows), at_once):
@@ -329,25 +319,20 @@ def judged(
                 return None
             some = slice(first, first + at_once)
             found = evaluate(cut, constants, columns, rows[some], inputs)
-            for kind, flags in enumerate(_judge(problem, found, problem.labels[inputs])):
-                for violation in range(violations):
-                    table[kind][violation][inputs, some] = flags[violation]
-    may, sure, plain = (tuple(part) for part in table)
-    return Table(may, sure, plain)
+            table[:, :, inputs, some] = _judge(problem, found, problem.labels[inputs])
+    return Table(*table)
 
 
-def _judge(problem: Problem, found: Evaluation, labels: Integers) -> tuple[list[Flags], list[Flags], list[Flags]]:
-    """(may, sure, plain) by violation, shape (n, T) each."""
-    results = []
-    for violation in problem.violations:
-        flags = np.zeros((3, *found.values.shape[:2]), dtype=bool)
-        for label in np.unique(labels):
-            own = np.flatnonzero(labels == label)
+def _judge(problem: Problem, found: Evaluation, labels: Integers) -> Flags:
+    """(may, sure, plain) by violation, shape (3, V, n, T)."""
+    flags = np.zeros((3, len(problem.violations), *found.values.shape[:2]), dtype=bool)
+    for label in np.unique(labels):
+        own = np.flatnonzero(labels == label)
+        some = Evaluation(found.values[own], found.radius[own])
+        for number, violation in enumerate(problem.violations):
             for alternative in violation.by_label[int(label)]:
-                flags[:, own] |= _met(problem, Evaluation(found.values[own], found.radius[own]), list(alternative))
-        results.append(flags)
-    may, sure, plain = ([flags[kind] for flags in results] for kind in range(3))
-    return may, sure, plain
+                flags[:, number, own] |= _met(problem, some, list(alternative))
+    return flags
 
 
 def _met(problem: Problem, found: Evaluation, alternative: list[int]) -> Flags:
