@@ -25,7 +25,7 @@ from verifluxa.dispatch.processes import ProcessPool
 from verifluxa.dispatch.ray_join import RaySettings
 from verifluxa.dispatch.ray_pool import RayPool
 from verifluxa.dispatch.slices import AttackSlice, PieceSlice, ProofSlice
-from verifluxa.evidence import NOTHING_FOUND, Node, Outcome
+from verifluxa.evidence import NOTHING_FOUND, Counted, Node, Outcome
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Affine
 from verifluxa.question import AffineInputMap, Domain, Placement, Problem, Rows, Violation
@@ -54,7 +54,7 @@ class Spinner:
             while time.process_time() < end:
                 pass
             for question in problem.questions(placement):
-                tree = Node(closed=True)
+                tree = Node(step=Counted())
                 closed = Outcome(question, Verdict.CERTIFIED, None, NOTHING_FOUND, 0, stage="crown", tree=tree)
                 yield (replace(closed, seconds=self.seconds),)
 

@@ -106,7 +106,7 @@ class BoundsCase:
             everything = torch.arange(end - start)
             return row_bounds(scene, layers, everything, own, rows.expand(end - start, -1)).upper
 
-        # As `search.root.look` cuts its batches, and in the same mode.
+        # As `search.initial_bounds.look` cuts its batches, and in the same mode.
         work.prepare_rows()
         with torch.inference_mode():
             found = in_chunks(len(domain), pairs_at_once(scene.net, "cpu"), some)

@@ -41,6 +41,7 @@ def page(all_commands: tuple[Command, ...]) -> str:
         *(line for code, meaning in EXIT_CODES for line in (".TP", f".B {code}", _text(meaning))),
         ".SH ENVIRONMENT",
         *(".TP", ".B VERIFLUXA_DEBUG", "With 1, an internal error shows its traceback."),
+        *(".TP", ".B VERIFLUXA_LOG", "A level, as --log-level: debug, info, warning or error."),
         *(".TP", ".B NO_COLOR", "When set, nothing is coloured."),
         ".SH SEE ALSO",
         _text("`verifluxa explain CODE` for every error; the documents in the source distribution."),

@@ -1,5 +1,7 @@
 """What closes a question: the typed split tree, and the witness that refutes. Plain data, JSON lines.
 
+`certificate.codec` writes and reads these classes by their fields, in this order, each with its `tag` in front.
+
 A node of the tree stands for a domain (the root's is the question's). At each node some inputs fall
 away: for every alternative of their violation one row is below zero on the whole domain. What fell at a
 node stays away below it. A leaf is closed when fewer than `need` inputs remain.
@@ -11,11 +13,12 @@ has fallen, here or above.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from verifluxa.documents import ASCENDING, NOT_EMPTY, NOT_NEGATIVE, NOT_ZERO, OMITTED, POSITIVE, Form, Rule
 from verifluxa.question import Question
 from verifluxa.verdict import Reason, Verdict
 
@@ -25,6 +28,11 @@ MOST_LEVELS = 1 << 19
 """Slopes under the `Ends` of one leaf, a byte each: more are not written, and refused."""
 CONTRADICTED = -2
 """In `PrunedDisjunct.rows`: the clipped bounds of some neuron cross, so the alternative cannot be met."""
+
+Slopes = tuple[Annotated[str, Form("two lower-case hex digits for each neuron of a layer", r"([0-9a-f]{2})*")], ...]
+"""See `PrunedDisjunct`."""
+Betas = tuple[tuple[int, int, Annotated[float, NOT_ZERO]], ...]
+"""(layer, neuron, multiplier) of each; see `PrunedDisjunct`."""
 
 
 class PrunedDisjunct(NamedTuple):
@@ -49,14 +57,15 @@ class PrunedDisjunct(NamedTuple):
     input: int
     rows: tuple[int, ...]
     planes: tuple[int, ...] = ()
-    slopes: tuple[str, ...] = ()
-    betas: tuple[tuple[int, int, float], ...] = ()
+    slopes: Slopes = ()
+    betas: Betas = ()
 
 
 @dataclass(frozen=True)
 class BoxSplit:
     """Halves [lower, low_end] and [high_start, upper] of one coordinate (adjacent grid lines, or equal)."""
 
+    tag: ClassVar[str] = "b"
     coordinate: int
     low_end: float
     high_start: float
@@ -66,6 +75,7 @@ class BoxSplit:
 class StripSplit:
     """Halves of one strip direction's range at `cut` (both closed)."""
 
+    tag: ClassVar[str] = "s"
     direction: int
     cut: float
 
@@ -80,6 +90,7 @@ class NeuronSplit:
         neuron: of the layer, a relu.
     """
 
+    tag: ClassVar[str] = "n"
     input: int
     layer: int
     neuron: int
@@ -96,17 +107,16 @@ class InputSplit:
         cases: by child an input with one open alternative, and a row of it; the row's plane is that of this node.
     """
 
-    cases: tuple[tuple[int, int], ...]
+    tag: ClassVar[str] = "i"
+    cases: Annotated[tuple[tuple[int, int], ...], NOT_EMPTY]
 
 
-Split = BoxSplit | StripSplit | NeuronSplit | InputSplit
+Partition = BoxSplit | StripSplit | NeuronSplit | InputSplit
 
 
-def children_of(split: Split | None) -> int:
-    """How many children a node has."""
-    if isinstance(split, InputSplit):
-        return len(split.cases)
-    return 2 if split else 0
+def parts_of(partition: Partition) -> int:
+    """How many children a partition makes."""
+    return len(partition.cases) if isinstance(partition, InputSplit) else 2
 
 
 class FarkasTerm(NamedTuple):
@@ -125,7 +135,7 @@ class FarkasTerm(NamedTuple):
     position: int
     row: int
     tangent: bool
-    weight: float
+    weight: Annotated[float, NOT_NEGATIVE]
 
 
 @dataclass(frozen=True)
@@ -164,9 +174,9 @@ class Steered(NamedTuple):
     input: int
     position: int
     row: int
-    weight: float
-    slopes: tuple[str, ...] = ()
-    betas: tuple[tuple[int, int, float], ...] = ()
+    weight: Annotated[float, POSITIVE]
+    slopes: Slopes = ()
+    betas: Betas = ()
 
 
 @dataclass(frozen=True)
@@ -197,8 +207,12 @@ class Conflict:
         claims: (input, position) of each alternative.
     """
 
-    claims: tuple[tuple[int, int], ...]
+    claims: Annotated[tuple[tuple[int, int], ...], NOT_EMPTY]
     case: Case
+
+
+Ascending = Annotated[tuple[int, ...], ASCENDING]
+"""Numbers of neurons."""
 
 
 class Ends(NamedTuple):
@@ -218,51 +232,136 @@ class Ends(NamedTuple):
 
     input: int
     layer: int
-    neurons: tuple[int, ...]
-    bent: tuple[tuple[int, ...], ...]
+    neurons: Ascending
+    bent: tuple[Ascending, ...]
     levels: bytes
+
+    @property
+    def fits(self) -> bool:
+        """Whether there is a level for each neuron below and each end."""
+        levels = 2 * len(self.neurons) * sum(map(len, self.bent))
+        return len(self.bent) == self.layer and len(self.levels) == levels
 
 
 Clip = tuple[int, int, tuple[int, ...]]
 """An alternative of an input, by its position, and the rows of it that clip the input's neurons, one per round."""
+Shared = tuple[tuple[int, int], ...]
+"""Planes, by input and row, that clip each claim behind its own rows, one after the other.
+
+That needs as many inputs as are left, each with one open alternative: only then all of them must be met. Where they
+cannot be, by crossing bounds, a leaf is closed by that."""
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A leaf where fewer than `need` inputs are left."""
+
+
+@dataclass(frozen=True)
+class JointClosing:
+    """A leaf where fewer than `need` inputs violate together.
+
+    Attributes:
+        joint: the bound.
+        clips: the alternatives that are still open, from which the planes of the weights come.
+        point: where tangents touch.
+        shared: planes by which the open claims clip each other.
+    """
+
+    tag: ClassVar[str] = "j"
+    joint: Joint
+    clips: tuple[Clip, ...] = ()
+    point: tuple[float, ...] = ()
+    shared: Annotated[Shared, OMITTED] = ()
+
+
+_FITS = Rule("a level for each neuron below and each end", lambda ends: ends.fits)
+_FEW_LEVELS = Rule(
+    f"at most {MOST_LEVELS} levels", lambda several: sum(len(ends.levels) for ends in several) <= MOST_LEVELS
+)
+
+
+@dataclass(frozen=True)
+class Conflicts:
+    """A leaf where any `need` inputs, each by an open alternative, hold all claims of one conflict.
+
+    Attributes:
+        conflicts: at least one.
+        ends: tighten the bounds that these start from, bottom up.
+    """
+
+    tag: ClassVar[str] = "c"
+    conflicts: Annotated[tuple[Conflict, ...], NOT_EMPTY]
+    ends: Annotated[tuple[Annotated[Ends, _FITS], ...], OMITTED, _FEW_LEVELS] = ()
+
+
+@dataclass(frozen=True)
+class Unrecorded:
+    """A leaf that an SMT solver, exact rationals at a single point, an enumeration or another engine decided.
+
+    Fewer than `need` inputs violate together in the domain, and there is nothing that a checker could follow.
+    """
+
+
+@dataclass
+class Split:
+    """Parts of a domain, each with a node of its own.
+
+    Attributes:
+        partition: how the domain is split.
+        children: as many as it has parts; they are added while the tree is built.
+        clips: alternatives whose neurons stay, at the children, within the clipped ends that they have here: where an
+            alternative is met in a part of a domain, it is met in the domain. Others stay within the ends that they
+            have from above.
+        shared: planes by which the claims that are handed down clip each other.
+    """
+
+    partition: Partition
+    children: list[Node]
+    clips: tuple[Clip, ...] = ()
+    shared: Shared = ()
+
+
+Closing = Counted | JointClosing | Conflicts | Unrecorded
 
 
 @dataclass
 class Node:
-    """A domain of the tree. `split` None: a leaf, closed when `closed`, else open.
-
-    A closed leaf is closed by counting, or by `joint` where that is given: then `clips` holds the alternatives that
-    are still open, from which the planes of the weights come, and `point` is where tangents touch. With `conflicts`
-    any `need` inputs, each by an open alternative, hold all claims of one conflict; `ends` then tighten the bounds that
-    these start from, bottom up. With `unrecorded` an SMT solver, exact rationals at a single point, or an enumeration
-    decided that fewer than `need` inputs violate together in the domain: there is nothing that a checker could follow.
-
-    With `shared` each open claim of a joint leaf, or each that is handed down, is clipped, behind its own rows, by
-    planes of other claims, one after the other: (input, row) of each. That needs as many inputs as are left, each with
-    one open alternative: only then all of them must be met. Where they cannot be, by crossing bounds, a leaf is closed
-    by that.
-
-    Where there is a `split`, `clips` names alternatives whose neurons stay, at the children, within the clipped ends
-    that they have here: where an alternative is met in a part of a domain, it is met in the domain. Others stay within
-    the ends that they have from above. A child that starts `anew` uses none of either.
+    """A domain of the tree.
 
     Below `shared` or an `InputSplit` everything speaks only of triggers under which the question is met and the cases
     above hold: a claim that falls there is not met under any of those. Where fewer inputs than are needed are left, or
     one is gone that is taken to violate, there are none.
+
+    Attributes:
+        dropped: alternatives that fall here.
+        step: what closes the leaf, or how the domain is split; None: the leaf is open.
+        anew: whether the node uses no ends from above.
     """
 
     dropped: list[PrunedDisjunct] = field(default_factory=list)
-    split: Split | None = None
-    children: list[Node] = field(default_factory=list)
-    closed: bool = False
-    joint: Joint | None = None
-    clips: tuple[Clip, ...] = ()
-    point: tuple[float, ...] = ()
-    unrecorded: bool = False
-    conflicts: tuple[Conflict, ...] = ()
+    step: Closing | Split | None = None
     anew: bool = False
-    shared: tuple[tuple[int, int], ...] = ()
-    ends: tuple[Ends, ...] = ()
+
+    @property
+    def split(self) -> Partition | None:
+        """How the domain is split; None: a leaf."""
+        return self.step.partition if isinstance(self.step, Split) else None
+
+    @property
+    def children(self) -> list[Node]:
+        """Of a split; a leaf has none."""
+        return self.step.children if isinstance(self.step, Split) else []
+
+    @property
+    def clips(self) -> tuple[Clip, ...]:
+        """Of a split or a joint closing."""
+        return self.step.clips if isinstance(self.step, Split | JointClosing) else ()
+
+    @property
+    def shared(self) -> Shared:
+        """Of a split or a joint closing."""
+        return self.step.shared if isinstance(self.step, Split | JointClosing) else ()
 
 
 @dataclass(frozen=True, eq=False)

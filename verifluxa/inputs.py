@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,8 @@ from verifluxa.spec.spec import DataDecl, ImageSpace, InputSpace, ModelDecl, Pro
 if TYPE_CHECKING:
     from verifluxa.flux.load import Lifted
     from verifluxa.spec.check import Checked
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -164,6 +167,8 @@ def load_model_of(spec: Spec, decl: ModelDecl, choice: Choice) -> LoadedModel:
     lifted = _lifted(path, architecture, decl.flux, space)
     digests = ["sha256:" + digest for _, digest in lifted.sources]
     beside = None if architecture is None else (architecture, digests[1])
+    graph = lifted.graph
+    log.info("model %s: %s, %s, %d nodes, %s", decl.name, path, lifted.format, len(graph.nodes), graph.dtype)
     return LoadedModel(decl, path, digests[0], beside, lifted)
 
 
@@ -240,7 +245,10 @@ def _data(spec: Spec, decl: DataDecl, choice: Choice) -> Dataset:
     from verifluxa.data.load import load_dataset
 
     space = next(item for item in spec.spaces if item.name == decl.space)
-    return load_dataset(decl, space, data_path(spec, decl, choice.data), _labels(spec, decl, choice.data))
+    path = data_path(spec, decl, choice.data)
+    dataset = load_dataset(decl, space, path, _labels(spec, decl, choice.data))
+    log.info("data %s: %s, %d inputs", decl.name, path, len(dataset.inputs))
+    return dataset
 
 
 def data_digest(spec: Spec, decl: DataDecl, chosen: Mapping[str, str]) -> str:

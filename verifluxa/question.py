@@ -268,7 +268,7 @@ class Problem:
         spread: each input stands for all inputs within so much in every value, under the same trigger. Bounds treat
             it as an error of the input, so that what they exclude is excluded for all of them.
         blends: whether inputs are three planes (image, opacity, levels) that the graph blends first, see
-            `lower.blends`.
+            `lower.stamp`.
         doubt: the inputs that count in some evaluations only.
     """
 

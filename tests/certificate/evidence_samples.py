@@ -19,12 +19,16 @@ from verifluxa.evidence import (
     NOTHING_FOUND,
     Case,
     Conflict,
+    Conflicts,
+    Counted,
     Ends,
     FarkasTerm,
     Joint,
+    JointClosing,
     NeuronSplit,
     Node,
     PrunedDisjunct,
+    Split,
     Steered,
     StripSplit,
     Strongest,
@@ -75,12 +79,12 @@ BARE = PLANE._replace(slopes=(), betas=())
 CLIPPED = Case((BARE, PLANE), NeuronSplit(0, 0, 2), (Case((PLANE,)), Case((BARE,))))
 CASES = Case(split=NeuronSplit(0, 1, 3), children=(Case((PLANE,)), CLIPPED))
 SLOPES = Ends(2, 1, (0, 3), ((1, 2),), bytes(range(8)))
-CONFLICTS = Node(closed=True, conflicts=(Conflict(((0, 1), (2, 0)), CASES),), ends=(SLOPES,))
+CONFLICTS = Node(step=Conflicts((Conflict(((0, 1), (2, 0)), CASES),), (SLOPES,)))
 RECORDS = [
-    record(0, Node([PrunedDisjunct(0, (1,))], closed=True)),
+    record(0, Node([PrunedDisjunct(0, (1,))], Counted())),
     record(
         1,
-        Node([], StripSplit(1, -0.1), [Node(closed=True), Node()]),
+        Node([], Split(StripSplit(1, -0.1), [Node(step=Counted()), Node()])),
         directions=np.array([[0.1, -0.0], [1e-300, 3.0]]),
     ),
     record(2, None, verdict=Verdict.UNKNOWN, reason=Reason.TIME, proved=3, strongest=Strongest(1, np.array([7.0]))),
@@ -88,16 +92,17 @@ RECORDS = [
         5,
         Node(
             [PrunedDisjunct(2, (-1, 3)), PrunedDisjunct(3, (-2,), (1,))],
-            closed=True,
-            joint=Joint(
-                branch_on=4,
-                children=(
-                    Joint((FarkasTerm(0, 1, 2, True, 0.25),), (0.5,)),
-                    Joint((FarkasTerm(1, 0, 3, False, 1e-9),)),
+            JointClosing(
+                Joint(
+                    branch_on=4,
+                    children=(
+                        Joint((FarkasTerm(0, 1, 2, True, 0.25),), (0.5,)),
+                        Joint((FarkasTerm(1, 0, 3, False, 1e-9),)),
+                    ),
                 ),
+                clips=((0, 1, (2, 2)),),
+                point=(255.0, 0.5),
             ),
-            clips=((0, 1, (2, 2)),),
-            point=(255.0, 0.5),
         ),
     ),
     record(

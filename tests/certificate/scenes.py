@@ -27,13 +27,13 @@ from verifluxa.spec.spec import (
     EncodeStep,
     ImageSpace,
     ModelDecl,
-    PatchTrigger,
     PerInput,
     Property,
     RateBound,
     Selection,
     Spec,
 )
+from verifluxa.spec.triggers.patch import PatchTrigger
 from verifluxa.strategy.decide import decide
 from verifluxa.strategy.load import BranchStage, load_strategy
 

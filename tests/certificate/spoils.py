@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from tests.certificate.steps import edit, joint_of
 from verifluxa.certificate.evidence_lines import Record
-from verifluxa.evidence import OPEN, BoxSplit, Joint, Node, PrunedDisjunct, StripSplit
+from verifluxa.evidence import OPEN, BoxSplit, Counted, Joint, JointClosing, Node, PrunedDisjunct, StripSplit
 from verifluxa.verdict import Verdict
 
 
@@ -31,7 +32,7 @@ def drop_leaf(record: Record, random: np.random.Generator) -> Record | None:
     node = a_node(record, random, lambda item: item.split is not None)
     if node is None:
         return None
-    node.split, node.children, node.closed = None, [], True
+    node.step = Counted()
     return record
 
 
@@ -41,7 +42,7 @@ def move_box(record: Record, random: np.random.Generator) -> Record | None:
         return None
     assert isinstance(node.split, BoxSplit)
     shift = float(random.integers(1, 40))
-    node.split = replace(node.split, high_start=node.split.high_start + shift)
+    edit(node, partition=replace(node.split, high_start=node.split.high_start + shift))
     return record
 
 
@@ -58,7 +59,7 @@ def other_coordinate(record: Record, random: np.random.Generator) -> Record | No
     if node is None:
         return None
     assert isinstance(node.split, BoxSplit)
-    node.split = replace(node.split, coordinate=(node.split.coordinate + 1) % 4)
+    edit(node, partition=replace(node.split, coordinate=(node.split.coordinate + 1) % 4))
     return record
 
 
@@ -67,7 +68,7 @@ def move_strip(record: Record, random: np.random.Generator) -> Record | None:
     if node is None:
         return None
     assert isinstance(node.split, StripSplit)
-    node.split = replace(node.split, cut=node.split.cut + 30.0)
+    edit(node, partition=replace(node.split, cut=node.split.cut + 30.0))
     return record
 
 
@@ -127,7 +128,7 @@ def certify(record: Record, random: np.random.Generator) -> Record | None:
     """A falsified or unknown question is called certified with a leaf that nothing closes."""
     if record.verdict is Verdict.CERTIFIED:
         return None
-    return replace(record, verdict=Verdict.CERTIFIED, reason=None, witness=None, tree=Node(closed=True))
+    return replace(record, verdict=Verdict.CERTIFIED, reason=None, witness=None, tree=Node(step=Counted()))
 
 
 def other_trigger(record: Record, random: np.random.Generator) -> Record | None:
@@ -151,10 +152,10 @@ def other_need(record: Record, random: np.random.Generator) -> Record | None:
 
 
 def joint_without_weights(record: Record, random: np.random.Generator) -> Record | None:
-    node = a_node(record, random, lambda item: item.split is None and item.closed)
+    node = a_node(record, random, lambda item: item.split is None and item.step is not None)
     if node is None:
         return None
-    node.joint = Joint()
+    node.step = JointClosing(Joint())
     node.dropped = []
     return record
 
@@ -168,9 +169,16 @@ def changed_joint(joint: Joint, change: Callable[[Joint], Joint]) -> Joint:
     return replace(change(joint) if joint.weights else joint, children=children)
 
 
+def change_joint(node: Node, change_weights: Callable[[Joint], Joint]) -> None:
+    joint = joint_of(node)
+    assert joint is not None
+    edit(node, joint=changed_joint(joint, change_weights))
+
+
 def joint_leaf(record: Record, random: np.random.Generator, branched: bool = False) -> Node | None:
     def keep(node: Node) -> bool:
-        return node.joint is not None and (node.joint.branch_on >= 0 if branched else weights_of(node.joint) > 0)
+        joint = joint_of(node)
+        return joint is not None and (joint.branch_on >= 0 if branched else weights_of(joint) > 0)
 
     return a_node(record, random, keep)
 
@@ -179,10 +187,7 @@ def heavier_weights(record: Record, random: np.random.Generator) -> Record | Non
     node = joint_leaf(record, random)
     if node is None:
         return None
-    assert node.joint is not None
-    node.joint = changed_joint(
-        node.joint, lambda item: replace(item, weights=tuple(w._replace(weight=w.weight * 3) for w in item.weights))
-    )
+    change_joint(node, lambda item: replace(item, weights=tuple(w._replace(weight=w.weight * 3) for w in item.weights)))
     return record
 
 
@@ -190,10 +195,7 @@ def weights_of_other_rows(record: Record, random: np.random.Generator) -> Record
     node = joint_leaf(record, random)
     if node is None:
         return None
-    assert node.joint is not None
-    node.joint = changed_joint(
-        node.joint, lambda item: replace(item, weights=tuple(w._replace(row=(w.row + 1) % 6) for w in item.weights))
-    )
+    change_joint(node, lambda item: replace(item, weights=tuple(w._replace(row=(w.row + 1) % 6) for w in item.weights)))
     return record
 
 
@@ -201,8 +203,7 @@ def fewer_weights(record: Record, random: np.random.Generator) -> Record | None:
     node = joint_leaf(record, random)
     if node is None:
         return None
-    assert node.joint is not None
-    node.joint = changed_joint(node.joint, lambda item: replace(item, weights=item.weights[::2]))
+    change_joint(node, lambda item: replace(item, weights=item.weights[::2]))
     return record
 
 
@@ -210,7 +211,7 @@ def other_clips(record: Record, random: np.random.Generator) -> Record | None:
     node = joint_leaf(record, random)
     if node is None:
         return None
-    node.clips = node.clips[1:]
+    edit(node, clips=node.clips[1:])
     return record
 
 
@@ -218,7 +219,8 @@ def other_point(record: Record, random: np.random.Generator) -> Record | None:
     node = joint_leaf(record, random)
     if node is None:
         return None
-    node.point = tuple(255.0 - value for value in node.point)
+    assert isinstance(node.step, JointClosing)
+    edit(node, point=tuple(255.0 - value for value in node.step.point))
     return record
 
 
@@ -226,8 +228,9 @@ def swapped_branches(record: Record, random: np.random.Generator) -> Record | No
     node = joint_leaf(record, random, branched=True)
     if node is None:
         return None
-    assert node.joint is not None
-    node.joint = replace(node.joint, children=node.joint.children[::-1])
+    joint = joint_of(node)
+    assert joint is not None
+    edit(node, joint=replace(joint, children=joint.children[::-1]))
     return record
 
 
@@ -236,7 +239,7 @@ def branching_on_nothing(record: Record, random: np.random.Generator) -> Record 
     node = joint_leaf(record, random)
     if node is None:
         return None
-    node.joint = Joint(branch_on=10**6, children=(Joint(), Joint()))
+    edit(node, joint=Joint(branch_on=10**6, children=(Joint(), Joint())))
     return record
 
 

@@ -12,13 +12,14 @@ import pytest
 
 from tests.certificate.scenes import Scene, Shape, scene
 from tests.certificate.spoils import nodes
+from tests.certificate.steps import edit
 from tests.certificate.test_check_prover import possible
 from tests.search.test_cases_of_inputs import HOW, is_below_a_case
 from tests.search.test_explore_further import begun, finished
 from verifluxa.certificate.check.section import Section
 from verifluxa.certificate.evidence_lines import Record, record_of
 from verifluxa.errors import CertificateError
-from verifluxa.evidence import CONTRADICTED, OPEN, InputSplit, Node, PrunedDisjunct
+from verifluxa.evidence import CONTRADICTED, OPEN, Counted, InputSplit, Node, PrunedDisjunct, Split
 from verifluxa.search import splitters
 from verifluxa.search.pieces import open_paths
 from verifluxa.verdict import Verdict
@@ -86,8 +87,8 @@ def without(at: int) -> Callable[[Node], None]:
     def change(node: Node) -> None:
         assert isinstance(node.split, InputSplit)
         kept = [number for number in range(len(node.children)) if number != at % len(node.children)]
-        node.split = InputSplit(tuple(node.split.cases[number] for number in kept))
-        node.children = [node.children[number] for number in kept]
+        edit(node, partition=InputSplit(tuple(node.split.cases[number] for number in kept)))
+        edit(node, children=[node.children[number] for number in kept])
 
     return change
 
@@ -98,7 +99,7 @@ def changed(at: int) -> Callable[[Node], None]:
     def change(node: Node) -> None:
         assert isinstance(node.split, InputSplit)
         (number, row), *rest = node.split.cases
-        node.split = InputSplit((((10_000, row), (number, 10_000))[at], *rest))
+        edit(node, partition=InputSplit((((10_000, row), (number, 10_000))[at], *rest)))
 
     return change
 
@@ -146,8 +147,8 @@ def forged(random: np.random.Generator, found: Scene, record: Record) -> Node:
     clips = [(k, at, (int(random.choice(own)),)) for k in inputs for at, own in enumerate(rows[k])]
     chosen = random.permutation(inputs)[: len(inputs) - question.need + 1].tolist()
     split = InputSplit(tuple((k, int(random.choice(rows[k][0]))) for k in chosen))
-    children = [Node(drops(random, rows), closed=True) for _ in chosen]
-    return Node(split=split, children=children, clips=tuple(clips) if random.random() < 0.8 else ())
+    children = [Node(drops(random, rows), Counted()) for _ in chosen]
+    return Node(step=Split(split, children, tuple(clips) if random.random() < 0.8 else ()))
 
 
 def drops(random: np.random.Generator, rows: dict[int, tuple[tuple[int, ...], ...]]) -> list[PrunedDisjunct]:

@@ -12,12 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from tests.certificate.scenes import Scene, Shape, scene
+from tests.certificate.steps import conflicts_of, edited
 from tests.certificate.test_check_conflicts import closed, code_of, proved
 from verifluxa.certificate.check import cases
 from verifluxa.certificate.check.bounds import State
 from verifluxa.certificate.check.judge import Judge, Part
 from verifluxa.certificate.evidence_lines import Record
-from verifluxa.evidence import BoxSplit, Case, Conflict, NeuronSplit, Node, Steered
+from verifluxa.evidence import BoxSplit, Case, Conflict, Conflicts, NeuronSplit, Node, Split, Steered
 from verifluxa.search.workspace import workspace
 from verifluxa.verdict import Verdict
 
@@ -50,7 +51,7 @@ def asked(shape: Shape, arithmetic: str) -> Iterator[tuple[Scene, Record, Met]]:
 
 
 def forged(record: Record, claim: tuple[int, int], case: Case) -> Record:
-    tree = Node(closed=True, conflicts=(Conflict((claim,), case),))
+    tree = Node(step=Conflicts((Conflict((claim,), case),)))
     return replace(record, verdict=Verdict.CERTIFIED, reason=None, witness=None, tree=tree)
 
 
@@ -132,8 +133,8 @@ def test_conflicts_are_looked_at_in_the_box_of_their_leaf(arithmetic: str) -> No
         named = [(number, Steered(index, number, rows[0], 1.0)) for number, rows in enumerate(every)]
         conflicts = tuple(Conflict(((index, number),), Case((plane,))) for number, plane in named)
         for coordinate, low in [(at, low) for at in range(4) for low in (0.0, 30.0, 120.0)]:
-            halves = [Node(closed=True, conflicts=conflicts) for _ in range(2)]
-            tree = Node(split=BoxSplit(coordinate, low, low + 1), children=halves)
+            halves = [Node(step=Conflicts(conflicts)) for _ in range(2)]
+            tree = Node(step=Split(BoxSplit(coordinate, low, low + 1), halves))
             other = replace(record, verdict=Verdict.CERTIFIED, reason=None, witness=None, tree=tree)
             assert code_of(found, other) == "VF5054"
 
@@ -150,7 +151,7 @@ def test_a_conflict_has_no_row_of_another_alternative(arithmetic: str) -> None:
 def trees(record: Record) -> Iterator[Conflict]:
     """The conflicts of a record whose cases are clipped."""
     assert record.tree is not None
-    return (conflict for conflict in record.tree.conflicts if cases.clips(conflict.case))
+    return (conflict for conflict in conflicts_of(record.tree) if cases.clips(conflict.case))
 
 
 def spoiled(case: Case, how: str) -> Case:
@@ -173,8 +174,8 @@ def test_every_split_has_two_cases_of_its_claim_and_every_leaf_planes(name: str,
         for conflict in trees(record):
             assert record.tree is not None
             other = replace(conflict, case=spoiled(conflict.case, how))
-            changed = tuple(other if one is conflict else one for one in record.tree.conflicts)
-            codes.append(code_of(found, replace(record, tree=replace(record.tree, conflicts=changed))))
+            others = tuple(other if one is conflict else one for one in conflicts_of(record.tree))
+            codes.append(code_of(found, replace(record, tree=edited(record.tree, conflicts=others))))
     assert codes
     assert set(codes) == {"VF5054"}
 
@@ -197,7 +198,7 @@ def test_each_leaf_of_each_side_is_looked_at(name: str) -> None:
     every = [(record, conflict) for record in closed(records) for conflict in trees(record)]
     for record, conflict in every[:2]:
         for side, case in bared(conflict.case):
-            tree = replace(record.tree or Node(), conflicts=(replace(conflict, case=case),))
+            tree = edited(record.tree, conflicts=(replace(conflict, case=case),))
             refused[side] += code_of(found, replace(record, tree=tree)) == "VF5054"
     assert min(refused.values()) > 0
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from tests.certificate.scenes import Scene, Shape, scene
+from tests.certificate.steps import conflicts_of, edited, leaf_ends
 from tests.certificate.test_check_spoiled import most_violations
 from verifluxa.certificate.check import conflicts, ends
 from verifluxa.certificate.check.conflicts import _most
@@ -22,7 +23,7 @@ from verifluxa.certificate.check.judge import Judge, Known, Visit
 from verifluxa.certificate.check.section import Section
 from verifluxa.certificate.evidence_lines import Record, record_of
 from verifluxa.errors import CertificateError
-from verifluxa.evidence import Case, Conflict, Ends, Node, Steered
+from verifluxa.evidence import Case, Conflict, Conflicts, Counted, Ends, Node, Steered
 from verifluxa.search import activation_bab
 from verifluxa.search.relational import GLANCE
 from verifluxa.search.workspace import workspace
@@ -64,7 +65,7 @@ def proved(name: str) -> tuple[Scene, tuple[Record, ...]]:
 
 def closed(records: tuple[Record, ...]) -> list[Record]:
     """Those that rest on conflicts."""
-    return [record for record in records if record.tree is not None and record.tree.conflicts]
+    return [record for record in records if conflicts_of(record.tree)]
 
 
 def cases(case: Case) -> Iterator[Case]:
@@ -83,7 +84,7 @@ def test_conflicts_of_the_engine_are_recomputed(name: str) -> None:
 
 
 def test_they_have_cases_and_several_claims() -> None:
-    every = [conflict for name in SCENES for r in closed(proved(name)[1]) if r.tree for conflict in r.tree.conflicts]
+    every = [conflict for name in SCENES for r in closed(proved(name)[1]) for conflict in conflicts_of(r.tree)]
     assert any(conflict.case.split for conflict in every)
     assert any(len(conflict.claims) > 1 for conflict in every)
     assert any(plane.betas for conflict in every for case in cases(conflict.case) for plane in case.planes)
@@ -94,7 +95,7 @@ def test_cases_are_clipped_where_they_should_be() -> None:
         name
         for name in SCENES
         for record in closed(proved(name)[1])
-        for conflict in (record.tree.conflicts if record.tree else ())
+        for conflict in conflicts_of(record.tree)
         for case in cases(conflict.case)
         if case.split and case.planes
     }
@@ -169,8 +170,8 @@ def test_spoiled_conflicts_are_refused_or_hold(name: str, spoil: str) -> None:
     found, records = proved(name)
     for record in closed(records)[:3]:
         assert record.tree is not None
-        changed = tuple(map(SPOILS[spoil], record.tree.conflicts))
-        other = replace(record, tree=replace(record.tree, conflicts=changed))
+        changed = tuple(map(SPOILS[spoil], conflicts_of(record.tree)))
+        other = replace(record, tree=edited(record.tree, conflicts=changed))
         code = code_of(found, other)
         assert code in {"", "VF5054", "VF5055"}
         if spoil in ALWAYS:
@@ -234,12 +235,12 @@ def test_forged_clips_are_refused_or_hold(name: str, forge: str) -> None:
     seen = 0
     for record in closed(records):
         assert record.tree is not None
-        every = [case for conflict in record.tree.conflicts for case in cases(conflict.case)]
+        every = [case for conflict in conflicts_of(record.tree) for case in cases(conflict.case)]
         if not any(case.split and case.planes for case in every):
             continue
         seen += 1
-        changed = tuple(map(CLIPS[forge], record.tree.conflicts))
-        other = replace(record, tree=replace(record.tree, conflicts=changed))
+        changed = tuple(map(CLIPS[forge], conflicts_of(record.tree)))
+        other = replace(record, tree=edited(record.tree, conflicts=changed))
         code = code_of(found, other)
         assert code in ({"VF5054"} if forge in WRONG else {"", "VF5054"})
         if not code:
@@ -253,8 +254,8 @@ def test_cases_rest_on_what_clips_them(name: str) -> None:
     codes = set()
     for record in closed(records):
         assert record.tree is not None
-        bare = tuple(replace(conflict, case=without(conflict.case)) for conflict in record.tree.conflicts)
-        codes.add(code_of(found, replace(record, tree=replace(record.tree, conflicts=bare))))
+        bare = tuple(replace(conflict, case=without(conflict.case)) for conflict in conflicts_of(record.tree))
+        codes.add(code_of(found, replace(record, tree=edited(record.tree, conflicts=bare))))
     assert "VF5054" in codes
 
 
@@ -269,7 +270,7 @@ def test_forged_slopes_of_ends_are_refused_or_hold(name: str, forge: str) -> Non
     found, records = proved(name)
     for record in closed(records)[:3]:
         assert record.tree is not None
-        other = replace(record, tree=replace(record.tree, ends=tuple(map(FORGED[forge], record.tree.ends))))
+        other = replace(record, tree=edited(record.tree, ends=tuple(map(FORGED[forge], leaf_ends(record.tree)))))
         code = code_of(found, other)
         assert code in ({"VF5054"} if forge in NEVER else {"", "VF5054"})
         if not code:
@@ -309,7 +310,9 @@ def test_ends_of_any_slopes_hold_all_values(name: str, monkeypatch: pytest.Monke
     work, random, inside = workspace(found.problem), np.random.default_rng(3), 0
     for record in closed(records):
         assert record.tree is not None
-        code_of(found, replace(record, tree=replace(record.tree, ends=tuple(map(random_levels, record.tree.ends)))))
+        code_of(
+            found, replace(record, tree=edited(record.tree, ends=tuple(map(random_levels, leaf_ends(record.tree)))))
+        )
         placed, domain = work.at(record.question.placement), found.problem.domain
         points = torch.as_tensor(random.choice([0.0, 0.3, 0.7, 1.0], (500, len(domain.lower))))
         points = placed.lower + points * (placed.upper - placed.lower)
@@ -326,8 +329,8 @@ def test_ends_of_any_slopes_hold_all_values(name: str, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("name", sorted(TIGHT))
 def test_conflicts_rest_on_the_slopes_of_ends(name: str) -> None:
     found, records = proved(name)
-    bare = [replace(r, tree=replace(r.tree, ends=())) for r in closed(records) if r.tree is not None]
-    assert all(record.tree.ends for record in closed(records) if record.tree is not None)
+    bare = [replace(r, tree=edited(r.tree, ends=())) for r in closed(records) if r.tree is not None]
+    assert all(leaf_ends(record.tree) for record in closed(records) if record.tree is not None)
     assert "VF5054" in {code_of(found, record) for record in bare}
 
 
@@ -336,12 +339,12 @@ def test_without_its_conflicts_a_leaf_leaves_too_many(name: str) -> None:
     found, records = proved(name)
     for record in closed(records)[:3]:
         assert record.tree is not None
-        least = replace(record.tree, conflicts=record.tree.conflicts[:1])
+        least = edited(record.tree, conflicts=conflicts_of(record.tree)[:1])
         # Whoever claims less, that enough inputs may be left, has no proof either.
         left = code_of(found, replace(record, tree=least, proved=record.question.need))
         assert left in {"", "VF5055"}
-        assert left or len(record.tree.conflicts) == 1 or record.question.need > 1
-        assert code_of(found, replace(record, tree=Node(record.tree.dropped, closed=True))) == "VF5055"
+        assert left or len(conflicts_of(record.tree)) == 1 or record.question.need > 1
+        assert code_of(found, replace(record, tree=Node(record.tree.dropped, Counted()))) == "VF5055"
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -374,5 +377,5 @@ def test_weights_whose_products_vanish_prove_nothing(weight: float) -> None:
             for size in (1, 2, 3, 7):
                 named = [(at, Steered(int(index), at, rows[0], weight * size)) for at, rows in enumerate(options)]
                 conflicts_ = tuple(Conflict(((int(index), at),), Case((plane,))) for at, plane in named)
-                tree = Node(closed=True, conflicts=conflicts_)
+                tree = Node(step=Conflicts(conflicts_))
                 assert code_of(found, replace(record, verdict=Verdict.CERTIFIED, witness=None, tree=tree)) == "VF5054"

@@ -27,9 +27,10 @@ from verifluxa.certificate.evidence_lines import Header, Record, encode_record, 
 from verifluxa.certificate.free_text import free_text
 from verifluxa.certificate.statement import Statement
 from verifluxa.errors import CertificateError
-from verifluxa.evidence import Node
+from verifluxa.evidence import Counted, Node
 from verifluxa.lower import Given, lower
-from verifluxa.spec.spec import Measure, OutputRow, PatchTrigger, RateBound, RealOutput, Rows
+from verifluxa.spec.spec import Measure, OutputRow, RateBound, RealOutput, Rows
+from verifluxa.spec.triggers.patch import PatchTrigger
 from verifluxa.strategy.decide import decide
 from verifluxa.strategy.load import BoundStage, load_strategy
 from verifluxa.verdict import Verdict
@@ -354,7 +355,7 @@ def test_a_thousand_edited_files(small: tuple[Scene, list[Record]], tmp_path: Pa
 def test_an_empty_tree_closes_nothing(small: tuple[Scene, list[Record]]) -> None:
     found, records = small
     at = next(n for n, record in enumerate(records) if record.verdict is Verdict.CERTIFIED)
-    records = [replace(records[at], tree=Node(closed=True))]
+    records = [replace(records[at], tree=Node(step=Counted()))]
     with pytest.raises(CertificateError) as caught:
         found.check(records)
     assert caught.value.code == "VF5055"

@@ -23,10 +23,13 @@ from verifluxa.evidence import (
     Clip,
     FarkasTerm,
     Joint,
+    JointClosing,
     Node,
+    Partition,
     PrunedDisjunct,
     Split,
     StripSplit,
+    Unrecorded,
 )
 from verifluxa.question import Question
 from verifluxa.verdict import Verdict
@@ -48,22 +51,22 @@ HIDDEN = (12, 8)
 class Part:
     """A box of levels, cut by one strip from above; the way there; triggers inside."""
 
-    splits: tuple[tuple[Split, int], ...]
+    splits: tuple[tuple[Partition, int], ...]
     directions: Floats
     triggers: Floats
 
     def tree(self, leaf: Node, handed: tuple[Clip, ...]) -> Node:
         """A tree that closes nothing but this part on its own word; each half starts from clipped ends."""
         for split, side in reversed(self.splits):
-            others = [Node(closed=True, unrecorded=True), leaf] if side else [leaf, Node(closed=True, unrecorded=True)]
-            leaf = Node([], split, others, clips=handed)
+            others = [Node(step=Unrecorded()), leaf] if side else [leaf, Node(step=Unrecorded())]
+            leaf = Node([], Split(split, others, handed))
         return leaf
 
 
 def part_of(random: np.random.Generator, size: int, width: int) -> Part:
     lower = random.integers(0, 256 - width, size)
     upper = lower + width
-    splits: list[tuple[Split, int]] = []
+    splits: list[tuple[Partition, int]] = []
     for at in range(size):
         if lower[at] > 0:
             splits.append((BoxSplit(at, float(lower[at] - 1), float(lower[at])), 1))
@@ -145,7 +148,7 @@ def try_drops(shape: Shape, seeds: range) -> tuple[int, int]:
             record = forged_drop(random, found, key, rows[key], bool(random.random() < 0.4))
             other = (key[0], int(random.integers(sum(index == key[0] for index, _ in truth))))
             handed = ((*other, (int(random.choice(rows[other])),)),) if random.random() < 0.5 else ()
-            good = accepted(section, question, part, Node([record], closed=True, unrecorded=True), handed)
+            good = accepted(section, question, part, Node([record], Unrecorded()), handed)
             assert not (good and by.any())
             counts[not good] += 1
     return counts[0], counts[1]
@@ -203,7 +206,7 @@ def try_joints(shape: Shape, seeds: range) -> tuple[int, int]:
         )
         point = tuple(map(float, part.triggers[0]))
         for _ in range(4):
-            leaf = Node(closed=True, joint=forged_joint(random, list(truth), rows), clips=clips, point=point)
+            leaf = Node(step=JointClosing(forged_joint(random, list(truth), rows), clips, point))
             good = accepted(section, question, part, leaf, clips if random.random() < 0.5 else ())
             assert not (good and most >= question.need)
             counts[not good] += 1

@@ -15,11 +15,12 @@ import pytest
 
 from tests.certificate.scenes import Scene, Shape
 from tests.certificate.spoils import changed_joint, nodes
+from tests.certificate.steps import edit, joint_of
 from tests.certificate.test_check_prover import possible
 from verifluxa.certificate.check.section import Section
 from verifluxa.certificate.evidence_lines import Record
 from verifluxa.errors import CertificateError
-from verifluxa.evidence import BoxSplit, InputSplit, Node, PrunedDisjunct
+from verifluxa.evidence import BoxSplit, Counted, InputSplit, Node, PrunedDisjunct, Split
 from verifluxa.search import splitters
 from verifluxa.verdict import Verdict
 
@@ -61,41 +62,41 @@ def some(random: Random, among: list[Node], keep: Callable[[Node], bool]) -> Nod
 
 def clips_of_another_branch(every: list[Node], random: Random) -> None:
     source, node = (some(random, every, lambda node: bool(node.clips)) for _ in range(2))
-    node.clips = source.clips
+    edit(node, clips=source.clips)
 
 
 def clips_by_other_rows(every: list[Node], random: Random) -> None:
     node = some(random, every, lambda node: bool(node.clips))
-    node.clips = tuple((number, at, (int(random.integers(6)),)) for number, at, _ in node.clips)
+    edit(node, clips=tuple((number, at, (int(random.integers(6)),)) for number, at, _ in node.clips))
 
 
 def many_rounds(every: list[Node], random: Random) -> None:
     node = some(random, every, lambda node: bool(node.clips))
-    node.clips = tuple((number, at, rows * 40) for number, at, rows in node.clips)
+    edit(node, clips=tuple((number, at, rows * 40) for number, at, rows in node.clips))
 
 
 def halves_that_hand_down(every: list[Node], random: Random) -> None:
     """What clips a leaf clips the halves above it too, by each other."""
     source = some(random, every, lambda node: bool(node.clips))
     node = some(random, every, lambda node: isinstance(node.split, BoxSplit))
-    node.clips, node.shared = source.clips, tuple((number, rows[0]) for number, _, rows in source.clips[:2] if rows)
+    edit(node, clips=source.clips, shared=tuple((number, rows[0]) for number, _, rows in source.clips[:2] if rows))
 
 
 def case_order(every: list[Node], random: Random) -> None:
     node = some(random, every, lambda node: isinstance(node.split, InputSplit))
     assert isinstance(node.split, InputSplit)
     order = random.permutation(len(node.split.cases)).tolist()
-    node.split = InputSplit(tuple(node.split.cases[number] for number in order))
+    edit(node, partition=InputSplit(tuple(node.split.cases[number] for number in order)))
     if random.random() < 0.5:
-        node.children = [node.children[number] for number in order]
+        edit(node, children=[node.children[number] for number in order])
 
 
 def fewer_cases(every: list[Node], random: Random) -> None:
     node = some(random, every, lambda node: isinstance(node.split, InputSplit))
     assert isinstance(node.split, InputSplit)
     left = int(random.integers(len(node.children)))
-    node.split = InputSplit(tuple(one for number, one in enumerate(node.split.cases) if number != left))
-    node.children = [child for number, child in enumerate(node.children) if number != left]
+    edit(node, partition=InputSplit(tuple(one for number, one in enumerate(node.split.cases) if number != left)))
+    edit(node, children=[child for number, child in enumerate(node.children) if number != left])
 
 
 def cases_anywhere(every: list[Node], random: Random) -> None:
@@ -103,9 +104,9 @@ def cases_anywhere(every: list[Node], random: Random) -> None:
     source, node = some(random, every, lambda node: bool(node.clips)), some(random, every, lambda _: True)
     chosen = [source.clips[at] for at in random.permutation(len(source.clips))[: int(random.integers(1, 13))]]
     clips = node.clips or source.clips
-    vars(node).update(vars(Node(node.dropped, clips=clips)))
-    node.split = InputSplit(tuple((number, rows[0] if rows else 0) for number, _, rows in chosen))
-    node.children = [Node(list(some(random, every, lambda _: True).dropped), closed=True) for _ in chosen]
+    cases = InputSplit(tuple((number, rows[0] if rows else 0) for number, _, rows in chosen))
+    children = [Node(list(some(random, every, lambda _: True).dropped), Counted()) for _ in chosen]
+    vars(node).update(vars(Node(node.dropped, Split(cases, children, clips))))
 
 
 def the_case_of_what_falls(every: list[Node], random: Random) -> None:
@@ -114,7 +115,8 @@ def the_case_of_what_falls(every: list[Node], random: Random) -> None:
     first = node.dropped[int(random.integers(len(node.dropped)))]
     rest = [one for one in node.dropped if one.input != first.input]
     case = InputSplit(((first.input, max(0, *first.rows)),))
-    vars(node).update(vars(Node(rest, case, [Node([one for one in node.dropped if one not in rest], closed=True)])))
+    leaf = Node([one for one in node.dropped if one not in rest], Counted())
+    vars(node).update(vars(Node(rest, Split(case, [leaf]))))
 
 
 def takes_a_part_for_the_whole(every: list[Node], random: Random) -> None:
@@ -143,20 +145,24 @@ def starts_anew(every: list[Node], random: Random) -> None:
 
 
 def any_weights(every: list[Node], random: Random) -> None:
-    node = some(random, every, lambda node: node.joint is not None)
+    node = some(random, every, lambda node: joint_of(node) is not None)
+    joint = joint_of(node)
     size = float(random.choice([5e-324, 1e-300, 0.1, 3.0, 1e3, 1e300, 1.7e308]))
-    assert node.joint is not None
-    node.joint = changed_joint(
-        node.joint, lambda one: replace(one, weights=tuple(w._replace(weight=w.weight * size) for w in one.weights))
+    assert joint is not None
+    edit(
+        node,
+        joint=changed_joint(
+            joint, lambda one: replace(one, weights=tuple(w._replace(weight=w.weight * size) for w in one.weights))
+        ),
     )
 
 
 def any_sums(every: list[Node], random: Random) -> None:
     """Multipliers of strips and of neurons whose sign nobody knows, of any size."""
     size = float(random.choice([5e-324, 1e300, -1.7e308]))
-    node = some(random, every, lambda node: bool(node.dropped or node.joint))
-    if node.joint is not None:
-        node.joint = changed_joint(node.joint, lambda one: replace(one, beta=(size,) * len(one.beta)))
+    node = some(random, every, lambda node: bool(node.dropped or joint_of(node)))
+    if (joint := joint_of(node)) is not None:
+        edit(node, joint=changed_joint(joint, lambda one: replace(one, beta=(size,) * len(one.beta))))
     else:
         node.dropped[0] = PrunedDisjunct(*node.dropped[0][:4], ((0, int(random.integers(8)), size),))
 
@@ -189,10 +195,10 @@ def hand_in(seed: int, shape: Shape, arithmetic: str, times: int) -> Counter[str
     for _ in range(times):
         tree = copy.deepcopy(proof.tree)
         assert tree is not None
-        for edit in [EDITS[int(k)] for k in random.permutation(len(EDITS))[:2]]:
+        for spoil in [EDITS[int(k)] for k in random.permutation(len(EDITS))[:2]]:
             with suppress(IndexError, ValueError):
-                edit(nodes(tree), random)
-                made[edit.__name__] += 1
+                spoil(nodes(tree), random)
+                made[spoil.__name__] += 1
         section.open = {false.question}
         with pytest.raises(CertificateError, match=r"VF505[45]"):
             section.records([replace(false, tree=tree)])
@@ -213,4 +219,4 @@ def test_no_proof_of_less_is_one_of_what_a_trigger_refutes(
 @pytest.mark.parametrize("shape", [shape for shape, _ in SHAPES], ids=str)
 def test_many_proofs_of_less_are_refused(shape: Shape, arithmetic: str) -> None:
     made = sum((hand_in(seed, shape, arithmetic, 100) for seed in range(10, 40)), Counter[str]())
-    assert min(made[edit.__name__] for edit in EDITS) > 5
+    assert min(made[spoil.__name__] for spoil in EDITS) > 5

@@ -13,7 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.certificate.scenes import Scene, Shape, walked
-from tests.certificate.spoils import changed_joint, nodes
+from tests.certificate.spoils import change_joint, changed_joint, nodes
+from tests.certificate.steps import edit, joint_of
 from tests.certificate.test_check_prover import possible, sharing
 from verifluxa.certificate.check import joint as module
 from verifluxa.certificate.check.joint import _bounds, _cut, _ends, _Scaled, check_joints
@@ -21,7 +22,7 @@ from verifluxa.certificate.check.judge import Place
 from verifluxa.certificate.check.region import Regions
 from verifluxa.certificate.evidence_lines import Record
 from verifluxa.errors import CertificateError
-from verifluxa.evidence import FarkasTerm, Joint, Node
+from verifluxa.evidence import FarkasTerm, Joint, JointClosing, Node
 
 Random = np.random.Generator
 Floats = NDArray[np.float64]
@@ -57,9 +58,10 @@ def test_no_point_has_more_violating_inputs_than_a_bound_says() -> None:
         none = np.zeros((0, SIZE))
         box = Regions(-half[None], half[None], none, np.zeros((1, 0)), np.zeros((1, 0)))
         judge: Any = SimpleNamespace(bounder=SimpleNamespace(regions=box), first=0)
-        node = Node(closed=True, joint=branching(random, rows, random.permutation(4)[:2].tolist()))
+        joint = branching(random, rows, random.permutation(4)[:2].tolist())
+        node = Node(step=JointClosing(joint))
         leaf: Any = SimpleNamespace(at=0, node=node, left=left)
-        ends = list(_ends(leaf, node.joint, {}))
+        ends = list(_ends(leaf, joint, {}))
         points = random.choice([-1.0, -0.5, 0.0, 0.5, 1.0], (60, SIZE)) * half
         met = dict(zip(rows, (value[:, None] + slope @ points.T >= 0), strict=True))
         for (_, _, fixed), bound in zip(ends, _bounds(judge, ends, planes, gone), strict=True):
@@ -84,8 +86,8 @@ def test_no_point_has_more_violating_inputs_than_a_bound_says() -> None:
 def test_planes_of_others_clip_only_where_each_input_must_violate_in_one_way(left: Left) -> None:
     """Two are needed: fewer, more, or one with two alternatives."""
     part, asked = SimpleNamespace(upper=np.ones(1), lower=np.zeros(1)), SimpleNamespace(need=2)
-    node = Node(closed=True, joint=Joint(), shared=((0, 0),))
-    leaf: Any = SimpleNamespace(at=0, asked=asked, node=node, joint=node.joint, left=left, part=part)
+    node = Node(step=JointClosing(Joint(), shared=((0, 0),)))
+    leaf: Any = SimpleNamespace(at=0, asked=asked, node=node, joint=Joint(), left=left, part=part)
     found: Any = SimpleNamespace(gone=np.zeros(0, dtype=bool))
     with pytest.raises(CertificateError, match="not all of them must violate"):
         check_joints(SimpleNamespace(), [leaf], [], found)  # type: ignore[arg-type]
@@ -121,7 +123,7 @@ def test_lines_that_touch_the_point_stay_below(activation: str) -> None:
     before = [own.lines.low_slope.copy() for own in state.layers]
     part = SimpleNamespace(upper=np.ones(1), lower=np.zeros(1))
     judge: Any = SimpleNamespace(bounder=place.root)
-    leaves: Any = [SimpleNamespace(node=Node(point=(200.0,) * size), part=part)] * count
+    leaves: Any = [SimpleNamespace(node=Node(step=JointClosing(Joint(), point=(200.0,) * size)), part=part)] * count
     module._touch(judge, state, np.ones(count, dtype=bool), leaves)
     assert (activation == "relu") == any(
         (own.lines.low_slope != old).any() for own, old in zip(state.layers, before, strict=True)
@@ -131,7 +133,9 @@ def test_lines_that_touch_the_point_stay_below(activation: str) -> None:
             z = own.lower + share * (own.upper - own.lower)
             assert layer.function is not None
             assert (layer.function.value(z) >= own.lines.low_slope * z + own.lines.low - 1e-9).all()
-    other: Any = [SimpleNamespace(node=Node(point=(200.0,) * (size + 1)), part=part)] * count
+    other: Any = [
+        SimpleNamespace(node=Node(step=JointClosing(Joint(), point=(200.0,) * (size + 1))), part=part)
+    ] * count
     with pytest.raises(CertificateError, match="of another size"):
         module._touch(judge, state, np.ones(count, dtype=bool), other)
 
@@ -140,7 +144,7 @@ def test_the_most_of_all_ends_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not that of the last one; and none may be as large as what is needed, or no number."""
     part = SimpleNamespace(upper=np.ones(1), lower=np.zeros(1))
     asked = SimpleNamespace(need=3)
-    node = Node(closed=True, joint=BRANCHED)
+    node = Node(step=JointClosing(BRANCHED))
     leaf: Any = SimpleNamespace(at=4, asked=asked, node=node, joint=BRANCHED, left={}, part=part)
     found: Any = SimpleNamespace(gone=np.zeros(0, dtype=bool))
     monkeypatch.setattr(module, "_planes", lambda *_: _Scaled({}, np.zeros(0), np.zeros((0, 1))))
@@ -167,9 +171,9 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_a_branching_has_two_children_and_an_input_of_its_own(name: str) -> None:
     part = SimpleNamespace(upper=np.ones(1), lower=np.zeros(1))
-    leaf: Any = SimpleNamespace(at=0, node=Node(closed=True, joint=BAD[name]), left={}, part=part)
+    leaf: Any = SimpleNamespace(at=0, node=Node(step=JointClosing(BAD[name])), left={}, part=part)
     with pytest.raises(CertificateError, match="VF5054"):
-        list(_ends(leaf, leaf.node.joint, {}))
+        list(_ends(leaf, BAD[name], {}))
 
 
 def proofs(arithmetic: str) -> tuple[Scene, list[Record]]:
@@ -187,7 +191,7 @@ def test_nothing_is_clipped_by_a_row_of_another_alternative(arithmetic: str) -> 
             other = copy.deepcopy(record)
             node = nodes(other.tree or Node())[at]
             (index, position, rows), *rest = node.clips
-            node.clips = ((index, position, tuple((row + 1) % 6 for row in rows) or (0, 1, 2, 3, 4, 5)), *rest)
+            edit(node, clips=((index, position, tuple((row + 1) % 6 for row in rows) or (0, 1, 2, 3, 4, 5)), *rest))
             kinds.add(node.split is None)
             with pytest.raises(CertificateError, match="VF5054"):
                 found.check([*records[:number], other, *records[number + 1 :]])
@@ -200,11 +204,13 @@ def test_planes_of_others_close_no_leaf_without_weights(arithmetic: str) -> None
     found, records, leaves = sharing(arithmetic)
     refused = 0
     for leaf in [leaf for leaf in leaves if leaf.shared]:
-        before, leaf.joint = leaf.joint, changed_joint(leaf.joint or Joint(), lambda one: replace(one, weights=()))
+        before = joint_of(leaf) or Joint()
+        edit(leaf, joint=changed_joint(before, lambda one: replace(one, weights=())))
         with suppress(CertificateError):
             found.check(records)
             refused -= 1
-        refused, leaf.joint = refused + 1, before
+        refused += 1
+        edit(leaf, joint=before)
     assert refused > 0
 
 
@@ -224,7 +230,7 @@ def test_nothing_falls_or_is_clipped_twice(arithmetic: str) -> None:
                 elif kind == "below" and node.dropped and node.children:
                     changed.children[-1].dropped = [*changed.children[-1].dropped, node.dropped[0]]
                 elif kind == "clip" and node.clips:
-                    changed.clips = (*node.clips, node.clips[0])
+                    edit(changed, clips=(*node.clips, node.clips[0]))
                 else:
                     continue
                 kinds.add(kind)
@@ -257,10 +263,9 @@ def test_planes_are_of_rows_that_must_be_met_and_never_below_minus_one(
     assert min(seen) < 0 < max(seen)
     random = np.random.default_rng(0)
     changed = [copy.deepcopy(record) for record in records]
-    for node in [node for record in changed for node in nodes(record.tree or Node()) if node.joint is not None]:
-        assert node.joint is not None
-        node.joint = changed_joint(
-            node.joint,
+    for node in [node for record in changed for node in nodes(record.tree or Node()) if joint_of(node) is not None]:
+        change_joint(
+            node,
             lambda one: replace(one, weights=tuple(item._replace(row=int(random.integers(7))) for item in one.weights)),
         )
     with pytest.raises(CertificateError, match="VF5054"):

@@ -13,9 +13,10 @@ import pytest
 from tests.certificate import scenes
 from tests.certificate.scenes import Scene, Shape, scene
 from tests.certificate.spoils import nodes
+from tests.certificate.steps import edit
 from verifluxa.certificate.evidence_lines import Record, record_of
 from verifluxa.errors import CertificateError
-from verifluxa.evidence import NeuronSplit, Node, PrunedDisjunct
+from verifluxa.evidence import Counted, NeuronSplit, Node, PrunedDisjunct, Split
 from verifluxa.graph.ops import Activation, Affine, Reshape
 from verifluxa.strategy.decide import decide
 from verifluxa.strategy.load import BranchStage, Strategy, load_strategy
@@ -95,17 +96,17 @@ def swapped(node: Node) -> None:
 
 
 def one_case_twice(node: Node) -> None:
-    node.children = [node.children[0], copy.deepcopy(node.children[0])]
+    edit(node, children=[node.children[0], copy.deepcopy(node.children[0])])
 
 
 def of_another_input(node: Node) -> None:
     assert isinstance(node.split, NeuronSplit)
-    node.split = replace(node.split, input=node.split.input + 1)
+    edit(node, partition=replace(node.split, input=node.split.input + 1))
 
 
 def of_no_neuron(node: Node) -> None:
     assert isinstance(node.split, NeuronSplit)
-    node.split = replace(node.split, neuron=10**6)
+    edit(node, partition=replace(node.split, neuron=10**6))
 
 
 @pytest.mark.parametrize("spoil", [swapped, one_case_twice, of_another_input, of_no_neuron])
@@ -142,10 +143,9 @@ def test_pushes_that_overflow_prove_nothing(size: float, monkeypatch: pytest.Mon
     for outcome in refuted:
         ((index,), (row,)) = found.problem.selections[outcome.question.selection], (1,)
         cases = [
-            Node(dropped=[PrunedDisjunct(int(index), (row,), (), (), betas)], closed=True)
-            for betas in ((), ((0, 0, size),))
+            Node([PrunedDisjunct(int(index), (row,), (), (), betas)], Counted()) for betas in ((), ((0, 0, size),))
         ]
-        forged = Node(split=NeuronSplit(int(index), 0, 0), children=cases)
+        forged = Node(step=Split(NeuronSplit(int(index), 0, 0), cases))
         record = replace(record_of(outcome), verdict=Verdict.CERTIFIED, proved=0, tree=forged, witness=None)
         with pytest.raises(CertificateError) as caught:
             found.check([record])

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tests.certificate.scenes import Scene, Shape, scene, walked
 from tests.certificate.spoils import nodes
+from tests.certificate.steps import edit, joint_of
 from verifluxa.certificate.check import tree
 from verifluxa.certificate.check.bounds import State
 from verifluxa.certificate.check.chain import chain_of
@@ -133,7 +134,7 @@ def test_nothing_is_inherited_that_the_evidence_does_not_hand_down(arithmetic: s
             found = possible(seed, Shape(), arithmetic)
             records = found.prove(joint=True, inherit=True)
             for node in [node for record in records for node in split_nodes(record)]:
-                node.clips = () if row is None else tuple((at, number, (row,)) for at, number, _ in node.clips)
+                edit(node, clips=() if row is None else tuple((at, number, (row,)) for at, number, _ in node.clips))
             with suppress(CertificateError):
                 found.check(records)
                 continue
@@ -183,7 +184,9 @@ def sharing(arithmetic: str) -> tuple[Scene, list[Record], list[Node]]:
     for seed in range(1, 60):
         found = possible(seed, Shape(inputs=20), arithmetic)
         records = found.prove(joint=True, clip_rounds=1)
-        leaves = [node for record in records if record.tree for node in nodes(record.tree) if node.joint is not None]
+        leaves = [
+            node for record in records if record.tree for node in nodes(record.tree) if joint_of(node) is not None
+        ]
         if any(leaf.shared for leaf in leaves) and not all(leaf.shared for leaf in leaves):
             return found, records, leaves
     raise AssertionError("no proof rests on planes of others")
@@ -196,13 +199,14 @@ def test_planes_of_others_clip_where_all_of_them_are_needed_and_nowhere_else(ari
     assert tally.unrechecked == 0
     shared = next(leaf for leaf in leaves if leaf.shared)
     for wrong in ((shared.shared[0][0], 10_000), (10_000, shared.shared[0][1])):
-        before, shared.shared = shared.shared, (wrong,)
+        before = shared.shared
+        edit(shared, shared=(wrong,))
         with pytest.raises(CertificateError, match="VF5054"):
             found.check(records)
-        shared.shared = before
+        edit(shared, shared=before)
     # A leaf where more are left than are needed names a plane of its own, which is met where all violate, and no more.
     more = next(leaf for leaf in leaves if not leaf.shared and len(leaf.clips) > len(shared.clips))
-    more.shared = ((more.clips[0][0], shared.shared[0][1]),)
+    edit(more, shared=((more.clips[0][0], shared.shared[0][1]),))
     with pytest.raises(CertificateError, match="VF5054"):
         found.check(records)
 

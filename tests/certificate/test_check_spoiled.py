@@ -24,6 +24,7 @@ from tests.certificate.spoils import (
     other_question,
     trigger_off_the_grid,
 )
+from tests.certificate.steps import joint_of
 from verifluxa.certificate.check import region, section, tree
 from verifluxa.certificate.check.report import Tally
 from verifluxa.certificate.check.section import Section
@@ -44,7 +45,7 @@ def proved() -> tuple[Scene, list[Record]]:
     assert any(isinstance(node.split, BoxSplit) for node in every)
     assert any(isinstance(node.split, StripSplit) for node in every)
     assert any(drop.planes for node in every for drop in node.dropped)
-    assert any(node.joint is not None and node.joint.branch_on >= 0 for node in every)
+    assert any(joint.branch_on >= 0 for joint in map(joint_of, every) if joint is not None)
     assert any(record.witness for record in records)
     return found, records
 

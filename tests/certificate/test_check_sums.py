@@ -18,7 +18,7 @@ from verifluxa.certificate.check.joint import _bounds, _Scaled
 from verifluxa.certificate.check.region import Planes, Regions
 from verifluxa.certificate.check.section import Section
 from verifluxa.errors import CertificateError
-from verifluxa.evidence import Case, Conflict, FarkasTerm, Joint, Node, Steered
+from verifluxa.evidence import Case, Conflict, Conflicts, FarkasTerm, Joint, JointClosing, Node, Steered
 from verifluxa.graph import ops
 from verifluxa.verdict import Verdict
 
@@ -54,13 +54,12 @@ def test_weights_that_are_rounded_up_one_by_one_are_counted() -> None:
     """
     many, least = 1 << 17, 0.6 * 2.0**-53
     weights = (FarkasTerm(0, 0, 0, False, 0.5), *[FarkasTerm(0, 0, 1, False, least)] * many)
-    node, none = Node(closed=True, joint=Joint(weights)), np.zeros((0, 1))
+    node, none = Node(step=JointClosing(Joint(weights))), np.zeros((0, 1))
     box = Regions(np.zeros((1, 1)), np.ones((1, 1)), none, np.zeros((1, 0)), np.zeros((1, 0)))
     judge: Any = SimpleNamespace(bounder=SimpleNamespace(regions=box), first=0)
     leaf: Any = SimpleNamespace(at=0, node=node, left={0: {0: (0, 1)}})
     planes = _Scaled({(0, 0, 0, row, 0): row for row in range(2)}, np.zeros(2), np.zeros((2, 1)))
-    assert node.joint is not None
-    (bound,) = _bounds(judge, [(leaf, node.joint, {})], planes, set())
+    (bound,) = _bounds(judge, [(leaf, Joint(weights), {})], planes, set())
     assert bound >= 1
 
 
@@ -94,9 +93,7 @@ def test_small_outputs_and_small_weights_prove_nothing_that_is_false(
             options = found.problem.violations[record.question.violation].by_label[int(found.problem.labels[index])]
             for power in range(shift - 1084, shift - 1060, 3):
                 named = [(at, Steered(index, at, rows[0], 2.0 ** max(power, -1074))) for at, rows in enumerate(options)]
-                tree = Node(
-                    closed=True, conflicts=tuple(Conflict(((index, at),), Case((plane,))) for at, plane in named)
-                )
+                tree = Node(step=Conflicts(tuple(Conflict(((index, at),), Case((plane,))) for at, plane in named)))
                 section = Section(found.claim(), found.sources.models["net"], found.header)
                 section.open = {record.question}
                 forged = replace(record, verdict=Verdict.CERTIFIED, reason=None, witness=None, tree=tree)

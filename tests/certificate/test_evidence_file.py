@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -24,8 +23,10 @@ from tests.certificate.evidence_samples import (
     same,
     write,
 )
-from verifluxa.certificate import conflict_codec, evidence_lines
-from verifluxa.certificate.document import canonical_json
+from tests.certificate.steps import edited
+from verifluxa import evidence
+from verifluxa.certificate import evidence_lines
+from verifluxa.certificate.document import Fields, canonical_json
 from verifluxa.certificate.evidence_file import EvidenceWriter, read_evidence
 from verifluxa.certificate.evidence_lines import (
     End,
@@ -36,17 +37,19 @@ from verifluxa.certificate.evidence_lines import (
     encode_record,
     header_of,
 )
-from verifluxa.certificate.fields import Fields
 from verifluxa.errors import CertificateError
 from verifluxa.evidence import (
     NOTHING_FOUND,
     Conflict,
+    Counted,
     Ends,
     InputSplit,
     Node,
     Outcome,
     PrunedDisjunct,
+    Split,
     StripSplit,
+    Unrecorded,
 )
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Affine
@@ -98,7 +101,7 @@ def test_outcomes_are_written(tmp_path: Path) -> None:
         None,
         NOTHING_FOUND,
         1,
-        tree=Node([PrunedDisjunct(0, (2,))], closed=True),
+        tree=Node([PrunedDisjunct(0, (2,))], Counted()),
         seconds=0.5,
     )
     with EvidenceWriter(tmp_path / "evidence.jsonl") as writer:
@@ -121,7 +124,7 @@ def test_a_proof_too_long_to_be_read_again_is_left_out(tmp_path: Path, monkeypat
     read = [item for item in items if isinstance(item, Record)]
     bare = [one for one, item in zip(read, RECORDS, strict=True) if not same(one, item)]
     assert [(item.tree, item.directions, item.verdict) for item in bare] == [
-        (Node(closed=True, unrecorded=True), None, Verdict.CERTIFIED)
+        (Node(step=Unrecorded()), None, Verdict.CERTIFIED)
     ]
     assert summary.leaves("no_trigger") == sum(item.leaves for item in read)
 
@@ -172,12 +175,12 @@ def test_lines_fit_the_schema(tmp_path: Path) -> None:
     write(tmp_path / "evidence.jsonl", RECORDS)
     for line in (tmp_path / "evidence.jsonl").read_bytes().splitlines():
         validator.validate(json.loads(line))
-    halves = [Node(closed=True, anew=True), Node([PrunedDisjunct(0, (1,))], closed=True)]
-    validator.validate(encode_record(record(1, Node(split=StripSplit(0, 0.5), children=halves, clips=((0, 0, (1,)),)))))
+    halves = [Node(step=Counted(), anew=True), Node([PrunedDisjunct(0, (1,))], Counted())]
+    validator.validate(encode_record(record(1, Node(step=Split(StripSplit(0, 0.5), halves, ((0, 0, (1,)),))))))
     cases = InputSplit(((0, 1), (2, 1)))
-    tree = Node(split=cases, children=halves, clips=((0, 0, (1,)),), shared=((2, 1),))
+    tree = Node(step=Split(cases, halves, ((0, 0, (1,)),), ((2, 1),)))
     validator.validate(encode_record(record(1, tree)))
-    wrong = encode_record(record(1, replace(CONFLICTS, conflicts=(Conflict((), CASES),))))
+    wrong = encode_record(record(1, edited(CONFLICTS, conflicts=(Conflict((), CASES),))))
     with pytest.raises(jsonschema.ValidationError):
         validator.validate(wrong)
 
@@ -194,16 +197,16 @@ def test_lines_fit_the_schema(tmp_path: Path) -> None:
     ],
 )
 def test_slopes_of_ends_are_as_many_as_they_should_be(wrong: Ends) -> None:
-    flat = encode_record(record(0, replace(CONFLICTS, ends=(wrong,))))
+    flat = encode_record(record(0, edited(CONFLICTS, ends=(wrong,))))
     with pytest.raises(CertificateError, match="VF5005"):
         decode_record(Fields(flat, "record"))
 
 
 def test_more_slopes_than_a_leaf_may_rest_on_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    flat = encode_record(record(0, replace(CONFLICTS, ends=(SLOPES, SLOPES))))
-    monkeypatch.setattr(conflict_codec, "MOST_LEVELS", 16)
-    assert decode_record(Fields(flat, "record")).tree == replace(CONFLICTS, ends=(SLOPES, SLOPES))
-    monkeypatch.setattr(conflict_codec, "MOST_LEVELS", 15)
+    flat = encode_record(record(0, edited(CONFLICTS, ends=(SLOPES, SLOPES))))
+    monkeypatch.setattr(evidence, "MOST_LEVELS", 16)
+    assert decode_record(Fields(flat, "record")).tree == edited(CONFLICTS, ends=(SLOPES, SLOPES))
+    monkeypatch.setattr(evidence, "MOST_LEVELS", 15)
     with pytest.raises(CertificateError, match="VF5005"):
         decode_record(Fields(flat, "record"))
 
@@ -220,6 +223,6 @@ def test_levels_have_one_text(text: str) -> None:
 def test_size_of_a_digit_proof(tmp_path: Path) -> None:
     """6,760 questions that each drop 97 inputs by one of nine rows: under 6 MB, far below the limit."""
     random = np.random.default_rng(0)
-    tree = Node([PrunedDisjunct(int(i), (int(random.integers(9)),)) for i in range(97)], closed=True)
+    tree = Node([PrunedDisjunct(int(i), (int(random.integers(9)),)) for i in range(97)], Counted())
     one = len(canonical_json(encode_record(record(676, tree)))) + 1
     assert one * 6760 < 6e6

@@ -18,7 +18,7 @@ from tests.certificate.evidence_samples import (
     same,
     write,
 )
-from verifluxa.certificate.document import canonical_json
+from verifluxa.certificate.document import Fields, canonical_json
 from verifluxa.certificate.evidence_file import FileLimits, read_evidence
 from verifluxa.certificate.evidence_lines import (
     End,
@@ -27,7 +27,6 @@ from verifluxa.certificate.evidence_lines import (
     encode_header,
     encode_record,
 )
-from verifluxa.certificate.fields import Fields
 from verifluxa.errors import CertificateError
 
 

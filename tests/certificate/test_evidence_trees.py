@@ -12,7 +12,20 @@ from hypothesis import strategies as st
 from verifluxa.certificate.document import canonical_json
 from verifluxa.certificate.tree_codec import count_leaves, decode_tree, encode_tree
 from verifluxa.errors import CertificateError
-from verifluxa.evidence import CONTRADICTED, BoxSplit, FarkasTerm, InputSplit, Joint, Node, PrunedDisjunct, StripSplit
+from verifluxa.evidence import (
+    CONTRADICTED,
+    BoxSplit,
+    Counted,
+    FarkasTerm,
+    InputSplit,
+    Joint,
+    JointClosing,
+    Node,
+    PrunedDisjunct,
+    Split,
+    StripSplit,
+    Unrecorded,
+)
 
 INDEX = st.integers(0, 40)
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -41,27 +54,15 @@ CLOSINGS = st.recursive(
 CLIPS = st.lists(st.tuples(INDEX, INDEX, st.lists(INDEX, max_size=2).map(tuple)), max_size=3).map(tuple)
 SHARED = st.lists(st.tuples(INDEX, INDEX), max_size=2).map(tuple)
 LEAVES = st.one_of(
-    st.builds(
-        lambda dropped, closed, anew: Node(dropped, closed=closed, anew=anew), DROPPED, st.booleans(), st.booleans()
-    ),
-    st.builds(lambda dropped: Node(dropped, closed=True, unrecorded=True), DROPPED),
-    st.builds(
-        lambda dropped, joint, clips, point, shared: Node(
-            dropped, closed=True, joint=joint, clips=clips, point=point, shared=shared
-        ),
-        DROPPED,
-        CLOSINGS,
-        CLIPS,
-        NUMBERS,
-        SHARED,
-    ),
+    st.builds(Node, DROPPED, st.sampled_from([None, Counted(), Unrecorded()]), st.booleans()),
+    st.builds(Node, DROPPED, st.builds(JointClosing, CLOSINGS, CLIPS, NUMBERS, SHARED)),
 )
 TREES = st.recursive(
     LEAVES,
     lambda inner: (
         st.builds(
             lambda dropped, split, halves, clips, more: Node(
-                dropped, split, list(halves), clips=clips, anew=more[0], shared=more[1] if clips else ()
+                dropped, Split(split, list(halves), clips, more[1] if clips else ()), anew=more[0]
             ),
             DROPPED,
             SPLITS,
@@ -71,7 +72,7 @@ TREES = st.recursive(
         )
         | st.builds(
             lambda dropped, cases, clips: Node(
-                dropped, InputSplit(tuple(case for case, _ in cases)), [child for _, child in cases], clips=clips
+                dropped, Split(InputSplit(tuple(case for case, _ in cases)), [child for _, child in cases], clips)
             ),
             DROPPED,
             st.lists(st.tuples(st.tuples(INDEX, INDEX), inner), min_size=1, max_size=3),
@@ -91,14 +92,14 @@ def test_trees_round_trip_exactly(tree: Node) -> None:
 
 
 def test_order_of_dropped_inputs_does_not_matter() -> None:
-    first = Node([PrunedDisjunct(4, (1,)), PrunedDisjunct(2, (1,)), PrunedDisjunct(3, (0,), (5,))], closed=True)
+    first = Node([PrunedDisjunct(4, (1,)), PrunedDisjunct(2, (1,)), PrunedDisjunct(3, (0,), (5,))], Counted())
     assert encode_tree(first) == [[[[[0], [3], [5]], [[1], [2, 4]]]]]
 
 
 def test_a_deep_tree_needs_no_deep_json() -> None:
-    tree = Node(closed=True)
+    tree = Node(step=Counted())
     for depth in range(5000):
-        tree = Node([], BoxSplit(depth % 9, 0.0, 1.0), [tree, Node(closed=True)])
+        tree = Node([], Split(BoxSplit(depth % 9, 0.0, 1.0), [tree, Node(step=Counted())]))
     flat = encode_tree(tree)
     assert count_leaves(decode_tree(flat, "tree")) == 5001
     assert encode_tree(decode_tree(flat, "tree")) == flat
@@ -107,16 +108,11 @@ def test_a_deep_tree_needs_no_deep_json() -> None:
 @pytest.mark.parametrize(
     "tree",
     [
-        Node(closed=True, children=[Node()]),
-        Node([], BoxSplit(0, 0, 1), [Node()]),
-        Node([], StripSplit(0, 0.0)),
-        Node([], StripSplit(0, 0.0), [Node(), Node()], closed=True),
-        Node(joint=Joint()),
-        Node(unrecorded=True),
-        Node(closed=True, unrecorded=True, joint=Joint()),
-        Node([], StripSplit(0, 0.0), [Node(), Node()], unrecorded=True),
-        Node(closed=True, joint=Joint(branch_on=1)),
-        Node(closed=True, joint=Joint(children=(Joint(), Joint()))),
+        Node([], Split(BoxSplit(0, 0, 1), [Node()])),
+        Node([], Split(StripSplit(0, 0.0), [])),
+        Node([], Split(InputSplit(((0, 0),)), [Node(), Node()])),
+        Node(step=JointClosing(Joint(branch_on=1))),
+        Node(step=JointClosing(Joint(children=(Joint(), Joint())))),
     ],
 )
 def test_the_writer_refuses_malformed_trees(tree: Node) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from verifluxa.certificate.fields import Fields
+from verifluxa.certificate.document import Fields
 from verifluxa.certificate.numbers import (
     Exact,
     float_text,

@@ -18,7 +18,7 @@ from verifluxa.certificate.of_result import certificate_of
 from verifluxa.certificate.parse import parse_statement
 from verifluxa.certificate.selection import selection_words
 from verifluxa.errors import CertificateError, Span
-from verifluxa.evidence import NOTHING_FOUND, Node, Outcome, PrunedDisjunct
+from verifluxa.evidence import NOTHING_FOUND, Counted, Node, Outcome, PrunedDisjunct
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Affine
 from verifluxa.question import AffineInputMap, Domain, Placement, Problem, Question, Rows, Violation
@@ -32,7 +32,8 @@ from verifluxa.result.result import (
     Result,
     Share,
 )
-from verifluxa.spec.spec import DataDecl, PatchTrigger, Property, RateBound, Selection, Spec
+from verifluxa.spec.spec import DataDecl, Property, RateBound, Selection, Spec
+from verifluxa.spec.triggers.patch import PatchTrigger
 from verifluxa.verdict import Reason, Verdict
 
 DIGEST = "sha256:" + "d" * 64
@@ -123,7 +124,7 @@ def result(*properties: PropertyResult) -> Result:
 def evidence(path: Path) -> EvidenceSummary:
     sink = EvidenceWriter(path)
     sink.begin(header_of(problem(), DATA))
-    tree = Node([PrunedDisjunct(0, (0,))], closed=True)
+    tree = Node([PrunedDisjunct(0, (0,))], Counted())
     sink.write(Outcome(Question(0, 0, 0, 2), Verdict.CERTIFIED, None, NOTHING_FOUND, 1, tree=tree))
     sink.end()
     return sink.close()

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from verifluxa.certificate.dsse import sign_payload
+from verifluxa.certificate.dsse import sign_payload, verify_envelope
 from verifluxa.certificate.encode import encode_statement
-from verifluxa.certificate.envelope import encode_envelope
-from verifluxa.certificate.keys import KeyPair, keygen, load_private_key
+from verifluxa.certificate.envelope import MOST_SIGNATURES, Signature, encode_envelope, parse_envelope
+from verifluxa.certificate.keys import KeyPair, keygen, load_private_key, load_public_key
 from verifluxa.certificate.load import load_statement
 from verifluxa.certificate.show import show
 from verifluxa.certificate.sign import Release, Signed, sign, svr_path
@@ -132,6 +132,49 @@ def test_a_bad_release_field_is_not_signed(desk: Desk, release: Release) -> None
     with pytest.raises(CertificateError):
         sign(desk.folder / "certificate.json", desk.key.private, out, release=release)
     assert not out.exists()
+
+
+def test_several_people_sign_one_certificate(desk: Desk) -> None:
+    second, envelope = keygen(desk.folder / "second"), desk.signed.envelope
+    first = parse_envelope(envelope.read_bytes())
+    signed = sign(envelope, second.private, envelope)
+    now = desk.statement.time_verified + timedelta(days=1)
+    report = verify(envelope, [desk.key.public, second.public], desk.files, now, 2)
+    assert (report.accepted, report.key_ids) == (True, (desk.key.key_id, second.key_id))
+    assert parse_envelope(envelope.read_bytes()).payload == first.payload
+    summary = parse_envelope(signed.svr.read_bytes())
+    assert [item.key_id for item in summary.signatures] == [desk.key.key_id, second.key_id]
+    assert verify_envelope(summary, [load_public_key(key.public) for key in (desk.key, second)], 2)
+    for key in (desk.key, second):
+        with pytest.raises(CertificateError) as caught:
+            sign(envelope, key.private, envelope)
+        assert caught.value.code == "VF5023"
+
+
+def test_who_signs_after_others_signs_what_they_signed(desk: Desk) -> None:
+    second, envelope = keygen(desk.folder / "second"), desk.signed.envelope
+    kept = envelope.read_bytes()
+    for release in (Release(resource_uri="other"), Release(expires=datetime(2027, 1, 1, tzinfo=UTC))):
+        with pytest.raises(UsageError) as caught:
+            sign(envelope, second.private, envelope, release=release)
+        assert caught.value.code == "VF4502"
+    # A summary of another certificate is not signed: a new one is made.
+    desk.signed.svr.write_bytes(encode_envelope(sign_payload(b"{}", [load_private_key(desk.key.private)])))
+    out = desk.folder / "both.dsse.json"
+    sign(envelope, second.private, out)
+    assert [item.key_id for item in parse_envelope(svr_path(out).read_bytes()).signatures] == [second.key_id]
+    assert envelope.read_bytes() == kept
+
+
+def test_no_more_signatures_than_a_reader_takes(desk: Desk) -> None:
+    key = load_private_key(desk.key.private)
+    envelope = sign_payload(encode_statement(desk.statement), [key])
+    many = tuple(Signature(f"{number}", bytes([number]) * 64) for number in range(MOST_SIGNATURES))
+    desk.signed.envelope.write_bytes(encode_envelope(replace(envelope, signatures=many)))
+    kept = desk.signed.envelope.read_bytes()
+    with pytest.raises(CertificateError):
+        sign(desk.signed.envelope, desk.key.private, desk.signed.envelope)
+    assert desk.signed.envelope.read_bytes() == kept
 
 
 def test_a_broken_certificate_is_not_signed(desk: Desk) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from verifluxa.cli.formats import Format
 from verifluxa.cli.verify_command import Presentation, execute
 from verifluxa.dispatch.slices import AttackSlice, ProofSlice
-from verifluxa.evidence import NOTHING_FOUND, Node, Outcome
+from verifluxa.evidence import NOTHING_FOUND, Counted, Node, Outcome
 from verifluxa.question import Problem
 from verifluxa.strategy.piecework import Fallen
 from verifluxa.verdict import Verdict
@@ -32,7 +32,7 @@ class SlowEngine:
                 Path(self.mark).touch()
                 time.sleep(120)
             for question in problem.questions(placement):
-                dropped = Node(closed=True)
+                dropped = Node(step=Counted())
                 yield (
                     Outcome(question, Verdict.CERTIFIED, None, NOTHING_FOUND, 0, stage="crown", boxes=1, tree=dropped),
                 )

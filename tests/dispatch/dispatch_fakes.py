@@ -14,7 +14,7 @@ import numpy as np
 
 from verifluxa.dispatch.slices import AttackSlice, PieceSlice, ProofSlice
 from verifluxa.errors import DataError, UnsupportedError
-from verifluxa.evidence import NOTHING_FOUND, BoxSplit, Node, Outcome, Strongest, Witness
+from verifluxa.evidence import NOTHING_FOUND, BoxSplit, Counted, Node, Outcome, Split, Strongest, Witness
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Affine
 from verifluxa.question import AffineInputMap, Domain, Placement, Problem, Question, Rows, Violation
@@ -124,7 +124,7 @@ class FakeEngine:
             return Outcome(question, Verdict.UNKNOWN, Reason.TIME, NOTHING_FOUND, size, stage="branch")
         if deed == "find":
             return Outcome(question, Verdict.FALSIFIED, None, Strongest(size), size, witness(size), "branch", 3, 0.5)
-        tree = Node(closed=True)
+        tree = Node(step=Counted())
         return Outcome(
             question,
             Verdict.CERTIFIED,
@@ -180,10 +180,10 @@ def grow(problem: Problem, root: Node, path: tuple[int, ...]) -> None:
         low, high = (low, middle) if number == 0 else (middle + 1, high)
     leaf = at(root, path)
     if high - low < 4:
-        leaf.closed = True
+        leaf.step = Counted()
         return
     middle = (low + high - 1) / 2
-    leaf.split, leaf.children = BoxSplit(0, middle, middle + 1), [Node(), Node()]
+    leaf.step = Split(BoxSplit(0, middle, middle + 1), [Node(), Node()])
 
 
 def marks(folder: Path, kind: str) -> list[int]:

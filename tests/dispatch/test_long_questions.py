@@ -14,7 +14,7 @@ from verifluxa.dispatch.driver import Answers, Plan, drive
 from verifluxa.dispatch.in_process import InProcessPool
 from verifluxa.dispatch.ledger import Ledger
 from verifluxa.dispatch.processes import ProcessPool
-from verifluxa.evidence import NOTHING_FOUND, BoxSplit, Node, Outcome, StripSplit
+from verifluxa.evidence import NOTHING_FOUND, BoxSplit, Counted, Node, Outcome, Split, StripSplit
 from verifluxa.question import Question
 from verifluxa.strategy.piecework import Limits
 from verifluxa.verdict import Reason, Verdict
@@ -135,9 +135,7 @@ def certified(root: Node) -> Outcome:
 
 
 def split(low: float, high: float, coordinate: int = 0, **first: bool) -> Node:
-    node = Node(split=BoxSplit(coordinate, low, high))
-    node.children = [Node(closed=True), Node(closed=True)]
-    return node
+    return Node(step=Split(BoxSplit(coordinate, low, high), [Node(step=Counted()), Node(step=Counted())]))
 
 
 def test_a_tree_that_covers_is_taken():
@@ -159,10 +157,9 @@ def test_a_tree_that_covers_is_taken():
         split(101.0, 100.0),
         split(1.0, 2.0, coordinate=1),
         split(1.0, 2.0, coordinate=-1),
-        Node(split=BoxSplit(0, 1.0, 2.0), children=[Node(closed=True)]),
-        Node(split=BoxSplit(0, 1.0, 2.0), children=[Node(closed=True), Node()]),
-        Node(closed=True, children=[Node(closed=True), Node(closed=True)]),
-        Node(split=StripSplit(0, 1.0), children=[Node(closed=True), Node(closed=True)]),
+        Node(step=Split(BoxSplit(0, 1.0, 2.0), [Node(step=Counted())])),
+        Node(step=Split(BoxSplit(0, 1.0, 2.0), [Node(step=Counted()), Node()])),
+        Node(step=Split(StripSplit(0, 1.0), [Node(step=Counted()), Node(step=Counted())])),
     ],
 )
 def test_a_tree_that_leaves_something_out_is_no_proof(root):

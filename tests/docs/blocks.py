@@ -24,6 +24,8 @@ PAGES = (
     ),
 )
 SECONDS = re.compile(r"\d+\\\.\d+\\ s\b")
+RECIPES = ("python", "text")
+"""Kinds of the blocks that `test_recipes` puts into a copy of the package."""
 NOTE = re.compile(r"<!-- (not run|first): (.*?) -->", re.S)
 
 

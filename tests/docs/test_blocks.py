@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.blocks import PAGES, ROOT, Block, blocks, pattern, steps
+from tests.docs.blocks import PAGES, RECIPES, ROOT, Block, blocks, pattern, steps
 from tests.docs.session import Finished, Session
 from verifluxa.spec.format import format_spec
 
@@ -34,7 +34,7 @@ def _toml(text: str) -> object:
 
 
 PARSERS: dict[str, Callable[[str], object]] = {"json": json.loads, "toml": _toml, "vfx": format_spec}
-KINDS = {*PARSERS, "console", "pycon"}
+KINDS = {*PARSERS, "console", "pycon", *RECIPES}
 WITH_BLOCKS = [path for path in PAGES if any(True for _ in blocks(path))]
 
 
@@ -60,6 +60,7 @@ def test_every_block_says_what_it_is_and_those_that_do_not_run_say_why() -> None
     assert [
         (block.page, block.line, block.kind) for block in found if block.reason is None and block.kind not in KINDS
     ] == []
+    assert {block.page for block in found if block.kind in RECIPES and block.reason is None} == {"CONTRIBUTING.md"}
     assert Counter(block.reason for block in found if block.reason is not None) == REASONS
 
 
@@ -78,7 +79,7 @@ def _run(block: Block, session: Session) -> None:
         _compare(block, session)
     elif block.kind == "pycon":
         session.python(block.text)
-    else:
+    elif block.kind not in RECIPES:
         PARSERS[block.kind](block.text)
 
 

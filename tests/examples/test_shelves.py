@@ -14,7 +14,7 @@ from verifluxa.inputs import Choice
 from verifluxa.library import Shelf, names
 from verifluxa.spec.check import load_spec
 from verifluxa.spec.format import format_spec
-from verifluxa.spec.spec import ImageSpace, placements_of
+from verifluxa.spec.spec import ImageSpace
 from verifluxa.strategy.load import load_strategy
 from verifluxa.verdict import Reason
 from verifluxa.verify import Request, run
@@ -41,7 +41,7 @@ def test_the_ready_specs_name_no_files_and_differ_only_in_what_they_state() -> N
         if path.parent.name == "specs":
             statement = load_spec(str(path)).spec.properties[0].statement
             (row,) = re.findall(rf"^\| `{path.stem}` \|.*\| (\d+) \|[^|]+\|$", readme, re.M)
-            assert int(row) == placements_of(statement.trigger)
+            assert int(row) == statement.trigger.placements
 
 
 IMAGES = [

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.gate import kubernetes
 from tests.gate.desk import NOW, OTHER, REFERENCE, Desk, codes
 from tests.gate.plant import Plant
 from verifluxa.certificate.dsse import sign_payload
@@ -489,30 +490,6 @@ def test_what_is_no_guarded_server(desk: Desk, uri: str) -> None:
     assert caught.value.code in ("VF6090", "VF6080")
 
 
-# Kubernetes. The forms are those of https://kubernetes.io/docs/reference/config-api/apiserver-admission.v1/.
-
-RESPONSE = {
-    "uid": str,
-    "allowed": bool,
-    "status": dict,
-    "patch": str,
-    "patchType": str,
-    "auditAnnotations": dict,
-    "warnings": list,
-}
-REQUIRED = {"uid", "allowed"}
-STATUS = {
-    "metadata": dict,
-    "status": str,
-    "message": str,
-    "reason": str,
-    "details": dict,
-    "code": int,
-    "kind": str,
-    "apiVersion": str,
-}
-
-
 def asked(thing: object, **changes: Any) -> bytes:
     request = {
         "uid": "705ab4f5-6393-11e8-b7cc-42010a800002",
@@ -531,14 +508,9 @@ def pod(*models: str) -> dict[str, Any]:
 
 
 def in_order(answer: dict[str, Any]) -> bool:
-    """Whether an answer has the form that the API server reads; whether it allows."""
-    assert set(answer) == {"apiVersion", "kind", "response"}
-    assert (answer["apiVersion"], answer["kind"]) == ("admission.k8s.io/v1", "AdmissionReview")
-    response = answer["response"]
-    assert set(response) >= REQUIRED
-    assert all(isinstance(value, RESPONSE[name]) for name, value in response.items())
-    assert all(isinstance(value, STATUS[name]) for name, value in response.get("status", {}).items())
-    allowed: bool = response["allowed"]
+    """Whether an answer allows; it must have the form that the API server reads."""
+    kubernetes.check(answer, kubernetes.REVIEW)
+    allowed: bool = answer["response"]["allowed"]
     return allowed
 
 
@@ -566,6 +538,9 @@ def test_pods_start_with_accepted_models_only(promoted: Promoted) -> None:
         asked(None),
         asked([]),
         asked(pod(good), uid=1),
+        asked(pod(), operation="MAKE"),
+        asked(pod(), operation=None),
+        asked(pod(), operation=["DELETE"]),
         asked(pod(good), uid="x" * 1000),
         b"",
         b"{}",

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from tests.gate import kubernetes
 from tests.gate.desk import FILES, Desk
 from verifluxa.cli.app import build_app
 from verifluxa.gate.folder_registry import FolderRegistry
@@ -106,14 +107,19 @@ def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_manifest_for_kubernetes_names_what_there_is() -> None:
-    """The fields that the API demands of a webhook's configuration, and a command of this program."""
+    """The forms of the API's own schema, names that meet each other, and a command of this program."""
     import yaml
 
     with (CI / "kubernetes-admission.yaml").open() as file:
         configuration, service, deployment = yaml.safe_load_all(file)
-    assert configuration["apiVersion"] == "admissionregistration.k8s.io/v1"
+    for thing in (configuration, service, deployment):
+        kubernetes.check(thing, kubernetes.OBJECTS[thing["kind"]])
+    assert (
+        deployment["spec"]["selector"]["matchLabels"].items()
+        <= deployment["spec"]["template"]["metadata"]["labels"].items()
+    )
+    assert service["spec"]["selector"].items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
     (hook,) = configuration["webhooks"]
-    assert {"name", "admissionReviewVersions", "sideEffects", "clientConfig", "rules"} <= set(hook)
     assert (hook["failurePolicy"], hook["admissionReviewVersions"]) == ("Fail", ["v1"])
     assert hook["clientConfig"]["service"]["name"] == service["metadata"]["name"] == "gate"
     gate, proxy = deployment["spec"]["template"]["spec"]["containers"]

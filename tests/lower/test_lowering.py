@@ -24,7 +24,6 @@ from verifluxa.spec.spec import (
     EncodeStep,
     ImageSpace,
     ModelDecl,
-    PatchTrigger,
     PerInput,
     Property,
     RateBound,
@@ -32,6 +31,7 @@ from verifluxa.spec.spec import (
     Spec,
     Statement,
 )
+from verifluxa.spec.triggers.patch import PatchTrigger
 
 HERE = Span("s.vfx", 3, 1, 3, 9)
 SPACE = ImageSpace("digit", 4, 5, 2, 0, 255)

@@ -189,7 +189,7 @@ def nodes(tree: Node | None) -> list[Node]:
 def leaves_cover(node: Node, domain: Domain, box: list[tuple[float, float]]) -> list[list[tuple[float, float]]]:
     """The boxes of a tree's leaves; splits must cut the box into adjacent grid lines."""
     if node.split is None:
-        assert node.closed
+        assert node.step is not None
         assert not node.children
         return [box]
     first, second = node.children

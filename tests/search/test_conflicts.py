@@ -9,6 +9,7 @@ from itertools import combinations, pairwise, product
 import numpy as np
 import pytest
 
+from tests.certificate.steps import conflicts_of
 from tests.search.small import all_triggers, in_float32, in_real, most, row_values, with_need
 from tests.soundness.build import Ask, Family, dense, levels, make_problem, mlp, relu, replacing
 from tests.soundness.judge import judge
@@ -75,7 +76,7 @@ def test_something_is_proved_by_cases_and_something_by_several_inputs_together()
         problem = in_real(steady(seed))
         for need in (1, 4):
             outcome = run(problem, with_need(problem, need), replace(ALL, cases=300))
-            for conflict in outcome.tree.conflicts if outcome.tree else ():
+            for conflict in conflicts_of(outcome.tree):
                 largest = max(largest, len(conflict.claims))
                 most_cases = max(most_cases, size(conflict.case))
     assert largest >= 2
@@ -93,7 +94,7 @@ def test_no_trigger_meets_all_claims_of_a_conflict(seed: int) -> None:
         by_label = problem.violations[question.violation].by_label
         values = [row_values(problem, question, trigger) for trigger in triggers]
         chosen = problem.selections[question.selection].tolist()
-        for conflict in outcome.tree.conflicts if outcome.tree else ():
+        for conflict in conflicts_of(outcome.tree):
             seen += 1
             met = np.ones(len(triggers), dtype=bool)
             for number, position in conflict.claims:
@@ -170,7 +171,7 @@ def test_planes_of_little_weight_stay_out_of_the_cases(monkeypatch: pytest.Monke
         search = begin(work, bound_root(work, [question], "interval"), ALL, None)[question]
         outcome = search.run(300)
         judge(problem, outcome, oracle.truth(question), list(oracle.points(question)), oracle)
-        for conflict in outcome.tree.conflicts if outcome.tree else ():
+        for conflict in conflicts_of(outcome.tree):
             split += bool(conflict.case.children)
             assert all(len(planes) == 1 for child in conflict.case.children for planes in leaves(child))
         assert search.relational is not None

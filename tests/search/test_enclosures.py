@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.soundness.build import Ask, Family, digested, make_problem, mlp
-from verifluxa.lower.stamps import stamp_placements
+from verifluxa.lower.stamp import stamp_placements
 from verifluxa.question import AffineInputMap, Domain, Placement, Problem
 from verifluxa.search.enclosure import Enclosure, high, inverse_root, largest, low, mapped
 from verifluxa.search.exact import exact_margins, may_violate
-from verifluxa.spec.image_types import Free, Patterns, StampTrigger
 from verifluxa.spec.spec import ImageSpace
+from verifluxa.spec.triggers.stamp import Free, Patterns, StampTrigger
 
 rationals = st.fractions(min_value=-100, max_value=100, max_denominator=1000)
 PLENTY = settings(max_examples=60, deadline=None, derandomize=True)

@@ -11,6 +11,7 @@ from hypothesis import given
 
 from tests.bounds.samples import Sample, sample_of, samples
 from tests.bounds.test_bounds_sampled import LITTLE, check_layers, states
+from tests.certificate.steps import conflicts_of, leaf_ends
 from tests.search.small import in_real
 from tests.search.test_conflicts import ALL, steady
 from tests.soundness.build import Ask
@@ -64,8 +65,8 @@ def test_what_cases_of_tighter_ends_close_is_true(monkeypatch: pytest.MonkeyPatc
                 for cases in (1, 300):
                     outcome = search.run(cases)
                     judge(problem, outcome, oracle.truth(question), list(oracle.points(question)), oracle)
-                closed += outcome.tree is not None and len(outcome.tree.ends) > 0
-                for conflict in outcome.tree.conflicts if outcome.tree else ():
+                closed += len(leaf_ends(outcome.tree)) > 0
+                for conflict in conflicts_of(outcome.tree):
                     clipped += clips(conflict.case)
     assert closed > 3
     assert clipped

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.certificate.steps import is_unrecorded
 from tests.search.small import in_float32, in_real, most, random_problem, with_need
 from tests.soundness.build import Ask, levels
 from tests.soundness.judge import judge
@@ -57,7 +58,7 @@ def test_rationals_decide_what_radii_leave_open(name: str) -> None:
     (outcome,) = run(case.problem, case.question)
     assert outcome.verdict is Verdict.CERTIFIED
     assert outcome.tree is not None
-    assert any(leaf.unrecorded for leaf in leaves(outcome.tree))
+    assert any(is_unrecorded(leaf) for leaf in leaves(outcome.tree))
     (floats,) = run(in_float32(case.problem), case.question)
     assert floats.verdict is Verdict.UNKNOWN, "rationals say nothing about float32"
 

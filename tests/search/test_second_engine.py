@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
+from tests.certificate.steps import is_unrecorded
 from tests.soundness.build import digested
 from tests.soundness.judge import judge
 from tests.soundness.table import table
@@ -53,7 +54,7 @@ def check(name: str) -> Verdict:
     assert outcome.verdict in (case.verdict, Verdict.UNKNOWN)
     assert outcome.verdict is not Verdict.FALSIFIED
     if outcome.tree is not None:
-        assert outcome.tree.unrecorded
+        assert is_unrecorded(outcome.tree)
         assert not outcome.tree.dropped
     return outcome.verdict
 

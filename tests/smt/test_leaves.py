@@ -8,7 +8,7 @@ import torch
 
 from tests.search.small import random_problem
 from tests.soundness.build import Ask
-from verifluxa.evidence import OPEN, BoxSplit, Node, PrunedDisjunct, StripSplit
+from verifluxa.evidence import OPEN, BoxSplit, Counted, Node, PrunedDisjunct, Split, StripSplit
 from verifluxa.question import Domain
 from verifluxa.search.leaves import Tree, open_leaves
 from verifluxa.search.refine import plain_domain
@@ -47,16 +47,16 @@ def test_a_tree_without_splits_is_its_own_leaf() -> None:
 
 
 def test_closed_leaves_are_passed_over() -> None:
-    assert found(Node(closed=True)) == []
+    assert found(Node(step=Counted())) == []
     open_ = Node()
-    root = Node(split=BoxSplit(0, 2.0, 3.0), children=[Node(closed=True), open_])
+    root = Node(step=Split(BoxSplit(0, 2.0, 3.0), [Node(step=Counted()), open_]))
     assert [leaf.node for leaf in found(root)] == [open_]
 
 
 def test_splits_on_the_way_make_the_domain() -> None:
     """Box at 2 | 3, then in the upper half a strip at 4, whose halves end or begin there."""
-    inner = Node(split=StripSplit(1, 4.0), children=[Node(), Node()])
-    root = Node(split=BoxSplit(0, 2.0, 3.0), children=[Node(), inner])
+    inner = Node(step=Split(StripSplit(1, 4.0), [Node(), Node()]))
+    root = Node(step=Split(BoxSplit(0, 2.0, 3.0), [Node(), inner]))
     first, second, third = (described(plain_domain(WORK, leaf, DIRECTIONS)) for leaf in found(root))
     assert first == ([0, 0], [2, 6], [])
     assert (second[:2], third[:2]) == (([3, 0], [6, 6]), ([3, 0], [6, 6]))
@@ -72,7 +72,7 @@ def test_what_fell_stays_away_below() -> None:
     """A drop at the root holds in both halves, one in a half only there; one alternative may fall without the other."""
     first, second = (int(i) for i in PROBLEM.selections[QUESTION.selection][:2])
     low = Node([PrunedDisjunct(second, (OPEN, 1))])
-    root = Node([PrunedDisjunct(first, (0, 1))], BoxSplit(1, 1.0, 2.0), [low, Node()])
+    root = Node([PrunedDisjunct(first, (0, 1))], Split(BoxSplit(1, 1.0, 2.0), [low, Node()]))
     left, right = (pairs(leaf) for leaf in found(root))
     everything = pairs(found(Node())[0])
     assert everything - right == {(first, 0), (first, 1)}

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 
 from tests.certificate.scenes import Shape, scene
+from tests.certificate.steps import is_unrecorded
 from tests.search.small import random_problem, with_need
 from tests.smt.queries import in_float32
 from tests.soundness.build import Ask, Family, digested, levels, make_problem, mlp, replacing
@@ -23,7 +24,7 @@ from tests.soundness.networks import hardest, problems
 from tests.soundness.table import table
 from tests.soundness.truth import Oracle, grid
 from verifluxa.certificate.evidence_lines import record_of
-from verifluxa.evidence import Node, Outcome
+from verifluxa.evidence import Node, Outcome, Unrecorded
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Activation, Affine, Reshape
 from verifluxa.question import Problem, Question
@@ -126,7 +127,7 @@ def test_points_that_only_rounding_admits_are_left_out() -> None:
     """The solver's candidate t = 0 does not violate in any evaluation, and no other point does."""
     outcome = only(steep(-1e-3), SMT)
     assert outcome.verdict is Verdict.CERTIFIED
-    assert outcome.tree == Node(closed=True, unrecorded=True)
+    assert outcome.tree == Node(step=Unrecorded())
     judge_float32(steep(-1e-3), outcome, list(grid(steep(0).domain)), Oracle(steep(-1e-3)), np.random.default_rng(0))
 
 
@@ -285,8 +286,8 @@ def test_open_leaves_of_a_search_are_closed(strips: int) -> None:
         check(problem, outcome)
         assert outcome.tree is not None
         seen += leaves(outcome.tree) if outcome.tree.split is not None and outcome.stage == "smt" else []
-    assert sum(leaf.unrecorded for leaf in seen) > 3
-    assert sum(not leaf.unrecorded for leaf in seen) > 3
+    assert sum(is_unrecorded(leaf) for leaf in seen) > 3
+    assert sum(not is_unrecorded(leaf) for leaf in seen) > 3
 
 
 def test_a_witness_on_a_leaf_is_found() -> None:
@@ -311,7 +312,7 @@ def test_bounds_that_suffice_are_kept_as_evidence() -> None:
     check(problem, outcome)
     assert (outcome.verdict, outcome.stage) == (Verdict.CERTIFIED, "smt")
     assert outcome.tree is not None
-    assert not outcome.tree.unrecorded
+    assert not is_unrecorded(outcome.tree)
     assert any(drop.planes for drop in outcome.tree.dropped)
 
 
@@ -323,7 +324,7 @@ def test_the_checker_counts_what_it_cannot_decide_again() -> None:
         for place in range(len(found.problem.placements))
         for outcome in decide(found.problem, found.problem.questions(place), ask)
     ]
-    by_solver = [r for r in records if r.tree is not None and r.tree.unrecorded]
+    by_solver = [r for r in records if r.tree is not None and is_unrecorded(r.tree)]
     tally = found.check(records)
     assert by_solver
     assert tally.unrechecked == len(by_solver)

@@ -39,12 +39,12 @@ from verifluxa.spec.spec import (
     ImageSpace,
     ModelDecl,
     OutputRow,
-    PatchTrigger,
     PerInput,
     Property,
     Selection,
     Spec,
 )
+from verifluxa.spec.triggers.patch import PatchTrigger
 from verifluxa.verdict import Verdict
 
 ARITHMETICS = ("real", "float32", "float64")

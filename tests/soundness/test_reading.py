@@ -24,7 +24,7 @@ from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Normalise, Reshape
 from verifluxa.lower.reading import as_read
 from verifluxa.question import Domain
-from verifluxa.spec.spec import PatchTrigger
+from verifluxa.spec.triggers.patch import PatchTrigger
 from verifluxa.verdict import Verdict
 
 TINY = float(np.float32(1e-40))

@@ -11,11 +11,15 @@ from numpy.typing import NDArray
 
 from tests.soundness.word_problems import LENGTH, NETWORKS, WORDS, Setting, problem_of, violating
 from verifluxa.errors import DataError
-from verifluxa.lower.families import Texts, family_on
+from verifluxa.lower.families import family
+from verifluxa.lower.reading import Reads
 from verifluxa.question import Problem, Question
 from verifluxa.search.replay import replay
-from verifluxa.spec.space_types import SynonymTrigger, TokenSpace, WordTrigger
-from verifluxa.spec.spec import Trigger, UnionTrigger
+from verifluxa.spec.space_types import TokenSpace
+from verifluxa.spec.spec import Trigger
+from verifluxa.spec.triggers.synonyms import SynonymTrigger
+from verifluxa.spec.triggers.union import UnionTrigger
+from verifluxa.spec.triggers.words import WordTrigger
 from verifluxa.strategy.decide import decide
 from verifluxa.strategy.load import load_strategy
 from verifluxa.verdict import Verdict
@@ -34,7 +38,7 @@ def asked(kind: str, seed: int, trigger: Trigger, per_input: bool) -> Problem:
     texts = problem.inputs.copy()
     texts[:, -1] = 0
     labels = problem.graph.run(texts).argmax(1).astype(np.int64)
-    placements, domain = family_on(trigger, SPACE, "float32", Texts(texts, "texts.jsonl"))
+    placements, domain = family(trigger, SPACE, Reads("float32", texts, "texts.jsonl"))
     return replace(problem, inputs=texts, labels=labels, placements=placements, domain=domain)
 
 
@@ -107,7 +111,7 @@ def test_every_verdict_is_the_truth(kind: str, trigger: Trigger) -> None:
 
 def test_a_word_is_replaced_wherever_it_stands_and_by_its_own_set_alone() -> None:
     texts = np.array([[1.0, 3, 1, 0], [4, 4, 5, 0], [0, 0, 0, 0]])
-    placements, _ = family_on(SYNONYMS, SPACE, "float32", Texts(texts, "texts.jsonl"))
+    placements, _ = family(SYNONYMS, SPACE, Reads("float32", texts, "texts.jsonl"))
     assert [placement.label for placement in placements] == [(("word", word),) for word in (1, 2, 3, 4, 5)]
     first = placements[0]
     assert first.domain is not None
@@ -122,7 +126,7 @@ def test_a_word_is_replaced_wherever_it_stands_and_by_its_own_set_alone() -> Non
 def test_a_union_asks_for_room_as_its_members_do() -> None:
     full = np.ones((2, LENGTH))
     with pytest.raises(DataError, match="VF3031"):
-        family_on(UNION, SPACE, "float32", Texts(full, "texts.jsonl"))
+        family(UNION, SPACE, Reads("float32", full, "texts.jsonl"))
 
 
 def test_the_networks_know_all_words() -> None:

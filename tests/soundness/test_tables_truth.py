@@ -17,16 +17,19 @@ from numpy.typing import NDArray
 from tests.soundness.word_problems import class_rows, untargeted
 from verifluxa.graph.graph import Graph, build
 from verifluxa.graph.ops import Activation, Affine, Input, Shift
-from verifluxa.lower.tables import FEW, table_placements
+from verifluxa.lower.columns import FEW, place_columns
+from verifluxa.lower.reading import Reads
 from verifluxa.question import Problem, Question
 from verifluxa.search.replay import replay
 from verifluxa.search.words import enumerable
 from verifluxa.search.workspace import workspace
-from verifluxa.spec.space_types import Feature, KeptFeature, TableSpace, TableTrigger
+from verifluxa.spec.space_types import Feature, TableSpace
+from verifluxa.spec.triggers.columns import KeptFeature, TableTrigger
 from verifluxa.strategy.decide import decide
 from verifluxa.strategy.load import AttackStage, Strategy, load_strategy
 from verifluxa.verdict import Verdict
 
+NOTHING = Reads("float32", np.zeros((0, 1)), "none.csv")
 SPACE = TableSpace(
     "rows",
     (
@@ -85,7 +88,7 @@ def problem_of(seed: int, trigger: TableTrigger, per_input: bool) -> tuple[Probl
     rng = np.random.default_rng(seed + 500)
     graph, rows = network(seed), rows_of(rng)
     inputs = np.array([written(row) for row in rows])
-    placements = table_placements(trigger, SPACE, "float32")
+    placements = place_columns(trigger, SPACE, NOTHING)[0]
     everything = np.arange(len(rows))
     singles = tuple(everything[i : i + 1] for i in everything)
     assert placements[0].domain is not None
@@ -145,7 +148,7 @@ TRIGGERS = [
 def test_every_verdict_is_the_truth(way: str, attacked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lists are tried one by one where they are few, else bounded as boxes with strips: both must be right."""
     if way == "bounded":
-        monkeypatch.setattr("verifluxa.lower.tables.FEW", 0)
+        monkeypatch.setattr("verifluxa.lower.columns.FEW", 0)
     strategy = load_strategy("balanced")
     if not attacked:
         stages = tuple(stage for stage in strategy.stages if not isinstance(stage, AttackStage))
@@ -178,7 +181,7 @@ def test_few_combinations_are_tried_and_many_are_bounded() -> None:
     assert (domain.strips, len(domain.lists)) == (None, 1)
     wide = replace(SPACE, features=(Feature("count", Fraction(0), Fraction(FEW), 1), *SPACE.features[1:]))
     kept = (KeptFeature("count", Fraction(0), Fraction(FEW)), KEPT["region"])
-    (placement,) = table_placements(TableTrigger("t", "rows", 2, kept, ((0, 1),)), wide, "float32")
+    (placement,) = place_columns(TableTrigger("t", "rows", 2, kept, ((0, 1),)), wide, NOTHING)[0]
     assert placement.domain is not None
     assert placement.domain.strips is not None
     assert placement.domain.strips.directions.tolist() == [[0, 1, 1, 1]]

@@ -14,13 +14,13 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.soundness.language import HEAD, Net, Trigger, World, count, declare, exact, images, leaves, net
-from verifluxa.lower.blends import blended
+from verifluxa.lower.stamp import blended
 from verifluxa.replay import replay_result
 from verifluxa.report.scenes import scene_of_result
 from verifluxa.search.replay import stamped
 from verifluxa.spec.check import parse_spec
 from verifluxa.spec.digest import property_digest
-from verifluxa.spec.image_types import StampTrigger
+from verifluxa.spec.triggers.stamp import StampTrigger
 from verifluxa.verdict import Verdict
 from verifluxa.verify import Request, run
 

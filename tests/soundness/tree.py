@@ -21,15 +21,18 @@ from verifluxa.evidence import (
     OPEN,
     BoxSplit,
     Case,
+    Conflicts,
+    Counted,
     FarkasTerm,
     InputSplit,
     Joint,
+    JointClosing,
     NeuronSplit,
     Node,
     Outcome,
     PrunedDisjunct,
     StripSplit,
-    children_of,
+    parts_of,
 )
 from verifluxa.question import Domain, Problem, Question
 from verifluxa.verdict import Verdict
@@ -130,8 +133,8 @@ def _check_node(judge: _Judge, node: Node, region: _Region) -> list[tuple[Node, 
     if node.split is None:
         _check_leaf(judge, node, region)
         return []
-    if node.closed or len(node.children) != children_of(node.split):
-        raise BadTree("a split node is open and has its children")
+    if len(node.children) != parts_of(node.split):
+        raise BadTree("a split node has its children")
     open_claims = _open_claims(judge, region)
     if node.clips:
         _check_clips(judge, node, open_claims, some=True)
@@ -155,10 +158,10 @@ def _check_node(judge: _Judge, node: Node, region: _Region) -> list[tuple[Node, 
     return [(child, replace(half, above={} if child.anew else above)) for child, half in pairs]
 
 
-def _check_conflicts(judge: _Judge, node: Node, open_claims: set[tuple[int, int]]) -> None:
+def _check_conflicts(judge: _Judge, leaf: Conflicts, open_claims: set[tuple[int, int]]) -> None:
     """Every choice of `need` inputs, each by an open alternative, holds a conflict."""
-    conflicts = [frozenset(conflict.claims) for conflict in node.conflicts]
-    for conflict in node.conflicts:
+    conflicts = [frozenset(conflict.claims) for conflict in leaf.conflicts]
+    for conflict in leaf.conflicts:
         _check_case(judge, conflict.case, frozenset(conflict.claims), ())
     inputs = sorted({number for number, _ in open_claims})
     for some in combinations(inputs, judge.question.need):
@@ -194,19 +197,17 @@ def _check_steered(judge: _Judge, case: Case, claims: Claims, split: tuple[Neuro
 
 
 def _check_leaf(judge: _Judge, node: Node, region: _Region) -> None:
-    if node.children:
-        raise BadTree("children without a split")
-    if not node.closed:
+    if node.step is None:
         raise BadTree("an open leaf")
     open_claims = _open_claims(judge, region)
     remaining = len({i for i, _ in open_claims})
     if region.must - {i for i, _ in open_claims}:
         remaining = 0  # an input that is taken to violate cannot
-    if node.joint is not None:
-        _check_joint(judge, node, open_claims)
-    elif node.conflicts:
-        _check_conflicts(judge, node, open_claims)
-    elif remaining >= judge.question.need and not node.unrecorded:  # what a solver closed is judged by its points alone
+    if isinstance(node.step, JointClosing):
+        _check_joint(judge, node, node.step, open_claims)
+    elif isinstance(node.step, Conflicts):
+        _check_conflicts(judge, node.step, open_claims)
+    elif isinstance(node.step, Counted) and remaining >= judge.question.need:  # others are judged by their points
         raise BadTree(f"{remaining} inputs remain at a closed leaf, need is {judge.question.need}")
     _check_points(judge, region)
 
@@ -254,16 +255,15 @@ def _check_shared(judge: _Judge, node: Node, open_claims: set[tuple[int, int]]) 
             raise BadTree(f"row {row} is shared, which input {i} need not meet")
 
 
-def _check_joint(judge: _Judge, node: Node, open_claims: set[tuple[int, int]]) -> None:
+def _check_joint(judge: _Judge, node: Node, leaf: JointClosing, open_claims: set[tuple[int, int]]) -> None:
     """The form of a joint closing: it speaks of open claims and their rows, and branches on their inputs."""
-    assert node.joint is not None
     _check_clips(judge, node, open_claims)
     _check_shared(judge, node, open_claims)
-    stack: list[tuple[Joint, frozenset[int]]] = [(node.joint, frozenset())]
+    stack: list[tuple[Joint, frozenset[int]]] = [(leaf.joint, frozenset())]
     while stack:
         joint, fixed = stack.pop()
         for weighted in joint.weights:
-            _check_weighted(judge, weighted, (node, open_claims))
+            _check_weighted(judge, weighted, (leaf, open_claims))
         if joint.branch_on < 0 and joint.children:
             raise BadTree("children of a joint closing that does not branch")
         if joint.branch_on >= 0:
@@ -274,14 +274,14 @@ def _check_joint(judge: _Judge, node: Node, open_claims: set[tuple[int, int]]) -
             stack += [(child, fixed | {joint.branch_on}) for child in joint.children]
 
 
-def _check_weighted(judge: _Judge, weighted: FarkasTerm, at: tuple[Node, set[tuple[int, int]]]) -> None:
-    node, open_claims = at
+def _check_weighted(judge: _Judge, weighted: FarkasTerm, at: tuple[JointClosing, set[tuple[int, int]]]) -> None:
+    leaf, open_claims = at
     claim = (weighted.input, weighted.position)
     if claim not in open_claims or weighted.row not in judge.options(weighted.input)[weighted.position]:
         raise BadTree(f"{weighted} is not about an open claim's row")
     if not 0 <= weighted.weight < math.inf:
         raise BadTree(f"the weight {weighted.weight} is not a nonnegative number")
-    if weighted.tangent and len(node.point) != len(judge.problem.domain.lower):
+    if weighted.tangent and len(leaf.point) != len(judge.problem.domain.lower):
         raise BadTree("a tangent without the point where it touches")
 
 

@@ -11,15 +11,8 @@ import pytest
 from tests.spec.sample import FILE, check, codes, complete, errors, per_input, rate, statement, warnings
 from verifluxa.errors import SpecError
 from verifluxa.spec.check import load_spec, parse_spec
-from verifluxa.spec.spec import (
-    ClassOutput,
-    EncodeStep,
-    ImageSpace,
-    ModelDecl,
-    PatchTrigger,
-    RateBound,
-    Selection,
-)
+from verifluxa.spec.spec import ClassOutput, EncodeStep, ImageSpace, ModelDecl, RateBound, Selection
+from verifluxa.spec.triggers.patch import PatchTrigger
 
 
 def model(encode: str, space: str = "image(4 px, 4 px, 3 ch) of 0..255 level") -> ModelDecl:

@@ -8,7 +8,7 @@ from tests.spec.sample import check, codes, errors
 from verifluxa.errors import Span
 from verifluxa.spec.digest import property_digest
 from verifluxa.spec.format import format_spec
-from verifluxa.spec.spec import UnionTrigger
+from verifluxa.spec.triggers.union import UnionTrigger
 
 PROPERTY = "property p { forall t in wave assert rate(x in eval : class(digits(t(x))) != label(x)) <= 5 % }"
 WRITTEN = """trigger across : digit { add image with sine(columns 6 px) times -20..20 level }

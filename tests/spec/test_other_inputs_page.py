@@ -9,7 +9,7 @@ import pytest
 
 from verifluxa.spec.check import parse_spec
 from verifluxa.spec.format import format_spec
-from verifluxa.spec.space_types import SynonymTrigger
+from verifluxa.spec.triggers.synonyms import SynonymTrigger
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "texts-and-tables.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```vfx\n(.*?)```", PAGE, re.S)

@@ -11,6 +11,8 @@ from tests.spec.sample import FILE, complete
 from verifluxa.errors import ManyErrors, Span, SpecError
 from verifluxa.spec import syntax, terms
 from verifluxa.spec.parse import MAX_DEPTH, MAX_ERRORS, MAX_TOKENS, parse
+from verifluxa.spec.triggers.table import SYNTAX
+from verifluxa.spec.triggers.words import From
 
 EXAMPLES = sorted((Path(__file__).parent / "examples").glob("*.vfx"))
 
@@ -49,9 +51,9 @@ def test_every_kind_of_node_occurs_in_the_examples_or_here() -> None:
     """
     texts = [path.read_text(encoding="utf-8") for path in EXAMPLES] + [more]
     found = {type(node) for text in texts for node, _ in syntax.walk(parse(text, FILE))}
-    parts = [vars(module).values() for module in (syntax, terms)]
+    parts = [vars(module).values() for module in (syntax, terms, *SYNTAX)]
     kinds = {kind for values in parts for kind in values if isinstance(kind, type) and issubclass(kind, terms.Node)}
-    assert kinds - found == {terms.Node}
+    assert kinds - found == {terms.Node, terms.Rule, syntax.Clause, From}
 
 
 def test_nodes_know_their_places() -> None:

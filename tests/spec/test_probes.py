@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from verifluxa import library
 from verifluxa.errors import SpecError, UsageError
 from verifluxa.lower.families import family
+from verifluxa.lower.reading import Reads
 from verifluxa.spec.check import parse_spec
-from verifluxa.spec.image_types import Patterns, Picture, StampTrigger
 from verifluxa.spec.probes import Drawing, Sine, load_probes, probe_trigger
-from verifluxa.spec.spec import ImageSpace, UnionTrigger
+from verifluxa.spec.spec import ImageSpace
+from verifluxa.spec.triggers.stamp import Patterns, Picture, StampTrigger
+from verifluxa.spec.triggers.union import UnionTrigger
 
 ROOT = Path(__file__).parents[2]
 DIGIT = ImageSpace("digit", 28, 28, 1, 0, 255)
@@ -28,7 +30,7 @@ PROBES = {probe.name: probe for probe in load_probes()}
 def _stamped(name: str, space: ImageSpace, at: int = 0) -> NDArray[np.float64]:
     """A grey image at the middle level, with the probe on it before any clip."""
     trigger = probe_trigger(PROBES[name], space)
-    placements, domain = family(trigger, space, "float32")
+    placements, domain = family(trigger, space, Reads("float32", np.zeros((0, 1)), "none.npz"))
     domain = placements[at].domain or domain
     assert (domain.lower == domain.upper).all()
     size = space.channels * space.height * space.width

@@ -118,7 +118,7 @@ def test_a_users_own_file_is_read_by_its_path(tmp_path: Path) -> None:
     strategy = load_strategy(str(path))
     assert (strategy.name, strategy.stages) == ("mine", (BoundStage(),))
     path.write_text("schema = 3\n")
-    with pytest.raises(UsageError, match="mine is not a strategy") as caught:
+    with pytest.raises(UsageError, match="this is not a strategy") as caught:
         load_strategy(str(path))
     assert caught.value.place == str(path)
 

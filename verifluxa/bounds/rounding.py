@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from verifluxa.graph.activations import ACTIVATIONS
 from verifluxa.graph.arithmetic import LARGEST, check_known
 from verifluxa.graph.ops import Affine, Conv, LogSoftmax, MeanPool, Normalise, Op, Shape, Softmax
 
@@ -191,37 +192,9 @@ mean, the differences, and the variance with epsilon, relative to the means of m
 follows: the root, epsilon, the division or a product with the reciprocal."""
 
 FUNCTION_ERROR: dict[str, float] = {
-    "relu": 0.0,
-    "leakyrelu": 2.0**-23,
-    "two slopes": 2.0**-23,
-    "trelu": 0.0,
-    "round": 0.0,
+    **{name: row.error for name, row in ACTIVATIONS.items()},
     "clip": 0.0,
-    "hardtanh": 0.0,
-    "relu6": 0.0,
-    "sigmoid": 2.0**-20,
-    "tanh": 2.0**-20,
-    "sigmoid_fast": 2.0**-20,
-    "tanh_fast": 2.0**-20,
-    "elu": 2.0**-20,
-    "celu": 2.0**-20,
-    "selu": 2.0**-19,
-    "softplus": 2.0**-20,
-    "logsigmoid": 2.0**-20,
-    "softsign": 2.0**-21,
-    "tanhshrink": 2.0**-18,
-    "logcosh": 2.0**-18,
-    "gelu": 2.0**-18,
-    "gelu_erf": 2.0**-18,
-    "swish": 2.0**-18,
-    "mish": 2.0**-18,
-    "lisht": 2.0**-18,
-    "hardsigmoid": 2.0**-21,
-    "hardswish": 2.0**-20,
-    "softshrink": 2.0**-22,
+    "two slopes": ACTIVATIONS["leakyrelu"].error,
 }
-"""Error of an elementwise function in float32, relative to max(1, |result|) and beyond flushing; a
-function without a row is not provable. Exact: comparisons. leakyrelu: the slope and the product are rounded.
-sigmoid and tanh: NNlib documents 2 eps for sigmoid_fast and 5 eps for tanh_fast, the largest of its own and
-of torch's: 5 * 2^-23 < 2^-20. The functions built on them multiply that by at most the argument at which tanh
-and exp saturate (|z| < 10) or lose digits of 1; a test compares them with float64."""
+"""Error of an elementwise function in float32, relative to max(1, |result|) and beyond flushing: that of its row in
+`graph.activations`, and of the rows that only bounds have."""

@@ -10,9 +10,8 @@ from typing import cast
 
 import numpy as np
 
-from verifluxa.certificate.document import Json
+from verifluxa.certificate.document import Fields, Json
 from verifluxa.certificate.encode import indices_digest
-from verifluxa.certificate.fields import SHA256, Fields
 from verifluxa.certificate.numbers import DECIMAL_FLOAT, Exact, float_text, parse_float_text
 from verifluxa.certificate.parse import check_consistent
 from verifluxa.certificate.population import PopulationBound
@@ -29,6 +28,7 @@ from verifluxa.certificate.statement import (
     Subject,
     Verifier,
 )
+from verifluxa.documents import SHA256
 from verifluxa.verdict import Reason, Verdict
 
 VALID_FOR = timedelta(days=365)
@@ -119,10 +119,10 @@ def build_statement(result: Mapping[str, object], facts: Facts) -> Statement:
         expires=time + facts.valid_for,
         resource_uri=facts.resource_uri,
         policy=facts.policy,
-        verdict=Verdict(document.choice("verdict", *Verdict)),
+        verdict=document.member("verdict", Verdict),
         models=tuple(_model(item, facts) for item in document.objects("models")),
         data=data,
-        params=tuple(sorted(document.texts("params").items())),
+        params=tuple(sorted(document.named_texts("params").items())),
         strategy=(strategy.text("name"), strategy.text("sha256") if strategy.has("sha256") else NONE),
         properties=tuple(_property(item, document, facts, data) for item in document.objects("properties")),
         materials=facts.materials,
@@ -160,10 +160,10 @@ def _property(item: Fields, document: Fields, facts: Facts, data: tuple[FrozenDa
     return PropertyResult(
         name=item.text("name"),
         digest=item.text("digest", SHA256),
-        verdict=Verdict(item.choice("verdict", *Verdict)),
-        reason=Reason(item.choice("reason", *Reason)) if item.has("reason") else None,
+        verdict=item.member("verdict", Verdict),
+        reason=item.member("reason", Reason) if item.has("reason") else None,
         arithmetic=document.choice("arithmetic", "float32", "float64", "real"),
-        method=("+".join(item.child("stages").names()) if item.has("stages") else "") or NONE,
+        method=("+".join(sorted(item.child("stages").names())) if item.has("stages") else "") or NONE,
         bound=_bound(item.child("bound")) if item.has("bound") else None,
         data=data.index(frozen),
         coverage=_coverage(item.child("questions"), known),
@@ -198,7 +198,7 @@ def _coverage(questions: Fields, known: PropertyFacts) -> Coverage:
 def _counterexample(item: Fields) -> Counterexample:
     placement = item.child("placement")
     return Counterexample(
-        placement=tuple((name, placement.integer(name)) for name in placement.names()),
+        placement=tuple((name, placement.integer(name)) for name in sorted(placement.names())),
         target=item.integer("target") if item.has("target") else None,
         trigger=_trigger(item.raw("trigger"), item),
         inputs=item.integers("inputs"),

@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, Union
 
+from verifluxa import documents
+from verifluxa.documents import LARGEST_INTEGER, shown
 from verifluxa.errors import CertificateError
 from verifluxa.files import open_file
 
 Json = Union[None, bool, int, float, str, "list[Json]", "dict[str, Json]"]
 
-LARGEST_INTEGER = 2**53
-"""JSON readers that keep numbers as doubles lose larger ones; ours refuses them, and strings carry them."""
+EXTENSION_PREFIX = "x_"
+"""Fields that begin so are other people's additions and are ignored; every other unknown field is refused."""
 
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
@@ -40,6 +42,61 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
+
+
+class Fields(documents.Fields):
+    """One JSON object of a certificate, an envelope or a line of evidence.
+
+    Attributes:
+        extensions: places of other people's additions, in this object and those inside that were closed.
+    """
+
+    extension = EXTENSION_PREFIX
+
+    def __init__(self, value: object, place: str, extensions: list[str] | None = None) -> None:
+        self.extensions: list[str] = [] if extensions is None else extensions
+        super().__init__(value, place)
+
+    @classmethod
+    def error(cls, place: str, problem: str, expected: str | None) -> CertificateError:
+        """VF5005."""
+        return CertificateError(
+            "VF5005",
+            problem,
+            place=place,
+            expected=expected,
+            remedy="make the document anew with verifluxa; if it came from elsewhere, do not trust it",
+        )
+
+    def unknown(self, key: str) -> CertificateError:
+        """VF5006."""
+        return CertificateError(
+            "VF5006",
+            f"the field {key[:60]!r} is unknown, and it might change what the document claims",
+            place=self.place,
+            expected=f"only known fields, or extensions that begin with {EXTENSION_PREFIX}",
+            remedy="read it with the version of verifluxa that wrote it",
+        )
+
+    def fail(self, key: str, expected: str, value: object) -> NoReturn:
+        """Refuses a field's value (VF5005), or that there is none."""
+        if key not in self._value:
+            raise self.missing(key, expected)
+        raise wrong(f"{self.place}.{key}", expected, value)
+
+    def inner(self, value: object, key: str, number: int | None = None) -> Fields:
+        """The reader of an object in a field, or of one of several."""
+        return Fields(value, f"{self.place}.{key}" + ("" if number is None else f"[{number}]"), self.extensions)
+
+    def close(self) -> None:
+        """Refuses fields that nobody asked for, and notes extensions."""
+        super().close()
+        self.extensions += [f"{self.place}.{key}" for key in sorted(self._value.keys() - self._asked)]
+
+
+def wrong(place: str, expected: str, value: object) -> CertificateError:
+    """The error for a value of the wrong type or form (VF5005)."""
+    return Fields.error(place, f"a value has the wrong type or form: {shown(value)}", expected)
 
 
 def read_json(data: bytes, place: str, limits: Limits = DEFAULT_LIMITS) -> Json:

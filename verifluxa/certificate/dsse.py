@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from verifluxa.certificate.envelope import (
     PAYLOAD_TYPE,
     Envelope,
     Signature,
     duplicate_signature,
+    encode_envelope,
+    parse_envelope,
     pre_authentication_encoding,
 )
 from verifluxa.certificate.keys import PublicKey, SigningKey, key_id, sign_bytes, signature_holds
@@ -20,6 +23,21 @@ def sign_payload(payload: bytes, keys: Sequence[SigningKey], kind: str = PAYLOAD
     encoded = pre_authentication_encoding(kind, payload)
     signatures = tuple(Signature(key_id(key.public_key()), sign_bytes(key, encoded)) for key in keys)
     return Envelope(kind, payload, signatures)
+
+
+def add_signature(envelope: Envelope, key: SigningKey, place: str = "envelope") -> Envelope:
+    """The envelope with one more signature over its payload.
+
+    Raises:
+        CertificateError: VF5023 when this key signed it already, VF5003 for more signatures than are read.
+    """
+    encoded = pre_authentication_encoding(envelope.payload_type, envelope.payload)
+    if any(signature_holds(key.public_key(), item.signature, encoded) for item in envelope.signatures):
+        raise duplicate_signature(place)
+    added = Signature(key_id(key.public_key()), sign_bytes(key, encoded))
+    signed = replace(envelope, signatures=(*envelope.signatures, added))
+    # What a reader would refuse, such as one signature too many, is not made.
+    return parse_envelope(encode_envelope(signed), place, envelope.payload_type)
 
 
 def verify_envelope(

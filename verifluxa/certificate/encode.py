@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Sequence
 
 from verifluxa.certificate.document import Json, canonical_json
-from verifluxa.certificate.fields import time_text
 from verifluxa.certificate.population import ASSUMPTIONS, PopulationBound
 from verifluxa.certificate.statement import (
     PREDICATE_TYPE,
@@ -19,6 +18,7 @@ from verifluxa.certificate.statement import (
     Statement,
     Subject,
 )
+from verifluxa.documents import time_text
 
 
 def encode_statement(statement: Statement) -> bytes:

@@ -10,8 +10,7 @@ import base64
 import binascii
 from dataclasses import dataclass
 
-from verifluxa.certificate.document import Json, canonical_json, read_json
-from verifluxa.certificate.fields import Fields
+from verifluxa.certificate.document import Fields, Json, canonical_json, read_json
 from verifluxa.errors import CertificateError
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"

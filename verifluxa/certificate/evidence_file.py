@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from verifluxa.certificate.document import Json, Limits, canonical_json, read_json, unreadable
+from verifluxa.certificate.document import Fields, Json, Limits, canonical_json, read_json, unreadable
 from verifluxa.certificate.evidence_lines import (
     DEEPEST,
     LONGEST,
@@ -27,7 +27,6 @@ from verifluxa.certificate.evidence_lines import (
     line_of,
     record_of,
 )
-from verifluxa.certificate.fields import Fields
 from verifluxa.errors import CertificateError
 from verifluxa.evidence import Outcome
 from verifluxa.files import open_file

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Annotated, NamedTuple, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
-from verifluxa.certificate.document import Json, canonical_json
-from verifluxa.certificate.fields import SHA256, Fields, wrong
-from verifluxa.certificate.numbers import float_text, parse_float_text, parse_hex_float
+from verifluxa.certificate.codec import FLOAT, HEX, TRUE_OR_FALSE, array, codec_of, integer
+from verifluxa.certificate.document import Fields, Json, canonical_json
 from verifluxa.certificate.tree_codec import count_leaves, decode_tree, encode_tree
+from verifluxa.documents import LARGEST_INTEGER, NOT_ZERO, SHA256, Form, Rule
 from verifluxa.errors import CertificateError
-from verifluxa.evidence import Node, Outcome, Strongest, Witness
+from verifluxa.evidence import Node, Outcome, Strongest, Unrecorded, Witness
 from verifluxa.question import Problem, Question, Rows
 from verifluxa.verdict import Reason, Verdict
 
@@ -31,12 +30,26 @@ MOST_DIRECTIONS = 64
 QUESTION_PARTS = 4
 
 
+_FLOATS = array(FLOAT)
+_DIRECTIONS = codec_of(
+    Annotated[
+        tuple[tuple[Annotated[float, HEX], ...], ...],
+        Rule(f"at most {MOST_DIRECTIONS} rows", lambda rows: len(rows) <= MOST_DIRECTIONS),
+        Rule("rows of one length", lambda rows: len(set(map(len, rows))) == 1),
+    ]
+)
+_OUTPUTS_ASCEND = Rule("outputs ascending", lambda pairs: all(one[0] < two[0] for one, two in pairwise(pairs)))
+_Whole = Annotated[int, integer(-LARGEST_INTEGER, LARGEST_INTEGER)]
+_Digest = Annotated[str, SHA256]
+_Numbers = tuple[Annotated[int, integer(0, LARGEST_INTEGER)], ...]
+
+
 class Row(NamedTuple):
     """A linear row over the outputs: (output, coefficient) pairs, sorted; the constant; closed or open."""
 
-    coefficients: tuple[tuple[int, float], ...]
+    coefficients: Annotated[tuple[tuple[int, Annotated[float, NOT_ZERO]], ...], _OUTPUTS_ASCEND]
     constant: float
-    closed: bool
+    closed: Annotated[bool, TRUE_OR_FALSE]
 
 
 @dataclass(frozen=True)
@@ -59,18 +72,21 @@ class Header:
             its constant, and whether it is closed (met at 0).
     """
 
-    property: str
-    digest: str
-    graph: str
-    data: str
-    arithmetic: str
-    inputs: tuple[int, ...]
-    placements: tuple[tuple[tuple[str, int], ...], ...]
+    property: Annotated[str, Form("a text of at most 255 characters", r"[^\x00-\x08\x0b-\x1f\x7f]{0,255}")]
+    digest: _Digest
+    graph: _Digest
+    data: _Digest
+    arithmetic: Annotated[str, Form("float32, float64 or real", "float32|float64|real")]
+    inputs: _Numbers
+    placements: tuple[tuple[tuple[str, _Whole], ...], ...]
     violations: tuple[str, ...]
-    selections: tuple[tuple[int, ...], ...]
-    needs: tuple[int, ...]
+    selections: tuple[_Numbers, ...]
+    needs: _Numbers
     pairs: tuple[tuple[int, int], ...]
     rows: tuple[Row, ...]
+
+
+_HEADER = {name: codec_of(hint) for name, hint in get_type_hints(Header, include_extras=True).items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,27 +165,13 @@ def line_of(record: Record) -> tuple[bytes, int]:
     line = canonical_json(encode_record(record))
     if len(line) <= LONGEST or record.tree is None:
         return line, record.leaves
-    bare = replace(record, tree=Node(closed=True, unrecorded=True), directions=None)
+    bare = replace(record, tree=Node(step=Unrecorded()), directions=None)
     return canonical_json(encode_record(bare)), bare.leaves
 
 
 def encode_header(header: Header) -> dict[str, Json]:
     """A header as a JSON object."""
-    return {
-        "schema": SCHEMA,
-        "property": header.property,
-        "digest": header.digest,
-        "graph": header.graph,
-        "data": header.data,
-        "arithmetic": header.arithmetic,
-        "inputs": list(header.inputs),
-        "placements": [[[name, value] for name, value in label] for label in header.placements],
-        "violations": list(header.violations),
-        "selections": [list(selection) for selection in header.selections],
-        "needs": list(header.needs),
-        "pairs": [list(pair) for pair in header.pairs],
-        "rows": [_encode_row(row) for row in header.rows],
-    }
+    return {"schema": SCHEMA, **{name: codec.encode(getattr(header, name)) for name, codec in _HEADER.items()}}
 
 
 def decode_header(fields: Fields) -> Header:
@@ -186,20 +188,7 @@ def decode_header(fields: Fields) -> Header:
             expected=SCHEMA,
             remedy="recheck it with the version of verifluxa that wrote it, or verify the model again",
         )
-    header = Header(
-        property=fields.text("property", limit=255),
-        digest=fields.text("digest", SHA256),
-        graph=fields.text("graph", SHA256),
-        data=fields.text("data", SHA256),
-        arithmetic=fields.choice("arithmetic", "float32", "float64", "real"),
-        inputs=fields.integers("inputs"),
-        placements=tuple(_label(item, fields.place) for item in fields.items("placements")),
-        violations=tuple(_text(item, fields.place) for item in fields.items("violations")),
-        selections=tuple(_integers(item, fields.place) for item in fields.items("selections")),
-        needs=fields.integers("needs"),
-        pairs=tuple(_pair(item, fields.place) for item in fields.items("pairs")),
-        rows=tuple(_decode_row(item, fields.place) for item in fields.items("rows")),
-    )
+    header = Header(**{name: fields.read(name, codec.decode) for name, codec in _HEADER.items()})
     fields.close()
     return header
 
@@ -234,8 +223,8 @@ def decode_record(fields: Fields) -> Record:
         fields.fail("q", "[placement, violation, selection, need]", list(question))
     record = Record(
         question=Question(*question),
-        verdict=Verdict(fields.choice("v", *Verdict)),
-        reason=Reason(fields.choice("r", *Reason)) if fields.has("r") else None,
+        verdict=fields.member("v", Verdict),
+        reason=fields.member("r", Reason) if fields.has("r") else None,
         strongest=decode_strongest(fields),
         proved=fields.integer("proved"),
         tree=decode_tree(fields.raw("tree"), f"{fields.place}.tree") if fields.has("tree") else None,
@@ -249,7 +238,7 @@ def decode_record(fields: Fields) -> Record:
 def encode_strongest(strongest: Strongest) -> dict[str, Json]:
     """The strongest trigger as two fields: how many inputs it makes violate in every evaluation, and its values."""
     found: dict[str, Json] = {"found": int(strongest.count)}
-    return found if strongest.trigger is None else found | {"strongest": _texts(strongest.trigger)}
+    return found if strongest.trigger is None else found | {"strongest": _FLOATS.encode(strongest.trigger)}
 
 
 def decode_strongest(fields: Fields) -> Strongest:
@@ -258,20 +247,16 @@ def decode_strongest(fields: Fields) -> Strongest:
     Raises:
         CertificateError: VF5005.
     """
-    trigger = np.array(_floats(fields, "strongest"), dtype=np.float64) if fields.has("strongest") else None
+    trigger = np.array(fields.read("strongest", _FLOATS.decode)) if fields.has("strongest") else None
     return Strongest(fields.integer("found"), trigger)
-
-
-def _texts(numbers: Iterable[float]) -> list[Json]:
-    return [float_text(float(number)) for number in numbers]
 
 
 def encode_witness(witness: Witness) -> dict[str, Json]:
     """A witness as a JSON object."""
     return {
-        "trigger": _texts(witness.trigger),
+        "trigger": _FLOATS.encode(witness.trigger),
         "inputs": [int(index) for index in witness.inputs],
-        "margins": _texts(witness.margins),
+        "margins": _FLOATS.encode(witness.margins),
         "robust": int(witness.robust),
     }
 
@@ -283,25 +268,18 @@ def decode_witness(fields: Fields) -> Witness:
         CertificateError: VF5005 or VF5006.
     """
     witness = Witness(
-        trigger=np.array(_floats(fields, "trigger"), dtype=np.float64),
+        trigger=np.array(fields.read("trigger", _FLOATS.decode), dtype=np.float64),
         inputs=fields.integers("inputs"),
-        margins=_floats(fields, "margins"),
+        margins=fields.read("margins", _FLOATS.decode),
         robust=fields.integer("robust"),
     )
     fields.close()
     return witness
 
 
-def _floats(fields: Fields, key: str) -> tuple[float, ...]:
-    values = [parse_float_text(item) for item in fields.items(key)]
-    if any(value is None for value in values):
-        fields.fail(key, "numbers as shortest decimal strings", fields.raw(key))
-    return tuple(value for value in values if value is not None)
-
-
 def encode_directions(directions: NDArray[np.float64]) -> Json:
     """Strip directions, numbers in hex."""
-    return [[float(value).hex() for value in row] for row in directions]
+    return _DIRECTIONS.encode(directions)
 
 
 def decode_directions(fields: Fields) -> NDArray[np.float64]:
@@ -310,69 +288,4 @@ def decode_directions(fields: Fields) -> NDArray[np.float64]:
     Raises:
         CertificateError: VF5005 or VF5006.
     """
-    rows = fields.items("directions", MOST_DIRECTIONS)
-    values = [[parse_hex_float(item) for item in row] for row in rows if isinstance(row, list)]
-    widths = {len(row) for row in values}
-    if len(values) != len(rows) or len(widths) != 1 or any(value is None for row in values for value in row):
-        fields.fail("directions", "rows of one length, numbers in hex", rows)
-    return np.array(values, dtype=np.float64)
-
-
-def _encode_row(row: Row) -> Json:
-    coefficients: list[Json] = [[output, float_text(value)] for output, value in row.coefficients]
-    return [coefficients, float_text(row.constant), row.closed]
-
-
-def _decode_row(item: Json, place: str) -> Row:
-    match item:
-        case [list(pairs), constant_text, bool(closed)]:
-            coefficients = [_coefficient(pair, place) for pair in pairs]
-            constant = parse_float_text(constant_text)
-            if constant is not None and all(first[0] < second[0] for first, second in pairwise(coefficients)):
-                return Row(tuple(coefficients), constant, closed)
-        case _:
-            pass
-    raise wrong(place, 'a row: [[[output, "coefficient"], ...], "constant", closed], outputs ascending', item)
-
-
-def _coefficient(pair: Json, place: str) -> tuple[int, float]:
-    match pair:
-        case [int(output), text] if type(output) is int and output >= 0:
-            value = parse_float_text(text)
-            if value:
-                return output, value
-        case _:
-            pass
-    raise wrong(place, '[output, "coefficient"], the coefficient not zero', pair)
-
-
-def _label(item: Json, place: str) -> tuple[tuple[str, int], ...]:
-    if not isinstance(item, list):
-        raise wrong(place, "a placement label: [[name, value], ...]", item)
-    label = []
-    for part in item:
-        match part:
-            case [str(name), int(value)] if type(value) is int:
-                label.append((name, value))
-            case _:
-                raise wrong(place, "a placement label: [[name, value], ...]", item)
-    return tuple(label)
-
-
-def _text(item: Json, place: str) -> str:
-    if not isinstance(item, str):
-        raise wrong(place, "text", item)
-    return item
-
-
-def _integers(item: Json, place: str) -> tuple[int, ...]:
-    if not isinstance(item, list) or not all(type(value) is int and value >= 0 for value in item):
-        raise wrong(place, "an array of indices", item)
-    return tuple(item)  # type: ignore[arg-type]
-
-
-def _pair(item: Json, place: str) -> tuple[int, int]:
-    values: Sequence[int] = _integers(item, place)
-    if len(values) != 2:
-        raise wrong(place, "[violation, selection]", item)
-    return values[0], values[1]
+    return np.array(fields.read("directions", _DIRECTIONS.decode), dtype=np.float64)

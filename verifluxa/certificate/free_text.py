@@ -5,8 +5,8 @@ Whoever signs a certificate vouches for it; `cert check` and `cert show` name ea
 
 from __future__ import annotations
 
-from verifluxa.certificate.fields import time_text
 from verifluxa.certificate.statement import Statement
+from verifluxa.documents import time_text
 
 Line = tuple[str, str]
 """What is stated, and what it says."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from fractions import Fraction
 
-from verifluxa.certificate.document import Json
-from verifluxa.certificate.fields import Fields, Form
+from verifluxa.certificate.document import Fields, Json
+from verifluxa.documents import Form
 
 DECIMAL_DIGITS = 6
 HEX_FLOAT = Form("a double in hex such as 0x1.8p+1", r"-?0x[01](\.[0-9a-f]{1,13})?p[+-][0-9]{1,4}")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 
-from verifluxa.certificate.document import Json, read_json
-from verifluxa.certificate.fields import SHA256, Fields, Form, wrong
+from verifluxa.certificate.document import Fields, Json, read_json, wrong
 from verifluxa.certificate.numbers import DECIMAL_FLOAT, Exact, parse_exact, parse_float_text
 from verifluxa.certificate.population import ASSUMPTIONS, PopulationBound
 from verifluxa.certificate.statement import (
@@ -23,6 +22,7 @@ from verifluxa.certificate.statement import (
     Subject,
     Verifier,
 )
+from verifluxa.documents import SHA256, Form
 from verifluxa.errors import CertificateError
 from verifluxa.verdict import Reason, Verdict, combine
 
@@ -127,15 +127,15 @@ def _predicate(fields: Fields, subjects: tuple[Subject, ...]) -> Statement:
     verifier, strategy = fields.child("verifier"), fields.child("strategy")
     statement = Statement(
         subjects=subjects,
-        verifier=Verifier(verifier.text("id"), tuple(sorted(verifier.texts("versions").items()))),
+        verifier=Verifier(verifier.text("id"), tuple(sorted(verifier.named_texts("versions").items()))),
         time_verified=fields.time("timeVerified"),
         expires=fields.time("expires"),
         resource_uri=fields.text("resourceUri"),
         policy=fields.text("policy", DIGEST_OR_NONE),
-        verdict=Verdict(fields.choice("verdict", *Verdict)),
+        verdict=fields.member("verdict", Verdict),
         models=tuple(_model(item) for item in fields.objects("models")),
         data=tuple(_data(item) for item in fields.objects("data")),
-        params=tuple(sorted(fields.texts("params").items())),
+        params=tuple(sorted(fields.named_texts("params").items())),
         strategy=(strategy.text("name", _NAME), strategy.text("digest", DIGEST_OR_NONE)),
         properties=tuple(_property(item) for item in fields.objects("properties")),
         materials=_subjects(fields, "materials"),
@@ -192,8 +192,8 @@ def _property(fields: Fields) -> PropertyResult:
     result = PropertyResult(
         name=fields.text("name", _NAME),
         digest=fields.text("digest", SHA256),
-        verdict=Verdict(fields.choice("verdict", *Verdict)),
-        reason=Reason(fields.choice("reason", *Reason)) if fields.raw("reason") is not None else None,
+        verdict=fields.member("verdict", Verdict),
+        reason=fields.member("reason", Reason) if fields.raw("reason") is not None else None,
         arithmetic=fields.choice("arithmetic", "float32", "float64", "real"),
         method=fields.text("method", _NAME),
         bound=_bound(fields.child("bound")) if fields.raw("bound") is not None else None,

@@ -1,4 +1,4 @@
-"""Signing a certificate: the unsigned statement in, a DSSE envelope beside it out."""
+"""Signing a certificate: the unsigned statement in, a DSSE envelope beside it out; or one more signature on that."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 
 from verifluxa.certificate.command_key import CommandKey
 from verifluxa.certificate.document import read_bytes
-from verifluxa.certificate.dsse import sign_payload
+from verifluxa.certificate.dsse import add_signature, sign_payload
 from verifluxa.certificate.encode import encode_statement
-from verifluxa.certificate.envelope import encode_envelope
+from verifluxa.certificate.envelope import Envelope, encode_envelope, is_envelope, parse_envelope
 from verifluxa.certificate.keys import key_id, load_private_key
 from verifluxa.certificate.parse import parse_statement
 from verifluxa.certificate.statement import Statement
@@ -44,8 +44,10 @@ def sign(
 ) -> Signed:
     """Signs a certificate and the derived Simple Verification Result.
 
+    An envelope that others signed keeps their signatures and its exact payload, and gets one more.
+
     Args:
-        certificate: the unsigned statement, `certificate.json`.
+        certificate: the unsigned statement, `certificate.json`, or an envelope, `certificate.dsse.json`.
         key: a private key file, or a program that signs.
         out: where the envelope goes, `certificate.dsse.json`; the derived one gets `.svr` before its
             last two suffixes.
@@ -53,15 +55,45 @@ def sign(
         release: what to add before signing.
 
     Raises:
-        CertificateError: VF5001 to VF5011 for a bad certificate, VF5025 to VF5027 for a bad key.
-        UsageError: VF4903 when the envelope cannot be written.
+        CertificateError: VF5001 to VF5011 for a bad certificate, VF5020 to VF5023 for a bad envelope or one that
+            this key signed already, VF5025 to VF5028 for a bad key.
+        UsageError: VF4502 when a signed certificate would be changed, VF4903 when the envelope cannot be written.
     """
-    statement = _released(parse_statement(read_bytes(certificate), str(certificate)), release or Release())
+    data, place = read_bytes(certificate), str(certificate)
     private = key if isinstance(key, CommandKey) else load_private_key(key, password)
-    derived = svr_path(out)
-    _write(out, encode_envelope(sign_payload(encode_statement(statement), [private])))
-    _write(derived, encode_envelope(sign_payload(encode_svr(statement), [private])))
-    return Signed(out, derived, key_id(private.public_key()), statement)
+    if is_envelope(data, place):
+        if release not in (None, Release()):
+            raise _would_change(place)
+        signed = parse_envelope(data, place)
+        statement = parse_statement(signed.payload, place)
+        envelope = add_signature(signed, private, place)
+        derived = _derived(statement, svr_path(certificate))
+        summary = sign_payload(encode_svr(statement), [private]) if derived is None else add_signature(derived, private)
+    else:
+        statement = _released(parse_statement(data, place), release or Release())
+        envelope = sign_payload(encode_statement(statement), [private])
+        summary = sign_payload(encode_svr(statement), [private])
+    _write(out, encode_envelope(envelope))
+    _write(svr_path(out), encode_envelope(summary))
+    return Signed(out, svr_path(out), key_id(private.public_key()), statement)
+
+
+def _derived(statement: Statement, path: Path) -> Envelope | None:
+    """The derived statement that others signed, where it is of this certificate."""
+    if not path.exists():
+        return None
+    envelope = parse_envelope(read_bytes(path), str(path))
+    return envelope if envelope.payload == encode_svr(statement) else None
+
+
+def _would_change(place: str) -> UsageError:
+    return UsageError(
+        "VF4502",
+        "a certificate that somebody signed cannot be given another promotion, policy or expiry",
+        place=place,
+        expected="no --resource, --policy or --days beside an envelope",
+        remedy="leave them out, or have everybody sign certificate.json anew",
+    )
 
 
 def svr_path(out: Path) -> Path:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from verifluxa.certificate.document import Json, canonical_json
 from verifluxa.certificate.encode import subject_json
-from verifluxa.certificate.fields import time_text
 from verifluxa.certificate.statement import NONE, STATEMENT_TYPE, PropertyResult, Statement
+from verifluxa.documents import time_text
 from verifluxa.verdict import Verdict
 
 SVR_TYPE = "https://in-toto.io/attestation/svr/v0.2"

@@ -1,73 +1,73 @@
 """Split trees as flat arrays in preorder, and back: compact, exact, and of bounded depth in JSON.
 
-A node is `[dropped]` (leaf closed by counting), `[dropped, 0]` (open leaf), `[dropped, 1]` (leaf closed by an SMT
-solver), `[dropped, ["j", joint, clips, point]]` (leaf closed jointly, see `joint_codec`), `[dropped, ["c", conflicts]]`
-(leaf closed by conflicts, see `conflict_codec`), `[dropped, split]` or `[dropped, split, clips]`, followed in the list
-by its subtrees. A node that starts anew has an "a" in front; behind the clips of a split node stand the planes by which
-they clip each other, where they do, as in a joint leaf.
-A split is `["b", coordinate, low_end, high_start]`, `["s", direction, cut]`, `["n", input, layer, neuron]` or `["i",
-[[input, row], ...]]`, which has a child for each input; floats are shortest decimal strings. `dropped` groups the
-inputs that fell by equal rows: `[[rows, inputs], [rows, inputs, planes], [rows, inputs, planes, slopes, pushes], ...]`;
-a push is `[layer, neuron, "multiplier"]`.
-Inputs are sorted, so a tree has one encoding. Rows may be -1 (this alternative stays open) or -2
-(contradicted); see `verifluxa.evidence`.
+A node is `[dropped]` (leaf closed by counting), `[dropped, 0]` (open leaf), `[dropped, 1]` (leaf that nobody can
+recompute), `[dropped, ["j", joint, clips, point]]` (leaf closed jointly), `[dropped, ["c", conflicts]]` (leaf closed by
+conflicts), `[dropped, partition]` or `[dropped, partition, clips]`, followed in the list by its subtrees. A node that
+starts anew has an "a" in front. Where claims clip each other, their planes stand behind the clips of a split, or behind
+the point of a joint closing; slopes of ends stand behind the conflicts.
+A partition is `["b", coordinate, low_end, high_start]`, `["s", direction, cut]`, `["n", input, layer, neuron]` or
+`["i", [[input, row], ...]]`, which has a child for each input. `dropped` groups the inputs that fell by equal rows:
+`[[rows, inputs], [rows, inputs, planes], [rows, inputs, planes, slopes, betas], ...]`. Inputs are sorted, so a tree has
+one encoding. Rows may be -1 (this alternative stays open) or -2 (contradicted); see `verifluxa.evidence`.
+
+Inside a leaf there are trees too, again in preorder. A joint closing: `["w", weights, beta]`, or `["z", input]`,
+followed by what holds where the input does not violate and where it does. The cases of a conflict `[claims, cases]`:
+`["p", planes]` for a leaf and `["n", input, layer, neuron]` for a split, with planes behind where they clip its cases.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import Annotated, Any
 
-from verifluxa.certificate.chosen_codec import decode_betas, decode_slopes, encode_betas
-from verifluxa.certificate.conflict_codec import decode_conflict_leaf, encode_conflict_leaf
-from verifluxa.certificate.document import Json
-from verifluxa.certificate.fields import wrong
-from verifluxa.certificate.joint_codec import (
-    decode_clips,
-    decode_joint_leaf,
-    decode_shared,
-    encode_clips,
-    encode_joint_leaf,
-    encode_shared,
-    indices,
-    is_index,
-)
-from verifluxa.certificate.numbers import float_text, parse_float_text
+from verifluxa.certificate.codec import FLOAT, Codec, array, codec_of, flatten, integer, unflatten
+from verifluxa.certificate.document import Json, wrong
+from verifluxa.documents import NOT_EMPTY
 from verifluxa.evidence import (
     CONTRADICTED,
-    BoxSplit,
-    InputSplit,
+    Betas,
+    Case,
+    Clip,
+    Conflicts,
+    Counted,
+    FarkasTerm,
+    Joint,
+    JointClosing,
     NeuronSplit,
     Node,
+    Partition,
     PrunedDisjunct,
+    Shared,
+    Slopes,
     Split,
-    StripSplit,
-    children_of,
+    Steered,
+    Unrecorded,
+    parts_of,
 )
 
-Chosen = tuple[tuple[str, ...], tuple[tuple[int, int, float], ...]]
-"""Slopes and pushes of a record."""
-CLIPPED = ("dropped", "split", "clips", "shared")
-STILL_OPEN, BY_SOLVER = 0, 1
+OPEN_LEAF, UNRECORDED = 0, 1
+MOST_BRANCHINGS = 64
+"""Branchings below each other in one joint closing; real ones have a handful."""
+MOST_SPLITS = 256
+"""Splits below each other in one conflict."""
+
+_INDEX, _ROWS, _INDICES = codec_of(int), array(integer(low=CONTRADICTED)), codec_of(tuple[int, ...])
+_SLOPES, _BETAS, _FLOATS = codec_of(Slopes), codec_of(Betas), array(FLOAT)
+_WEIGHTS = array(codec_of(FarkasTerm))
+_STEERED = codec_of(Annotated[tuple[Steered, ...], NOT_EMPTY])
+_NEURON, _PARTITION = codec_of(NeuronSplit), codec_of(Partition)
+_CLIPS, _SHARED = codec_of(Annotated[tuple[Clip, ...], NOT_EMPTY]), codec_of(Annotated[Shared, NOT_EMPTY])
+_SPLIT = (_PARTITION, _CLIPS, _SHARED)
 
 
 def encode_tree(root: Node) -> list[Json]:
     """The flat form of a tree.
 
     Raises:
-        ValueError: for a split without its children, or a leaf with any: a mistake of the caller.
+        ValueError: for a node without all its children, or with too many: a mistake of the caller.
     """
-    flat: list[Json] = []
-    waiting = [root]
-    while waiting:
-        node = waiting.pop()
-        how = bool(node.split) + bool(node.joint) + node.unrecorded + bool(node.conflicts)
-        open_ = (node.joint or node.unrecorded or node.conflicts) and not node.closed
-        if len(node.children) != children_of(node.split) or how > 1 or open_ or (node.split and node.closed):
-            raise ValueError("a split has its halves or cases and a leaf has none")
-        flat.append(["a", *_encode_node(node)] if node.anew else _encode_node(node))
-        waiting.extend(reversed(node.children))
-    return flat
+    return flatten(root, _encode_node)
 
 
 def decode_tree(flat: Json, place: str) -> Node:
@@ -76,21 +76,7 @@ def decode_tree(flat: Json, place: str) -> Node:
     Raises:
         CertificateError: VF5005 for anything that `encode_tree` does not write.
     """
-    if not isinstance(flat, list) or not flat:
-        raise wrong(place, "a tree: an array of nodes in preorder", flat)
-    root = _decode_node(flat[0], place)
-    unfilled = [root] if root.split else []
-    for item in flat[1:]:
-        if not unfilled:
-            raise wrong(place, "no node after the last leaf", item)
-        node = _decode_node(item, place)
-        unfilled[-1].children.append(node)
-        if len(unfilled[-1].children) == children_of(unfilled[-1].split):
-            unfilled.pop()
-        if node.split:
-            unfilled.append(node)
-    if unfilled:
-        raise wrong(place, "all halves and cases below every split", flat[-1])
+    root: Node = unflatten(flat, place, _decode_node, _with_children)
     return root
 
 
@@ -104,92 +90,61 @@ def count_leaves(root: Node) -> int:
     return leaves
 
 
-def _encode_node(node: Node) -> list[Json]:
-    dropped = _encode_dropped(node.dropped)
-    if node.split is not None:
-        parts = [dropped, _encode_split(node.split)]
-        if node.clips:
-            parts += [encode_clips(node.clips), *([encode_shared(node.shared)] if node.shared else [])]
-        return parts
-    if node.joint is not None:
-        return [dropped, encode_joint_leaf(node)]
-    if node.conflicts:
-        return [dropped, encode_conflict_leaf(node)]
-    if node.unrecorded:
-        return [dropped, BY_SOLVER]
-    return [dropped] if node.closed else [dropped, STILL_OPEN]
+def _encode_node(node: Node) -> Json:
+    head: list[Json] = ["a"] if node.anew else []
+    return [*head, _encode_dropped(node.dropped), *_encode_step(node)]
 
 
-def _encode_split(split: Split) -> Json:
-    if isinstance(split, BoxSplit):
-        return ["b", int(split.coordinate), float_text(split.low_end), float_text(split.high_start)]
-    if isinstance(split, NeuronSplit):
-        return ["n", int(split.input), int(split.layer), int(split.neuron)]
-    if isinstance(split, InputSplit):
-        return ["i", encode_shared(split.cases)]
-    return ["s", int(split.direction), float_text(split.cut)]
+def _encode_step(node: Node) -> list[Json]:
+    step = node.step
+    if isinstance(step, Split):
+        if len(step.children) != parts_of(step.partition):
+            raise ValueError("a split has its halves or cases")
+        said = (step.partition, step.clips, step.shared)[: 1 + bool(step.clips) + bool(step.clips and step.shared)]
+        return [codec.encode(part) for codec, part in zip(_SPLIT, said, strict=False)]
+    if isinstance(step, Counted):
+        return []
+    if step is None or isinstance(step, Unrecorded):
+        return [OPEN_LEAF if step is None else UNRECORDED]
+    return [_CLOSING.encode(step)]
+
+
+def _decode_node(item: Json, place: str) -> tuple[Node, int]:
+    parts = item[1:] if isinstance(item, list) and item[:1] == ["a"] else item
+    if not isinstance(parts, list) or not 1 <= len(parts) <= len(("dropped", "split", "clips", "shared")):
+        raise wrong(place, "a node: [dropped], [dropped, 0 or 1], [dropped, how], [..., clips] or [..., shared]", item)
+    node = Node(_decode_dropped(parts[0], place), _decode_step(parts[1:], place), anew=parts is not item)
+    return node, parts_of(node.split) if node.split else 0
+
+
+def _decode_step(parts: list[Json], place: str) -> Any:
+    match parts:
+        case []:
+            return Counted()
+        case [int(code)] if type(code) is int and code in {OPEN_LEAF, UNRECORDED}:
+            return Unrecorded() if code == UNRECORDED else None
+        case [["j" | "c", *_]]:
+            return _CLOSING.decode(parts[0], place)
+    partition, *more = [codec.decode(part, place) for codec, part in zip(_SPLIT, parts, strict=False)]
+    return Split(partition, [], *more)
+
+
+def _with_children(node: Node, children: list[Node]) -> Node:
+    node.children.extend(children)
+    return node
 
 
 def _encode_dropped(dropped: list[PrunedDisjunct]) -> Json:
-    groups: dict[tuple[tuple[int, ...], tuple[int, ...], Chosen], list[int]] = {}
+    groups: dict[tuple[Any, ...], list[int]] = {}
     for item in sorted(dropped):
         rows, planes = tuple(map(int, item.rows)), tuple(map(int, item.planes))
-        groups.setdefault((rows, planes, (item.slopes, item.betas)), []).append(int(item.input))
-    encoded: list[Json] = []
-    for (rows, planes, (slopes, betas)), inputs in sorted(groups.items()):
-        group: list[Json] = [list(rows), list(inputs)]
-        if planes or slopes or betas:
-            group.append(list(planes))
-        if slopes or betas:
-            group += [list(slopes), encode_betas(betas)]
-        encoded.append(group)
-    return encoded
+        groups.setdefault((rows, planes, item.slopes, item.betas), []).append(int(item.input))
+    return [_encode_group(inputs, *group) for group, inputs in sorted(groups.items())]
 
 
-def _decode_node(item: Json, place: str) -> Node:
-    if isinstance(item, list) and item[:1] == ["a"]:
-        return replace(_decode_plain(item[1:], place), anew=True)
-    return _decode_plain(item, place)
-
-
-def _decode_plain(item: Json, place: str) -> Node:
-    if not isinstance(item, list) or not 1 <= len(item) <= len(CLIPPED):
-        raise wrong(
-            place, "a node: [dropped], [dropped, 0 or 1], [dropped, split], [..., clips] or [..., shared]", item
-        )
-    dropped = _decode_dropped(item[0], place)
-    if len(item) > len(("dropped", "split")):
-        shared = decode_shared(item[3], place) if len(item) == len(CLIPPED) else ()
-        return Node(dropped, _decode_split(item[1], place), clips=decode_clips(item[2], place), shared=shared)
-    if len(item) == 1:
-        return Node(dropped, closed=True)
-    if type(item[1]) is int and item[1] in {STILL_OPEN, BY_SOLVER}:
-        return Node(dropped, closed=item[1] == BY_SOLVER, unrecorded=item[1] == BY_SOLVER)
-    if isinstance(item[1], list) and item[1][:1] == ["j"]:
-        return decode_joint_leaf(dropped, item[1], place)
-    if isinstance(item[1], list) and item[1][:1] == ["c"]:
-        return decode_conflict_leaf(dropped, item[1], place)
-    return Node(dropped, _decode_split(item[1], place))
-
-
-def _decode_split(item: Json, place: str) -> Split:
-    match item:
-        case ["b", int(coordinate), low, high] if is_index(coordinate):
-            low_end, high_start = parse_float_text(low), parse_float_text(high)
-            if low_end is not None and high_start is not None:
-                return BoxSplit(coordinate, low_end, high_start)
-        case ["s", int(direction), cut_text] if is_index(direction):
-            cut = parse_float_text(cut_text)
-            if cut is not None:
-                return StripSplit(direction, cut)
-        case ["n", int(number), int(layer), int(neuron)] if all(map(is_index, (number, layer, neuron))):
-            return NeuronSplit(number, layer, neuron)
-        case ["i", cases]:
-            return InputSplit(decode_shared(cases, place))
-        case _:
-            pass
-    expected = '["b", coordinate, low, high], ["s", direction, cut], ["n", input, layer, neuron] or ["i", cases]'
-    raise wrong(place, f"a split: {expected}, numbers as strings", item)
+def _encode_group(inputs: Any, rows: Any, planes: Any, slopes: Slopes, betas: Betas) -> Json:
+    chosen = [_SLOPES.encode(slopes), _BETAS.encode(betas)] if slopes or betas else []
+    return [list(rows), inputs, *([list(planes), *chosen] if planes or chosen else [])]
 
 
 def _decode_dropped(groups: Json, place: str) -> list[PrunedDisjunct]:
@@ -204,10 +159,66 @@ def _decode_dropped(groups: Json, place: str) -> list[PrunedDisjunct]:
 
 def _decode_group(group: Json, place: str) -> list[PrunedDisjunct]:
     if not isinstance(group, list) or len(group) not in {2, 3, 5}:
-        raise wrong(place, "a group: [rows, inputs], [rows, inputs, planes] or [..., slopes, pushes]", group)
-    rows = indices(group[0], place, low=CONTRADICTED)
-    inputs, *more = [indices(part, place) for part in group[1:3]]
-    chosen = (decode_slopes(group[3], place), decode_betas(group[4], place)) if len(group) > 3 else ((), ())
-    if not inputs or (len(group) == 3 and not more[0]) or (len(group) > 3 and chosen == ((), ())):
-        raise wrong(place, "inputs, and planes, slopes or pushes where there are any", group)
-    return [PrunedDisjunct(number, rows, more[0] if more else (), *chosen) for number in inputs]
+        raise wrong(place, "a group: [rows, inputs], [rows, inputs, planes] or [..., slopes, betas]", group)
+    codecs = (_ROWS, _INDICES, _INDICES, _SLOPES, _BETAS)
+    rows, inputs, *more = [codec.decode(part, place) for codec, part in zip(codecs, group, strict=False)]
+    if not inputs or (more and not any(more[-2:])):
+        raise wrong(place, "inputs, and planes, slopes or betas where there are any", group)
+    return [PrunedDisjunct(number, rows, *more) for number in inputs]
+
+
+def _encode_joint(joint: Joint) -> Json:
+    if len(joint.children) != (2 if joint.branch_on >= 0 else 0):
+        raise ValueError("a branching of a joint closing has two children, weights have none")
+    if joint.branch_on >= 0:
+        return ["z", int(joint.branch_on)]
+    return ["w", _WEIGHTS.encode(joint.weights), _FLOATS.encode(joint.beta)]
+
+
+def _decode_joint(item: Json, place: str) -> tuple[Joint, int]:
+    match item:
+        case ["w", weights, beta]:
+            return Joint(_WEIGHTS.decode(weights, place), _FLOATS.decode(beta, place)), 0
+        case ["z", number]:
+            return Joint(branch_on=_INDEX.decode(number, place)), 2
+    raise wrong(place, '["w", weights, beta] or ["z", input]', item)
+
+
+def _encode_case(case: Case) -> Json:
+    if len(case.children) != (2 if case.split else 0):
+        raise ValueError("a split of a conflict has two cases and a leaf has none")
+    if case.split is None:
+        return ["p", _STEERED.encode(case.planes)]
+    split = _NEURON.encode(case.split)
+    assert isinstance(split, list)
+    return [*split, _STEERED.encode(case.planes)] if case.planes else split
+
+
+def _decode_case(item: Json, place: str) -> tuple[Case, int]:
+    match item:
+        case ["p", planes]:
+            return Case(_STEERED.decode(planes, place)), 0
+        case ["n", number, layer, neuron, *clip] if len(clip) < 2:
+            split = _NEURON.decode(["n", number, layer, neuron], place)
+            return Case(_STEERED.decode(clip[0], place) if clip else (), split), 2
+    raise wrong(place, '["p", planes], ["n", input, layer, neuron] or ["n", input, layer, neuron, planes]', item)
+
+
+def _branching(name: str, encode: Any, decode: Any, deepest: int) -> Codec:
+    """Trees inside a leaf."""
+
+    def join(node: Any, children: list[Any]) -> Any:
+        return replace(node, children=tuple(children))
+
+    return Codec(
+        name, lambda root: flatten(root, encode), lambda flat, place: unflatten(flat, place, decode, join, deepest)
+    )
+
+
+_CLOSING = codec_of(
+    JointClosing | Conflicts,
+    {
+        Joint: _branching("a joint closing in preorder", _encode_joint, _decode_joint, MOST_BRANCHINGS),
+        Case: _branching("cases in preorder", _encode_case, _decode_case, MOST_SPLITS),
+    },
+)

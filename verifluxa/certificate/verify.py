@@ -10,11 +10,11 @@ from pathlib import Path
 from verifluxa.certificate.document import read_bytes
 from verifluxa.certificate.dsse import verify_envelope
 from verifluxa.certificate.envelope import parse_envelope
-from verifluxa.certificate.fields import time_text
 from verifluxa.certificate.keys import load_public_key
 from verifluxa.certificate.load import file_digest
 from verifluxa.certificate.parse import parse_statement
 from verifluxa.certificate.statement import Statement
+from verifluxa.documents import time_text
 from verifluxa.errors import CertificateError, VerifluxaError
 
 CLOCK_SKEW = timedelta(minutes=1)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 import typer
 
+from verifluxa import logs
 from verifluxa.cli import cert_commands, gate_commands, guard_command, model_commands, spec_commands
 from verifluxa.cli.batch_command import batch
 from verifluxa.cli.explain_command import explain
@@ -19,6 +22,7 @@ from verifluxa.cli.supports_command import supports
 from verifluxa.cli.verify_command import verify
 
 HELP = "Proves that a Flux.jl model carries no backdoor of a stated kind, or shows the trigger."
+Level = Literal["debug", "info", "warning", "error"]
 SETTINGS = {"help_option_names": ["-h", "--help"]}
 
 
@@ -51,8 +55,17 @@ def build_app() -> typer.Typer:
     return app
 
 
-def _root(context: typer.Context, version: bool = typer.Option(False, "--version", help="Print the version.")) -> None:
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    log_level: Annotated[
+        Level | None,
+        typer.Option("--log-level", envvar=logs.VARIABLE, help="Log to the standard error from this level on."),
+    ] = None,
+) -> None:
     """Proves that a Flux.jl model carries no backdoor of a stated kind, or shows the trigger."""
+    if log_level is not None:
+        logs.configure(log_level)
     if version:
         from verifluxa import __version__
 

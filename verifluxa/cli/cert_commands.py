@@ -67,11 +67,15 @@ def sign(
     policy: Annotated[Path | None, typer.Option(metavar="FILE", help="The policy that it is signed under.")] = None,
     days: Annotated[int | None, typer.Option(min=1, max=3660, help="Valid for so many days from now.")] = None,
 ) -> int:
-    """Signs a certificate: writes `certificate.dsse.json` beside it, and a derived summary statement."""
+    """Signs a certificate: writes `certificate.dsse.json` beside it, and a derived summary statement.
+
+    Given `certificate.dsse.json`, adds a signature to those that it has.
+    """
     from verifluxa.certificate import sign as signing
     from verifluxa.cli.output import emit
 
-    target = out if out is not None else certificate.with_name(certificate.stem + ".dsse.json")
+    beside = certificate.with_name(certificate.name.removesuffix(".json").removesuffix(".dsse") + ".dsse.json")
+    target = out if out is not None else beside
     private = _signer(key, command, public)
     signed = signing.sign(certificate, private, target, _password(password_file), _release(resource, policy, days))
     emit(f"signed: {signed.envelope}\nsummary: {signed.svr}\nkey id: {signed.key_id}")

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from verifluxa import logs
 from verifluxa.dispatch.observe import Observer, Silent
 from verifluxa.dispatch.observe import Progress as Standing
 
@@ -19,7 +20,7 @@ STAGES = {"attack": "attack", "prove": "prove "}
 def progress() -> Iterator[Observer]:
     """An observer that draws on stderr where that is a terminal, and else says nothing."""
     console = Console(file=sys.stderr)
-    if not console.is_terminal or console.is_dumb_terminal:
+    if not console.is_terminal or console.is_dumb_terminal or logs.is_written():
         yield Silent()
         return
     with Progress(

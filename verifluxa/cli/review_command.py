@@ -125,7 +125,7 @@ def _used(found: Review) -> list[Rule]:
 def _sarif(found: Review) -> dict[str, object]:
     """SARIF 2.1.0; what a comment allows is a suppression with its justification."""
     from verifluxa import __version__
-    from verifluxa.cli.formats import sarif_log
+    from verifluxa.result.ci_formats import sarif_log
 
     rules: list[dict[str, object]] = [
         {
@@ -141,7 +141,7 @@ def _sarif(found: Review) -> dict[str, object]:
 
 
 def _sarif_result(item: Finding) -> dict[str, object]:
-    from verifluxa.cli.formats import sarif_place
+    from verifluxa.result.ci_formats import sarif_place
 
     result: dict[str, object] = {
         "ruleId": item.rule.name,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from verifluxa.certificate.document import Json, Limits, canonical_json, read_json
+from verifluxa.certificate.document import Fields, Json, Limits, canonical_json, read_json
 from verifluxa.certificate.evidence_lines import (
     QUESTION_PARTS,
     decode_strongest,
@@ -14,7 +14,6 @@ from verifluxa.certificate.evidence_lines import (
     encode_strongest,
     encode_witness,
 )
-from verifluxa.certificate.fields import Fields
 from verifluxa.certificate.numbers import float_text, parse_float_text
 from verifluxa.question import Question
 from verifluxa.strategy.attacked import Attacked

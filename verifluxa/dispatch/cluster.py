@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 import os
-import re
-import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass
 
+from verifluxa import documents
 from verifluxa.dispatch.in_process import InProcessPool
 from verifluxa.dispatch.pool import Pool
 from verifluxa.dispatch.processes import ProcessPool
 from verifluxa.dispatch.slices import Engine
+from verifluxa.documents import Form
 from verifluxa.errors import UsageError
 from verifluxa.library import Shelf, resolve
 from verifluxa.strategy.piecework import Limits
@@ -33,7 +30,22 @@ LIMITS = {
 AMOUNTS = {"slice_seconds": (0.0, 3600.0), "gpus_each": (0.01, 8.0)}
 RAY_ALONE = ("address", "gpu_workers", "gpus_each")
 KEYS = ("schema", "name", "kind", "device", "address", *LIMITS, *AMOUNTS)
-ADDRESS = re.compile(r"local|auto|[A-Za-z0-9.-]+:[0-9]{1,5}")
+ADDRESS = Form("`local`, `auto` or host:port", r"local|auto|[A-Za-z0-9.-]+:[0-9]{1,5}")
+
+
+class ClusterFile(documents.Table):
+    """The table of a cluster file."""
+
+    @classmethod
+    def error(cls, place: str, problem: str, expected: str | None) -> UsageError:
+        """VF4201."""
+        return UsageError(
+            "VF4201",
+            problem,
+            place=place,
+            expected=expected,
+            remedy="cluster/README.md lists the settings; `laptop` and `local` come with the tool",
+        )
 
 
 @dataclass(frozen=True)
@@ -99,35 +111,32 @@ def parse_cluster(name: str, text: str, path: str) -> Cluster:
     Raises:
         UsageError: VF4201 when it is not TOML, has an unknown key or a value outside its range.
     """
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise _refuse(path, f"this cluster file is not TOML: {error}") from error
-    for key in table:
-        if key not in KEYS:
-            raise _refuse(path, f"there is no cluster setting `{key}`", _nearest(key))
-    _one_of(table, "schema", (1,), path)
-    kind = _one_of(table, "kind", KINDS, path)
-    device = _one_of(table, "device", DEVICES, path) if "device" in table else "cpu"
-    numbers = {key: _number(table[key], key, path) for key in LIMITS if key in table}
-    amounts = {key: _amount(table[key], key, path) for key in AMOUNTS if key in table}
+    table = ClusterFile.parse(text, path)
+    table.integer("schema", 1, 1)
+    kind = table.choice("kind", *KINDS)
+    numbers = {key: table.integer(key, *LIMITS[key]) for key in LIMITS if table.has(key)}
+    amounts = {key: table.number(key, *AMOUNTS[key]) for key in AMOUNTS if table.has(key)}
     for key in RAY_ALONE:
-        if key in table and kind != "ray":
-            raise _refuse(path, f"`{key}` means nothing to a cluster of the kind `{kind}`", 'kind = "ray"')
+        if table.has(key) and kind != "ray":
+            raise table.error(path, f"`{key}` means nothing to a cluster of the kind `{kind}`", 'kind = "ray"')
     if kind == "in-process" and numbers.get("workers", 1) != 1:
-        raise _refuse(path, f"`workers` is {numbers['workers']}, but one process is one worker", 'kind = "processes"')
+        problem = f"`workers` is {numbers['workers']}, but one process is one worker"
+        raise table.error(path, problem, 'kind = "processes"')
     if kind == "processes":
         numbers["workers"] = numbers.get("workers") or _cores()
         numbers["threads"] = numbers.get("threads") or max(1, _cores() // numbers["workers"])
+    device, address = table.choice("device", *DEVICES, default="cpu"), table.text("address", ADDRESS, default="local")
+    table.has("name")
+    table.close()
     return Cluster(
         name,
         path,
         kind=kind,
         device=device,
-        address=_address(table, path),
+        address=address,
         slice_seconds=amounts.get("slice_seconds", 0.0),
         gpus_each=amounts.get("gpus_each", 1.0),
-        given=tuple(table),
+        given=tuple(table.names()),
         **numbers,
     )
 
@@ -160,56 +169,7 @@ def open_pool(cluster: Cluster, engine: Engine, on_gpu: Engine | None = None) ->
     return InProcessPool(engine)
 
 
-def _one_of(table: Mapping[str, object], key: str, allowed: tuple[object, ...], path: str) -> str:
-    value = table.get(key)
-    if value not in allowed or isinstance(value, bool):
-        found = f"`{key}` is {_said(value)}" if key in table else f"`{key}` is missing"
-        raise _refuse(path, found, " or ".join(str(item) for item in allowed))
-    return str(value)
-
-
-def _number(value: object, key: str, path: str) -> int:
-    low, high = LIMITS[key]
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise _refuse(path, f"`{key}` is {_said(value)}", f"a whole number from {low} to {high}")
-    return value
-
-
-def _amount(value: object, key: str, path: str) -> float:
-    low, high = AMOUNTS[key]
-    if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
-        raise _refuse(path, f"`{key}` is {_said(value)}", f"a number from {low:g} to {high:g}")
-    return float(value)
-
-
-def _address(table: Mapping[str, object], path: str) -> str:
-    value = table.get("address", "local")
-    if not isinstance(value, str) or ADDRESS.fullmatch(value) is None:
-        raise _refuse(path, f"`address` is {_said(value)}", "`local`, `auto` or host:port")
-    return value
-
-
-def _said(value: object) -> str:
-    """The value as a TOML file would say it."""
-    return json.dumps(value, default=str)
-
-
 def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _nearest(key: str) -> str:
-    close = difflib.get_close_matches(key, KEYS, n=1)
-    return f"did you mean `{close[0]}`?" if close else ", ".join(KEYS)
-
-
-def _refuse(path: str, message: str, expected: str | None = None) -> UsageError:
-    return UsageError(
-        "VF4201",
-        message,
-        place=path,
-        expected=expected,
-        remedy="cluster/README.md lists the settings; `laptop` and `local` come with the tool",
-    )

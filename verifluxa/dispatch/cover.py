@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from verifluxa.evidence import BoxSplit, Node, Outcome, StripSplit, children_of
+from verifluxa.evidence import BoxSplit, Node, Outcome, StripSplit, parts_of
 from verifluxa.question import Domain, Problem
 
 
@@ -37,12 +37,13 @@ def check_cover(problem: Problem, outcome: Outcome) -> None:
     while waiting:
         place = waiting.pop()
         node = place.node
+        if node.step is None:
+            raise NotCovered(f"{outcome.question}: a leaf is open")
         if node.split is None:
-            if not node.closed or node.children:
-                raise NotCovered(f"{outcome.question}: a leaf is open")
-        elif node.closed or len(node.children) != children_of(node.split):
+            continue
+        if len(node.children) != parts_of(node.split):
             raise NotCovered(f"{outcome.question}: a split has not its halves or cases")
-        elif isinstance(node.split, BoxSplit):
+        if isinstance(node.split, BoxSplit):
             waiting += _halves(place, node.split, domain, outcome)
         else:
             if isinstance(node.split, StripSplit) and node.split.direction >= strips:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
@@ -26,6 +27,7 @@ from verifluxa.dispatch.slices import (
     ProofSlice,
     Refused,
     Slice,
+    described,
 )
 from verifluxa.dispatch.tally import ResultCollector
 from verifluxa.errors import UnsupportedError
@@ -33,6 +35,8 @@ from verifluxa.evidence import Outcome
 from verifluxa.question import Problem, Question
 from verifluxa.strategy.piecework import Checkpoint, Limits
 from verifluxa.verdict import Reason
+
+log = logging.getLogger(__name__)
 
 Group = tuple[int, ...]
 """Placements that travel together in one slice."""
@@ -140,6 +144,7 @@ class _Drive:
     def answers(self) -> Answers:
         """Runs the attack, then the proof, and closes what is left."""
         interrupted = False
+        log.info("%s: %d questions, %d workers", self.problem.name, self.problem.size, self.pool.workers)
         try:
             attacked = self._recall()
             self.pool.load(self.problem)
@@ -155,6 +160,8 @@ class _Drive:
         finally:
             self.pool.cancel()
         self._show(at_once=True)
+        counts = ", ".join(f"{number:,} {verdict}" for verdict, number in self.tally.counts.items())
+        log.info("%s: %s", self.problem.name, counts)
         return _answers(self.tally, self.attack_seconds, time.monotonic() - self.started, interrupted)
 
     def _recall(self) -> frozenset[int]:
@@ -186,6 +193,7 @@ class _Drive:
 
     def _prove(self) -> None:
         self.stage = "prove"
+        log.info("%s: attacked in %.1f s, found %.4f", self.problem.name, self.attack_seconds, self.tally.best)
         groups = _groups(range(len(self.problem.placements)), self.plan.prove_slice)
         # Where the attack came closest, a counterexample is likeliest and a proof takes longest: first.
         groups.sort(key=self._closeness, reverse=True)
@@ -241,6 +249,7 @@ class _Drive:
         """Takes an event in; returns the work that is to be done (again)."""
         if isinstance(event, Lost):
             self.losses_in_a_row += 1
+            log.warning("a worker was lost with %s", described(event.slice))
             return self._after_loss(event.slice)
         self.losses_in_a_row = 0
         match event:
@@ -256,6 +265,7 @@ class _Drive:
             case ProofDone():
                 self._expect_nothing_open(event.slice)
             case OutOfMemory():
+                log.warning("no memory for %s: %s", described(event.slice), event.message)
                 return self._after_out_of_memory(event.slice)
             case Refused():
                 self._refuse(event)
@@ -308,6 +318,7 @@ class _Drive:
     def _refuse(self, event: Refused) -> None:
         if not isinstance(event.error, UnsupportedError):
             raise event.error
+        log.warning("unsupported: %s", event.error)
         if isinstance(event.slice, PieceSlice):
             self.tally.give_up(event.slice.piece.question, Reason.UNSUPPORTED)
             return

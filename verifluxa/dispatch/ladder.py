@@ -12,7 +12,7 @@ from verifluxa.dispatch.driver import Answers, Plan, drive
 from verifluxa.dispatch.observe import NoEvidence, Observer, Progress, Recalled
 from verifluxa.dispatch.pool import Pool
 from verifluxa.dispatch.slices import AttackDone
-from verifluxa.evidence import NOTHING_FOUND, Node, Outcome, Strongest, Witness, strength_of
+from verifluxa.evidence import NOTHING_FOUND, Counted, Node, Outcome, Strongest, Witness, strength_of
 from verifluxa.question import Floats, Problem, Question
 from verifluxa.strategy.attacked import Attacked
 from verifluxa.verdict import Reason, Verdict
@@ -238,7 +238,7 @@ class RateBisection:
             return Outcome(question, Verdict.UNKNOWN, reason, one.strongest, one.proved)
         asked = question._replace(need=one.proved + 1)
         if one.proof is None:
-            return Outcome(asked, Verdict.CERTIFIED, None, one.strongest, one.proved, tree=Node(closed=True))
+            return Outcome(asked, Verdict.CERTIFIED, None, one.strongest, one.proved, tree=Node(step=Counted()))
         return replace(one.proof, question=asked, strongest=one.strongest)
 
     def _round(

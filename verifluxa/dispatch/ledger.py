@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from verifluxa.certificate.document import Limits, canonical_json, read_json
+from verifluxa.certificate.document import Fields, Limits, canonical_json, read_json
 from verifluxa.certificate.evidence_lines import (
     DEEPEST,
     LONGEST,
@@ -36,7 +36,6 @@ from verifluxa.certificate.evidence_lines import (
     line_of,
     record_of,
 )
-from verifluxa.certificate.fields import Fields
 from verifluxa.dispatch.attack_lines import decode_attacked, encode_attacked
 from verifluxa.dispatch.ledger_file import (
     APPLICATION,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import traceback
 from collections.abc import Iterator
@@ -24,12 +25,15 @@ from verifluxa.dispatch.slices import (
     ProofSlice,
     Refused,
     Slice,
+    described,
 )
 from verifluxa.errors import VerifluxaError
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem
 from verifluxa.strategy.piecework import Checkpoint
 from verifluxa.verdict import Verdict
+
+log = logging.getLogger(__name__)
 
 PATIENCE = 0.1
 """Seconds for which decided questions are gathered before they are sent: few messages, live progress."""
@@ -39,6 +43,7 @@ SIGN = 1.0
 
 def perform(engine: Engine, problem: Problem, slice: Slice) -> Iterator[Event]:
     """Yields the events of one slice; the last one says how it ended."""
+    log.debug("begins %s", described(slice))
     try:
         if isinstance(slice, AttackSlice):
             yield _attack(engine, problem, slice)
@@ -53,6 +58,7 @@ def perform(engine: Engine, problem: Problem, slice: Slice) -> Iterator[Event]:
             yield OutOfMemory(slice, str(error))
         else:
             yield Crashed(slice, "".join(traceback.format_exception(error)))
+    log.debug("ended %s", described(slice))
 
 
 def _attack(engine: Engine, problem: Problem, slice: AttackSlice) -> AttackDone:

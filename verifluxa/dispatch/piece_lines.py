@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from verifluxa.certificate.document import Json, Limits, canonical_json, read_json
+from verifluxa.certificate.document import Fields, Json, Limits, canonical_json, read_json
 from verifluxa.certificate.evidence_lines import (
     DEEPEST,
     LONGEST,
@@ -17,7 +17,6 @@ from verifluxa.certificate.evidence_lines import (
     encode_directions,
     encode_strongest,
 )
-from verifluxa.certificate.fields import Fields
 from verifluxa.certificate.numbers import float_text, parse_float_text
 from verifluxa.certificate.tree_codec import decode_tree, encode_tree
 from verifluxa.dispatch.slices import PieceDone
@@ -117,7 +116,7 @@ def _put(begun: Checkpoint, fields: Fields) -> Checkpoint:
         if not _is_open_leaf(begun.root, path):
             fields.fail("paths", "paths to open leaves", list(path))
         put(begun.root, path, tree)
-    reason = Reason(fields.choice("reason", *Reason)) if fields.has("reason") else None
+    reason = fields.member("reason", Reason) if fields.has("reason") else None
     changed = replace(
         begun,
         boxes=begun.boxes + fields.integer("boxes"),
@@ -136,7 +135,7 @@ def _is_open_leaf(root: Node, path: Path) -> bool:
         if number >= len(node.children):
             return False
         node = node.children[number]
-    return node.split is None and not node.closed
+    return node.step is None
 
 
 def _path(fields: Fields, value: Json) -> Path:

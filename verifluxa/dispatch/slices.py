@@ -67,6 +67,14 @@ class PieceSlice:
 Slice = AttackSlice | ProofSlice | PieceSlice
 
 
+def described(slice: Slice) -> str:
+    """A slice in a line of the log."""
+    if isinstance(slice, PieceSlice):
+        return f"{len(slice.paths)} leaves of a question at placement {slice.piece.question.placement}"
+    work = "the attack" if isinstance(slice, AttackSlice) else "the proof"
+    return f"{work} of {len(slice.placements)} placements from {min(slice.placements, default=0)}"
+
+
 class Engine(Protocol):
     """What works on a slice. It must be picklable, since worker processes get a copy."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from fractions import Fraction
 
@@ -13,6 +14,8 @@ from verifluxa.evidence import NOTHING_FOUND, Outcome, Strongest
 from verifluxa.question import Problem, Question
 from verifluxa.strategy.attacked import Attacked
 from verifluxa.verdict import Reason, Verdict
+
+log = logging.getLogger(__name__)
 
 
 class ResultCollector:
@@ -67,6 +70,11 @@ class ResultCollector:
             if outcome.verdict is Verdict.FALSIFIED and not self._every:
                 self._refuted.add(question.selection)
             self.evidence.record(self.problem, outcome)
+        log.debug(
+            "placement %d, violation %d: %s, %d..%d by %s, %d boxes, %.2f s",
+            *(question.placement, question.violation, outcome.verdict, outcome.found, outcome.proved),
+            *(outcome.stage or "nothing", outcome.boxes, outcome.seconds),
+        )
 
     def give_up(self, question: Question, reason: Reason, stage: str = "") -> None:
         """Closes a question as unknown, with what the attack found."""

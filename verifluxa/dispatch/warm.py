@@ -10,7 +10,7 @@ import numpy as np
 from verifluxa.certificate.evidence_file import read_evidence
 from verifluxa.certificate.evidence_lines import Header, Record
 from verifluxa.dispatch.cover import NotCovered, check_cover
-from verifluxa.evidence import NOTHING_FOUND, BoxSplit, Node, Outcome, StripSplit
+from verifluxa.evidence import NOTHING_FOUND, BoxSplit, Counted, Node, Outcome, Split, StripSplit
 from verifluxa.question import Problem, Question
 from verifluxa.strategy.load import BranchStage, SmtStage, Strategy
 from verifluxa.strategy.piecework import Checkpoint, Limits
@@ -101,5 +101,5 @@ def _begun(problem: Problem, question: Question, record: Record, strategy: Strat
 def _bare(node: Node, closed: bool) -> Node:
     """The splits of boxes and strips alone; whatever else was split becomes a leaf."""
     if not isinstance(node.split, BoxSplit | StripSplit):
-        return Node(closed=closed)
-    return Node(split=node.split, children=[_bare(child, closed) for child in node.children])
+        return Node(step=Counted() if closed else None)
+    return Node(step=Split(node.split, [_bare(child, closed) for child in node.children]))

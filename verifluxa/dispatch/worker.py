@@ -10,6 +10,8 @@ import signal
 from multiprocessing.connection import Connection
 from typing import Any
 
+from verifluxa import logs
+
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
@@ -20,6 +22,7 @@ def work(connection: Connection[Any, Any], threads: int) -> None:
         connection: to the driver. What comes over it was pickled by our own parent process.
         threads: threads that the numerical libraries may use here.
     """
+    logs.configure_worker()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for variable in THREAD_VARIABLES:
         os.environ[variable] = str(threads)

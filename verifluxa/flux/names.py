@@ -4,40 +4,11 @@ from __future__ import annotations
 
 from verifluxa.errors import ModelError
 from verifluxa.flux.values import Function, JuliaType
+from verifluxa.graph import activations
 
 ACTIVATIONS: dict[str, str] = {
     "identity": "identity",
-    "σ": "sigmoid",
-    "sigmoid": "sigmoid",
-    "hardσ": "hardsigmoid",
-    "hardsigmoid": "hardsigmoid",
-    "logσ": "logsigmoid",
-    "logsigmoid": "logsigmoid",
-    "hardtanh": "hardtanh",
-    "relu": "relu",
-    "leakyrelu": "leakyrelu",
-    "relu6": "relu6",
-    "elu": "elu",
-    "gelu": "gelu",
-    "gelu_tanh": "gelu",
-    "gelu_sigmoid": "gelu",
-    "gelu_erf": "gelu_erf",
-    "swish": "swish",
-    "hardswish": "hardswish",
-    "selu": "selu",
-    "celu": "celu",
-    "softplus": "softplus",
-    "softsign": "softsign",
-    "logcosh": "logcosh",
-    "mish": "mish",
-    "tanhshrink": "tanhshrink",
-    "softshrink": "softshrink",
-    "trelu": "trelu",
-    "thresholdrelu": "trelu",
-    "lisht": "lisht",
-    "tanh": "tanh",
-    "tanh_fast": "tanh_fast",
-    "sigmoid_fast": "sigmoid_fast",
+    **{known: name for name, row in activations.ACTIVATIONS.items() if row.in_flux for known in (name, *row.also)},
 }
 """NNlib's names, and the names of `graph.activations`. `gelu_sigmoid` is the same function as `gelu_tanh`."""
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from verifluxa.certificate.fields import time_text
 from verifluxa.certificate.statement import Statement
 from verifluxa.certificate.verify import CLOCK_SKEW
 from verifluxa.certificate.verify import check_times as check_validity
+from verifluxa.documents import time_text
 from verifluxa.errors import GateError, VerifluxaError
 from verifluxa.gate.case import Case
 from verifluxa.gate.log_index import place_of

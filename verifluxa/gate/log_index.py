@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from verifluxa.certificate.fields import time_text
+from verifluxa.documents import time_text
 from verifluxa.gate.log_line import ANY_PROPERTY, NO_FILES, START, Line, parse_time
 from verifluxa.gate.reference import STAGE, Reference, parse_reference
 

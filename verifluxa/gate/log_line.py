@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from verifluxa.certificate.document import Json, canonical_json, read_json
-from verifluxa.certificate.fields import Fields
+from verifluxa.certificate.document import Fields, Json, canonical_json, read_json
 from verifluxa.errors import CertificateError, GateError
 from verifluxa.gate.reference import Reference, parse_reference
 from verifluxa.verdict import Verdict
@@ -134,7 +133,7 @@ def parse_line(line: bytes, index: int, previous: str, place: str) -> Line:
 
 
 def _first(fields: Fields) -> dict[str, Any]:
-    verdicts = fields.texts("verdicts")
+    verdicts = fields.named_texts("verdicts")
     falsified = tuple(name for name, verdict in verdicts.items() if verdict == Verdict.FALSIFIED)
     return {"files": fields.text("filesDigest"), "falsified": falsified}
 

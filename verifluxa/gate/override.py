@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from verifluxa.certificate.document import Json, canonical_json, read_json
+from verifluxa.certificate.document import Fields, Json, canonical_json, read_json
 from verifluxa.certificate.dsse import sign_payload, verify_envelope
 from verifluxa.certificate.envelope import encode_envelope, parse_envelope
-from verifluxa.certificate.fields import SHA256, Fields, Form, time_text
 from verifluxa.certificate.keys import PrivateKey, key_id
 from verifluxa.certificate.statement import STATEMENT_TYPE
 from verifluxa.certificate.verify import CLOCK_SKEW
+from verifluxa.documents import SHA256, Form, time_text
 from verifluxa.errors import CertificateError, GateError, VerifluxaError
 
 if TYPE_CHECKING:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,14 +12,14 @@ from fractions import Fraction
 from pathlib import Path
 from unicodedata import normalize
 
+from verifluxa import documents
 from verifluxa.certificate.document import read_bytes
 from verifluxa.certificate.dsse import sign_payload, verify_envelope
 from verifluxa.certificate.envelope import encode_envelope, parse_envelope
-from verifluxa.certificate.fields import SHA256, Form
 from verifluxa.certificate.keys import PublicKey, SigningKey, key_id, load_public_key
 from verifluxa.certificate.statement import VERIFIER_ID
+from verifluxa.documents import SHA256, Form
 from verifluxa.errors import CertificateError, GateError
-from verifluxa.gate.table import Table, wrong
 
 RECHECKS = ("always", "sample", "never")
 ARITHMETICS = ("float32", "float64", "real")
@@ -213,6 +212,23 @@ class Policy:
     gate: GateKeys | None = None
 
 
+class Table(documents.Table):
+    """A table of a policy."""
+
+    most = 1000
+
+    @classmethod
+    def error(cls, place: str, problem: str, expected: str | None) -> GateError:
+        """VF6002."""
+        return GateError(
+            "VF6002",
+            f"this is no policy: {problem}",
+            place=place,
+            expected=expected,
+            remedy="docs/how-to/gate.md describes every key; a policy that is not understood denies everything",
+        )
+
+
 def load_policy(path: Path) -> Policy:
     """Reads a policy and its public keys.
 
@@ -264,34 +280,27 @@ def sign_policy(path: Path, keys: Sequence[SigningKey]) -> Path:
 
 def parse_policy(data: bytes, path: Path) -> Policy:
     """Reads the bytes of a policy; keys are files beside `path`."""
-    try:
-        document = tomllib.loads(data.decode("utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise wrong(str(path), f"it is not valid TOML: {error}", "TOML in UTF-8") from error
-    except (RecursionError, ValueError) as error:
-        raise wrong(str(path), "its numbers or brackets are too long", "TOML in UTF-8") from error
-    table = Table(document, str(path), "the file")
-    if table.integer("schema", 1, 1) != 1:
-        table.fail("schema", "1", document["schema"])
+    table = Table.parse(data, str(path))
+    table.integer("schema", 1, 1)
     policy = Policy(
         path=path,
         sha256="sha256:" + hashlib.sha256(data).hexdigest(),
         name=table.text("name", default=path.stem),
         expires=table.time("expires"),
-        log=path.parent / table.text("log", _BESIDE, "decisions.jsonl"),
-        protected=_protected(table.child("protected")),
-        signers=_signers(table.child("signers"), path),
-        requirements=tuple(_requirement(item) for item in table.children("require")),
+        log=path.parent / table.text("log", _BESIDE, default="decisions.jsonl"),
+        protected=_protected(table.child("protected", {})),
+        signers=_signers(table.child("signers", {}), path),
+        requirements=tuple(_requirement(item) for item in table.tables("require")),
         max_age_days=table.integer("max_age_days", 1, 3660, 90),
         bound=table.flag("bound_to_policy", False),
-        tool=_tool(table.child("tool")),
-        recheck=_recheck(table.child("recheck"), path),
-        revoked=_revoked(table.child("revoked")),
-        override=_override(table.child("override"), path),
+        tool=_tool(table.child("tool", {})),
+        recheck=_recheck(table.child("recheck", {}), path),
+        revoked=_revoked(table.child("revoked", {})),
+        override=_override(table.child("override", {}), path),
         serial=table.integer("serial", 0, 10**9, 0),
         checkpoint=path.parent / table.text("checkpoint", _BESIDE) if table.has("checkpoint") else None,
         refusals_a_minute=table.integer("refusals_a_minute", 1, 10**6, 60),
-        gate=_gate(table.child("gate"), path) if table.has("gate") else None,
+        gate=_gate(table.child("gate", {}), path) if table.has("gate") else None,
     )
     table.close()
     _check_apart(policy)
@@ -317,7 +326,7 @@ def _signers(table: Table, path: Path) -> Signers:
         keys,
         table.integer("threshold", 1, max(1, len(keys)), 1),
         table.texts("verifiers", default=(VERIFIER_ID,)),
-        tuple(_role(item, path) for item in table.children("roles")) if table.has("roles") else (),
+        tuple(_role(item, path) for item in table.tables("roles")) if table.has("roles") else (),
     )
     listed = {key_id(key) for key in keys}
     for role in signers.roles:
@@ -354,13 +363,13 @@ def _requirement(table: Table) -> Requirement:
         property=table.text("property", SHA256),
         name=table.text("name"),
         arithmetic=arithmetic,
-        data=table.digests("data"),
+        data=table.texts("data", SHA256),
         inputs=table.integer("inputs", 1, 10**9),
         placements=table.integer("placements", 1, 10**9),
         targets=table.integer("targets", 1, 10**9),
         questions=table.integer("questions", 1, 10**12),
         rate_at_most=Fraction(table.text("rate_at_most", _RATE)) if table.has("rate_at_most") else None,
-        files=table.digests("files", ()),
+        files=table.texts("files", SHA256, ()),
     )
     if not found.data:
         table.fail("data", "at least one digest", [])
@@ -370,7 +379,7 @@ def _requirement(table: Table) -> Requirement:
 
 def _tool(table: Table) -> Tool:
     found = Tool(
-        minimum=version_numbers(table.text("minimum", _VERSION, "0")),
+        minimum=version_numbers(table.text("minimum", _VERSION, default="0")),
         recalled=table.texts("recalled", default=()),
         strategies=table.texts("strategies", default=()),
     )
@@ -380,7 +389,7 @@ def _tool(table: Table) -> Tool:
 
 def _recheck(table: Table, path: Path) -> Recheck:
     found = Recheck(
-        mode=table.choice("mode", RECHECKS, "always"),
+        mode=table.choice("mode", *RECHECKS, default="always"),
         one_in=table.integer("one_in", 1, 10**6, 10),
         spec=path.parent / table.text("spec", _BESIDE) if table.has("spec") else None,
         most_unrechecked=table.integer("most_unrechecked", 0, 10**9, 0),
@@ -390,7 +399,9 @@ def _recheck(table: Table, path: Path) -> Recheck:
 
 
 def _revoked(table: Table) -> Revoked:
-    found = Revoked(table.digests("certificates", ()), table.digests("files", ()), table.texts("keys", _HEX, ()))
+    found = Revoked(
+        table.texts("certificates", SHA256, ()), table.texts("files", SHA256, ()), table.texts("keys", _HEX, ())
+    )
     table.close()
     return found
 
@@ -421,10 +432,12 @@ def _check_apart(policy: Policy) -> None:
     """Nobody may both sign certificates and break the glass: an override is a second person's word."""
     signers = {key_id(key) for key in policy.signers.keys}
     if any(key_id(key) in signers for key in policy.override.keys):
-        raise wrong(str(policy.path), "a key both signs certificates and overrides", "different keys in the two lists")
+        raise Table.error(
+            str(policy.path), "a key both signs certificates and overrides", "different keys in the two lists"
+        )
     people = signers | {key_id(key) for key in policy.override.keys}
     if policy.gate is not None and any(key_id(key) in people for key in policy.gate.keys):
-        raise wrong(str(policy.path), "a key of the gate belongs to a person too", "a key that only the gate has")
+        raise Table.error(str(policy.path), "a key of the gate belongs to a person too", "a key that only the gate has")
 
 
 def version_numbers(text: str) -> tuple[int, ...]:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
-from xml.etree import ElementTree
 
 from verifluxa import __version__
 from verifluxa.gate.case import Decision
 from verifluxa.gate.formats import Format
 from verifluxa.gate.run import record
-
-SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+from verifluxa.result.ci_formats import JUnitCase, Trouble, junit, sarif_log
 
 
 def rendered(decisions: Sequence[Decision], chosen: Format, action: str) -> str:
@@ -50,24 +46,13 @@ def _words(decision: Decision) -> str:
 
 
 def _junit(decisions: Sequence[Decision], action: str) -> str:
-    denied = sum(not item.permitted for item in decisions)
-    suite = ElementTree.Element(
-        "testsuite",
-        name=f"verifluxa gate {action}",
-        tests=str(len(decisions)),
-        failures=str(denied),
-        errors="0",
-        skipped="0",
-    )
-    for item in decisions:
-        case = ElementTree.SubElement(suite, "testcase", classname="verifluxa.gate", name=_xml(str(item.reference)))
-        if not item.permitted:
-            failure = ElementTree.SubElement(case, "failure", type="denied", message=_xml(_words(item)))
-            failure.text = _xml("\n".join(str(reason) for reason in item.reasons))
-    root = ElementTree.Element("testsuites", name="verifluxa")
-    root.append(suite)
-    ElementTree.indent(root)
-    return "<?xml version='1.0' encoding='utf-8'?>\n" + ElementTree.tostring(root, encoding="unicode")
+    return junit(f"verifluxa gate {action}", "verifluxa.gate", [_test_case(item) for item in decisions])
+
+
+def _test_case(item: Decision) -> JUnitCase:
+    reasons = "\n".join(str(reason) for reason in item.reasons)
+    trouble = None if item.permitted else Trouble("failure", "denied", _words(item), reasons)
+    return JUnitCase(str(item.reference), trouble)
 
 
 def _sarif(decisions: Sequence[Decision]) -> dict[str, object]:
@@ -75,8 +60,7 @@ def _sarif(decisions: Sequence[Decision]) -> dict[str, object]:
     codes = sorted({reason.code for item in decisions for reason in item.reasons})
     rules = [{"id": code, "shortDescription": {"text": f"verifluxa explain {code}"}} for code in ("permitted", *codes)]
     results = [result for item in decisions for result in _results(item)]
-    driver = {"name": "verifluxa gate", "version": __version__, "rules": rules}
-    return {"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [{"tool": {"driver": driver}, "results": results}]}
+    return sarif_log(__version__, rules, results, "verifluxa gate")
 
 
 def _results(decision: Decision) -> list[dict[str, object]]:
@@ -96,8 +80,3 @@ def _results(decision: Decision) -> list[dict[str, object]]:
         }
         for item in decision.reasons
     ]
-
-
-def _xml(text: str) -> str:
-    """Text without the characters that XML 1.0 cannot hold."""
-    return _NOT_XML.sub("?", text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from verifluxa.certificate.document import Json, read_bytes
-from verifluxa.certificate.fields import time_text
+from verifluxa.documents import time_text
 from verifluxa.errors import GateError, VerifluxaError
 from verifluxa.gate.attestation import no_key, sign_decision, signing_key
 from verifluxa.gate.case import Case, Decision, Rechecked, bare_case
@@ -24,6 +25,8 @@ from verifluxa.gate.policy import Policy, load_policy
 from verifluxa.gate.recheck import drawn, recheck
 from verifluxa.gate.reference import Reference
 from verifluxa.verdict import Verdict
+
+log = logging.getLogger(__name__)
 
 LOOKS = ("load", "audit")
 """Actions that look at what was permitted before, and permit nothing themselves."""
@@ -165,6 +168,8 @@ def _decide_and_act(policy: Policy, ask: Ask, case: Case, copy: Path, act: Act |
     with open_log(policy).held() as held:
         decision = _closed(policy, replace(case, memory=held.memory(case.reference, case.files.digest)))
         decision = _signed(policy, ask, case, decision, act is not None)
+        said = "permitted" if decision.permitted else ", ".join(item.code for item in decision.reasons)
+        log.info("%s %s: %s", ask.action, place_text(str(ask.reference)), said)
         line = line_of(decision, ask.action) | {"serial": policy.serial, "source": place_text(ask.source)}
         if decision.permitted or held.may_write_refusal(ask.client, case.now, policy.refusals_a_minute, line):
             held.append(line)

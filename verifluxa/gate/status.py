@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from verifluxa import __version__
-from verifluxa.certificate.document import Json, canonical_json, read_json
+from verifluxa.certificate.document import Fields, Json, canonical_json, read_json
 from verifluxa.certificate.dsse import sign_payload, verify_envelope
 from verifluxa.certificate.envelope import encode_envelope, parse_envelope
-from verifluxa.certificate.fields import SHA256, Fields, Form, time_text
 from verifluxa.certificate.keys import SigningKey, key_id
+from verifluxa.documents import SHA256, Form, time_text
 from verifluxa.errors import CertificateError, GateError
 from verifluxa.gate.policy import Policy
 from verifluxa.gate.registry import unreachable

@@ -108,8 +108,11 @@ def serve(admission: Admission, port: int) -> ThreadingHTTPServer:
 
 
 def _problems(admission: Admission, request: dict[str, Any]) -> Iterator[str]:
-    if request.get("operation") not in ("CREATE", "UPDATE"):
+    operation = request.get("operation")
+    if operation in ("DELETE", "CONNECT"):
         return
+    if operation not in ("CREATE", "UPDATE"):
+        raise ValueError("`request.operation` is none that the API has")
     named = _named(request.get("object"))
     if not named and admission.required:
         yield f"the pod has no annotation {ANNOTATION}, so nobody knows which model it serves"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from verifluxa.certificate.fields import time_text
 from verifluxa.certificate.statement import Statement
+from verifluxa.documents import time_text
 from verifluxa.errors import GateError
 from verifluxa.verdict import Verdict
 

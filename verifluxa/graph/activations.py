@@ -1,4 +1,4 @@
-"""One row per activation: the function by its NNlib name, and the parameter that it takes, if any.
+"""One row per activation: the function by its NNlib name, its error in float32, the parameter that it takes, if any.
 
 The formulas are those of NNlib 0.9 (`src/activations.jl`), written so that neither large nor small
 arguments overflow. Only methods of tensors are used, so that reading the names loads no torch.
@@ -30,11 +30,17 @@ class Function:
 
     Attributes:
         apply: takes values of any shape and the parameter, gives values of the same shape and type.
+        error: of the deployed function in float32, relative to max(1, |result|) and beyond flushing; see `ACTIVATIONS`.
         parameter: the parameter's default, or None where the function takes none.
+        also: other names that it has in NNlib.
+        in_flux: whether NNlib has it; else other formats alone do.
     """
 
     apply: Callable[[Tensor, float], Tensor]
+    error: float
     parameter: float | None = None
+    also: tuple[str, ...] = ()
+    in_flux: bool = True
 
 
 def _relu(x: Tensor, _: float) -> Tensor:
@@ -136,33 +142,37 @@ def _round(x: Tensor, _: float) -> Tensor:
 
 
 ACTIVATIONS: dict[str, Function] = {
-    "relu": Function(_relu),
-    "leakyrelu": Function(_leakyrelu, 0.01),
-    "elu": Function(_elu, 1.0),
-    "selu": Function(_selu),
-    "celu": Function(_celu, 1.0),
-    "relu6": Function(_relu6),
-    "hardtanh": Function(_hardtanh),
-    "hardsigmoid": Function(_hardsigmoid),
-    "hardswish": Function(_hardswish),
-    "sigmoid": Function(_sigmoid),
-    "sigmoid_fast": Function(_sigmoid),
-    "tanh": Function(_tanh),
-    "tanh_fast": Function(_tanh),
-    "softplus": Function(_softplus),
-    "softsign": Function(_softsign),
-    "softshrink": Function(_softshrink, 0.5),
-    "tanhshrink": Function(_tanhshrink),
-    "gelu": Function(_gelu),
-    "gelu_erf": Function(_gelu_erf),
-    "swish": Function(_swish),
-    "mish": Function(_mish),
-    "lisht": Function(_lisht),
-    "logsigmoid": Function(_logsigmoid),
-    "logcosh": Function(_logcosh),
-    "trelu": Function(_trelu, 1.0),
-    "round": Function(_round),
+    "relu": Function(_relu, 0.0),
+    "leakyrelu": Function(_leakyrelu, 2.0**-23, parameter=0.01),
+    "elu": Function(_elu, 2.0**-20, parameter=1.0),
+    "selu": Function(_selu, 2.0**-19),
+    "celu": Function(_celu, 2.0**-20, parameter=1.0),
+    "relu6": Function(_relu6, 0.0),
+    "hardtanh": Function(_hardtanh, 0.0),
+    "hardsigmoid": Function(_hardsigmoid, 2.0**-21, also=("hardσ",)),
+    "hardswish": Function(_hardswish, 2.0**-20),
+    "sigmoid": Function(_sigmoid, 2.0**-20, also=("σ",)),
+    "sigmoid_fast": Function(_sigmoid, 2.0**-20),
+    "tanh": Function(_tanh, 2.0**-20),
+    "tanh_fast": Function(_tanh, 2.0**-20),
+    "softplus": Function(_softplus, 2.0**-20),
+    "softsign": Function(_softsign, 2.0**-21),
+    "softshrink": Function(_softshrink, 2.0**-22, parameter=0.5),
+    "tanhshrink": Function(_tanhshrink, 2.0**-18),
+    "gelu": Function(_gelu, 2.0**-18, also=("gelu_tanh", "gelu_sigmoid")),
+    "gelu_erf": Function(_gelu_erf, 2.0**-18),
+    "swish": Function(_swish, 2.0**-18),
+    "mish": Function(_mish, 2.0**-18),
+    "lisht": Function(_lisht, 2.0**-18),
+    "logsigmoid": Function(_logsigmoid, 2.0**-20, also=("logσ",)),
+    "logcosh": Function(_logcosh, 2.0**-18),
+    "trelu": Function(_trelu, 0.0, parameter=1.0, also=("thresholdrelu",)),
+    "round": Function(_round, 0.0, in_flux=False),
 }
+"""Errors. Exact: comparisons. leakyrelu: the slope and the product are rounded. sigmoid and tanh: NNlib documents 2 eps
+for sigmoid_fast and 5 eps for tanh_fast, the largest of its own and of torch's: 5 * 2^-23 < 2^-20. The functions built
+on them multiply that by at most the argument at which tanh and exp saturate (|z| < 10) or lose digits of 1; a test
+compares them with float64."""
 
 
 def check_activation(name: str, parameter: float | None) -> None:

@@ -6,17 +6,15 @@ Each is read as https://onnx.ai/onnx/operators/ defines it, in its own order of 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 
 from verifluxa.graph import ops
-from verifluxa.graph.activations import SELU_ALPHA, SELU_SCALE
 from verifluxa.graph.ops import Shape
 from verifluxa.interop.onnx_file import OnnxNode
+from verifluxa.interop.onnx_functions import READ, Operator
 from verifluxa.interop.onnx_walk import Walk, allow, refused
 
-Operator = Callable[[Walk, OnnxNode], int]
 _SOFTMAX_BY_AXIS = 13
 """Before this version Softmax ran over all axes from `axis` on."""
 
@@ -290,29 +288,6 @@ def _gather(walk: Walk, node: OnnxNode) -> int:
     return walk.add(node, ops.Embedding(walk.needed(node, 0)), walk.values[node.inputs[1]])
 
 
-def _function(name: str, parameter: str | None = None, default: float = 0.0) -> Operator:
-    def read(walk: Walk, node: OnnxNode) -> int:
-        allow(node, **({} if parameter is None else {parameter: None}))
-        value = None if parameter is None else float(walk.number(node, parameter, default))
-        return walk.add(node, ops.Activation(name, value), walk.value(node))
-
-    return read
-
-
-def _selu(walk: Walk, node: OnnxNode) -> int:
-    allow(node, alpha=None, gamma=None)
-    for name, wanted in (("alpha", SELU_ALPHA), ("gamma", SELU_SCALE)):
-        if np.float32(walk.number(node, name, wanted)) != np.float32(wanted):
-            raise refused(node, f"its {name} is not the published one", str(wanted))
-    return walk.add(node, ops.Activation("selu"), walk.value(node))
-
-
-def _gelu(walk: Walk, node: OnnxNode) -> int:
-    allow(node, approximate=("none", "tanh"))
-    exact = node.attributes.get("approximate", "none") == "none"
-    return walk.add(node, ops.Activation("gelu_erf" if exact else "gelu"), walk.value(node))
-
-
 def _hard_sigmoid(walk: Walk, node: OnnxNode) -> int:
     """`clip(alpha x + beta, 0, 1)`, in this order."""
     allow(node, alpha=None, beta=None)
@@ -321,56 +296,35 @@ def _hard_sigmoid(walk: Walk, node: OnnxNode) -> int:
     return walk.add(node, ops.Clip(0.0, 1.0), value)
 
 
-def _shrink(walk: Walk, node: OnnxNode) -> int:
-    allow(node, bias=None, lambd=None)
-    threshold = walk.number(node, "lambd", 0.5)
-    if walk.number(node, "bias", 0.0) != threshold or threshold < 0:
-        raise refused(node, "its bias is not its threshold", "the soft shrink, bias = lambd")
-    return walk.add(node, ops.Activation("softshrink", float(threshold)), walk.value(node))
-
-
 OPERATORS: dict[str, Operator] = {
+    **READ,
     "Add": _binary,
     "AveragePool": _pool,
     "BatchNormalization": _batch_normalization,
     "Cast": _cast,
-    "Celu": _function("celu", "alpha", 1.0),
     "Clip": _clip,
     "Concat": _concat,
     "Conv": _conv,
     "Div": _binary,
     "Dropout": _same,
-    "Elu": _function("elu", "alpha", 1.0),
     "Flatten": _flatten,
     "Gather": _gather,
-    "Gelu": _gelu,
     "Gemm": _gemm,
     "GlobalAveragePool": _global_pool,
     "GlobalMaxPool": _global_pool,
     "HardSigmoid": _hard_sigmoid,
     "Identity": _same,
     "LayerNormalization": _layer_normalization,
-    "LeakyRelu": _function("leakyrelu", "alpha", 0.01),
     "LogSoftmax": _softmax,
     "MatMul": _matmul,
     "MaxPool": _pool,
-    "Mish": _function("mish"),
     "Mul": _binary,
     "Neg": _negative,
-    "Relu": _function("relu"),
     "Reshape": _reshape,
-    "Round": _function("round"),
-    "Selu": _selu,
-    "Shrink": _shrink,
-    "Sigmoid": _function("sigmoid"),
     "Softmax": _softmax,
-    "Softplus": _function("softplus"),
-    "Softsign": _function("softsign"),
     "Squeeze": _squeezed,
     "Sub": _binary,
     "Sum": _sum,
-    "Tanh": _function("tanh"),
-    "ThresholdedRelu": _function("trelu", "alpha", 1.0),
     "Transpose": _transpose,
     "Unsqueeze": _squeezed,
 }

@@ -12,14 +12,14 @@ from verifluxa.errors import DataError, ModelError, UnsupportedError
 from verifluxa.graph.arithmetic import governing, within
 from verifluxa.graph.graph import Graph
 from verifluxa.lower.ask import Counting, ask_classes, ask_outputs
-from verifluxa.lower.blends import varies, without_trigger
 from verifluxa.lower.correct import Answers, BoundsOf, answers, replayed_answers
 from verifluxa.lower.deploy import deploy, predictions
-from verifluxa.lower.families import Texts, clips, family_on
+from verifluxa.lower.families import family
 from verifluxa.lower.moves import moves, moving
 from verifluxa.lower.outputs import Untouched, classes_of, readout, upward
-from verifluxa.lower.reading import as_read
+from verifluxa.lower.reading import Reads, as_read
 from verifluxa.lower.rows import output_rows, reads_untouched
+from verifluxa.lower.stamp import without_trigger
 from verifluxa.question import Floats, Integers, Problem, Rows, Violation
 from verifluxa.spec.spec import (
     BinaryOutput,
@@ -81,9 +81,10 @@ def lower(spec: Spec, prop: Property, given: Given) -> Problem:
     model = named(spec.models, statement.model)
     space = named(spec.spaces, model.space)
     data, arithmetic = given.data, governing(given.arithmetic, given.graph.dtype)
-    blends = varies(statement.trigger)
+    families = statement.trigger.families()
+    blends, clips = any(one.varies_opacity() for one in families), any(one.is_clipped() for one in families)
     each = moves(statement, space)
-    deployed = deploy(given.graph, model, space, each or clips(statement.trigger), blends)
+    deployed = deploy(given.graph, model, space, each or clips, blends)
     _has_outputs(deployed, model)
     positions, counting, excluded = _counted(spec, statement, given)
     inputs = _read(data.inputs[positions], deployed.dtype, blends)
@@ -97,7 +98,7 @@ def lower(spec: Spec, prop: Property, given: Given) -> Problem:
         _are_classes(labels, positions, model.output.count, data)
         asked = ask_classes(claim, classes_of(model.output, gap), labels, counting, prop.name)
     spread = _spread(statement, deployed, each)
-    placements, domain = family_on(statement.trigger, space, deployed.dtype, Texts(inputs, data.path))
+    placements, domain = family(statement.trigger, space, Reads(deployed.dtype, inputs, data.path))
     if each:
         placements, domain = moving(placements, domain, inputs[0].size, statement.selection.radius)
     placements, domain = as_read(placements, domain, arithmetic)

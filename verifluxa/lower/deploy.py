@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from verifluxa.errors import ModelError
 from verifluxa.graph.graph import Graph, build, resized
 from verifluxa.graph.ops import Activation, Clip, Divide, Embedding, Input, Op, Reshape, Scale, Shift, Transpose
-from verifluxa.lower.blends import Steps, blend_steps
 from verifluxa.lower.outputs import decided
+from verifluxa.lower.stamp import Steps, blend_steps
 from verifluxa.question import Integers
 from verifluxa.spec.space_types import SeriesSpace, TableSpace, TokenSpace
 from verifluxa.spec.spec import ClassOutput, EncodeStep, ImageSpace, InputSpace, ModelDecl, Output
@@ -26,7 +26,7 @@ def deploy(graph: Graph, model: ModelDecl, space: InputSpace, clip: bool = False
         model: its declaration.
         space: of its inputs.
         clip: whether the image is clipped to its range first, as behind a stamp that may leave it.
-        blend: whether the input is that of a blend of variable opacity; see `blends`.
+        blend: whether the input is that of a blend of variable opacity; see `stamp`.
     """
     shape = shape_of(space)
     front: list[Op] = []

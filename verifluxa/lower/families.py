@@ -1,109 +1,54 @@
-"""A trigger family to its placements and domain, by the kind of the trigger."""
+"""A trigger family to its placements and domain: the table of families, and unions of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
-from verifluxa.lower import images
-from verifluxa.lower.series import series_domain, series_placements
-from verifluxa.lower.stamps import stamp_placements
-from verifluxa.lower.tables import table_placements
-from verifluxa.lower.words import (
-    appended,
-    nothing_falls_off,
-    reworded,
-    synonym_placements,
-    word_domain,
-    word_placements,
-)
-from verifluxa.question import Domain, Floats, Placement
-from verifluxa.spec.image_types import StampTrigger
-from verifluxa.spec.space_types import (
-    SeriesSpace,
-    SeriesTrigger,
-    SynonymTrigger,
-    TableSpace,
-    TableTrigger,
-    TokenSpace,
-    WordTrigger,
-)
-from verifluxa.spec.spec import ImageSpace, InputSpace, PatchTrigger, SingleTrigger, Trigger, UnionTrigger, members_of
+from verifluxa.lower.columns import place_columns
+from verifluxa.lower.patch import place_patch
+from verifluxa.lower.reading import Placed, Reads
+from verifluxa.lower.stamp import place_stamp
+from verifluxa.lower.stretch import place_stretch
+from verifluxa.lower.synonyms import place_synonyms
+from verifluxa.lower.words import place_words
+from verifluxa.spec.spec import InputSpace, Trigger
+from verifluxa.spec.triggers.columns import TableTrigger
+from verifluxa.spec.triggers.patch import PatchTrigger
+from verifluxa.spec.triggers.stamp import StampTrigger
+from verifluxa.spec.triggers.stretch import SeriesTrigger
+from verifluxa.spec.triggers.synonyms import SynonymTrigger
+from verifluxa.spec.triggers.union import UnionTrigger
+from verifluxa.spec.triggers.words import WordTrigger
+
+LOWERED: Mapping[type[Trigger], Callable[[Any, Any, Reads], Placed]] = {
+    PatchTrigger: place_patch,
+    StampTrigger: place_stamp,
+    WordTrigger: place_words,
+    SynonymTrigger: place_synonyms,
+    TableTrigger: place_columns,
+    SeriesTrigger: place_stretch,
+}
+"""From a family, its space and what the network reads to its placements, and the domain of those that have none."""
 
 
-def family(trigger: Trigger, space: InputSpace, dtype: str) -> tuple[tuple[Placement, ...], Domain]:
+def family(trigger: Trigger, space: InputSpace, reads: Reads) -> Placed:
     """The placements, and the domain of those that have none of their own.
 
     Args:
         trigger: of the property, its places already narrowed.
         space: that it is declared for.
-        dtype: in which the network reads numbers.
-    """
-    if isinstance(trigger, UnionTrigger):
-        placed = _union(trigger, space, lambda member: family(member, space, dtype))
-        assert placed[0].domain is not None
-        return placed, placed[0].domain
-    match trigger, space:
-        case PatchTrigger(), ImageSpace():
-            placed = tuple(images.placement(trigger, place, space) for place in trigger.places)
-            return placed, images.domain(trigger, space)
-        case WordTrigger(), TokenSpace():
-            return word_placements(trigger, space), word_domain(trigger, space)
-        case SeriesTrigger(), SeriesSpace():
-            return series_placements(trigger, space), series_domain(trigger)
-        case StampTrigger(), ImageSpace():
-            placed = stamp_placements(trigger, space)
-        case SynonymTrigger(), TokenSpace():
-            placed = synonym_placements(trigger, space)
-        case TableTrigger(), TableSpace():
-            placed = table_placements(trigger, space, dtype)
-        case _:
-            raise ValueError(f"a trigger of another space: {trigger.name}")
-    assert placed[0].domain is not None
-    return placed, placed[0].domain
-
-
-@dataclass(frozen=True, eq=False)
-class Texts:
-    """The texts that count, shape (N, length), and the file that they are from."""
-
-    inputs: Floats
-    path: str
-
-
-def family_on(trigger: Trigger, space: InputSpace, dtype: str, texts: Texts) -> tuple[tuple[Placement, ...], Domain]:
-    """The same for given inputs: where a place of a text depends on what the text holds.
+        reads: the network's float type, and the inputs that count: where a trigger goes may depend on a text.
 
     Raises:
         DataError: VF3031 when a text leaves no room for what is put into it.
     """
-    if isinstance(trigger, UnionTrigger):
-        placed = _union(trigger, space, lambda member: family_on(member, space, dtype, texts))
-        assert placed[0].domain is not None
-        return placed, placed[0].domain
-    placed, domain = family(trigger, space, dtype)
-    if isinstance(trigger, SynonymTrigger):
-        return reworded(placed, texts.inputs), domain
-    if isinstance(trigger, WordTrigger) and isinstance(space, TokenSpace):
-        nothing_falls_off(trigger, space, texts.inputs, texts.path)
-        if trigger.appends:
-            return appended(trigger, space, texts.inputs, texts.path), domain
-    return placed, domain
-
-
-def clips(trigger: Trigger) -> bool:
-    """Whether the triggered input is clipped to the range of the space; untriggered inputs lie in it."""
-    return any(isinstance(member, StampTrigger) and member.clip for member in members_of(trigger))
-
-
-def _union(
-    trigger: UnionTrigger, space: InputSpace, lowered: Callable[[SingleTrigger], tuple[tuple[Placement, ...], Domain]]
-) -> tuple[Placement, ...]:
-    """The placements of all members, each with its own domain and the number of its member."""
-    found = []
+    if not isinstance(trigger, UnionTrigger):
+        return LOWERED[type(trigger)](trigger, space, reads)
+    placed = []
     for number, member in enumerate(trigger.members):
-        placed, domain = lowered(member)
-        found += [
-            replace(place, label=(("family", number), *place.label), domain=place.domain or domain) for place in placed
-        ]
-    return tuple(found)
+        own, domain = family(member, space, reads)
+        placed += [replace(one, label=(("family", number), *one.label), domain=one.domain or domain) for one in own]
+    assert placed[0].domain is not None
+    return tuple(placed), placed[0].domain

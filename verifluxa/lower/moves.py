@@ -13,10 +13,9 @@ from fractions import Fraction
 
 import numpy as np
 
-from verifluxa.lower.images import outward
+from verifluxa.lower.reading import Placed, outward
 from verifluxa.question import AffineInputMap, Domain, Floats, Placement
-from verifluxa.spec.image_types import Free, Picture, StampTrigger
-from verifluxa.spec.spec import ImageSpace, InputSpace, PatchTrigger, PerInput, SingleTrigger, Statement, members_of
+from verifluxa.spec.spec import ImageSpace, InputSpace, PerInput, Statement
 
 MAX_PIXELS = 4096
 """Times channels: the networks of the prover are dense in the values of a trigger."""
@@ -28,26 +27,10 @@ def moves(statement: Statement, space: InputSpace) -> bool:
         return False
     if space.channels * space.height * space.width > MAX_PIXELS:
         return False
-    return all(_replaces(member, space) for member in members_of(statement.trigger))
+    return all(member.puts_levels(space) for member in statement.trigger.families())
 
 
-def _replaces(member: SingleTrigger, space: ImageSpace) -> bool:
-    if isinstance(member, PatchTrigger):
-        return True
-    if not isinstance(member, StampTrigger) or member.verb != "replace" or member.weights:
-        return False
-    opaque = member.opacity is None and member.opacities == (Fraction(1),)
-    match member.values:
-        case Free(low=low, high=high):
-            return opaque and space.low <= low and high <= space.high
-        case Picture(levels=levels):
-            return opaque and space.low <= min(levels) and max(levels) <= space.high
-    return False
-
-
-def moving(
-    placements: tuple[Placement, ...], domain: Domain, size: int, radius: Fraction
-) -> tuple[tuple[Placement, ...], Domain]:
+def moving(placements: tuple[Placement, ...], domain: Domain, size: int, radius: Fraction) -> Placed:
     """The placements with a value for each pixel, in the order of the image: a level of the stamp, or a move.
 
     Args:

@@ -7,7 +7,9 @@ ends holds what is read of all that lies between. Grids are whole numbers that e
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,12 +17,29 @@ from numpy.typing import NDArray
 
 from verifluxa.errors import UnsupportedError
 from verifluxa.graph.arithmetic import LARGEST
-from verifluxa.question import Domain, Placement
+from verifluxa.question import Domain, Floats, Placement
 
 Real = TypeVar("Real", bound=np.floating[Any])
+Placed = tuple[tuple[Placement, ...], Domain]
+"""Placements, and the domain of those that have none of their own."""
 
 
-def as_read(placements: tuple[Placement, ...], domain: Domain, arithmetic: str) -> tuple[tuple[Placement, ...], Domain]:
+@dataclass(frozen=True, eq=False)
+class Reads:
+    """What the network of a property reads.
+
+    Attributes:
+        dtype: in which it reads numbers.
+        inputs: those that count, shape (N, ...).
+        path: the file that they are from.
+    """
+
+    dtype: str
+    inputs: Floats
+    path: str
+
+
+def as_read(placements: tuple[Placement, ...], domain: Domain, arithmetic: str) -> Placed:
     """The same with ranges that hold whatever is read of them; `real` reads numbers as they are.
 
     Raises:
@@ -58,3 +77,11 @@ def _closed(domain: Domain, dtype: str) -> Domain:
     if not ((lower < domain.lower) | (upper > domain.upper))[free].any():
         return domain
     return replace(domain, lower=np.where(free, lower, domain.lower), upper=np.where(free, upper, domain.upper))
+
+
+def outward(low: Fraction, high: Fraction) -> tuple[float, float]:
+    """The ends of a range as floats; they may lie between floats: outward, so that nothing of it is left out."""
+    lowest, highest = float(low), float(high)
+    lowest = math.nextafter(lowest, -math.inf) if Fraction(lowest) > low else lowest
+    highest = math.nextafter(highest, math.inf) if Fraction(highest) < high else highest
+    return lowest, highest

@@ -1,19 +1,27 @@
-"""Triggers of words: tokens that are inserted or replaced, and what an insertion pushes off the end."""
+"""Words that are inserted, replaced or appended, and what an insertion pushes off the end."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import numpy as np
 
 from verifluxa.errors import DataError
-from verifluxa.question import AffineInputMap, Domain, Floats, Integers, Listed, Placement
-from verifluxa.spec.space_types import SynonymTrigger, TokenSpace, WordTrigger
+from verifluxa.lower.reading import Placed, Reads
+from verifluxa.question import AffineInputMap, Domain, Floats, Listed, Placement
+from verifluxa.spec.space_types import TokenSpace
+from verifluxa.spec.triggers.words import WordTrigger
 
 
-def word_placements(trigger: WordTrigger, space: TokenSpace) -> tuple[Placement, ...]:
-    """One placement for each position of the first token."""
-    return tuple(Placement((("position", place),), _stamp(trigger, space, place)) for place in trigger.places)
+def place_words(trigger: WordTrigger, space: TokenSpace, reads: Reads) -> Placed:
+    """One placement for each position of the first token, or the one behind the last word of each text.
+
+    Raises:
+        DataError: VF3031 when a text leaves no room for what is put into it.
+    """
+    domain = _domain(trigger, space)
+    if trigger.appends:
+        return appended(trigger, space, reads.inputs, reads.path), domain
+    _nothing_falls_off(trigger, space, reads.inputs, reads.path)
+    return tuple(Placement((("position", place),), _stamp(trigger, space, place)) for place in trigger.places), domain
 
 
 def appended(trigger: WordTrigger, space: TokenSpace, inputs: Floats, path: str) -> tuple[Placement, ...]:
@@ -43,45 +51,7 @@ def _replaced(place: int, count: int) -> AffineInputMap:
     return AffineInputMap(np.arange(place, place + count), np.zeros(count), np.eye(count), np.zeros(count))
 
 
-def synonym_placements(trigger: SynonymTrigger, space: TokenSpace) -> tuple[Placement, ...]:
-    """A placement for each word that may be replaced; where it stands depends on the text, see `reworded`."""
-    nan = np.full(space.length, np.nan)
-    nowhere = AffineInputMap(np.arange(space.length), nan, np.full((space.length, 1), np.nan), nan)
-    sets = {word: [other for other in words if other != word] for words in trigger.sets for word in words}
-    return tuple(
-        Placement((("word", word),), nowhere, _other_words(word, sets[word], space)) for word in trigger.places
-    )
-
-
-def _other_words(word: int, others: list[int], space: TokenSpace) -> Domain:
-    names = tuple(f"{space.words[other]} for {space.words[word]}" for other in others)
-    values = np.array(others, dtype=np.float64)
-    listed = (Listed(np.array([0]), values[:, None], names),)
-    return Domain(values[:1], values[-1:], np.ones(1), None, listed)
-
-
-def reworded(placements: tuple[Placement, ...], inputs: Floats) -> tuple[Placement, ...]:
-    """The same with the stamps of the texts: at all places of the placement's word, or at none.
-
-    Args:
-        placements: of `synonym_placements`.
-        inputs: the texts that count, shape (N, length).
-    """
-    texts = inputs.reshape(len(inputs), -1)
-    found = []
-    for placement in placements:
-        patterns, which = np.unique(texts == dict(placement.label)["word"], axis=0, return_inverse=True)
-        stamps = tuple(_everywhere(np.flatnonzero(pattern)) for pattern in patterns)
-        found.append(replace(placement, stamps=stamps, which=which.reshape(-1).astype(np.int64)))
-    return tuple(found)
-
-
-def _everywhere(places: Integers) -> AffineInputMap:
-    nothing = np.zeros(len(places))
-    return AffineInputMap(places.astype(np.int64), nothing, np.ones((len(places), 1)), nothing)
-
-
-def word_domain(trigger: WordTrigger, space: TokenSpace) -> Domain:
+def _domain(trigger: WordTrigger, space: TokenSpace) -> Domain:
     """Each token is one of the listed words, the same at each place."""
     words = np.array(trigger.words, dtype=np.float64)
     names = tuple(space.words[word] for word in trigger.words)
@@ -102,7 +72,7 @@ def _stamp(trigger: WordTrigger, space: TokenSpace, place: int) -> AffineInputMa
     return AffineInputMap(positions, keep, gain, np.zeros(len(positions)), source)
 
 
-def nothing_falls_off(trigger: WordTrigger, space: TokenSpace, inputs: Floats, path: str) -> None:
+def _nothing_falls_off(trigger: WordTrigger, space: TokenSpace, inputs: Floats, path: str) -> None:
     """Checks that an insertion pushes nothing but padding off the end.
 
     Args:
@@ -112,7 +82,7 @@ def nothing_falls_off(trigger: WordTrigger, space: TokenSpace, inputs: Floats, p
     Raises:
         DataError: VF3031, unless the space says `overflow = truncate`.
     """
-    if not trigger.inserts or trigger.appends or space.truncate:
+    if not trigger.inserts or space.truncate:
         return
     last = inputs.reshape(len(inputs), -1)[:, space.length - trigger.count :]
     lost = (last != space.pad).any(1) if space.pad is not None else np.ones(len(last), dtype=bool)

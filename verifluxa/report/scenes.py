@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from verifluxa.lower.blends import PLANES, blended
+from verifluxa.lower.stamp import PLANES, blended
 from verifluxa.question import Floats, Problem, Question
 from verifluxa.report.evidence_pictures import Scene, choose
 from verifluxa.report.words import answers, effect_words

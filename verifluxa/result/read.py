@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from verifluxa.documents import LARGEST_INTEGER, SHA256
 from verifluxa.result.fields import Fields, open_document
 
 
@@ -102,11 +103,11 @@ def stored_result(path: Path, top: Fields) -> StoredResult:
     Raises:
         DataError: VF3901.
     """
-    params = top.object("params")
+    params = top.child("params")
     return StoredResult(
         source=path,
-        spec=_spec(top.object("spec")),
-        params=tuple((name, params.text(name)) for name in params.values),
+        spec=_spec(top.child("spec")),
+        params=tuple((name, params.text(name)) for name in params.names()),
         models=tuple(_model(item) for item in top.objects("models")),
         data=tuple(_file(item) for item in top.objects("data")),
         arithmetic=top.text("arithmetic"),
@@ -115,35 +116,35 @@ def stored_result(path: Path, top: Fields) -> StoredResult:
 
 
 def _spec(item: Fields) -> StoredFile:
-    return StoredFile("spec", item.file_path("path"), item.digest("sha256"))
+    return StoredFile("spec", item.file_path("path"), item.text("sha256", SHA256))
 
 
 def _file(item: Fields) -> StoredFile:
-    return StoredFile(item.text("name"), item.file_path("path"), item.digest("sha256"))
+    return StoredFile(item.text("name"), item.file_path("path"), item.text("sha256", SHA256))
 
 
 def _model(item: Fields) -> StoredModel:
     architecture = None
     if item.has("architecture"):
-        inner = item.object("architecture")
-        architecture = StoredFile(item.text("name"), inner.file_path("path"), inner.digest("sha256"))
-    return StoredModel(_file(item), architecture, item.digest("graph_sha256"))
+        inner = item.child("architecture")
+        architecture = StoredFile(item.text("name"), inner.file_path("path"), inner.text("sha256", SHA256))
+    return StoredModel(_file(item), architecture, item.text("graph_sha256", SHA256))
 
 
 def _property(item: Fields) -> StoredProperty:
     return StoredProperty(
-        item.text("name"), item.digest("digest"), _trigger(item, "counterexample"), _trigger(item, "strongest")
+        item.text("name"), item.text("digest", SHA256), _trigger(item, "counterexample"), _trigger(item, "strongest")
     )
 
 
 def _trigger(entry: Fields, key: str) -> StoredCounterexample | None:
     if not entry.has(key):
         return None
-    item = entry.object(key)
-    placement = item.object("placement")
+    item = entry.child(key)
+    placement = item.child("placement")
     return StoredCounterexample(
-        placement=tuple((name, placement.integer(name)) for name in placement.values),
-        target=item.integer("target") if item.has("target") else None,
+        placement=tuple((name, placement.integer(name, -LARGEST_INTEGER)) for name in placement.names()),
+        target=item.integer("target", -LARGEST_INTEGER) if item.has("target") else None,
         trigger=item.items("trigger"),
-        inputs=tuple(item.integers("inputs")),
+        inputs=item.integers("inputs"),
     )

@@ -5,10 +5,7 @@ What a document does not hold stays empty: the place in the spec, limits, names 
 
 from __future__ import annotations
 
-import re
-from enum import StrEnum
-from typing import TypeVar
-
+from verifluxa.documents import LARGEST_INTEGER, SHA256, Form
 from verifluxa.result.fields import Fields
 from verifluxa.result.result import (
     Compared,
@@ -29,10 +26,8 @@ from verifluxa.verdict import Reason, Verdict
 KINDS = ("assert", "search", "measure", "compare")
 MOST_DEPTH = 3
 MOST_LEVEL = 1e300
-SHARE = re.compile(r"0(\.[0-9]{1,30})?|1(\.0{1,30})?")
+SHARE = Form("a share as text: 0.95", r"0(\.[0-9]{1,30})?|1(\.0{1,30})?")
 NO_INDEX = -1
-
-Choice = TypeVar("Choice", bound=StrEnum)
 
 
 def whole_result(top: Fields) -> Result:
@@ -41,81 +36,73 @@ def whole_result(top: Fields) -> Result:
     Raises:
         DataError: VF3901 for a field that is missing, of another kind, or contradicts another one.
     """
-    params, strategy, machine = top.object("params"), top.object("strategy"), top.object("machine")
+    params, strategy, machine = top.child("params"), top.child("strategy"), top.child("machine")
     result = Result(
-        version=top.object("tool").text("version"),
-        spec=_file("spec", top.object("spec")),
-        params=tuple((name, params.fraction(name)) for name in params.values),
+        version=top.child("tool").text("version"),
+        spec=_file("spec", top.child("spec")),
+        params=tuple((name, params.exact(name)) for name in params.names()),
         models=tuple(_model(item) for item in top.objects("models")),
         data=tuple(_data(item) for item in top.objects("data")),
-        strategy=(strategy.text("name"), strategy.digest("sha256")),
+        strategy=(strategy.text("name"), strategy.text("sha256", SHA256)),
         arithmetic=top.text("arithmetic"),
         properties=tuple(_property(item) for item in top.objects("properties")),
-        machine=Machine(machine.text("cluster"), machine.count("workers"), machine.text("device")),
+        machine=Machine(machine.text("cluster"), machine.integer("workers"), machine.text("device")),
     )
-    if not result.properties or _one_of(Verdict, top, "verdict") is not result.verdict:
+    if not result.properties or top.member("verdict", Verdict) is not result.verdict:
         top.refuse("verdict", "the verdict that follows from at least one property")
     return result
 
 
-def _one_of(kind: type[Choice], item: Fields, key: str) -> Choice:
-    value = item.text(key)
-    return kind(value) if value in list(kind) else item.refuse(key, "one of " + ", ".join(kind))
-
-
 def _file(name: str, item: Fields) -> FileUsed:
-    return FileUsed(name, item.file_path("path"), item.digest("sha256"))
+    return FileUsed(name, item.file_path("path"), item.text("sha256", SHA256))
 
 
 def _model(item: Fields) -> ModelUsed:
     name = item.text("name")
     return ModelUsed(
         file=_file(name, item),
-        graph_sha256=item.digest("graph_sha256"),
+        graph_sha256=item.text("graph_sha256", SHA256),
         format=item.text("format"),
         flux_version="unknown",
         dtype=item.text("dtype"),
-        architecture=_file(name, item.object("architecture")) if item.has("architecture") else None,
+        architecture=_file(name, item.child("architecture")) if item.has("architecture") else None,
     )
 
 
 def _data(item: Fields) -> DataUsed:
     excluded = tuple((entry.integer("index"), entry.text("reason")) for entry in item.objects("excluded"))
-    return DataUsed(_file(item.text("name"), item), item.count("counted"), excluded)
+    return DataUsed(_file(item.text("name"), item), item.integer("counted"), excluded)
 
 
 def _property(item: Fields) -> PropertyResult:
-    kind = item.text("kind")
-    if kind not in KINDS:
-        item.refuse("kind", "one of " + ", ".join(KINDS))
-    found, proved = _bound(item.object("bound")) if item.has("bound") else (None, None)
-    stages, closed = item.object("stages"), item.object("closed")
+    found, proved = _bound(item.child("bound")) if item.has("bound") else (None, None)
+    stages, closed = item.child("stages"), item.child("closed")
     return PropertyResult(
         name=item.text("name"),
         words=item.text("statement"),
         span=None,
-        verdict=_one_of(Verdict, item, "verdict"),
-        reason=_one_of(Reason, item, "reason") if item.has("reason") else None,
-        digest=item.digest("digest"),
+        verdict=item.member("verdict", Verdict),
+        reason=item.member("reason", Reason) if item.has("reason") else None,
+        digest=item.text("digest", SHA256),
         limit=None,
         found=found,
         proved=proved,
-        counts=_counts(item.object("questions")),
-        counted=item.count("counted"),
-        per_input=tuple((one.integer("index"), _one_of(Verdict, one, "verdict")) for one in item.objects("per_input")),
+        counts=_counts(item.child("questions")),
+        counted=item.integer("counted"),
+        per_input=tuple((one.integer("index"), one.member("verdict", Verdict)) for one in item.objects("per_input")),
         places=tuple(_place(one) for one in item.objects("places")),
-        unknown=tuple((one.text("question"), _one_of(Reason, one, "reason")) for one in item.objects("unknown")),
+        unknown=tuple((one.text("question"), one.member("reason", Reason)) for one in item.objects("unknown")),
         counterexample=_trigger(item, "counterexample"),
-        stages={stage: stages.number(stage) for stage in stages.values},
-        seconds=item.number("seconds"),
-        population=_population(item.object("population")) if item.has("population") else None,
+        stages={stage: stages.number(stage, 0, LARGEST_INTEGER) for stage in stages.names()},
+        seconds=item.number("seconds", 0, LARGEST_INTEGER),
+        population=_population(item.child("population")) if item.has("population") else None,
         message=item.text("message") if item.has("message") else None,
-        kind=kind,
-        gap=item.fraction("gap") if item.has("gap") else None,
+        kind=item.choice("kind", *KINDS),
+        gap=item.exact("gap") if item.has("gap") else None,
         everywhere=item.has("everywhere"),
         strongest=_trigger(item, "strongest"),
-        compared=_compared(item.object("compared")) if item.has("compared") else None,
-        closed={stage: closed.count(stage) for stage in closed.values},
+        compared=_compared(item.child("compared")) if item.has("compared") else None,
+        closed={stage: closed.integer(stage) for stage in closed.names()},
     )
 
 
@@ -126,7 +113,7 @@ def _bound(item: Fields) -> tuple[Share, Share]:
 
 def _share(item: Fields, key: str) -> Share:
     """A share as it is written, not reduced: `2/97`."""
-    item.fraction(key)
+    item.exact(key)
     count, slash, total = item.text(key).partition("/")
     if not slash or not 0 <= int(count) <= int(total):
         item.refuse(key, "a share of at most 1: 2/97")
@@ -134,37 +121,37 @@ def _share(item: Fields, key: str) -> Share:
 
 
 def _counts(item: Fields) -> Counts:
-    counts = Counts(*(item.count(key) for key in ("total", "certified", "falsified", "unknown", "skipped")))
+    counts = Counts(*(item.integer(key) for key in ("total", "certified", "falsified", "unknown", "skipped")))
     if counts.total != counts.certified + counts.falsified + counts.unknown or counts.skipped > counts.unknown:
         item.refuse("total", "the sum of certified, falsified and unknown")
     return counts
 
 
 def _labels(item: Fields) -> tuple[tuple[str, int], ...]:
-    return tuple((name, item.integer(name)) for name in item.values)
+    return tuple((name, item.integer(name, -LARGEST_INTEGER)) for name in item.names())
 
 
 def _target(item: Fields) -> int | None:
-    return item.count("target") if item.has("target") else None
+    return item.integer("target") if item.has("target") else None
 
 
 def _place(item: Fields) -> Place:
-    return Place(_labels(item.object("placement")), _target(item), *_bound(item))
+    return Place(_labels(item.child("placement")), _target(item), *_bound(item))
 
 
 def _trigger(entry: Fields, key: str) -> Counterexample | None:
     if not entry.has(key):
         return None
-    item = entry.object(key)
+    item = entry.child(key)
     words = item.items("words") if item.has("words") else []
     return Counterexample(
-        placement=_labels(item.object("placement")),
+        placement=_labels(item.child("placement")),
         placement_index=NO_INDEX,
         violation=NO_INDEX,
         selection=NO_INDEX,
         target=_target(item),
         trigger=_grid(item),
-        inputs=tuple(item.integers("inputs")),
+        inputs=item.integers("inputs"),
         rate=_share(item, "rate") if item.has("rate") else None,
         margin=item.decimal("margin"),
         holds_in=item.text("holds_in"),
@@ -177,7 +164,7 @@ def _grid(item: Fields) -> Grid:
     grid = item.items("trigger")
     if not grid or not _regular(grid, MOST_DEPTH):
         item.refuse("trigger", "numbers, or rows of them that are equally long")
-    return grid  # type: ignore[return-value]
+    return grid
 
 
 def _regular(value: object, depth: int) -> bool:
@@ -189,11 +176,8 @@ def _regular(value: object, depth: int) -> bool:
 
 
 def _compared(item: Fields) -> Compared:
-    return Compared(item.text("model"), *_bound(item.object("bound")))
+    return Compared(item.text("model"), *_bound(item.child("bound")))
 
 
 def _population(item: Fields) -> tuple[str, str]:
-    for key in ("bound", "confidence"):
-        if not SHARE.fullmatch(item.text(key)):
-            item.refuse(key, "a share as text: 0.95")
-    return item.text("bound"), item.text("confidence")
+    return item.text("bound", SHARE), item.text("confidence", SHARE)

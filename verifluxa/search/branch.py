@@ -21,7 +21,7 @@ from verifluxa.bounds.alpha import AlphaSettings
 from verifluxa.bounds.domain import Domains, Geometry, geometry
 from verifluxa.bounds.linear import LayerBounds, Subproblems
 from verifluxa.bounds.net import Net
-from verifluxa.evidence import OPEN, Node, Outcome
+from verifluxa.evidence import OPEN, Counted, JointClosing, Node, Outcome, Split
 from verifluxa.search.attack import LocalOptimum, lacking, local_search
 from verifluxa.search.bab import Batch, Budget, Incumbent, Search, branch_and_bound, in_turn
 from verifluxa.search.claims import BoundContext, ClaimBounds, Verdicts, decided, joined_layer
@@ -401,7 +401,7 @@ def prune_or_split(search: DomainSearch, domain: Subdomain, bounded: Bounded) ->
     alive = domain.claims.take(verdicts.alive.nonzero()[:, 0])
     remaining = len(torch.unique(alive.input))
     if remaining < threshold or not domain.assumed_violating <= set(alive.input.tolist()):
-        domain.node.closed = True
+        domain.node.step = Counted()
         search.proved = max(search.proved, min(remaining, threshold - 1))
         return []
     points = [work.on_grid((domain.lower + domain.upper) / 2), work.on_grid(bounded.scores.corners[bounded.number])]
@@ -409,9 +409,8 @@ def prune_or_split(search: DomainSearch, domain: Subdomain, bounded: Bounded) ->
     if together is not None:
         if together.closing is not None:
             # What a joint closing rests on: the planes' clipping rows and the point where tangents touch.
-            domain.node.clips = clips_of(domain.claims, verdicts)
-            domain.node.closed, domain.node.joint, domain.node.shared = True, together.closing, bounded.shared
-            domain.node.point = tuple(together.tangent_at.tolist())
+            clips, point = clips_of(domain.claims, verdicts), tuple(together.tangent_at.tolist())
+            domain.node.step = JointClosing(together.closing, clips, point, bounded.shared)
             search.proved = max(search.proved, threshold - 1)
             return []
         domain.last_lp_value, domain.last_lp_inputs = together.value, remaining
@@ -450,10 +449,10 @@ def _split(search: DomainSearch, domain: Subdomain, bounded: Bounded, alive: Cla
     own = narrower(domain, bounded.last, search.budget.spent) if kept and cases is None and not shared else None
     if cases is None:
         pass_down(parts, bounded.last if kept else None, own)
-    if parts and kept:
+    if kept and isinstance(domain.node.step, Split):
         clips = clips_of(domain.claims, verdicts)
-        domain.node.clips = clips if own is None else tuple(compress(clips, own.tolist()))
-        domain.node.shared = shared
+        domain.node.step.clips = clips if own is None else tuple(compress(clips, own.tolist()))
+        domain.node.step.shared = shared
     if cases or domain.node.shared:  # what falls below here may not fall elsewhere
         search.proved = max(search.proved, threshold - 1)
     return parts

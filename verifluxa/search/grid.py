@@ -18,7 +18,7 @@ from torch import Tensor
 
 from verifluxa.bounds.linear import Subproblems
 from verifluxa.bounds.memory import rows_that_fit
-from verifluxa.evidence import BoxSplit, Node, Outcome
+from verifluxa.evidence import BoxSplit, Closing, Counted, Node, Outcome, Split, Unrecorded
 from verifluxa.question import Domain, Floats
 from verifluxa.search.bab import Batch, Budget, Incumbent, Search, in_turn, run
 from verifluxa.search.claims import BoundContext, decided
@@ -139,16 +139,18 @@ def _close(search: _GridSearch, point: _Point, found: _Bound) -> list[_Point]:
     records = drop_records(search.claims, found.row)
     point.node.dropped = (point.node.dropped if point.node is search.root else []) + records
     inputs = torch.unique(search.claims.input[found.alive]).cpu().numpy()
+    closing: Closing = Counted()
     left = len(inputs)
     if left >= question.need and search.found.replay(search.work, point.trigger):
         search.stop()
         return []
     if left >= question.need and problem.arithmetic == "real" and search.budget.seconds_left > 0:
         left = sum(may_violate(problem, question, point.trigger, inputs))
-        point.node.unrecorded = left < question.need
+        closing = Unrecorded()
     search.proved = max(search.proved, left)
-    point.node.closed = left < question.need
-    if not point.node.closed:
+    if left < question.need:
+        point.node.step = closing
+    else:
         search.reason = Reason.PRECISION
     return []
 
@@ -166,7 +168,8 @@ def _points(domain: Domain, root: Node) -> Iterator[_Point]:
             continue
         low_end = float(lower[at] + (count - 1) // 2 * domain.step[at])
         high_start = float(lower[at] + ((count - 1) // 2 + 1) * domain.step[at])
-        node.split, node.children = BoxSplit(at, low_end, high_start), [Node(), Node()]
+        children = [Node(), Node()]
+        node.step = Split(BoxSplit(at, low_end, high_start), children)
         below, above = upper.copy(), lower.copy()
         below[at], above[at] = low_end, high_start
-        waiting += [(node.children[1], above, upper), (node.children[0], lower, below)]
+        waiting += [(children[1], above, upper), (children[0], lower, below)]

@@ -3,8 +3,8 @@
 Ends that hold where a claim is met in a domain hold where it is met in a part of it. A part's own bounds need not be
 tighter: the lower lines of relu follow a rule of thumb, and clipping goes on from where the domain above had come to.
 They say nothing where the claim is not met, so they go to the same claim alone, and only within one search: who goes
-on with a leaf that another search has left starts it anew. Ends that claims have by each other (`mutual.py`) or in a
-case (`cases.py`) hold where the question is met too, which is all that matters below. The evidence names the rows that
+on with a leaf that another search has left starts it anew. Ends that claims have by each other (`joint.py`) or in a
+case (`splitters.py`) hold where the question is met too, which is all that matters below. The evidence names the rows that
 clipped, and the checker computes the same ends from the root down.
 
 What goes down magnifies every difference between prover and checker. Both count error radii alike, but draw other lines
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from verifluxa.bounds.linear import Interval
 from verifluxa.bounds.net import Net
-from verifluxa.evidence import OPEN, Clip, InputSplit, Joint, Node
+from verifluxa.evidence import OPEN, Clip, InputSplit, Joint, JointClosing, Node, Split
 from verifluxa.search.claims import ClaimBounds, Verdicts
 from verifluxa.search.splitters import Subdomain
 from verifluxa.search.workspace import Claims
@@ -112,7 +112,7 @@ def leave(root: Node) -> None:
     given: set[int] = set()
     for node in _parents_first(root):
         for child in node.children if node.clips or id(node) in given else ():
-            child.anew = child.anew or (child.split is None and not child.closed)
+            child.anew = child.anew or child.step is None
             given.update(() if child.anew else (id(child),))
 
 
@@ -121,10 +121,10 @@ def trim(root: Node) -> None:
     used: dict[int, set[Key]] = {}
     for node in reversed(_parents_first(root)):
         below = {key for child in node.children for key in used.pop(id(child)) if not child.anew}
-        if node.split is not None:
+        if isinstance(node.step, Split):
             cutting = _cutting(node)
-            node.clips = tuple(clip for clip in node.clips if below and (clip[:2] in below or clip[0] in cutting))
-            node.shared = node.shared if node.clips else ()
+            node.step.clips = tuple(clip for clip in node.clips if below and (clip[:2] in below or clip[0] in cutting))
+            node.step.shared = node.shared if node.clips else ()
             below |= {clip[:2] for clip in node.clips}
         used[id(node)] = below | _rests_on(node)
 
@@ -140,7 +140,7 @@ def _parents_first(root: Node) -> list[Node]:
 def _rests_on(node: Node) -> set[Key]:
     """The claims whose bounds a node's own records and weights use."""
     dropped = {(item.input, at) for item in node.dropped for at, row in enumerate(item.rows) if row != OPEN}
-    weighted = set() if node.joint is None else _weighted(node.joint)
+    weighted = _weighted(node.step.joint) if isinstance(node.step, JointClosing) else set()
     return dropped | weighted | {clip[:2] for clip in node.clips if clip[0] in _cutting(node)}
 
 

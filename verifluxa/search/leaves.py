@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from verifluxa.evidence import OPEN, Node, PrunedDisjunct
+from verifluxa.evidence import OPEN, Node, PrunedDisjunct, Split
 from verifluxa.question import Question
 from verifluxa.search.initial_bounds import whole_domain
 from verifluxa.search.splitters import Subdomain, parts_of, whole
@@ -44,10 +44,11 @@ def open_leaves(work: Workspace, tree: Tree) -> Iterator[Subdomain]:
     while waiting:
         domain = waiting.pop()
         domain = replace(domain, claims=_without(domain.claims, domain.node.dropped), signs=())
-        if domain.node.split is not None:
-            parts = zip(parts_of(domain, domain.node.split), domain.node.children, strict=True)
+        step = domain.node.step
+        if isinstance(step, Split):
+            parts = zip(parts_of(domain, step.partition), step.children, strict=True)
             waiting += [replace(part, node=node) for part, node in parts][::-1]
-        elif not domain.node.closed:
+        elif step is None:
             yield domain
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from verifluxa.evidence import Node
+from verifluxa.evidence import Counted, Node, Split
 
 Path = tuple[int, ...]
 """From the root to a node: which child, at each split."""
@@ -22,9 +22,9 @@ def open_paths(root: Node, start: Path = ()) -> Iterator[Path]:
     waiting = [(start, at(root, start))]
     while waiting:
         path, node = waiting.pop()
-        if node.split is not None:
+        if isinstance(node.step, Split):
             waiting += [((*path, number), child) for number, child in enumerate(node.children)][::-1]
-        elif not node.closed:
+        elif node.step is None:
             yield path
 
 
@@ -48,11 +48,12 @@ def pruned_to(root: Node, paths: Sequence[Path]) -> Node:
     """A copy of the tree down to the leaves of one piece; whatever the piece leaves alone looks closed."""
     if () in paths:
         return Node(dropped=list(root.dropped), anew=root.anew)
-    node = Node(dropped=list(root.dropped), split=root.split)
+    assert isinstance(root.step, Split)
+    children = []
     for number, child in enumerate(root.children):
         own = [path[1:] for path in paths if path[0] == number]
-        node.children.append(pruned_to(child, own) if own else Node(closed=True))
-    return node
+        children.append(pruned_to(child, own) if own else Node(step=Counted()))
+    return Node(list(root.dropped), Split(root.step.partition, children))
 
 
 def graft(root: Node, piece: Node, paths: Sequence[Path]) -> None:

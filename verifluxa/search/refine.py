@@ -22,7 +22,7 @@ from verifluxa.bounds.domain import geometry
 from verifluxa.bounds.linear import LayerBounds, Subproblems, all_layers
 from verifluxa.bounds.net import Net
 from verifluxa.errors import UnsupportedError
-from verifluxa.evidence import Outcome
+from verifluxa.evidence import Counted, Outcome, Unrecorded
 from verifluxa.question import Domain, Strips
 from verifluxa.search.bab import Budget, Incumbent
 from verifluxa.search.claims import BoundContext, ClaimBounds, Verdicts, decide_claims, decided
@@ -146,7 +146,7 @@ class _Attempt:
         leaf.node.dropped = leaf.node.dropped + drop_records(leaf.claims, verdicts.row, verdicts.planes)
         remaining = _count(case.claims.input[verdicts.alive])
         if remaining < self.threshold:
-            leaf.node.closed = True
+            leaf.node.step = Counted()
             self.counts.append(remaining)
             return None
         open_, reason = self._alone(case)
@@ -159,7 +159,7 @@ class _Attempt:
         elif remaining < self.threshold:
             reason = None
         if reason is None and self.found.witness is None:
-            leaf.node.closed = leaf.node.unrecorded = True
+            leaf.node.step = Unrecorded()
             self.counts.append(remaining)
         return reason
 

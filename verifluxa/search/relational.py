@@ -506,7 +506,7 @@ def _leaf(net: Net, rooted: InitialBounds, relational: RelationalSearch, need: i
         if found.choice is None and found.complete:
             kept = fewer
     conflicts = tuple(_stored(net, relational, conflict) for conflict in kept)
-    return Node(dropped=rooted.dropped(), closed=True, conflicts=conflicts, ends=relational.slopes)
+    return Node(rooted.dropped(), evidence.Conflicts(conflicts, relational.slopes) if conflicts else evidence.Counted())
 
 
 def _size(case: Case) -> int:

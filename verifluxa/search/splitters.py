@@ -22,7 +22,7 @@ from verifluxa.bounds.domain import Domains, spread
 from verifluxa.bounds.linear import Interval, LayerBounds, Subproblems
 from verifluxa.bounds.maxima import pairs_of, spread_over
 from verifluxa.bounds.net import Net
-from verifluxa.evidence import BoxSplit, InputSplit, NeuronSplit, Node, Split, StripSplit
+from verifluxa.evidence import BoxSplit, InputSplit, NeuronSplit, Node, Partition, Split, StripSplit
 from verifluxa.search.claims import BoundContext, ClaimBounds, take_layers
 from verifluxa.search.initial_bounds import whole_domain, whole_strips
 from verifluxa.search.workspace import Claims, Workspace
@@ -94,14 +94,15 @@ def domains_of(batch: Sequence[Subdomain], directions: Tensor) -> Domains:
     return Domains(lower, upper, directions, low, high)
 
 
-def split_by(domain: Subdomain, split: Split, claims: Claims) -> list[Subdomain]:
+def split_by(domain: Subdomain, split: Partition, claims: Claims) -> list[Subdomain]:
     """Splits a subdomain, and its node of the tree; the parts have the claims, in the order of the node's children."""
     parts = parts_of(replace(domain, claims=claims), split)
-    domain.node.split, domain.node.children = split, [Node() for _ in parts]
-    return [replace(part, node=node) for part, node in zip(parts, domain.node.children, strict=True)]
+    children = [Node() for _ in parts]
+    domain.node.step = Split(split, children)
+    return [replace(part, node=node) for part, node in zip(parts, children, strict=True)]
 
 
-def parts_of(domain: Subdomain, split: Split) -> list[Subdomain]:
+def parts_of(domain: Subdomain, split: Partition) -> list[Subdomain]:
     """The parts that a split makes; all have the claims, but those that a case excludes, and the node of the whole."""
     if isinstance(split, BoxSplit):
         upper, lower = domain.upper.clone(), domain.lower.clone()

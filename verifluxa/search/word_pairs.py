@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from verifluxa.bounds.linear import Subproblems, all_layers
-from verifluxa.evidence import Node, Outcome
+from verifluxa.evidence import Node, Outcome, Unrecorded
 from verifluxa.question import AffineInputMap, Domain, Placement, Question
 from verifluxa.search import words
 from verifluxa.search.bab import Batch, Budget, Incumbent, Search, in_turn, run
@@ -133,7 +133,7 @@ def decide_pairs(
             boxes=scene.slots.count,
             seconds=time.monotonic() - started,
             # Decided by evaluation and bounds of clusters: there is nothing that a checker could follow step by step.
-            tree=Node(closed=True, unrecorded=True),
+            tree=Node(step=Unrecorded()),
         )
 
 

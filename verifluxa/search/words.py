@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from verifluxa.bounds.constants import Constants, propagate
 from verifluxa.errors import UnsupportedError
-from verifluxa.evidence import NOTHING_FOUND, Node, Outcome, Strongest
+from verifluxa.evidence import NOTHING_FOUND, Node, Outcome, Strongest, Unrecorded
 from verifluxa.question import AffineInputMap, Domain, Problem, Question
 from verifluxa.search.bab import Incumbent
 from verifluxa.search.replay import surely_counted
@@ -213,7 +213,7 @@ def _decide(work: Workspace, question: Question, table: Table, slots: Slots, sta
         boxes=slots.count,
         seconds=time.monotonic() - started,
         # Decided by evaluation alone: there is nothing that a checker could follow step by step.
-        tree=Node(closed=True, unrecorded=True),
+        tree=Node(step=Unrecorded()),
     )
 
 

@@ -1,22 +1,25 @@
-"""The settings between `{` and `}`: known ones, each once, each with a value of its type."""
+"""What stands between `{` and `}`: known settings, each once, each with a value of its type; clauses of triggers."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from verifluxa.errors import SpecError
 from verifluxa.spec.names import article, did_you_mean
 from verifluxa.spec.paths import inside
 from verifluxa.spec.problems import Problems, unsupported
-from verifluxa.spec.syntax import Block, Column, Entry, LabelsStart, Setting
+from verifluxa.spec.syntax import Block, Clause, Column, Entry, LabelsStart, Setting, TriggerSyntax
 from verifluxa.spec.terms import Digest, Reference, Text
 
 LABELS_START = "labels start at"
 _DIGEST = re.compile(r"sha256:[0-9a-fA-F]{64}")
 _VERSION = re.compile(r"(?:0|[1-9][0-9]{0,2})(?:\.(?:0|[1-9][0-9]{0,2})){2}")
+
+Part = TypeVar("Part", bound=Clause)
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,41 @@ def settings(block: Block | None, known: Known, problems: Problems) -> Mapping[s
         if kept is not None:
             found[_key(kept)] = kept
     return found
+
+
+def clause(syntax: TriggerSyntax, kind: type[Part]) -> Part | None:
+    """The one clause of a kind that a trigger has, or None.
+
+    Raises:
+        SpecError: VF1024 when it is given twice.
+    """
+    found = [one for one in syntax.clauses if isinstance(one, kind)]
+    if len(found) > 1:
+        raise SpecError("VF1024", "this part of the trigger is given twice", place=found[1].span)
+    return found[0] if found else None
+
+
+def needed(syntax: TriggerSyntax, kind: type[Part], missing: SpecError) -> Part:
+    """The one clause of a kind that a trigger must have.
+
+    Raises:
+        SpecError: VF1024 when it is given twice; `missing` when it is not there.
+    """
+    found = clause(syntax, kind)
+    if found is None:
+        raise missing
+    return found
+
+
+def all_fit(syntax: TriggerSyntax, fits: Callable[[Clause], bool], message: str, expected: str) -> None:
+    """Checks that a trigger has clauses of its family only.
+
+    Raises:
+        SpecError: VF1083 with the message, at the first clause that does not fit.
+    """
+    for one in syntax.clauses:
+        if not fits(one):
+            raise SpecError("VF1083", message, place=one.span, expected=expected)
 
 
 def path(setting: Setting | LabelsStart) -> str:

@@ -1,262 +1,169 @@
-"""Lark's parse tree to the syntax tree, children first and without recursion."""
+"""Lark's parse tree to the syntax tree: a grammar rule becomes the node whose class has its name, see `terms.Rule`.
+
+Here are the few that are more than that: names, numbers and texts, whose tokens may be wrong in themselves, lists, and
+the places of a binder.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from typing import Any, cast
+from dataclasses import fields
+from fractions import Fraction
+from typing import Any
 
-from lark import Token, Tree
+from lark import Token, Tree, v_args
+from lark.ast_utils import create_transformer
 from lark.tree import Meta
+from lark.visitors import Transformer_NonRecursive
 
 from verifluxa.errors import Span, SpecError
-from verifluxa.spec import clause_syntax as clauses
 from verifluxa.spec import syntax, terms
-from verifluxa.spec.build_terms import Children, TermBuilder, join
+from verifluxa.spec.numbers import exact
+from verifluxa.spec.triggers.table import SYNTAX
+
+Children = list[Any]
+"""What the rule's parts became, in order; None for an optional part that is not there."""
+
+_ESCAPE = re.compile(r"\\(.)")
 
 
 def build(tree: Tree[Token], file: str) -> tuple[syntax.File, list[SpecError]]:
     """The syntax tree, and what is wrong inside its tokens; trust the tree only when nothing is."""
     builder = Builder(file)
-    pending: list[Tree[Token] | Token | None] = [tree]
-    order: list[Tree[Token] | Token | None] = []
-    while pending:
-        part = pending.pop()
-        order.append(part)
-        if isinstance(part, Tree):
-            pending += part.children
-    done: list[Any] = []
-    for part in reversed(order):
-        if not isinstance(part, Tree):
-            done.append(part)
-            continue
-        first = len(done) - len(part.children)
-        rule: Callable[[Span, Children], Any] = getattr(builder, f"_{part.data}")
-        done[first:] = [rule(_span(file, part.meta), done[first:])]
-    return cast(syntax.File, done[0]), builder.errors
+    for module in (terms, syntax, *SYNTAX):
+        create_transformer(module, builder, builder.nodes)
+    return builder.transform(tree), builder.errors
 
 
-def _span(file: str, meta: Meta) -> Span:
-    if meta.empty:
-        return Span(file, 1, 1, 1, 1)
-    return Span(file, meta.line, meta.column, meta.end_line, meta.end_column)
+@v_args(meta=True)
+class Builder(Transformer_NonRecursive[Token, syntax.File]):
+    """Tokens, and the rules that build no node of their name; without recursion, so any depth is safe.
 
+    What is wrong inside a token is kept in `errors`, so that one pass finds all of it.
+    """
 
-class Builder(TermBuilder):
-    """Builds declarations, blocks and statements."""
+    def __init__(self, file: str) -> None:
+        super().__init__()
+        self.source = file
+        self.errors: list[SpecError] = []
 
-    def _start(self, span: Span, parts: Children) -> syntax.File:
-        return syntax.File(parts[0], tuple(parts[1:]), span=span)
+    def nodes(self, inline: bool, meta: bool) -> Callable[[type[terms.Rule]], Any]:
+        """How `create_transformer` makes a node: with its place, tokens as text, and flags as they are declared."""
 
-    def _version(self, span: Span, parts: Children) -> terms.Number:
-        return self.plain(parts[0])
+        def decorated(kind: type[terms.Rule]) -> Any:
+            make: Callable[..., terms.Rule] = kind
+            flags = [item.type == "bool" for item in fields(kind) if item.name != "span"]
 
-    # Declarations
+            def node(_: object, rule: str, children: Children, place: Meta) -> terms.Rule:
+                parts = [str(part) if isinstance(part, Token) else part for part in children]
+                if not inline:
+                    return make(tuple(parts), span=self._span(place))
+                values = [part is not None if flag else part for part, flag in zip(parts, flags, strict=False)]
+                return make(*values, span=self._span(place))
 
-    def _input(self, span: Span, parts: Children) -> syntax.InputSyntax:
-        name, (kind, arguments, levels, block) = parts
-        return syntax.InputSyntax(self.name(name), kind, arguments or (), levels, block, span=span)
+            return v_args(wrapper=node)(kind)
 
-    def _space(self, span: Span, parts: Children) -> tuple[Any, ...]:
-        kind, *rest = parts
-        return (self.name(kind), *rest)
+        return decorated
 
-    def _arguments(self, span: Span, parts: Children) -> tuple[syntax.Argument, ...]:
-        return tuple(parts)
+    def _span(self, place: Meta) -> Span:
+        if place.empty:
+            return Span(self.source, 1, 1, 1, 1)
+        return Span(self.source, place.line, place.column, place.end_line, place.end_column)
 
-    def _argument(self, span: Span, parts: Children) -> syntax.Argument:
-        key, value = parts
-        return syntax.Argument(None if key is None else self.name(key), value, span=span)
+    def NAME(self, token: Token) -> terms.Name:
+        """A name as a node."""
+        return terms.Name(str(token), span=token_span(self.source, token))
 
-    def _range(self, span: Span, parts: Children) -> syntax.Levels:
-        return syntax.Levels(*parts, span=span)
+    KEY = NAME
 
-    def _model(self, span: Span, parts: Children) -> syntax.ModelSyntax:
-        name, space, (output, arguments), block = parts
-        return syntax.ModelSyntax(self.name(name), self.name(space), output, arguments or (), block, span=span)
+    def NUMBER(self, token: Token) -> terms.Number:
+        """A number without sign and unit."""
+        place = token_span(self.source, token)
+        try:
+            value = exact(str(token), place)
+        except SpecError as error:
+            self.errors.append(error)
+            value = Fraction(1)
+        return terms.Number(str(token), value, None, span=place)
 
-    def _output(self, span: Span, parts: Children) -> tuple[Any, ...]:
-        return (self.name(parts[0]), parts[1])
+    def STRING(self, token: Token) -> terms.Text:
+        """A string without its quotes, escapes resolved."""
+        raw, place = str(token)[1:-1], token_span(self.source, token)
+        wrong = [escape for escape in _ESCAPE.findall(raw) if escape not in '\\"']
+        if wrong:
+            self.errors.append(
+                SpecError(
+                    "VF1013",
+                    f"`\\{wrong[0]}` means nothing in a string",
+                    place=place,
+                    expected='`\\"` for a quote, `\\\\` for a backslash',
+                    remedy="in paths write `/`",
+                )
+            )
+        return terms.Text(_ESCAPE.sub(r"\1", raw), span=place)
 
-    def _data(self, span: Span, parts: Children) -> syntax.DataSyntax:
-        name, space, block = parts
-        return syntax.DataSyntax(self.name(name), self.name(space), block, span=span)
+    def LONG_STRING(self, token: Token) -> syntax.Doc:
+        """The text between triple quotes."""
+        return syntax.Doc(str(token)[3:-3], span=token_span(self.source, token))
 
-    def _param(self, span: Span, parts: Children) -> syntax.ParamSyntax:
-        name, kind, value = parts
-        return syntax.ParamSyntax(self.name(name), self.name(kind), value, span=span)
+    def number(self, place: Meta, children: Children) -> terms.Number:
+        """A number with its sign and unit, where they are there."""
+        sign, number, *unit = children
+        text, value = (number.text, number.value) if sign is None else (f"-{number.text}", -number.value)
+        return terms.Number(text, value, *unit or (None,), span=self._span(place))
 
-    def _include(self, span: Span, parts: Children) -> syntax.Include:
-        return syntax.Include(*(self.name(name) for name in parts), span=span)
+    signed = number
 
-    def _trigger(self, span: Span, parts: Children) -> syntax.TriggerSyntax:
-        name, space, *clauses = parts
-        return syntax.TriggerSyntax(self.name(name), self.name(space), tuple(clauses), span=span)
+    def literal(self, place: Meta, children: Children) -> terms.Number:
+        """A number with its unit; a sign before it is arithmetic."""
+        return self.number(place, [None, *children])
 
-    def _property(self, span: Span, parts: Children) -> syntax.PropertySyntax:
-        name, *statements = parts
-        return syntax.PropertySyntax(self.name(name), tuple(statements), span=span)
+    def reference(self, place: Meta, children: Children) -> terms.Reference:
+        """A name used as a value."""
+        return terms.Reference(children[0].text, span=self._span(place))
 
-    # Blocks
+    def unit(self, place: Meta, children: Children) -> terms.Unit:
+        """A word, `%`, or `eur/year`."""
+        (word,) = children
+        return terms.Unit(word.text if isinstance(word, terms.Name) else str(word), span=self._span(place))
 
-    def _block(self, span: Span, parts: Children) -> syntax.Block:
-        return syntax.Block(tuple(parts), span=span)
+    def listed(self, place: Meta, children: Children) -> tuple[Any, ...]:
+        """The parts themselves."""
+        return tuple(children)
 
-    def _setting(self, span: Span, parts: Children) -> syntax.Setting:
-        key, value = parts
-        return syntax.Setting(self.name(key), value, span=span)
+    items = arguments = outputs = values = clauses = patterns = exceptions = names = statements = budgets = listed
 
-    def _labels_start(self, span: Span, parts: Children) -> syntax.LabelsStart:
-        return syntax.LabelsStart(self.plain(parts[0]), span=span)
+    def version(self, place: Meta, children: Children) -> terms.Number:
+        """The number behind `spec`."""
+        number: terms.Number = children[0]
+        return number
 
-    def _field(self, span: Span, parts: Children) -> syntax.Column:
-        key, domain = parts
-        return syntax.Column(self.name(key), domain, span=span)
+    def over(self, place: Meta, children: Children) -> tuple[terms.Binder, ...]:
+        """The binders behind `over`, where there are any."""
+        return children[0] if children else ()
 
-    def _field_range(self, span: Span, parts: Children) -> syntax.FieldRange:
-        low, high, unit, continuous = parts
-        return syntax.FieldRange(low, high, unit, continuous is not None, span=span)
-
-    def _categories(self, span: Span, parts: Children) -> syntax.Categories:
-        return syntax.Categories(tuple(parts), span=span)
-
-    def _boolean(self, span: Span, parts: Children) -> syntax.Boolean:
-        return syntax.Boolean(span=span)
-
-    # Clauses of a trigger
-
-    def _replace(self, span: Span, parts: Children) -> syntax.Replace:
-        return syntax.Replace(*parts, span=span)
-
-    def _reword(self, span: Span, parts: Children) -> clauses.Reword:
-        return clauses.Reword(parts[-1], span=span)
-
-    def _insert(self, span: Span, parts: Children) -> syntax.Insert:
-        return syntax.Insert("insert", parts[0], span=span)
-
-    def _append(self, span: Span, parts: Children) -> syntax.Insert:
-        return syntax.Insert("append", parts[0], span=span)
-
-    def _at(self, span: Span, parts: Children) -> syntax.At:
-        return syntax.At(parts[0], span=span)
-
-    def _with_levels(self, span: Span, parts: Children) -> syntax.WithLevels:
-        levels, continuous = parts
-        return syntax.WithLevels(levels, continuous is not None, span=span)
-
-    def _with_picture(self, span: Span, parts: Children) -> syntax.WithPicture:
-        return syntax.WithPicture(parts[0], span=span)
-
-    def _with_patterns(self, span: Span, parts: Children) -> clauses.WithPatterns:
-        *patterns, levels, continuous = parts
-        ends = clauses.Range(levels.low, levels.high, span=levels.span)
-        return clauses.WithPatterns(tuple(patterns), ends, continuous is not None, span=span)
-
-    def _wave(self, span: Span, parts: Children) -> clauses.Wave:
-        axis, period, shift = parts
-        return clauses.Wave(str(axis), period, shift, span=span)
-
-    def _blend(self, span: Span, parts: Children) -> clauses.Blend:
-        (first, *_) = parts
-        if isinstance(first, syntax.Levels):
-            return clauses.Blend((first.low, first.high), ranges=True, span=span)
-        return clauses.Blend(tuple(parts), span=span)
-
-    def _mask(self, span: Span, parts: Children) -> clauses.Mask:
-        return clauses.Mask(parts[0], span=span)
-
-    def _unclipped(self, span: Span, parts: Children) -> clauses.Unclipped:
-        return clauses.Unclipped(span=span)
-
-    def _one_of(self, span: Span, parts: Children) -> clauses.OneOf:
-        return clauses.OneOf(tuple(self.name(name) for name in parts), span=span)
-
-    def _probes(self, span: Span, parts: Children) -> clauses.Probes:
-        *names, levels, continuous = parts
-        ends = None if levels is None else clauses.Range(levels.low, levels.high, span=levels.span)
-        return clauses.Probes(tuple(self.name(name) for name in names), ends, continuous is not None, span=span)
-
-    def _stamped(self, span: Span, parts: Children) -> clauses.Stamped:
-        verb, area = parts
-        return clauses.Stamped(str(verb), area, span=span)
-
-    def _size(self, span: Span, parts: Children) -> clauses.Size:
-        return clauses.Size(*parts, span=span)
-
-    def _whole(self, span: Span, parts: Children) -> clauses.Whole:
-        return clauses.Whole(span=span)
-
-    def _pixels(self, span: Span, parts: Children) -> clauses.Pixels:
-        return clauses.Pixels(tuple(parts), span=span)
-
-    def _from_list(self, span: Span, parts: Children) -> syntax.FromList:
-        name, exceptions = parts
-        return syntax.FromList(self.name(name), exceptions or (), span=span)
-
-    def _from_words(self, span: Span, parts: Children) -> syntax.FromList:
-        return syntax.FromList(None, (), tuple(parts), span=span)
-
-    def _keep(self, span: Span, parts: Children) -> syntax.Keep:
-        feature, values = parts
-        return syntax.Keep(self.name(feature), values, span=span)
-
-    def _kept_range(self, span: Span, parts: Children) -> syntax.KeptRange:
-        return syntax.KeptRange(*parts, span=span)
-
-    def _exceptions(self, span: Span, parts: Children) -> tuple[terms.Text, ...]:
-        return tuple(parts)
-
-    def _set_features(self, span: Span, parts: Children) -> syntax.SetFeatures:
-        count, *features = parts
-        return syntax.SetFeatures(self.plain(count), tuple(self.name(feature) for feature in features), span=span)
-
-    # Statements of a property
-
-    def _doc(self, span: Span, parts: Children) -> syntax.Doc:
-        return syntax.Doc(str(parts[0])[3:-3], span=span)
-
-    def _forall(self, span: Span, parts: Children) -> syntax.Forall:
-        return syntax.Forall(parts[0], span=span)
-
-    def _let(self, span: Span, parts: Children) -> syntax.Let:
-        return syntax.Let(self.name(parts[0]), parts[1], span=span)
-
-    def _assertion(self, span: Span, parts: Children) -> syntax.Assertion:
-        condition, *budgets, over = parts
-        return syntax.Assertion(condition, tuple(budgets), over or (), span=span)
-
-    def _budget(self, span: Span, parts: Children) -> syntax.Budget:
-        return syntax.Budget(*parts, span=span)
-
-    def _measure(self, span: Span, parts: Children) -> syntax.Measure:
-        quantity, over, gap, everywhere = parts
-        return syntax.Measure(quantity, over, gap, everywhere is not None, span=span)
-
-    def _search(self, span: Span, parts: Children) -> syntax.Search:
-        return syntax.Search(*parts, span=span)
-
-    def _quantified(self, span: Span, parts: Children) -> tuple[terms.Binder, ...]:
+    def quantified(self, place: Meta, children: Children) -> tuple[terms.Binder, ...]:
         """Binders; a place behind `t in patch at (0, 0),` belongs to the binder before it."""
         binders: list[terms.Binder] = []
-        for part in parts:
+        for part in children:
             if isinstance(part, terms.Binder):
                 binders.append(part)
-            elif binders and _takes_points(binders[-1]):
-                binders[-1] = _with_point(binders[-1], part)
+            elif binders and (longer := _with_point(binders[-1], part)) is not None:
+                binders[-1] = longer
             else:
                 self.errors.append(_stray(part))
         return tuple(binders)
 
 
-def _takes_points(binder: terms.Binder) -> bool:
-    return isinstance(binder.source, terms.TriggerAt) and isinstance(binder.source.places, terms.Points)
-
-
-def _with_point(binder: terms.Binder, point: terms.Point | terms.Together) -> terms.Binder:
-    source = cast(terms.TriggerAt, binder.source)
-    before = cast(terms.Points, source.places)
-    places = terms.Points((*before.points, point), span=join(before.span, point.span))
-    longer = terms.TriggerAt(source.name, places, span=join(source.span, point.span))
-    return terms.Binder(binder.name, longer, span=join(binder.span, point.span))
+def _with_point(binder: terms.Binder, point: terms.Point | terms.Together) -> terms.Binder | None:
+    """The binder of a trigger at some points with one more; None for any other binder."""
+    match binder.source:
+        case terms.TriggerAt(name=name, places=terms.Points(points=points) as before) as source:
+            places = terms.Points((*points, point), span=_join(before.span, point.span))
+            longer = terms.TriggerAt(name, places, span=_join(source.span, point.span))
+            return terms.Binder(binder.name, longer, span=_join(binder.span, point.span))
+    return None
 
 
 def _stray(point: terms.Point | terms.Together) -> SpecError:
@@ -267,3 +174,14 @@ def _stray(point: terms.Point | terms.Together) -> SpecError:
         expected="`t in patch at (0, 0), (24, 24)`",
         remedy="list places directly behind `at`",
     )
+
+
+def token_span(file: str, token: Token) -> Span:
+    """Where a token is."""
+    line, column = token.line or 1, token.column or 1
+    return Span(file, line, column, token.end_line or line, token.end_column or column)
+
+
+def _join(first: Span, last: Span) -> Span:
+    """From the start of one place to the end of another."""
+    return Span(first.file, first.line, first.column, last.end_line, last.end_column)

@@ -22,7 +22,8 @@ from verifluxa.spec.properties import check_property
 from verifluxa.spec.read import decode, read_bytes
 from verifluxa.spec.spaces import check_space
 from verifluxa.spec.spec import DataDecl, InputSpace, Property, Spec, Trigger
-from verifluxa.spec.triggers import check_trigger, check_union, is_union
+from verifluxa.spec.triggers.table import check_trigger
+from verifluxa.spec.triggers.union import check_union, is_union
 
 VERSION = 1
 """The language version that `spec 1` names."""

@@ -57,11 +57,11 @@ def _untargeted(side: StrongestOf, bound: Bound) -> terms.Rate:
     plain = terms.Reference(INPUT, span=span)
     stamped = terms.Call(Name(triggers[0], span=span), (plain,), span=span)
     answer = terms.Call(side.model, (stamped,), span=span)
-    names = (
+    answered, labelled = (
         terms.Call(Name(word, span=span), (what,), span=span) for word, what in (("class", answer), ("label", plain))
     )
     source = terms.Selection(Name(_data(side, bound), span=span), None, span=span)
-    wrong = Comparison("!=", *names, span=span)
+    wrong = Comparison(answered, "!=", labelled, span=span)
     return terms.Rate(terms.Binder(Name(INPUT, span=span), source, span=span), wrong, span=span)
 
 

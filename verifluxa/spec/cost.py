@@ -12,8 +12,7 @@ import time
 from dataclasses import dataclass
 
 from verifluxa.spec.plain import Counts
-from verifluxa.spec.space_types import SynonymTrigger, TableTrigger, WordTrigger
-from verifluxa.spec.spec import PerInput, Property, SingleTrigger, claims_of, members_of
+from verifluxa.spec.spec import PerInput, Property, claims_of
 
 SHARED = (0.4e-3, 1.3e-3)
 """Seconds for a place and an input, where a question speaks of all inputs together: bounds decide; a few boxes each."""
@@ -49,7 +48,7 @@ def cost(prop: Property, counts: Counts, speed: float = 1.0) -> Cost | None:
     """
     if counts.inputs is None:
         return None
-    tried = [_variants(member) for member in members_of(prop.statement.trigger)]
+    tried = [member.variants() for member in prop.statement.trigger.families()]
     if all(tried):
         work, rates = counts.inputs * sum(tried), VARIANT
     else:
@@ -57,18 +56,6 @@ def cost(prop: Property, counts: Counts, speed: float = 1.0) -> Cost | None:
         rates = SINGLE if isinstance(claims_of(prop.statement)[0], PerInput) else SHARED
     sides = len(claims_of(prop.statement))
     return Cost(*(1.0 + sides * work * rate / speed for rate in rates))
-
-
-def _variants(trigger: SingleTrigger) -> int:
-    """Triggers of a family that is tried one and all; 0 where it is bounded."""
-    match trigger:
-        case WordTrigger(count=1):
-            return len(trigger.places) * len(trigger.words)
-        case SynonymTrigger():
-            return sum(len(words) * (len(words) - 1) for words in trigger.sets)
-        case WordTrigger() | TableTrigger():
-            return 0
-    return 0
 
 
 def machine_speed() -> float:

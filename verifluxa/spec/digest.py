@@ -11,21 +11,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from fractions import Fraction
 
-from verifluxa.spec.families import space_record, trigger_record
-from verifluxa.spec.image_families import image_record
-from verifluxa.spec.image_types import StampTrigger
+from verifluxa.spec.numbers import ratio
+from verifluxa.spec.space_types import Record
 from verifluxa.spec.spec import (
     BinaryOutput,
     Compare,
     DataDecl,
-    ImageSpace,
-    InputSpace,
     Measure,
     ModelDecl,
     OutputRow,
-    PatchTrigger,
     PerInput,
     Property,
     RateBound,
@@ -34,15 +29,11 @@ from verifluxa.spec.spec import (
     Selection,
     Spec,
     Statement,
-    Trigger,
-    UnionTrigger,
     models_of,
     named,
 )
 
 SCHEMA = "verifluxa/property/1"
-
-Record = dict[str, object]
 
 
 def property_digest(spec: Spec, prop: Property, data_sha256: Mapping[str, str]) -> str:
@@ -67,9 +58,9 @@ def canonical(spec: Spec, prop: Property, data_sha256: Mapping[str, str]) -> byt
     names = [model.name for model in models]
     record = {
         "schema": SCHEMA,
-        "space": _any_space(named(spec.spaces, claim.trigger.space)),
+        "space": named(spec.spaces, claim.trigger.space).record(),
         "models": [_model(model) for model in models],
-        "trigger": _any_trigger(claim.trigger),
+        "trigger": claim.trigger.record(),
         "data": _data(data, data_sha256[data.name]),
         "selection": _selection(claim.selection, names),
         "statement": _statement(claim),
@@ -85,44 +76,17 @@ def canonical(spec: Spec, prop: Property, data_sha256: Mapping[str, str]) -> byt
     return json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode("ascii")
 
 
-def _exact(value: Fraction) -> str:
-    return f"{value.numerator}/{value.denominator}"
-
-
-def _any_space(space: InputSpace) -> Record:
-    return _space(space) if isinstance(space, ImageSpace) else space_record(space)
-
-
-def _any_trigger(trigger: Trigger) -> Record:
-    match trigger:
-        case PatchTrigger() | StampTrigger():
-            return image_record(trigger)
-        case UnionTrigger(members=members):
-            return {"kind": "one of", "members": [_any_trigger(member) for member in members]}
-    return trigger_record(trigger)
-
-
-def _space(space: ImageSpace) -> Record:
-    return {
-        "kind": "image",
-        "height": space.height,
-        "width": space.width,
-        "channels": space.channels,
-        "levels": [space.low, space.high],
-    }
-
-
 def _model(model: ModelDecl) -> Record:
     """The version of Flux stands there only where the spec gives one: what it means depends on it then."""
     record: Record = {
-        "encode": [[step.kind, [_exact(value) for value in step.values]] for step in model.encode],
+        "encode": [[step.kind, [ratio(value) for value in step.values]] for step in model.encode],
         "layout": model.layout,
         "classes": model.output.count,
         "labels": list(model.output.labels),
     }
     match model.output:
         case BinaryOutput(threshold=threshold):
-            record["threshold"] = _exact(threshold)
+            record["threshold"] = ratio(threshold)
         case RealOutput(size=size):
             record["outputs"] = size
     return record if model.flux is None else record | {"flux": model.flux}
@@ -143,7 +107,7 @@ def _selection(selection: Selection, models: list[str]) -> Record:
         "labels": None if selection.labels is None else list(selection.labels),
         "label_is_not_target": selection.label_is_not_target,
     }
-    return record | {"radius": _exact(selection.radius)} if selection.radius else record
+    return record | {"radius": ratio(selection.radius)} if selection.radius else record
 
 
 def _statement(claim: Statement) -> Record:
@@ -157,14 +121,14 @@ def _statement(claim: Statement) -> Record:
             return {"kind": "compare", **_rate(new)}
         case Measure():
             everywhere = {"everywhere": True} if claim.everywhere else {}
-            return {"kind": "measure", **_rate(claim.rate), "gap": _exact(claim.gap), **everywhere}
+            return {"kind": "measure", **_rate(claim.rate), "gap": ratio(claim.gap), **everywhere}
 
 
 def _rate(claim: RateBound) -> Record:
     """What came to the language later stands there only where it is used, so that older digests stay."""
-    record: Record = {"targets": list(claim.targets), "limit": _exact(claim.limit)} | _rows(claim.rows)
+    record: Record = {"targets": list(claim.targets), "limit": ratio(claim.limit)} | _rows(claim.rows)
     if claim.limits:
-        record["limits"] = [[target, _exact(limit)] for target, limit in claim.limits]
+        record["limits"] = [[target, ratio(limit)] for target, limit in claim.limits]
     if claim.below:
         record["below"] = True
     return record
@@ -178,8 +142,8 @@ def _rows(rows: Rows) -> Record:
 
 def _row(row: OutputRow) -> Record:
     return {
-        "stamped": [_exact(value) for value in row.stamped],
-        "clean": [_exact(value) for value in row.clean],
-        "constant": _exact(row.constant),
+        "stamped": [ratio(value) for value in row.stamped],
+        "clean": [ratio(value) for value in row.clean],
+        "constant": ratio(row.constant),
         "closed": row.closed,
     }

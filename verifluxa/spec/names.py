@@ -10,7 +10,6 @@ from typing import TypeVar
 
 from verifluxa.errors import Span, SpecError
 from verifluxa.spec import syntax
-from verifluxa.spec.clause_syntax import OneOf
 from verifluxa.spec.problems import FollowUpError, Problems
 from verifluxa.spec.terms import Around, Call, Name, Reference, Selection, StrongestOf, TriggerAt
 
@@ -161,8 +160,8 @@ def uses(root: syntax.Declaration | syntax.Statement) -> set[str]:
                 found.add(name)
             case StrongestOf(model=Name(text=name)):
                 found.add(name)
-            case OneOf(names=names):
-                found.update(name.text for name in names)
+            case syntax.Clause():
+                found.update(name.text for name in node.mentions())
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from math import pi, sin
 
 from verifluxa.errors import Span, SpecError
 
@@ -67,6 +68,24 @@ def percent(value: Fraction) -> str:
     """
     shown = show(value * 100)
     return show(value) if "/" in shown else shown + " %"
+
+
+def ratio(value: Fraction) -> str:
+    """A number for records that are digested.
+
+    >>> ratio(Fraction(1, 20))
+    '1/20'
+    """
+    return f"{value.numerator}/{value.denominator}"
+
+
+def sine(turns: Fraction) -> Fraction:
+    """`sin(2 pi turns)`, the one sine of the language: to six digits, so that every machine means the same pattern.
+
+    >>> sine(Fraction(1, 4)), sine(Fraction(7, 12))
+    (Fraction(1, 1), Fraction(-1, 2))
+    """
+    return Fraction(round(sin(2 * pi * float(turns % 1)) * 10**6), 10**6)
 
 
 def _short(text: str) -> str:

@@ -130,8 +130,8 @@ def _groups(expression: Expression, scope: Scope, negated: bool) -> Groups:
             return _comparison(expression, scope, negated)
         case InRange(value=value, low=low, high=high):
             ends = [
-                Comparison(">=", value, low, span=expression.span),
-                Comparison("<=", value, high, span=expression.span),
+                Comparison(value, ">=", low, span=expression.span),
+                Comparison(value, "<=", high, span=expression.span),
             ]
             return _groups(Both(tuple(ends), span=expression.span), scope, negated)
     raise SpecError("VF1067", "this is no condition on outputs", place=expression.span, expected=_FORMS)

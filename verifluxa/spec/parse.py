@@ -55,7 +55,7 @@ def grammar() -> Lark:
     """The parser; made once, in less than a tenth of a second."""
     text = files("verifluxa.spec").joinpath("grammar.lark").read_text(encoding="utf-8")
     options = {"parser": "lalr", "lexer": "contextual", "propagate_positions": True, "maybe_placeholders": True}
-    return Lark(text, postlex=WholeWords(), **options)
+    return Lark(text, start="file", postlex=WholeWords(), **options)
 
 
 class WholeWords(PostLex):

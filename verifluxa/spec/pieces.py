@@ -10,44 +10,9 @@ from enum import Enum, auto
 from lark import Token
 
 from verifluxa.errors import Span
-from verifluxa.spec import clause_syntax as clauses
 from verifluxa.spec import syntax, terms
 from verifluxa.spec.parse import grammar
 
-_LINE_START = (
-    syntax.InputSyntax
-    | syntax.ModelSyntax
-    | syntax.DataSyntax
-    | syntax.ParamSyntax
-    | syntax.Include
-    | syntax.TriggerSyntax
-    | syntax.PropertySyntax
-    | syntax.Setting
-    | syntax.LabelsStart
-    | syntax.Column
-    | syntax.Replace
-    | syntax.Insert
-    | syntax.At
-    | syntax.WithLevels
-    | syntax.WithPicture
-    | clauses.Stamped
-    | clauses.WithPatterns
-    | clauses.Blend
-    | clauses.Mask
-    | clauses.Unclipped
-    | clauses.OneOf
-    | clauses.Reword
-    | clauses.Probes
-    | syntax.FromList
-    | syntax.SetFeatures
-    | syntax.Keep
-    | syntax.Doc
-    | syntax.Forall
-    | syntax.Let
-    | syntax.Assertion
-    | syntax.Measure
-    | syntax.Search
-)
 _COMMENT = re.compile(r"#[^\n]*")
 
 
@@ -123,7 +88,7 @@ def _roles(file: syntax.File) -> Iterator[tuple[tuple[int, int], Role]]:
                 yield start, Role.PREFIX
             case terms.Number(text=text) if text.startswith("-"):
                 yield start, Role.PREFIX
-            case _ if isinstance(node, _LINE_START):
+            case _ if isinstance(node, syntax.Line):
                 yield start, Role.START
 
 

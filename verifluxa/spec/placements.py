@@ -5,10 +5,14 @@ A place is the (row, column) of the patch's top-left pixel, counted from 0, row 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from verifluxa.errors import Span, SpecError
+from verifluxa.spec.blocks import all_fit
 from verifluxa.spec.problems import Problems
+from verifluxa.spec.spec import ImageSpace
+from verifluxa.spec.syntax import Clause, Replace, TriggerSyntax
 from verifluxa.spec.terms import (
     Anywhere,
     Corners,
@@ -21,9 +25,11 @@ from verifluxa.spec.terms import (
     Steps,
     Together,
 )
-from verifluxa.spec.units import whole
+from verifluxa.spec.units import measured, whole
 
 MAX_PLACES = 1_000_000
+TOKENS = ("token", "tokens")
+EXAMPLE = "`replace 3 px x 3 px`, `at any`, `with 0..255 level`"
 
 Place = tuple[int, int]
 
@@ -35,9 +41,51 @@ class Room:
     last_row: int
     last_column: int
 
+    @staticmethod
+    def of(height: int, width: int, space: ImageSpace) -> Room:
+        """Where a patch of this size is inside the images of a space."""
+        return Room(space.height - height, space.width - width)
+
     def holds(self, place: Place) -> bool:
         """Whether a patch at this place is inside the image."""
         return 0 <= place[0] <= self.last_row and 0 <= place[1] <= self.last_column
+
+
+def image_clauses(syntax: TriggerSyntax, kinds: tuple[type[Clause], ...]) -> None:
+    """Checks that a trigger on images has clauses of these kinds only.
+
+    Raises:
+        SpecError: VF1083.
+    """
+
+    def fits(clause: Clause) -> bool:
+        if not isinstance(clause, Replace):
+            return isinstance(clause, kinds)
+        return clause.width is not None or clause.height.unit is None or clause.height.unit.text not in TOKENS
+
+    message = "the trigger is declared for images, and this is no part of an image trigger"
+    all_fit(syntax, fits, message, EXAMPLE)
+
+
+def size_of(height: Number, width: Number, place: Span, space: ImageSpace) -> tuple[int, int]:
+    """Height and width of a patch in pixels.
+
+    Raises:
+        SpecError: VF1041 when it is larger than the image, VF1030 to VF1032 for the numbers.
+    """
+    rows, columns = (
+        whole(measured(number, "px", what), number.span, what)
+        for number, what in ((height, "the height of a patch"), (width, "the width of a patch"))
+    )
+    if rows > space.height or columns > space.width:
+        raise SpecError(
+            "VF1041",
+            f"a patch of {rows} x {columns} px is larger than the image",
+            place=place,
+            expected=f"at most {space.height} x {space.width} px, the size of `{space.name}`",
+            remedy="the first number is the height, the second the width",
+        )
+    return rows, columns
 
 
 def places_of(syntax: Places, room: Room, problems: Problems) -> tuple[Place, ...]:
@@ -84,6 +132,59 @@ def groups_of(syntax: Places, room: Room, problems: Problems) -> tuple[tuple[Pla
             problems.warn("VF1103", f"the place {_words(group)} is listed twice", point.span, "delete one of them")
         found[group] = None
     return tuple(sorted(found))
+
+
+def among(foreign: Collection[object], name: str, places: Places) -> None:
+    """Checks that the trigger of this name goes to all places that a property gives: they can only be narrowed.
+
+    Raises:
+        SpecError: VF1042 at the first of the foreign places.
+    """
+    if foreign:
+        raise SpecError(
+            "VF1042",
+            f"the trigger `{name}` does not go to {sorted(foreign, key=str)[0]}",
+            place=places.span,
+            expected=f"places of `{name}`",
+            remedy="here places can be narrowed, not widened; widen them where the trigger is declared",
+        )
+
+
+def positions_of(
+    places: Places, last: int, what: str, where: str, outside: Callable[[int, int, Span], SpecError]
+) -> tuple[int, ...]:
+    """Places in a text or in time, ascending, each once.
+
+    Args:
+        places: as written.
+        last: the last place.
+        what: of a place, in words: `a position`.
+        where: `a place in a text`.
+        outside: the error for a range that is upside down, or ends behind the last place.
+
+    Raises:
+        SpecError: VF1083 for places of images, VF1032 for numbers that are not whole, and `outside`.
+    """
+    if isinstance(places, Anywhere):
+        return tuple(range(last + 1))
+    if not isinstance(places, Positions):
+        raise SpecError(
+            "VF1083", f"{where} is one number", place=places.span, expected="`at any`, or `at positions 0, 3..5`"
+        )
+    found: set[int] = set()
+    for steps in places.ranges:
+        first = whole(steps.first.value, steps.first.span, what, 0)
+        end = first if steps.last is None else whole(steps.last.value, steps.last.span, what, 0)
+        step = 1 if steps.step is None else whole(steps.step.value, steps.step.span, "a step")
+        if end < first or end > last:
+            raise outside(first, end, steps.span)
+        found |= set(range(first, end + 1, step))
+    return tuple(sorted(found))
+
+
+def places_phrase(places: tuple[int, ...], word: str) -> str:
+    """Places in a text or in time in plain words."""
+    return f"{word} {places[0]}" if len(places) == 1 else f"any of {len(places):,} {word}s"
 
 
 def _words(group: tuple[Place, ...]) -> str:

@@ -4,24 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from verifluxa.spec.families import dimensions
-from verifluxa.spec.image_families import image_dimensions
-from verifluxa.spec.image_types import StampTrigger
 from verifluxa.spec.mathematics import formula
-from verifluxa.spec.spec import (
-    DataDecl,
-    ImageSpace,
-    InputSpace,
-    PatchTrigger,
-    PerInput,
-    Property,
-    Spec,
-    Trigger,
-    UnionTrigger,
-    claims_of,
-    named,
-    placements_of,
-)
+from verifluxa.spec.spec import DataDecl, PerInput, Property, Spec, claims_of, named
 from verifluxa.spec.words import plain_words
 
 
@@ -89,13 +73,13 @@ def count(spec: Spec, prop: Property, inputs: int | None = None) -> Counts:
     claim = prop.statement
     rate = claims_of(claim)[0]
     known = inputs if inputs is not None else _most(named(spec.data, claim.selection.data))
-    places = placements_of(claim.trigger)
+    places = claim.trigger.placements
     together = not isinstance(rate, PerInput)
     if together:
         questions: int | None = places * max(1, len(rate.targets))
     else:
         questions = None if known is None else places * known
-    dimensions = _dimensions(claim.trigger, named(spec.spaces, claim.trigger.space))
+    dimensions = claim.trigger.dimensions(named(spec.spaces, claim.trigger.space))
     chosen = claim.selection
     exact = inputs is not None or (chosen.correct is None and chosen.labels is None and not chosen.label_is_not_target)
     return Counts(known, exact, places, dimensions, len(rate.targets), questions, together)
@@ -103,17 +87,6 @@ def count(spec: Spec, prop: Property, inputs: int | None = None) -> Counts:
 
 def _most(data: DataDecl) -> int | None:
     return data.take if data.sample is None else data.sample
-
-
-def _dimensions(trigger: Trigger, space: InputSpace) -> int:
-    match trigger:
-        case UnionTrigger(members=members):
-            return max(_dimensions(member, space) for member in members)
-        case PatchTrigger() | StampTrigger():
-            assert isinstance(space, ImageSpace)
-            return image_dimensions(trigger, space)
-    assert not isinstance(space, ImageSpace)
-    return dimensions(trigger, space)
 
 
 def _count(value: int | None, exact: bool = True) -> str:

@@ -16,9 +16,9 @@ from verifluxa.errors import Span, SpecError, UsageError
 from verifluxa.files import read_file
 from verifluxa.library import Shelf, Shelved, find
 from verifluxa.png import MAX_BYTES, Levels, decode
-from verifluxa.spec.image_types import Patterns, Picture, Place, StampTrigger, Values
+from verifluxa.spec.numbers import sine
 from verifluxa.spec.spec import ImageSpace
-from verifluxa.spec.waves import sine
+from verifluxa.spec.triggers.stamp import Patterns, Picture, Place, StampTrigger, Values
 
 SCHEMA = 1
 PLACES = ("any", "corners", "four corners")

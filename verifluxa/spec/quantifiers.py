@@ -5,13 +5,11 @@ What a `forall` binds outside `rate(...)` is chosen once for all inputs that the
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import cast
 
 from verifluxa.errors import Span, SpecError
 from verifluxa.spec.conditions import Chosen, conditions
-from verifluxa.spec.image_types import StampTrigger
 from verifluxa.spec.meaning import (
     Constant,
     InputVariable,
@@ -25,12 +23,10 @@ from verifluxa.spec.meaning import (
     meaning,
 )
 from verifluxa.spec.names import did_you_mean, fresh
-from verifluxa.spec.placements import groups_of, places_of
 from verifluxa.spec.problems import Problems, unsupported
-from verifluxa.spec.spec import ImageSpace, ModelDecl, PatchTrigger, Trigger
+from verifluxa.spec.spec import ImageSpace, ModelDecl, Trigger
 from verifluxa.spec.syntax import Let
 from verifluxa.spec.terms import Anywhere, Around, Binder, Call, Members, Name, Places, Reference, Selection, TriggerAt
-from verifluxa.spec.triggers import Size, room
 from verifluxa.spec.units import measured
 
 INPUT = "x"
@@ -197,42 +193,10 @@ def _introduce(name: Name, bound: Bound) -> Bound:
 def _bind_trigger(binder: Binder, name: Name, places: Places | None, bound: Bound, problems: Problems) -> Bound:
     if any(isinstance(variable, TriggerVariable) for variable in bound.scope.variables.values()):
         raise unsupported("a second trigger in one property", binder.span)
-    trigger = cast(Trigger, bound.world.table.find(name, "trigger", bound.world.triggers))
-    if places is not None:
-        trigger = _narrowed(trigger, places, bound.world, problems)
+    trigger: Trigger = bound.world.table.find(name, "trigger", bound.world.triggers)
+    if places is not None and not isinstance(places, Anywhere):
+        trigger = trigger.narrowed(places, bound.world.space(trigger.space), problems)
     return replace(bound, scope=bound.scope.bind({binder.name.text: TriggerVariable(trigger)}))
-
-
-def _narrowed(trigger: Trigger, places: Places, world: World, problems: Problems) -> Trigger:
-    if isinstance(places, Anywhere):
-        return trigger
-    space = world.space(trigger.space)
-    if not isinstance(trigger, PatchTrigger | StampTrigger) or not isinstance(space, ImageSpace):
-        raise SpecError(
-            "VF1083",
-            f"`{trigger.name}` is no image trigger, so its places cannot be narrowed here",
-            place=places.span,
-            expected="places where the trigger is declared",
-        )
-    if isinstance(trigger, PatchTrigger):
-        wanted = places_of(places, room(Size(trigger.height, trigger.width), space), problems)
-        _among(set(wanted) - set(trigger.places), trigger, places)
-        return replace(trigger, places=wanted)
-    groups = groups_of(places, room(Size(*trigger.box), space), problems)
-    _among(set(groups) - set(trigger.places), trigger, places)
-    return replace(trigger, places=groups)
-
-
-def _among(foreign: Collection[object], trigger: Trigger, places: Places) -> None:
-    """Places can only be narrowed."""
-    if foreign:
-        raise SpecError(
-            "VF1042",
-            f"the trigger `{trigger.name}` does not go to {sorted(foreign, key=str)[0]}",
-            place=places.span,
-            expected=f"places of `{trigger.name}`",
-            remedy="here places can be narrowed, not widened; widen them where the trigger is declared",
-        )
 
 
 def _bind_target(binder: Binder, source: Members | Call, bound: Bound) -> Bound:

@@ -1,10 +1,15 @@
-"""Input spaces that are no images, and their triggers, as `check` resolves them: texts, tables, series."""
+"""Input spaces that are no images, as `check` resolves them: texts, tables, series."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import ClassVar, Literal
+
+from verifluxa.spec.numbers import ratio
+
+Record = dict[str, object]
+"""Part of what a property digest holds: JSON values."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,17 @@ class TokenSpace:
     unknown: int | None = None
     truncate: bool = False
     tokenizer: bool = False
+
+    def record(self) -> Record:
+        """What a property digest holds of it: all that decides what an input is."""
+        return {
+            "kind": "tokens",
+            "length": self.length,
+            "vocabulary": self.vocab_sha256,
+            "pad": self.pad,
+            "unknown": self.unknown,
+            "truncate": self.truncate,
+        }
 
 
 @dataclass(frozen=True)
@@ -57,6 +73,11 @@ class Feature:
         """How many numbers the network reads of it: one, or one for each category."""
         return len(self.items) or 1
 
+    def record(self) -> Record:
+        """What a property digest holds of it."""
+        record: Record = {"name": self.name, "range": [ratio(self.low), ratio(self.high)], "step": self.step}
+        return record | {"unit": self.unit, "categories": list(self.items), "bool": self.boolean}
+
 
 @dataclass(frozen=True)
 class TableSpace:
@@ -80,6 +101,10 @@ class TableSpace:
             before += feature.width
         raise KeyError(name)
 
+    def record(self) -> Record:
+        """What a property digest holds of it: all that decides what an input is."""
+        return {"kind": "table", "columns": [feature.record() for feature in self.features]}
+
 
 @dataclass(frozen=True)
 class SeriesSpace:
@@ -93,87 +118,7 @@ class SeriesSpace:
     high: Fraction
     step: int | None
 
-
-@dataclass(frozen=True)
-class WordTrigger:
-    """`count` tokens that are inserted or replaced, each out of `words`.
-
-    Attributes:
-        inserts: what stands at a place and behind it moves; else it is replaced.
-        places: of the first token, counted from 0, ascending.
-        words: numbers of the tokens that may be put, ascending.
-        appends: behind the last token of each text that is no padding; `places` then says nothing.
-    """
-
-    name: str
-    space: str
-    inserts: bool
-    count: int
-    places: tuple[int, ...]
-    words: tuple[int, ...] = field(repr=False)
-    appends: bool = False
-
-
-@dataclass(frozen=True)
-class SynonymTrigger:
-    """One word, wherever a text has it, becomes another one of its set.
-
-    Attributes:
-        sets: numbers of the tokens of each set, ascending; no token is in two of them.
-    """
-
-    name: str
-    space: str
-    sets: tuple[tuple[int, ...], ...] = field(repr=False)
-
-    @property
-    def places(self) -> tuple[int, ...]:
-        """The words that may be replaced: each is a placement of its own."""
-        return tuple(sorted(word for words in self.sets for word in words))
-
-
-@dataclass(frozen=True)
-class KeptFeature:
-    """A column that a trigger may set, and to what.
-
-    Attributes:
-        name: the column.
-        low, high: for numbers.
-        kept: the listed values (numbers, or numbers of categories) where not the whole range counts.
-    """
-
-    name: str
-    low: Fraction
-    high: Fraction
-    kept: tuple[Fraction, ...] = ()
-
-
-@dataclass(frozen=True)
-class TableTrigger:
-    """Any `count` of the listed columns set to values of their ranges or lists.
-
-    `places` are the sets of columns, each as indices into `features`.
-    """
-
-    name: str
-    space: str
-    count: int
-    features: tuple[KeptFeature, ...]
-    places: tuple[tuple[int, ...], ...]
-
-
-@dataclass(frozen=True)
-class SeriesTrigger:
-    """A stretch of `length` steps in `channels` that is replaced by values in low..high.
-
-    `places` are first steps, ascending.
-    """
-
-    name: str
-    space: str
-    length: int
-    channels: tuple[int, ...]
-    places: tuple[int, ...]
-    low: Fraction
-    high: Fraction
-    step: int | None
+    def record(self) -> Record:
+        """What a property digest holds of it: all that decides what an input is."""
+        sizes = {"steps": self.steps, "channels": self.channels}
+        return {"kind": "series", **sizes, "range": [ratio(self.low), ratio(self.high)], "step": self.step}

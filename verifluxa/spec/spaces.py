@@ -1,4 +1,4 @@
-"""Input spaces: `image(28 px, 28 px, 1 ch) of 0..255 level`."""
+"""Input spaces: `image(28 px, 28 px, 1 ch) of 0..255 level`, `series(64 step, 3 ch) of -4..4 level`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from verifluxa.errors import SpecError
 from verifluxa.spec.blocks import Known, settings
 from verifluxa.spec.names import did_you_mean
 from verifluxa.spec.problems import Problems
-from verifluxa.spec.series import check_series
 from verifluxa.spec.space_types import SeriesSpace, TableSpace, TokenSpace
 from verifluxa.spec.spec import ImageSpace
 from verifluxa.spec.syntax import InputSyntax
@@ -23,6 +22,7 @@ MAX_LEVEL = 2**24
 """Up to here whole numbers are exact in float32."""
 
 KINDS = ("image", "tokens", "table", "series")
+MAX_STEPS, MAX_CHANNELS = 65_536, 4096
 _EXAMPLE = "`image(28 px, 28 px, 1 ch) of 0..255 level`"
 
 
@@ -31,8 +31,8 @@ def check_space(syntax: InputSyntax, problems: Problems) -> ImageSpace | TokenSp
 
     Raises:
         SpecError: VF1026 for an unknown kind, VF1040 when the shape is not height, width and channels, VF1030 to
-            VF1033 and VF1038 for its numbers, VF1044 when levels are not whole; what `tokens`, `tables` and
-            `series` say of theirs.
+            VF1033 and VF1038 for its numbers, VF1044 when levels are not whole; what `tokens` and `tables`
+            say of theirs; VF1091 when the shape of a series is not steps and channels, or its range is missing.
     """
     match syntax.kind.text:
         case "image":
@@ -42,7 +42,7 @@ def check_space(syntax: InputSyntax, problems: Problems) -> ImageSpace | TokenSp
         case "table":
             return check_table(syntax, problems)
         case "series":
-            return check_series(syntax, problems)
+            return _series(syntax, problems)
     raise SpecError(
         "VF1026",
         f"there is no kind of input called `{syntax.kind.text}`",
@@ -104,3 +104,21 @@ def _levels(syntax: InputSyntax) -> tuple[int, int]:
             remedy="scaling such as `level / 255` belongs into the model's `encode`",
         )
     return int(low), int(high)
+
+
+def _series(syntax: InputSyntax, problems: Problems) -> SeriesSpace:
+    settings(syntax.block, Known("series", ()), problems)
+    sizes = [argument.value for argument in syntax.arguments if argument.key is None]
+    numbers = [size for size in sizes if isinstance(size, Number)]
+    if len(numbers) != 2 or len(syntax.arguments) != 2 or syntax.levels is None:
+        raise SpecError(
+            "VF1091",
+            "a series is declared with its steps, its channels and the range of its values",
+            place=syntax.kind.span,
+            expected="`series(64 step, 3 ch) of -4..4 level`",
+        )
+    steps = whole(measured(numbers[0], "step", "the length"), numbers[0].span, "the length", 1, MAX_STEPS)
+    what = "the number of channels"
+    channels = whole(measured(numbers[1], "ch", what), numbers[1].span, what, 1, MAX_CHANNELS)
+    low, high = level_range(syntax.levels, "the range of values")
+    return SeriesSpace(syntax.name.text, steps, channels, low, high, None)

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import ClassVar, Literal, TypeVar
+from typing import ClassVar, Literal, Self, TypeVar
 
-from verifluxa.errors import Span
-from verifluxa.spec.image_types import StampTrigger
-from verifluxa.spec.space_types import (
-    SeriesSpace,
-    SeriesTrigger,
-    SynonymTrigger,
-    TableSpace,
-    TableTrigger,
-    TokenSpace,
-    WordTrigger,
-)
+from verifluxa.errors import Span, SpecError
+from verifluxa.spec.problems import Problems
+from verifluxa.spec.space_types import Record, SeriesSpace, TableSpace, TokenSpace
+from verifluxa.spec.terms import Places
 
 
 @dataclass(frozen=True)
@@ -31,6 +25,11 @@ class ImageSpace:
     channels: int
     low: int
     high: int
+
+    def record(self) -> Record:
+        """What a property digest holds of it: all that decides what an input is."""
+        sizes = {"height": self.height, "width": self.width, "channels": self.channels}
+        return {"kind": "image", **sizes, "levels": [self.low, self.high]}
 
 
 InputSpace = ImageSpace | TokenSpace | TableSpace | SeriesSpace
@@ -139,52 +138,68 @@ class DataDecl:
 
 
 @dataclass(frozen=True)
-class PatchTrigger:
-    """A `height` x `width` patch that replaces pixels, all channels.
+class Trigger(ABC):
+    """A family of triggers on the inputs of a space, as `check` resolves its declaration; `triggers` has all families.
 
-    Attributes:
-        places: top-left pixels (row, column), in row-major order, each once.
-        low, high: the range of each level.
-        step: 1 on the grid of integer levels, None where `continuous`.
+    What follows is all that the language asks of a family. Its questions are put together in `lower.families`.
     """
 
     name: str
     space: str
-    height: int
-    width: int
-    places: tuple[tuple[int, int], ...]
-    low: Fraction
-    high: Fraction
-    step: int | None
 
+    @property
+    @abstractmethod
+    def placements(self) -> int:
+        """How many placements it has."""
 
-SingleTrigger = PatchTrigger | StampTrigger | WordTrigger | SynonymTrigger | TableTrigger | SeriesTrigger
+    @abstractmethod
+    def dimensions(self, space: InputSpace) -> int:
+        """Free values of a trigger at one place; the most, where places differ."""
 
+    @abstractmethod
+    def phrase(self, space: InputSpace) -> str:
+        """The family in plain words, as they stand behind `no single`."""
 
-@dataclass(frozen=True)
-class UnionTrigger:
-    """A trigger of one of several families of one space."""
+    @abstractmethod
+    def record(self) -> Record:
+        """What a property digest holds of it: all that decides what a trigger is."""
 
-    name: str
-    space: str
-    members: tuple[SingleTrigger, ...]
+    def families(self) -> tuple[Trigger, ...]:
+        """The families of a union; another family is the only one."""
+        return (self,)
 
+    def narrowed(self, places: Places, space: InputSpace, problems: Problems) -> Self:
+        """The same at some of its places, as `forall t in patch at corners` says.
 
-Trigger = SingleTrigger | UnionTrigger
+        Raises:
+            SpecError: VF1083 where places are given with the declaration alone; else what is wrong with the places.
+        """
+        raise SpecError(
+            "VF1083",
+            f"`{self.name}` is no image trigger, so its places cannot be narrowed here",
+            place=places.span,
+            expected="places where the trigger is declared",
+        )
 
+    def variants(self) -> int:
+        """How many triggers there are where each is tried; 0 where the family is bounded."""
+        return 0
 
-def members_of(trigger: Trigger) -> tuple[SingleTrigger, ...]:
-    """The families of a union; another family is the only one."""
-    return trigger.members if isinstance(trigger, UnionTrigger) else (trigger,)
+    def is_clipped(self) -> bool:
+        """Whether the triggered input is clipped to the range of the space; untriggered inputs lie in it."""
+        return False
 
+    def leaves_range(self, space: InputSpace) -> bool:
+        """Whether a clip behind the trigger would change what the family says."""
+        return False
 
-def placements_of(trigger: Trigger) -> int:
-    """How many placements a family has."""
-    counts = (
-        len(member.places) * (len(member.opacities) if isinstance(member, StampTrigger) else 1)
-        for member in members_of(trigger)
-    )
-    return sum(counts)
+    def puts_levels(self, space: InputSpace) -> bool:
+        """Whether it does nothing but put legal levels in place of pixels."""
+        return False
+
+    def varies_opacity(self) -> bool:
+        """Whether the opacity is one of the trigger's own values."""
+        return False
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
-from verifluxa.spec.clause_syntax import Blend, Mask, OneOf, Probes, Reword, Stamped, Unclipped, WithPatterns
+from lark.ast_utils import AsList
+
 from verifluxa.spec.terms import (
     Around,
     Binder,
@@ -16,16 +17,22 @@ from verifluxa.spec.terms import (
     Node,
     Number,
     Places,
+    Rule,
     Selection,
     Text,
     Unit,
 )
 
+
+class Line:
+    """Marks a node whose text begins a line of its own in a formatted spec."""
+
+
 # Blocks
 
 
 @dataclass(frozen=True)
-class Setting(Node):
+class Setting(Rule, Line):
     """`key = value`."""
 
     key: Name
@@ -33,14 +40,14 @@ class Setting(Node):
 
 
 @dataclass(frozen=True)
-class LabelsStart(Node):
+class LabelsStart(Rule, Line):
     """`labels start at 1`."""
 
     first: Number
 
 
 @dataclass(frozen=True)
-class FieldRange(Node):
+class FieldRange(Rule):
     """`0..1 continuous`, `18..95 year`: the domain of a column."""
 
     low: Number
@@ -50,19 +57,19 @@ class FieldRange(Node):
 
 
 @dataclass(frozen=True)
-class Categories(Node):
+class Categories(Rule, AsList):
     """`one of "a", "b"`."""
 
     items: tuple[Text, ...]
 
 
 @dataclass(frozen=True)
-class Boolean(Node):
+class Boolean(Rule):
     """`bool`."""
 
 
 @dataclass(frozen=True)
-class Column(Node):
+class Column(Rule, Line):
     """`key : domain` of a table."""
 
     key: Name
@@ -73,7 +80,7 @@ Entry = Setting | LabelsStart | Column
 
 
 @dataclass(frozen=True)
-class Block(Node):
+class Block(Rule, AsList):
     """`{ entries }`."""
 
     entries: tuple[Entry, ...]
@@ -83,7 +90,7 @@ class Block(Node):
 
 
 @dataclass(frozen=True)
-class Argument(Node):
+class Argument(Rule):
     """`28 px` or `vocab = "vocab.txt"` between the brackets of an input space."""
 
     key: Name | None
@@ -91,7 +98,7 @@ class Argument(Node):
 
 
 @dataclass(frozen=True)
-class Levels(Node):
+class Levels(Rule):
     """`low..high` with units."""
 
     low: Number
@@ -99,7 +106,7 @@ class Levels(Node):
 
 
 @dataclass(frozen=True)
-class InputSyntax(Node):
+class InputSyntax(Rule, Line):
     """`input name : kind(arguments) of levels { ... }`."""
 
     name: Name
@@ -110,7 +117,7 @@ class InputSyntax(Node):
 
 
 @dataclass(frozen=True)
-class ModelSyntax(Node):
+class ModelSyntax(Rule, Line):
     """`model name : space -> output(arguments) { ... }`."""
 
     name: Name
@@ -121,7 +128,7 @@ class ModelSyntax(Node):
 
 
 @dataclass(frozen=True)
-class DataSyntax(Node):
+class DataSyntax(Rule, Line):
     """`data name : space { ... }`."""
 
     name: Name
@@ -130,7 +137,7 @@ class DataSyntax(Node):
 
 
 @dataclass(frozen=True)
-class Include(Node):
+class Include(Rule, Line):
     """`include wave for photo`: the triggers of a file on the shelf."""
 
     name: Name
@@ -138,7 +145,7 @@ class Include(Node):
 
 
 @dataclass(frozen=True)
-class ParamSyntax(Node):
+class ParamSyntax(Rule, Line):
     """`param name : kind = value`."""
 
     name: Name
@@ -146,8 +153,20 @@ class ParamSyntax(Node):
     value: Expression
 
 
+# Triggers; a clause of one family only stands in the file of that family, see `triggers`
+
+
 @dataclass(frozen=True)
-class Replace(Node):
+class Clause(Rule, Line):
+    """A part of a trigger between `{` and `}`."""
+
+    def mentions(self) -> tuple[Name, ...]:
+        """The declarations that it names."""
+        return ()
+
+
+@dataclass(frozen=True)
+class Replace(Clause):
     """`replace 3 px x 3 px` (height x width), or `replace 2 tokens`."""
 
     height: Number
@@ -155,22 +174,14 @@ class Replace(Node):
 
 
 @dataclass(frozen=True)
-class Insert(Node):
-    """`insert 1 token` or `append 1 token`."""
-
-    verb: str
-    count: Number
-
-
-@dataclass(frozen=True)
-class At(Node):
+class At(Clause):
     """`at places`."""
 
     places: Places
 
 
 @dataclass(frozen=True)
-class WithLevels(Node):
+class WithLevels(Clause):
     """`with low..high level`, on the grid of whole levels unless `continuous`."""
 
     levels: Levels
@@ -178,67 +189,14 @@ class WithLevels(Node):
 
 
 @dataclass(frozen=True)
-class WithPicture(Node):
+class WithPicture(Clause):
     """`with "picture.png"`."""
 
     file: Text
 
 
 @dataclass(frozen=True)
-class FromList(Node):
-    """`from vocab except "a", "b"`, or `from "a", "b"`, which has no name."""
-
-    name: Name | None
-    exceptions: tuple[Text, ...]
-    words: tuple[Text, ...] = ()
-
-
-@dataclass(frozen=True)
-class SetFeatures(Node):
-    """`set any 2 of age, income`."""
-
-    count: Number
-    features: tuple[Name, ...]
-
-
-@dataclass(frozen=True)
-class KeptRange(Node):
-    """`low..high` behind `keep column in`."""
-
-    low: Number
-    high: Number
-
-
-@dataclass(frozen=True)
-class Keep(Node):
-    """`keep age in 20..40`, `keep region in {"north", "south"}`: what a trigger may set a column to."""
-
-    feature: Name
-    values: KeptRange | Members
-
-
-Clause = (
-    Replace
-    | Stamped
-    | At
-    | WithLevels
-    | WithPicture
-    | WithPatterns
-    | Blend
-    | Mask
-    | Unclipped
-    | OneOf
-    | Probes
-    | Reword
-    | Insert
-    | FromList
-    | SetFeatures
-    | Keep
-)
-
-
-@dataclass(frozen=True)
-class TriggerSyntax(Node):
+class TriggerSyntax(Rule, Line):
     """`trigger name : space { clauses }`."""
 
     name: Name
@@ -250,21 +208,21 @@ class TriggerSyntax(Node):
 
 
 @dataclass(frozen=True)
-class Doc(Node):
+class Doc(Node, Line):
     """The text between triple quotes, as written."""
 
     text: str
 
 
 @dataclass(frozen=True)
-class Forall(Node):
+class Forall(Rule, Line):
     """`forall a in A, b in B`."""
 
     binders: tuple[Binder, ...]
 
 
 @dataclass(frozen=True)
-class Let(Node):
+class Let(Rule, Line):
     """`let name = selection`."""
 
     name: Name
@@ -272,7 +230,7 @@ class Let(Node):
 
 
 @dataclass(frozen=True)
-class Budget(Node):
+class Budget(Rule):
     """`1 % for {3, 7}`: another limit for some targets."""
 
     limit: Expression
@@ -280,7 +238,7 @@ class Budget(Node):
 
 
 @dataclass(frozen=True)
-class Assertion(Node):
+class Assertion(Rule, Line):
     """`assert condition, budgets over binders`."""
 
     condition: Expression
@@ -289,7 +247,7 @@ class Assertion(Node):
 
 
 @dataclass(frozen=True)
-class Measure(Node):
+class Measure(Rule, Line):
     """`measure quantity over binders within gap everywhere`."""
 
     quantity: Expression
@@ -299,7 +257,7 @@ class Measure(Node):
 
 
 @dataclass(frozen=True)
-class Search(Node):
+class Search(Rule, Line):
     """`search exists binders : condition`."""
 
     binders: tuple[Binder, ...]
@@ -310,7 +268,7 @@ Statement = Doc | Forall | Let | Assertion | Measure | Search
 
 
 @dataclass(frozen=True)
-class PropertySyntax(Node):
+class PropertySyntax(Rule, Line):
     """`property name { statements }`."""
 
     name: Name
@@ -322,7 +280,7 @@ Declaration = Declared | Include
 
 
 @dataclass(frozen=True)
-class File(Node):
+class File(Rule):
     """A whole file. `version` is the number behind `spec`."""
 
     version: Number | None

@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from lark import ast_utils
+from lark.ast_utils import AsList
+
 from verifluxa.errors import Span
 
 
@@ -17,6 +20,14 @@ class Node:
     """A node of the syntax tree, and where its text is."""
 
     span: Span = field(compare=False, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Rule(Node, ast_utils.Ast):
+    """A node that is built from the grammar's rule of its name: its fields are what the rule keeps, in order.
+
+    A field that is `bool` says whether its word is there. With `AsList`, all that the rule keeps is the one field.
+    """
 
 
 @dataclass(frozen=True)
@@ -50,7 +61,7 @@ class Text(Node):
 
 
 @dataclass(frozen=True)
-class Digest(Node):
+class Digest(Rule):
     """`sha256:...`, not yet looked at."""
 
     text: str
@@ -67,7 +78,7 @@ class Reference(Node):
 
 
 @dataclass(frozen=True)
-class Call(Node):
+class Call(Rule):
     """`name(arguments)`: a function of the language, a model, or a trigger."""
 
     name: Name
@@ -75,7 +86,7 @@ class Call(Node):
 
 
 @dataclass(frozen=True)
-class Index(Node):
+class Index(Rule):
     """`answer[2]`, `answer["speed"]`: one of the numbers that a model returns."""
 
     value: Expression
@@ -83,39 +94,39 @@ class Index(Node):
 
 
 @dataclass(frozen=True)
-class ListOf(Node):
+class ListOf(Rule, AsList):
     """`[1, 2, 3]`: one number per channel."""
 
     items: tuple[Expression, ...]
 
 
 @dataclass(frozen=True)
-class Minus(Node):
+class Minus(Rule):
     """`-operand`."""
 
     operand: Expression
 
 
 @dataclass(frozen=True)
-class Arithmetic(Node):
+class Arithmetic(Rule):
     """`left operator right` with `+`, `-`, `*`, `/`."""
 
-    operator: str
     left: Expression
+    operator: str
     right: Expression
 
 
 @dataclass(frozen=True)
-class Comparison(Node):
+class Comparison(Rule):
     """`left operator right` with `<=`, `>=`, `==`, `!=`, `<`, `>`."""
 
-    operator: str
     left: Expression
+    operator: str
     right: Expression
 
 
 @dataclass(frozen=True)
-class InRange(Node):
+class InRange(Rule):
     """`value in low..high`."""
 
     value: Expression
@@ -124,7 +135,7 @@ class InRange(Node):
 
 
 @dataclass(frozen=True)
-class InSet(Node):
+class InSet(Rule):
     """`value in {a, b}`."""
 
     value: Expression
@@ -132,28 +143,28 @@ class InSet(Node):
 
 
 @dataclass(frozen=True)
-class Not(Node):
+class Not(Rule):
     """`not operand`."""
 
     operand: Expression
 
 
 @dataclass(frozen=True)
-class Both(Node):
+class Both(Rule, AsList):
     """`a and b and c`."""
 
     parts: tuple[Expression, ...]
 
 
 @dataclass(frozen=True)
-class Either(Node):
+class Either(Rule, AsList):
     """`a or b or c`."""
 
     parts: tuple[Expression, ...]
 
 
 @dataclass(frozen=True)
-class Rate(Node):
+class Rate(Rule):
     """`rate(x in inputs : condition)`: the share of inputs that meet the condition."""
 
     binder: Binder
@@ -161,14 +172,14 @@ class Rate(Node):
 
 
 @dataclass(frozen=True)
-class Strongest(Node):
+class Strongest(Rule):
     """`max rate(...)`: the rate of the strongest trigger."""
 
     rate: Rate
 
 
 @dataclass(frozen=True)
-class StrongestOf(Node):
+class StrongestOf(Rule):
     """`max rate of model`: used to compare two models."""
 
     model: Name
@@ -198,17 +209,17 @@ Expression = (
 
 
 @dataclass(frozen=True)
-class Anywhere(Node):
+class Anywhere(Rule):
     """`at any`."""
 
 
 @dataclass(frozen=True)
-class Corners(Node):
+class Corners(Rule):
     """`at corners`."""
 
 
 @dataclass(frozen=True)
-class Point(Node):
+class Point(Rule):
     """`(row, column)` of the top-left pixel."""
 
     row: Number
@@ -216,21 +227,21 @@ class Point(Node):
 
 
 @dataclass(frozen=True)
-class Together(Node):
+class Together(Rule, AsList):
     """`(0, 0) and (24, 24)`: two places at once."""
 
     points: tuple[Point, ...]
 
 
 @dataclass(frozen=True)
-class Points(Node):
+class Points(Rule, AsList):
     """`at (0, 0), (24, 24)`."""
 
     points: tuple[Point | Together, ...]
 
 
 @dataclass(frozen=True)
-class Steps(Node):
+class Steps(Rule):
     """`first..last step step`; a single number has neither last nor step."""
 
     first: Number
@@ -239,7 +250,7 @@ class Steps(Node):
 
 
 @dataclass(frozen=True)
-class GridPlaces(Node):
+class GridPlaces(Rule):
     """`at rows a..b step s, columns c..d`."""
 
     rows: Steps
@@ -247,7 +258,7 @@ class GridPlaces(Node):
 
 
 @dataclass(frozen=True)
-class Positions(Node):
+class Positions(Rule, AsList):
     """`at positions 0, 3..5`: in a text, or in time."""
 
     ranges: tuple[Steps, ...]
@@ -259,15 +270,15 @@ Places = Anywhere | Corners | Points | GridPlaces | Positions
 
 
 @dataclass(frozen=True)
-class Selection(Node):
+class Selection(Rule):
     """`data where condition`; also a trigger's bare name, which only the checker can tell apart."""
 
     name: Name
-    condition: Expression | None
+    condition: Expression | None = None
 
 
 @dataclass(frozen=True)
-class Around(Node):
+class Around(Rule):
     """`around data within 2 level`."""
 
     name: Name
@@ -275,7 +286,7 @@ class Around(Node):
 
 
 @dataclass(frozen=True)
-class TriggerAt(Node):
+class TriggerAt(Rule):
     """`trigger at places`: the trigger narrowed to some of its places."""
 
     name: Name
@@ -283,7 +294,7 @@ class TriggerAt(Node):
 
 
 @dataclass(frozen=True)
-class Members(Node):
+class Members(Rule, AsList):
     """`{3, 7}`."""
 
     items: tuple[Expression, ...]
@@ -293,7 +304,7 @@ Source = Selection | Around | TriggerAt | Members | Call
 
 
 @dataclass(frozen=True)
-class Binder(Node):
+class Binder(Rule):
     """`name in source`."""
 
     name: Name

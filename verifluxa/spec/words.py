@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from verifluxa.spec.families import family_words
-from verifluxa.spec.image_families import image_words
-from verifluxa.spec.image_types import StampTrigger
 from verifluxa.spec.numbers import percent, show
 from verifluxa.spec.spec import (
     BinaryOutput,
     Compare,
-    ImageSpace,
-    InputSpace,
     Measure,
     ModelDecl,
     Output,
     OutputRow,
-    PatchTrigger,
     PerInput,
     Property,
     RateBound,
@@ -25,16 +19,11 @@ from verifluxa.spec.spec import (
     Rows,
     Selection,
     Spec,
-    Trigger,
-    UnionTrigger,
     named,
 )
 
 SHOWN = 10
 """Classes that are listed before `N more`."""
-
-MANY = 4
-"""Families of a union from which on they are only named."""
 
 _ONE = "One and the same trigger is on all of them."
 
@@ -49,7 +38,7 @@ def plain_words(spec: Spec, prop: Property) -> str:
     claim = prop.statement
     model = named(spec.models, claim.model)
     chosen = _chosen(spec, claim.selection, model.output)
-    family = _trigger_words(claim.trigger, named(spec.spaces, claim.trigger.space))
+    family = claim.trigger.phrase(named(spec.spaces, claim.trigger.space))
     match claim:
         case Compare(new=new, old=old):
             share, other = (_chosen(spec, side.selection, named(spec.models, side.model).output) for side in (new, old))
@@ -139,21 +128,6 @@ def _number(index: int, model: ModelDecl) -> str:
 def _term(value: Fraction, word: str, first: bool) -> str:
     sign = ("-" if value < 0 else "") if first else (" - " if value < 0 else " + ")
     return f"{sign}{word}" if abs(value) == 1 else f"{sign}{show(abs(value))} {word}"
-
-
-def _trigger_words(trigger: Trigger, space: InputSpace) -> str:
-    match trigger:
-        case UnionTrigger(members=members) if len(members) > MANY:
-            listed = ", ".join(f"`{member.name}`" for member in members[:SHOWN])
-            more = f" and {len(members) - SHOWN} more" if len(members) > SHOWN else ""
-            return f"trigger of {len(members)} families ({listed}{more})"
-        case UnionTrigger(members=members):
-            return ", or ".join(_trigger_words(member, space) for member in members)
-        case PatchTrigger() | StampTrigger():
-            assert isinstance(space, ImageSpace)
-            return image_words(trigger, space)
-    assert not isinstance(space, ImageSpace)
-    return family_words(trigger, space)
 
 
 def _chosen(spec: Spec, selection: Selection, output: Output) -> str:

@@ -17,7 +17,7 @@ import torch
 
 from verifluxa.bounds.alpha import AlphaSettings
 from verifluxa.errors import UnsupportedError
-from verifluxa.evidence import NOTHING_FOUND, Node, Outcome
+from verifluxa.evidence import NOTHING_FOUND, Counted, Node, Outcome, Unrecorded
 from verifluxa.question import Problem, Question
 from verifluxa.search.attack import attack
 from verifluxa.search.bab import Incumbent
@@ -166,7 +166,7 @@ def _bound(stage: BoundStage, state: State, only: Sequence[Question] | None = No
         if recorded or not native:
             state.rooted[question] = rooted
         if rooted.remaining < question.need:
-            node = Node(rooted.dropped(), closed=True) if recorded else Node(closed=True, unrecorded=True)
+            node = Node(rooted.dropped(), Counted()) if recorded else Node(step=Unrecorded())
             found = Incumbent(question, state.known[question].strongest)
             state.answers[question] = found.outcome(
                 stage.method, None, rooted.remaining, boxes=1, seconds=state.seconds, tree=node

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from difflib import get_close_matches
+from dataclasses import Field, dataclass, fields, replace
 from functools import lru_cache
 from typing import Any, ClassVar
 
-from verifluxa import library
+from verifluxa import documents, library
 from verifluxa.errors import UsageError
 from verifluxa.library import Shelf, Shelved
 
@@ -51,7 +48,7 @@ class BoundStage:
 
 @dataclass(frozen=True)
 class BranchStage:
-    """Branch and bound; see `search.settle.BranchSettings`."""
+    """Branch and bound; see `search.branch.BranchSettings`."""
 
     kind: ClassVar[str] = "branch"
     boxes: int = 20000
@@ -97,7 +94,7 @@ class GridStage:
 
 @dataclass(frozen=True)
 class CrossStage:
-    """Conflicts between inputs under one trigger of many values; see `search.cross.CrossSettings`."""
+    """Conflicts between inputs under one trigger of many values; see `search.relational.CrossSettings`."""
 
     kind: ClassVar[str] = "cross"
     values: int = 64
@@ -120,13 +117,24 @@ METHODS = ("interval", "crown", "alpha")
 BACK_ENDS = ("native", "auto-lirpa")
 SECOND = ("attack", "bound")
 """Stages that the second bounds engine has."""
-_EXPECTED = {
-    "str": "a text",
-    "bool": "true or false",
-    "int": "a whole number from 0, below a billion",
-    "float": "a number above 0, below a billion",
-}
-_HEAD = {"schema", "name", "description", "bounds", "seed", "stage"}
+MOST = 10**9
+
+
+class StrategyFile(documents.Table):
+    """A table of a strategy file."""
+
+    form = documents.TEXT
+
+    @classmethod
+    def error(cls, place: str, problem: str, expected: str | None) -> UsageError:
+        """VF4101."""
+        return UsageError(
+            "VF4101",
+            f"this is not a strategy: {problem}",
+            place=place,
+            expected=expected,
+            remedy="solvers/README.md describes the format",
+        )
 
 
 @dataclass(frozen=True)
@@ -175,73 +183,42 @@ def load_strategy(name: str) -> Strategy:
 @lru_cache(maxsize=16)
 def parse_strategy(shelved: Shelved) -> Strategy:
     """Reads the text of a strategy file, the same text once: who asks many questions names it each time."""
-    try:
-        document = tomllib.loads(shelved.text)
-    except tomllib.TOMLDecodeError as error:
-        raise _wrong(shelved, f"it is not valid TOML: {error}") from None
-    except RecursionError:
-        raise _wrong(shelved, "its brackets are nested too deeply") from None
-    _known(shelved, document, _HEAD, "the file")
-    if document.get("schema") != 1 or document["schema"] is True:
-        raise _wrong(shelved, "it has no `schema = 1`")
-    bounds = document.get("bounds", "native")
-    if bounds not in BACK_ENDS:
-        raise _wrong(shelved, f"there is no bounds engine {bounds!r}", "one of " + ", ".join(BACK_ENDS))
-    stages = document.get("stage", [])
-    if not isinstance(stages, list) or not stages:
-        raise _wrong(shelved, "it has no [[stage]]")
-    seed = document.get("seed", 0)
-    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**31:
-        raise _wrong(shelved, "`seed` is not a whole number from 0 to 2^31 - 1")
-    read = tuple(_stage(shelved, stage) for stage in stages)
-    for stage in read:
+    table = StrategyFile.parse(shelved.text, str(shelved.path))
+    table.integer("schema", 1, 1)
+    bounds = table.choice("bounds", *BACK_ENDS, default="native")
+    strategy = Strategy(
+        name=shelved.name,
+        sha256=shelved.sha256,
+        stages=tuple(_stage(item) for item in table.tables("stage")),
+        seed=table.integer("seed", 0, 2**31 - 1, 0),
+        bounds=bounds,
+        description=table.text("description", default=""),
+    )
+    table.has("name")
+    table.close()
+    for stage in strategy.stages:
         if bounds != "native" and stage.kind not in SECOND:
-            raise _wrong(shelved, f'stage {stage.kind!r} needs `bounds = "native"`', "one of " + ", ".join(SECOND))
-    return Strategy(shelved.name, shelved.sha256, read, seed, bounds, str(document.get("description", "")))
+            problem = f'stage `{stage.kind}` needs `bounds = "native"`'
+            raise table.error(table.place, problem, "one of " + ", ".join(SECOND))
+    return strategy
 
 
-def _stage(shelved: Shelved, table: Any) -> Stage:
-    if not isinstance(table, Mapping):
-        raise _wrong(shelved, "a stage is not a table")
-    kind = table.get("kind")
-    if not isinstance(kind, str) or kind not in STAGES:
-        raise _wrong(shelved, f"there is no stage of kind {kind!r}", "one of " + ", ".join(STAGES))
-    row = STAGES[kind]
-    allowed = {f.name: f.type for f in fields(row)}
-    _known(shelved, table, {"kind", *allowed}, f"stage {kind!r}")
-    values = {key: _value(shelved, key, table[key], str(allowed[key])) for key in table if key != "kind"}
-    stage = row(**values)
-    if isinstance(stage, BoundStage) and stage.method not in METHODS:
-        raise _wrong(shelved, f"there is no bound method {stage.method!r}", "one of " + ", ".join(METHODS))
+def _stage(table: StrategyFile) -> Stage:
+    row = STAGES[table.choice("kind", *STAGES)]
+    stage = row(**{item.name: _value(table, item) for item in fields(row)})
+    table.close()
     if isinstance(stage, AttackStage) and not (stage.starts and stage.refine_starts):
-        raise _wrong(shelved, "an attack has no starting point", "`starts` and `refine_starts` from 1")
+        raise table.error(table.place, "an attack has no starting point", "`starts` and `refine_starts` from 1")
     return stage
 
 
-def _value(shelved: Shelved, key: str, value: Any, kind: str) -> Any:
-    if (kind == "str" and isinstance(value, str)) or (kind == "bool" and isinstance(value, bool)):
-        return value
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and kind == "float" and 0 < value < 1e9:
-        return float(value)
-    if number and kind == "int" and isinstance(value, int) and 0 <= value < 10**9:
-        return value
-    raise _wrong(shelved, f"`{key}` is {value!r}", _EXPECTED[kind])
-
-
-def _known(shelved: Shelved, table: Mapping[str, Any], allowed: set[str], where: str) -> None:
-    for key in table:
-        if key not in allowed:
-            close = get_close_matches(key, sorted(allowed), 1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise _wrong(shelved, f"{where} has the unknown key {key!r}{hint}", "one of " + ", ".join(sorted(allowed)))
-
-
-def _wrong(shelved: Shelved, problem: str, expected: str | None = None) -> UsageError:
-    return UsageError(
-        "VF4101",
-        f"{shelved.name} is not a strategy: {problem}",
-        place=str(shelved.path),
-        expected=expected,
-        remedy="solvers/README.md describes the format",
-    )
+def _value(table: StrategyFile, item: Field[Any]) -> Any:
+    """The value of a setting, or its default."""
+    default: Any = item.default
+    if item.type == "bool":
+        return table.flag(item.name, default)
+    if item.type == "int":
+        return table.integer(item.name, 0, MOST - 1, default)
+    if item.type == "float":
+        return table.number(item.name, 0, MOST, default, above=True)
+    return table.choice(item.name, *METHODS, default=default)

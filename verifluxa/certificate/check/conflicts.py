@@ -17,7 +17,7 @@ from verifluxa.certificate.check.bounds import Sign
 from verifluxa.certificate.check.cases import Node, Plane, check_clipped, clips, summed
 from verifluxa.certificate.check.ends import ends_of
 from verifluxa.certificate.check.judge import MOST_VALUES, Entry, Judge, Visit, unproved
-from verifluxa.evidence import Case, Conflict
+from verifluxa.evidence import Case, Conflict, Conflicts
 
 Key = tuple[int, int]
 """An input and the number of one of its alternatives."""
@@ -25,7 +25,7 @@ MOST_CHOICES, MOST_INPUTS = 500_000, 400
 """Steps and depth of the search for a choice."""
 
 
-def check_conflicts(judge: Judge, visit: Visit) -> int | None:
+def check_conflicts(judge: Judge, visit: Visit, leaf: Conflicts) -> int | None:
     """Recomputes the conflicts of a leaf.
 
     Returns:
@@ -34,9 +34,9 @@ def check_conflicts(judge: Judge, visit: Visit) -> int | None:
     Raises:
         CertificateError: VF5054 for a conflict that does not follow, VF5055 where enough inputs are left without one.
     """
-    if visit.node.ends:
+    if leaf.ends:
         judge.known[visit.at - judge.first] = {**ends_of(judge, visit), **visit.known}
-    for conflict in visit.node.conflicts:
+    for conflict in leaf.conflicts:
         if clips(conflict.case):
             _clipped(judge, visit, conflict)
             continue
@@ -47,7 +47,7 @@ def check_conflicts(judge: Judge, visit: Visit) -> int | None:
                 _refute(judge, visit, cases)
                 cases = []
         _refute(judge, visit, cases)
-    known, need = [frozenset(conflict.claims) for conflict in visit.node.conflicts], visit.asked.need
+    known, need = [frozenset(conflict.claims) for conflict in leaf.conflicts], visit.asked.need
     options = [[(index, number) for number in alternatives] for index, alternatives in visit.left.items()]
     most = _most(options, known, need)
     if most is not None and most >= need:

@@ -9,7 +9,7 @@ from verifluxa.certificate.check.bounds import State
 from verifluxa.certificate.check.functions import Floats
 from verifluxa.certificate.check.judge import MOST_VALUES, Judge, Known, Place, Visit, unproved
 from verifluxa.certificate.check.region import sure
-from verifluxa.evidence import Ends
+from verifluxa.evidence import Conflicts, Ends
 
 
 def ends_of(judge: Judge, visit: Visit) -> Known:
@@ -18,9 +18,11 @@ def ends_of(judge: Judge, visit: Visit) -> Known:
     Raises:
         CertificateError: VF5054 for what the network does not have.
     """
+    assert isinstance(visit.node.step, Conflicts)
+    ends = visit.node.step.ends
     place, asked, at = judge.place, visit.asked, np.array([visit.at - judge.first])
-    found = {own.input: [_nothing(layer.offset.shape[1]) for layer in place.chain[:-1]] for own in visit.node.ends}
-    for own in visit.node.ends:
+    found = {own.input: [_nothing(layer.offset.shape[1]) for layer in place.chain[:-1]] for own in ends}
+    for own in ends:
         if own.input not in asked.alternatives or not _is_named(place, own):
             raise unproved("VF5054", f"slopes of input {own.input} that the network does not have", visit.part)
         state = judge.bounder.state(np.array([own.input]), at, known={0: found[own.input]})

@@ -23,7 +23,7 @@ from verifluxa.certificate.check.bounds import State
 from verifluxa.certificate.check.functions import LARGER, RELU, Floats
 from verifluxa.certificate.check.judge import Entry, Found, Judge, Known, Visit, unproved
 from verifluxa.certificate.check.region import EACH, MARGIN, Planes, pieces, sure
-from verifluxa.evidence import InputSplit, Joint
+from verifluxa.evidence import InputSplit, Joint, JointClosing
 
 Key = tuple[int, int, int]
 """A leaf's number, an input, and the number of one of its alternatives."""
@@ -248,9 +248,11 @@ def _touch(judge: Judge, state: State, tangent: NDArray[np.bool_], leaves: Seque
     """Lays lower lines along the side of relu or of a maximum that the closing's point is on, for entries that ask."""
     points = np.zeros((len(leaves), judge.bounder.regions.half.shape[1]))
     for k in np.flatnonzero(tangent).tolist():
-        if len(leaves[k].node.point) != points.shape[1]:
+        step = leaves[k].node.step
+        point = step.point if isinstance(step, JointClosing) else ()
+        if len(point) != points.shape[1]:
             raise unproved("VF5054", "the point of a joint closing is of another size", leaves[k].part)
-        points[k] = leaves[k].node.point
+        points[k] = point
     values = {0: points}
     for number, (layer, own) in enumerate(zip(judge.bounder.chain, state.layers, strict=False), 1):
         z = layer.offset[state.inputs] + sum(values[at] @ part.T for at, part in layer.weight.items())

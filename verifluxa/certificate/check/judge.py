@@ -18,7 +18,7 @@ from verifluxa.certificate.check.network import Constants, Integers
 from verifluxa.certificate.check.region import Planes, Regions, sure
 from verifluxa.certificate.refuse import refused
 from verifluxa.errors import CertificateError
-from verifluxa.evidence import Joint, Node
+from verifluxa.evidence import Joint, JointClosing, Node
 
 MORE_ROUNDS = 8
 """Of clipping, where the named ones are not enough: what is nearly excluded shrinks quickly, and the prover, whose
@@ -149,8 +149,7 @@ class Visit(NamedTuple):
     @property
     def joint(self) -> Joint | None:
         """The joint closing of a leaf that rests on it."""
-        node = self.node
-        return None if node.split is not None or node.unrecorded or node.conflicts else node.joint
+        return self.node.step.joint if isinstance(self.node.step, JointClosing) else None
 
 
 class Found(NamedTuple):

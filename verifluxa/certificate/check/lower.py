@@ -28,6 +28,7 @@ from verifluxa.graph import ops
 from verifluxa.graph.arithmetic import within
 from verifluxa.graph.graph import Graph, build
 from verifluxa.spec import spec
+from verifluxa.spec.triggers.patch import PatchTrigger
 
 _MOST_ROWS = 1 << 22
 CLEARLY = 2.0
@@ -41,7 +42,7 @@ _STATEMENT = "model trigger selection targets rows"
 UNDERSTOOD: dict[type, str] = {
     spec.RateBound: f"{_STATEMENT} limit limits below searched",
     spec.PerInput: f"{_STATEMENT} expected",
-    spec.PatchTrigger: "name space height width places low high step",
+    PatchTrigger: "name space height width places low high step",
     spec.OutputRow: "stamped clean constant closed",
     spec.Selection: "data correct labels label_is_not_target",
     spec.ImageSpace: "name height width channels low high",
@@ -180,7 +181,7 @@ def understand(*parts: object) -> None:
                 raise refused("VF5058", f"the checker does not know {item.name!r} of {type(part).__name__}")
 
 
-def understood(statement: spec.Statement) -> tuple[Known, spec.PatchTrigger]:
+def understood(statement: spec.Statement) -> tuple[Known, PatchTrigger]:
     """A statement and its trigger.
 
     Raises:
@@ -189,7 +190,7 @@ def understood(statement: spec.Statement) -> tuple[Known, spec.PatchTrigger]:
     understand(statement)
     assert isinstance(statement, Known)
     understand(statement.trigger, statement.selection)
-    assert isinstance(statement.trigger, spec.PatchTrigger)
+    assert isinstance(statement.trigger, PatchTrigger)
     return statement, statement.trigger
 
 
@@ -311,7 +312,7 @@ def stored(data: Dataset, graph: Graph) -> Floats:
     return data.inputs.astype(graph.dtype).astype(np.float64)
 
 
-def _end(trigger: spec.PatchTrigger, direction: int, arithmetic: str) -> float:
+def _end(trigger: PatchTrigger, direction: int, arithmetic: str) -> float:
     """An end of the trigger's range, outside of what a network in a float type reads as a number of the range.
 
     It reads the nearest number of its type, and 0 in place of a subnormal one; whole levels are read as they are.
@@ -462,7 +463,7 @@ def _gap(graph: Graph, arithmetic: str) -> float:
     return {"softmax": 1.0, "logsoftmax": 2.0}.get(graph.nodes[-1].op.kind, 0.0) * SOFTMAX_GAP[arithmetic]
 
 
-def _positions(trigger: spec.PatchTrigger, space: spec.ImageSpace) -> Integers:
+def _positions(trigger: PatchTrigger, space: spec.ImageSpace) -> Integers:
     """Channel by channel, row by row, as the trigger's values are counted."""
     channel, row, column = np.indices((space.channels, trigger.height, trigger.width)).reshape(3, -1)
     places = np.array(trigger.places, dtype=np.int64).reshape(-1, 2)

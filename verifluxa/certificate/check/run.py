@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from itertools import takewhile
@@ -20,6 +21,8 @@ from verifluxa.data.select import DOUBTFUL
 from verifluxa.errors import CertificateError, VerifluxaError
 from verifluxa.inputs import Choice, Inputs
 from verifluxa.spec.spec import ImageSpace, Property, named
+
+log = logging.getLogger(__name__)
 
 EVIDENCE_NAMES = ("evidence.jsonl", "evidence.jsonl.gz")
 
@@ -86,6 +89,7 @@ def _properties(
     for name, result in results.items():
         if result.evidence != digest:
             raise refused("VF5051", f"this is not the evidence that the certificate names for {name}", str(file))
+    log.info("evidence %s: %s", file, digest)
     items = read_evidence(file)
     for header in items:
         if not isinstance(header, Header) or header.property not in results:
@@ -101,6 +105,7 @@ def _properties(
             # A property that this checker does not understand: all of it is unrechecked, and that is said.
             note = f"property {result.name}: {error.message}, so nothing of it was recomputed"
             tally = Tally(unrechecked=max(1, sum(record.leaves for record in records)), proved=Fraction(1), note=note)
+        log.info("property %s: %d of %d leaves recomputed", result.name, tally.leaves, tally.written)
         yield PropertyCheck(**vars(tally), said=result)
     if results:
         raise refused("VF5051", f"the evidence does not speak of property {next(iter(results))}", str(file))

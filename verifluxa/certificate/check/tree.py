@@ -20,12 +20,15 @@ from verifluxa.evidence import (
     CONTRADICTED,
     OPEN,
     BoxSplit,
+    Conflicts,
     InputSplit,
+    JointClosing,
     NeuronSplit,
     Node,
+    Partition,
     PrunedDisjunct,
-    Split,
     StripSplit,
+    Unrecorded,
 )
 
 Left = dict[int, dict[int, Alternative]]
@@ -139,18 +142,18 @@ def _judged(visits: Sequence[Visit], tally: Tally, at_roots: bool = False) -> li
 
 def _most(judge: Judge, leaf: Visit) -> int | None:
     """The most inputs that can violate together at a leaf that is not closed jointly; None where nobody can say."""
-    if leaf.node.unrecorded or leaf.joint is not None:
-        return None if leaf.node.unrecorded else 0
-    if leaf.node.conflicts:
-        return check_conflicts(judge, leaf)
+    if isinstance(leaf.node.step, Unrecorded | JointClosing):
+        return None if isinstance(leaf.node.step, Unrecorded) else 0
+    if isinstance(leaf.node.step, Conflicts):
+        return check_conflicts(judge, leaf, leaf.node.step)
     need = leaf.asked.need
-    if not leaf.node.closed or (len(leaf.left) >= need and leaf.left.keys() >= set(leaf.part.must)):
+    if leaf.node.step is None or (len(leaf.left) >= need and leaf.left.keys() >= set(leaf.part.must)):
         what = f"a leaf leaves {len(leaf.left)} inputs, {need} are needed"
         raise unproved("VF5055", what, leaf.part)
     return min(len(leaf.left), need - 1)
 
 
-def _parts(asked: Asked, at: tuple[Part, Fallen], left: Left, split: Split) -> list[tuple[Part, Fallen]]:
+def _parts(asked: Asked, at: tuple[Part, Fallen], left: Left, split: Partition) -> list[tuple[Part, Fallen]]:
     """The children's parts and what has fallen there: halves, or cases of which input is the first to violate.
 
     Raises:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from verifluxa.lower.stamps import stamp_placements
+from verifluxa.lower.stamp import stamp_placements
 from verifluxa.question import Floats, Integers, Placement
 from verifluxa.spec.probes import Probe, load_probes, probe_trigger
 from verifluxa.spec.spec import ImageSpace

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from verifluxa.errors import SpecError
-from verifluxa.spec.clause_syntax import Probes, Range
-from verifluxa.spec.image_types import Patterns, Place, StampTrigger
 from verifluxa.spec.names import did_you_mean
 from verifluxa.spec.placements import Room, groups_of
 from verifluxa.spec.probes import Drawing, Probe, load_probes, probe_trigger, size_of
 from verifluxa.spec.problems import Problems
-from verifluxa.spec.spec import ImageSpace, UnionTrigger
-from verifluxa.spec.stamps import amplitudes
-from verifluxa.spec.syntax import At, TriggerSyntax
+from verifluxa.spec.spec import ImageSpace
+from verifluxa.spec.syntax import At, Clause, TriggerSyntax
 from verifluxa.spec.terms import Name
+from verifluxa.spec.triggers.stamp import Patterns, Place, StampTrigger, Times, amplitudes
+from verifluxa.spec.triggers.union import UnionTrigger
 
 ALL = "all"
 SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Probes(Clause):
+    """`probe badnets_square, sinusoid`, `probe all`: known triggers; `times 0..60 level`: with another amplitude."""
+
+    names: tuple[Name, ...]
+    times: Times | None
+
+
+def is_probe(syntax: TriggerSyntax) -> bool:
+    """Whether a trigger on images names known ones."""
+    return any(isinstance(clause, Probes) for clause in syntax.clauses)
 
 
 def check_probes(syntax: TriggerSyntax, space: ImageSpace, problems: Problems) -> StampTrigger | UnionTrigger:
@@ -42,21 +54,21 @@ def check_probes(syntax: TriggerSyntax, space: ImageSpace, problems: Problems) -
     members: list[StampTrigger] = []
     for name, probe in _chosen(clause):
         member = probe_trigger(probe, space, _places(name, probe, space, at, problems), name.span)
-        members.append(member if clause.levels is None else _times(member, clause, clause.levels))
+        members.append(member if clause.times is None else _amplified(member, clause.times))
     return members[0] if len(members) == 1 else UnionTrigger(syntax.name.text, space.name, tuple(members))
 
 
-def _times(member: StampTrigger, clause: Probes, levels: Range) -> StampTrigger:
+def _amplified(member: StampTrigger, times: Times) -> StampTrigger:
     """The probe with any amplitude of a range, as patterns have."""
     if not isinstance(member.values, Patterns):
         raise SpecError(
             "VF1057",
             f"`{member.name}` replaces and has no amplitude, so it does not go with `times`",
-            place=levels.span,
+            place=times.levels.span,
             expected="a probe that is added, such as `sinusoid` or `trojan_watermark`",
         )
-    low, high = amplitudes(levels, clause.continuous)
-    values = Patterns(member.values.patterns, low, high, None if clause.continuous else 1)
+    low, high = amplitudes(times)
+    values = Patterns(member.values.patterns, low, high, None if times.continuous else 1)
     return replace(member, values=values)
 
 
@@ -97,4 +109,4 @@ def _places(
     height, width = size_of(probe.pattern)
     if height > space.height or width > space.width:
         return ()
-    return groups_of(at.places, Room(space.height - height, space.width - width), problems)
+    return groups_of(at.places, Room.of(height, width, space), problems)

@@ -2,21 +2,67 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from verifluxa.errors import Span, SpecError
 from verifluxa.files import read_file
-from verifluxa.spec.clause_syntax import Reword
 from verifluxa.spec.paths import beside, inside
 from verifluxa.spec.problems import Problems
-from verifluxa.spec.space_types import SynonymTrigger, TokenSpace
-from verifluxa.spec.syntax import TriggerSyntax
+from verifluxa.spec.space_types import Record, TokenSpace
+from verifluxa.spec.spec import InputSpace, Trigger
+from verifluxa.spec.syntax import Clause, TriggerSyntax
+from verifluxa.spec.terms import Text
 from verifluxa.spec.vocabulary import MAX_BYTES, odd_text
 
 MAX_WORDS = 2**16
 """Words of all sets together: each is a place of the trigger."""
 MAX_SET = 2**12
 SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Reword(Clause):
+    """`replace words by synonyms "synonyms.txt"`."""
+
+    file: Text
+
+
+@dataclass(frozen=True)
+class SynonymTrigger(Trigger):
+    """One word, wherever a text has it, becomes another one of its set.
+
+    Attributes:
+        sets: numbers of the tokens of each set, ascending; no token is in two of them.
+    """
+
+    sets: tuple[tuple[int, ...], ...] = field(repr=False)
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """The words that may be replaced: each is a placement of its own."""
+        return tuple(sorted(word for words in self.sets for word in words))
+
+    @property
+    def placements(self) -> int:
+        """One for each word."""
+        return sum(map(len, self.sets))
+
+    def dimensions(self, space: InputSpace) -> int:
+        """One: the word that stands in its place."""
+        return 1
+
+    def phrase(self, space: InputSpace) -> str:
+        """`word, of 40 in 12 sets, replaced throughout by a synonym,`."""
+        return f"word, of {self.placements:,} in {len(self.sets):,} sets, replaced throughout by a synonym,"
+
+    def record(self) -> Record:
+        """The sets."""
+        return {"kind": "synonyms", "sets": [list(words) for words in self.sets]}
+
+    def variants(self) -> int:
+        """Each word by each other one of its set."""
+        return sum(len(words) * (len(words) - 1) for words in self.sets)
 
 
 def is_rewording(syntax: TriggerSyntax) -> bool:

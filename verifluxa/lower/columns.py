@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from verifluxa.lower.deploy import nearest
-from verifluxa.lower.images import outward
-from verifluxa.lower.reading import flushed
+from verifluxa.lower.reading import Placed, Reads, flushed, outward
 from verifluxa.question import AffineInputMap, Domain, Floats, Integers, Listed, Placement, Strips
-from verifluxa.spec.space_types import Feature, KeptFeature, TableSpace, TableTrigger
+from verifluxa.spec.space_types import Feature, TableSpace
+from verifluxa.spec.triggers.columns import KeptFeature, TableTrigger
 
 FEW = 2**17
 """Up to so many combinations strips are left away: each combination is then tried alone."""
@@ -37,19 +37,20 @@ class _Part:
         return float("inf") if self.step == 0 and width > 0 else width / (self.step or 1.0) + 1
 
 
-def table_placements(trigger: TableTrigger, space: TableSpace, dtype: str) -> tuple[Placement, ...]:
+def place_columns(trigger: TableTrigger, space: TableSpace, reads: Reads) -> Placed:
     """One placement for each set of columns, with a domain of its own; its words name the columns."""
     columns = {feature.name: feature for feature in space.features}
-    found = []
+    found, domains = [], []
     for number, chosen in enumerate(trigger.places):
         kept = [trigger.features[at] for at in chosen]
         features = [columns[one.name] for one in kept]
         positions = [np.arange(space.start(f.name), space.start(f.name) + f.width) for f in features]
-        parts = [_part(one, feature, dtype) for one, feature in zip(kept, features, strict=True)]
+        parts = [_part(one, feature, reads.dtype) for one, feature in zip(kept, features, strict=True)]
         size = sum(len(part.lower) for part in parts)
         stamp = AffineInputMap(np.concatenate(positions), np.zeros(size), np.eye(size), np.zeros(size))
-        found.append(Placement((("set", number),), stamp, _domain(parts)))
-    return tuple(found)
+        domains.append(_domain(parts))
+        found.append(Placement((("set", number),), stamp, domains[-1]))
+    return tuple(found), domains[0]
 
 
 def _part(kept: KeptFeature, feature: Feature, dtype: str) -> _Part:

@@ -1,4 +1,11 @@
-"""Image triggers beyond the plain patch: blends, pixel sets, pictures, perturbations, patterns, several at once."""
+"""Image triggers beyond the plain patch: blends, pixel sets, pictures, perturbations, patterns, several at once.
+
+A blend of variable opacity is `x + a (v - x)`, where the opacity `a` and the levels `v` are both of the trigger. A
+stamp is affine in the trigger's values, with the same slopes for all inputs; this one is a product of two of them, and
+its slope in `a` is the input's own. So the stamp only copies: the deployed network reads three planes, the image, the
+opacity of each pixel and the levels, and its first operations blend them. Bounds treat the product as any other
+(McCormick's planes), a replay runs it as deployed. Without a trigger the opacity is 0: the image stays as it is.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +14,16 @@ from fractions import Fraction
 
 import numpy as np
 
-from verifluxa.lower.images import outward
+from verifluxa.graph.ops import Add, Conv, Input, Multiply, Op
+from verifluxa.lower.reading import Placed, Reads, outward
 from verifluxa.question import AffineInputMap, Domain, Floats, Integers, Placement
-from verifluxa.spec.image_types import Patterns, Picture, Place, StampTrigger
 from verifluxa.spec.spec import ImageSpace
+from verifluxa.spec.triggers.stamp import Patterns, Picture, Place, StampTrigger
+
+PLANES = 3
+"""What a network in front of which levels are blended reads: the image, the opacity, the levels."""
+
+Steps = list[tuple[Op, tuple[int, ...]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +39,13 @@ class _Sheet:
     gain: Floats
     strength: tuple[Fraction, ...]
     stored: bool
+
+
+def place_stamp(trigger: StampTrigger, space: ImageSpace, reads: Reads) -> Placed:
+    """All placements, each with a domain of its own."""
+    placed = stamp_placements(trigger, space)
+    assert placed[0].domain is not None
+    return placed, placed[0].domain
 
 
 def stamp_placements(trigger: StampTrigger, space: ImageSpace) -> tuple[Placement, ...]:
@@ -88,7 +108,7 @@ def _stamp(
 
 
 def _varying(trigger: StampTrigger, sheet: _Sheet, group: tuple[Place, ...], space: ImageSpace) -> Placement:
-    """A blend of variable opacity: the first value is the opacity, copied to the second plane; see `blends`."""
+    """A blend of variable opacity: the first value is the opacity, copied to the second plane; see `blend_steps`."""
     opaque = _stamp(
         replace(trigger, weights=()),
         replace(sheet, strength=(Fraction(1),) * len(sheet.strength)),
@@ -139,3 +159,33 @@ def _label(trigger: StampTrigger, group: tuple[Place, ...], opacity: Fraction) -
         whole = all((value * 100).denominator == 1 for value in trigger.opacities)
         label.append(("opacity", int(percent)) if whole else ("opacity number", trigger.opacities.index(opacity)))
     return tuple(label)
+
+
+def blend_steps(space: ImageSpace, dtype: str) -> Steps:
+    """The operations in front: an input of three planes to the blended image, which is the value of the last step."""
+
+    def mixed(image: float, opacity: float, levels: float) -> Conv:
+        identity = np.eye(space.channels)
+        weight = np.concatenate([image * identity, opacity * identity, levels * identity], axis=1)
+        return Conv(weight[:, :, None, None].astype(dtype), None, (1, 1), (0, 0), (0, 0), (1, 1))
+
+    return [
+        (Input((PLANES * space.channels, space.height, space.width)), ()),
+        (mixed(1, 0, 0), (0,)),
+        (mixed(0, 1, 0), (0,)),
+        (mixed(-1, 0, 1), (0,)),
+        (Multiply(), (2, 3)),
+        (Add(), (1, 4)),
+    ]
+
+
+def without_trigger(images: Floats) -> Floats:
+    """Images (N, channels, height, width) as the blending network reads them: opacity and levels are 0."""
+    nothing = np.zeros_like(images)
+    return np.concatenate([images, nothing, nothing], axis=1)
+
+
+def blended(planes: Floats) -> Floats:
+    """What people see of inputs of three planes: the images, shape (N, channels, height, width)."""
+    image, opacity, levels = np.split(planes, PLANES, axis=1)
+    return np.asarray(image + opacity * (levels - image))

@@ -1,0 +1,25 @@
+"""The plain patch: where it lies and where its levels live."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from verifluxa.lower.reading import Placed, Reads, outward
+from verifluxa.question import AffineInputMap, Domain, Placement
+from verifluxa.spec.spec import ImageSpace
+from verifluxa.spec.triggers.patch import PatchTrigger
+
+
+def place_patch(trigger: PatchTrigger, space: ImageSpace, reads: Reads) -> Placed:
+    """A placement for each place (row, column), with one value for each pixel and channel."""
+    shape = (space.channels, trigger.height, trigger.width)
+    channel, down, right = (axis.ravel() for axis in np.indices(shape))
+    size = len(channel)
+    placed = []
+    for row, column in trigger.places:
+        positions = (channel * space.height + row + down) * space.width + column + right
+        stamp = AffineInputMap(positions.astype(np.int64), np.zeros(size), np.eye(size), np.zeros(size))
+        placed.append(Placement((("row", row), ("column", column)), stamp))
+    low, high = outward(trigger.low, trigger.high)
+    domain = Domain(np.full(size, low), np.full(size, high), np.full(size, float(trigger.step or 0)))
+    return tuple(placed), domain

@@ -1,0 +1,1 @@
+"""Trigger families, one file each: how it is written, checked, said, digested and counted; `table` lists them."""
