@@ -88,7 +88,7 @@ def test_it_proves_nothing_about_floats(arithmetic: str, snapshot: SnapshotAsser
 
 @pytest.mark.parametrize("kind", ["branch", "smt", "grid"])
 def test_other_stages_need_native_bounds(kind: str) -> None:
-    with pytest.raises(UsageError, match=f"stage '{kind}' needs") as caught:
+    with pytest.raises(UsageError, match=f"stage `{kind}` needs") as caught:
         strategy(text=TEXT + f'[[stage]]\nkind = "{kind}"\n')
     assert caught.value.code == "VF4101"
     strategy(text=TEXT.replace("auto-lirpa", "native") + f'[[stage]]\nkind = "{kind}"\n')

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -81,7 +82,16 @@ def bound_root(work: Workspace, questions: Sequence[Question], method: str) -> l
     per_question = [work.claims(q.violation, q.selection) for q in questions]
     inputs, claims, back = _distinct(per_question, len(work.alternatives))
     scene = BoundContext(work, work.net(questions[0].placement), geometry(whole_domain(work)))
-    row, layers = _decide(scene, inputs, claims, method)
+    # Inference mode spares each of the many small operations what it does for gradients; rows are copied outside.
+    work.prepare_rows()
+    with torch.inference_mode():
+        size = pairs_at_once(scene.net, work.device)
+        found = in_chunks(len(inputs), size, partial(_decide, scene, inputs, claims, method))
+    row = torch.cat([rows for rows, _ in found])
+    layers, *more = [layers for _, layers in found]
+    few = len(inputs) == 1 or sum(layer.lower.numel() for layer in layers) <= KEPT_NUMBERS
+    if more or not few or method != "crown":
+        layers = []
     rooted, start = [], 0
     for question, own in zip(questions, per_question, strict=True):
         distinct = back[start : start + len(own)]
@@ -127,29 +137,16 @@ def _distinct(per_question: list[Claims], alternatives: int) -> tuple[Tensor, Cl
     return inputs, Claims(index, keys % alternatives, torch.zeros_like(keys)), back
 
 
-def _decide(scene: BoundContext, inputs: Tensor, claims: Claims, method: str) -> tuple[Tensor, list[LayerBounds]]:
-    """Fallen rows of distinct claims (sorted by input), in batches of inputs that fit into memory.
+def _decide(
+    scene: BoundContext, every_input: Tensor, every_claim: Claims, method: str, start: int, end: int
+) -> tuple[Tensor, list[LayerBounds]]:
+    """Fallen rows of the claims (sorted by input) of some inputs, beside the bounds of those inputs.
 
-    Beside them the bounds by CROWN of one input or few.
+    First the row that looks most hopeless at the center, then all rows of what is left; few rows all at once.
     """
-
-    def some(start: int, end: int) -> tuple[Tensor, list[LayerBounds]]:
-        first, last = torch.searchsorted(claims.input, torch.tensor([start, end], device=inputs.device)).tolist()
-        own = claims.take(torch.arange(first, last, device=inputs.device))
-        local = Claims(own.input - start, own.alternative, own.position)
-        return _decide_some(scene, inputs[start:end], local, method)
-
-    scene.work.prepare_rows()
-    # Spares each of the many small operations what it does for gradients. The rows found are copied outside.
-    with torch.inference_mode():
-        found = in_chunks(len(inputs), pairs_at_once(scene.net, scene.work.device), some)
-    rows, (layers, *more) = [row for row, _ in found], [layers for _, layers in found]
-    few = len(inputs) == 1 or sum(layer.lower.numel() for layer in layers) <= KEPT_NUMBERS
-    return torch.cat(rows), layers if few and not more and method == "crown" else []
-
-
-def _decide_some(scene: BoundContext, inputs: Tensor, claims: Claims, method: str) -> tuple[Tensor, list[LayerBounds]]:
-    """First the row that looks most hopeless at the center, then all rows of what is left; few rows all at once."""
+    first, last = torch.searchsorted(every_claim.input, every_claim.input.new_tensor([start, end])).tolist()
+    own = every_claim.take(torch.arange(first, last, device=every_input.device))
+    inputs, claims = every_input[start:end], Claims(own.input - start, own.alternative, own.position)
     work, net, shape = scene.work, scene.net, scene.geometry
     pairs = Subproblems(torch.zeros_like(inputs), inputs)
     layers = all_layers(net, shape, pairs, method)
