@@ -183,7 +183,7 @@ def _batch(chosen: list[Claims], starts: int, work: Workspace) -> _Batch:
             candidate.append(torch.full((len(claims),), number * starts + start, dtype=torch.long, device=work.device))
             parts.append(claims)
     candidates = torch.cat(candidate)
-    claims = Claims(*(torch.cat([getattr(c, name) for c in parts]) for name in ("input", "alternative", "position")))
+    claims = Claims.joined(parts)
     keys, group = torch.unique(candidates * len(work.problem.inputs) + claims.input, return_inverse=True)
     of_group, input_ = keys // len(work.problem.inputs), keys % len(work.problem.inputs)
     return _Batch(claims, group, of_group, input_, len(chosen) * starts, starts)

@@ -259,7 +259,7 @@ def _bound(
     domains = domains_of(opened, directions)
     shape = geometry(domains if any(bool(domain.cut.any()) for domain in opened) else _without_slabs(domains))
     scene = BoundContext(work, net, shape)
-    claims = _joined([domain.claims for domain in opened])
+    claims = Claims.joined([domain.claims for domain in opened])
     sizes = torch.tensor([len(domain.claims) for domain in opened], device=work.device)
     of_domain = torch.repeat_interleave(torch.arange(len(batch), device=work.device), sizes)
     signs = signs_of(net, claims, of_domain, [domain.signs for domain in opened])
@@ -324,11 +324,6 @@ def _found_before(opened: list[Subdomain]) -> tuple[LayerBounds, ...]:
     for domain in opened:
         domain.bounds = ()
     return tuple(joined_layer(column) for column in zip(*parts, strict=True)) if all(parts) else ()
-
-
-def _joined(parts: list[Claims]) -> Claims:
-    """The claims of a batch, domain by domain."""
-    return Claims(*(torch.cat([getattr(c, name) for c in parts]) for name in ("input", "alternative", "position")))
 
 
 def part_of(verdicts: Verdicts, start: int, end: int) -> Verdicts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -44,6 +44,12 @@ class Claims:
 
     def __len__(self) -> int:
         return len(self.input)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Claims]) -> Claims:
+        """Claims one after the other."""
+        names = ("input", "alternative", "position")
+        return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
 
     def take(self, index: Tensor) -> Claims:
         """Some of the claims."""
