@@ -24,7 +24,8 @@ from verifluxa.question import Floats, Integers, Problem
 from verifluxa.search.bab import Budget
 from verifluxa.search.claims import BoundContext, take_layers
 from verifluxa.search.initial_bounds import bound_root, whole_domain
-from verifluxa.search.relational import CrossSettings, relational_search
+from verifluxa.search.relational import relational_search
+from verifluxa.search.settings import CrossStage
 from verifluxa.search.workspace import Workspace
 
 STEPS = 100
@@ -104,6 +105,6 @@ def most_without_cases(problem: Problem, seconds: float) -> int:
     work = Workspace(problem)
     (rooted,) = bound_root(work, [problem.questions(0)[0]], "crown")
     scene = BoundContext(work.at(0), work.net(0), geometry(whole_domain(work)))
-    settings = CrossSettings()
+    settings = CrossStage()
     search, unsafe = relational_search(scene, rooted, settings, Budget.of(seconds, None, settings.cases))
     return search.without_cases() + unsafe

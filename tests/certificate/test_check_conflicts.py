@@ -26,10 +26,11 @@ from verifluxa.errors import CertificateError
 from verifluxa.evidence import Case, Conflict, Conflicts, Counted, Ends, Node, Steered
 from verifluxa.search import activation_bab
 from verifluxa.search.relational import GLANCE
+from verifluxa.search.settings import CrossStage
 from verifluxa.search.workspace import workspace
 from verifluxa.strategy import decide as decide_module
 from verifluxa.strategy.decide import decide
-from verifluxa.strategy.load import CrossStage, Strategy, load_strategy
+from verifluxa.strategy.load import Strategy, load_strategy
 from verifluxa.verdict import Verdict
 
 SCENES = {

@@ -26,14 +26,15 @@ from verifluxa.search.bab import Budget
 from verifluxa.search.choices import choose, several
 from verifluxa.search.claims import BoundContext
 from verifluxa.search.initial_bounds import bound_root, whole_domain
-from verifluxa.search.relational import CrossSettings, RelationalSearch, begin, cross, relational_search
+from verifluxa.search.relational import RelationalSearch, begin, cross, relational_search
+from verifluxa.search.settings import CrossStage
 from verifluxa.search.workspace import workspace
 from verifluxa.verdict import Verdict
 
-ALL = CrossSettings(values=0, alone=0, seconds=60.0, cases=300)
+ALL = CrossStage(values=0, alone=0, seconds=60.0, cases=300)
 
 
-def run(problem: Problem, question: Question, settings: CrossSettings = ALL) -> Outcome:
+def run(problem: Problem, question: Question, settings: CrossStage = ALL) -> Outcome:
     work = workspace(problem)
     (outcome,) = cross(work, bound_root(work, [question], "interval"), settings, None)
     return outcome
@@ -153,9 +154,9 @@ def test_small_triggers_are_left_to_boxes_and_time_ends_it() -> None:
     problem = in_real(steady(1))
     question = with_need(problem, 1)
     work = workspace(problem)
-    assert not list(cross(work, bound_root(work, [question], "interval"), CrossSettings(values=0, alone=3), None))
+    assert not list(cross(work, bound_root(work, [question], "interval"), CrossStage(values=0, alone=3), None))
     two = bound_root(work, [with_need(problem, 2)], "interval")
-    assert not list(cross(work, two, CrossSettings(values=3, alone=0), None))
+    assert not list(cross(work, two, CrossStage(values=3, alone=0), None))
     (outcome,) = cross(work, bound_root(work, [question], "interval"), ALL, time.monotonic() - 1)
     assert outcome.verdict is Verdict.UNKNOWN
 

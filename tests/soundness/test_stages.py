@@ -19,8 +19,9 @@ from tests.soundness.truth import Oracle
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem, Question
 from verifluxa.search import bab, branch, claims
+from verifluxa.search.settings import CrossStage
 from verifluxa.strategy.decide import decide
-from verifluxa.strategy.load import BoundStage, BranchStage, CrossStage, Stage, load_strategy
+from verifluxa.strategy.load import BoundStage, BranchStage, Stage, load_strategy
 
 CASES = BranchStage(boxes=120, alpha=3, neurons=1, clip_rounds=1, strips=1)
 """Slopes of their own and cases of neurons, however few values the trigger has."""

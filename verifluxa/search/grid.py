@@ -24,21 +24,9 @@ from verifluxa.search.bab import Batch, Budget, Incumbent, Search, in_turn, run
 from verifluxa.search.claims import BoundContext, decided
 from verifluxa.search.exact import may_violate
 from verifluxa.search.initial_bounds import InitialBounds, drop_records
+from verifluxa.search.settings import GridStage
 from verifluxa.search.workspace import Claims, Workspace
 from verifluxa.verdict import Reason
-
-
-@dataclass(frozen=True)
-class GridSettings:
-    """Limits.
-
-    Attributes:
-        points: most points of a domain that is enumerated.
-        seconds: wall-clock time for one question.
-    """
-
-    points: int = 4096
-    seconds: float = 30.0
 
 
 def count_points(domain: Domain) -> float:
@@ -80,7 +68,7 @@ class _GridSearch(Search[_Point]):
 
 
 def enumerate_grid(
-    work: Workspace, rooted: Sequence[InitialBounds], settings: GridSettings, deadline: float | None
+    work: Workspace, rooted: Sequence[InitialBounds], settings: GridStage, deadline: float | None
 ) -> Iterator[Outcome]:
     """Decides questions of one placement point by point; none where the domain is too large for that.
 

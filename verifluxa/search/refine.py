@@ -28,6 +28,7 @@ from verifluxa.search.bab import Budget, Incumbent
 from verifluxa.search.claims import BoundContext, ClaimBounds, Verdicts, decide_claims, decided
 from verifluxa.search.initial_bounds import drop_records
 from verifluxa.search.leaves import Tree, open_leaves
+from verifluxa.search.settings import SmtStage
 from verifluxa.search.splitters import Subdomain, domains_of
 from verifluxa.search.workspace import Claims, Workspace
 from verifluxa.smt.decide import Sat, Solver, Unknown, Unsat
@@ -44,24 +45,7 @@ MOST_WEIGHTS = 400_000
 """Weights that one query may hold; larger texts are not worth writing."""
 
 
-@dataclass(frozen=True)
-class RefineSettings:
-    """Limits.
-
-    Attributes:
-        seconds: wall-clock time for one question.
-        memory_mb: what the solver may use.
-        unstable: neurons that may bend within their bounds, for one input.
-    """
-
-    seconds: float = 30.0
-    memory_mb: int = 2000
-    unstable: int = 32
-
-
-def refine(
-    work: Workspace, trees: Sequence[Tree], settings: RefineSettings, deadline: float | None
-) -> Iterator[Outcome]:
+def refine(work: Workspace, trees: Sequence[Tree], settings: SmtStage, deadline: float | None) -> Iterator[Outcome]:
     """Decides the open leaves of questions of one placement.
 
     Args:

@@ -41,6 +41,7 @@ from verifluxa.search.choices import Choice, choose, several
 from verifluxa.search.claims import ROUNDED, SLACK, BoundContext, RowBounds, row_bounds
 from verifluxa.search.initial_bounds import InitialBounds, whole_domain
 from verifluxa.search.joint import ROWS_KEPT
+from verifluxa.search.settings import CrossStage
 from verifluxa.search.workspace import Claims, Workspace
 from verifluxa.verdict import Reason
 
@@ -72,25 +73,6 @@ class _Begun(NamedTuple):
     search: ActivationSearch
     claim: Tensor
     row: Tensor
-
-
-@dataclass(frozen=True)
-class CrossSettings:
-    """How hard to try.
-
-    Attributes:
-        values: triggers with no more values than this are left to boxes.
-        alone: the same where one violating input refutes, so that conflicts are cases of a single input.
-        seconds: for one question.
-        cases: that may be bounded for one question.
-        steps: gradient steps of one case.
-    """
-
-    values: int = 64
-    alone: int = 30
-    seconds: float = 30.0
-    cases: int = 20000
-    steps: int = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +113,7 @@ class RelationalSearch:
     of_input: Tensor
     claims: Claims
     planes: RowBounds
-    settings: CrossSettings
+    settings: CrossStage
     budget: Budget
     slopes: tuple[evidence.Ends, ...] = ()
     conflicts: list[Conflict] = field(default_factory=list)
@@ -327,7 +309,7 @@ class RelationalSearch:
 
 
 def begin(
-    work: Workspace, rooted: Sequence[InitialBounds], settings: CrossSettings, deadline: float | None
+    work: Workspace, rooted: Sequence[InitialBounds], settings: CrossStage, deadline: float | None
 ) -> dict[Question, ConflictSearch]:
     """Searches for questions of one placement where the trigger has many values, which may be gone on with bit by bit.
 
@@ -350,7 +332,7 @@ def begin(
 def cross(
     work: Workspace,
     rooted: Sequence[InitialBounds],
-    settings: CrossSettings,
+    settings: CrossStage,
     deadline: float | None,
     begun: Mapping[Question, ConflictSearch] | None = None,
 ) -> Iterator[Outcome]:
@@ -368,7 +350,7 @@ def cross(
     return (both[one.question].run(settings.cases) for one in rooted if one.question in both)
 
 
-def _few(rooted: InitialBounds, settings: CrossSettings) -> int:
+def _few(rooted: InitialBounds, settings: CrossStage) -> int:
     """How many values of a trigger are left to boxes."""
     return settings.alone if rooted.question.need == 1 else settings.values
 
@@ -389,7 +371,7 @@ class ConflictSearch:
 
     scene: BoundContext
     rooted: InitialBounds
-    settings: CrossSettings
+    settings: CrossStage
     deadline: float
     relational: RelationalSearch | None = None
     unsafe: int = 0
@@ -448,7 +430,7 @@ class ConflictSearch:
 
 
 def relational_search(
-    scene: BoundContext, rooted: InitialBounds, settings: CrossSettings, budget: Budget, *, tight: bool = False
+    scene: BoundContext, rooted: InitialBounds, settings: CrossStage, budget: Budget, *, tight: bool = False
 ) -> tuple[RelationalSearch, int]:
     """The open claims with their bounds, and how many inputs must stay open because a sum may overflow.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -22,17 +22,18 @@ from verifluxa.question import Problem, Question
 from verifluxa.search.attack import attack
 from verifluxa.search.bab import Incumbent
 from verifluxa.search.branch import BranchSettings, Explored, explore, explore_further
-from verifluxa.search.grid import GridSettings, enumerate_grid
+from verifluxa.search.grid import enumerate_grid
 from verifluxa.search.initial_bounds import bound_root, optimise_root
 from verifluxa.search.leaves import Tree
-from verifluxa.search.refine import RefineSettings, refine
-from verifluxa.search.relational import GLANCE, CrossSettings, begin, cross
+from verifluxa.search.refine import refine
+from verifluxa.search.relational import GLANCE, begin, cross
+from verifluxa.search.settings import CrossStage, GridStage, SmtStage
 from verifluxa.search.word_pairs import decide_listed
 from verifluxa.search.words import enumerable
 from verifluxa.search.workspace import workspace
 from verifluxa.strategy.attacked import Attacked
 from verifluxa.strategy.attacking import attack_slice, full_attack, improved, replayed, short_attack
-from verifluxa.strategy.load import AttackStage, BoundStage, BranchStage, CrossStage, GridStage, SmtStage, Strategy
+from verifluxa.strategy.load import AttackStage, BoundStage, BranchStage, Strategy
 from verifluxa.strategy.piecework import Checkpoint, Fallen, Limits, SearchedUnit, WorkUnit
 from verifluxa.strategy.running import Run
 from verifluxa.strategy.state import State
@@ -184,7 +185,7 @@ def _crown(state: State) -> Iterator[None]:
 def _short_attack(stage: CrossStage, state: State) -> Iterator[None]:
     """A short attack and a few cases of single inputs, which cost less than the hard attack that they spare most."""
     rooted = [one for one in state.open_rooted if one.remaining == one.question.need == 1]
-    state.searches = begin(state.work, rooted, _conflict_settings(stage), state.run.deadline)
+    state.searches = begin(state.work, rooted, stage, state.run.deadline)
     if any(isinstance(stage, AttackStage) for stage in state.run.strategy.stages):
         fresh = [one.question for one in rooted if state.known[one.question].trigger is None]
         corners = {question: state.searches[question].corner for question in fresh if question in state.searches}
@@ -231,25 +232,18 @@ def _take_all(state: State, outcomes: Iterator[Outcome]) -> Iterator[None]:
 
 
 def _grid(stage: GridStage, state: State) -> Iterator[None]:
-    settings = GridSettings(stage.points, stage.seconds)
-    yield from _take_all(state, enumerate_grid(state.work, state.open_rooted, settings, state.run.deadline))
+    yield from _take_all(state, enumerate_grid(state.work, state.open_rooted, stage, state.run.deadline))
 
 
 def _conflicts(stage: CrossStage, state: State) -> Iterator[None]:
-    settings = _conflict_settings(stage)
-    yield from _take_all(state, cross(state.work, state.open_rooted, settings, state.run.deadline, state.searches))
-
-
-def _conflict_settings(stage: CrossStage) -> CrossSettings:
-    return CrossSettings(**{field.name: getattr(stage, field.name) for field in fields(CrossSettings)})
+    yield from _take_all(state, cross(state.work, state.open_rooted, stage, state.run.deadline, state.searches))
 
 
 def _smt(stage: SmtStage, state: State) -> Iterator[None]:
     """On the open leaves of a tree where branching left one, else on the whole domain."""
     rooted = state.open_rooted
     trees = [state.trees.get(one.question) or Tree(one.question, Node(dropped=one.dropped())) for one in rooted]
-    settings = RefineSettings(stage.seconds, stage.memory_mb, stage.unstable)
-    for one, outcome in zip(rooted, refine(state.work, trees, settings, state.run.deadline), strict=True):
+    for one, outcome in zip(rooted, refine(state.work, trees, stage, state.run.deadline), strict=True):
         proved = one.remaining if outcome.verdict is Verdict.UNKNOWN else outcome.proved
         state.take(replace(outcome, proved=proved))
         yield
