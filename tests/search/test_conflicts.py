@@ -135,13 +135,13 @@ def test_a_layer_that_reads_nothing_of_the_trigger_has_no_neuron_to_split() -> N
 def test_of_many_claims_with_little_weight_each_some_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sixty inputs that are the same share the weight evenly."""
     tried: list[tuple[int, ...]] = []
-    cut = RelationalSearch._cut
+    cut = RelationalSearch._refute_by_cases
 
     def recorded(self: RelationalSearch, choice: tuple[int, ...], cases: int) -> bool:
         tried.append(choice)
         return cut(self, choice, cases)
 
-    monkeypatch.setattr(RelationalSearch, "_cut", recorded)
+    monkeypatch.setattr(RelationalSearch, "_refute_by_cases", recorded)
     graph = mlp((1, 1, 2), ([[1.0, -1.0], [-1.0, 1.0]], None), ([[0.0, 0.0], [1.0, 1.0]], [0.5, 0.0]))
     family = Family((replacing((0,)),), levels(1, 0, 3))
     problem = in_real(make_problem(graph, [[0.0, 2.0]] * 60, [0] * 60, family, Ask()))

@@ -4,8 +4,8 @@ Proves nothing; finds most triggers before any proof work, and gives the lower e
 the sum of `sigmoid(margin / T)` over the inputs, T falling from 2 to .15: a smooth count of violations.
 
 That count gains most from inputs that are far from violating and cheap to win, and little from the one that decides.
-`local_search` ascends on the margin of the input at place `need`: there a point counts for what its `need` best inputs
-have in common, the smooth minimum of their margins. At a positive one the count is reached.
+`local_search` ascends on the margin of the input at place `threshold`: there a point counts for what its `threshold`
+best inputs have in common, the smooth minimum of their margins. At a positive one the count is reached.
 """
 
 from __future__ import annotations
@@ -282,27 +282,27 @@ def count_violations(
 
 @dataclass(frozen=True, eq=False)
 class LocalOptimum:
-    """The best grid point that was seen, shape (d,), and the margin of its input at place `need`."""
+    """The best grid point that was seen, shape (d,), and the margin of its input at place `threshold`."""
 
     trigger: Tensor
     margin: float
 
 
-def lacking(work: Workspace, net: Net, claims: Claims, need: int, triggers: Tensor) -> Tensor:
-    """Margin of the input at place `need` under each trigger (K, d), by the center network, shape (K,)."""
+def lacking(work: Workspace, net: Net, claims: Claims, threshold: int, triggers: Tensor) -> Tensor:
+    """Margin of the input at place `threshold` under each trigger (K, d), by the center network, shape (K,)."""
     with torch.no_grad():
-        return margins_of(work, net, claims, triggers).topk(need, dim=1).values[:, -1]
+        return margins_of(work, net, claims, triggers).topk(threshold, dim=1).values[:, -1]
 
 
 def local_search(
     work: Workspace, question: Question, starts: Tensor, steps: int, claims: Claims | None = None
 ) -> LocalOptimum:
-    """Ascends from some points at once; ends early at a grid point where `need` inputs violate.
+    """Ascends from some points at once; ends early at a grid point where `threshold` inputs violate.
 
     Args:
-        question: one with at least `need` inputs.
+        question: one with at least `threshold` inputs.
         starts: shape (K, d).
-        claims: those that may be met somewhere, of `need` inputs or more; None: all of the question.
+        claims: those that may be met somewhere, of `threshold` inputs or more; None: all of the question.
     """
     work = work.at(question.placement)
     net = work.net(question.placement)
@@ -328,17 +328,17 @@ def local_search(
     return best
 
 
-def _best(work: Workspace, net: Net, claims: Claims, need: int, points: Tensor) -> LocalOptimum:
+def _best(work: Workspace, net: Net, claims: Claims, threshold: int, points: Tensor) -> LocalOptimum:
     snapped = work.on_grid(points)
-    margins = lacking(work, net, claims, need, snapped)
+    margins = lacking(work, net, claims, threshold, snapped)
     at = int(margins.argmax())
     return LocalOptimum(snapped[at], float(margins[at]))
 
 
-def _gradient(work: Workspace, net: Net, claims: Claims, need: int, points: Tensor, heat: float) -> Tensor:
-    """Of the smooth minimum of the `need` largest margins at points (K, d), in shares of the width."""
+def _gradient(work: Workspace, net: Net, claims: Claims, threshold: int, points: Tensor, heat: float) -> Tensor:
+    """Of the smooth minimum of the `threshold` largest margins at points (K, d), in shares of the width."""
     point = points.detach().requires_grad_(True)
-    largest = margins_of(work, net, claims, point).topk(need, dim=1).values
+    largest = margins_of(work, net, claims, point).topk(threshold, dim=1).values
     together = -heat * torch.logsumexp(-largest / heat, 1)
     (gradient,) = torch.autograd.grad(together.sum(), point)
     return torch.nan_to_num(gradient) * (work.upper - work.lower)

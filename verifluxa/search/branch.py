@@ -43,9 +43,9 @@ from verifluxa.search.splitters import (
 from verifluxa.search.workspace import Claims, Workspace
 from verifluxa.verdict import Reason
 
-CLIMB_FIRST, CLIMB_EVERY, CLIMB_STEPS = 48, 256, 160
+LOCAL_FIRST, LOCAL_EVERY, LOCAL_STEPS = 48, 256, 160
 """Domains before the first local search; between two of them as many as there were before, but no more than this."""
-CLIMB_SHARE, CLIMB_POINTS = 8, 32
+LOCAL_SHARE, LOCAL_POINTS = 8, 32
 """A local search has a start for so many domains since the last one, and no more than this."""
 AFTER_TIE = 256
 """Domains, and with them a local search, that still look for a trigger where nothing can be certified any more."""
@@ -92,7 +92,7 @@ class DomainSearch(Search[Subdomain]):
         limit: most inputs that may violate, as far as was known when it began.
         proved: most inputs that were left in a leaf that it closed.
         last: it ends with so many domains, since it can certify no more.
-        next_climb: domains before the next local search.
+        next_local_search: domains before the next local search.
         near: points met since the last one.
         started: on the clock of `time.monotonic`.
     """
@@ -103,7 +103,7 @@ class DomainSearch(Search[Subdomain]):
     limit: int
     proved: int = 0
     last: float = math.inf
-    next_climb: int = CLIMB_FIRST
+    next_local_search: int = LOCAL_FIRST
     near: list[LocalOptimum] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
 
@@ -459,8 +459,8 @@ def _refutes(scene: BoundContext, search: DomainSearch, alive: Claims, points: T
     margins = lacking(work, scene.net, alive, threshold, points)
     best = LocalOptimum(points[int(margins.argmax())], float(margins.max()))
     search.near.append(best)
-    if best.margin <= 0 and search.budget.spent >= search.next_climb:
-        best = _climbed(work, search)
+    if best.margin <= 0 and search.budget.spent >= search.next_local_search:
+        best = _search_locally(work, search)
         if best.margin <= 0 and is_undecided(work, scene.net, search.claims, threshold, best.trigger):
             search.give_up_proving()
     if best.margin <= 0:
@@ -472,30 +472,30 @@ def _refutes(scene: BoundContext, search: DomainSearch, alive: Claims, points: T
     return False
 
 
-def _climbed(work: Workspace, search: DomainSearch) -> LocalOptimum:
+def _search_locally(work: Workspace, search: DomainSearch) -> LocalOptimum:
     """A local search from points met since the last one: half of them those that came nearest, half from anywhere."""
-    search.next_climb = search.budget.spent + min(search.budget.spent, CLIMB_EVERY)
+    search.next_local_search = search.budget.spent + min(search.budget.spent, LOCAL_EVERY)
     near = sorted(search.near, key=lambda point: point.margin, reverse=True)
     search.near.clear()
-    half = max(1, min(len(near) // CLIMB_SHARE, CLIMB_POINTS) // 2)
+    half = max(1, min(len(near) // LOCAL_SHARE, LOCAL_POINTS) // 2)
     chosen = [*near[:half], *near[half :: max(1, len(near) // half)]]
     starts = torch.stack([point.trigger for point in chosen])
-    return local_search(work, search.found.question, starts, CLIMB_STEPS, search.claims)
+    return local_search(work, search.found.question, starts, LOCAL_STEPS, search.claims)
 
 
-def is_undecided(work: Workspace, net: Net, claims: Claims, need: int, point: Tensor) -> bool:
+def is_undecided(work: Workspace, net: Net, claims: Claims, threshold: int, point: Tensor) -> bool:
     """Whether bounds at a single trigger leave as many inputs as are needed, where the arithmetic rounds.
 
-    A search that knows such a point can no longer certify: what `need` inputs have in common there may be nearer to a
-    tie than any two evaluations of the network. Bounds of that very point leave those inputs then, and so do those of
-    every domain that holds it, however small: near the best point there are often hundreds of such points, each of
-    which is walked down to. In real arithmetic a solver may still tell.
+    A search that knows such a point can no longer certify: what `threshold` inputs have in common there may be nearer
+    to a tie than any two evaluations of the network. Bounds of that very point leave those inputs then, and so do
+    those of every domain that holds it, however small: near the best point there are often hundreds of such
+    points, each of which is walked down to. In real arithmetic a solver may still tell.
 
     Args:
         work: of the problem.
         net: of the placement.
         claims: those that may be met somewhere.
-        need: inputs that must violate.
+        threshold: inputs that must violate.
         point: a trigger, shape (d,); one outside of the problem's slabs and lists says nothing.
     """
     problem = work.problem
@@ -503,4 +503,4 @@ def is_undecided(work: Workspace, net: Net, claims: Claims, need: int, point: Te
         return False
     scene = BoundContext.of_boxes(work, net, point[None], point[None])
     verdicts = decided(scene, claims, Subproblems(torch.zeros_like(claims.input), claims.input))
-    return len(torch.unique(claims.input[verdicts.alive])) >= need
+    return len(torch.unique(claims.input[verdicts.alive])) >= threshold

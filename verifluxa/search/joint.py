@@ -1,4 +1,4 @@
-"""Joint bounds on a subdomain: can `need` inputs violate under ONE trigger of it?
+"""Joint bounds on a subdomain: can `threshold` inputs violate under ONE trigger of it?
 
 For claim (i, a) and row j the plane g_iaj(t) = value + slope . t is >= 0 wherever the claim is met. With
 M_iaj >= -min over the domain of g_iaj, a met claim has z_ia = 1 <= 1 + g_iaj / M_iaj, so
@@ -16,11 +16,11 @@ the same planes; a few nodes are enough, and each leaf is again such a dual.
 
 Where as many claims are open as inputs are needed, all of them must be met together, and every claim may be clipped by
 the planes of the others too (`clip_mutually`). What comes out holds ONLY where all of them are met: it serves to close
-the domain jointly, and its parts start from it. For let t be a trigger of a part under which `need` inputs violate. It
-lies in the domain, where no more than these can, so all of them are met at t, and their neurons lie within the bounds
-found for the domain. A claim that falls in a part by such bounds leaves no such t; that it is not met elsewhere is not
-said, so no count below `need - 1` is proved from there on. Where bounds contradict each other, the linear program
-closes: infeasible bounds that the checker may not see are no closing of their own.
+the domain jointly, and its parts start from it. For let t be a trigger of a part under which `threshold` inputs
+violate. It lies in the domain, where no more than these can, so all of them are met at t, and their neurons lie within
+the bounds found for the domain. A claim that falls in a part by such bounds leaves no such t; that it is not met
+elsewhere is not said, so no count below `threshold - 1` is proved from there on. Where bounds contradict each other,
+the linear program closes: infeasible bounds that the checker may not see are no closing of their own.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from verifluxa.search.program import Box, PlaneTable, Solved, missed, solve
 from verifluxa.search.workspace import Claims
 
 SLACK = 1e-7
-"""A dual value must lie below `need` by this share of its terms."""
+"""A dual value must lie below `threshold` by this share of its terms."""
 SIZE_UP = 1.0 + 2.0**-30
 """M is rounded up by this: the checker recomputes the least value of a plane and demands M to be above it."""
 DEEPEST = 40
@@ -69,31 +69,32 @@ class JointStep:
     tangent_at: Tensor
 
 
-def joint_step(scene: BoundContext, last: ClaimBounds, claims: Claims, need: int, gate: float) -> JointStep | None:
+def joint_step(scene: BoundContext, last: ClaimBounds, claims: Claims, threshold: int, gate: float) -> JointStep | None:
     """Linear program over the planes; then, where it is close, tangents at its point and the 0/1 program.
 
     Args:
         last: the open claims of ONE domain.
         claims: the same claims.
-        need, gate: see `joint.close_jointly`; the second step is taken when the value is at most need + gate.
+        threshold, gate: see `joint.close_jointly`; the second step is taken when the value is at most
+            `threshold + gate`.
     """
     domain = last.pairs.domain[0]
     box = _box(scene, int(domain))
     rows = scene.rows(claims)
     first = _table(scene, last.planes, rows, last.pairs, claims, tangent=False)
-    closing, solved, _ = close_jointly(first, box, need, -np.inf)
+    closing, solved, _ = close_jointly(first, box, threshold, -np.inf)
     center = scene.geometry.center[domain]
     if solved is None:
         return None if closing is None else JointStep(closing, 0.0, [], center)
     touching = center + torch.as_tensor(solved.point, device=center.device)
     result = JointStep(closing, solved.value, [touching], touching)
-    if closing is not None or solved.value > need + gate:
+    if closing is not None or solved.value > threshold + gate:
         return result
     tangent = _tangents(scene.net, last.layers, touching, last.pairs)
     index = torch.arange(len(rows), device=rows.device)
     planes = row_bounds(scene, tangent, index, last.pairs, rows)
     second = _table(scene, planes, rows, last.pairs, claims, tangent=True)
-    closing, again, whole = close_jointly(_both(first, second), box, need, gate)
+    closing, again, whole = close_jointly(_both(first, second), box, threshold, gate)
     if again is None:
         return result
     points = [center + torch.as_tensor(p, device=center.device) for p in (again.point, whole) if p is not None]
@@ -162,19 +163,19 @@ class _Program:
 
     planes: PlaneTable
     box: Box
-    need: int
+    threshold: int
     budget: int
     point: Floats | None = None
 
 
 def close_jointly(
-    planes: PlaneTable, box: Box, need: int, gate: float
+    planes: PlaneTable, box: Box, threshold: int, gate: float
 ) -> tuple[Joint | None, Solved | None, Floats | None]:
-    """Tries to show that fewer than `need` of the inputs violate together.
+    """Tries to show that fewer than `threshold` of the inputs violate together.
 
     Args:
         planes: of all open claims.
-        gate: branch on z only when the linear program's value is at most `need + gate`.
+        gate: branch on z only when the linear program's value is at most `threshold + gate`.
 
     Returns:
         the closing, or None; the relaxed solution, whose point is worth a try as a trigger; and the point of the
@@ -183,18 +184,18 @@ def close_jointly(
     free = np.full(len(planes.inputs), -1)
     solved = solve(planes, box, free)
     if solved is None:
-        return _nowhere(planes, box, need), None, None
-    closing = _dual(planes, box, solved, free, need)
-    if closing is not None or solved.value > need + gate:
+        return _nowhere(planes, box, threshold), None, None
+    closing = _dual(planes, box, solved, free, threshold)
+    if closing is not None or solved.value > threshold + gate:
         return closing, solved, None
-    program = _Program(planes, box, need, int(8 + gate * 8))
+    program = _Program(planes, box, threshold, int(8 + gate * 8))
     return _branch(program, solved, free), solved, program.point
 
 
 def _branch(program: _Program, solved: Solved, fixed: Integers) -> Joint | None:
     """Branches on the most fractional z until every leaf is closed by a dual, or gives up."""
     planes, box = program.planes, program.box
-    closing = _dual(planes, box, solved, fixed, program.need)
+    closing = _dual(planes, box, solved, fixed, program.threshold)
     if closing is not None:
         return closing
     distance = np.where(fixed < 0, np.abs(solved.z - 0.5), np.inf)
@@ -215,7 +216,7 @@ def _branch(program: _Program, solved: Solved, fixed: Integers) -> Joint | None:
     return Joint(branch_on=int(planes.inputs[chosen]), children=tuple(children))
 
 
-def _nowhere(planes: PlaneTable, box: Box, need: int) -> Joint | None:
+def _nowhere(planes: PlaneTable, box: Box, threshold: int) -> Joint | None:
     """The closing of a domain without points: strips that together miss the box.
 
     The multipliers of the strips give a dual value that falls without end as they are scaled up.
@@ -229,13 +230,13 @@ def _nowhere(planes: PlaneTable, box: Box, need: int) -> Joint | None:
         return None
     beta = beta * (EMPTY_BY * len(planes.inputs) / spare)
     solved = Solved(0.0, np.zeros(len(box.half)), none, beta, np.zeros(0))
-    return _dual(planes, box, solved, free, need)
+    return _dual(planes, box, solved, free, threshold)
 
 
-def _dual(planes: PlaneTable, box: Box, solved: Solved, fixed: Integers, need: int) -> Joint | None:
-    """The closing by the solver's weights, if their dual value, recomputed, lies below `need`."""
+def _dual(planes: PlaneTable, box: Box, solved: Solved, fixed: Integers, threshold: int) -> Joint | None:
+    """The closing by the solver's weights, if their dual value, recomputed, lies below `threshold`."""
     value, terms = dual_value(planes, box, solved.weights, solved.beta, fixed)
-    if not value < need - SLACK * (1 + terms):
+    if not value < threshold - SLACK * (1 + terms):
         return None
     entries = tuple(_weighted(planes, int(p), float(solved.weights[p])) for p in np.flatnonzero(solved.weights))
     return Joint(weights=entries, beta=tuple(float(b) for b in solved.beta))

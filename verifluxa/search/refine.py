@@ -206,9 +206,9 @@ class _Attempt:
         free = _count(case.claims.input[open_]) - len(members)
         if free >= self.threshold or len(members) * count_weights(case.net) > MOST_WEIGHTS:
             return Reason.STRATEGY
-        rows, need = self.work.problem.rows, self.threshold - free
+        rows, lacking = self.work.problem.rows, self.threshold - free
         return self._decide(
-            Asked(case.net, case.layers, case.domain, rows, members, need), case.claims, self.budget.deadline
+            Asked(case.net, case.layers, case.domain, rows, members, lacking), case.claims, self.budget.deadline
         )
 
     def _members(self, case: _Case, open_: Tensor) -> Iterator[Member]:

@@ -2,10 +2,10 @@
 
 Boxes of hundreds of values cannot be halved into anything useful. What is left is what the inputs have in common: the
 trigger. A *conflict* is a set of claims (input, alternative) that no trigger of the domain meets together, with the
-weights and slopes that show it (`bounds.cross`). `need` inputs can violate together only by a choice of one open claim
-for each of them that holds no conflict; so choices are made, and refuted, until there is none left:
+weights and slopes that show it (`bounds.cross`). `threshold` inputs can violate together only by a choice of one open
+claim for each of them that holds no conflict; so choices are made, and refuted, until there is none left:
 
-    choose `need` claims of different inputs without a known conflict; none: closed
+    choose `threshold` claims of different inputs without a known conflict; none: closed
     optimise slopes and weights of the chosen claims together; below 0: a conflict, as few claims as still do
     not below 0: the choice may be met, as far as these bounds can tell; open
 
@@ -63,7 +63,7 @@ LEAST_SHARE = 0.02
 """A claim with less weight than this stays out of its group's cases."""
 CLEARLY = 1e-3
 """Descent goes on until a group is below zero by this much: float32 rounds."""
-GLANCE = 32
+CASES_BEFORE_ATTACK = 32
 """Cases of one input that cost no more than a hard attack on it."""
 
 
@@ -151,35 +151,35 @@ class RelationalSearch:
         for at in range(0, len(self.claims), ALONE):
             self._refute([(claim,) for claim in range(at, min(at + ALONE, len(self.claims)))], 0)
         most = self.most()
-        while most and self._crossed(most, 0):
+        while most and self._refute_all(most, 0):
             most -= 1
         return most
 
-    def closes(self, need: int) -> bool:
-        """Whether fewer than `need` inputs can violate together; tries until the time is over."""
+    def closes(self, threshold: int) -> bool:
+        """Whether fewer than `threshold` inputs can violate together; tries until the time is over."""
         cases = FIRST_CASES
         while True:
-            self._singles(need, cases)
-            if self._crossed(need, cases):
+            self._singles(threshold, cases)
+            if self._refute_all(threshold, cases):
                 return True
             hopeless = all(begun.search.finished for begun in self.begun.values())
             if self.budget.exceeded or hopeless:
                 return False
             cases *= MORE_CASES
 
-    def _singles(self, need: int, cases: int) -> None:
-        """Claims by themselves, the inputs first that are nearest to fall, until fewer than `need` are left."""
+    def _singles(self, threshold: int, cases: int) -> None:
+        """Claims by themselves, the inputs first that are nearest to fall, until fewer than `threshold` are left."""
         values = self.planes.upper.amin(1)
         gone = {only for conflict in self.conflicts if len(conflict.claims) == 1 for only in conflict.claims}
         inputs = [claims for claims in ([c for c in own if c not in gone] for own in self.options) if claims]
         inputs.sort(key=lambda claims: float(values[claims].max()))
         left = len(inputs)
         inputs = [claims for claims in inputs if not any(map(self._is_met, claims))]
-        while inputs and left >= need and not self.budget.exceeded:
-            some, inputs = inputs[: left - need + 1], inputs[left - need + 1 :]
-            left -= self._cut_alone(some, cases)
+        while inputs and left >= threshold and not self.budget.exceeded:
+            some, inputs = inputs[: left - threshold + 1], inputs[left - threshold + 1 :]
+            left -= self._refute_alone(some, cases)
 
-    def _cut_alone(self, inputs: Sequence[Sequence[int]], cases: int) -> int:
+    def _refute_alone(self, inputs: Sequence[Sequence[int]], cases: int) -> int:
         """Goes on with the cases of single claims of some inputs; how many inputs fell."""
         lots = [[self._begin((claim,)) for claim in claims] for claims in inputs]
         searches = [[begun.search for begun in lot] for lot in lots]
@@ -197,11 +197,11 @@ class RelationalSearch:
         begun = self.begun.get((claim,))
         return begun is not None and begun.search.finished
 
-    def _crossed(self, need: int, cases: int) -> bool:
+    def _refute_all(self, threshold: int, cases: int) -> bool:
         """Refutes choices until none is left, or one stays."""
         while not self.budget.exceeded:
             known = [conflict.claims for conflict in self.conflicts]
-            choices, complete = several(self.options, known, need, CHOICES, NODES)
+            choices, complete = several(self.options, known, threshold, CHOICES, NODES)
             if not choices:
                 return complete
             if not self._refute(choices, cases):
@@ -224,11 +224,11 @@ class RelationalSearch:
             own = groups.group == number
             # Of many claims each may have little.
             own &= together.weights > min(LEAST_SHARE, float(together.weights[own].max()) / 2)
-            if not self._cut(tuple(sorted(set(claim[own].tolist()))), cases):
+            if not self._refute_by_cases(tuple(sorted(set(claim[own].tolist()))), cases):
                 return False
         return bool(cases) or all(fell)
 
-    def _cut(self, choice: Choice, cases: int) -> bool:
+    def _refute_by_cases(self, choice: Choice, cases: int) -> bool:
         """Goes on with the cases of a group; whether it is a conflict now."""
         cases = min(cases, self._cases_left)
         self._go_on([[self._begin(choice).search]], cases, cases)
@@ -479,12 +479,12 @@ def _best(scene: BoundContext, rooted: InitialBounds, points: Sequence[Tensor]) 
     return best
 
 
-def _leaf(net: Net, rooted: InitialBounds, relational: RelationalSearch, need: int) -> Node:
+def _leaf(net: Net, rooted: InitialBounds, relational: RelationalSearch, threshold: int) -> Node:
     """The evidence: as few conflicts as still show what is proved, the ones with most cases left out first."""
     kept = sorted(relational.conflicts, key=lambda conflict: -_size(conflict.case))
     for conflict in list(kept):
         fewer = [other for other in kept if other is not conflict]
-        found = choose(relational.options, [other.claims for other in fewer], need, NODES)
+        found = choose(relational.options, [other.claims for other in fewer], threshold, NODES)
         if found.choice is None and found.complete:
             kept = fewer
     conflicts = tuple(_stored(net, relational, conflict) for conflict in kept)

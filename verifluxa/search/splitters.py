@@ -238,16 +238,16 @@ def choose_neuron(scene: BoundContext, open_: ClaimBounds, signs: Sequence[Tenso
     return best[1] if best else None
 
 
-def input_cases(scene: BoundContext, domain: Subdomain, last: ClaimBounds, need: int) -> list[Subdomain] | None:
+def input_cases(scene: BoundContext, domain: Subdomain, last: ClaimBounds, threshold: int) -> list[Subdomain] | None:
     """A child for each case, which starts from the ends that its plane leaves; None where halves promise more.
 
     Args:
         last: all open claims of the domain, with bounds.
-        need: inputs that must violate.
+        threshold: inputs that must violate.
     """
     claims = domain.claims.take(last.at)
     inputs, counts = torch.unique(claims.input, return_counts=True)
-    cases = len(inputs) - need + 1
+    cases = len(inputs) - threshold + 1
     if not 2 <= cases <= MOST:
         return None
     share = _left(scene, last)

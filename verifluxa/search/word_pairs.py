@@ -2,7 +2,7 @@
 
 A node is a set of words for each place. On the hull of their rows (a box) linear bounds of every claim are computed,
 `row <= value + slope . (rows - center)`, which hold at each combination of words of the node: the bound of a
-combination is a sum of one number for each place. Combinations that may bring `need` inputs over, by these
+combination is a sum of one number for each place. Combinations that may bring `threshold` inputs over, by these
 bounds, are few; they are evaluated with their error radii as single words are. Where they are many the node is
 halved at each place, along the direction in which its rows spread most.
 """

@@ -3,7 +3,7 @@
 A family of words has finitely many triggers, and a look-up of words is no function that bounds follow well. What
 a word changes is small, so the network behind the look-up is evaluated for all words of a place at once (see
 `search.tail`); categories of a table are tried the same way: an input may violate where the row plus its radius
-reaches 0, and surely does where the row minus its radius lies above. Where no trigger makes `need` inputs possibly
+reaches 0, and surely does where the row minus its radius lies above. Where no trigger makes `threshold` inputs possibly
 violate the question is proved; nothing is left to relax. Where the order of the words does not matter, places
 share their results.
 """

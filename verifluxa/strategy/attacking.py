@@ -20,7 +20,7 @@ from verifluxa.strategy.attacked import Attacked
 from verifluxa.strategy.load import AttackStage
 from verifluxa.strategy.running import Run
 
-NEAR, CLIMBED = 2, 4
+NEAR, LOCAL_STARTS = 2, 4
 """Where at most so many inputs are lacking, one of so many ends of an attack is taken further."""
 QUICK_STARTS, QUICK_STEPS = 4, 6
 """Of a short attack."""
@@ -111,6 +111,6 @@ def improved(work: Workspace, candidate: Candidate, stage: AttackStage) -> Candi
     if question.need > len(torch.unique(claims.input)):
         return candidate  # no trigger does it
     margins = lacking(work, work.net(question.placement), claims, question.need, candidate.ends)
-    best = margins.topk(min(len(margins), stage.refine_starts // CLIMBED)).indices
+    best = margins.topk(min(len(margins), stage.refine_starts // LOCAL_STARTS)).indices
     found = local_search(work, question, candidate.ends[best], stage.refine_steps)
     return replace(candidate, trigger=found.trigger) if found.margin > 0 else candidate

@@ -26,7 +26,7 @@ from verifluxa.search.grid import enumerate_grid
 from verifluxa.search.initial_bounds import bound_root, optimise_root
 from verifluxa.search.leaves import Tree
 from verifluxa.search.refine import refine
-from verifluxa.search.relational import GLANCE, begin, cross
+from verifluxa.search.relational import CASES_BEFORE_ATTACK, begin, cross
 from verifluxa.search.settings import CrossStage, GridStage, SmtStage
 from verifluxa.search.word_pairs import decide_listed
 from verifluxa.search.words import enumerable
@@ -193,7 +193,7 @@ def _short_attack(stage: CrossStage, state: State) -> Iterator[None]:
             state.take_attacked(replayed(state.work, candidate))
     state.searches = {question: search for question, search in state.searches.items() if question not in state.answers}
     for search in state.searches.values():
-        state.take(search.run(GLANCE))
+        state.take(search.run(CASES_BEFORE_ATTACK))
     yield
 
 
