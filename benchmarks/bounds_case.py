@@ -104,9 +104,9 @@ class BoundsCase:
             own = pairs.take(torch.arange(start, end))
             layers = all_layers(scene.net, scene.geometry, own)
             everything = torch.arange(end - start)
-            return row_bounds(scene, layers, (everything, own, rows.expand(end - start, -1))).upper
+            return row_bounds(scene, layers, everything, own, rows.expand(end - start, -1)).upper
 
-        # As `search.root.look` cuts its batches, and in the same mode.
+        # As `search.initial_bounds.look` cuts its batches, and in the same mode.
         work.prepare_rows()
         with torch.inference_mode():
             found = in_chunks(len(domain), pairs_at_once(scene.net, "cpu"), some)

@@ -7,7 +7,6 @@ where z_ia = 1, plane_ia(perturbation) >= 0. Solved by HiGHS; its dual bound is 
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from math import floor
 
@@ -22,10 +21,11 @@ from verifluxa.bounds.cross import light
 from verifluxa.bounds.domain import geometry, spread
 from verifluxa.bounds.linear import Subproblems, all_layers
 from verifluxa.question import Floats, Integers, Problem
+from verifluxa.search.bab import Budget
 from verifluxa.search.claims import BoundContext, take_layers
-from verifluxa.search.conflicts import crossing_of
-from verifluxa.search.cross import CrossSettings
-from verifluxa.search.root import bound_root, whole_domain
+from verifluxa.search.initial_bounds import bound_root, whole_domain
+from verifluxa.search.relational import relational_search
+from verifluxa.search.settings import CrossStage
 from verifluxa.search.workspace import Workspace
 
 STEPS = 100
@@ -105,5 +105,6 @@ def most_without_cases(problem: Problem, seconds: float) -> int:
     work = Workspace(problem)
     (rooted,) = bound_root(work, [problem.questions(0)[0]], "crown")
     scene = BoundContext(work.at(0), work.net(0), geometry(whole_domain(work)))
-    crossing, unsafe = crossing_of(scene, rooted, CrossSettings(), time.monotonic() + seconds)
-    return crossing.without_cases() + unsafe
+    settings = CrossStage()
+    search, unsafe = relational_search(scene, rooted, settings, Budget.of(seconds, None, settings.cases))
+    return search.without_cases() + unsafe

@@ -14,8 +14,7 @@ from tests.bounds.test_bounds_sampled import LITTLE, above, all_rows, exact_rows
 from verifluxa.bounds.alpha import LEVELS, AlphaSettings, Task, level_of, optimise, slope_of
 from verifluxa.bounds.beta import Multipliers, default, is_supported, least_slope, linear_bounds, unstable
 from verifluxa.bounds.linear import LayerBounds, all_layers
-from verifluxa.search.claims import row_bounds
-from verifluxa.search.splits import with_signs
+from verifluxa.search.claims import row_bounds, with_signs
 
 Floats = np.ndarray
 
@@ -61,7 +60,7 @@ def some_slopes(sample: Sample, layers: list[LayerBounds], random: np.random.Gen
 def test_the_default_rule_gives_the_planes_of_crown(sample: Sample) -> None:
     layers = all_layers(sample.net, sample.geometry, sample.pairs)
     rows = all_rows(sample)
-    found = row_bounds(sample.scene, layers, (torch.arange(len(rows)), sample.pairs, rows))
+    found = row_bounds(sample.scene, layers, torch.arange(len(rows)), sample.pairs, rows)
     for row in range(rows.shape[1]):
         value, slope = plane_of(task_of(sample, layers, row), default(sample.net, layers))
         torch.testing.assert_close(value, found.value[:, row], rtol=1e-9, atol=1e-9)

@@ -70,7 +70,7 @@ def all_rows(sample: Sample) -> Tensor:
 def check_planes(sample: Sample, layers: list[LayerBounds], rows: Floats) -> None:
     """Upper planes of all rows lie above the given row values (T, N, R) at the points, and below `upper`."""
     everything = torch.arange(len(sample.problem.inputs))
-    planes = row_bounds(sample.scene, layers, (everything, sample.pairs, all_rows(sample)))
+    planes = row_bounds(sample.scene, layers, everything, sample.pairs, all_rows(sample))
     at = planes.value.numpy() + np.einsum("nrd,td->tnr", planes.slope.numpy(), sample.offsets)
     above(at, rows)
     above(np.broadcast_to(planes.upper.numpy(), at.shape), at)
@@ -159,7 +159,7 @@ def check_clipping(sample: Sample) -> None:
     layers = all_layers(sample.net, sample.geometry, pairs)
     index, own = torch.arange(len(claims)), sample.work.alternatives[claims.alternative]
     for _ in range(2):
-        planes = row_bounds(sample.scene, layers, (index, pairs, own))
+        planes = row_bounds(sample.scene, layers, index, pairs, own)
         clipped = self_clip(sample.net, layers, sample.geometry, pairs, planes.row(planes.tightest()))
         assert not (clipped.contradicted.numpy() & met.any(axis=0)).any(), "contradicted, and met at a point"
         layers = clipped.layers
@@ -168,7 +168,7 @@ def check_clipping(sample: Sample) -> None:
             for bounds, z in zip(layers, values, strict=True):
                 above(np.broadcast_to(bounds.upper[claim].numpy(), z[there, input_].shape), z[there, input_])
                 above(-np.broadcast_to(bounds.lower[claim].numpy(), z[there, input_].shape), -z[there, input_])
-        planes = row_bounds(sample.scene, layers, (index, pairs, own))
+        planes = row_bounds(sample.scene, layers, index, pairs, own)
         at = planes.value.numpy() + np.einsum("crd,td->tcr", planes.slope.numpy(), sample.offsets)
         truly = np.stack([rows[:, int(i)][:, r.numpy()] for i, r in zip(claims.input, own, strict=True)], axis=1)
         above(np.where(met[..., None], at, np.inf), truly)

@@ -22,7 +22,7 @@ from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Affine, Reshape
 from verifluxa.question import Problem
 from verifluxa.search.claims import decide_claims
-from verifluxa.search.together import joint_step
+from verifluxa.search.joint import joint_step
 
 SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large)
 LITTLE = settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=SLOW)

@@ -20,7 +20,7 @@ from verifluxa.certificate.check.section import Section
 from verifluxa.certificate.evidence_lines import Record, record_of
 from verifluxa.errors import CertificateError
 from verifluxa.evidence import CONTRADICTED, OPEN, Counted, InputSplit, Node, PrunedDisjunct, Split
-from verifluxa.search import cases
+from verifluxa.search import splitters
 from verifluxa.search.pieces import open_paths
 from verifluxa.verdict import Verdict
 
@@ -30,7 +30,7 @@ def by_cases(shape: Shape, seed: int, arithmetic: str) -> tuple[Scene, list[Reco
     """Proofs that try cases first."""
     found = possible(seed, shape, arithmetic)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cases, "THIN", 1e9)
+        patch.setattr(splitters, "THIN", 1e9)
         return found, found.prove(joint=True, clip_rounds=1, inherit=True)
 
 
@@ -65,7 +65,7 @@ def test_proofs_that_others_finish_below_a_case_are_accepted(
     shape: Shape, seed: int, arithmetic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One domain, then its open leaves piece by piece: each starts anew, and knows which inputs violate."""
-    monkeypatch.setattr(cases, "THIN", 1e9)
+    monkeypatch.setattr(splitters, "THIN", 1e9)
     found, accepted = possible(seed, shape, arithmetic), 0
     section = Section(found.claim(), found.sources.models["net"], found.header)
     for question in found.problem.questions(0):

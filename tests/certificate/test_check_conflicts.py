@@ -24,12 +24,13 @@ from verifluxa.certificate.check.section import Section
 from verifluxa.certificate.evidence_lines import Record, record_of
 from verifluxa.errors import CertificateError
 from verifluxa.evidence import Case, Conflict, Conflicts, Counted, Ends, Node, Steered
-from verifluxa.search import cuts
-from verifluxa.search.conflicts import GLANCE
+from verifluxa.search import activation_bab
+from verifluxa.search.relational import CASES_BEFORE_ATTACK
+from verifluxa.search.settings import CrossStage
 from verifluxa.search.workspace import workspace
 from verifluxa.strategy import decide as decide_module
 from verifluxa.strategy.decide import decide
-from verifluxa.strategy.load import CrossStage, Strategy, load_strategy
+from verifluxa.strategy.load import Strategy, load_strategy
 from verifluxa.verdict import Verdict
 
 SCENES = {
@@ -58,8 +59,8 @@ def proved(name: str) -> tuple[Scene, tuple[Record, ...]]:
     places = range(len(found.problem.placements))
     questions = [question for place in places for question in found.problem.questions(place)]
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(decide_module, "GLANCE", 1 if name in TIGHT else GLANCE)
-        patched.setattr(cuts, "CLIPPED_FROM", 1 if name.startswith("clipped") else 1000)
+        patched.setattr(decide_module, "CASES_BEFORE_ATTACK", 1 if name in TIGHT else CASES_BEFORE_ATTACK)
+        patched.setattr(activation_bab, "CLIPPED_FROM", 1 if name.startswith("clipped") else 1000)
         return found, tuple(record_of(outcome) for outcome in decide(found.problem, questions, strategy))
 
 

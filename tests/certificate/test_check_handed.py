@@ -21,7 +21,7 @@ from verifluxa.certificate.check.section import Section
 from verifluxa.certificate.evidence_lines import Record
 from verifluxa.errors import CertificateError
 from verifluxa.evidence import BoxSplit, Counted, InputSplit, Node, PrunedDisjunct, Split
-from verifluxa.search import cases
+from verifluxa.search import splitters
 from verifluxa.verdict import Verdict
 
 Random = np.random.Generator
@@ -51,7 +51,7 @@ def asked(seed: int, shape: Shape, arithmetic: str) -> tuple[Scene, Record, Reco
 
 def prove(found: Scene) -> list[Record]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cases, "THIN", 1e9)
+        patch.setattr(splitters, "THIN", 1e9)
         return found.prove(joint=True, clip_rounds=1, inherit=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -57,15 +58,15 @@ def said(answers: Answers) -> list[str]:
 
 def watched(monkeypatch: pytest.MonkeyPatch, error: BaseException | None = None) -> Counter[str]:
     """Counts batches; the one of that number does not come back."""
-    process, seen = branch._process, Counter[str]()
+    bound, seen = branch._bound, Counter[str]()
 
-    def counted(*given: object) -> None:
+    def counted(*given: Any) -> Any:
         seen["batches"] += 1
         if error is not None and seen["batches"] == STOPPED:
             raise error
-        process(*given)  # type: ignore[arg-type]
+        return bound(*given)
 
-    monkeypatch.setattr(branch, "_process", counted)
+    monkeypatch.setattr(branch, "_bound", counted)
     return seen
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tests.soundness.build import Ask, Family, digested, levels, make_problem, mlp, replacing
+from verifluxa.evidence import Outcome
 from verifluxa.question import Domain, Problem, Question
+from verifluxa.search.branch import BranchSettings, explore
+from verifluxa.search.initial_bounds import InitialBounds
 from verifluxa.search.replay import stamped
+from verifluxa.search.workspace import Workspace
 
 Floats = NDArray[np.float64]
 FEATURES, CLASSES, INPUTS, TOP = 5, 3, 6, 6.0
@@ -85,3 +90,11 @@ def reordered(problem: Problem, seed: int) -> Problem:
     selections = tuple(np.sort(place[chosen]) for chosen in problem.selections)
     inputs, labels = problem.inputs[order], problem.labels[order]
     return digested(replace(problem, inputs=inputs, labels=labels, selections=selections))
+
+
+def searched(
+    work: Workspace, rooted: Sequence[InitialBounds], how: BranchSettings, deadline: float | None = None
+) -> list[Outcome]:
+    """Branch and bound on questions of one placement, to the end of each."""
+    ended = {one.outcome.question: one.outcome for some in explore(work, rooted, how, deadline) for one in some}
+    return [ended[one.question] for one in rooted]

@@ -11,18 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.search.small import counts, most, random_problem, reordered, with_need
+from tests.search.small import counts, most, random_problem, reordered, searched, with_need
 from tests.soundness.build import Ask, Family, digested, levels, make_problem, mlp, replacing
 from tests.soundness.cases import one_pixel
 from tests.soundness.judge import judge
 from tests.soundness.truth import Oracle
 from verifluxa.evidence import OPEN, BoxSplit, Node, Outcome, StripSplit
 from verifluxa.question import Domain, Problem, Question, Strips
-from verifluxa.search import branch as search_branch
-from verifluxa.search.branch import branch
+from verifluxa.search import branch as branch_module
+from verifluxa.search.branch import BranchSettings
 from verifluxa.search.claims import BoundContext, Verdicts
-from verifluxa.search.root import bound_root
-from verifluxa.search.settle import BranchSettings
+from verifluxa.search.initial_bounds import bound_root
 from verifluxa.search.workspace import workspace
 from verifluxa.strategy.decide import decide
 from verifluxa.strategy.load import load_strategy
@@ -47,7 +46,7 @@ def run(
     problem: Problem, questions: list[Question], how: BranchSettings, deadline: float | None = None
 ) -> list[Outcome]:
     work = workspace(problem)
-    return branch(work, bound_root(work, questions, "crown"), how, deadline)
+    return searched(work, bound_root(work, questions, "crown"), how, deadline)
 
 
 def check(problem: Problem, outcome: Outcome) -> None:
@@ -240,13 +239,13 @@ def test_strips_are_used_and_off_when_asked() -> None:
 def test_strips_bound_a_domain_where_one_was_split_or_came_along(given: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """As long as none cuts the box they say nothing that it does not."""
     seen: list[bool] = []
-    decided = search_branch.decided
+    decided = branch_module.decided
 
     def watch(scene: BoundContext, *more: Any) -> Verdicts:
         seen.append(len(scene.geometry.directions) > 0)
         return decided(scene, *more)
 
-    monkeypatch.setattr(search_branch, "decided", watch)
+    monkeypatch.setattr(branch_module, "decided", watch)
     problem, question = deep(29)
     if given:
         strips = Strips(np.ones((1, 3)), np.array([0.0]), np.array([17.0]))

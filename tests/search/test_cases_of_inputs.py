@@ -17,11 +17,11 @@ from tests.search.test_explore_further import begun, finished
 from tests.soundness.build import Ask
 from verifluxa.evidence import InputSplit, Node, Outcome
 from verifluxa.question import Problem, Question
-from verifluxa.search import cases, settle
+from verifluxa.search import branch, splitters
+from verifluxa.search.branch import BranchSettings
 from verifluxa.search.claims import BoundContext, ClaimBounds
-from verifluxa.search.halving import Subdomain
 from verifluxa.search.pieces import at, open_paths
-from verifluxa.search.settle import BranchSettings
+from verifluxa.search.splitters import Subdomain
 from verifluxa.verdict import Verdict
 
 ONE, TWO = Ask(targets=(1,)), Ask()
@@ -42,15 +42,15 @@ def problems(seeds: range, ask: Ask, every: Sequence[Arithmetic] = (in_real,)) -
 
 
 def tried(problem: Problem, how: BranchSettings) -> list[Outcome]:
-    """The proofs with cases."""
+    """The proofs with splitters."""
     outcomes = answers_at_the_count(problem, how)
     return [one for one in outcomes if any(isinstance(node.split, InputSplit) for node in nodes(one.tree))]
 
 
 @pytest.mark.parametrize("ask", [ONE, TWO], ids=["one", "two"])
-@pytest.mark.parametrize("thin", [cases.THIN, 1e9])
+@pytest.mark.parametrize("thin", [splitters.THIN, 1e9])
 def test_answers_by_cases_agree_with_enumeration(monkeypatch: pytest.MonkeyPatch, ask: Ask, thin: float) -> None:
-    monkeypatch.setattr(cases, "THIN", thin)
+    monkeypatch.setattr(splitters, "THIN", thin)
     split = sum(len(tried(problem, HOW)) for problem in problems(range(40), ask, ARITHMETICS))
     assert split > 0 or thin < 1
 
@@ -59,27 +59,27 @@ def test_answers_by_cases_agree_with_enumeration(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("ask", [ONE, TWO], ids=["one", "two"])
 @pytest.mark.parametrize("start", range(100, 2100, 200))
 def test_many_answers_by_cases_agree_with_enumeration(monkeypatch: pytest.MonkeyPatch, ask: Ask, start: int) -> None:
-    monkeypatch.setattr(cases, "THIN", 1e9)
+    monkeypatch.setattr(splitters, "THIN", 1e9)
     for how in (HOW, BranchSettings(inherit=True)):
         assert sum(len(tried(problem, how)) for problem in problems(range(start, start + 200), ask, ARITHMETICS)) > 0
 
 
 def test_the_first_case_alone_would_certify_what_is_false(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = cases.input_cases
+    real = splitters.input_cases
 
     def fewer(*arguments: Any) -> Any:
         found = real(*arguments)
         return found and found[-1:]  # the search takes the last one first
 
-    monkeypatch.setattr(cases, "THIN", 1e9)
-    monkeypatch.setattr(settle, "input_cases", fewer)
+    monkeypatch.setattr(splitters, "THIN", 1e9)
+    monkeypatch.setattr(branch, "input_cases", fewer)
     assert wrong(monkeypatch)
 
 
 def test_what_a_case_is_given_holds_wherever_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
     """At every trigger that meets the question, in the case of the first input that violates."""
     held = []
-    real = cases.input_cases
+    real = splitters.input_cases
 
     def watch(scene: BoundContext, domain: Subdomain, last: ClaimBounds, need: int) -> list[Subdomain] | None:
         found = real(scene, domain, last, need)
@@ -96,8 +96,8 @@ def test_what_a_case_is_given_holds_wherever_it_does(monkeypatch: pytest.MonkeyP
             held.append(first)
         return found
 
-    monkeypatch.setattr(cases, "THIN", 1e9)
-    monkeypatch.setattr(settle, "input_cases", watch)
+    monkeypatch.setattr(splitters, "THIN", 1e9)
+    monkeypatch.setattr(branch, "input_cases", watch)
     assert not wrong(monkeypatch)
     assert len(held) > 20
     assert len(set(held)) > 1
@@ -124,13 +124,13 @@ def reached(scene: BoundContext, domain: Subdomain, need: int) -> Iterator[tuple
 
 
 def test_nothing_is_wrong_where_triggers_are_not_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cases, "THIN", 1e9)
+    monkeypatch.setattr(splitters, "THIN", 1e9)
     assert not wrong(monkeypatch)
 
 
 def wrong(monkeypatch: pytest.MonkeyPatch) -> int:
     """How many questions that can be refuted are certified by a search that looks for no triggers."""
-    monkeypatch.setattr(settle, "_refutes", lambda *_: False)
+    monkeypatch.setattr(branch, "_refutes", lambda *_: False)
     outcomes = [run(problem, [question], replace(HOW, boxes=60))[0] for problem, question in refuted()]
     return sum(outcome.verdict is Verdict.CERTIFIED for outcome in outcomes)
 
@@ -151,7 +151,7 @@ many, of a search that looks for no triggers."""
 @BOTH
 def test_leaves_below_a_case_are_finished_by_others(monkeypatch: pytest.MonkeyPatch, arithmetic: Arithmetic) -> None:
     """They know which inputs of the cases violate, and start from no ends that hold in the case."""
-    monkeypatch.setattr(cases, "THIN", 1e9)
+    monkeypatch.setattr(splitters, "THIN", 1e9)
     for problem in (arithmetic(random_problem(seed, ONE)) for seed in TRUE):
         assert gone_on(problem, most(problem, problem.questions(0)[0]) + 1) is Verdict.CERTIFIED
 
@@ -160,8 +160,8 @@ def test_leaves_below_a_case_are_finished_by_others(monkeypatch: pytest.MonkeyPa
 def test_leaves_below_a_case_prove_nothing_that_is_false(
     monkeypatch: pytest.MonkeyPatch, arithmetic: Arithmetic
 ) -> None:
-    monkeypatch.setattr(cases, "THIN", 1e9)
-    monkeypatch.setattr(settle, "_refutes", lambda *_: False)
+    monkeypatch.setattr(splitters, "THIN", 1e9)
+    monkeypatch.setattr(branch, "_refutes", lambda *_: False)
     for problem in (arithmetic(random_problem(seed, ONE)) for seed in FALSE):
         assert gone_on(problem, most(problem, problem.questions(0)[0], strict=True)) is Verdict.UNKNOWN
 
@@ -181,7 +181,7 @@ def gone_on(problem: Problem, need: int) -> Verdict:
 def test_verdicts_are_those_of_any_batch_any_order_and_any_number_of_workers(
     monkeypatch: pytest.MonkeyPatch, arithmetic: Arithmetic, seed: int
 ) -> None:
-    monkeypatch.setattr(cases, "THIN", 1e9)
+    monkeypatch.setattr(splitters, "THIN", 1e9)
     problem, verdicts = arithmetic(random_problem(seed, ONE)), set()
     question, turned = problem.questions(0)[0], reordered(problem, seed)
     for need in range(2, len(problem.selections[question.selection]) + 1):

@@ -9,7 +9,7 @@ import torch
 from tests.search.small import all_triggers, counts, most, random_problem, row_values, with_need
 from tests.search.test_branching import peak
 from tests.soundness.build import Ask
-from verifluxa.search.climb import lacking, local_search
+from verifluxa.search.attack import lacking, local_search
 from verifluxa.search.workspace import workspace
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import replace
 from itertools import combinations, pairwise, product
@@ -22,19 +21,20 @@ from verifluxa.evidence import Case, Outcome, Steered
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Conv, Reshape
 from verifluxa.question import Problem, Question
-from verifluxa.search import cuts
+from verifluxa.search import activation_bab
+from verifluxa.search.bab import Budget
 from verifluxa.search.choices import choose, several
 from verifluxa.search.claims import BoundContext
-from verifluxa.search.conflicts import begin, cross, crossing_of
-from verifluxa.search.cross import CrossSettings, RelationalSearch
-from verifluxa.search.root import bound_root, whole_domain
+from verifluxa.search.initial_bounds import bound_root, whole_domain
+from verifluxa.search.relational import RelationalSearch, begin, cross, relational_search
+from verifluxa.search.settings import CrossStage
 from verifluxa.search.workspace import workspace
 from verifluxa.verdict import Verdict
 
-ALL = CrossSettings(values=0, alone=0, seconds=60.0, cases=300)
+ALL = CrossStage(values=0, alone=0, seconds=60.0, cases=300)
 
 
-def run(problem: Problem, question: Question, settings: CrossSettings = ALL) -> Outcome:
+def run(problem: Problem, question: Question, settings: CrossStage = ALL) -> Outcome:
     work = workspace(problem)
     (outcome,) = cross(work, bound_root(work, [question], "interval"), settings, None)
     return outcome
@@ -112,7 +112,7 @@ def test_what_is_left_without_cases_is_no_less_than_any_trigger_reaches(seed: in
     work = workspace(problem)
     (rooted,) = bound_root(work, [question], "interval")
     scene = BoundContext(work.at(0), work.net(0), geometry(whole_domain(work)))
-    crossing, unsafe = crossing_of(scene, rooted, ALL, math.inf)
+    crossing, unsafe = relational_search(scene, rooted, ALL, Budget())
     left = crossing.without_cases()
     assert not unsafe
     assert most(problem, question) <= left <= rooted.remaining
@@ -135,13 +135,13 @@ def test_a_layer_that_reads_nothing_of_the_trigger_has_no_neuron_to_split() -> N
 def test_of_many_claims_with_little_weight_each_some_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sixty inputs that are the same share the weight evenly."""
     tried: list[tuple[int, ...]] = []
-    cut = RelationalSearch._cut
+    cut = RelationalSearch._refute_by_cases
 
     def recorded(self: RelationalSearch, choice: tuple[int, ...], cases: int) -> bool:
         tried.append(choice)
         return cut(self, choice, cases)
 
-    monkeypatch.setattr(RelationalSearch, "_cut", recorded)
+    monkeypatch.setattr(RelationalSearch, "_refute_by_cases", recorded)
     graph = mlp((1, 1, 2), ([[1.0, -1.0], [-1.0, 1.0]], None), ([[0.0, 0.0], [1.0, 1.0]], [0.5, 0.0]))
     family = Family((replacing((0,)),), levels(1, 0, 3))
     problem = in_real(make_problem(graph, [[0.0, 2.0]] * 60, [0] * 60, family, Ask()))
@@ -154,16 +154,16 @@ def test_small_triggers_are_left_to_boxes_and_time_ends_it() -> None:
     problem = in_real(steady(1))
     question = with_need(problem, 1)
     work = workspace(problem)
-    assert not list(cross(work, bound_root(work, [question], "interval"), CrossSettings(values=0, alone=3), None))
+    assert not list(cross(work, bound_root(work, [question], "interval"), CrossStage(values=0, alone=3), None))
     two = bound_root(work, [with_need(problem, 2)], "interval")
-    assert not list(cross(work, two, CrossSettings(values=3, alone=0), None))
+    assert not list(cross(work, two, CrossStage(values=3, alone=0), None))
     (outcome,) = cross(work, bound_root(work, [question], "interval"), ALL, time.monotonic() - 1)
     assert outcome.verdict is Verdict.UNKNOWN
 
 
 def test_planes_of_little_weight_stay_out_of_the_cases(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the heaviest plane of each input alone what is certified is still true, and what is seen meets all rows."""
-    monkeypatch.setattr(cuts, "LEAST_WEIGHT", 1.0)
+    monkeypatch.setattr(activation_bab, "LEAST_WEIGHT", 1.0)
     seen, split = 0, 0
     for seed in range(6):
         problem = in_real(steady(seed, Ask(targets=(1,))))
@@ -175,10 +175,10 @@ def test_planes_of_little_weight_stay_out_of_the_cases(monkeypatch: pytest.Monke
         for conflict in conflicts_of(outcome.tree):
             split += bool(conflict.case.children)
             assert all(len(planes) == 1 for child in conflict.case.children for planes in leaves(child))
-        assert search.crossing is not None
-        for begun in search.crossing.begun.values():
-            seen += begun.cutting.seen is not None
-            assert begun.cutting.seen is None or begun.cutting.meets(begun.cutting.seen)
+        assert search.relational is not None
+        for begun in search.relational.begun.values():
+            seen += begun.search.seen is not None
+            assert begun.search.seen is None or begun.search.meets(begun.search.seen)
     assert seen
     assert split
 

@@ -15,8 +15,8 @@ from verifluxa.bounds.domain import geometry
 from verifluxa.bounds.linear import Subproblems, all_layers
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem
-from verifluxa.search import root
-from verifluxa.search.root import bound_root, whole_domain
+from verifluxa.search import initial_bounds
+from verifluxa.search.initial_bounds import bound_root, whole_domain
 from verifluxa.search.workspace import Workspace
 from verifluxa.strategy.decide import prove_slice
 from verifluxa.strategy.load import BranchStage, Strategy, load_strategy
@@ -41,7 +41,7 @@ def test_a_first_look_that_runs_out_of_memory_halves_and_goes_on(
             raise error
         return all_layers(net, shape, pairs, method)
 
-    monkeypatch.setattr(root, "all_layers", short)
+    monkeypatch.setattr(initial_bounds, "all_layers", short)
     halved = bound_root(Workspace(problem), questions, "crown")
     assert max(sizes) > most, "the fault was met"
     assert [one.row.tolist() for one in halved] == [one.row.tolist() for one in plain]

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from tests.soundness.build import Ask, Family, digested, make_problem, mlp
 from verifluxa.lower.stamp import stamp_placements
 from verifluxa.question import AffineInputMap, Domain, Placement, Problem
-from verifluxa.search.enclosure import Enclosure, high, inverse_root, largest, low, mapped
-from verifluxa.search.exact import exact_margins, may_violate
+from verifluxa.search.exact import Enclosure, exact_margins, high, inverse_root, largest, low, mapped, may_violate
 from verifluxa.spec.spec import ImageSpace
 from verifluxa.spec.triggers.stamp import Free, Patterns, StampTrigger
 

@@ -20,10 +20,10 @@ from tests.soundness.truth import Oracle
 from verifluxa.bounds.beta import is_supported
 from verifluxa.bounds.linear import all_layers
 from verifluxa.certificate.check.cases import clips
-from verifluxa.search import cuts, ends
-from verifluxa.search.conflicts import begin
-from verifluxa.search.ends import tightened
-from verifluxa.search.root import bound_root
+from verifluxa.search import activation_bab
+from verifluxa.search.activation_bab import tightened
+from verifluxa.search.initial_bounds import bound_root
+from verifluxa.search.relational import begin
 from verifluxa.search.workspace import workspace
 
 
@@ -45,7 +45,7 @@ def test_ends_are_never_looser_and_no_more_slopes_than_allowed(seed: int, monkey
     assert bool((layers[1].upper <= plain[1].upper).all())
     size = sum(len(own.levels) for own in found)
     assert [own.layer for own in found] == list(range(1, 1 + len(found)))
-    monkeypatch.setattr(ends, "MOST_LEVELS", size - 1)
+    monkeypatch.setattr(activation_bab, "MOST_LEVELS", size - 1)
     layers, fewer = tightened(sample.net, sample.geometry, pairs)
     assert fewer == found[:-1]
     if not fewer:
@@ -54,7 +54,7 @@ def test_ends_are_never_looser_and_no_more_slopes_than_allowed(seed: int, monkey
 
 def test_what_cases_of_tighter_ends_close_is_true(monkeypatch: pytest.MonkeyPatch) -> None:
     """Taken up behind the first case of an input, cases clipped from the second one on: nothing false is closed."""
-    monkeypatch.setattr(cuts, "CLIPPED_FROM", 1)
+    monkeypatch.setattr(activation_bab, "CLIPPED_FROM", 1)
     closed, clipped = 0, 0
     for seed in range(8):
         problem = in_real(steady(seed, Ask(per_input=True)))
@@ -85,5 +85,5 @@ def test_a_search_that_was_asked_where_to_attack_goes_on_as_any_other(seed: int)
         assert ((asked.corner == work.lower) | (asked.corner == work.upper)).all()
         first, second = asked.run(1), plain.run(1)
         assert (first.verdict, first.boxes, first.tree) == (second.verdict, second.boxes, second.tree)
-        assert asked.crossing is not None
-        assert not asked.crossing.slopes
+        assert asked.relational is not None
+        assert not asked.relational.slopes

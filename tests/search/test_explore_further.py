@@ -12,11 +12,10 @@ from tests.search.test_branching import check
 from tests.soundness.build import Ask
 from verifluxa.certificate.tree_codec import decode_tree, encode_tree
 from verifluxa.question import Problem, Question
-from verifluxa.search.branch import Explored, explore, explore_further
+from verifluxa.search.branch import BranchSettings, Explored, explore, explore_further
+from verifluxa.search.initial_bounds import bound_root
 from verifluxa.search.leaves import Tree
 from verifluxa.search.pieces import at, graft, open_paths, pieces, pruned_to
-from verifluxa.search.root import bound_root
-from verifluxa.search.settle import BranchSettings
 from verifluxa.search.workspace import workspace
 from verifluxa.verdict import Verdict
 

@@ -15,7 +15,7 @@ from verifluxa.bounds.linear import Subproblems, all_layers
 from verifluxa.evidence import CONTRADICTED, OPEN, PrunedDisjunct
 from verifluxa.question import Problem
 from verifluxa.search.claims import BoundContext
-from verifluxa.search.root import InitialBounds, bound_root, drop_records, whole_domain
+from verifluxa.search.initial_bounds import InitialBounds, bound_root, drop_records, whole_domain
 from verifluxa.search.workspace import Claims, workspace
 
 ASKS = [Ask(), Ask(targets=(0, 2)), Ask(per_input=True), Ask(targets=(1,), need=3)]
@@ -105,7 +105,7 @@ def test_small_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = random_problem(2)
     question = problem.questions(0)
     wanted = bound_root(workspace(problem), question, "crown")[0].row.tolist()
-    monkeypatch.setattr("verifluxa.search.root.rows_that_fit", lambda width, device="cpu": 1)
+    monkeypatch.setattr("verifluxa.search.initial_bounds.rows_that_fit", lambda width, device="cpu": 1)
     assert bound_root(workspace(problem), question, "crown")[0].row.tolist() == wanted
 
 

@@ -16,15 +16,16 @@ from tests.soundness.truth import Oracle
 from verifluxa.evidence import Node, Outcome
 from verifluxa.question import Domain, Problem, Question
 from verifluxa.search.exact import may_violate
-from verifluxa.search.grid import GridSettings, count_points, enumerate_grid
-from verifluxa.search.root import bound_root
+from verifluxa.search.grid import count_points, enumerate_grid
+from verifluxa.search.initial_bounds import bound_root
+from verifluxa.search.settings import GridStage
 from verifluxa.search.workspace import workspace
 from verifluxa.verdict import Reason, Verdict
 
 
-def run(problem: Problem, question: Question, settings: GridSettings | None = None) -> list[Outcome]:
+def run(problem: Problem, question: Question, settings: GridStage | None = None) -> list[Outcome]:
     work = workspace(problem)
-    return list(enumerate_grid(work, bound_root(work, [question], "interval"), settings or GridSettings(), None))
+    return list(enumerate_grid(work, bound_root(work, [question], "interval"), settings or GridStage(), None))
 
 
 def leaves(node: Node) -> list[Node]:
@@ -71,14 +72,14 @@ def test_what_has_no_exact_form_may_violate() -> None:
 def test_large_and_continuous_domains_are_left_alone() -> None:
     problem = random_problem(0)
     question = with_need(problem, 2)
-    assert run(problem, question, GridSettings(points=48)) == []
-    assert len(run(problem, question, GridSettings(points=49))) == 1
+    assert run(problem, question, GridStage(points=48)) == []
+    assert len(run(problem, question, GridStage(points=49))) == 1
     assert run(replace(problem, domain=levels(2, 0, 6, 0)), question) == []
     assert count_points(Domain(np.zeros(2), np.array([0.0, 6.0]), np.array([0.0, 2.0]))) == 4
 
 
 def test_time_ends_it() -> None:
     problem = random_problem(1)
-    (outcome,) = run(problem, with_need(problem, 2), GridSettings(seconds=-1.0))
+    (outcome,) = run(problem, with_need(problem, 2), GridStage(seconds=-1.0))
     assert (outcome.verdict, outcome.reason) == (Verdict.UNKNOWN, Reason.TIME)
     assert outcome.proved == len(problem.labels)

@@ -22,9 +22,9 @@ from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Reshape
 from verifluxa.question import Problem
 from verifluxa.search import branch, inherit
+from verifluxa.search.branch import BranchSettings
 from verifluxa.search.claims import BoundContext, Verdicts
 from verifluxa.search.replay import stamped
-from verifluxa.search.settle import BranchSettings
 from verifluxa.search.workspace import Claims
 from verifluxa.verdict import Verdict
 
@@ -58,9 +58,9 @@ def watched(monkeypatch: pytest.MonkeyPatch, arithmetic: Arithmetic) -> Iterator
     seen: list[Bounded] = []
     decided = branch.decided
 
-    def watch(scene: BoundContext, named: tuple[Claims, Subproblems], *more: Any) -> Verdicts:
-        verdicts = decided(scene, named, *more)
-        seen.append(Bounded(scene, *named, verdicts))
+    def watch(scene: BoundContext, claims: Claims, pairs: Subproblems, *more: Any) -> Verdicts:
+        verdicts = decided(scene, claims, pairs, *more)
+        seen.append(Bounded(scene, claims, pairs, verdicts))
         return verdicts
 
     monkeypatch.setattr(branch, "decided", watch)

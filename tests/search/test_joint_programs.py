@@ -67,7 +67,7 @@ def check_leaves(planes: PlaneTable, joint: Joint, need: int, fixed: np.ndarray)
     weights = np.zeros(len(planes.value))
     for item in joint.weights:
         weights[list(planes.claim).index(item.input)] = item.weight
-    value, _ = dual_value(planes, BOX, (weights, np.array(joint.beta)), fixed)
+    value, _ = dual_value(planes, BOX, weights, np.array(joint.beta), fixed)
     assert value < need
     return 1
 
@@ -140,7 +140,7 @@ def test_a_domain_without_points_is_closed_by_its_strips_alone() -> None:
         assert (closing is None) == (solved is not None) == meets(box)
         if closing is not None:
             assert not closing.weights
-            value, _ = dual_value(planes, box, (none, np.array(closing.beta)), np.full(3, -1))
+            value, _ = dual_value(planes, box, none, np.array(closing.beta), np.full(3, -1))
             assert value < 2
     assert seen == {True, False}
 

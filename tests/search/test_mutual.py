@@ -10,8 +10,8 @@ from tests.search.test_branching import answers_at_the_count, nodes, run
 from tests.soundness.build import Ask
 from verifluxa.bounds.clip import self_clip
 from verifluxa.question import Problem
-from verifluxa.search import mutual
-from verifluxa.search.settle import BranchSettings
+from verifluxa.search import joint
+from verifluxa.search.branch import BranchSettings
 
 ONE, TWO = Ask(targets=(1,)), Ask()
 """One alternative for each input, and two, of which one must have fallen before an input must meet the other."""
@@ -53,7 +53,7 @@ def test_planes_of_others_are_used_only_where_all_of_them_are_needed(monkeypatch
             seen.append((pairs.input[here].tolist(), domain))
         return self_clip(net, layers, geometry, pairs, plane)
 
-    monkeypatch.setattr(mutual, "self_clip", clip)
+    monkeypatch.setattr(joint, "self_clip", clip)
     for seed in range(30):
         problem = random_problem(seed, ONE)
         question = problem.questions(0)[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.search.small import counts, in_float32, in_real, most, random_problem, with_need
+from tests.search.small import counts, in_float32, in_real, most, random_problem, searched, with_need
 from tests.soundness.build import Ask, Family, levels, make_problem, mlp, replacing
 from tests.soundness.judge import judge
 from tests.soundness.truth import Oracle
@@ -13,10 +13,8 @@ from verifluxa.bounds.alpha import AlphaSettings
 from verifluxa.certificate.tree_codec import decode_tree, encode_tree
 from verifluxa.evidence import NeuronSplit, Node, Outcome
 from verifluxa.question import Problem, Question
-from verifluxa.search.again import optimise_root
-from verifluxa.search.branch import branch
-from verifluxa.search.root import bound_root
-from verifluxa.search.settle import BranchSettings
+from verifluxa.search.branch import BranchSettings
+from verifluxa.search.initial_bounds import bound_root, optimise_root
 from verifluxa.search.workspace import workspace
 from verifluxa.strategy.decide import decide
 from verifluxa.strategy.load import load_strategy
@@ -28,7 +26,7 @@ EACH = Ask(per_input=True)
 
 def run(problem: Problem, questions: list[Question], how: BranchSettings) -> list[Outcome]:
     work = workspace(problem)
-    return branch(work, bound_root(work, questions, "interval"), how, None)
+    return searched(work, bound_root(work, questions, "interval"), how)
 
 
 def nodes(root: Node) -> list[Node]:

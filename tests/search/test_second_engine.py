@@ -16,7 +16,7 @@ from tests.soundness.table import table
 from tests.soundness.truth import Oracle
 from verifluxa.errors import UsageError
 from verifluxa.library import Shelved
-from verifluxa.search.second import check_engine
+from verifluxa.search.lirpa_bounds import check_engine
 from verifluxa.strategy.decide import decide
 from verifluxa.strategy.load import Strategy, parse_strategy
 from verifluxa.verdict import Reason, Verdict
@@ -88,7 +88,7 @@ def test_it_proves_nothing_about_floats(arithmetic: str, snapshot: SnapshotAsser
 
 @pytest.mark.parametrize("kind", ["branch", "smt", "grid"])
 def test_other_stages_need_native_bounds(kind: str) -> None:
-    with pytest.raises(UsageError, match=f"stage '{kind}' needs") as caught:
+    with pytest.raises(UsageError, match=f"stage `{kind}` needs") as caught:
         strategy(text=TEXT + f'[[stage]]\nkind = "{kind}"\n')
     assert caught.value.code == "VF4101"
     strategy(text=TEXT.replace("auto-lirpa", "native") + f'[[stage]]\nkind = "{kind}"\n')

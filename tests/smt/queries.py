@@ -10,7 +10,7 @@ import torch
 from verifluxa.bounds.domain import geometry
 from verifluxa.bounds.linear import Subproblems, all_layers
 from verifluxa.question import Problem, Question
-from verifluxa.search.root import whole_domain
+from verifluxa.search.initial_bounds import whole_domain
 from verifluxa.search.workspace import workspace
 from verifluxa.smt.encode import Asked, Member, encode
 from verifluxa.smt.query import Query

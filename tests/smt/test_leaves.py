@@ -10,7 +10,9 @@ from tests.search.small import random_problem
 from tests.soundness.build import Ask
 from verifluxa.evidence import OPEN, BoxSplit, Counted, Node, PrunedDisjunct, Split, StripSplit
 from verifluxa.question import Domain
-from verifluxa.search.leaves import Leaf, Tree, open_leaves
+from verifluxa.search.leaves import Tree, open_leaves
+from verifluxa.search.refine import plain_domain
+from verifluxa.search.splitters import Subdomain
 from verifluxa.search.workspace import workspace
 
 PROBLEM = random_problem(11, Ask())
@@ -19,12 +21,12 @@ WORK = workspace(PROBLEM)
 DIRECTIONS = torch.tensor([[1.0, 1.0], [1.0, -1.0]], dtype=torch.float64)
 
 
-def found(root: Node) -> list[Leaf]:
+def found(root: Node) -> list[Subdomain]:
     """The open leaves of a tree on the square 0..6."""
     return list(open_leaves(WORK, Tree(QUESTION, root, DIRECTIONS)))
 
 
-def pairs(leaf: Leaf) -> set[tuple[int, int]]:
+def pairs(leaf: Subdomain) -> set[tuple[int, int]]:
     """Its claims as (input, position)."""
     return set(zip(leaf.claims.input.tolist(), leaf.claims.position.tolist(), strict=True))
 
@@ -40,7 +42,7 @@ def test_a_tree_without_splits_is_its_own_leaf() -> None:
     root = Node()
     (leaf,) = found(root)
     assert leaf.node is root
-    assert described(leaf.domain(WORK)) == ([0, 0], [6, 6], [])
+    assert described(plain_domain(WORK, leaf, DIRECTIONS)) == ([0, 0], [6, 6], [])
     assert len(leaf.claims) == 2 * len(PROBLEM.selections[QUESTION.selection])
 
 
@@ -55,7 +57,7 @@ def test_splits_on_the_way_make_the_domain() -> None:
     """Box at 2 | 3, then in the upper half a strip at 4, whose halves end or begin there."""
     inner = Node(step=Split(StripSplit(1, 4.0), [Node(), Node()]))
     root = Node(step=Split(BoxSplit(0, 2.0, 3.0), [Node(), inner]))
-    first, second, third = (described(leaf.domain(WORK)) for leaf in found(root))
+    first, second, third = (described(plain_domain(WORK, leaf, DIRECTIONS)) for leaf in found(root))
     assert first == ([0, 0], [2, 6], [])
     assert (second[:2], third[:2]) == (([3, 0], [6, 6]), ([3, 0], [6, 6]))
     ((direction, low, high),) = second[2]

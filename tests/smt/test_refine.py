@@ -29,10 +29,11 @@ from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Activation, Affine, Reshape
 from verifluxa.question import Problem, Question
 from verifluxa.search import refine
+from verifluxa.search.settings import SmtStage
 from verifluxa.smt.decide import Answer, Sat, Unknown
 from verifluxa.smt.query import Query
 from verifluxa.strategy.decide import decide
-from verifluxa.strategy.load import BoundStage, BranchStage, SmtStage, Stage, Strategy, load_strategy
+from verifluxa.strategy.load import BoundStage, BranchStage, Stage, Strategy, load_strategy
 from verifluxa.verdict import Reason, Verdict
 
 NAMES = list(table())

@@ -8,8 +8,9 @@ from typing import Any
 
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem, Question
+from verifluxa.search.settings import CrossStage, SmtStage
 from verifluxa.strategy.decide import decide
-from verifluxa.strategy.load import BranchStage, CrossStage, SmtStage, Stage, Strategy, load_strategy
+from verifluxa.strategy.load import BranchStage, Stage, Strategy, load_strategy
 
 STRATEGIES = (
     *("balanced", "balanced without attack", "quick", "quick without attack", "attack-only"),

@@ -18,9 +18,10 @@ from tests.soundness.parts import explore, in_parts
 from tests.soundness.truth import Oracle
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem, Question
-from verifluxa.search import bounding, branch
+from verifluxa.search import bab, branch, claims
+from verifluxa.search.settings import CrossStage
 from verifluxa.strategy.decide import decide
-from verifluxa.strategy.load import BoundStage, BranchStage, CrossStage, Stage, load_strategy
+from verifluxa.strategy.load import BoundStage, BranchStage, Stage, load_strategy
 
 CASES = BranchStage(boxes=120, alpha=3, neurons=1, clip_rounds=1, strips=1)
 """Slopes of their own and cases of neurons, however few values the trigger has."""
@@ -73,10 +74,11 @@ def check_cut(problem: Problem, how: tuple[int, str], seed: int) -> None:
     random = np.random.default_rng(seed)
     size = int(random.integers(1, 6))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(bounding, "claims_at_once", lambda net, device: size)
+        patched.setattr(claims, "claims_at_once", lambda net, device: size)
         clock = SimpleNamespace(monotonic=Clock(random).monotonic)
-        patched.setattr(bounding, "time", clock)
+        patched.setattr(claims, "time", clock)
         patched.setattr(branch, "time", clock)
+        patched.setattr(bab, "time", clock)
         check(problem, how, TIMED)
 
 

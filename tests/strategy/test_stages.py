@@ -20,13 +20,14 @@ from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Activation
 from verifluxa.question import Problem, Question
 from verifluxa.search.attack import AttackSettings, attack
+from verifluxa.search.settings import CrossStage
 from verifluxa.search.workspace import Workspace
 from verifluxa.strategy import attacking
 from verifluxa.strategy import decide as decide_module
 from verifluxa.strategy.attacked import Attacked
 from verifluxa.strategy.attacking import attack_slice
 from verifluxa.strategy.decide import decide, prove_slice
-from verifluxa.strategy.load import AttackStage, BoundStage, BranchStage, CrossStage, Stage, Strategy, load_strategy
+from verifluxa.strategy.load import AttackStage, BoundStage, BranchStage, Stage, Strategy, load_strategy
 from verifluxa.strategy.running import Run
 from verifluxa.verdict import Reason, Verdict
 

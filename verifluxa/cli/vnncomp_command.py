@@ -116,7 +116,7 @@ def solve(asked: tuple[Asked, ...], request: Request, deadline: float | None) ->
     if request.seed is not None:
         strategy = replace(strategy, seed=request.seed)
     if strategy.bounds != "native" and asked:
-        from verifluxa.search.second import check_engine
+        from verifluxa.search.lirpa_bounds import check_engine
 
         check_engine(asked[0].problem.arithmetic)
     engines = [StrategyEngine(strategy, device, cluster.threads) for device in (cluster.device, "cuda")]

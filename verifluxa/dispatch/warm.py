@@ -12,7 +12,8 @@ from verifluxa.certificate.evidence_lines import Header, Record
 from verifluxa.dispatch.cover import NotCovered, check_cover
 from verifluxa.evidence import NOTHING_FOUND, BoxSplit, Counted, Node, Outcome, Split, StripSplit
 from verifluxa.question import Problem, Question
-from verifluxa.strategy.load import BranchStage, SmtStage, Strategy
+from verifluxa.search.settings import SmtStage
+from verifluxa.strategy.load import BranchStage, Strategy
 from verifluxa.strategy.piecework import Checkpoint, Limits
 from verifluxa.verdict import Verdict
 

@@ -1,7 +1,11 @@
-"""Batched multi-start search for a trigger: gradient ascent on soft counts, then single coordinates.
+"""Batched multi-start search for a trigger: gradient ascent on soft counts, then single coordinates; local search.
 
 Proves nothing; finds most triggers before any proof work, and gives the lower end of every rate. The loss is
 the sum of `sigmoid(margin / T)` over the inputs, T falling from 2 to .15: a smooth count of violations.
+
+That count gains most from inputs that are far from violating and cheap to win, and little from the one that decides.
+`local_search` ascends on the margin of the input at place `threshold`: there a point counts for what its `threshold`
+best inputs have in common, the smooth minimum of their margins. At a positive one the count is reached.
 """
 
 from __future__ import annotations
@@ -23,6 +27,12 @@ from verifluxa.search.workspace import Claims, Workspace
 HOT, COLD = 2.0, 0.15
 MOST_COORDINATES = 128
 """Where a trigger has more, trying each by itself costs far more than the gradient and finds little."""
+LOCAL_HOT, LOCAL_COLD = 0.3, 0.01
+"""Heat of the smooth minimum at the first and at the last step, in output units."""
+FAST, SLOW = 0.03, 0.0005
+"""Step at the start and at the end, as a share of the domain's width."""
+LOOK = 5
+"""Steps between two looks at the grid points."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +123,7 @@ def attack(
             break
         part = slice(first, first + share)
         given = None if start is None else start[part]
-        found += _attack_some(work, net, (questions[part], chosen[part]), settings, (given, generator))
+        found += _attack_some(work, net, questions[part], chosen[part], settings, given, generator)
     return found
 
 
@@ -133,12 +143,13 @@ def _choose(work: Workspace, question: Question, settings: AttackSettings, gener
 def _attack_some(
     work: Workspace,
     net: Net,
-    asked: tuple[Sequence[Question], list[Claims]],
+    questions: Sequence[Question],
+    chosen: list[Claims],
     settings: AttackSettings,
-    begin: tuple[Tensor | None, torch.Generator],
+    given: Tensor | None,
+    generator: torch.Generator,
 ) -> list[Candidate]:
-    questions, chosen = asked
-    points = _starting_points(work, len(questions), settings, begin)
+    points = _starting_points(work, len(questions), settings, given, generator)
     starts = points.shape[1]
     batch = _batch(chosen, starts, work)
     trigger = points.reshape(len(questions) * starts, -1)
@@ -156,9 +167,8 @@ def _attack_some(
 
 
 def _starting_points(
-    work: Workspace, count: int, settings: AttackSettings, begin: tuple[Tensor | None, torch.Generator]
+    work: Workspace, count: int, settings: AttackSettings, given: Tensor | None, generator: torch.Generator
 ) -> Tensor:
-    given, generator = begin
     random = torch.rand(count, settings.starts, len(work.lower), generator=generator, dtype=torch.float64)
     random[:, 1::2] = (random[:, 1::2] > 0.5).to(random)
     random[:, 0] = 0.5
@@ -173,7 +183,7 @@ def _batch(chosen: list[Claims], starts: int, work: Workspace) -> _Batch:
             candidate.append(torch.full((len(claims),), number * starts + start, dtype=torch.long, device=work.device))
             parts.append(claims)
     candidates = torch.cat(candidate)
-    claims = Claims(*(torch.cat([getattr(c, name) for c in parts]) for name in ("input", "alternative", "position")))
+    claims = Claims.joined(parts)
     keys, group = torch.unique(candidates * len(work.problem.inputs) + claims.input, return_inverse=True)
     of_group, input_ = keys // len(work.problem.inputs), keys % len(work.problem.inputs)
     return _Batch(claims, group, of_group, input_, len(chosen) * starts, starts)
@@ -268,3 +278,67 @@ def count_violations(
     with torch.no_grad():
         counts = (margins_of(work, net, claims, triggers) > 0).sum(1)
     return counts.cpu().numpy()
+
+
+@dataclass(frozen=True, eq=False)
+class LocalOptimum:
+    """The best grid point that was seen, shape (d,), and the margin of its input at place `threshold`."""
+
+    trigger: Tensor
+    margin: float
+
+
+def lacking(work: Workspace, net: Net, claims: Claims, threshold: int, triggers: Tensor) -> Tensor:
+    """Margin of the input at place `threshold` under each trigger (K, d), by the center network, shape (K,)."""
+    with torch.no_grad():
+        return margins_of(work, net, claims, triggers).topk(threshold, dim=1).values[:, -1]
+
+
+def local_search(
+    work: Workspace, question: Question, starts: Tensor, steps: int, claims: Claims | None = None
+) -> LocalOptimum:
+    """Ascends from some points at once; ends early at a grid point where `threshold` inputs violate.
+
+    Args:
+        question: one with at least `threshold` inputs.
+        starts: shape (K, d).
+        claims: those that may be met somewhere, of `threshold` inputs or more; None: all of the question.
+    """
+    work = work.at(question.placement)
+    net = work.net(question.placement)
+    claims = work.claims(question.violation, question.selection) if claims is None else claims
+    width = work.upper - work.lower
+    place = ((starts - work.lower) / width.clamp(min=1e-300)).clamp(0, 1)
+    momentum, square = torch.zeros_like(place), torch.zeros_like(place)
+    best = _best(work, net, claims, question.need, starts)
+    for step in range(steps):
+        left = 1 - step / steps
+        gradient = _gradient(
+            work, net, claims, question.need, work.lower + place * width, LOCAL_HOT * left + LOCAL_COLD
+        )
+        momentum, square = 0.9 * momentum + 0.1 * gradient, 0.99 * square + 0.01 * gradient**2
+        unbiased = momentum / (1 - 0.9 ** (step + 1)), square / (1 - 0.99 ** (step + 1))
+        # Adam (Kingma and Ba 2015), in shares of the domain's width.
+        place = (place + (FAST * left + SLOW) * unbiased[0] / (unbiased[1].sqrt() + 1e-12)).clamp(0, 1)
+        if step % LOOK == LOOK - 1 or step == steps - 1:
+            found = _best(work, net, claims, question.need, work.lower + place * width)
+            best = found if found.margin > best.margin else best
+            if best.margin > 0:
+                break
+    return best
+
+
+def _best(work: Workspace, net: Net, claims: Claims, threshold: int, points: Tensor) -> LocalOptimum:
+    snapped = work.on_grid(points)
+    margins = lacking(work, net, claims, threshold, snapped)
+    at = int(margins.argmax())
+    return LocalOptimum(snapped[at], float(margins[at]))
+
+
+def _gradient(work: Workspace, net: Net, claims: Claims, threshold: int, points: Tensor, heat: float) -> Tensor:
+    """Of the smooth minimum of the `threshold` largest margins at points (K, d), in shares of the width."""
+    point = points.detach().requires_grad_(True)
+    largest = margins_of(work, net, claims, point).topk(threshold, dim=1).values
+    together = -heat * torch.logsumexp(-largest / heat, 1)
+    (gradient,) = torch.autograd.grad(together.sum(), point)
+    return torch.nan_to_num(gradient) * (work.upper - work.lower)

@@ -17,7 +17,7 @@ class _Walk:
 
     Attributes:
         options: open claims of each input, inputs with most conflicts first.
-        need: how many inputs have to be taken.
+        threshold: how many inputs have to be taken.
         conflicts: sets of claims; `of` names for each claim those that hold it.
         nodes: how many steps are left.
         missing: of each conflict, how many of its claims are not taken.
@@ -25,7 +25,7 @@ class _Walk:
     """
 
     options: list[Sequence[int]]
-    need: int
+    threshold: int
     conflicts: Sequence[frozenset[int]]
     of: dict[int, list[int]]
     nodes: int
@@ -34,9 +34,9 @@ class _Walk:
 
     def go(self, at: int) -> bool:
         """Whether the rest can be taken from input `at` on; what was taken stays where it can."""
-        if len(self.taken) == self.need:
+        if len(self.taken) == self.threshold:
             return True
-        if len(self.options) - at < self.need - len(self.taken) or self.nodes < 0:
+        if len(self.options) - at < self.threshold - len(self.taken) or self.nodes < 0:
             return False
         for claim in self.options[at]:
             self.nodes -= 1
@@ -65,17 +65,17 @@ class Chosen:
 
 
 def choose(
-    options: Sequence[Sequence[int]], conflicts: Sequence[frozenset[int]], need: int, nodes: int = 20000
+    options: Sequence[Sequence[int]], conflicts: Sequence[frozenset[int]], threshold: int, nodes: int = 20000
 ) -> Chosen:
     """Looks for a choice without a conflict.
 
     Args:
         options: the open claims of each input.
         conflicts: sets of claims that cannot be met together.
-        need: how many inputs have to violate.
+        threshold: how many inputs have to violate.
         nodes: steps of the search.
     """
-    if sum(map(bool, options)) < need:
+    if sum(map(bool, options)) < threshold:
         return Chosen(None, True)
     if len(options) > MOST_INPUTS:
         return Chosen(None, False)
@@ -88,19 +88,19 @@ def choose(
         return -sum(len(of.get(claim, ())) for claim in claims)
 
     calm = [sorted(claims, key=lambda claim: len(of.get(claim, ()))) for claims in options if claims]
-    walk = _Walk(sorted(calm, key=weight), need, conflicts, of, nodes, [len(conflict) for conflict in conflicts])
+    walk = _Walk(sorted(calm, key=weight), threshold, conflicts, of, nodes, [len(conflict) for conflict in conflicts])
     found = walk.go(0)
     return Chosen(tuple(sorted(walk.taken)) if found else None, found or walk.nodes >= 0)
 
 
 def several(
-    options: Sequence[Sequence[int]], conflicts: Sequence[frozenset[int]], need: int, count: int, nodes: int
+    options: Sequence[Sequence[int]], conflicts: Sequence[frozenset[int]], threshold: int, count: int, nodes: int
 ) -> tuple[list[Choice], bool]:
     """Up to `count` choices, and whether no others exist where there are fewer."""
     known = list(conflicts)
     choices: list[Choice] = []
     while len(choices) < count:
-        found = choose(options, known, need, nodes)
+        found = choose(options, known, threshold, nodes)
         if found.choice is None:
             return choices, found.complete
         choices.append(found.choice)

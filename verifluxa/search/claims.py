@@ -1,22 +1,39 @@
-"""Which claims (input, alternative) can still be met on a batch of domains: planes, drops, self-clipping."""
+"""Which claims (input, alternative) can still be met on a batch of domains: planes, drops, self-clipping.
+
+A batch is decided in parts that fit into memory, with an eye on the clock. What is known of one claim never depends on
+the others, so a batch may be cut anywhere, even inside a domain.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.beta import Multipliers
-from verifluxa.bounds.clip import self_clip
-from verifluxa.bounds.domain import Geometry, spread
-from verifluxa.bounds.linear import LayerBounds, NeuronBounds, Subproblems
+from verifluxa.bounds.beta import Multipliers, apply_split
+from verifluxa.bounds.clip import MULTIPLIERS, self_clip
+from verifluxa.bounds.domain import Domains, Geometry, geometry, spread
+from verifluxa.bounds.linear import (
+    INFEASIBLE,
+    LayerBounds,
+    NeuronBounds,
+    Subproblems,
+    all_layers,
+    first_layer,
+    next_layer,
+)
+from verifluxa.bounds.memory import SHARE, free_bytes, in_chunks
 from verifluxa.bounds.net import Net
 from verifluxa.bounds.rows import planes_of_rows
 from verifluxa.evidence import CONTRADICTED, OPEN, PrunedDisjunct
 from verifluxa.search.workspace import Claims, Workspace
 
+LARGEST_NUMBERS = 2**23
+"""Numbers of the largest temporary: a dozen of them live at a time."""
 SLACK = 1e-9
 """A row must lie below zero by this share of its terms over the domain: a recomputation in another order then
 agrees, though the lower lines of relu are steep functions of the bounds below them."""
@@ -31,6 +48,16 @@ class BoundContext:
     work: Workspace
     net: Net
     geometry: Geometry
+
+    @classmethod
+    def of_boxes(cls, work: Workspace, net: Net, lower: Tensor, upper: Tensor) -> BoundContext:
+        """Boxes (D, d) that nothing else cuts; points are boxes."""
+        none = lower.new_zeros(len(lower), 0)
+        return cls(work, net, geometry(Domains(lower, upper, lower.new_zeros(0, lower.shape[1]), none, none)))
+
+    def rows(self, claims: Claims) -> Tensor:
+        """The problem rows of some claims, shape (C, r)."""
+        return self.work.alternatives[claims.alternative]
 
     def bounded(self, layers: list[LayerBounds], inputs: Tensor) -> Tensor:
         """Pairs on which no sum of any layer can overflow; NaN counts as overflow, shape (B,)."""
@@ -116,29 +143,28 @@ class Verdicts:
     chosen: Multipliers | None = None
 
 
-def row_bounds(scene: BoundContext, layers: list[LayerBounds], of: tuple[Tensor, Subproblems, Tensor]) -> RowBounds:
+def row_bounds(
+    scene: BoundContext, layers: list[LayerBounds], index: Tensor, pairs: Subproblems, rows: Tensor
+) -> RowBounds:
     """Planes of the given rows of claims.
 
     Args:
-        of: index of each claim into the pairs of `layers` (C,), the claims' pairs, and their rows (C, r).
+        scene: the domains.
+        layers: bounds of some pairs.
+        index: of each claim into those, shape (C,).
+        pairs: the claims' own.
+        rows: of the problem, shape (C, r).
     """
-    index, pairs, rows = of
-    table = (scene.work.coefficients, scene.work.row_constants)
-    value, slope = planes_of_rows(scene.net, layers, scene.geometry, of, table)
+    coefficients, constants = scene.work.coefficients, scene.work.row_constants
+    value, slope = planes_of_rows(scene.net, layers, scene.geometry, (index, pairs, rows), (coefficients, constants))
     up = spread(slope, pairs.domain, scene.geometry)[0]
-    summed = _summed(layers[-1], (index, rows), table)
+    # The size of what the rows sum; 0 where it is not finite.
+    largest = torch.maximum(layers[-1].lower.abs(), layers[-1].upper.abs()).index_select(0, index)
+    summed = torch.addmm(constants.abs(), largest, coefficients.abs().T).gather(1, rows)
+    summed = torch.nan_to_num(summed, nan=0.0, posinf=0.0)
     limit = value.abs().add_(up.abs()).mul_(-SLACK).sub_(summed, alpha=ROUNDED)
-    closed = torch.as_tensor(scene.work.problem.rows.closed, device=rows.device).expand(len(rows), -1).gather(1, rows)
+    closed = scene.work.closed.expand(len(rows), -1).gather(1, rows)
     return RowBounds(value, slope, value + up, limit, closed)
-
-
-def _summed(last: LayerBounds, of: tuple[Tensor, Tensor], table: tuple[Tensor, Tensor]) -> Tensor:
-    """The size of what rows sum, shape (C, r); 0 where it is not finite."""
-    index, rows = of
-    coefficients, constants = table
-    largest = torch.maximum(last.lower.abs(), last.upper.abs()).index_select(0, index)
-    sizes = torch.addmm(constants.abs(), largest, coefficients.abs().T).gather(1, rows)
-    return torch.nan_to_num(sizes, nan=0.0, posinf=0.0)
 
 
 def decide_claims(
@@ -151,9 +177,9 @@ def decide_claims(
         pairs: one per claim.
         claims: whose `input` is that of the pair.
     """
-    rows = scene.work.alternatives[claims.alternative]
+    rows = scene.rows(claims)
     everything = torch.arange(len(claims), device=rows.device)
-    planes = row_bounds(scene, layers, (everything, pairs, rows))
+    planes = row_bounds(scene, layers, everything, pairs, rows)
     safe_to_drop = scene.bounded(layers, claims.input)
     row = torch.where(safe_to_drop, fallen_row(planes, rows), OPEN)
     row = torch.where(scene.geometry.empty[pairs.domain], CONTRADICTED, row)
@@ -178,7 +204,7 @@ def _clip_once(scene: BoundContext, current: ClaimBounds, rows: Tensor) -> tuple
     plane = current.planes.row(current.planes.tightest())
     clipped = self_clip(scene.net, current.layers, scene.geometry, current.pairs, plane)
     index = torch.arange(len(current.at), device=current.at.device)
-    planes = row_bounds(scene, clipped.layers, (index, current.pairs, rows))
+    planes = row_bounds(scene, clipped.layers, index, current.pairs, rows)
     fallen = torch.where(clipped.contradicted, CONTRADICTED, fallen_row(planes, rows))
     return ClaimBounds(current.at, current.pairs, clipped.layers, planes), fallen
 
@@ -197,3 +223,125 @@ def take_layers(layers: list[LayerBounds], index: Tensor) -> list[LayerBounds]:
     if len(index) == len(layers[0].lower) and torch.equal(index, torch.arange(len(index), device=index.device)):
         return layers
     return [bounds.take(index) for bounds in layers]
+
+
+def claims_at_once(net: Net, device: str) -> int:
+    """How many claims to clip at once: each neuron has a row for each multiplier over all values of the trigger."""
+    widest = max(layer.weight.shape[0] for layer in net.layers)
+    numbers = len(MULTIPLIERS) * widest * max(1, net.layers[0].weight.shape[1])
+    return max(1, int(min(free_bytes(device) * SHARE / 8, LARGEST_NUMBERS)) // numbers)
+
+
+def decided(
+    scene: BoundContext,
+    claims: Claims,
+    pairs: Subproblems,
+    signs: Sequence[Tensor] | None = None,
+    clip_rounds: int = 0,
+    deadline: float = math.inf,
+) -> Verdicts:
+    """Decides the claims of a batch of domains, or, when the time ends before the last part, the first of them.
+
+    Args:
+        scene: the batch.
+        claims: whose bounds are to be computed.
+        pairs: one for each claim, with what is known of its layers' bounds.
+        signs: what splits of neurons say, per hidden layer (C, n), or None.
+        clip_rounds: rounds of self-clipping.
+        deadline: on the clock of `time.monotonic`.
+
+    Raises:
+        MemoryError: when even one claim does not fit.
+    """
+
+    def some(start: int, end: int) -> Verdicts | None:
+        if start and time.monotonic() > deadline:
+            return None
+        if end - start == len(claims):
+            return _some(scene, claims, pairs, signs, clip_rounds)
+        index = torch.arange(start, end, device=pairs.domain.device)
+        own = None if signs is None else [part[index] for part in signs]
+        return _some(scene, claims.take(index), pairs.take(index), own, clip_rounds)
+
+    found = in_chunks(len(claims), claims_at_once(scene.net, scene.work.device), some)
+    parts = [part for part in found if part is not None] or [_some(scene, claims, pairs, signs, clip_rounds)]
+    return parts[0] if len(parts) == 1 else _joined(parts)
+
+
+def _some(
+    scene: BoundContext, claims: Claims, pairs: Subproblems, signs: Sequence[Tensor] | None, clip_rounds: int
+) -> Verdicts:
+    if signs is None:
+        layers, gone = all_layers(scene.net, scene.geometry, pairs), None
+    else:
+        layers, gone = with_signs(scene.net, scene.geometry, pairs, signs)
+    verdicts = decide_claims(scene, layers, Subproblems(pairs.domain, pairs.input), claims, clip_rounds)
+    excluded = [part for part in (gone, *(layer.infeasible for layer in layers)) if part is not None]
+    if excluded:
+        verdicts = drop_infeasible(verdicts, torch.stack(excluded).any(0) & scene.bounded(layers, claims.input))
+    return verdicts
+
+
+def with_signs(
+    net: Net, geometry: Geometry, pairs: Subproblems, signs: Sequence[Tensor]
+) -> tuple[list[LayerBounds], Tensor]:
+    """Bounds of every layer, bottom up; those of split neurons end at 0.
+
+    Args:
+        signs: per hidden layer 1 where the pre-activation is >= 0, -1 where it is <= 0, else 0, shape (B, n).
+
+    Returns:
+        the bounds, and the pairs in which no evaluation has these signs, shape (B,).
+    """
+    bounds: list[LayerBounds] = []
+    gone = torch.zeros(len(pairs.input), dtype=torch.bool, device=pairs.input.device)
+    for number, layer in enumerate(net.layers):
+        own = next_layer(net, bounds, geometry, pairs, "crown") if bounds else first_layer(net, geometry, pairs)
+        if number < len(net.hidden):
+            gone |= _is_gone(own, signs[number])
+            own = apply_split(layer, own, signs[number])
+        bounds.append(own)
+    return bounds, gone
+
+
+def _is_gone(bounds: LayerBounds, sign: Tensor) -> Tensor:
+    """Pairs in which no evaluation has these signs: a neuron said to be >= 0 lies below 0, or the other way."""
+    slack = INFEASIBLE * (1 + bounds.lower.abs() + bounds.upper.abs())
+    return (((sign > 0) & (bounds.upper < -slack)) | ((sign < 0) & (bounds.lower > slack))).any(1)
+
+
+def drop_infeasible(verdicts: Verdicts, gone: Tensor) -> Verdicts:
+    """Lets claims (C,) fall whose signs or bounds no evaluation has."""
+    row = torch.where(gone & (verdicts.row == OPEN), CONTRADICTED, verdicts.row)
+    last = verdicts.last.take(row[verdicts.last.at] == OPEN)
+    return replace(verdicts, alive=row == OPEN, row=row, last=last)
+
+
+def _joined(parts: Sequence[Verdicts]) -> Verdicts:
+    """The verdicts of consecutive parts."""
+    sizes = [len(part.row) for part in parts]
+    slopes, values = (torch.cat([part.branching[column] for part in parts]) for column in (0, 1))
+    alive, row, planes = (torch.cat([getattr(part, name) for part in parts]) for name in ("alive", "row", "planes"))
+    return Verdicts(alive, row, planes, (slopes, values), _joined_bounds([part.last for part in parts], sizes))
+
+
+def _joined_bounds(parts: Sequence[ClaimBounds], sizes: Sequence[int]) -> ClaimBounds:
+    starts = [sum(sizes[:number]) for number in range(len(sizes))]
+    at = torch.cat([part.at + start for part, start in zip(parts, starts, strict=True)])
+    pairs = Subproblems(
+        torch.cat([part.pairs.domain for part in parts]), torch.cat([part.pairs.input for part in parts])
+    )
+    layers = [joined_layer(column) for column in zip(*(part.layers for part in parts), strict=True)]
+    names = ("value", "slope", "upper", "limit", "closed")
+    planes = RowBounds(*(torch.cat([getattr(part.planes, name) for part in parts]) for name in names))
+    return ClaimBounds(at, pairs, layers, planes)
+
+
+def joined_layer(parts: Sequence[LayerBounds]) -> LayerBounds:
+    """Bounds of one layer for some pairs, then for others."""
+    lower, upper, radius = (torch.cat([getattr(part, name) for part in parts]) for name in ("lower", "upper", "radius"))
+    relaxed = parts[0].relaxed
+    if relaxed is not None:
+        relaxed = type(relaxed)(*map(torch.cat, zip(*(part.relaxed for part in parts if part.relaxed), strict=True)))
+    masks = [part.open for part in parts if part.open is not None]
+    return LayerBounds(lower, upper, radius, torch.cat(masks) if masks else None, relaxed)

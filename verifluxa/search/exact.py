@@ -1,13 +1,16 @@
 """Exact rational evaluation of small networks: settles a falsification in `real` arithmetic.
 
-What is no rational, or is kept as the nearest double alone, is enclosed between two rationals, see `enclosure`: a
-margin is then its lower end, and whether an input may violate is asked of the upper end.
+What is no rational, or is kept as the nearest double alone, is enclosed between two rationals: the root in a batch
+normalisation is irrational, and a stamp keeps the nearest double of an opacity of a third. A margin is then its lower
+end, and whether an input may violate is asked of the upper end. Interval arithmetic: Moore, Kearfott and Cloud (2009),
+Introduction to Interval Analysis, chapter 2.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -16,12 +19,88 @@ from numpy.typing import NDArray
 from verifluxa.bounds.linear_map import LinearMap, concat_places, linear_map, pool_windows
 from verifluxa.graph.ops import Activation, BatchNorm, Clip, Concat, Divide, Embedding, MaxPool, MeanPool, Op, Shape
 from verifluxa.question import Floats, Integers, Problem, Question
-from verifluxa.search.enclosure import Number, about, high, inverse_root, largest, low, mapped
+
+ROOT_BITS = 128
+"""Significant bits of a root."""
+NEAREST = Fraction(1, 2**50)
+"""How far, relative to its size, a constant of a stamp may be from the double that is kept of it: products of three."""
+
+
+@dataclass(frozen=True)
+class Enclosure:
+    """Some number from `low` to `high`; sums and products with Fractions and Enclosures are Enclosures."""
+
+    low: Fraction
+    high: Fraction
+
+    def __add__(self, other: Fraction | Enclosure) -> Enclosure:
+        return Enclosure(self.low + low(other), self.high + high(other))
+
+    __radd__ = __add__
+
+    def __mul__(self, other: Fraction | Enclosure) -> Enclosure:
+        ends = [own * end for own in (self.low, self.high) for end in (low(other), high(other))]
+        return Enclosure(min(ends), max(ends))
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Fraction) -> Enclosure:
+        return self * (1 / other)
+
+
+Number = Fraction | Enclosure
+
+
+def low(value: Number) -> Fraction:
+    """The lower end."""
+    return value.low if isinstance(value, Enclosure) else value
+
+
+def high(value: Number) -> Fraction:
+    """The upper end."""
+    return value.high if isinstance(value, Enclosure) else value
+
+
+def mapped(function: Callable[[Fraction], Fraction], value: Number) -> Number:
+    """A nondecreasing function of a number."""
+    if isinstance(value, Enclosure):
+        return Enclosure(function(value.low), function(value.high))
+    return function(value)
+
+
+def largest(values: Iterable[Number]) -> Number:
+    """The maximum."""
+    numbers = list(values)
+    ends = max(map(low, numbers)), max(map(high, numbers))
+    return ends[0] if ends[0] == ends[1] else Enclosure(*ends)
+
+
+def inverse_root(square: Fraction) -> Number:
+    """`1 / sqrt(square)` of a positive rational: exact where that is a rational, else within 2^-127 of its size.
+
+    >>> inverse_root(Fraction(9, 4))
+    Fraction(2, 3)
+    >>> found = inverse_root(Fraction(2))
+    >>> found.low ** 2 * 2 < 1 < found.high ** 2 * 2
+    True
+    """
+    numerator, denominator = square.numerator, square.denominator
+    top, bottom = math.isqrt(denominator), math.isqrt(numerator)
+    if top * top == denominator and bottom * bottom == numerator:
+        return Fraction(top, bottom)
+    # floor(sqrt(denominator * 4^shift / numerator)) with at least ROOT_BITS bits, and the next whole number.
+    shift = max(0, ROOT_BITS + (numerator.bit_length() - denominator.bit_length()) // 2 + 1)
+    root = math.isqrt((denominator << (2 * shift)) // numerator)
+    return Enclosure(Fraction(root, 1 << shift), Fraction(root + 1, 1 << shift))
+
+
+def about(value: Fraction, error: Fraction) -> Enclosure:
+    """A number that is within `error` of a value."""
+    return Enclosure(value - error, value + error)
+
 
 Row = NDArray[np.object_]
 """Of `Number`."""
-NEAREST = Fraction(1, 2**50)
-"""How far, relative to its size, a constant of a stamp may be from the double that is kept of it: products of three."""
 
 
 def exact_margins(problem: Problem, question: Question, trigger: Floats, inputs: Integers) -> list[Fraction]:

@@ -6,78 +6,34 @@ box splits down to single points; a point that only rationals could decide is ma
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from verifluxa.bounds.domain import Domains, geometry
-from verifluxa.bounds.linear import Subproblems, all_layers
+from verifluxa.bounds.linear import Subproblems
 from verifluxa.bounds.memory import rows_that_fit
-from verifluxa.evidence import (
-    NOTHING_FOUND,
-    BoxSplit,
-    Closing,
-    Counted,
-    Node,
-    Outcome,
-    Split,
-    Unrecorded,
-    Witness,
-    strength_of,
-)
-from verifluxa.question import Domain
-from verifluxa.search.claims import BoundContext, decide_claims
+from verifluxa.evidence import BoxSplit, Closing, Counted, Node, Outcome, Split, Unrecorded
+from verifluxa.question import Domain, Floats
+from verifluxa.search.bab import Batch, Budget, Incumbent, Search, in_turn, run
+from verifluxa.search.claims import BoundContext, decided
 from verifluxa.search.exact import may_violate
-from verifluxa.search.replay import witness
-from verifluxa.search.root import InitialBounds, drop_records
+from verifluxa.search.initial_bounds import InitialBounds, drop_records
+from verifluxa.search.settings import GridStage
 from verifluxa.search.workspace import Claims, Workspace
-from verifluxa.verdict import Reason, Verdict
-
-Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class GridSettings:
-    """Limits.
-
-    Attributes:
-        points: most points of a domain that is enumerated.
-        seconds: wall-clock time for one question.
-    """
-
-    points: int = 4096
-    seconds: float = 30.0
+from verifluxa.verdict import Reason
 
 
 def count_points(domain: Domain) -> float:
-    """How many points a domain's grid has, strips and lists left aside; infinite where a coordinate is continuous."""
+    """How many points a domain's grid has, slabs and lists left aside; infinite where a coordinate is continuous."""
     width = domain.upper - domain.lower
     steps = np.divide(width, domain.step, out=np.where(width > 0, np.inf, 0.0), where=domain.step > 0)
     return float(np.prod(np.floor(steps + 0.5) + 1))
-
-
-def enumerate_grid(
-    work: Workspace, rooted: Sequence[InitialBounds], settings: GridSettings, deadline: float | None
-) -> Iterator[Outcome]:
-    """Decides questions of one placement point by point; none where the domain is too large for that.
-
-    Args:
-        rooted: the questions that the first look left open.
-        settings: the limits.
-        deadline: on the clock of `time.monotonic`, or None.
-    """
-    domain = work.problem.domain
-    if domain.lists or count_points(domain) > settings.points:
-        return
-    ends = math.inf if deadline is None else deadline
-    for one in rooted:
-        yield _Walk(work, one).run(min(time.monotonic() + settings.seconds, ends))
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,95 +44,103 @@ class _Point:
     trigger: Floats
 
 
-class _Walk:
-    """One question: its tree, what was found, and at how many inputs the points that could not be decided end."""
+@dataclass(kw_only=True)
+class _GridSearch(Search[_Point]):
+    """One question: its open claims, and at most how many inputs the points end that could not be decided.
 
-    def __init__(self, work: Workspace, rooted: InitialBounds) -> None:
-        self.work, self.question = work, rooted.question
-        self.claims = rooted.open_claims
-        self.root = Node(dropped=rooted.dropped())
-        self.whole = rooted.remaining
-        self.proved = self.looked_at = 0
-        self.strongest = NOTHING_FOUND
-        self.witness: Witness | None = None
-        self.reason: Reason | None = None
+    Attributes:
+        work: of the placement.
+        found: the best trigger so far.
+        claims: those that are open on the whole domain.
+        root: of the tree.
+        proved: most inputs that may violate at a point so far.
+        seen: points so far.
+        started: on the clock of `time.monotonic`.
+    """
 
-    def run(self, ends: float) -> Outcome:
-        """Walks over all points, unless one refutes or the time is over."""
-        started = time.monotonic()
-        points = list(_points(self.work.problem.domain, self.root))
-        size = max(1, 4 * rows_that_fit(max(1, len(self.claims)) * self._width, self.work.device))
-        for start in range(0, len(points), size):
-            if time.monotonic() > ends:
-                self.reason, self.proved = Reason.TIME, self.whole
-                break
-            self._some(points[start : start + size], ends)
-            if self.witness is not None:
-                break
-        return self._outcome(time.monotonic() - started)
+    work: Workspace
+    found: Incumbent
+    claims: Claims
+    root: Node
+    proved: int = 0
+    seen: int = 0
+    started: float = field(default_factory=time.monotonic)
 
-    @property
-    def _width(self) -> int:
-        return max(layer.weight.shape[0] for layer in self.work.net(self.question.placement).layers)
 
-    def _some(self, points: list[_Point], ends: float) -> None:
-        """Bounds some points at once, then settles each."""
-        net = self.work.net(self.question.placement)
-        triggers = torch.as_tensor(np.stack([point.trigger for point in points]), device=self.work.device)
-        none = triggers.new_zeros(0, triggers.shape[1])
-        shape = geometry(
-            Domains(triggers, triggers, none, triggers.new_zeros(len(points), 0), triggers.new_zeros(len(points), 0))
+def enumerate_grid(
+    work: Workspace, rooted: Sequence[InitialBounds], settings: GridStage, deadline: float | None
+) -> Iterator[Outcome]:
+    """Decides questions of one placement point by point; none where the domain is too large for that.
+
+    Args:
+        work: of the placement.
+        rooted: the questions that the initial bounds left open.
+        settings: the limits.
+        deadline: on the clock of `time.monotonic`, or None.
+    """
+    domain = work.problem.domain
+    if domain.lists or count_points(domain) > settings.points:
+        return
+    for one in rooted:
+        root, claims = Node(dropped=one.dropped()), one.open_claims
+        points = list(_points(domain, root))[::-1]
+        count = len(points)
+        budget = Budget.of(settings.seconds, deadline)
+        search = _GridSearch(points, budget, work=work, found=Incumbent(one.question), claims=claims, root=root)
+        widest = max(layer.weight.shape[0] for layer in work.net(one.question.placement).layers)
+        room = max(1, 4 * rows_that_fit(max(1, len(claims)) * widest, work.device))
+        run([search], partial(in_turn, room=room), _bound, _close)
+        complete = search.seen == count and search.found.witness is None
+        yield search.found.outcome(
+            "grid",
+            Reason.TIME if search.cut_short else search.reason,
+            search.proved if complete else one.remaining,
+            boxes=search.seen,
+            seconds=time.monotonic() - search.started,
+            tree=root,
         )
-        count = len(self.claims)
-        of_point = torch.arange(len(points), device=self.work.device).repeat_interleave(count)
-        claims = _repeated(self.claims, len(points))
-        pairs = Subproblems(of_point, claims.input)
-        verdicts = decide_claims(BoundContext(self.work, net, shape), all_layers(net, shape, pairs), pairs, claims, 0)
-        for number, point in enumerate(points):
-            if self.witness is None:
-                own = slice(number * count, (number + 1) * count)
-                self._settle(point, verdicts.row[own], verdicts.alive[own], ends)
 
-    def _settle(self, point: _Point, row: Tensor, alive: Tensor, ends: float) -> None:
-        self.looked_at += 1
-        records = drop_records(self.claims, row)
-        point.node.dropped = (point.node.dropped if point.node is self.root else []) + records
-        inputs = torch.unique(self.claims.input[alive]).cpu().numpy()
-        if len(inputs) >= self.question.need and self._refutes(point.trigger):
-            return
-        if len(inputs) >= self.question.need and self.work.problem.arithmetic == "real" and time.monotonic() < ends:
-            left = sum(may_violate(self.work.problem, self.question, point.trigger, inputs))
-            closing: Closing = Unrecorded()
-        else:
-            left, closing = len(inputs), Counted()
-        self.proved = max(self.proved, left)
-        if left < self.question.need:
-            point.node.step = closing
-        else:
-            self.reason = Reason.PRECISION
 
-    def _refutes(self, trigger: Floats) -> bool:
-        found = witness(self.work, self.question, trigger)
-        self.strongest = self.strongest.or_stronger(strength_of(found))
-        if self.work.problem.refutes(self.question, len(found.inputs)):
-            self.witness = found
-        return self.witness is not None
+class _Bound(NamedTuple):
+    """Of a point: the row that fell for each claim, and whether it is alive, shape (C,) each."""
 
-    def _outcome(self, seconds: float) -> Outcome:
-        verdict = Verdict.CERTIFIED if self.reason is None else Verdict.UNKNOWN
-        verdict = Verdict.FALSIFIED if self.witness is not None else verdict
-        return Outcome(
-            question=self.question,
-            verdict=verdict,
-            reason=self.reason if verdict is Verdict.UNKNOWN else None,
-            strongest=self.strongest,
-            proved=self.whole if self.witness is not None else self.proved,
-            witness=self.witness,
-            stage="grid",
-            boxes=self.looked_at,
-            seconds=seconds,
-            tree=self.root if verdict is Verdict.CERTIFIED else None,
-        )
+    row: Tensor
+    alive: Tensor
+
+
+def _bound(batch: Batch[_GridSearch, _Point]) -> list[_Bound]:
+    search = batch[0][0]
+    work, count = search.work, len(search.claims)
+    triggers = torch.as_tensor(np.stack([point.trigger for _, point in batch]), device=work.device)
+    scene = BoundContext.of_boxes(work, work.net(search.found.question.placement), triggers, triggers)
+    claims = search.claims.take(torch.arange(count, device=work.device).repeat(len(batch)))
+    of_point = torch.arange(len(batch), device=work.device).repeat_interleave(count)
+    verdicts = decided(scene, claims, Subproblems(of_point, claims.input))
+    row, alive = (part.view(len(batch), count) for part in (verdicts.row, verdicts.alive))
+    return [_Bound(*both) for both in zip(row, alive, strict=True)]
+
+
+def _close(search: _GridSearch, point: _Point, found: _Bound) -> list[_Point]:
+    """Closes a point, or leaves it open for good; nothing comes of it but, perhaps, a trigger that refutes."""
+    problem, question = search.work.problem, search.found.question
+    search.seen += 1
+    records = drop_records(search.claims, found.row)
+    point.node.dropped = (point.node.dropped if point.node is search.root else []) + records
+    inputs = torch.unique(search.claims.input[found.alive]).cpu().numpy()
+    closing: Closing = Counted()
+    left = len(inputs)
+    if left >= question.need and search.found.replay(search.work, point.trigger):
+        search.stop()
+        return []
+    if left >= question.need and problem.arithmetic == "real" and search.budget.seconds_left > 0:
+        left = sum(may_violate(problem, question, point.trigger, inputs))
+        closing = Unrecorded()
+    search.proved = max(search.proved, left)
+    if left < question.need:
+        point.node.step = closing
+    else:
+        search.reason = Reason.PRECISION
+    return []
 
 
 def _points(domain: Domain, root: Node) -> Iterator[_Point]:
@@ -197,7 +161,3 @@ def _points(domain: Domain, root: Node) -> Iterator[_Point]:
         below, above = upper.copy(), lower.copy()
         below[at], above[at] = low_end, high_start
         waiting += [(children[1], above, upper), (children[0], lower, below)]
-
-
-def _repeated(claims: Claims, times: int) -> Claims:
-    return Claims(claims.input.repeat(times), claims.alternative.repeat(times), claims.position.repeat(times))

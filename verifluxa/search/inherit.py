@@ -3,9 +3,9 @@
 Ends that hold where a claim is met in a domain hold where it is met in a part of it. A part's own bounds need not be
 tighter: the lower lines of relu follow a rule of thumb, and clipping goes on from where the domain above had come to.
 They say nothing where the claim is not met, so they go to the same claim alone, and only within one search: who goes
-on with a leaf that another search has left starts it anew. Ends that claims have by each other (`mutual.py`) or in a
-case (`cases.py`) hold where the question is met too, which is all that matters below. The evidence names the rows that
-clipped, and the checker computes the same ends from the root down.
+on with a leaf that another search has left starts it anew. Ends that claims have by each other (`joint.py`) or in a
+case (`splitters.py`) hold where the question is met too, which is all that matters below. The evidence names the rows
+that clipped, and the checker computes the same ends from the root down.
 
 What goes down magnifies every difference between prover and checker. Both count error radii alike, but draw other lines
 around smooth functions: ends go down only where all functions are made of straight lines.
@@ -22,7 +22,7 @@ from verifluxa.bounds.linear import Interval
 from verifluxa.bounds.net import Net
 from verifluxa.evidence import OPEN, Clip, InputSplit, Joint, JointClosing, Node, Split
 from verifluxa.search.claims import ClaimBounds, Verdicts
-from verifluxa.search.halving import Subdomain
+from verifluxa.search.splitters import Subdomain
 from verifluxa.search.workspace import Claims
 
 MOST_NUMBERS = 2**17

@@ -1,4 +1,4 @@
-"""The joint step: can `need` inputs violate under ONE trigger of the domain?
+"""Joint bounds on a subdomain: can `threshold` inputs violate under ONE trigger of it?
 
 For claim (i, a) and row j the plane g_iaj(t) = value + slope . t is >= 0 wherever the claim is met. With
 M_iaj >= -min over the domain of g_iaj, a met claim has z_ia = 1 <= 1 + g_iaj / M_iaj, so
@@ -13,26 +13,148 @@ any weights w >= 0 with pi_i in [0, 1] give, by weak duality,
 
 Branching on z_i = 0 (the input leaves) and z_i = 1 (its weights are then free) gives the exact 0/1 bound over
 the same planes; a few nodes are enough, and each leaf is again such a dual.
+
+Where as many claims are open as inputs are needed, all of them must be met together, and every claim may be clipped by
+the planes of the others too (`clip_mutually`). What comes out holds ONLY where all of them are met: it serves to close
+the domain jointly, and its parts start from it. For let t be a trigger of a part under which `threshold` inputs
+violate. It lies in the domain, where no more than these can, so all of them are met at t, and their neurons lie within
+the bounds found for the domain. A claim that falls in a part by such bounds leaves no such t; that it is not met
+elsewhere is not said, so no count below `threshold - 1` is proved from there on. Where bounds contradict each other,
+the linear program closes: infeasible bounds that the checker may not see are no closing of their own.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from verifluxa.bounds.beta import unstable
+from verifluxa.bounds.clip import self_clip
+from verifluxa.bounds.domain import spread
+from verifluxa.bounds.linear import LayerBounds, Subproblems
+from verifluxa.bounds.net import Net
 from verifluxa.evidence import FarkasTerm, Joint
 from verifluxa.question import Floats, Integers
+from verifluxa.search.claims import BoundContext, ClaimBounds, RowBounds, Verdicts, row_bounds
+from verifluxa.search.inherit import checker_agrees
 from verifluxa.search.program import Box, PlaneTable, Solved, missed, solve
+from verifluxa.search.workspace import Claims
 
 SLACK = 1e-7
-"""A dual value must lie below `need` by this share of its terms."""
+"""A dual value must lie below `threshold` by this share of its terms."""
 SIZE_UP = 1.0 + 2.0**-30
 """M is rounded up by this: the checker recomputes the least value of a plane and demands M to be above it."""
 DEEPEST = 40
 """Branchings on z along one path."""
 EMPTY_BY = 4.0
 """The dual value of a domain without points lies this often the number of its inputs below that number."""
+ROWS_KEPT = 4
+"""The tightest rows of a claim are enough (11-hard-questions: 3 or 4)."""
+MUTUAL_ROUNDS = 2
+"""Planes that clip all claims of a domain, those that cut most first."""
+SharedConstraint = tuple[int, int]
+"""An input, and a problem row of its open alternative."""
+
+
+@dataclass(frozen=True, eq=False)
+class JointStep:
+    """What the joint step found on a domain: a closing or None, the relaxed count, and its points to try."""
+
+    closing: Joint | None
+    value: float
+    points: list[Tensor]
+    tangent_at: Tensor
+
+
+def joint_step(scene: BoundContext, last: ClaimBounds, claims: Claims, threshold: int, gate: float) -> JointStep | None:
+    """Linear program over the planes; then, where it is close, tangents at its point and the 0/1 program.
+
+    Args:
+        last: the open claims of ONE domain.
+        claims: the same claims.
+        threshold, gate: see `joint.close_jointly`; the second step is taken when the value is at most
+            `threshold + gate`.
+    """
+    domain = last.pairs.domain[0]
+    box = _box(scene, int(domain))
+    rows = scene.rows(claims)
+    first = _table(scene, last.planes, rows, last.pairs, claims, tangent=False)
+    closing, solved, _ = close_jointly(first, box, threshold, -np.inf)
+    center = scene.geometry.center[domain]
+    if solved is None:
+        return None if closing is None else JointStep(closing, 0.0, [], center)
+    touching = center + torch.as_tensor(solved.point, device=center.device)
+    result = JointStep(closing, solved.value, [touching], touching)
+    if closing is not None or solved.value > threshold + gate:
+        return result
+    tangent = _tangents(scene.net, last.layers, touching, last.pairs)
+    index = torch.arange(len(rows), device=rows.device)
+    planes = row_bounds(scene, tangent, index, last.pairs, rows)
+    second = _table(scene, planes, rows, last.pairs, claims, tangent=True)
+    closing, again, whole = close_jointly(_both(first, second), box, threshold, gate)
+    if again is None:
+        return result
+    points = [center + torch.as_tensor(p, device=center.device) for p in (again.point, whole) if p is not None]
+    return JointStep(closing, min(again.value, solved.value), [touching, *points], touching)
+
+
+def _box(scene: BoundContext, domain: int) -> Box:
+    shape = scene.geometry
+    return Box(
+        shape.half[domain].cpu().numpy(),
+        shape.directions.cpu().numpy(),
+        shape.strip_half[domain].cpu().numpy(),
+        shape.strip_shift[domain].cpu().numpy(),
+    )
+
+
+def _table(
+    scene: BoundContext, planes: RowBounds, rows: Tensor, pairs: Subproblems, claims: Claims, *, tangent: bool
+) -> PlaneTable:
+    kept = min(ROWS_KEPT, rows.shape[1])
+    order = planes.upper.topk(kept, dim=1, largest=False).indices
+    claim = torch.arange(len(rows), device=rows.device)[:, None].expand(-1, kept).reshape(-1)
+    at = (claim, order.reshape(-1))
+    slope, value = planes.slope[at], planes.value[at]
+    down = spread(slope[:, None], pairs.domain[claim], scene.geometry)[1][:, 0]
+    size = -(value - down) * SIZE_UP + 1e-12 * (1 + value.abs() + down.abs())
+    fine = (size > 0) & torch.isfinite(size) & torch.isfinite(value)
+    inputs, owner = torch.unique(claims.input, return_inverse=True)
+    return PlaneTable(
+        inputs.cpu().numpy(),
+        owner.cpu().numpy(),
+        claims.position.cpu().numpy(),
+        claim[fine].cpu().numpy(),
+        rows[at][fine].cpu().numpy(),
+        np.full(int(fine.sum()), tangent),
+        value[fine].cpu().numpy(),
+        slope[fine].cpu().numpy(),
+        size[fine].cpu().numpy(),
+    )
+
+
+def _both(first: PlaneTable, second: PlaneTable) -> PlaneTable:
+    """Planes of both tables, which speak of the same claims."""
+    names = ("claim", "row", "tangent", "value", "slope", "size")
+    return replace(first, **{name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in names})
+
+
+def _tangents(net: Net, layers: list[LayerBounds], trigger: Tensor, pairs: Subproblems) -> list[LayerBounds]:
+    """The layers with the lower relu slopes that touch at a trigger: 1 where the pre-activation is positive."""
+    state = trigger.expand(len(pairs.input), -1)
+    result = []
+    for layer, plain in zip(net.hidden, layers, strict=False):
+        bounds = plain
+        z = state @ layer.weight.T + layer.offset_of(pairs.input)
+        state = layer.apply(z)
+        if layer.function in {"relu", "max"} and bounds.relaxed is not None:
+            slope = torch.where(unstable(layer, bounds), (z > 0).to(z), bounds.relaxed.lower_slope)
+            bounds = replace(bounds, relaxed=bounds.relaxed._replace(lower_slope=slope))
+        result.append(bounds)
+    return [*result, layers[-1]]
 
 
 @dataclass(eq=False)
@@ -41,19 +163,19 @@ class _Program:
 
     planes: PlaneTable
     box: Box
-    need: int
+    threshold: int
     budget: int
     point: Floats | None = None
 
 
 def close_jointly(
-    planes: PlaneTable, box: Box, need: int, gate: float
+    planes: PlaneTable, box: Box, threshold: int, gate: float
 ) -> tuple[Joint | None, Solved | None, Floats | None]:
-    """Tries to show that fewer than `need` of the inputs violate together.
+    """Tries to show that fewer than `threshold` of the inputs violate together.
 
     Args:
         planes: of all open claims.
-        gate: branch on z only when the linear program's value is at most `need + gate`.
+        gate: branch on z only when the linear program's value is at most `threshold + gate`.
 
     Returns:
         the closing, or None; the relaxed solution, whose point is worth a try as a trigger; and the point of the
@@ -62,18 +184,18 @@ def close_jointly(
     free = np.full(len(planes.inputs), -1)
     solved = solve(planes, box, free)
     if solved is None:
-        return _nowhere(planes, box, need), None, None
-    closing = _dual(planes, box, (solved, free, need))
-    if closing is not None or solved.value > need + gate:
+        return _nowhere(planes, box, threshold), None, None
+    closing = _dual(planes, box, solved, free, threshold)
+    if closing is not None or solved.value > threshold + gate:
         return closing, solved, None
-    program = _Program(planes, box, need, int(8 + gate * 8))
+    program = _Program(planes, box, threshold, int(8 + gate * 8))
     return _branch(program, solved, free), solved, program.point
 
 
 def _branch(program: _Program, solved: Solved, fixed: Integers) -> Joint | None:
     """Branches on the most fractional z until every leaf is closed by a dual, or gives up."""
     planes, box = program.planes, program.box
-    closing = _dual(planes, box, (solved, fixed, program.need))
+    closing = _dual(planes, box, solved, fixed, program.threshold)
     if closing is not None:
         return closing
     distance = np.where(fixed < 0, np.abs(solved.z - 0.5), np.inf)
@@ -94,7 +216,7 @@ def _branch(program: _Program, solved: Solved, fixed: Integers) -> Joint | None:
     return Joint(branch_on=int(planes.inputs[chosen]), children=tuple(children))
 
 
-def _nowhere(planes: PlaneTable, box: Box, need: int) -> Joint | None:
+def _nowhere(planes: PlaneTable, box: Box, threshold: int) -> Joint | None:
     """The closing of a domain without points: strips that together miss the box.
 
     The multipliers of the strips give a dual value that falls without end as they are scaled up.
@@ -102,20 +224,19 @@ def _nowhere(planes: PlaneTable, box: Box, need: int) -> Joint | None:
     beta = missed(box)
     if beta is None:
         return None
-    none = np.zeros(len(planes.value))
-    spare = len(planes.inputs) - dual_value(planes, box, (none, beta), np.full(len(planes.inputs), -1))[0]
+    none, free = np.zeros(len(planes.value)), np.full(len(planes.inputs), -1)
+    spare = len(planes.inputs) - dual_value(planes, box, none, beta, free)[0]
     if not spare > 0:
         return None
     beta = beta * (EMPTY_BY * len(planes.inputs) / spare)
     solved = Solved(0.0, np.zeros(len(box.half)), none, beta, np.zeros(0))
-    return _dual(planes, box, (solved, np.full(len(planes.inputs), -1), need))
+    return _dual(planes, box, solved, free, threshold)
 
 
-def _dual(planes: PlaneTable, box: Box, at: tuple[Solved, Integers, int]) -> Joint | None:
-    """The closing by the solver's weights, if their dual value, recomputed, lies below `need`."""
-    solved, fixed, need = at
-    value, terms = dual_value(planes, box, (solved.weights, solved.beta), fixed)
-    if not value < need - SLACK * (1 + terms):
+def _dual(planes: PlaneTable, box: Box, solved: Solved, fixed: Integers, threshold: int) -> Joint | None:
+    """The closing by the solver's weights, if their dual value, recomputed, lies below `threshold`."""
+    value, terms = dual_value(planes, box, solved.weights, solved.beta, fixed)
+    if not value < threshold - SLACK * (1 + terms):
         return None
     entries = tuple(_weighted(planes, int(p), float(solved.weights[p])) for p in np.flatnonzero(solved.weights))
     return Joint(weights=entries, beta=tuple(float(b) for b in solved.beta))
@@ -127,14 +248,11 @@ def _weighted(planes: PlaneTable, plane: int, weight: float) -> FarkasTerm:
     return FarkasTerm(input_, int(planes.position[claim]), int(planes.row[plane]), bool(planes.tangent[plane]), weight)
 
 
-def dual_value(
-    planes: PlaneTable, box: Box, multipliers: tuple[Floats, Floats], fixed: Integers
-) -> tuple[float, float]:
+def dual_value(planes: PlaneTable, box: Box, weights: Floats, beta: Floats, fixed: Integers) -> tuple[float, float]:
     """The bound on the count that any weights (P,) >= 0 and strip multipliers (m,) give; the size of its terms.
 
     For an input fixed to 1 that has one claim, `g >= 0` itself is used: 1 + w g / M. One fixed to 0 leaves.
     """
-    weights, beta = multipliers
     owner = planes.owner[planes.claim]
     amount = np.bincount(planes.claim, weights, minlength=len(planes.owner))
     share = np.zeros(len(planes.inputs))
@@ -153,3 +271,75 @@ def dual_value(
     shift = beta @ box.strip_shift
     terms = np.abs(constant).sum() + np.abs(slope) @ box.half + reach + np.abs(shift) + len(planes.inputs)
     return float(total + reach + shift), float(terms)
+
+
+@dataclass(frozen=True, eq=False)
+class MutualClipping:
+    """The claims of some domains of a batch, clipped by each other.
+
+    Attributes:
+        claims: with bounds that hold where all claims of their domain are met.
+        cuts: by domain the planes that clipped all of its claims, in their order.
+    """
+
+    claims: ClaimBounds
+    cuts: dict[int, tuple[SharedConstraint, ...]]
+
+    def of(self, domain: int) -> ClaimBounds:
+        """Those of one domain."""
+        return self.claims.take(self.claims.pairs.domain == domain)
+
+
+def clip_mutually(
+    scene: BoundContext, verdicts: Verdicts, claims: Claims, of_domain: Tensor, needs: list[int]
+) -> MutualClipping | None:
+    """Clips the open claims of all domains in which each of them must be met; None where there is none.
+
+    Args:
+        claims: of the batch.
+        of_domain: the domain of each of the first of them, to which the verdicts belong.
+        needs: of each domain how many inputs have to violate; 0: leave it alone.
+    """
+    if not checker_agrees(scene.net):
+        return None
+    last = verdicts.last
+    needed = torch.tensor(needs, device=of_domain.device)
+    alive, inputs = of_domain[verdicts.alive], claims.input[: len(of_domain)][verdicts.alive]
+    pairs = torch.unique(torch.stack([alive, inputs], 1), dim=0)[:, 0]
+    counts = [torch.bincount(part, minlength=len(needs)) for part in (alive, pairs, last.pairs.domain)]
+    wanted = (needed > 0) & torch.stack([count == needed for count in counts]).all(0)
+    chosen = wanted[last.pairs.domain]
+    if not bool(chosen.any()):
+        return None
+    part = last.take(chosen)
+    return _clipped(scene, part, claims.take(part.at))
+
+
+def _clipped(scene: BoundContext, part: ClaimBounds, claims: Claims) -> MutualClipping:
+    rows = scene.rows(claims)
+    each = torch.arange(len(part.at), device=rows.device)
+    cuts: dict[int, list[SharedConstraint]] = {}
+    for number in range(MUTUAL_ROUNDS):
+        best = part.planes.tightest()
+        cutting = _cutting(scene, part, number)
+        for domain, at in zip(part.pairs.domain.tolist(), cutting.tolist(), strict=True):
+            own = cuts.setdefault(domain, [])
+            if len(own) == number:
+                own.append((int(claims.input[at]), int(rows[at, best[at]])))
+        plane = part.planes.row(best)
+        clipped = self_clip(scene.net, part.layers, scene.geometry, part.pairs, plane.take(cutting))
+        bounds = row_bounds(scene, clipped.layers, each, part.pairs, rows)
+        part = ClaimBounds(part.at, part.pairs, clipped.layers, bounds)
+    return MutualClipping(part, {domain: tuple(own) for domain, own in cuts.items()})
+
+
+def _cutting(scene: BoundContext, part: ClaimBounds, number: int) -> Tensor:
+    """For each claim the claim of its domain whose plane leaves least of it, or the next ones, shape (C,)."""
+    domain, plane = part.pairs.domain, part.planes.row(part.planes.tightest())
+    size = (plane.slope.abs() * scene.geometry.half[domain]).sum(1).clamp(min=1e-300)
+    share = torch.nan_to_num(part.planes.upper.amin(1) / size)
+    order = share.argsort(stable=True)
+    order = order[domain[order].argsort(stable=True)]
+    counts = torch.bincount(domain)
+    first = counts.cumsum(0) - counts
+    return order[first[domain] + number % counts[domain]]

@@ -14,25 +14,28 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.domain import Domains, geometry
+from verifluxa.bounds.domain import geometry
 from verifluxa.bounds.linear import LayerBounds, Subproblems, all_layers
 from verifluxa.bounds.net import Net
 from verifluxa.errors import UnsupportedError
-from verifluxa.evidence import NOTHING_FOUND, Counted, Outcome, Strongest, Unrecorded, Witness, strength_of
-from verifluxa.question import Domain, Question
-from verifluxa.search.claims import BoundContext, ClaimBounds, Verdicts, decide_claims
-from verifluxa.search.leaves import Leaf, Tree, open_leaves
-from verifluxa.search.replay import witness
-from verifluxa.search.root import drop_records
+from verifluxa.evidence import Counted, Outcome, Unrecorded
+from verifluxa.question import Domain, Strips
+from verifluxa.search.bab import Budget, Incumbent
+from verifluxa.search.claims import BoundContext, ClaimBounds, Verdicts, decide_claims, decided
+from verifluxa.search.initial_bounds import drop_records
+from verifluxa.search.leaves import Tree, open_leaves
+from verifluxa.search.settings import SmtStage
+from verifluxa.search.splitters import Subdomain, domains_of
 from verifluxa.search.workspace import Claims, Workspace
 from verifluxa.smt.decide import Sat, Solver, Unknown, Unsat
 from verifluxa.smt.encode import Asked, Member, count_weights, encode
 from verifluxa.smt.pieces import count_bends
 from verifluxa.smt.query import Point
-from verifluxa.verdict import Reason, Verdict
+from verifluxa.verdict import Reason
 
 CLIP_ROUNDS = 3
 """Rounds of self-clipping before a claim is asked alone: each takes case splits away from the solver."""
@@ -42,24 +45,7 @@ MOST_WEIGHTS = 400_000
 """Weights that one query may hold; larger texts are not worth writing."""
 
 
-@dataclass(frozen=True)
-class RefineSettings:
-    """Limits.
-
-    Attributes:
-        seconds: wall-clock time for one question.
-        memory_mb: what the solver may use.
-        unstable: neurons that may bend within their bounds, for one input.
-    """
-
-    seconds: float = 30.0
-    memory_mb: int = 2000
-    unstable: int = 32
-
-
-def refine(
-    work: Workspace, trees: Sequence[Tree], settings: RefineSettings, deadline: float | None
-) -> Iterator[Outcome]:
+def refine(work: Workspace, trees: Sequence[Tree], settings: SmtStage, deadline: float | None) -> Iterator[Outcome]:
     """Decides the open leaves of questions of one placement.
 
     Args:
@@ -71,33 +57,19 @@ def refine(
     with Solver(settings.memory_mb) as solver:
         for tree in trees:
             started = time.monotonic()
-            ends = min(started + settings.seconds, math.inf if deadline is None else deadline)
-            attempt = _Attempt(work, tree.question, solver, settings.unstable, ends)
+            budget = Budget.of(settings.seconds, deadline)
+            attempt = _Attempt(work, Incumbent(tree.question), solver, settings.unstable, budget)
             reason = attempt.run(tree)
-            yield _outcome(attempt, tree, reason, started)
-
-
-def _outcome(attempt: _Attempt, tree: Tree, reason: Reason | None, started: float) -> Outcome:
-    question = tree.question
-    asked = len(attempt.work.problem.selections[question.selection])
-    verdict = Verdict.CERTIFIED if reason is None else Verdict.UNKNOWN
-    if attempt.witness is not None:
-        verdict = Verdict.FALSIFIED
-    certified = verdict is Verdict.CERTIFIED
-    directions = tree.directions.cpu().numpy() if certified and tree.directions is not None else None
-    return Outcome(
-        question=question,
-        verdict=verdict,
-        reason=reason if verdict is Verdict.UNKNOWN else None,
-        strongest=attempt.strongest,
-        proved=attempt.proved(tree) if certified else asked,
-        witness=attempt.witness,
-        stage="smt",
-        boxes=attempt.leaves,
-        seconds=time.monotonic() - started,
-        tree=tree.root if certified else None,
-        directions=directions,
-    )
+            yield attempt.found.outcome(
+                "smt",
+                reason,
+                attempt.proved(tree),
+                otherwise=len(work.problem.selections[tree.question.selection]),
+                boxes=budget.spent,
+                seconds=time.monotonic() - started,
+                tree=tree.root,
+                directions=None if tree.directions is None else tree.directions.cpu().numpy(),
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,25 +92,27 @@ class _Attempt:
     """One question: its limits, what is found, what is proved."""
 
     work: Workspace
-    question: Question
+    found: Incumbent
     solver: Solver
     unstable: int
-    ends: float
-    witness: Witness | None = None
-    strongest: Strongest = NOTHING_FOUND
-    leaves: int = 0
+    budget: Budget
     counts: list[int] = field(default_factory=list)
+
+    @property
+    def threshold(self) -> int:
+        """How many inputs must violate together."""
+        return self.found.question.need
 
     def run(self, tree: Tree) -> Reason | None:
         """Decides leaf after leaf; None when all are closed, or when a witness is found."""
         reason: Reason | None = None
         try:
             for leaf in open_leaves(self.work, tree):
-                if self._left <= 0:
+                if self.budget.seconds_left <= 0:
                     return reason or Reason.TIME
-                self.leaves += 1
-                open_because = self._settle(leaf)
-                if self.witness is not None:
+                self.budget.spent += 1
+                open_because = self._settle(leaf, tree.slabs(self.work))
+                if self.found.witness is not None:
                     return None
                 reason = reason or open_because
         except UnsupportedError:
@@ -147,44 +121,40 @@ class _Attempt:
 
     def proved(self, tree: Tree) -> int:
         """How many inputs may violate together in a tree whose leaves are all closed."""
-        return max(self.counts) if tree.root.split is None and self.counts else self.question.need - 1
+        return max(self.counts) if tree.root.split is None and self.counts else self.threshold - 1
 
-    @property
-    def _left(self) -> float:
-        return self.ends - time.monotonic()
-
-    def _settle(self, leaf: Leaf) -> Reason | None:
+    def _settle(self, leaf: Subdomain, directions: Tensor) -> Reason | None:
         """Closes a leaf, by bounds alone or by the solver, or says why not."""
-        case = self._case(leaf)
+        case = self._case(leaf, directions)
         verdicts = case.verdicts
         leaf.node.dropped = leaf.node.dropped + drop_records(leaf.claims, verdicts.row, verdicts.planes)
         remaining = _count(case.claims.input[verdicts.alive])
-        if remaining < self.question.need:
+        if remaining < self.threshold:
             leaf.node.step = Counted()
             self.counts.append(remaining)
             return None
         open_, reason = self._alone(case)
-        if self.witness is not None:
+        if self.found.witness is not None:
             return None
         remaining = _count(case.claims.input[open_])
-        if remaining >= self.question.need and self.question.need > 1:
+        if remaining >= self.threshold and self.threshold > 1:
             reason = self._together(case, open_)
-            remaining = self.question.need - 1
-        elif remaining < self.question.need:
+            remaining = self.threshold - 1
+        elif remaining < self.threshold:
             reason = None
-        if reason is None and self.witness is None:
+        if reason is None and self.found.witness is None:
             leaf.node.step = Unrecorded()
             self.counts.append(remaining)
         return reason
 
-    def _case(self, leaf: Leaf) -> _Case:
-        net = self.work.net(self.question.placement)
-        shape = geometry(leaf.domains)
+    def _case(self, leaf: Subdomain, directions: Tensor) -> _Case:
+        net = self.work.net(self.found.question.placement)
+        shape = geometry(domains_of([leaf], directions))
         pairs = Subproblems(torch.zeros_like(leaf.claims.input), leaf.claims.input)
         layers = all_layers(net, shape, pairs)
         scene = BoundContext(self.work, net, shape)
         verdicts = decide_claims(scene, layers, pairs, leaf.claims, CLIP_ROUNDS)
-        return _Case(scene, leaf.domain(self.work), leaf.claims, layers, verdicts)
+        return _Case(scene, plain_domain(self.work, leaf, directions), leaf.claims, layers, verdicts)
 
     def _alone(self, case: _Case) -> tuple[Tensor, Reason | None]:
         """Asks each claim alone: which stay open, shape (C,), and why the first of them does."""
@@ -195,9 +165,9 @@ class _Attempt:
         if len(order) < len(last.at):
             reason = reason or Reason.STRATEGY
         for asked_before, number in enumerate(order):
-            until = time.monotonic() + self._left / (len(order) - asked_before + (self.question.need > 1))
+            until = time.monotonic() + self.budget.seconds_left / (len(order) - asked_before + (self.threshold > 1))
             because = self._claim(case, last, number, until)
-            if self.witness is not None:
+            if self.found.witness is not None:
                 break
             open_[last.at[number]] = because is not None
             reason = reason or because
@@ -219,7 +189,7 @@ class _Attempt:
         rows = self._rows(case.claims, at)
         member = Member(int(case.claims.input[at]), (rows,), number)
         asked = Asked(case.net, last.layers, case.domain, self.work.problem.rows, (member,), clipped=True)
-        if self.question.need == 1:
+        if self.threshold == 1:
             return self._decide(asked, case.claims, until)
         answer = self.solver.decide(encode(asked), until - time.monotonic())
         if isinstance(answer, Sat):
@@ -228,16 +198,18 @@ class _Attempt:
 
     def _rows(self, claims: Claims, at: int) -> tuple[int, ...]:
         label = int(self.work.problem.labels[int(claims.input[at])])
-        return self.work.problem.violations[self.question.violation].by_label[label][int(claims.position[at])]
+        return self.work.problem.violations[self.found.question.violation].by_label[label][int(claims.position[at])]
 
     def _together(self, case: _Case, open_: Tensor) -> Reason | None:
         """Asks all inputs that are left at once; those that cannot be written down count as violating."""
         members = list(self._members(case, open_))
         free = _count(case.claims.input[open_]) - len(members)
-        if free >= self.question.need or len(members) * count_weights(case.net) > MOST_WEIGHTS:
+        if free >= self.threshold or len(members) * count_weights(case.net) > MOST_WEIGHTS:
             return Reason.STRATEGY
-        rows, need = self.work.problem.rows, self.question.need - free
-        return self._decide(Asked(case.net, case.layers, case.domain, rows, members, need), case.claims, self.ends)
+        rows, lacking = self.work.problem.rows, self.threshold - free
+        return self._decide(
+            Asked(case.net, case.layers, case.domain, rows, members, lacking), case.claims, self.budget.deadline
+        )
 
     def _members(self, case: _Case, open_: Tensor) -> Iterator[Member]:
         """Inputs with an open claim; the bounds hold wherever the trigger is, so none of them is clipped."""
@@ -264,7 +236,7 @@ class _Attempt:
                 return None
             if not query.gridded:
                 break
-            doubtful = doubtful or self._possible(answer.point, claims) >= self.question.need
+            doubtful = doubtful or self._possible(answer.point, claims) >= self.threshold
             query = query.without(answer.point)
         return Reason.PRECISION
 
@@ -276,23 +248,26 @@ class _Attempt:
     def _try(self, point: Point) -> bool:
         """Rounds a candidate to the grid and replays it."""
         rounded = torch.tensor([float(value) for value in point], dtype=torch.float64, device=self.work.device)
-        found = witness(self.work, self.question, self.work.on_grid(rounded).cpu().numpy())
-        self.strongest = self.strongest.or_stronger(strength_of(found))
-        if not self.work.problem.refutes(self.question, len(found.inputs)):
-            return False
-        self.witness = found
-        return True
+        return self.found.replay(self.work, self.work.on_grid(rounded).cpu().numpy())
 
     def _possible(self, point: Point, claims: Claims) -> int:
         """How many inputs may violate at one point in some evaluation."""
-        net = self.work.net(self.question.placement)
+        net = self.work.net(self.found.question.placement)
         lower, upper = ([_outward(value, side) for value in point] for side in (-math.inf, math.inf))
         ends = [torch.tensor([end], dtype=torch.float64, device=self.work.device) for end in (lower, upper)]
-        none = ends[0].new_zeros(0, ends[0].shape[1])
-        shape = geometry(Domains(ends[0], ends[1], none, ends[0].new_zeros(1, 0), ends[0].new_zeros(1, 0)))
         pairs = Subproblems(torch.zeros_like(claims.input), claims.input)
-        verdicts = decide_claims(BoundContext(self.work, net, shape), all_layers(net, shape, pairs), pairs, claims, 0)
+        verdicts = decided(BoundContext.of_boxes(self.work, net, *ends), claims, pairs)
         return _count(claims.input[verdicts.alive])
+
+
+def plain_domain(work: Workspace, leaf: Subdomain, directions: Tensor) -> Domain:
+    """A leaf's domain as plain data, without the slabs that cut nothing."""
+    cut = leaf.cut
+    lower, upper, low, high, along = (
+        part.cpu().numpy() for part in (leaf.lower, leaf.upper, leaf.low[cut], leaf.high[cut], directions[cut])
+    )
+    slabs = Strips(along, low, high) if len(along) else None
+    return Domain(lower, upper, np.asarray(work.problem.domain.step), slabs)
 
 
 def _outward(value: Fraction, side: float) -> float:

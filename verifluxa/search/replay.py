@@ -103,7 +103,7 @@ def _product(outputs: Floats, rows: Floats) -> Floats:
 
 
 def witness(work: Workspace, question: Question, trigger: Floats, sure: NDArray[np.bool_] | None = None) -> Witness:
-    """The evidence that a trigger gives; it refutes when `need` inputs violate.
+    """The evidence that a trigger gives; it refutes when `threshold` inputs violate.
 
     `sure`: which of the selection's inputs violate in every evaluation, where that is known.
     """

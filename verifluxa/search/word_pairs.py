@@ -2,33 +2,32 @@
 
 A node is a set of words for each place. On the hull of their rows (a box) linear bounds of every claim are computed,
 `row <= value + slope . (rows - center)`, which hold at each combination of words of the node: the bound of a
-combination is a sum of one number for each place. Combinations that may bring `need` inputs over, by these
+combination is a sum of one number for each place. Combinations that may bring `threshold` inputs over, by these
 bounds, are few; they are evaluated with their error radii as single words are. Where they are many the node is
 halved at each place, along the direction in which its rows spread most.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from verifluxa.bounds.domain import Domains, geometry
 from verifluxa.bounds.linear import Subproblems, all_layers
-from verifluxa.evidence import NOTHING_FOUND, Node, Outcome, Strongest, Unrecorded, Witness
+from verifluxa.evidence import Node, Outcome, Unrecorded
 from verifluxa.question import AffineInputMap, Domain, Placement, Question
 from verifluxa.search import words
+from verifluxa.search.bab import Batch, Budget, Incumbent, Search, in_turn, run
 from verifluxa.search.claims import BoundContext, row_bounds
-from verifluxa.search.replay import witness
 from verifluxa.search.words import NetworkSplit, Slots, Table, base_of, judged, slots_of, strongest_of
 from verifluxa.search.workspace import Claims, Workspace
-from verifluxa.verdict import Reason, Verdict
+from verifluxa.verdict import Reason
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -49,17 +48,17 @@ BEST = 48
 """Words of each place that are tried together at the beginning."""
 
 
-@dataclass
-class _Open:
+Cluster = tuple[Integers, ...]
+"""Words of each place."""
+
+
+@dataclass(kw_only=True)
+class _WordSearch(Search[Cluster]):
     """One question of a placement: what was found and what is proved so far."""
 
-    question: Question
+    found: Incumbent
     claims: Claims
-    strongest: Strongest = NOTHING_FOUND
     proved: int = 0
-    witness: Witness | None = None
-    doubtful: bool = False
-    late: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,39 +112,58 @@ def decide_pairs(
     """
     started = time.monotonic()
     scene = _scene(work, cut, questions[0].placement)
-    states = [_Open(q, scene.inner.claims(q.violation, q.selection)) for q in questions]
     known = work.kept.setdefault("pairs", {})
     words_of = tuple(points.tobytes() for points in scene.slots.points)
     key = (scene.inner.problem.inputs.tobytes(), scene.columns.tobytes(), words_of)
-    for state in states:
-        before = known.get((key, state.question[1:]))
-        if before is not None and _again(scene, state, before):
-            continue
-        _search(scene, state, late)
-        known[key, state.question[1:]] = state
-    for state in states:
-        yield _outcome(work, state, scene, started)
+    searches = []
+    for question in questions:
+        search = _begun(scene, question, late)
+        before = known.get((key, question[1:]))
+        if before is None or not _take_over(scene, search, before):
+            _try(scene, search, _promising(scene, search))
+            run([search], partial(in_turn, room=1), partial(_bound, scene), partial(_branch, scene))
+            known[key, question[1:]] = search
+        searches.append(search)
+    for search in searches:
+        yield search.found.outcome(
+            words.STAGE,
+            Reason.TIME if search.cut_short else search.reason,
+            search.proved,
+            otherwise=len(work.problem.selections[search.found.question.selection]),
+            boxes=scene.slots.count,
+            seconds=time.monotonic() - started,
+            # Decided by evaluation and bounds of clusters: there is nothing that a checker could follow step by step.
+            tree=Node(step=Unrecorded()),
+        )
 
 
-def _again(scene: _Scene, state: _Open, before: _Open) -> bool:
+def _begun(scene: _Scene, question: Question, late: float | None) -> _WordSearch:
+    """A search with all clusters open."""
+    clusters: list[Cluster] = [()]
+    for part in scene.rows:
+        clusters = [(*one, own) for one in clusters for own in _clusters(part, np.arange(len(part)), FIRST)]
+    claims = scene.inner.claims(question.violation, question.selection)
+    return _WordSearch(clusters, Budget.of(SECONDS, late), found=Incumbent(question), claims=claims)
+
+
+def _take_over(scene: _Scene, search: _WordSearch, before: _WordSearch) -> bool:
     """Takes over what an equal placement gave: a proof as it is, a trigger once it is replayed here."""
-    if before.doubtful:
+    if before.reason is not None:
         return False
-    if before.witness is not None:
-        played = witness(scene.work, state.question, before.witness.trigger, sure=_sure(scene, state, before))
-        if not scene.work.problem.refutes(state.question, len(played.inputs)):
+    if before.found.witness is not None:
+        trigger = before.found.witness.trigger
+        if not search.found.replay(scene.work, trigger, _sure(scene, search, trigger)):
             return False
-        state.witness = played
-    state.strongest, state.proved = before.strongest, before.proved
+    search.found.strongest, search.proved = before.found.strongest, before.proved
     return True
 
 
-def _sure(scene: _Scene, state: _Open, before: _Open) -> NDArray[np.bool_]:
-    assert before.witness is not None
-    table = _evaluated(scene, before.witness.trigger[None], None)
+def _sure(scene: _Scene, search: _WordSearch, trigger: Floats) -> NDArray[np.bool_]:
+    table = _evaluated(scene, trigger[None], None)
     assert table is not None
-    chosen = scene.work.problem.selections[state.question.selection]
-    return table.sure[state.question.violation][chosen][:, 0]
+    question = search.found.question
+    sure: NDArray[np.bool_] = table.sure[question.violation, scene.work.problem.selections[question.selection], 0]
+    return sure
 
 
 def _scene(work: Workspace, cut: NetworkSplit, placement: int) -> _Scene:
@@ -179,35 +197,29 @@ def _hull(node: Sequence[Integers], rows: Sequence[Floats]) -> Domain:
     return Domain(lower, upper, np.zeros(len(lower)))
 
 
-def _search(scene: _Scene, state: _Open, deadline: float | None) -> None:
-    """First the words that look strongest, together; then all nodes, until each is closed."""
-    late = min(time.monotonic() + SECONDS, math.inf if deadline is None else deadline)
-    _try(scene, state, _promising(scene, state), late)
-    nodes: list[tuple[Integers, ...]] = [()]
-    for part in scene.rows:
-        nodes = [(*node, own) for node in nodes for own in _clusters(part, np.arange(len(part)), FIRST)]
-    while nodes and state.witness is None:
-        if time.monotonic() > late:
-            state.doubtful = state.late = True
-            return
-        node = nodes.pop()
-        open_, counts = _combinations(scene, state, node)
-        total = int(np.prod([len(own) for own in node]))
-        if len(open_) > max(SHARE * total, 1) and total > LEAST:
-            nodes += _halved(scene, node)
-            continue
-        closed = np.ones(counts.shape, dtype=bool)
-        closed[tuple(open_.T)] = False
-        state.proved = max(state.proved, int(counts[closed].max(initial=0)))
-        chosen = np.stack([own[open_[:, k]] for k, own in enumerate(node)], 1)
-        for start in range(0, len(open_), BATCH):
-            _try(scene, state, chosen[start : start + BATCH], late)
+def _bound(scene: _Scene, batch: Batch[_WordSearch, Cluster]) -> list[Integers]:
+    """How many inputs each combination of a cluster may bring over, shape of the cluster."""
+    return [_counts(scene, search, cluster) for search, cluster in batch]
 
 
-def _promising(scene: _Scene, state: _Open) -> Integers:
+def _branch(scene: _Scene, search: _WordSearch, cluster: Cluster, counts: Integers) -> list[Cluster]:
+    """Halves a cluster at each place, or evaluates what its bounds leave open."""
+    open_ = np.argwhere(counts >= search.found.question.need)
+    if len(open_) > max(SHARE * counts.size, 1) and counts.size > LEAST:
+        return _halved(scene, cluster)
+    closed = np.ones(counts.shape, dtype=bool)
+    closed[tuple(open_.T)] = False
+    search.proved = max(search.proved, int(counts[closed].max(initial=0)))
+    chosen = np.stack([own[open_[:, k]] for k, own in enumerate(cluster)], 1)
+    for start in range(0, len(open_), BATCH):
+        _try(scene, search, chosen[start : start + BATCH])
+    return []
+
+
+def _promising(scene: _Scene, search: _WordSearch) -> Integers:
     """Combinations of the words that, by a linear view of the whole, bring most inputs nearest, shape (T, k)."""
     whole = [np.arange(len(part)) for part in scene.rows]
-    slopes = _planes(scene, state, [tuple(whole)])[1].mean((0, 1))
+    slopes = _planes(scene, search, tuple(whole))[1].mean((0, 1))
     features = scene.cut.split.features
     best = [
         np.argsort(-(part @ slopes[k * features : (k + 1) * features].numpy()))[:BEST]
@@ -216,37 +228,35 @@ def _promising(scene: _Scene, state: _Open) -> Integers:
     return np.stack([axis.ravel() for axis in np.meshgrid(*best, indexing="ij")], 1)
 
 
-def _try(scene: _Scene, state: _Open, chosen: Integers, late: float | None) -> None:
-    """Evaluates combinations (T, k), given as indices into the words of each place."""
-    if not len(chosen) or state.witness is not None:
+def _try(scene: _Scene, search: _WordSearch, chosen: Integers) -> None:
+    """Evaluates combinations (T, k), given as indices into the words of each place; stops at one that refutes."""
+    if not len(chosen) or search.finished:
         return
     triggers = np.stack([points[chosen[:, k], 0] for k, points in enumerate(scene.slots.points)], 1)
-    table = _evaluated(scene, triggers, late)
+    table = _evaluated(scene, triggers, search.budget.deadline)
     if table is None:
-        state.doubtful = state.late = True
+        search.reason = Reason.TIME
+        search.stop()
         return
-    question = state.question
-    asked = scene.work.problem.selections[question.selection]
+    problem, found, question = scene.work.problem, search.found, search.found.question
+    asked = problem.selections[question.selection]
     may, sure, plain = (part[question.violation][asked] for part in (table.may, table.sure, table.plain))
-    seen = strongest_of(scene.work.problem, question, sure, triggers.__getitem__)
-    state.strongest = state.strongest.or_stronger(seen)
-    state.proved = max(state.proved, int(may.sum(0).max()))
-    for at in np.lexsort((-may.sum(0), -plain.sum(0), -sure.sum(0)))[:8]:
-        if may[:, at].sum() < question.need:
-            continue
-        played = witness(scene.work, question, triggers[at], sure=sure[:, at])
-        if scene.work.problem.refutes(question, len(played.inputs)):
-            state.witness = played
-            return
-        state.doubtful = True
-    state.doubtful |= bool((may.sum(0) >= question.need).any())
+    counts = may.sum(0)
+    found.strongest = found.strongest.or_stronger(strongest_of(problem, question, sure, triggers.__getitem__))
+    search.proved = max(search.proved, int(counts.max()))
+    for at in np.lexsort((-counts, -plain.sum(0), -sure.sum(0)))[:8]:
+        if counts[at] >= question.need and found.replay(scene.work, triggers[at], sure[:, at]):
+            search.stop()
+            break
+    if found.witness is None and bool((counts >= question.need).any()):
+        search.reason = Reason.PRECISION
 
 
 def _evaluated(scene: _Scene, triggers: Floats, late: float | None) -> Table | None:
     features = scene.cut.split.features
     places = scene.columns[::features] // features
-    put = scene.cut.split.put(places, triggers)
-    return judged(scene.work.problem, scene.cut.split, scene.inner.constants, put, late)
+    columns, put = scene.cut.split.put(places, triggers)
+    return judged(scene.work.problem, scene.cut.split, scene.inner.constants, columns, put, late)
 
 
 def _clusters(rows: Floats, own: Integers, most: int) -> list[Integers]:
@@ -264,33 +274,31 @@ def _halves(rows: Floats, members: Integers) -> list[Integers]:
     return [order[: len(order) // 2], order[len(order) // 2 :]]
 
 
-def _halved(scene: _Scene, node: tuple[Integers, ...]) -> list[tuple[Integers, ...]]:
-    parts: list[tuple[Integers, ...]] = [()]
+def _halved(scene: _Scene, node: Cluster) -> list[Cluster]:
+    parts: list[Cluster] = [()]
     for rows, own in zip(scene.rows, node, strict=True):
         parts = [(*part, half) for part in parts for half in _halves(rows, own)]
     return parts
 
 
-def _planes(scene: _Scene, state: _Open, nodes: Sequence[tuple[Integers, ...]]) -> tuple[Tensor, Tensor, Tensor]:
+def _planes(scene: _Scene, search: _WordSearch, node: Cluster) -> tuple[Tensor, Tensor, Tensor]:
     """Bounds of all claims on the hull of one node: value at the center (C, r), slope (C, r, d), limit (C, r)."""
-    work, claims = scene.inner, state.claims
-    hull = _hull(nodes[0], scene.rows)
-    box = [torch.as_tensor(end, device=work.device)[None] for end in (hull.lower, hull.upper)]
-    none = box[0].new_zeros(0, box[0].shape[1])
-    shape = geometry(Domains(box[0], box[1], none, box[0].new_zeros(1, 0), box[0].new_zeros(1, 0)))
+    work, claims = scene.inner, search.claims
+    hull = _hull(node, scene.rows)
+    box = (torch.as_tensor(end, device=work.device)[None] for end in (hull.lower, hull.upper))
+    inside = BoundContext.of_boxes(work, work.net(0), *box)
     inputs, index = torch.unique(claims.input, return_inverse=True)
     pairs = Subproblems(torch.zeros_like(inputs), inputs)
-    inside = BoundContext(work, work.net(0), shape)
-    layers = all_layers(inside.net, shape, pairs)
-    planes = row_bounds(inside, layers, (index, pairs.take(index), work.alternatives[claims.alternative]))
+    layers = all_layers(inside.net, inside.geometry, pairs)
+    planes = row_bounds(inside, layers, index, pairs.take(index), inside.rows(claims))
     # What may overflow has no bounds: it counts as violating whatever the words are.
     fine = inside.bounded(layers, inputs)[index][:, None]
     return torch.where(fine, planes.value, torch.inf), planes.slope, planes.limit
 
 
-def _combinations(scene: _Scene, state: _Open, node: tuple[Integers, ...]) -> tuple[Integers, Integers]:
-    """Combinations that may bring `need` inputs over (T, k), and how many inputs each may, shape of the node."""
-    value, slope, limit = _planes(scene, state, [node])
+def _counts(scene: _Scene, search: _WordSearch, node: Cluster) -> Integers:
+    """How many inputs each combination may bring over, by bounds on the cluster, shape of the cluster."""
+    value, slope, limit = _planes(scene, search, node)
     hull = _hull(node, scene.rows)
     center = (hull.lower + hull.upper) / 2
     features, sizes = scene.cut.split.features, [len(own) for own in node]
@@ -299,14 +307,14 @@ def _combinations(scene: _Scene, state: _Open, node: tuple[Integers, ...]) -> tu
         part = slice(k * features, (k + 1) * features)
         effects.append(slope[..., part].cpu() @ torch.as_tensor(rows[own] - center[part]).T)
     start = (value - limit).cpu()
-    inputs, index = torch.unique(state.claims.input.cpu(), return_inverse=True)
+    inputs, index = torch.unique(search.claims.input.cpu(), return_inverse=True)
     counts = torch.zeros(int(np.prod(sizes)), dtype=torch.int64)
     at_once = max(1, AT_ONCE * len(inputs) // (len(index) * start.shape[1] * len(counts)))
     for first in range(0, len(inputs), at_once):
         members = ((index >= first) & (index < first + at_once)).nonzero()[:, 0]
         counts += _violated(start[members], [effect[members] for effect in effects], index[members] - first).sum(0)
     found: Integers = counts.numpy().reshape(sizes)
-    return np.argwhere(found >= state.question.need), found
+    return found
 
 
 def _violated(start: Tensor, effects: list[Tensor], index: Tensor) -> Tensor:
@@ -320,23 +328,3 @@ def _violated(start: Tensor, effects: list[Tensor], index: Tensor) -> Tensor:
     met = (~(bound < 0)).all(1).to(torch.int32)
     none = torch.zeros(int(index.max()) + 1, met.shape[1], dtype=torch.int32)
     return none.index_add_(0, index, met) > 0
-
-
-def _outcome(work: Workspace, state: _Open, scene: _Scene, started: float) -> Outcome:
-    question = state.question
-    certified = state.witness is None and not state.doubtful
-    verdict = Verdict.FALSIFIED if state.witness else Verdict.CERTIFIED if certified else Verdict.UNKNOWN
-    asked = len(work.problem.selections[question.selection])
-    return Outcome(
-        question=question,
-        verdict=verdict,
-        reason=(Reason.TIME if state.late else Reason.PRECISION) if verdict is Verdict.UNKNOWN else None,
-        strongest=state.strongest,
-        proved=state.proved if certified else asked,
-        witness=state.witness,
-        stage="enumerate",
-        boxes=scene.slots.count,
-        seconds=time.monotonic() - started,
-        # Decided by evaluation and bounds of clusters: there is nothing that a checker could follow step by step.
-        tree=Node(step=Unrecorded()) if certified else None,
-    )

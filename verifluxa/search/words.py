@@ -3,7 +3,7 @@
 A family of words has finitely many triggers, and a look-up of words is no function that bounds follow well. What
 a word changes is small, so the network behind the look-up is evaluated for all words of a place at once (see
 `search.tail`); categories of a table are tried the same way: an input may violate where the row plus its radius
-reaches 0, and surely does where the row minus its radius lies above. Where no trigger makes `need` inputs possibly
+reaches 0, and surely does where the row minus its radius lies above. Where no trigger makes `threshold` inputs possibly
 violate the question is proved; nothing is left to relax. Where the order of the words does not matter, places
 share their results.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,12 +21,13 @@ from numpy.typing import NDArray
 
 from verifluxa.bounds.constants import Constants, propagate
 from verifluxa.errors import UnsupportedError
-from verifluxa.evidence import NOTHING_FOUND, Node, Outcome, Strongest, Unrecorded, Witness
+from verifluxa.evidence import NOTHING_FOUND, Node, Outcome, Strongest, Unrecorded
 from verifluxa.question import AffineInputMap, Domain, Problem, Question
-from verifluxa.search.replay import surely_counted, witness
+from verifluxa.search.bab import Incumbent
+from verifluxa.search.replay import surely_counted
 from verifluxa.search.tail import Evaluation, Split, any_order, evaluate, split
 from verifluxa.search.workspace import Workspace
-from verifluxa.verdict import Reason, Verdict
+from verifluxa.verdict import Reason
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -37,6 +39,7 @@ MOST_POINTS = 2**20
 """Of one coordinate."""
 CHUNK_NUMBERS = 2**23
 """Numbers of the widest array that lives at once."""
+STAGE = "enumerate"
 TRIES = 64
 """Triggers that are replayed where evaluation leaves open whether they refute."""
 
@@ -84,7 +87,7 @@ class Slots:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Which inputs violate under which trigger of a placement, by violation; shape (N, T) each.
+    """Which inputs violate under which trigger of a placement, by violation, shape (V, N, T) each.
 
     Attributes:
         may: in some evaluation.
@@ -92,9 +95,16 @@ class Table:
         plain: in the verifier's own.
     """
 
-    may: tuple[Flags, ...]
-    sure: tuple[Flags, ...]
-    plain: tuple[Flags, ...]
+    may: Flags
+    sure: Flags
+    plain: Flags
+
+    @classmethod
+    def joined(cls, parts: Sequence[tuple[Integers, Table]]) -> Table:
+        """Parts with the inputs of each, as one."""
+        order = np.concatenate([own for own, _ in parts]).argsort()
+        kinds = zip(*((table.may, table.sure, table.plain) for _, table in parts), strict=True)
+        return cls(*(np.concatenate(kind, axis=1)[:, order] for kind in kinds))
 
 
 def slots_of(stamp: AffineInputMap, domain: Domain) -> Slots | None:
@@ -176,59 +186,35 @@ def decide_words(
         late: past this (`time.monotonic`) the rest is unknown.
     """
     started = time.monotonic()
-    stage = "enumerate"
-    try:
+    table, reason = None, Reason.UNSUPPORTED
+    with suppress(UnsupportedError):
         table, slots = placed_table(work, cut, questions[0].placement, late)
-    except UnsupportedError:
-        yield from (_unknown(work, question, Reason.UNSUPPORTED, stage) for question in questions)
-        return
-    if table is None:
         reason = Reason.TIME if late is not None and time.monotonic() > late else Reason.NODES
-        yield from (_unknown(work, question, reason, stage) for question in questions)
-        return
     for question in questions:
-        yield _decide(work, question, table, slots, started)
+        if table is None:
+            yield Incumbent(question).outcome(STAGE, reason, len(work.problem.selections[question.selection]))
+        else:
+            yield _decide(work, question, table, slots, started)
 
 
 def _decide(work: Workspace, question: Question, table: Table, slots: Slots, started: float) -> Outcome:
+    """One question by the table: the strongest triggers are replayed as deployed where enough inputs may violate."""
     chosen = work.problem.selections[question.selection]
-    may = table.may[question.violation][chosen].sum(0)
-    sure = table.sure[question.violation][chosen]
-    strongest, proved = strongest_of(work.problem, question, sure, slots.trigger), int(may.max())
-    verdict, reason, refutes = Verdict.CERTIFIED, None, None
-    if proved >= question.need:
-        refutes = _refuting(work, question, table, slots)
-        verdict = Verdict.UNKNOWN if refutes is None else Verdict.FALSIFIED
-        reason = Reason.PRECISION if refutes is None else None
-    return Outcome(
-        question=question,
-        verdict=verdict,
-        reason=reason,
-        strongest=strongest,
-        proved=proved,
-        witness=refutes,
-        stage="enumerate",
+    sure, plain, may = (part[question.violation][chosen] for part in (table.sure, table.plain, table.may))
+    counts = may.sum(0)
+    found, proved = Incumbent(question, strongest_of(work.problem, question, sure, slots.trigger)), int(counts.max())
+    for at in np.lexsort((-counts, -plain.sum(0), -sure.sum(0)))[:TRIES] if proved >= question.need else ():
+        if counts[at] < question.need or found.replay(work, slots.trigger(int(at)), sure[:, at]):
+            break
+    return found.outcome(
+        STAGE,
+        Reason.PRECISION if proved >= question.need else None,
+        proved,
         boxes=slots.count,
         seconds=time.monotonic() - started,
         # Decided by evaluation alone: there is nothing that a checker could follow step by step.
-        tree=Node(step=Unrecorded()) if verdict is Verdict.CERTIFIED else None,
+        tree=Node(step=Unrecorded()),
     )
-
-
-def _refuting(work: Workspace, question: Question, table: Table, slots: Slots) -> Witness | None:
-    """The strongest triggers, replayed as deployed."""
-    chosen = work.problem.selections[question.selection]
-    flags = [part[question.violation][chosen] for part in (table.sure, table.plain, table.may)]
-    counts = [part.sum(0) for part in flags]
-    order = np.lexsort((-counts[2], -counts[1], -counts[0]))[:TRIES]
-    for at in order:
-        if counts[2][at] < question.need:
-            break
-        trigger = slots.trigger(int(at))
-        played = witness(work, question, trigger, sure=flags[0][:, at])
-        if work.problem.refutes(question, len(played.inputs)):
-            return played
-    return None
 
 
 def strongest_of(
@@ -246,11 +232,6 @@ def strongest_of(
     return Strongest(count, trigger_at(best)) if count else NOTHING_FOUND
 
 
-def _unknown(work: Workspace, question: Question, reason: Reason, stage: str) -> Outcome:
-    asked = len(work.problem.selections[question.selection])
-    return Outcome(question, Verdict.UNKNOWN, reason, NOTHING_FOUND, asked, stage=stage)
-
-
 def placed_table(work: Workspace, cut: NetworkSplit, placement: int, late: float | None) -> tuple[Table | None, Slots]:
     """All violations of a placement; None when time ran out. Placements that come to the same share it.
 
@@ -261,23 +242,14 @@ def placed_table(work: Workspace, cut: NetworkSplit, placement: int, late: float
     parts = problem.placements[placement].groups(np.arange(len(problem.inputs)))
     if len(parts) == 1:
         return _table_of(work, cut, problem, parts[0][0], late)
-    whole, slots = None, None
+    found = []
     for stamp, own in parts:
         some = replace(problem, inputs=problem.inputs[own], labels=problem.labels[own])
         table, slots = _table_of(work, cut, some, stamp, late)
         if table is None:
             return None, slots
-        whole = whole or _nothing(len(problem.inputs), slots.count, len(problem.violations))
-        for to, part in zip((whole.may, whole.sure, whole.plain), (table.may, table.sure, table.plain), strict=True):
-            for flags, found in zip(to, part, strict=True):
-                flags[own] = found
-    assert slots is not None
-    return whole, slots
-
-
-def _nothing(inputs: int, triggers: int, violations: int) -> Table:
-    may, sure, plain = (tuple(np.zeros((inputs, triggers), bool) for _ in range(violations)) for _ in range(3))
-    return Table(may, sure, plain)
+        found.append((own, table))
+    return Table.joined(found), slots
 
 
 def _table_of(
@@ -295,7 +267,9 @@ def _table_of(
     if work.kept.get("table", (None,))[0] != key:
         table = None
         if slots.count <= MOST_TRIGGERS:
-            table = _evaluated(problem, cut.split, (base, places), slots.triggers()[:, slots.sources], late)
+            constants = tail_constants(problem, cut.split, base)
+            columns, rows = cut.split.put(places, slots.triggers()[:, slots.sources])
+            table = judged(problem, cut.split, constants, columns, rows, late)
         if table is None:
             return None, slots
         work.kept["table"] = (key, table)
@@ -307,8 +281,7 @@ def _untouched(problem: Problem, cut: Split, base: Floats, triggers: int) -> Tab
     constants = tail_constants(problem, cut, base)
     radius = np.where(constants.unsafe[:, None], np.inf, constants.radii[-1])
     flags = _judge(problem, Evaluation(constants.values[-1][:, None], radius), problem.labels)
-    may, sure, plain = (tuple(np.repeat(one, triggers, axis=1) for one in kind) for kind in flags)
-    return Table(may, sure, plain)
+    return Table(*np.repeat(flags, triggers, axis=3))
 
 
 def base_of(problem: Problem, stamp: AffineInputMap, slots: Slots, cut: NetworkSplit) -> tuple[Floats, Integers]:
@@ -330,24 +303,15 @@ def tail_constants(problem: Problem, cut: Split, base: Floats) -> Constants:
     return propagate(cut.tail, cut.rows(base), problem.arithmetic, cut.readout)
 
 
-def _evaluated(
-    problem: Problem, cut: Split, at: tuple[Floats, Integers], triggers: Floats, late: float | None
-) -> Table | None:
-    base, places = at
-    constants = tail_constants(problem, cut, base)
-    return judged(problem, cut, constants, cut.put(places, triggers), late)
-
-
 def judged(
-    problem: Problem, cut: Split, constants: Constants, words: tuple[Integers, Floats], late: float | None
+    problem: Problem, cut: Split, constants: Constants, columns: Integers, rows: Floats, late: float | None
 ) -> Table | None:
-    """Violations of all inputs under rows of words at flat places (c,), (T, c); None when time ran out."""
-    columns, rows = words
+    """Violations of all inputs under rows of words (T, c) at flat places (c,); None when time ran out."""
     widest = evaluate(cut, constants, columns, rows[:1], slice(0, 1)).widest
     at_once = max(1, min(len(rows), CHUNK_NUMBERS // widest))
     size = max(1, CHUNK_NUMBERS // (at_once * widest))
-    count, violations = len(constants.values[0]), len(problem.violations)
-    table = [[np.zeros((count, len(rows)), dtype=bool) for _ in range(violations)] for _ in range(3)]
+    count = len(constants.values[0])
+    table = np.zeros((3, len(problem.violations), count, len(rows)), dtype=bool)
     for start in range(0, count, size):
         inputs = slice(start, start + size)
         for first in range(0, len(rows), at_once):
@@ -355,25 +319,20 @@ def judged(
                 return None
             some = slice(first, first + at_once)
             found = evaluate(cut, constants, columns, rows[some], inputs)
-            for kind, flags in enumerate(_judge(problem, found, problem.labels[inputs])):
-                for violation in range(violations):
-                    table[kind][violation][inputs, some] = flags[violation]
-    may, sure, plain = (tuple(part) for part in table)
-    return Table(may, sure, plain)
+            table[:, :, inputs, some] = _judge(problem, found, problem.labels[inputs])
+    return Table(*table)
 
 
-def _judge(problem: Problem, found: Evaluation, labels: Integers) -> tuple[list[Flags], list[Flags], list[Flags]]:
-    """(may, sure, plain) by violation, shape (n, T) each."""
-    results = []
-    for violation in problem.violations:
-        flags = np.zeros((3, *found.values.shape[:2]), dtype=bool)
-        for label in np.unique(labels):
-            own = np.flatnonzero(labels == label)
+def _judge(problem: Problem, found: Evaluation, labels: Integers) -> Flags:
+    """(may, sure, plain) by violation, shape (3, V, n, T)."""
+    flags = np.zeros((3, len(problem.violations), *found.values.shape[:2]), dtype=bool)
+    for label in np.unique(labels):
+        own = np.flatnonzero(labels == label)
+        some = Evaluation(found.values[own], found.radius[own])
+        for number, violation in enumerate(problem.violations):
             for alternative in violation.by_label[int(label)]:
-                flags[:, own] |= _met(problem, Evaluation(found.values[own], found.radius[own]), list(alternative))
-        results.append(flags)
-    may, sure, plain = ([flags[kind] for flags in results] for kind in range(3))
-    return may, sure, plain
+                flags[:, number, own] |= _met(problem, some, list(alternative))
+    return flags
 
 
 def _met(problem: Problem, found: Evaluation, alternative: list[int]) -> Flags:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -44,6 +44,12 @@ class Claims:
 
     def __len__(self) -> int:
         return len(self.input)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Claims]) -> Claims:
+        """Claims one after the other."""
+        names = ("input", "alternative", "position")
+        return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
 
     def take(self, index: Tensor) -> Claims:
         """Some of the claims."""
@@ -131,6 +137,11 @@ class Workspace:
         return torch.as_tensor(self.problem.sure, device=self.device)
 
     @cached_property
+    def closed(self) -> Tensor:
+        """Whether a row is met at 0, shape (R,)."""
+        return torch.as_tensor(self.problem.rows.closed, device=self.device)
+
+    @cached_property
     def _claims(self) -> dict[tuple[int, int], Claims]:
         return {}
 
@@ -153,7 +164,7 @@ class Workspace:
 
     def prepare_rows(self) -> None:
         """Makes what is kept about rows, before inference mode does: attacks ask for gradients through it."""
-        _ = self.alternatives, self.coefficients, self.row_constants
+        _ = self.alternatives, self.coefficients, self.row_constants, self.closed
 
     def row_values(self, outputs: Tensor, alternative: Tensor) -> Tensor:
         """Values of the rows of an alternative (C,) at outputs (C, outputs): shape (C, r)."""

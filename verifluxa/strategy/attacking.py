@@ -12,8 +12,7 @@ from torch import Tensor
 from verifluxa.errors import UnsupportedError
 from verifluxa.evidence import strength_of
 from verifluxa.question import Problem, Question
-from verifluxa.search.attack import AttackSettings, Candidate, attack
-from verifluxa.search.climb import lacking, local_search
+from verifluxa.search.attack import AttackSettings, Candidate, attack, lacking, local_search
 from verifluxa.search.replay import witness
 from verifluxa.search.words import enumerable
 from verifluxa.search.workspace import Workspace, workspace
@@ -21,7 +20,7 @@ from verifluxa.strategy.attacked import Attacked
 from verifluxa.strategy.load import AttackStage
 from verifluxa.strategy.running import Run
 
-NEAR, CLIMBED = 2, 4
+NEAR, LOCAL_STARTS = 2, 4
 """Where at most so many inputs are lacking, one of so many ends of an attack is taken further."""
 QUICK_STARTS, QUICK_STEPS = 4, 6
 """Of a short attack."""
@@ -112,6 +111,6 @@ def improved(work: Workspace, candidate: Candidate, stage: AttackStage) -> Candi
     if question.need > len(torch.unique(claims.input)):
         return candidate  # no trigger does it
     margins = lacking(work, work.net(question.placement), claims, question.need, candidate.ends)
-    best = margins.topk(min(len(margins), stage.refine_starts // CLIMBED)).indices
+    best = margins.topk(min(len(margins), stage.refine_starts // LOCAL_STARTS)).indices
     found = local_search(work, question, candidate.ends[best], stage.refine_steps)
     return replace(candidate, trigger=found.trigger) if found.margin > 0 else candidate

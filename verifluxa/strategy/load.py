@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from verifluxa import documents, library
 from verifluxa.errors import UsageError
 from verifluxa.library import Shelf, Shelved
+from verifluxa.search.settings import CrossStage, GridStage, SmtStage
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class BoundStage:
 
 @dataclass(frozen=True)
 class BranchStage:
-    """Branch and bound; see `search.settle.BranchSettings`."""
+    """Branch and bound; see `search.branch.BranchSettings`."""
 
     kind: ClassVar[str] = "branch"
     boxes: int = 20000
@@ -60,48 +61,6 @@ class BranchStage:
     alpha: int = 0
     neurons: int = 0
     inherit: bool = False
-
-
-@dataclass(frozen=True)
-class SmtStage:
-    """SMT on what is open: the whole domain, or the open leaves after branching; see `search.refine`.
-
-    Attributes:
-        seconds: for one question.
-        memory_mb: of the solver's process.
-        unstable: neurons that may bend within their bounds, for one input.
-    """
-
-    kind: ClassVar[str] = "smt"
-    seconds: float = 30.0
-    memory_mb: int = 2000
-    unstable: int = 32
-
-
-@dataclass(frozen=True)
-class GridStage:
-    """Domains of few grid points are enumerated; see `search.grid`.
-
-    Attributes:
-        points: most points of a domain.
-        seconds: for one question.
-    """
-
-    kind: ClassVar[str] = "grid"
-    points: int = 4096
-    seconds: float = 30.0
-
-
-@dataclass(frozen=True)
-class CrossStage:
-    """Conflicts between inputs under one trigger of many values; see `search.cross.CrossSettings`."""
-
-    kind: ClassVar[str] = "cross"
-    values: int = 64
-    alone: int = 30
-    seconds: float = 30.0
-    cases: int = 20000
-    steps: int = 6
 
 
 Stage = AttackStage | BoundStage | GridStage | CrossStage | BranchStage | SmtStage

@@ -1,4 +1,4 @@
-"""The first look at a placement by the second bounds engine, auto-LiRPA; see `bounds/lirpa.py`."""
+"""Initial bounds of a placement by the second bounds engine, auto-LiRPA; see `bounds/lirpa.py`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from verifluxa.errors import UnsupportedError, UsageError
 from verifluxa.evidence import OPEN
 from verifluxa.question import Question
 from verifluxa.search.claims import BoundContext
-from verifluxa.search.root import InitialBounds, whole_domain
+from verifluxa.search.initial_bounds import InitialBounds, whole_domain
 from verifluxa.search.workspace import Claims, Workspace
 
 ENGINE = "auto-lirpa"
@@ -58,13 +58,13 @@ def bound_with_lirpa(work: Workspace, questions: Sequence[Question], method: str
     if work.problem.spread:
         raise UnsupportedError("VF7001", f"the bounds engine `{ENGINE}` knows nothing of inputs that move")
     work = work.at(questions[0].placement)
-    return [_look(work, question, method) for question in questions]
+    return [_bounds_of(work, question, method) for question in questions]
 
 
-def _look(work: Workspace, question: Question, method: str) -> InitialBounds:
+def _bounds_of(work: Workspace, question: Question, method: str) -> InitialBounds:
     claims = work.claims(question.violation, question.selection)
     rows = work.alternatives[claims.alternative]
-    upper = torch.cat(in_chunks(len(claims), BATCH, lambda a, b: _upper(work, question, claims, (a, b), method)))
+    upper = torch.cat(in_chunks(len(claims), BATCH, lambda a, b: _upper(work, question, claims, slice(a, b), method)))
     scene = BoundContext(work, work.net(question.placement), geometry(whole_domain(work)))
     pairs = Subproblems(torch.zeros_like(claims.input), claims.input)
     radius, fine = _rounding(scene, pairs)
@@ -77,9 +77,9 @@ def _look(work: Workspace, question: Question, method: str) -> InitialBounds:
     return InitialBounds(question, claims, row, len(torch.unique(claims.input[row == OPEN])))
 
 
-def _upper(work: Workspace, question: Question, claims: Claims, cut: tuple[int, int], method: str) -> Tensor:
+def _upper(work: Workspace, question: Question, claims: Claims, own: slice, method: str) -> Tensor:
     """Upper bounds of the rows without their constants, shape (C, r)."""
-    problem, own = work.problem, slice(*cut)
+    problem = work.problem
     inputs = claims.input[own].cpu().numpy()
     rows = work.alternatives[claims.alternative[own]].cpu().numpy()
     asked = Asked(
