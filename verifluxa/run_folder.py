@@ -51,9 +51,10 @@ def certify(
     The certificate is unsigned: `verifluxa cert sign` signs it, and `check_certificate` rechecks it.
 
     Args:
-        spec, models, data, strategy, cluster, **more: see `verify`.
+        spec, models, data, strategy, cluster: see `verify`.
         out: the folder; it is made where there is none.
         force: replace the work of a run that was stopped there.
+        **more: see `verify`.
 
     Raises:
         VerifluxaError: whatever the user can mend: what `verify` raises, VF4406 for a folder that cannot be written to,
