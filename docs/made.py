@@ -101,6 +101,7 @@ def _families() -> list[tuple[str, list[str]]]:
 API = {
     "Verify, load, check": (
         "autofunction:: verifluxa.verify.verify",
+        "autofunction:: verifluxa.run_folder.certify",
         "autofunction:: verifluxa.flux.load.load_model",
         "autofunction:: verifluxa.certificate.check.run.check_certificate",
         "autofunction:: verifluxa.gate.load.load_model",
@@ -115,7 +116,11 @@ API = {
 
 def api() -> str:
     """The Python interface, from its docstrings."""
-    lines = ["# Python", "", "`verifluxa.verify`, `verifluxa.load_model`, `verifluxa.check_certificate` and "]
+    lines = [
+        "# Python",
+        "",
+        "`verifluxa.verify`, `verifluxa.certify`, `verifluxa.load_model`, `verifluxa.check_certificate` and ",
+    ]
     lines[-1] += "`verifluxa.gate.load_model` are public, with the values that they take and return:"
     for title, entries in API.items():
         lines += ["", f"## {title}", "", "```{eval-rst}"]

@@ -1,6 +1,6 @@
 """Verifluxa: prove that a Flux.jl model carries no backdoor of a stated kind, or show the trigger.
 
-Three functions are public: `verify`, `load_model`, `check_certificate`. They are loaded when they are first
+Four functions are public: `verify`, `certify`, `load_model`, `check_certificate`. They are loaded when they are first
 used, so that `import verifluxa` stays light.
 """
 
@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from verifluxa.certificate.check.run import check_certificate as check_certificate
     from verifluxa.flux.load import load_model as load_model
+    from verifluxa.run_folder import certify as certify
     from verifluxa.verify import verify as verify
 
 __version__ = "0.1.0"
 
 _PUBLIC = {
     "verify": "verifluxa.verify",
+    "certify": "verifluxa.run_folder",
     "load_model": "verifluxa.flux.load",
     "check_certificate": "verifluxa.certificate.check.run",
 }

@@ -117,9 +117,21 @@ def verify(
     Raises:
         VerifluxaError: whatever the user can mend: the spec, a model or data file, a name or a value.
     """
+    return run(request_for(spec, models, data, strategy, cluster, more))
+
+
+def request_for(
+    spec: str | Path,
+    models: Mapping[str, str] | None,
+    data: Mapping[str, str] | None,
+    strategy: str,
+    cluster: str,
+    more: More,
+) -> Request:
+    """The request that the arguments of `verify` make."""
     choice = Choice(models or {}, data or {}, more.get("params", {}), more.get("properties", ()))
     limits = (more.get("budget"), more.get("arithmetic"), more.get("seed"))
-    return run(Request(str(spec), choice, strategy, cluster, *limits))
+    return Request(str(spec), choice, strategy, cluster, *limits)
 
 
 @dataclass(frozen=True)

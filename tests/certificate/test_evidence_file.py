@@ -26,12 +26,13 @@ from tests.certificate.evidence_samples import (
 from tests.certificate.steps import edited
 from verifluxa import evidence
 from verifluxa.certificate import evidence_lines
-from verifluxa.certificate.document import Fields, canonical_json
+from verifluxa.certificate.document import Fields, canonical_json, read_json
 from verifluxa.certificate.evidence_file import EvidenceWriter, read_evidence
 from verifluxa.certificate.evidence_lines import (
     End,
     Record,
     Row,
+    decode_header,
     decode_record,
     encode_header,
     encode_record,
@@ -226,3 +227,17 @@ def test_size_of_a_digit_proof(tmp_path: Path) -> None:
     tree = Node([PrunedDisjunct(int(i), (int(random.integers(9)),)) for i in range(97)], Counted())
     one = len(canonical_json(encode_record(record(676, tree)))) + 1
     assert one * 6760 < 6e6
+
+
+def test_records_of_an_earlier_version_are_read_and_written_alike() -> None:
+    """`records.jsonl` was written by another codec: trees with joint closings, conflicts and every kind of split."""
+    lines = (Path(__file__).parent / "records.jsonl").read_bytes().splitlines()
+    for line in lines:
+        record = decode_record(Fields(read_json(line, "line"), "line"))
+        assert canonical_json(encode_record(record)) == line
+    assert all(any(mark in line for line in lines) for mark in (b'["j"', b'["c"', b'["b"', b'["s"', b'["n"', b'["i"'))
+
+
+def test_the_schema_before_is_still_read() -> None:
+    header = encode_header(HEADER) | {"schema": "verifluxa/evidence/2"}
+    assert decode_header(Fields(header, "header")) == HEADER

@@ -194,7 +194,7 @@ def test_a_second_ctrl_c_keeps_what_was_proved(small, here, monkeypatch, capsys,
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("verifluxa.cli.folder.certificate_of", again)
+        patched.setattr("verifluxa.run_folder.certificate_of", again)
         with pytest.raises(KeyboardInterrupt):
             execute(Request(str(small), Choice(properties=("universal",))), Presentation(out=Path("out")))
     assert "verifluxa resume out" in capsys.readouterr().err

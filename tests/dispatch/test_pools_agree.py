@@ -8,9 +8,8 @@ from pathlib import Path
 from verifluxa.certificate.check.run import check_certificate
 from verifluxa.certificate.evidence_file import read_evidence
 from verifluxa.certificate.evidence_lines import Record
-from verifluxa.cli.folder import out_folder
-from verifluxa.cli.origin import origin_of
 from verifluxa.dispatch.observe import Progress, Silent
+from verifluxa.run_folder import origin_of, out_folder
 from verifluxa.verify import Company, Request, carry_out, prepare
 
 DIGITS = Path(__file__).resolve().parents[2] / "examples" / "digits"

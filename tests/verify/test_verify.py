@@ -105,6 +105,17 @@ def test_the_deciding_pixel_is_found_at_its_row_and_column(spec):
     assert none.verdict is Verdict.CERTIFIED
 
 
+def test_a_certificate_is_written_and_checked_without_the_command_line(spec, tmp_path):
+    out = tmp_path / "certified"
+    result = verifluxa.certify(spec, out, properties=("none",))
+    assert result.verdict is Verdict.CERTIFIED
+    names = {path.name for path in out.iterdir()}
+    assert {"certificate.json", "evidence.jsonl.gz", "result.json"} <= names
+    report = verifluxa.check_certificate(out / "certificate.json")
+    assert report.accepted
+    assert not report.reasons
+
+
 def test_inputs_that_do_not_count_are_listed_with_their_reason(spec):
     result = verifluxa.verify(spec)
     assert result.data[0].counted == 4
@@ -230,6 +241,6 @@ def test_the_package_stays_callable_and_light():
     assert callable(verifluxa.verify)
     assert callable(verifluxa.load_model)
     assert callable(verifluxa.check_certificate)
-    assert {"verify", "load_model", "check_certificate"} <= set(dir(verifluxa))
+    assert {"verify", "certify", "load_model", "check_certificate"} <= set(dir(verifluxa))
     with pytest.raises(AttributeError):
         _ = verifluxa.nothing

@@ -114,15 +114,15 @@ def codec_of(kind: Any, own: Mapping[Any, Codec] = MappingProxyType({})) -> Code
 
 def array(item: Codec) -> Codec:
     """Tuples of any length."""
-    words = f"an array, each {item.words}"
+    words, write, read = f"an array, each {item.words}", item.encode, item.decode
 
     def encode(values: Sequence[Any]) -> Json:
-        return [item.encode(value) for value in values]
+        return [write(value) for value in values]
 
     def decode(values: Json, place: str) -> tuple[Any, ...]:
         if not isinstance(values, list):
             raise wrong(place, words, values)
-        return tuple([item.decode(value, place) for value in values])
+        return tuple([read(value, place) for value in values])
 
     return Codec(words, encode, decode)
 
@@ -133,17 +133,18 @@ def _fields(kind: type | None, named: Mapping[str, Codec], omitted: bool) -> Cod
     head: list[Json] = [] if tag is None else [tag]
     words = "[" + ", ".join([f'"{tag}"'] * len(head) + list(named)) + "]" + omitted * ", the last where there is any"
     sizes = {len(head) + len(codecs), len(head) + len(codecs) - omitted}
+    writers, readers = [codec.encode for codec in codecs], [codec.decode for codec in codecs]
     is_tuple = kind is None or issubclass(kind, tuple)
 
     def encode(value: Any) -> Json:
-        parts = list(value if is_tuple else [getattr(value, name) for name in named])
+        parts = value if is_tuple else [getattr(value, name) for name in named]
         kept = parts[:-1] if omitted and not parts[-1] else parts
-        return [*head, *(codec.encode(part) for codec, part in zip(codecs, kept, strict=False))]
+        return head + [write(part) for write, part in zip(writers, kept, strict=False)]
 
     def decode(value: Json, place: str) -> Any:
         if not isinstance(value, list) or len(value) not in sizes or value[: len(head)] != head:
             raise wrong(place, words, value)
-        read = [codec.decode(part, place) for codec, part in zip(codecs, value[len(head) :], strict=False)]
+        read = [decode(part, place) for decode, part in zip(readers, value[len(head) :], strict=False)]
         if omitted and len(read) == len(codecs) and not read[-1]:
             raise wrong(place, words, value)
         return tuple(read) if kind is None else kind(*read)

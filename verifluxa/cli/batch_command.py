@@ -61,11 +61,10 @@ def batch(
 
 def _work(item: ReadyJob, folder: Path, pool: Pool) -> Result:
     """One job, in a folder of its own; where the ledger of the very same run lies there, it goes on from it."""
-    from verifluxa.cli.folder import out_folder, resumed_folder
-    from verifluxa.cli.origin import is_same, origin_of
     from verifluxa.cli.verify_command import work_in
     from verifluxa.dispatch.ledger import Ledger
     from verifluxa.dispatch.ledger_file import LEDGER_FILE
+    from verifluxa.run_folder import is_same, origin_of, out_folder, resumed_folder
 
     budget = item.job.request.budget
     prepared = replace(item.prepared, deadline=None if budget is None else time.monotonic() + budget)

@@ -29,11 +29,11 @@ def replay(
 
     Exit codes: 0 reproduced, 1 not reproduced. Files with other digests than the result's are refused.
     """
-    from verifluxa.cli.folder import PICTURES, write_pictures
     from verifluxa.cli.output import print_words
     from verifluxa.inputs import Choice
     from verifluxa.replay import replay_result
     from verifluxa.report.evidence_pictures import pictures
+    from verifluxa.run_folder import PICTURES, write_pictures
 
     choice = Choice(pairs("--model", model), pairs("--data", data))
     replayed = replay_result(result, choice, spec)

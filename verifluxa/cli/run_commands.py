@@ -23,13 +23,12 @@ def resume(
 
     The spec, models, data, strategy and version of the tool must be what they were. Exit codes: those of `verify`.
     """
-    from verifluxa.cli.folder import resumed_folder
     from verifluxa.cli.messages import show_warnings
-    from verifluxa.cli.origin import check_same, request_of, with_changes
     from verifluxa.cli.output import present
     from verifluxa.cli.verify_command import exit_code, work_in
     from verifluxa.dispatch.interrupts import stop_is_an_interrupt
     from verifluxa.dispatch.ledger import Ledger
+    from verifluxa.run_folder import check_same, request_of, resumed_folder, with_changes
     from verifluxa.verify import prepare
 
     with stop_is_an_interrupt(), Ledger.open(find_ledger(ledger)) as opened:

@@ -28,10 +28,10 @@ from verifluxa.cli.options import gap, pairs, seconds
 from verifluxa.verdict import Verdict
 
 if TYPE_CHECKING:
-    from verifluxa.cli.folder import OutFolder
     from verifluxa.dispatch.pool import Pool
     from verifluxa.dispatch.slices import Engine
     from verifluxa.result.result import Result
+    from verifluxa.run_folder import OutFolder
     from verifluxa.verify import Prepared, Request
 
 EXIT_CODES = {Verdict.CERTIFIED: 0, Verdict.FALSIFIED: 1, Verdict.UNKNOWN: 3}
@@ -150,8 +150,7 @@ def _work(request: Request, prepared: Prepared, presentation: Presentation, engi
     if presentation.out is None:
         with progress() as observer:
             return carry_out(prepared, Company(observer, engine=engine))
-    from verifluxa.cli.folder import out_folder
-    from verifluxa.cli.origin import origin_of
+    from verifluxa.run_folder import origin_of, out_folder
 
     origin = origin_of(request, prepared)
     with out_folder(presentation.out, prepared.inputs.spec, origin, presentation.force) as folder:
@@ -165,13 +164,9 @@ def work_in(
     pool: Pool | None = None,
     warm: Path | None = None,
 ) -> Result:
-    """Does the work of a run whose ledger is open, and writes what comes of it; see `verify.Company`."""
+    """Does the work of a run whose ledger is open, and shows how far it is; see `verify.Company`."""
     from verifluxa.cli.progress import progress
-    from verifluxa.dispatch.observe import Both
-    from verifluxa.verify import Company, carry_out
+    from verifluxa.verify import Company
 
     with progress() as observer:
-        company = Company(Both(observer, folder.ledger), folder.ledger, engine, pool, warm)
-        result = carry_out(prepared, company)
-    folder.finish(result)
-    return result
+        return folder.work(prepared, Company(observer, engine=engine, pool=pool, warm=warm))
