@@ -8,10 +8,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.alpha import AlphaSettings
 from verifluxa.bounds.domain import geometry
 from verifluxa.bounds.linear import Subproblems
 from verifluxa.bounds.memory import rows_that_fit
+from verifluxa.bounds.optimise import AlphaSettings
 from verifluxa.bounds.refined import refined_layers
 from verifluxa.evidence import OPEN, PrunedDisjunct
 from verifluxa.search.claims import BoundContext, ClaimBounds, row_bounds, take_layers

@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.alpha import AlphaSettings
 from verifluxa.bounds.domain import geometry
 from verifluxa.bounds.linear import Subproblems
 from verifluxa.bounds.memory import is_out_of_memory
 from verifluxa.bounds.net import Net
+from verifluxa.bounds.optimise import AlphaSettings
 from verifluxa.evidence import OPEN, Node, Outcome
 from verifluxa.search.batch import BranchingScores, domains_of, found_before, joined, part_of, without_strips
 from verifluxa.search.bounding import decided

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.beta import Multipliers
+from verifluxa.bounds.alpha import BoundParameters
 from verifluxa.bounds.clip import self_clip
+from verifluxa.bounds.crown import LinearBounds
 from verifluxa.bounds.domain import Geometry, spread
-from verifluxa.bounds.linear import LayerBounds, NeuronBounds, Subproblems
+from verifluxa.bounds.linear import LayerBounds, Subproblems, output_bounds
 from verifluxa.bounds.net import Net
-from verifluxa.bounds.rows import planes_of_rows
 from verifluxa.evidence import CONTRADICTED, OPEN, PrunedDisjunct
 from verifluxa.search.workspace import Claims, Workspace
 
@@ -62,10 +62,10 @@ class RowBounds:
         """Position of the row with the least upper value, shape (C,)."""
         return self.upper.argmin(1)
 
-    def row(self, position: Tensor) -> NeuronBounds:
+    def row(self, position: Tensor) -> LinearBounds:
         """One row of each claim."""
         at = torch.arange(len(position), device=position.device)
-        return NeuronBounds(self.value[at, position], self.slope[at, position])
+        return LinearBounds(self.value[at, position], self.slope[at, position])
 
     def fallen(self) -> Tensor:
         """Rows that cannot be met, shape (C, r): an open one may end at 0 exactly; only numbers count."""
@@ -113,7 +113,7 @@ class Verdicts:
     branching: tuple[Tensor, Tensor]
     last: ClaimBounds
     closings: Mapping[int, PrunedDisjunct] = field(default_factory=dict)
-    chosen: Multipliers | None = None
+    chosen: BoundParameters | None = None
 
 
 def row_bounds(scene: BoundContext, layers: list[LayerBounds], of: tuple[Tensor, Subproblems, Tensor]) -> RowBounds:
@@ -124,7 +124,7 @@ def row_bounds(scene: BoundContext, layers: list[LayerBounds], of: tuple[Tensor,
     """
     index, pairs, rows = of
     table = (scene.work.coefficients, scene.work.row_constants)
-    value, slope = planes_of_rows(scene.net, layers, scene.geometry, of, table)
+    value, slope = output_bounds(scene.net, layers, scene.geometry, *of, *table)
     up = spread(slope, pairs.domain, scene.geometry)[0]
     summed = _summed(layers[-1], (index, rows), table)
     limit = value.abs().add_(up.abs()).mul_(-SLACK).sub_(summed, alpha=ROUNDED)

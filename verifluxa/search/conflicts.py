@@ -5,18 +5,15 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from verifluxa import evidence
-from verifluxa.bounds.along import row_of
-from verifluxa.bounds.alpha import hex_of, level_of
-from verifluxa.bounds.beta import is_supported
-from verifluxa.bounds.cross import JointParameters, light, stacked
+from verifluxa.bounds.alpha import BoundParameters, hex_of, is_supported, level_of, row_of
 from verifluxa.bounds.domain import geometry
-from verifluxa.bounds.linear import LayerBounds, Subproblems, all_layers, pairs_at_once
+from verifluxa.bounds.linear import LayerBounds, Subproblems, all_layers, joined, pairs_at_once
 from verifluxa.bounds.net import Net
 from verifluxa.evidence import (
     NOTHING_FOUND,
@@ -197,7 +194,7 @@ def crossing_of(
     claims, of_input = claims.take(kept), of_input[kept]
     rows = scene.work.alternatives[claims.alternative]
     pairs = Subproblems(torch.zeros_like(claims.input), claims.input)
-    planes = row_bounds(scene, [light(bounds, of_input) for bounds in layers], (_count(claims), pairs, rows))
+    planes = row_bounds(scene, [bounds.take(of_input) for bounds in layers], (_count(claims), pairs, rows))
     return RelationalSearch(scene, layers, of_input, claims, planes, settings, ends, slopes), int((~safe).sum())
 
 
@@ -210,8 +207,8 @@ def _layers(scene: BoundContext, inputs: Tensor) -> list[LayerBounds]:
     parts = []
     for some in torch.split(inputs, pairs_at_once(scene.net, scene.work.device)):
         layers = all_layers(scene.net, scene.geometry, Subproblems(torch.zeros_like(some), some))
-        parts.append([light(bounds, torch.arange(len(some), device=some.device)) for bounds in layers])
-    return [stacked(column) for column in zip(*parts, strict=True)]
+        parts.append([replace(bounds) for bounds in layers])
+    return [joined(column) for column in zip(*parts, strict=True)]
 
 
 def _tried(scene: BoundContext, rooted: InitialBounds, points: Sequence[Tensor]) -> _Tried:
@@ -255,18 +252,18 @@ def _case(net: Net, claims: Claims, conflict: Conflict, case: Case) -> evidence.
     return evidence.Case(planes, split, tuple(_case(net, claims, conflict, child) for child in case.children))
 
 
-def _planes(net: Net, claims: Claims, conflict: Conflict, chosen: JointParameters) -> Iterator[Steered]:
+def _planes(net: Net, claims: Claims, conflict: Conflict, chosen: BoundParameters) -> Iterator[Steered]:
     # Only proportions count: the largest weight is 1.
-    weights = (chosen.logarithms[:, 0] - chosen.logarithms.max()).exp().tolist()
+    weights = (chosen.log_weights[:, 0] - chosen.log_weights.max()).exp().tolist()
     for at, (claim, row) in enumerate(zip(conflict.claim.tolist(), conflict.row.tolist(), strict=True)):
         if not weights[at]:
             continue
         # Lower slopes are chosen of relu alone here; other functions keep the lines of the rule.
-        layers = zip(net.hidden, chosen.multipliers.slopes, strict=True)
+        layers = zip(net.hidden, chosen.alphas, strict=True)
         slopes = tuple("" if row_of(layer) else hex_of(level_of(part[at])) for layer, part in layers)
         betas = tuple(
             (layer, neuron, float(part[at, neuron]))
-            for layer, part in enumerate(chosen.multipliers.betas)
+            for layer, part in enumerate(chosen.betas)
             for neuron in part[at].nonzero()[:, 0].tolist()
         )
         yield Steered(int(claims.input[claim]), int(claims.position[claim]), row, weights[at], slopes, betas)

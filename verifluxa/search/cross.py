@@ -24,9 +24,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.cross import JointBound, JointBoundTask, optimise_joint
 from verifluxa.bounds.domain import spread
 from verifluxa.bounds.linear import LayerBounds, Subproblems
+from verifluxa.bounds.optimise import BoundTask, OptimisedBounds, optimise
 from verifluxa.evidence import Ends
 from verifluxa.search.choices import Choice, choose, several
 from verifluxa.search.claims import ROUNDED, SLACK, BoundContext, RowBounds
@@ -229,7 +229,7 @@ class RelationalSearch:
     def _refute(self, choices: Sequence[Choice], cases: int) -> bool:
         """Whether all choices fall: at once, or by so many cases of those claims that have weight."""
         groups, claim, row = self._groups(choices)
-        together = optimise_joint(groups, FIRST_STEPS, FIRST_STEPS // 2)
+        together = optimise(groups, FIRST_STEPS, FIRST_STEPS // 2, smooth=False)
         self.bounded += len(choices)
         fell = refuted(groups, together).tolist()
         for number in (at for at, fine in enumerate(fell) if fine):
@@ -281,7 +281,7 @@ class RelationalSearch:
         if not any(known.claims <= conflict.claims for known in self.conflicts):
             self.conflicts.append(conflict)
 
-    def _groups(self, choices: Sequence[Choice]) -> tuple[JointBoundTask, Tensor, Tensor]:
+    def _groups(self, choices: Sequence[Choice]) -> tuple[BoundTask, Tensor, Tensor]:
         """The choices as groups of planes, with the claim and the problem row of each plane."""
         scene, device = self.scene, self.claims.input.device
         kept = min(ROWS_ALONE if self.slopes else ROWS_KEPT, self.planes.upper.shape[1])
@@ -289,7 +289,7 @@ class RelationalSearch:
         claim = torch.tensor([c for choice in choices for c in choice], device=device).repeat_interleave(kept)
         group = torch.tensor([g for g, choice in enumerate(choices) for _ in choice], device=device)
         row = scene.work.alternatives[self.claims.alternative[claim], best[claim[::kept]].reshape(-1)]
-        groups = JointBoundTask(
+        groups = BoundTask(
             scene.net,
             self.layers,
             scene.geometry,
@@ -302,7 +302,7 @@ class RelationalSearch:
         )
         return groups, claim, row
 
-    def _fewest(self, own: Tensor, claim: Tensor, together: JointBound) -> Tensor:
+    def _fewest(self, own: Tensor, claim: Tensor, together: OptimisedBounds) -> Tensor:
         """The planes of fewer claims that still conflict: the one with the least weight leaves while it can."""
         members = sorted(set(claim.tolist()), key=lambda c: float(together.weights[own[claim == c]].sum()))
         for member in members:
@@ -311,9 +311,9 @@ class RelationalSearch:
                 own, claim = rest, claim[claim != member]
         return own
 
-    def _below(self, own: Tensor, together: JointBound) -> bool:
+    def _below(self, own: Tensor, together: OptimisedBounds) -> bool:
         weights = together.weights[own]
-        slope = (weights[:, None] * together.slope[own]).sum(0)
+        slope = (weights[:, None] * together.bounds.slope[own]).sum(0)
         up = spread(slope[None, None], torch.zeros_like(own[:1]), self.scene.geometry)[0][0, 0]
         room = (weights * (SLACK * together.size[own] + ROUNDED * together.summed[own])).sum()
-        return bool((weights * together.value[own]).sum() + up < -room)
+        return bool((weights * together.bounds.value[own]).sum() + up < -room)

@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.beta import Multipliers
+from verifluxa.bounds.alpha import BoundParameters, joined_parameters
 from verifluxa.bounds.clip import self_clip
-from verifluxa.bounds.cross import JointBound, JointBoundTask, JointParameters, light, optimise_joint, stacked
-from verifluxa.bounds.linear import LayerBounds, NeuronBounds, Subproblems, evaluate
+from verifluxa.bounds.linear import LayerBounds, Subproblems, evaluate, joined
+from verifluxa.bounds.optimise import BoundTask, OptimisedBounds, optimise
 from verifluxa.search.claims import ROUNDED, SLACK
 from verifluxa.search.gaps import best_neurons
 from verifluxa.search.splits import Sign
@@ -51,7 +51,7 @@ class Case:
 
     split: Sign | None = None
     children: list[Case] = field(default_factory=list)
-    planes: JointParameters | None = None
+    planes: BoundParameters | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +63,7 @@ class _Waiting:
 
     case: Case
     signs: tuple[Sign, ...]
-    start: JointParameters | None
+    start: BoundParameters | None
     layers: Sequence[LayerBounds] = ()
 
 
@@ -84,7 +84,7 @@ class ActivationSplitSearch:
         bounded, leaves: cases so far, and those of them that closed.
     """
 
-    group: JointBoundTask
+    group: BoundTask
     steps: int = 6
     clips: bool = False
     root_steps: int | None = None
@@ -162,7 +162,7 @@ class ActivationSplitSearch:
         if self.met:
             self.waiting = self.waiting or list(batch)
 
-    def _split(self, one: _Waiting, sign: Sign, own: JointParameters, layers: Sequence[LayerBounds]) -> None:
+    def _split(self, one: _Waiting, sign: Sign, own: BoundParameters, layers: Sequence[LayerBounds]) -> None:
         one.case.split, one.case.children = sign, [Case(), Case()]
         if self.kept is None:
             self.kept = self.weighty(own)
@@ -173,15 +173,15 @@ class ActivationSplitSearch:
             for child, side in zip(one.case.children, (-1, 1), strict=True)
         ]
 
-    def weighty(self, chosen: JointParameters) -> Tensor:
+    def weighty(self, chosen: BoundParameters) -> Tensor:
         """Planes that have weight beside the heaviest of their input."""
-        logarithms = chosen.logarithms[:, 0]
+        logarithms = chosen.log_weights[:, 0]
         inputs, of_input = torch.unique(self.group.pairs.input, return_inverse=True)
         heaviest = logarithms.new_full((len(inputs),), -math.inf).scatter_reduce(0, of_input, logarithms, "amax")
         return (logarithms >= heaviest[of_input] + math.log(LEAST_WEIGHT)).nonzero()[:, 0]
 
     @property
-    def narrow(self) -> JointBoundTask:
+    def narrow(self) -> BoundTask:
         """The group with the planes that the next cases have."""
         return self.group if self.kept is None else self.group.take(self.kept)
 
@@ -192,7 +192,7 @@ class _Found(NamedTuple):
     `clipped` has what the cases of some, by their number, start from.
     """
 
-    chosen: list[JointParameters]
+    chosen: list[BoundParameters]
     signs: list[Sign | None]
     closed: list[bool]
     seen: Tensor | None
@@ -205,7 +205,7 @@ def bound(parts: Sequence[tuple[ActivationSplitSearch, list[_Waiting]]]) -> None
     starts = [one.start for _, batch in parts for one in batch if one.start is not None]
     cutting, batch = parts[0]
     steps = cutting.root_steps if batch[0].start is None and cutting.root_steps else cutting.steps
-    together = optimise_joint(groups, steps, steps, _joined(starts) if starts else None)
+    together = optimise(groups, steps, steps, joined_parameters(starts) if starts else None, smooth=False)
     closed = refuted(groups, together).tolist()
     # Roots of easy claims close at once, and then nothing asks where to go on.
     signs: list[Sign | None] = [None] * len(closed)
@@ -271,31 +271,30 @@ class Lots:
         return [(tree, tree.take(min(share, self.most[id(tree)] - tree.bounded))) for tree in some]
 
 
-def _clipped(groups: JointBoundTask, together: JointBound, cases: Sequence[int]) -> list[list[LayerBounds]]:
+def _clipped(groups: BoundTask, together: OptimisedBounds, cases: Sequence[int]) -> list[list[LayerBounds]]:
     """Bounds of the one input of some cases where the sum of their planes is >= 0, as it is where the claim is met."""
     if not cases:
         return []
     at = torch.tensor(cases, device=groups.index.device)
     first = torch.searchsorted(groups.group, at)
-    parts = [light(bounds, first) for bounds in groups.own_layers()]
+    parts = [bounds.take(first) for bounds in groups.own_layers]
     layers = [
         replace(bounds, open=layer.undecided(bounds.lower, bounds.upper))
         for layer, bounds in zip(groups.net.hidden, parts, strict=False)
     ]
-    value, slope = together.weights * together.value, together.weights[:, None] * together.slope
-    cut_by = NeuronBounds(groups.summed(value)[at], groups.summed(slope)[at])
+    cut_by = together.total.take(at)
     clip = self_clip(groups.net, [*layers, parts[-1]], groups.geometry, groups.pairs.take(first), cut_by)
     one = torch.arange(len(cases), device=at.device)[:, None]
-    return [[light(bounds, row) for bounds in clip.layers] for row in one]
+    return [[bounds.take(row) for bounds in clip.layers] for row in one]
 
 
-def refuted(groups: JointBoundTask, together: JointBound) -> Tensor:
+def refuted(groups: BoundTask, together: OptimisedBounds) -> Tensor:
     """Groups that are below zero by as much as a recomputation in another order may be off, shape (G,)."""
     room = groups.summed(together.weights * (SLACK * together.size + ROUNDED * together.summed))
     return torch.isfinite(together.largest) & (together.largest < -room)
 
 
-def _met(groups: JointBoundTask, together: JointBound) -> list[Tensor | None]:
+def _met(groups: BoundTask, together: OptimisedBounds) -> list[Tensor | None]:
     """Each group's largest point (d,) where it meets all its claims, by the center network."""
     points = groups.geometry.center[groups.domain] + together.where
     outputs = evaluate(groups.net, points[groups.group], groups.pairs.input)
@@ -303,13 +302,13 @@ def _met(groups: JointBoundTask, together: JointBound) -> list[Tensor | None]:
     return [None if some else point for some, point in zip(missed, points, strict=True)]
 
 
-def _all(parts: Sequence[JointBoundTask]) -> JointBoundTask:
+def _all(parts: Sequence[BoundTask]) -> BoundTask:
     """Groups of one domain as one: all on the same bounds, or each on its own."""
     layers, indices = parts[0].layers, [part.index for part in parts]
     if any(part.layers is not layers for part in parts):
         rows = np.cumsum([0, *(len(part.layers[0].lower) for part in parts[:-1])]).tolist()
         indices = [index + shift for index, shift in zip(indices, rows, strict=True)]
-        layers = [stacked(column) for column in zip(*(part.layers for part in parts), strict=True)]
+        layers = [joined(column) for column in zip(*(part.layers for part in parts), strict=True)]
     shifts = np.cumsum([0, *(len(part.limits) for part in parts[:-1])]).tolist()
     return replace(
         parts[0],
@@ -326,22 +325,15 @@ def _all(parts: Sequence[JointBoundTask]) -> JointBoundTask:
     )
 
 
-def _joined(parts: Sequence[JointParameters]) -> JointParameters:
-    def columns(name: str) -> list[Tensor]:
-        return [torch.cat(column) for column in zip(*(getattr(p.multipliers, name) for p in parts), strict=True)]
-
-    return JointParameters(Multipliers(columns("slopes"), columns("betas")), torch.cat([p.logarithms for p in parts]))
-
-
-def _repeated(group: JointBoundTask, batch: Sequence[_Waiting]) -> JointBoundTask:
+def _repeated(group: BoundTask, batch: Sequence[_Waiting]) -> BoundTask:
     """The group once for each case, with the case's signs."""
     many, size = len(batch), len(group.index)
     again = torch.arange(size, device=group.index.device).repeat(many)
     cases = torch.arange(many, device=group.index.device)
     layers, index = group.layers, group.index[again]
     if any(one.layers for one in batch):
-        own = [one.layers or [light(bounds, group.index[:1]) for bounds in group.layers] for one in batch]
-        layers, index = [stacked(column) for column in zip(*own, strict=True)], cases.repeat_interleave(size)
+        own = [one.layers or [bounds.take(group.index[:1]) for bounds in group.layers] for one in batch]
+        layers, index = [joined(column) for column in zip(*own, strict=True)], cases.repeat_interleave(size)
     return replace(
         group,
         layers=layers,
@@ -355,7 +347,7 @@ def _repeated(group: JointBoundTask, batch: Sequence[_Waiting]) -> JointBoundTas
     )
 
 
-def _signs(group: JointBoundTask, batch: Sequence[_Waiting]) -> list[Tensor]:
+def _signs(group: BoundTask, batch: Sequence[_Waiting]) -> list[Tensor]:
     """What each case knows, on the planes of its inputs: per hidden layer shape (cases * P, n)."""
     size, device = len(group.index), group.index.device
     of_input: dict[int, list[int]] = {}

@@ -13,13 +13,12 @@ import math
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.alpha import level_of
-from verifluxa.bounds.backward import Places
-from verifluxa.bounds.beta import unstable
-from verifluxa.bounds.cross import JointBoundTask, optimise_joint
+from verifluxa.bounds.alpha import level_of, unstable
+from verifluxa.bounds.crown import ChosenNeurons
 from verifluxa.bounds.domain import Geometry
 from verifluxa.bounds.linear import LayerBounds, Subproblems, all_layers, narrowed, next_layer
 from verifluxa.bounds.net import Net
+from verifluxa.bounds.optimise import BoundTask, optimise
 from verifluxa.evidence import MOST_LEVELS, Ends
 
 STEPS = 10
@@ -32,7 +31,7 @@ def tightened(net: Net, geometry: Geometry, pairs: Subproblems) -> tuple[list[La
     Layers whose ends would need more slopes than evidence may hold keep the default rule.
 
     Args:
-        net: of which `beta.is_supported` holds.
+        net: of which `alpha.is_supported` holds.
         geometry: of the domains.
         pairs: one.
     """
@@ -41,7 +40,7 @@ def tightened(net: Net, geometry: Geometry, pairs: Subproblems) -> tuple[list[La
     for number in range(1, len(net.hidden)):
         if ends:
             bounds[number] = next_layer(net, bounds[:number], geometry, pairs, "crown")
-        places = Places.of(net.layers[number].undecided(bounds[number].lower, bounds[number].upper))
+        places = ChosenNeurons.of(net.layers[number].undecided(bounds[number].lower, bounds[number].upper))
         free = [unstable(layer, own)[0] for layer, own in zip(net.layers, bounds[:number], strict=False)]
         size = 2 * len(places.neuron) * sum(int(part.sum()) for part in free)
         if not 0 < size <= MOST_LEVELS - sum(len(own.levels) for own in ends):
@@ -57,7 +56,7 @@ def tightened(net: Net, geometry: Geometry, pairs: Subproblems) -> tuple[list[La
 
 
 def _tightened(
-    net: Net, bounds: list[LayerBounds], geometry: Geometry, pairs: Subproblems, places: Places
+    net: Net, bounds: list[LayerBounds], geometry: Geometry, pairs: Subproblems, places: ChosenNeurons
 ) -> tuple[LayerBounds, list[Tensor]]:
     """The last of some layers, both ends of some of its neurons anew, with the levels of slopes under each."""
     own, neurons, count = bounds[-1], places.neuron, len(places.neuron)
@@ -66,11 +65,11 @@ def _tightened(
     rows = own.lower.new_zeros(2 * count, own.lower.shape[1])
     rows[each, neurons.repeat(2)] = torch.where(each < count, 1.0, -1.0).to(rows)
     at, nothing = torch.zeros_like(each), rows.new_zeros(2 * count)
-    groups = JointBoundTask(shorter, bounds, geometry, at, pairs.take(at), rows, nothing, each, nothing - math.inf)
-    together = optimise_joint(groups, STEPS, STEPS)
+    groups = BoundTask(shorter, bounds, geometry, at, pairs.take(at), rows, nothing, each, nothing - math.inf)
+    together = optimise(groups, STEPS, STEPS, smooth=False)
     most = torch.where(torch.isfinite(together.largest), together.largest, math.inf)
-    lower, upper = narrowed((own.lower, own.upper), places, (most[count:], most[:count]))
+    lower, upper = narrowed(own.lower, own.upper, places, most[count:], most[:count])
     # Ends that cross by a rounding are one value.
     upper = torch.maximum(lower, upper)
     tight = LayerBounds(lower, upper, own.radius, own.open, shorter.layers[-1].relax(lower, upper))
-    return tight, [level_of(part) for part in together.chosen.multipliers.slopes]
+    return tight, [level_of(part) for part in together.chosen.alphas]

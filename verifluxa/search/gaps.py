@@ -5,17 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.beta import relaxed_function, unstable
-from verifluxa.bounds.cross import JointBound, JointBoundTask
+from verifluxa.bounds.alpha import relaxed_function
 from verifluxa.bounds.linear import LayerBounds
 from verifluxa.bounds.maxima import folded, pairs_of, spread_over
 from verifluxa.bounds.net import NetLayer
+from verifluxa.bounds.optimise import BoundTask, OptimisedBounds, SinglePrecision, relaxed_activations
 from verifluxa.search.splits import Sign
 
 TIES = 0.01
 
 
-def best_neurons(groups: JointBoundTask, together: JointBound) -> list[Sign | None]:
+def best_neurons(groups: BoundTask, together: OptimisedBounds) -> list[Sign | None]:
     """For each group the neuron whose two cases promise most.
 
     Where the relaxed network reaches the group's largest point, each neuron has a value between its lines; what the
@@ -23,23 +23,22 @@ def best_neurons(groups: JointBoundTask, together: JointBound) -> list[Sign | No
     split (of 55 claims of a convolutional network 31 closed within 300 cases by the intercepts of
     `splits.choose_neuron`, 36 by this). Those break ties.
     """
-    layers, multipliers = groups.own_layers(), together.chosen.multipliers
-    slopes, betas = ([part.float() for part in parts] for parts in (multipliers.slopes, multipliers.betas))
-    claims = groups.claims(layers)
-    walked = claims.walk(slopes, betas)
-    met = claims.relaxed_activations(walked, slopes, claims.center + together.where[groups.group].float())
+    layers, chosen = groups.own_layers, together.chosen
+    slopes, betas = ([part.float() for part in parts] for parts in (chosen.alphas, chosen.betas))
+    at = SinglePrecision(groups, ()).evaluate(slopes, betas)
+    met = relaxed_activations(at.hidden, at.passed, together.where[groups.group].float())
     best: list[tuple[float, Sign | None]] = [(0.0, None)] * len(groups.limits)
     assert groups.signs is not None
     for number, (layer, bounds) in enumerate(zip(groups.net.hidden, layers, strict=False)):
         if not len(layer.weight):  # nothing that the trigger changes is read here
             continue
-        free = unstable(layer, bounds) & (groups.signs[number] == 0)
-        gain = _gap(layer, bounds, (walked.above[number], slopes[number], met[number]))
+        free = groups.free[number] & (groups.signs[number] == 0)
+        gain = _gap(layer, bounds, (at.passed[number].above[:, 0], slopes[number], met[number]))
         score, neuron = torch.where(free, gain * together.weights[:, None], 0.0).max(1)
-        for plane, (value, at) in enumerate(zip(score.tolist(), neuron.tolist(), strict=True)):
+        for plane, (value, neuron_at) in enumerate(zip(score.tolist(), neuron.tolist(), strict=True)):
             group = int(groups.group[plane])
             if value > best[group][0]:
-                best[group] = value, Sign(int(groups.pairs.input[plane]), number, at, 0)
+                best[group] = value, Sign(int(groups.pairs.input[plane]), number, neuron_at, 0)
     return [sign for _, sign in best]
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.beta import Multipliers
+from verifluxa.bounds.alpha import BoundParameters
 from verifluxa.bounds.linear import Interval, LayerBounds
 from verifluxa.evidence import BoxSplit, NeuronSplit, Node, Split, StripSplit
 from verifluxa.search.claims import BoundContext, ClaimBounds
@@ -45,7 +45,7 @@ class Subdomain:
     last_lp_value: float = 0.0
     last_lp_inputs: int = 0
     signs: tuple[Sign, ...] = ()
-    chosen: Multipliers | None = None
+    chosen: BoundParameters | None = None
     ends: tuple[Interval, ...] = ()
     assumed_violating: frozenset[int] = frozenset()
     bounds: Sequence[LayerBounds] = ()

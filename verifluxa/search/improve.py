@@ -8,16 +8,22 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.along import row_of
-from verifluxa.bounds.alpha import AlphaSettings, Task, fits, hex_of, level_of, optimise
-from verifluxa.bounds.beta import Multipliers, default, is_supported, unstable
+from verifluxa.bounds.alpha import (
+    BoundParameters,
+    default,
+    hex_of,
+    is_supported,
+    joined_parameters,
+    level_of,
+    row_of,
+    unstable,
+)
 from verifluxa.bounds.linear import LayerBounds
 from verifluxa.bounds.net import Net, NetLayer
+from verifluxa.bounds.optimise import AlphaSettings, BoundTask, fits, optimise
 from verifluxa.evidence import OPEN, PrunedDisjunct
 from verifluxa.search.claims import BoundContext, ClaimBounds, take_layers
 from verifluxa.search.workspace import Claims
-
-PARTS = ("slopes", "betas", "along")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +40,7 @@ class Improved:
     row: Tensor
     closings: dict[int, PrunedDisjunct]
     largest: Tensor
-    chosen: Multipliers | None
+    chosen: BoundParameters | None
 
 
 def improve(
@@ -42,14 +48,14 @@ def improve(
     open_: ClaimBounds,
     named: tuple[Claims, Tensor],
     settings: AlphaSettings,
-    known: tuple[Sequence[Tensor] | None, Multipliers | None] = (None, None),
+    known: tuple[Sequence[Tensor] | None, BoundParameters | None] = (None, None),
 ) -> Improved:
     """Optimises the tightest row of each open claim.
 
     Args:
         open_: the claims, with bounds and planes.
         named: the same claims, and the rows that clipped them (C, rounds), -1 where none did.
-        known: what splits say of each claim's neurons, see `bounds.alpha.Task`, and multipliers to start from.
+        known: what splits say of each claim's neurons, see `bounds.optimise.BoundTask`, and multipliers to start from.
     """
     claims, clips = named
     count = len(claims)
@@ -62,11 +68,12 @@ def improve(
     each = torch.arange(count, device=clips.device)
     rows = scene.work.alternatives[claims.alternative][each, position]
     closings: dict[int, PrunedDisjunct] = {}
-    parts: list[tuple[Tensor, Tensor, Multipliers]] = []
+    parts: list[tuple[Tensor, Tensor, BoundParameters]] = []
     # A batch ends early when every claim of it is settled: those that are nearly settled come together.
     for index in torch.split(open_.planes.upper[each, position].argsort(), fits(scene.net, scene.work.device)):
         task = _task(scene, open_, (index, rows[index], position[index]), signs)
-        largest, chosen = optimise(task, settings, None if start is None else start.take(index))
+        found = optimise(task, settings.steps, settings.patience, None if start is None else start.take(index))
+        largest, chosen = found.largest, found.chosen
         closed = _is_closed(scene, rows[index])
         fell = torch.where(closed, largest < task.limits, largest <= task.limits) & torch.isfinite(largest)
         row[index[fell]] = rows[index[fell]]
@@ -79,7 +86,7 @@ def improve(
             closings[claim] = _with_choices(scene.net, task, chosen, at, record)
     back = torch.cat([index for index, _, _ in parts]).argsort()
     largest = torch.cat([part for _, part, _ in parts])[back]
-    return Improved(row, closings, largest, _joined([chosen for _, _, chosen in parts]).take(back))
+    return Improved(row, closings, largest, joined_parameters([chosen for _, _, chosen in parts]).take(back))
 
 
 def _is_closed(scene: BoundContext, rows: Tensor) -> Tensor:
@@ -89,9 +96,9 @@ def _is_closed(scene: BoundContext, rows: Tensor) -> Tensor:
 
 def _task(
     scene: BoundContext, open_: ClaimBounds, of: tuple[Tensor, Tensor, Tensor], signs: Sequence[Tensor] | None
-) -> Task:
+) -> BoundTask:
     index, rows, position = of
-    return Task(
+    return BoundTask.alone(
         scene.net,
         take_layers(open_.layers, index),
         scene.geometry,
@@ -103,14 +110,9 @@ def _task(
     )
 
 
-def _joined(parts: list[Multipliers]) -> Multipliers:
-    def columns(name: str) -> list[Tensor]:
-        return [torch.cat(column) for column in zip(*(getattr(part, name) for part in parts), strict=True)]
-
-    return Multipliers(*map(columns, PARTS))
-
-
-def _with_choices(net: Net, task: Task, chosen: Multipliers, at: int, record: PrunedDisjunct) -> PrunedDisjunct:
+def _with_choices(
+    net: Net, task: BoundTask, chosen: BoundParameters, at: int, record: PrunedDisjunct
+) -> PrunedDisjunct:
     """A record with the slopes and betas of one claim."""
     layers = zip(net.hidden, task.layers, strict=False)
     slopes = tuple(
@@ -124,12 +126,12 @@ def _with_choices(net: Net, task: Task, chosen: Multipliers, at: int, record: Pr
     return record._replace(slopes=slopes if any(slopes) else (), betas=betas)
 
 
-def _levels(layer: NetLayer, bounds: LayerBounds, of: tuple[Multipliers, int], at: int) -> Tensor:
+def _levels(layer: NetLayer, bounds: LayerBounds, of: tuple[BoundParameters, int], at: int) -> Tensor:
     """The levels of a claim's slopes in a layer; none where the default rule stays for all neurons."""
     (chosen, number), free = of, unstable(layer, bounds)[at]
-    slopes = chosen.slopes[number][at]
+    slopes = chosen.alphas[number][at]
     if row_of(layer) is not None:
-        levels = chosen.along[number][at]
+        levels = chosen.levels[number][at]
         return levels[: len(levels) * bool((levels > 0).any())]
     assert bounds.relaxed is not None
     if not bool((free & (slopes != bounds.relaxed.lower_slope[at])).any()):
@@ -137,7 +139,9 @@ def _levels(layer: NetLayer, bounds: LayerBounds, of: tuple[Multipliers, int], a
     return torch.where(free, level_of(slopes), torch.zeros_like(slopes))
 
 
-def started(given: Sequence[tuple[Multipliers | None, int]], open_: ClaimBounds, net: Net) -> Multipliers | None:
+def started(
+    given: Sequence[tuple[BoundParameters | None, int]], open_: ClaimBounds, net: Net
+) -> BoundParameters | None:
     """Multipliers that parents hand on to the open claims, by the default rule where they have none.
 
     Args:
@@ -147,15 +151,9 @@ def started(given: Sequence[tuple[Multipliers | None, int]], open_: ClaimBounds,
     if all(chosen is None for chosen, _ in given):
         return None
     rule = default(net, open_.layers)
-
-    def column(name: str, number: int) -> Tensor:
-        own = getattr(rule, name)[number]
-        parts = [
-            own.new_full((count, own.shape[1]), torch.nan) if chosen is None else getattr(chosen, name)[number]
-            for chosen, count in given
-        ]
-        found = torch.cat(parts)[open_.at]
-        return torch.where(torch.isnan(found), own, found)
-
-    layers = range(len(net.hidden))
-    return Multipliers(*([column(name, n) for n in layers] for name in PARTS))
+    parts = []
+    for chosen, count in given:
+        rest = torch.zeros(0, dtype=torch.long, device=open_.at.device)
+        parts.append(rule.take(rest).spread(rest, count) if chosen is None else chosen)
+    handed = joined_parameters(parts).take(open_.at)
+    return handed.mapped(lambda own, usual: torch.where(torch.isnan(own), usual, own), rule)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.beta import apply_split, relaxed_function, unstable
+from verifluxa.bounds.alpha import apply_split, relaxed_function, unstable
 from verifluxa.bounds.domain import Geometry
 from verifluxa.bounds.linear import INFEASIBLE, LayerBounds, Subproblems, first_layer, next_layer
 from verifluxa.bounds.maxima import pairs_of, spread_over

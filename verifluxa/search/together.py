@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.beta import unstable
+from verifluxa.bounds.alpha import unstable
 from verifluxa.bounds.domain import spread
 from verifluxa.bounds.linear import LayerBounds, Subproblems
 from verifluxa.bounds.net import Net
