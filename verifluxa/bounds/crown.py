@@ -32,6 +32,9 @@ DENSE_FIXED, DENSE_EACH = 0.5, 0.05
 ROW_FIXED, ROW_EACH = 8.0, 0.36
 """Nanoseconds for the row of one chosen neuron: once, and for each input of the layer below."""
 
+MATRIX_NUMBERS = 1 << 16
+"""Largest matrix of products of weights that is written out: larger ones leave the caches."""
+
 
 class LinearBounds(NamedTuple):
     """Upper bounds `value + slope . (tau - center)`: values at the center (...) and slopes (..., d)."""
@@ -382,6 +385,13 @@ def _slopes_of_all(layer: RelaxedLayer, weight: Tensor, chosen: ChosenNeurons, r
 
 
 def _through(weight: Tensor, below: Tensor) -> Callable[[Tensor], Tensor]:
-    """`W' diag(slope) W` for many slopes (B, n), W' (m, n) and W (n, d): shape (B, m, d), neurons side by side."""
-    turned, width, columns = weight.T, below.shape[1], below.T.contiguous()[:, None]
-    return lambda slope: ((columns * slope).flatten(0, 1) @ turned).view(width, -1, len(weight)).permute(1, 2, 0)
+    """`W' diag(slope) W` for many slopes (B, n), W' (m, n) and W (n, d): shape (B, m, d), neurons side by side.
+
+    By a matrix of m d columns where that is small, else column by column of W.
+    """
+    turned, (inputs, width), neurons = weight.T, below.shape, len(weight)
+    if inputs * width * neurons <= MATRIX_NUMBERS:
+        matrix = (turned.contiguous()[:, None] * below[:, :, None]).flatten(1)
+        return lambda slope: (slope @ matrix).view(len(slope), width, neurons).transpose(1, 2)
+    columns = below.T.contiguous()[:, None]
+    return lambda slope: ((columns * slope).flatten(0, 1) @ turned).view(width, -1, neurons).permute(1, 2, 0)
