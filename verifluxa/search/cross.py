@@ -2,8 +2,8 @@
 
 Boxes of hundreds of values cannot be halved into anything useful. What is left is what the inputs have in common: the
 trigger. A *conflict* is a set of claims (input, alternative) that no trigger of the domain meets together, with the
-weights and slopes that show it (`bounds.optimise`). `need` inputs can violate together only by a choice of one open claim
-for each of them that holds no conflict; so choices are made, and refuted, until there is none left:
+weights and slopes that show it (`bounds.optimise`). `need` inputs can violate together only by a choice of one open
+claim for each of them that holds no conflict; so choices are made, and refuted, until there is none left:
 
     choose `need` claims of different inputs without a known conflict; none: closed
     optimise slopes and weights of the chosen claims together; below 0: a conflict, as few claims as still do
