@@ -101,16 +101,10 @@ class RelaxedLayer:
         partners = None
         if self.partner_slopes is not None:
             partners = self.partner_slopes[0][part], self.partner_slopes[1][part]
-        return replace(
-            self,
-            lower_slope=self.lower_slope[part],
-            lower_intercept=self.lower_intercept[part],
-            slope_gap=self.slope_gap[part],
-            intercept_gap=self.intercept_gap[part],
-            offset=self.offset[part],
-            radius=self.radius[part],
-            partner_slopes=partners,
-        )
+        lower = self.lower_slope[part], self.lower_intercept[part]
+        gaps = self.slope_gap[part], self.intercept_gap[part]
+        moved = self.offset[part], self.radius[part]
+        return RelaxedLayer(self.weight, *lower, *gaps, *moved, self.partner, partners, self.pairs, self.winner)
 
 
 def relaxed_layer(
@@ -217,7 +211,8 @@ def backward_in_blocks(
     cuts = (slice(start, start + size) for start in range(0, max(1, len(constant)), size))
     parts = []
     for cut in cuts:
-        own = [layer.take(cut if index is None else index[cut]) for layer in layers]
+        whole = index is None and size >= len(constant)
+        own = layers if whole else [layer.take(cut if index is None else index[cut]) for layer in layers]
         parts.append(backward(own, rows(cut), constant[cut]))
     return parts[0] if len(parts) == 1 else LinearBounds(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
