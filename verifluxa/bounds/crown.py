@@ -107,6 +107,13 @@ class RelaxedLayer:
         return RelaxedLayer(self.weight, *lower, *gaps, *moved, self.partner, partners, self.pairs, self.winner)
 
 
+def with_error(slope: Tensor, intercept: Tensor, offset: Tensor, radius: Tensor, pairs: int, sign: float) -> Tensor:
+    """The intercept of an upper (sign 1) or a lower line (-1) that contains offset and radius."""
+    if pairs:
+        return intercept + folded((slope * offset).addcmul_(slope.abs(), radius, value=sign), pairs)
+    return torch.addcmul(intercept, slope, offset).addcmul_(slope.abs(), radius, value=sign)
+
+
 def relaxed_layer(
     weight: Tensor,
     relaxed: Relaxation | PairRelaxation,
@@ -114,6 +121,7 @@ def relaxed_layer(
     radius: Tensor,
     special: Special | None = None,
     winner: Tensor | None = None,
+    upper: Tensor | None = None,
 ) -> RelaxedLayer:
     """A layer whose lines contain offset and radius.
 
@@ -123,15 +131,12 @@ def relaxed_layer(
         offset, radius: of the pre-activations, shape (B, n) or (1, n).
         special: the function where it is none of one value alone.
         winner: see `maxima.winners_of`.
+        upper: what `with_error` says of the upper line, where it is known.
     """
     lower_slope, lower_at, upper_slope, upper_at = relaxed[:4]
     offset, radius, pairs = offset.expand_as(lower_slope), radius.expand_as(lower_slope), pairs_of(special)
-    if pairs:
-        upper_at = upper_at + folded((upper_slope * offset).addcmul_(upper_slope.abs(), radius), pairs)
-        lower_at = lower_at + folded((lower_slope * offset).addcmul_(lower_slope.abs(), radius, value=-1), pairs)
-    else:
-        upper_at = torch.addcmul(upper_at, upper_slope, offset).addcmul_(upper_slope.abs(), radius)
-        lower_at = torch.addcmul(lower_at, lower_slope, offset).addcmul_(lower_slope.abs(), radius, value=-1)
+    lower_at = with_error(lower_slope, lower_at, offset, radius, pairs, -1.0)
+    upper_at = with_error(upper_slope, upper_at, offset, radius, pairs, 1.0) if upper is None else upper
     gap = upper_slope - lower_slope
     if winner is not None:
         gap, lower_slope = gap @ weight, lower_slope @ weight

@@ -42,7 +42,7 @@ from verifluxa.bounds.alpha import (
     slope_of,
     unstable,
 )
-from verifluxa.bounds.crown import Coefficients, LinearBounds, backward, relaxed_layer
+from verifluxa.bounds.crown import Coefficients, LinearBounds, backward, relaxed_layer, with_error
 from verifluxa.bounds.domain import Geometry, spread
 from verifluxa.bounds.functions import Relaxation
 from verifluxa.bounds.linear import LayerBounds, Subproblems
@@ -320,13 +320,15 @@ def _begin(task: BoundTask, start: BoundParameters | None, smooth: bool) -> Boun
 
 
 class _Hidden(NamedTuple):
-    """A hidden layer under the claims in float32: its lines, offsets and radii, shape (C, n) each."""
+    """A hidden layer under the claims in float32, as `crown.relaxed_layer` takes it."""
 
     weight: Tensor
     relaxed: Relaxation
     offset: Tensor
     radius: Tensor
     special: Special | None
+    winner: None = None
+    upper: Tensor | None = None
 
     @classmethod
     def of(cls, layer: NetLayer, bounds: LayerBounds, offset: Tensor) -> _Hidden:
@@ -335,7 +337,13 @@ class _Hidden(NamedTuple):
         assert relaxed is not None
         assert not isinstance(relaxed, PairRelaxation)
         lines = Relaxation(*(part.float() for part in relaxed))
-        return cls(layer.weight.float(), lines, offset.float(), bounds.radius.float(), layer.special)
+        radius = bounds.radius.float()
+        return cls(layer.weight.float(), lines, offset.float().expand_as(radius), radius, layer.special)
+
+    def with_error(self) -> Tensor:
+        """What `crown.with_error` says of the upper line."""
+        line = self.relaxed.upper_slope, self.relaxed.upper_intercept
+        return with_error(*line, self.offset, self.radius, pairs_of(self.special), 1.0)
 
 
 def relaxed_activations(hidden: Sequence[_Hidden], passed: Sequence[Coefficients], where: Tensor) -> list[Tensor]:
@@ -444,7 +452,12 @@ class SinglePrecision:
         self.task, self.smooth = task, smooth
         layers = enumerate(zip(task.net.hidden, task.own_layers, strict=False))
         self.hidden = [_Hidden.of(layer, bounds, task.offset(number)) for number, (layer, bounds) in layers]
-        self.hidden = [layer._replace(offset=layer.offset.expand_as(layer.radius)) for layer in self.hidden]
+        chosen = {own.number for own in smooth}
+        # The upper lines of other layers stay as they are in all steps.
+        self.hidden = [
+            layer if number in chosen else layer._replace(upper=layer.with_error())
+            for number, layer in enumerate(self.hidden)
+        ]
         self.last = LinearBounds(*(part.float() for part in task.last))
 
     def evaluate(
