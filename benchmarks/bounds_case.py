@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from verifluxa.bounds.alpha import AlphaSettings, Task, fits, optimise
 from verifluxa.bounds.domain import Domains, Geometry, geometry
 from verifluxa.bounds.linear import Subproblems, all_layers, pairs_at_once
 from verifluxa.bounds.memory import in_chunks
+from verifluxa.bounds.optimise import BoundTask, fits, optimise
 from verifluxa.bounds.refined import refined_layers
 from verifluxa.graph.ops import Activation, Affine, Conv, Divide, MaxPool, Op, Reshape, Transpose
 from verifluxa.question import Problem
@@ -129,8 +129,8 @@ class BoundsCase:
             item, row = claim // len(rows), rows[claim % len(rows)]
             constants = torch.full((end - start,), -torch.inf, dtype=torch.float64)
             parts = (self.work.coefficients[row], self.work.row_constants[row], constants)
-            task = Task(scene.net, take_layers(layers, item), scene.geometry, pairs.take(item), *parts)
-            return optimise(task, AlphaSettings(steps, steps))[0]
+            task = BoundTask.alone(scene.net, take_layers(layers, item), scene.geometry, pairs.take(item), *parts)
+            return optimise(task, steps, steps).largest
 
         size = fits(scene.net, "cpu")
         return torch.cat(in_chunks(self.items * len(rows), size, some)).view(self.items, -1).numpy()

@@ -15,11 +15,9 @@ import torch
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_matrix
 
-from verifluxa.bounds.alpha import AlphaSettings, Task, optimise
-from verifluxa.bounds.beta import linear_bounds
-from verifluxa.bounds.cross import light
 from verifluxa.bounds.domain import geometry, spread
 from verifluxa.bounds.linear import Subproblems, all_layers
+from verifluxa.bounds.optimise import BoundTask, optimise
 from verifluxa.question import Floats, Integers, Problem
 from verifluxa.search.bab import Budget
 from verifluxa.search.claims import BoundContext, take_layers
@@ -58,14 +56,16 @@ class SharedBounds:
         net, shape, claims = work.net(0), geometry(whole_domain(work)), work.claims(0, 0)
         inputs, of_input = torch.unique(claims.input, return_inverse=True)
         layers = all_layers(net, shape, Subproblems(torch.zeros_like(inputs), inputs))
-        layers = [light(bounds, torch.arange(len(inputs))) for bounds in layers]
+        layers = [bounds.take(torch.arange(len(inputs))) for bounds in layers]
         row = work.alternatives[claims.alternative][:, 0]
         pairs = Subproblems(torch.zeros_like(claims.input), claims.input)
         rows, constants = work.coefficients[row], work.row_constants[row]
-        task = Task(net, take_layers(layers, of_input), shape, pairs, rows, constants, torch.zeros_like(constants))
-        largest, chosen = optimise(task, AlphaSettings(STEPS, STEPS))
-        value, slope = linear_bounds(net, task.layers, shape, (pairs, rows, constants), chosen)
-        kept = (largest >= 0).nonzero()[:, 0]
+        task = BoundTask.alone(
+            net, take_layers(layers, of_input), shape, pairs, rows, constants, torch.zeros_like(constants)
+        )
+        found = optimise(task, STEPS, STEPS)
+        value, slope = found.bounds
+        kept = (found.largest >= 0).nonzero()[:, 0]
         fall = spread(slope[kept][:, None], pairs.domain[kept], shape)[1][:, 0]
         left, owner = np.unique(claims.input[kept].numpy(), return_inverse=True)
         return cls(left, owner, value[kept].numpy(), slope[kept].numpy(), fall.numpy(), shape.half[0].numpy())

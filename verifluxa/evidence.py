@@ -47,7 +47,7 @@ class PrunedDisjunct(NamedTuple):
         slopes: for each hidden layer the lower slopes of the row's plane that were chosen in place of the default
             rule, as two hex digits k per neuron: k / 255, at least a leaky relu's own slope; they count where the
             neuron bends within its (clipped) bounds. Of other functions both lines run along a slope: 0 is the default
-            rule, 1 to 255 go in equal steps from the least to the largest slope of `bounds.along.Slopes`. An empty
+            rule, 1 to 255 go in equal steps from the least to the largest slope of `bounds.alpha.SlopeRange`. An empty
             text: the default rule. Empty: in every layer.
         betas: (layer, neuron, multiplier) of neurons that are split above: the multiplier times the
             pre-activation, which is >= 0, is added to the row. Positive where the pre-activation is >= 0, negative

@@ -10,15 +10,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.bounds.samples import Sample, sample_of
-from tests.bounds.test_alpha_beta import plane_of, task_of, values_of
+from tests.bounds.test_alpha_beta import largest_of, task_of, values_of
 from tests.certificate.scenes import Shape, scene
-from verifluxa.bounds.along import LEVELS, parametrised_relaxation, sampled_row
-from verifluxa.bounds.alpha import AlphaSettings, Task, bents_of, claims_of, optimise
-from verifluxa.bounds.bent import RelaxedProblem
-from verifluxa.bounds.beta import default
-from verifluxa.bounds.descent import steepest
+from verifluxa.bounds.alpha import LEVELS, default, parametrised_relaxation, sampled_row
 from verifluxa.bounds.functions import FUNCTIONS, Parameters
 from verifluxa.bounds.linear import all_layers, evaluate
+from verifluxa.bounds.optimise import BoundTask, SinglePrecision, optimise, smooth_layers, steepest
 from verifluxa.bounds.smooth import SMOOTH
 from verifluxa.certificate.check.functions import function_of
 from verifluxa.graph import ops
@@ -120,7 +117,7 @@ def of_scene(activation: str, seed: int) -> Sample:
     return sample_of(problem, np.random.default_rng(seed), 0)
 
 
-def tasks(activation: str) -> list[tuple[Sample, Task]]:
+def tasks(activation: str) -> list[tuple[Sample, BoundTask]]:
     """Two rows of two networks."""
     found = []
     for seed in (1, 2):
@@ -134,9 +131,10 @@ def tasks(activation: str) -> list[tuple[Sample, Task]]:
 def test_optimised_slopes_are_never_looser_and_pay(activation: str) -> None:
     before, after = [], []
     for sample, task in tasks(activation):
-        plain = task.largest(default(sample.net, task.layers))
-        largest, chosen = optimise(task, AlphaSettings(15))
-        torch.testing.assert_close(task.largest(chosen), largest)
+        plain = largest_of(task, default(sample.net, task.own_layers))
+        found = optimise(task, 15, 6)
+        largest = found.largest
+        torch.testing.assert_close(largest_of(task, found.chosen), largest)
         assert bool((largest <= plain).all())
         before.append(plain)
         after.append(largest)
@@ -155,33 +153,26 @@ def test_planes_of_any_levels_hold(activation: str) -> None:
         rows = ((outputs * task.rows).sum(-1) + task.constants).numpy()
         chosen = default(sample.net, task.layers)
         for _ in range(3):
-            for bent in bents_of(task):
+            for bent in smooth_layers(task):
                 levels = torch.as_tensor(random.integers(0, LEVELS + 1, tuple(bent.free.shape))).double()
-                chosen.along[bent.layer] = torch.where(bent.free, levels, 0.0)
-            assert (values_of(plane_of(task, chosen), sample) >= rows - 1e-9).all()
+                chosen.levels[bent.number] = torch.where(bent.free, levels, 0.0)
+            assert (values_of(task.bounds(chosen), sample) >= rows - 1e-9).all()
 
 
 def test_gradients_are_those_of_the_value() -> None:
     """By central differences, where no line jumps to another sampled point."""
     _, task = tasks("tanh")[0]
-    claims, bents, slopes = (
-        claims_of(task),
-        bents_of(task),
-        [part.float() for part in default(task.net, task.layers).slopes],
-    )
+    bents = smooth_layers(task)
+    claims, alphas = SinglePrecision(task, bents), [part.float() for part in default(task.net, task.own_layers).alphas]
     along = [bent.slopes.least + 0.6 * bent.slopes.more for bent in bents]
 
     def value(parts: list[Tensor]) -> Tensor:
-        own = RelaxedProblem.of(claims, slopes, bents, parts)
-        walked = own.claims.walk(own.slopes, None)
-        return walked.value + steepest(walked.slope, task.pairs.domain, task.geometry)[0]
+        found = claims.evaluate(alphas, None, parts).bounds
+        return found.value[:, 0] + steepest(found.slope[:, 0], task.pairs.domain, task.geometry)[0]
 
-    own = RelaxedProblem.of(claims, slopes, bents, along)
-    walked = own.claims.walk(own.slopes, None)
-    where = steepest(walked.slope, task.pairs.domain, task.geometry)[1]
-    gradients = own.slope_gradients(
-        bents, walked, own.claims.relaxed_activations(walked, own.slopes, claims.center + where)
-    )
+    at = claims.evaluate(alphas, None, along)
+    where = steepest(at.bounds.slope[:, 0], task.pairs.domain, task.geometry)[1]
+    gradients = claims.gradients(at, where)[2]
     close, size = [], 2e-3
     for number, (bent, gradient) in enumerate(zip(bents, gradients, strict=True)):
         for neuron in range(gradient.shape[1]):

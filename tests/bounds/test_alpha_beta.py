@@ -11,18 +11,28 @@ from torch import Tensor
 
 from tests.bounds.samples import Sample, samples
 from tests.bounds.test_bounds_sampled import LITTLE, above, all_rows, exact_rows, states
-from verifluxa.bounds.alpha import LEVELS, AlphaSettings, Task, level_of, optimise, slope_of
-from verifluxa.bounds.beta import Multipliers, default, is_supported, least_slope, linear_bounds, unstable
+from verifluxa.bounds.alpha import (
+    LEVELS,
+    BoundParameters,
+    default,
+    is_supported,
+    least_slope,
+    level_of,
+    slope_of,
+    unstable,
+)
+from verifluxa.bounds.crown import LinearBounds
 from verifluxa.bounds.linear import LayerBounds, all_layers
+from verifluxa.bounds.optimise import BoundTask, OptimisedBounds, optimise
 from verifluxa.search.claims import row_bounds, with_signs
 
 Floats = np.ndarray
 
 
-def task_of(sample: Sample, layers: list[LayerBounds], row: int, signs: list[Tensor] | None = None) -> Task:
+def task_of(sample: Sample, layers: list[LayerBounds], row: int, signs: list[Tensor] | None = None) -> BoundTask:
     """Every input with one and the same row."""
     count, work = len(sample.pairs.input), sample.work
-    return Task(
+    return BoundTask.alone(
         sample.net,
         layers,
         sample.geometry,
@@ -34,11 +44,11 @@ def task_of(sample: Sample, layers: list[LayerBounds], row: int, signs: list[Ten
     )
 
 
-def plane_of(task: Task, chosen: Multipliers) -> tuple[Tensor, Tensor]:
-    return linear_bounds(task.net, task.layers, task.geometry, (task.pairs, task.rows, task.constants), chosen)
+def largest_of(task: BoundTask, chosen: BoundParameters) -> Tensor:
+    return OptimisedBounds(task, chosen, task.bounds(chosen)).largest
 
 
-def values_of(plane: tuple[Tensor, Tensor], sample: Sample) -> np.ndarray:
+def values_of(plane: LinearBounds, sample: Sample) -> np.ndarray:
     """Values of the planes of all inputs at the points, shape (T, N)."""
     value, slope = plane
     return np.asarray(value.numpy() + sample.offsets @ slope.numpy().T)
@@ -46,7 +56,7 @@ def values_of(plane: tuple[Tensor, Tensor], sample: Sample) -> np.ndarray:
 
 def some_slopes(sample: Sample, layers: list[LayerBounds], random: np.random.Generator) -> list[Tensor]:
     """Any slopes that are sound where a choice is allowed."""
-    rule = default(sample.net, layers).slopes
+    rule = default(sample.net, layers).alphas
     found = []
     for layer, bounds, own in zip(sample.net.hidden, layers, rule, strict=False):
         least = least_slope(layer)
@@ -62,7 +72,7 @@ def test_the_default_rule_gives_the_planes_of_crown(sample: Sample) -> None:
     rows = all_rows(sample)
     found = row_bounds(sample.scene, layers, torch.arange(len(rows)), sample.pairs, rows)
     for row in range(rows.shape[1]):
-        value, slope = plane_of(task_of(sample, layers, row), default(sample.net, layers))
+        value, slope = task_of(sample, layers, row).bounds(default(sample.net, layers))
         torch.testing.assert_close(value, found.value[:, row], rtol=1e-9, atol=1e-9)
         torch.testing.assert_close(slope, found.slope[:, row], rtol=1e-9, atol=1e-9)
 
@@ -87,7 +97,8 @@ def test_any_slopes_and_multipliers_hold_where_the_splits_do(sample: Sample) -> 
     for row in range(rows.shape[2]):
         task = task_of(sample, layers, row, signs)
         betas = [sign * torch.as_tensor(random.exponential(size=tuple(sign.shape))) for sign in signs]
-        plane = values_of(plane_of(task, Multipliers(some_slopes(sample, layers, random), betas)), sample)
+        chosen = replace(default(sample.net, layers), alphas=some_slopes(sample, layers, random), betas=betas)
+        plane = values_of(task.bounds(chosen), sample)
         above(np.where(holds, plane, np.inf), np.where(holds, rows[..., row], -np.inf))
 
 
@@ -98,11 +109,11 @@ def test_optimising_is_sound_and_loses_nothing(sample: Sample) -> None:
     rows = exact_rows(sample)
     for row in range(min(2, rows.shape[2])):
         task = task_of(sample, layers, row)
-        largest, chosen = optimise(task, AlphaSettings(8))
-        before = task.largest(default(sample.net, layers))
+        found = optimise(task, 8, 6)
+        largest, before = found.largest, largest_of(task, default(sample.net, layers))
         size = 1 + before.abs() + sum((layer.lower.abs() + layer.upper.abs()).sum(1) for layer in layers)
         assert bool((largest <= before + 0.02 * size).all()), "rounding to a byte costs little"
-        plane = values_of(plane_of(task, chosen), sample)
+        plane = values_of(found.bounds, sample)
         above(plane, rows[..., row])
         above(np.broadcast_to(largest.numpy(), plane.shape), plane)
 
@@ -112,8 +123,8 @@ def test_optimising_is_sound_and_loses_nothing(sample: Sample) -> None:
 def test_starting_from_a_parent_is_no_worse(sample: Sample) -> None:
     layers = all_layers(sample.net, sample.geometry, sample.pairs)
     task = task_of(sample, layers, 0)
-    largest, chosen = optimise(task, AlphaSettings(6))
-    again, _ = optimise(task, AlphaSettings(2), chosen)
+    found = optimise(task, 6, 6)
+    largest, again = found.largest, optimise(task, 2, 6, found.chosen).largest
     assert bool((again <= largest + 1e-9 * (1 + largest.abs())).all())
 
 

@@ -10,17 +10,22 @@ import pytest
 import torch
 from torch import Tensor
 
-from verifluxa.bounds import backward, linear, memory
-from verifluxa.bounds.backward import Known, Places, both_planes, descend
+from verifluxa.bounds import crown, linear, memory
+from verifluxa.bounds.crown import (
+    ChosenNeurons,
+    LinearBounds,
+    RelaxedLayer,
+    backward,
+    backward_in_blocks,
+    neuron_bounds,
+    relaxed_layer,
+)
 from verifluxa.bounds.domain import Domains, Geometry, geometry
-from verifluxa.bounds.forward import ranges
 from verifluxa.bounds.functions import Relaxation, relax
-from verifluxa.bounds.linear import Subproblems, all_layers
+from verifluxa.bounds.linear import Subproblems, all_layers, forward_ranges, output_bounds
 from verifluxa.bounds.maxima import Maxima, winners_of
 from verifluxa.bounds.net import Net, NetLayer
-from verifluxa.bounds.rows import output_planes, planes_of_rows
 from verifluxa.bounds.special import PairRelaxation, Products, Special
-from verifluxa.bounds.stage import Stage, stage_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +39,8 @@ class Raw:
     special: Special | None = None
 
     @property
-    def stage(self) -> Stage:
-        return stage_of(self.weight, self.relaxed, (self.offset, self.radius), self.special)
+    def stage(self) -> RelaxedLayer:
+        return relaxed_layer(self.weight, self.relaxed, self.offset, self.radius, self.special)
 
 
 def raw(sizes: tuple[int, int], pairs: int, function: str = "relu", decided: float = 0.5) -> Raw:
@@ -54,9 +59,9 @@ def raw(sizes: tuple[int, int], pairs: int, function: str = "relu", decided: flo
     return Raw(weight, relax(function, lower, lower + width, ()), offset, radius)
 
 
-def places(pair: Tensor, neuron: Tensor, pairs: int, weight: Tensor) -> Places:
+def places(pair: Tensor, neuron: Tensor, pairs: int, weight: Tensor) -> ChosenNeurons:
     """Single neurons `weight @ h` by their pair and number."""
-    return Places(pair * len(weight) + neuron, pairs, len(weight))
+    return ChosenNeurons(pair * len(weight) + neuron, pairs, len(weight))
 
 
 def formula(layers: Sequence[Raw], row: Tensor, pair: int) -> tuple[Tensor, Tensor]:
@@ -88,17 +93,15 @@ def network(depth: tuple[int, ...], pairs: int, function: str) -> list[Raw]:
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize("depth", DEPTHS)
 @pytest.mark.parametrize("block", [1, 60, 10**9])
-@pytest.mark.parametrize("many", [0, 10**9])
 def test_rows_descend_as_the_formula_says(
-    function: str, depth: tuple[int, ...], block: int, many: int, monkeypatch: pytest.MonkeyPatch
+    function: str, depth: tuple[int, ...], block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where a pair's rows are so many that the last step is two matrices of its own."""
     monkeypatch.setattr(memory, "BLOCK_NUMBERS", block)
-    monkeypatch.setattr(backward, "MANY_ROWS", many)
     layers = network(depth, 4, function)
     index = torch.tensor([2, 0, 3, 3, 1])
     rows = torch.randn(5, 3, depth[-1]).double()
-    constant, slopes = descend([layer.stage for layer in layers], rows, torch.zeros(5, 3).double(), index)
+    zero = torch.zeros(5, 3).double()
+    constant, slopes = backward_in_blocks([layer.stage for layer in layers], lambda part: rows[part], zero, index)
     claims = [(claim, number) for claim in range(5) for number in range(3)]
     wanted = [formula(layers, rows[claim, number], int(index[claim])) for claim, number in claims]
     same((constant.flatten(), slopes.flatten(0, 1)), wanted)
@@ -120,31 +123,37 @@ CHOICES = {
 @pytest.mark.parametrize("function", FUNCTIONS[:3])
 @pytest.mark.parametrize("depth", DEPTHS)
 @pytest.mark.parametrize("choice", list(CHOICES))
-@pytest.mark.parametrize("dense", ["matrix", "columns", ""])
+@pytest.mark.parametrize("dense", [False, True])
 @pytest.mark.parametrize("block", [1, 10**9])
 def test_planes_of_neurons_are_those_of_their_rows(
-    function: str, depth: tuple[int, ...], choice: str, dense: str, block: int, monkeypatch: pytest.MonkeyPatch
+    function: str, depth: tuple[int, ...], choice: str, dense: bool, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory, "BLOCK_NUMBERS", block)
-    monkeypatch.setattr(backward, "_dense_pays", lambda *_: bool(dense))
-    monkeypatch.setattr(backward, "MATRIX_NUMBERS", 0 if dense == "columns" else 1 << 16)
+    monkeypatch.setattr(crown, "_dense_pays", lambda *_: dense)
     layers = network(depth, 4, function)
     weight = torch.randn(5, depth[-1]).double()
     pair = torch.tensor([p for p, own in enumerate(CHOICES[choice]) for _ in own])
     neuron = torch.tensor([n for own in CHOICES[choice] for n in own])
-    planes = both_planes([layer.stage for layer in layers], weight, places(pair, neuron, 4, weight))
+    planes = of_neurons([layer.stage for layer in layers], weight, places(pair, neuron, 4, weight))
     chosen = list(zip(pair.tolist(), neuron.tolist(), strict=True))
     for own, sign in zip(planes, (1.0, -1.0), strict=True):
         same(own, [formula(layers, sign * weight[n], p) for p, n in chosen])
     half = torch.rand(4, depth[0]).double()
 
-    def rise(slopes: Tensor, part: Tensor | slice) -> Tensor:
+    def rise(slopes: Tensor, part: slice) -> Tensor:
         return (slopes.abs() * half[part][:, None]).sum(-1)
 
-    risen = both_planes([layer.stage for layer in layers], weight, places(pair, neuron, 4, weight), rise)
+    risen = of_neurons([layer.stage for layer in layers], weight, places(pair, neuron, 4, weight), rise)
     for (value, slope), (again, more) in zip(planes, risen, strict=True):
         torch.testing.assert_close(again, value, rtol=1e-12, atol=1e-12)
         torch.testing.assert_close(more, (slope.abs() * half[pair]).sum(1), rtol=1e-12, atol=1e-12)
+
+
+def of_neurons(
+    layers: Sequence[RelaxedLayer], weight: Tensor, chosen: ChosenNeurons, rise: crown.Rise | None = None
+) -> tuple[LinearBounds, LinearBounds]:
+    zero = torch.zeros(1, len(weight)).double()
+    return neuron_bounds(layers, weight, chosen, zero, zero, rise)
 
 
 def tournament(opponents: list[int], carried: list[int], size: int) -> Tensor:
@@ -168,25 +177,25 @@ def test_a_round_without_overlap_is_looked_up(
     lower = torch.randn(4, len(weight)).double()
     special = Maxima(3, plain=True)
     moved = torch.randn(1, len(weight)).double(), torch.rand(4, len(weight)).double()
-    parts = weight, special.relax(lower, lower + torch.rand(4, len(weight)).double()), moved, special
+    parts = weight, special.relax(lower, lower + torch.rand(4, len(weight)).double()), *moved, special
     winner = winners_of(weight, 3)
     assert winner is not None
     assert winner[:7].tolist() == [0, 1, 2, 0, 1, 3, 4]
     around = [[raw(sizes, 4).stage for _ in range(some)] for sizes, some in (((3, 8), below), ((5, 5), above))]
-    roads = [[*around[0], stage_of(*parts, table), *around[1]] for table in (None, winner)]
+    roads = [[*around[0], relaxed_layer(*parts, table), *around[1]] for table in (None, winner)]
     rows, into = torch.randn(4, 3, 5).double(), torch.randn(6, 5).double()
     pair, neuron = torch.arange(4).repeat_interleave(6), torch.arange(6).repeat(4)
     half = torch.rand(4, 3 if below else 8).double()
     slow, quick = (
         [
-            *descend(stages, rows, torch.zeros(4, 3).double()),
-            *(part for planes in both_planes(stages, into, places(pair, neuron, 4, into)) for part in planes),
+            *backward(stages, rows, torch.zeros(4, 3).double()),
+            *(part for planes in of_neurons(stages, into, places(pair, neuron, 4, into)) for part in planes),
         ]
         for stages in roads
     )
     for one, other in zip(slow, quick, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-11)
-    (low, high), (lower, upper) = (ranges(stages, into, into.abs(), half) for stages in roads)
+    (low, high), (lower, upper) = (forward_ranges(stages, into, half) for stages in roads)
     assert (lower >= low - 1e-9).all()
     assert (upper <= high + 1e-9).all()
     above_, under = (value + (slope.abs() * half[pair]).sum(1) for value, slope in (quick[2:4], quick[4:6]))
@@ -205,20 +214,19 @@ def test_products_under_a_plain_layer() -> None:
     layers = [raw((2, 6), 3, "product"), raw((6, 4), 3)]
     weight = torch.randn(5, 4).double()
     pair, neuron = torch.arange(3).repeat_interleave(5), torch.arange(5).repeat(3)
-    planes, _ = both_planes([layer.stage for layer in layers], weight, places(pair, neuron, 3, weight))
+    planes, _ = of_neurons([layer.stage for layer in layers], weight, places(pair, neuron, 3, weight))
     same(planes, [formula(layers, weight[n], p) for p, n in zip(pair.tolist(), neuron.tolist(), strict=True)])
 
 
 @pytest.mark.parametrize("broken", [float("nan"), float("inf")])
-def test_rows_of_a_broken_pair_close_nothing_and_spoil_no_other(broken: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backward, "MANY_ROWS", 0)
+def test_rows_of_a_broken_pair_close_nothing_and_spoil_no_other(broken: float) -> None:
     layers = network((3, 7, 5), 3, "relu")
     radius = layers[0].radius.clone()
     radius[1] = broken
     spoiled = [Raw(layers[0].weight, layers[0].relaxed, layers[0].offset, radius), layers[1]]
     rows, constant = torch.randn(3, 4, 5).double(), torch.zeros(3, 4).double()
-    fine, _ = descend([layer.stage for layer in layers], rows, constant)
-    values, _ = descend([layer.stage for layer in spoiled], rows, constant)
+    fine, _ = backward([layer.stage for layer in layers], rows, constant)
+    values, _ = backward([layer.stage for layer in spoiled], rows, constant)
     assert not (values[1] < 1e300).any()
     torch.testing.assert_close(values[::2], fine[::2])
 
@@ -233,8 +241,8 @@ def test_what_is_no_number_stays_with_its_pair(broken: float) -> None:
     weight = torch.randn(4, 5).double()
     pair, neuron = torch.arange(3).repeat_interleave(4), torch.arange(4).repeat(3)
     chosen = places(pair, neuron, 3, weight)
-    (fine, _), _ = both_planes([layer.stage for layer in layers], weight, chosen)
-    (values, _), _ = both_planes([layer.stage for layer in spoiled], weight, chosen)
+    (fine, _), _ = of_neurons([layer.stage for layer in layers], weight, chosen)
+    (values, _), _ = of_neurons([layer.stage for layer in spoiled], weight, chosen)
     assert not (values[pair == 1] < 1e300).any()
     torch.testing.assert_close(values[pair != 1], fine[pair != 1])
 
@@ -263,12 +271,12 @@ def test_planes_carried_forward_never_end_inside_those_of_the_backward_pass(
 ) -> None:
     monkeypatch.setattr(memory, "BLOCK_NUMBERS", block)
     net, shape, pairs = deep(widths, False)
-    stages = linear.stages_below(net, all_layers(net, shape, pairs)[:-2], shape, pairs)
+    stages = linear.relaxed_layers(net, all_layers(net, shape, pairs)[:-2], shape, pairs)
     weight = net.layers[-2].weight
     half = shape.half[pairs.domain]
-    lower, upper = ranges(stages, weight, weight.abs(), half)
+    lower, upper = forward_ranges(stages, weight, half)
     pair, neuron = torch.arange(18).repeat_interleave(len(weight)), torch.arange(len(weight)).repeat(18)
-    planes = both_planes(stages, weight, places(pair, neuron, 18, weight))
+    planes = of_neurons(stages, weight, places(pair, neuron, 18, weight))
     above, under = (value + (slope.abs() * half[pair]).sum(1) for value, slope in planes)
     assert (upper[pair, neuron] >= above - 1e-9).all()
     assert (lower[pair, neuron] <= 1e-9 - under).all()
@@ -281,9 +289,9 @@ def test_what_forward_planes_decide_changes_no_open_neuron(
     widths: tuple[int, ...], strips: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     net, shape, pairs = deep(widths, strips)
-    monkeypatch.setattr(linear, "pays", lambda *_: False)
+    monkeypatch.setattr(linear, "_forward_pays", lambda *_: False)
     plain = all_layers(net, shape, pairs)
-    monkeypatch.setattr(linear, "pays", lambda stages, *_: len(stages) > 1)
+    monkeypatch.setattr(linear, "_forward_pays", lambda layers, *_: len(layers) > 1)
     quick = all_layers(net, shape, pairs)
     skipped = 0
     for layer, one, other in zip(net.hidden, plain, quick, strict=False):
@@ -291,7 +299,7 @@ def test_what_forward_planes_decide_changes_no_open_neuron(
         assert (layer.undecided(other.lower, other.upper) == open_).all()
         torch.testing.assert_close(one.lower[open_], other.lower[open_])
         torch.testing.assert_close(one.upper[open_], other.upper[open_])
-        skipped += len(one.places.flat) - len(other.places.flat)
+        skipped += len(one.chosen.flat) - len(other.chosen.flat)
     assert (skipped > 0) == (len(widths) > 2)
 
 
@@ -299,37 +307,43 @@ def test_layers_kept_for_one_geometry_are_not_those_of_another() -> None:
     """Bounds of a domain hold in its parts, where the centers are others, and with them the planes."""
     net, shape, pairs = deep((8, 9), False)
     bounds = all_layers(net, shape, pairs)[:-1]
-    kept = linear.stages_below(net, bounds, shape, pairs)
+    kept = linear.relaxed_layers(net, bounds, shape, pairs)
     part = replace(shape, center=shape.center + shape.half / 2, half=shape.half / 2)
     fresh = [replace(one) for one in bounds]
-    found, wanted = (linear.stages_below(net, layers, part, pairs) for layers in (bounds, fresh))
+    found, wanted = (linear.relaxed_layers(net, layers, part, pairs) for layers in (bounds, fresh))
     for one, other in zip(found, wanted, strict=True):
-        torch.testing.assert_close(one.lines, other.lines)
-    assert not torch.equal(found[0].lines.lower_at, kept[0].lines.lower_at)
+        torch.testing.assert_close(one.lower_intercept, other.lower_intercept)
+        torch.testing.assert_close(one.slope_gap, other.slope_gap)
+    assert not torch.equal(found[0].lower_intercept, kept[0].lower_intercept)
 
 
 def test_of_pairs_that_no_row_names_nothing_is_kept() -> None:
     net, shape, pairs = deep((8, 9), False)
     bounds = [replace(one) for one in all_layers(net, shape, pairs)]
-    rows = torch.randn(1, 1, 3).double(), torch.zeros(1, 1).double()
+    rows, table = torch.zeros(1, 1).long(), (torch.randn(1, 3).double(), torch.zeros(1).double())
     for index in (torch.tensor([4]), torch.tensor([17])):
-        found = output_planes(net, bounds, shape, (index, pairs.take(index)), rows)
-        wanted = output_planes(net, [replace(one) for one in bounds], shape, (index, pairs.take(index)), rows)
+        found = output_bounds(net, bounds, shape, index, pairs.take(index), rows, *table)
+        wanted = output_bounds(net, [replace(one) for one in bounds], shape, index, pairs.take(index), rows, *table)
         torch.testing.assert_close(found, wanted)
 
 
+@pytest.mark.parametrize("same_rows", [False, True])
 @pytest.mark.parametrize("widths", [(8,), (8, 8), (8, 9, 7)])
-def test_rows_of_a_table_are_the_rows_written_out(widths: tuple[int, ...]) -> None:
+def test_rows_of_a_table_are_those_that_are_asked_for(widths: tuple[int, ...], same_rows: bool) -> None:
     net, shape, pairs = deep(widths, False)
     bounds = all_layers(net, shape, pairs)
     table = (torch.randn(7, 3).double(), torch.randn(7).double())
     index = torch.tensor([4, 4, 0, 17, 9])
     rows = torch.randint(7, (5, 4))
-    own = pairs.take(index)
-    known = planes_of_rows(net, bounds, shape, (index, own, rows), table)
-    written = output_planes(net, bounds, shape, (index, own), (table[0][rows], table[1][rows]))
-    for one, other in zip(known, written, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-11)
+    rows = rows[:1].expand(5, 4) if same_rows else rows
+    known = output_bounds(net, bounds, shape, index, pairs.take(index), rows, *table)
+    for claim, pair in enumerate(index.tolist()):
+        alone = torch.tensor([pair])
+        own = [bound.take(alone) for bound in bounds]
+        for at, row in enumerate(rows[claim].tolist()):
+            one = output_bounds(net, own, shape, alone * 0, pairs.take(alone), torch.tensor([[row]]), *table)
+            torch.testing.assert_close(one.value[0, 0], known.value[claim, at], rtol=1e-11, atol=1e-11)
+            torch.testing.assert_close(one.slope[0, 0], known.slope[claim, at], rtol=1e-11, atol=1e-11)
 
 
 @pytest.mark.parametrize("widths", [(8, 8), (8, 9, 7)])
@@ -338,54 +352,55 @@ def test_no_pairs_have_no_bounds(widths: tuple[int, ...]) -> None:
     none = torch.zeros(0, dtype=torch.long)
     bounds = all_layers(net, shape, Subproblems(none, none))
     assert [tuple(layer.lower.shape) for layer in bounds] == [(0, width) for width in (*widths, 3)]
-    value, slope = planes_of_rows(
-        net,
-        bounds,
-        shape,
-        (none, Subproblems(none, none), none[:, None]),
-        (torch.ones(1, 3).double(), torch.ones(1).double()),
-    )
+    table = torch.ones(1, 3).double(), torch.ones(1).double()
+    value, slope = output_bounds(net, bounds, shape, none, Subproblems(none, none), none[:, None], *table)
     assert (tuple(value.shape), tuple(slope.shape)) == ((0, 1), (0, 1, 2))
 
 
-@pytest.mark.parametrize("block", [1, 60, 10**9])
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize("depth", DEPTHS)
-@pytest.mark.parametrize("same_rows", [False, True])
-def test_rows_in_a_table_descend_as_if_written_out(
-    block: int, function: str, depth: tuple[int, ...], same_rows: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(memory, "BLOCK_NUMBERS", block)
-    monkeypatch.setattr(backward, "MANY_ROWS", 0)
-    stages = [layer.stage for layer in network(depth, 4, function)]
-    table, place = torch.randn(6, depth[-1]).double(), torch.randint(6, (4, 3))
-    place = place[:1].expand(4, 3) if same_rows else place
-    constant = torch.randn(4, 3).double()
-    known = descend(stages, Known(table, place), constant)
-    for one, other in zip(known, descend(stages, table[place], constant), strict=True):
+def test_rows_that_all_have_are_as_if_each_had_its_own(function: str, depth: tuple[int, ...]) -> None:
+    layers = [layer.stage for layer in network(depth, 4, function)]
+    rows, constant = torch.randn(1, 3, depth[-1]).double(), torch.randn(4, 3).double()
+    for one, other in zip(
+        backward(layers, rows, constant), backward(layers, rows.repeat(4, 1, 1), constant), strict=True
+    ):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
 
 
 def test_no_rows_have_no_planes() -> None:
-    stages = [layer.stage for layer in network((3, 7), 2, "relu")]
+    layers = [layer.stage for layer in network((3, 7), 2, "relu")]
     none = torch.zeros(0, dtype=torch.long)
-    value, slope = descend(stages, torch.zeros(0, 2, 7).double(), torch.zeros(0, 2).double(), none)
+    rows = torch.zeros(0, 2, 7).double()
+    value, slope = backward_in_blocks(layers, lambda part: rows[part], torch.zeros(0, 2).double(), none)
     assert (tuple(value.shape), tuple(slope.shape)) == ((0, 2), (0, 2, 3))
 
 
-@pytest.mark.parametrize("many", [0, 10**9])
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize("depth", DEPTHS)
-def test_rows_that_were_given_stay_as_they_are(
-    many: int, function: str, depth: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What is made on the way down is written over, what the caller holds is not: nor a table, nor constants."""
-    monkeypatch.setattr(backward, "MANY_ROWS", many)
-    stages = [layer.stage for layer in network(depth, 4, function)]
-    table, constant = torch.randn(4, 3, depth[-1]).double(), torch.randn(4, 3).double()
-    before = [part.clone() for part in (table, constant)]
-    descend(stages, table, constant)
-    for place in (torch.arange(3).expand(4, 3), torch.randint(3, (4, 3))):
-        descend(stages, Known(table[0], place), constant)
-    assert torch.equal(table, before[0])
+def test_rows_that_were_given_stay_as_they_are(function: str, depth: tuple[int, ...]) -> None:
+    layers = [layer.stage for layer in network(depth, 4, function)]
+    rows, constant = torch.randn(4, 3, depth[-1]).double(), torch.randn(4, 3).double()
+    before = [part.clone() for part in (rows, constant)]
+    backward(layers, rows, constant)
+    assert torch.equal(rows, before[0])
     assert torch.equal(constant, before[1])
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_betas_join_the_coefficients_before_errors_are_counted(depth: tuple[int, ...]) -> None:
+    """As the plain formula with a coefficient more on each pre-activation."""
+    layers = network(depth, 2, "relu")
+    rows, betas = torch.randn(2, 1, depth[-1]).double(), [torch.randn(2, len(own.weight)).double() for own in layers]
+    value, slope = backward([own.stage for own in layers], rows, torch.zeros(2, 1).double(), betas)
+    for pair in range(2):
+        constant, row = torch.zeros(()).double(), rows[pair, 0]
+        for own, beta in zip(reversed(layers), reversed(betas), strict=True):
+            lower_slope, lower_at, upper_slope, upper_at = (part[pair] for part in own.relaxed[:4])
+            up, down = row.clamp(min=0), row.clamp(max=0)
+            constant = constant + up @ upper_at + down @ lower_at
+            row = up * upper_slope + down * lower_slope + beta[pair]
+            constant = constant + row.abs() @ own.radius[pair] + row @ own.offset[pair]
+            row = row @ own.weight
+        torch.testing.assert_close(value[pair, 0], constant, rtol=1e-11, atol=1e-11)
+        torch.testing.assert_close(slope[pair, 0], row, rtol=1e-11, atol=1e-11)

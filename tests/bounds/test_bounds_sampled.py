@@ -257,5 +257,5 @@ def test_the_engine_sees_the_layers_that_are_checked() -> None:
     sample = sample_of(trained_like(3), np.random.default_rng(3), 2)
     layers = all_layers(sample.net, sample.geometry, sample.pairs)
     assert len(layers) >= 3
-    assert all(len(bounds.places.flat) for bounds in layers[:-1])
+    assert all(len(bounds.chosen.flat) for bounds in layers[:-1])
     assert isinstance(sample.net, Net)

@@ -1,7 +1,9 @@
-"""The written-out passes give the same planes and gradients as automatic differentiation of `beta.linear_bounds`."""
+"""The written-out passes give the same planes and gradients as automatic differentiation of `BoundTask.bounds`."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -10,11 +12,10 @@ import torch
 from torch import Tensor
 
 from tests.soundness.build import Ask, Family, levels, make_problem, mlp, replacing
-from verifluxa.bounds.alpha import Task, claims_of
-from verifluxa.bounds.beta import Multipliers, default, linear_bounds, unstable
-from verifluxa.bounds.descent import Evaluated, ProjectedAdam, steepest
+from verifluxa.bounds.alpha import default
 from verifluxa.bounds.domain import Domains, geometry
 from verifluxa.bounds.linear import Subproblems, all_layers
+from verifluxa.bounds.optimise import BoundTask, ProjectedAdam, SinglePrecision, steepest
 from verifluxa.search.workspace import Workspace
 
 
@@ -22,29 +23,26 @@ from verifluxa.search.workspace import Workspace
 @pytest.mark.parametrize("strips", [False, True])
 def test_planes_and_gradients_are_those_of_autograd(seed: int, strips: bool) -> None:
     task = _task(seed, strips)
-    slopes = [part.clone().requires_grad_(True) for part in default(task.net, task.layers).slopes]
-    betas = [torch.full_like(part, 0.1).requires_grad_(True) for part in slopes]
-    value, slope = linear_bounds(
-        task.net, task.layers, task.geometry, (task.pairs, task.rows, task.constants), Multipliers(slopes, betas)
-    )
-    single = [part.detach().float() for part in slopes]
-    claims = claims_of(task)
-    walked = claims.walk(single, [part.detach().float() for part in betas])
-    torch.testing.assert_close(walked.value.double(), value.detach(), rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(walked.slope.double(), slope.detach(), rtol=1e-4, atol=1e-4)
+    rule = default(task.net, task.own_layers)
+    alphas = [part.clone().requires_grad_(True) for part in rule.alphas]
+    betas = [torch.full_like(part, 0.1).requires_grad_(True) for part in alphas]
+    value, slope = task.bounds(replace(rule, alphas=alphas, betas=betas))
+    claims = SinglePrecision(task, ())
+    at = claims.evaluate([part.detach().float() for part in alphas], [part.detach().float() for part in betas])
+    torch.testing.assert_close(at.bounds.value[:, 0].double(), value.detach(), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(at.bounds.slope[:, 0].double(), slope.detach(), rtol=1e-4, atol=1e-4)
     up, where = steepest(slope.detach(), task.pairs.domain, task.geometry)
     torch.testing.assert_close(up, (slope.detach() * where).sum(1))
-    found = torch.autograd.grad((value + (slope * where).sum(1)).sum(), [*slopes, *betas])
-    met = claims.relaxed_activations(walked, single, claims.center + where.float())
-    free = [unstable(layer, bounds) for layer, bounds in zip(task.net.hidden, task.layers, strict=False)]
-    assert any(bool(part.any()) for part in free)
-    for own, expected, may in zip(claims.alpha_gradients(walked, met), found[: len(slopes)], free, strict=True):
+    found = torch.autograd.grad((value + (slope * where).sum(1)).sum(), [*alphas, *betas])
+    by_alpha, by_beta, _ = claims.gradients(at, where.float())
+    assert any(bool(part.any()) for part in task.free)
+    for own, expected, may in zip(by_alpha, found[: len(alphas)], task.free, strict=True):
         torch.testing.assert_close(own.double(), torch.where(may, expected, 0.0), rtol=1e-3, atol=1e-3)
-    for own, expected in zip(met, found[len(slopes) :], strict=True):
+    for own, expected in zip(by_beta, found[len(alphas) :], strict=True):
         torch.testing.assert_close(own.double(), expected, rtol=1e-3, atol=1e-3)
 
 
-def _task(seed: int, strips: bool) -> Task:
+def _task(seed: int, strips: bool) -> BoundTask:
     """One row of three inputs over a 6-8-5-3 network, its trigger of two values cut by a strip or not."""
     random = np.random.default_rng(seed)
     sizes = (6, 8, 5, 3)
@@ -57,7 +55,10 @@ def _task(seed: int, strips: bool) -> Task:
     pairs = Subproblems(torch.zeros(3, dtype=torch.long), torch.arange(3))
     layers = all_layers(work.net(0), shape, pairs)
     rows, constants = work.coefficients[:1].expand(3, -1), work.row_constants[:1].expand(3)
-    return Task(work.net(0), layers, shape, pairs, rows, constants, torch.full((3,), -torch.inf, dtype=torch.float64))
+    # Signs say that there are betas; nothing is split.
+    signs = [torch.zeros_like(bounds.lower) for bounds in layers[:-1]]
+    limits = torch.full((3,), -torch.inf, dtype=torch.float64)
+    return BoundTask.alone(work.net(0), layers, shape, pairs, rows, constants, limits, signs)
 
 
 def test_each_item_keeps_its_best() -> None:
@@ -65,12 +66,12 @@ def test_each_item_keeps_its_best() -> None:
     goal = torch.tensor([[3.0], [1.0], [0.0]])
     item = torch.tensor([0, 0, 1])
 
-    def evaluate(parts: list[Tensor]) -> Evaluated:
+    def evaluate(parts: list[Tensor]) -> tuple[Tensor, Callable[[], list[Tensor]]]:
         away = (parts[0] - goal)[:, 0]
         value = torch.zeros(2).index_add(0, item, away**2)
-        return Evaluated(value, lambda: [2 * away[:, None]])
+        return value, lambda: [2 * away[:, None]]
 
-    search = ProjectedAdam(evaluate, lambda parts: None, [0.5], torch.full((2,), -torch.inf), [item])
+    search = ProjectedAdam(evaluate, lambda parts: None, [0.5], torch.full((2,), -torch.inf), item)
     (best,) = search.run([torch.zeros(3, 1)], 60, 60)
     torch.testing.assert_close(best, goal, rtol=0.0, atol=0.2)
     assert float(best[2]) == 0.0

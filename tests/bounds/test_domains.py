@@ -12,8 +12,8 @@ from scipy.optimize import linprog
 from torch import Tensor
 
 from verifluxa.bounds.clip import MULTIPLIERS, lagrange
+from verifluxa.bounds.crown import LinearBounds
 from verifluxa.bounds.domain import Domains, Geometry, geometry, spread, spread_shared
-from verifluxa.bounds.linear import NeuronBounds, Subproblems
 
 Floats = NDArray[np.float64]
 PLENTY = settings(max_examples=50, deadline=None, derandomize=True)
@@ -116,8 +116,8 @@ def test_a_half_space_leaves_what_its_formula_says(setting: tuple[Domains, int])
     random, shape = np.random.default_rng(seed), geometry(given_)
     size = given_.lower.shape[1]
 
-    def planes(count: int) -> NeuronBounds:
-        return NeuronBounds(
+    def planes(count: int) -> LinearBounds:
+        return LinearBounds(
             torch.as_tensor(random.normal(0, 1, count)), torch.as_tensor(random.normal(0, 1, (count, size)))
         )
 
@@ -126,7 +126,7 @@ def test_a_half_space_leaves_what_its_formula_says(setting: tuple[Domains, int])
     offsets = torch.as_tensor(points(given_, 200, random)) - shape.center
     allowed = cuts.value + offsets @ cuts.slope.T >= 0
     slack = 1e-11 * (1 + shape.largest.abs().sum())
-    for row, found in zip(rows, lagrange(rows, of, (Subproblems(zero, zero), cuts), shape), strict=True):
+    for row, found in zip(rows, lagrange(*rows, of, zero, cuts, shape), strict=True):
         values = row.value + offsets @ row.slope.T
         assert ((values <= found + slack) | ~allowed[:, of]).all()
         for at, claim in enumerate(of.tolist()):

@@ -20,9 +20,8 @@ from tests.soundness.floats import evaluate as sampled
 from verifluxa.bounds.build import build_chain
 from verifluxa.bounds.constants import propagate
 from verifluxa.bounds.domain import Domains, geometry, spread
-from verifluxa.bounds.linear import LayerBounds, Subproblems, all_layers, evaluate
+from verifluxa.bounds.linear import LayerBounds, Subproblems, all_layers, evaluate, output_bounds
 from verifluxa.bounds.net import Net, load
-from verifluxa.bounds.rows import output_planes
 from verifluxa.graph.graph import Graph, build
 from verifluxa.graph.ops import (
     Activation,
@@ -156,10 +155,11 @@ def bounded(
     index = torch.arange(len(inputs))
     pairs = Subproblems(torch.zeros_like(index), index)
     layers = all_layers(net, shape, pairs, method)
-    eye = torch.eye(layers[-1].lower.shape[1], dtype=torch.float64).expand(len(index), -1, -1)
+    eye = torch.eye(layers[-1].lower.shape[1], dtype=torch.float64)
+    rows, zero = torch.arange(len(eye)).expand(len(index), -1), torch.zeros_like(eye[0])
     ends_of = []
     for sign in (-1.0, 1.0):
-        value, slope = output_planes(net, layers, shape, (index, pairs), (sign * eye, eye.new_zeros(eye.shape[:2])))
+        value, slope = output_bounds(net, layers, shape, index, pairs, rows, sign * eye, zero)
         ends_of.append(sign * (value + spread(slope, pairs.domain, shape)[0]))
     last = layers[-1]
     if method == "crown":

@@ -16,9 +16,8 @@ from verifluxa.bounds import lirpa
 from verifluxa.bounds.build import build_chain
 from verifluxa.bounds.constants import propagate
 from verifluxa.bounds.domain import Domains, geometry, spread
-from verifluxa.bounds.linear import Subproblems, all_layers
+from verifluxa.bounds.linear import Subproblems, all_layers, output_bounds
 from verifluxa.bounds.net import load
-from verifluxa.bounds.rows import output_planes
 from verifluxa.errors import UnsupportedError, UsageError
 from verifluxa.graph.graph import Graph, build, chain
 from verifluxa.graph.ops import (
@@ -154,10 +153,10 @@ def native(of: lirpa.Asked, method: str) -> Floats:
     shape = geometry(Domains(lower, upper, lower.new_zeros(0, 3), none, none))
     pairs = Subproblems(torch.arange(INPUTS), torch.arange(INPUTS))
     layers = all_layers(net, shape, pairs, method)
-    rows = torch.tensor(of.rows)
-    value, slope = output_planes(
-        net, layers, shape, (pairs.domain, pairs), (rows, torch.zeros(rows.shape[:2]).double())
-    )
+    table = torch.tensor(of.rows).flatten(0, 1)
+    rows = torch.arange(len(table)).view(of.rows.shape[:2])
+    zero = table.new_zeros(len(table))
+    value, slope = output_bounds(net, layers, shape, pairs.domain, pairs, rows, table, zero)
     return np.asarray(value + spread(slope, pairs.domain, shape)[0])
 
 

@@ -17,7 +17,7 @@ from tests.search.test_conflicts import ALL, steady
 from tests.soundness.build import Ask
 from tests.soundness.judge import judge
 from tests.soundness.truth import Oracle
-from verifluxa.bounds.beta import is_supported
+from verifluxa.bounds.alpha import is_supported
 from verifluxa.bounds.linear import all_layers
 from verifluxa.certificate.check.cases import clips
 from verifluxa.search import activation_bab

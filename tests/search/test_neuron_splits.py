@@ -9,7 +9,7 @@ from tests.search.small import counts, in_float32, in_real, most, random_problem
 from tests.soundness.build import Ask, Family, levels, make_problem, mlp, replacing
 from tests.soundness.judge import judge
 from tests.soundness.truth import Oracle
-from verifluxa.bounds.alpha import AlphaSettings
+from verifluxa.bounds.optimise import AlphaSettings
 from verifluxa.certificate.tree_codec import decode_tree, encode_tree
 from verifluxa.evidence import NeuronSplit, Node, Outcome
 from verifluxa.question import Problem, Question

@@ -28,7 +28,7 @@ def same(first: LayerBounds, second: LayerBounds) -> None:
     """Equal in every part, the order of rows included."""
     for name in ("lower", "upper", "radius"):
         torch.testing.assert_close(getattr(first, name), getattr(second, name), rtol=1e-12, atol=1e-12)
-    assert first.places.flat.tolist() == second.places.flat.tolist()
+    assert first.chosen.flat.tolist() == second.chosen.flat.tolist()
     assert (first.relaxed is None) == (second.relaxed is None)
     for one, other in zip(first.relaxed or (), second.relaxed or (), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
@@ -43,7 +43,7 @@ def test_selected_bounds_are_those_of_the_selected_pairs(index: list[int]) -> No
     shape = geometry(Domains(lower, upper, torch.zeros(0, 2, dtype=torch.float64), none, none))
     pairs = Subproblems(torch.tensor([0, 0, 1, 1, 0, 1, 0, 1]), torch.tensor([0, 1, 1, 3, 4, 5, 2, 0]))
     layers = all_layers(net, shape, pairs)
-    assert len(layers[0].places.flat), "some neurons are undecided, else there is nothing to sort"
+    assert len(layers[0].chosen.flat), "some neurons are undecided, else there is nothing to sort"
     chosen = torch.tensor(index, dtype=torch.long)
     again = all_layers(net, shape, pairs.take(chosen))
     for bounds, wanted in zip(layers, again, strict=True):

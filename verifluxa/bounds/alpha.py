@@ -1,204 +1,124 @@
-"""Lower slopes and split multipliers by projected gradient steps, many claims at once.
+"""What a linear bound may be made with: slopes of the relaxation (alpha), multipliers of split neurons (beta).
 
-What is optimised is the largest value of each claim's upper plane on its domain. The steps need not be exact, and are
-taken in float32: whatever they end with is rounded to numbers that evidence can hold, and the bound is computed anew
-from those in float64.
+Any lower slope in [0, 1] is sound for relu (Xu et al. 2021, alpha-CROWN, eq. 5). Where a neuron's pre-activation z is
+known to be >= 0 (or <= 0) because it was split, adding `beta z` (or `-beta z`), beta >= 0, to a row can only raise it,
+so the row's upper bound stays one for ANY beta >= 0 (Wang et al. 2021, beta-CROWN, theorem 3.1).
+
+Other functions have lines along a slope of one's own choice as well. For ANY slope s the lines `s z + max (f - s z)`
+and `s z + min (f - s z)`, over [l, u], lie above and below f: the intercepts are f's conjugates (Boyd and Vandenberghe
+2004, section 3.3). The best lines of an S-shaped function touch it somewhere, and so do those of a clip; which slope is
+best depends on the row, so it is optimised for each (Lyu et al. 2020, Fastened CROWN, section 3, for tangents of any
+activation). One slope serves both lines, since a row uses only one of them at a neuron: which one its coefficient's
+sign says. Intercepts come from a sample, see `smooth`.
+
+Slopes are rounded to levels, one byte each, so that evidence can hold them. Those of relu are multiples of 1/255. Those
+of other functions go in equal steps from the least (level 1) to the largest slope (255) of the sample's segments; 0
+stands for the lines of the default rule.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.along import row_of
-from verifluxa.bounds.bent import RelaxedProblem, UnstableNeurons
-from verifluxa.bounds.beta import Multipliers, default, least_slope, linear_bounds, unstable
-from verifluxa.bounds.descent import (
-    ALPHA_STEP,
-    Evaluated,
-    LinearBoundProblem,
-    ProjectedAdam,
-    linear_bound_problem,
-    steepest,
-)
-from verifluxa.bounds.domain import Geometry, spread
-from verifluxa.bounds.linear import LayerBounds, Subproblems
-from verifluxa.bounds.memory import rows_that_fit
+from verifluxa.bounds.functions import Parameters, Relaxation
+from verifluxa.bounds.linear import LayerBounds
+from verifluxa.bounds.maxima import Maxima
 from verifluxa.bounds.net import Net, NetLayer
-from verifluxa.bounds.smooth import SAMPLES
+from verifluxa.bounds.smooth import SAMPLES, SMOOTH, Sample, Smooth, above, exponential, sample_of, with_parameter
+from verifluxa.bounds.special import PairRelaxation
 
 LEVELS = 255
-"""Slopes are rounded to multiples of 1/255: one byte each."""
-
-
-@dataclass(frozen=True)
-class AlphaSettings:
-    """How hard to try.
-
-    Attributes:
-        steps: gradient steps.
-        patience: steps without any progress after which a batch stops.
-    """
-
-    steps: int = 20
-    patience: int = 6
+"""The largest level."""
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
-    """Claims to be bounded, with one row each.
+class BoundParameters:
+    """What linear bounds of C claims are made with, per hidden layer, bottom up.
 
     Attributes:
-        net: the network of a placement.
-        layers: bounds of all layers, one pair per claim.
-        geometry: of the domains.
-        pairs: of the claims.
-        rows, constants: over the outputs, shape (C, outputs) and (C,).
-        limits: a claim is settled once its largest value lies below this, shape (C,).
-        signs: per hidden layer 1 where the pre-activation is known to be >= 0, -1 where <= 0, else 0, shape (C, n);
-            None: nothing is split.
+        alphas: lower slopes, shape (C, n) each; they count where `unstable` allows a choice.
+        betas: signed multipliers of split neurons, shape (C, n) each: >= 0 where the pre-activation is >= 0, <= 0 where
+            it is <= 0, 0 where it is not split.
+        levels: of slopes that both lines of a neuron run along, 0: the default rule; shape (C, n) each.
+        log_weights: logarithms of the claims' weights in their groups, shape (C, 1).
     """
 
-    net: Net
-    layers: Sequence[LayerBounds]
-    geometry: Geometry
-    pairs: Subproblems
-    rows: Tensor
-    constants: Tensor
-    limits: Tensor
-    signs: Sequence[Tensor] | None = None
+    alphas: list[Tensor]
+    betas: list[Tensor]
+    levels: list[Tensor]
+    log_weights: Tensor
 
-    def largest(self, chosen: Multipliers) -> Tensor:
-        """The largest value of each claim's row, shape (C,)."""
-        of = (self.pairs, self.rows, self.constants)
-        value, slope = linear_bounds(self.net, self.layers, self.geometry, of, chosen)
-        return value + spread(slope[:, None], self.pairs.domain, self.geometry)[0][:, 0]
+    def mapped(self, change: Callable[..., Tensor], *others: BoundParameters) -> BoundParameters:
+        """Every tensor changed, together with those at the same place of others."""
+        alphas, betas, levels = (
+            [change(*column) for column in zip(*(getattr(one, name) for one in (self, *others)), strict=True)]
+            for name in ("alphas", "betas", "levels")
+        )
+        weights = change(self.log_weights, *(one.log_weights for one in others))
+        return BoundParameters(alphas, betas, levels, weights)
+
+    def take(self, index: Tensor | slice) -> BoundParameters:
+        """Those of some claims, by an index, a mask or a range."""
+        return self.mapped(lambda part: part[index])
+
+    def spread(self, at: Tensor, count: int) -> BoundParameters:
+        """The same for `count` claims, NaN for those that are not in `at`."""
+        return self.mapped(lambda part: part.new_full((count, part.shape[1]), torch.nan).index_put((at,), part))
 
 
-def fits(net: Net, device: str) -> int:
-    """How many claims are worked on at once: each step keeps a dozen copies of all slopes."""
-    each = ((SAMPLES if row_of(layer) else 1) * layer.weight.shape[0] for layer in net.layers)
-    numbers = sum(each) + net.layers[0].weight.shape[1]
-    return max(1, 8 * rows_that_fit(numbers, device))
+def joined_parameters(parts: Sequence[BoundParameters]) -> BoundParameters:
+    """Those of some claims, then those of others."""
+    return parts[0].mapped(lambda *column: torch.cat(column), *parts[1:])
 
 
-def optimise(task: Task, settings: AlphaSettings, start: Multipliers | None = None) -> tuple[Tensor, Multipliers]:
-    """Makes planes as low as a few steps can, starting from the default rule or from a parent's multipliers.
+def default(net: Net, layers: Sequence[LayerBounds]) -> BoundParameters:
+    """The default rule's lower slopes, no betas, no levels and equal weights."""
+    alphas = [bounds.relaxed.lower_slope for bounds in layers[: len(net.hidden)] if bounds.relaxed is not None]
+    betas, levels = ([torch.zeros_like(part) for part in alphas] for _ in range(2))
+    return BoundParameters(alphas, betas, levels, torch.zeros_like(layers[-1].lower[:, :1]))
 
-    Returns:
-        the largest value of each claim's row (C,) with the rounded multipliers, and these.
+
+def is_supported(net: Net) -> bool:
+    """Whether slopes may be chosen: no layer of products or look-ups."""
+    return all(layer.special is None or isinstance(layer.special, Maxima) for layer in net.layers)
+
+
+def unstable(layer: NetLayer, bounds: LayerBounds) -> Tensor:
+    """Neurons whose lower slope may be chosen, shape (B, n).
+
+    Relu and leaky relu that bend within their bounds, and differences of a max pool's pairs whose sign is open.
     """
-    rule = default(task.net, task.layers)
-    free = [unstable(layer, bounds) for layer, bounds in zip(task.net.hidden, task.layers, strict=False)]
-    begin = rule if start is None else start
-    slopes = [torch.where(f, b, r) for f, b, r in zip(free, begin.slopes, rule.slopes, strict=True)]
-    bents = bents_of(task)
-    along = rule.along
-    for bent in bents if begin.along else ():
-        along[bent.layer] = torch.where(bent.free, begin.along[bent.layer], 0.0)
-    begin = Multipliers(slopes, _signed(task, [part.abs() for part in begin.betas]), along)
-    lowest = task.largest(begin)
-    choice = bool(bents) or any(bool(part.any()) for part in (*free, *(task.signs or ())))
-    if not choice or not settings.steps or bool((lowest < task.limits).all()):
-        return lowest, begin
-    found = _rounded(task, _descended(task, settings, begin, bents), free)
-    value = task.largest(found)
-    better = value < lowest
-    return torch.where(better, value, lowest), _where(better, found, begin)
+    if isinstance(layer.special, Maxima):
+        return layer.special.unstable(bounds.lower, bounds.upper)
+    if layer.function not in {"relu", "leakyrelu"} or layer.special is not None:
+        return torch.zeros_like(bounds.lower, dtype=torch.bool)
+    unstable = (bounds.lower < 0) & (bounds.upper > 0)
+    return unstable if layer.linear is None else unstable & ~layer.linear
 
 
-def bents_of(task: Task) -> list[UnstableNeurons]:
-    """The neurons that bend otherwise than relu, layer by layer."""
-    layers = zip(task.net.hidden, task.layers, strict=False)
-    found = (UnstableNeurons.of(number, layer, bounds) for number, (layer, bounds) in enumerate(layers))
-    return [bent for bent in found if bent is not None]
+def relaxed_function(layer: NetLayer, z: Tensor) -> Tensor:
+    """What the lines of the neurons that `unstable` names are about: relu of the differences of pairs, shape (B, n)."""
+    return z.clamp(min=0) if isinstance(layer.special, Maxima) else layer.apply(z)
 
 
-def _descended(
-    task: Task, settings: AlphaSettings, begin: Multipliers, bents: Sequence[UnstableNeurons]
-) -> Multipliers:
-    """The best multipliers of a descent in float32."""
-    claims, signs = claims_of(task), [part.float() for part in task.signs or ()]
-    layers, split = len(claims.stages), len(signs)
-    start = [part.float() for part in begin.slopes]
-    if signs:
-        start += [part.abs().float() for part in begin.betas]
-    above = claims.walk(start[:layers], None).above if bents else []
-    began = [bent.started(claims, start, begin.along[bent.layer], above[bent.layer]) for bent in bents]
-
-    def evaluate(parts: list[Tensor]) -> Evaluated:
-        own = RelaxedProblem.of(claims, parts[:layers], bents, parts[layers + split :])
-        sizes = parts[layers : layers + split]
-        betas = [size * sign for size, sign in zip(sizes, signs, strict=True)] if signs else None
-        backward = own.claims.walk(own.slopes, betas)
-        up, where = steepest(backward.slope, task.pairs.domain, task.geometry)
-
-        def gradients() -> list[Tensor]:
-            met = own.claims.relaxed_activations(backward, own.slopes, claims.center + where)
-            beta_gradients = [z * sign for z, sign in zip(met, signs, strict=False)]
-            return claims.alpha_gradients(backward, met) + beta_gradients + own.slope_gradients(bents, backward, met)
-
-        return Evaluated(backward.value + up, gradients)
-
-    def project(parts: list[Tensor]) -> None:
-        for part, layer in zip(parts[:layers], task.net.hidden, strict=True):
-            part.clamp_(least_slope(layer), 1.0)
-        for part in parts[layers : layers + split]:
-            part.clamp_(min=0.0)
-        for part, bent in zip(parts[layers + split :], bents, strict=True):
-            part.copy_(bent.clamped(part))
-
-    sizes = [ALPHA_STEP] * layers + (claims.beta_steps(start) if signs else [])
-    sizes += [bent.step * bent.slopes.more for bent in bents]
-    descent = ProjectedAdam(evaluate, project, sizes, task.limits.float())
-    best = descent.run([*start, *began], settings.steps, settings.patience)
-    along = list(begin.along)
-    for bent, part, at in zip(bents, best[layers + split :], began, strict=True):
-        along[bent.layer] = bent.ended(part, at, along[bent.layer])
-    wide = [part.double() for part in best[: layers + split]]
-    return Multipliers(wide[:layers], _signed(task, wide[layers:] or [torch.zeros_like(p) for p in wide]), along)
-
-
-def claims_of(task: Task) -> LinearBoundProblem:
-    """The rows over the state above the last hidden layer, in float32."""
-    last, bounds = task.net.layers[-1], task.layers[-1]
-    constant = (task.rows.abs() * bounds.radius + task.rows * last.offset_of(task.pairs.input)).sum(1)
-    each = torch.arange(len(task.rows), device=task.rows.device)
-    of = (each, task.pairs, task.rows @ last.weight, task.constants + constant)
-    return linear_bound_problem(task.net, task.layers[:-1], task.geometry, of)
-
-
-def _signed(task: Task, sizes: Sequence[Tensor]) -> list[Tensor]:
-    if task.signs is None:
-        return [torch.zeros_like(part) for part in sizes]
-    return [part * sign for part, sign in zip(sizes, task.signs, strict=True)]
-
-
-def _where(better: Tensor, new: Multipliers, old: Multipliers) -> Multipliers:
-    def chosen(a: list[Tensor], b: list[Tensor]) -> list[Tensor]:
-        return [torch.where(better[:, None], x, y) for x, y in zip(a, b, strict=True)]
-
-    return Multipliers(
-        *(chosen(*part) for part in ((new.slopes, old.slopes), (new.betas, old.betas), (new.along, old.along)))
-    )
-
-
-def _rounded(task: Task, best: Multipliers, free: Sequence[Tensor]) -> Multipliers:
-    """Multipliers as evidence holds them: slopes as whole steps between the least one and 1."""
-    rule = default(task.net, task.layers).slopes
-    slopes = [
-        torch.where(may, slope_of(level_of(part), layer), usual)
-        for layer, part, may, usual in zip(task.net.hidden, best.slopes, free, rule, strict=True)
-    ]
-    return Multipliers(slopes, best.betas, best.along)
+def least_slope(layer: NetLayer) -> float:
+    """The smallest lower slope that is sound; 1 is the largest."""
+    return layer.parameters[0] if layer.function == "leakyrelu" else 0.0
 
 
 def level_of(slopes: Tensor) -> Tensor:
-    """The nearest levels 0..255 of lower slopes, shape as given."""
+    """The nearest levels 0..255 of lower slopes of relu, shape as given."""
     return (slopes.clamp(0.0, 1.0) * LEVELS).round()
+
+
+def slope_of(levels: Tensor, layer: NetLayer) -> Tensor:
+    """The lower slopes of levels; at least the least sound one."""
+    return (levels / LEVELS).clamp(least_slope(layer), 1.0)
 
 
 def hex_of(levels: Tensor) -> str:
@@ -206,6 +126,101 @@ def hex_of(levels: Tensor) -> str:
     return bytes(levels.to(torch.uint8).tolist()).hex()
 
 
-def slope_of(levels: Tensor, layer: NetLayer) -> Tensor:
-    """The lower slopes of levels; at least the least sound one."""
-    return (levels / LEVELS).clamp(least_slope(layer), 1.0)
+def apply_split(layer: NetLayer, bounds: LayerBounds, sign: Tensor) -> LayerBounds:
+    """Bounds of a layer where some signs are known: they end at 0, and the lines lie between them.
+
+    Args:
+        sign: 1 where the pre-activation is >= 0, -1 where it is <= 0, else 0, shape (B, n).
+    """
+    if not bool((sign != 0).any()):
+        return bounds
+    lower = torch.where(sign > 0, bounds.lower.clamp(min=0.0), bounds.lower)
+    upper = torch.where(sign < 0, bounds.upper.clamp(max=0.0), bounds.upper)
+    upper = torch.maximum(lower, upper)
+    return replace(bounds, lower=lower, upper=upper, relaxed=layer.relax(lower, upper))
+
+
+@dataclass(frozen=True)
+class _Clip(Smooth):
+    """`min(max(z, low), high)`; the kinks are its ends."""
+
+    def value(self, z: Tensor) -> Tensor:
+        """The function."""
+        return z.clamp(*self.kinks)
+
+
+# tanh'' = -2 t (1 - t^2), at most 4 / (3 sqrt 3), with 1 - t^2 <= 4 e^-2|z|; sigmoid'' = s (1 - s)(1 - 2 s), at most
+# 1 / (6 sqrt 3), with s (1 - s) <= e^-|z|.
+_S_SHAPED = {
+    name: row
+    for row in (
+        Smooth("tanh", 0.77, 1.0, (), exponential(8.0, 2.0)),
+        Smooth("sigmoid", 0.097, 0.25, (), exponential(1.0, 1.0)),
+    )
+    for name in (row.name, f"{row.name}_fast")
+}
+
+
+def sampled_row(name: str | None, parameters: Parameters) -> Smooth | None:
+    """How a function of `functions.FUNCTIONS` is sampled; None for relu-like ones, whose lines are known, and jumps."""
+    if name == "clip":
+        return _Clip("clip", 0.0, 1.0, parameters)
+    if name in SMOOTH or name == "two slopes":
+        return with_parameter(name, *parameters)
+    return _S_SHAPED.get(name or "")
+
+
+def row_of(layer: NetLayer) -> Smooth | None:
+    """The same for a layer's function."""
+    return None if layer.special is not None else sampled_row(layer.function, layer.parameters)
+
+
+class SlopeRange(NamedTuple):
+    """The least slope of a sample's segments and what the largest one is more, shape (...) as the intervals."""
+
+    least: Tensor
+    more: Tensor
+
+    @classmethod
+    def of(cls, sample: Sample, lower: Tensor, upper: Tensor) -> SlopeRange:
+        """The slopes of a sample of [lower, upper]."""
+        step = torch.where(upper > lower, (upper - lower) / (SAMPLES - 1), 1.0)
+        segments = sample.values[..., :SAMPLES].diff(dim=-1) / step[..., None]
+        least = segments.amin(-1)
+        return cls(least, segments.amax(-1) - least)
+
+    def at(self, levels: Tensor) -> Tensor:
+        """The slopes of levels 1 to 255."""
+        return self.least + self.more * ((levels - 1) / (LEVELS - 1))
+
+    def levels(self, slopes: Tensor) -> Tensor:
+        """The nearest levels, 1 to 255."""
+        share = (slopes - self.least) / torch.where(self.more > 0, self.more, 1.0)
+        return 1 + ((LEVELS - 1) * share.clamp(0.0, 1.0)).round()
+
+
+def parametrised_relaxation(row: Smooth, lower: Tensor, upper: Tensor, levels: Tensor) -> Relaxation:
+    """Both lines of a function along the slopes of levels 1 to 255; no numbers where an end is none."""
+    sample = sample_of(row, lower, upper)
+    slope = SlopeRange.of(sample, lower, upper).at(levels) + (upper - lower) * 0.0
+    return Relaxation(slope, above(sample, slope, -1.0), slope, above(sample, slope, 1.0))
+
+
+def chosen_relaxation(layer: NetLayer, bounds: LayerBounds, alpha: Tensor, levels: Tensor) -> Relaxation:
+    """The lines of a layer's neurons: of the default rule, or with the chosen slopes.
+
+    Args:
+        layer: not one of products.
+        bounds: of the layer.
+        alpha: lower slopes of the neurons that `unstable` names, shape (B, n).
+        levels: of other functions, where they are not 0, shape (B, n).
+    """
+    relaxed, row = bounds.relaxed, row_of(layer)
+    assert relaxed is not None
+    assert not isinstance(relaxed, PairRelaxation)
+    relaxed = relaxed._replace(lower_slope=torch.where(unstable(layer, bounds), alpha, relaxed.lower_slope))
+    if row is None or not bool((levels > 0).any()):
+        return relaxed
+    own = (levels > 0).nonzero(as_tuple=True)
+    lines = parametrised_relaxation(row, bounds.lower[own], bounds.upper[own], levels[own])
+    return Relaxation(*(part.index_put(own, new) for part, new in zip(relaxed, lines, strict=True)))

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from verifluxa.bounds.crown import LinearBounds
 from verifluxa.bounds.domain import Geometry
-from verifluxa.bounds.linear import LayerBounds, NeuronBounds, Subproblems, infeasible, narrowed, neuron_planes
-from verifluxa.bounds.net import Net, NetLayer
+from verifluxa.bounds.linear import LayerBounds, Subproblems, bounds_of_neurons, infeasible, narrowed
+from verifluxa.bounds.net import Net
 
 MULTIPLIERS = (0.0, 0.4, 1.0, 2.5)
 """Lambdas, in units of |c|.r / |a|.r."""
@@ -40,7 +41,7 @@ class ClippedBounds:
 
 
 def self_clip(
-    net: Net, layers: list[LayerBounds], geometry: Geometry, pairs: Subproblems, plane: NeuronBounds
+    net: Net, layers: list[LayerBounds], geometry: Geometry, pairs: Subproblems, plane: LinearBounds
 ) -> ClippedBounds:
     """One round: clips every hidden layer by one plane per claim, bottom up.
 
@@ -53,27 +54,17 @@ def self_clip(
     clipped: list[LayerBounds] = []
     for number, layer in enumerate(net.hidden):
         bounds = layers[number]
-        if len(bounds.places.flat):
-            planes = neuron_planes(net, clipped, geometry, pairs, (bounds.places, bounds.radius))
-            bounds, gone = _clip_layer(layer, bounds, planes, geometry, (pairs, plane))
-            contradicted = contradicted | gone
+        chosen = bounds.chosen
+        if len(chosen.flat):
+            neurons = bounds_of_neurons(net, clipped, geometry, pairs, chosen, bounds.radius)
+            up, down = lagrange(*neurons, chosen.subproblem, pairs.domain, plane, geometry)
+            lower, upper = narrowed(bounds.lower, bounds.upper, chosen, down, up)
+            contradicted |= infeasible(lower, upper)
+            upper = torch.maximum(lower, upper)
+            still = None if bounds.open is None else bounds.open & layer.undecided(lower, upper)
+            bounds = LayerBounds(lower, upper, bounds.radius, still, layer.relax(lower, upper))
         clipped.append(bounds)
     return ClippedBounds([*clipped, layers[-1]], contradicted)
-
-
-def _clip_layer(
-    layer: NetLayer,
-    bounds: LayerBounds,
-    planes: tuple[NeuronBounds, NeuronBounds],
-    geometry: Geometry,
-    claim: tuple[Subproblems, NeuronBounds],
-) -> tuple[LayerBounds, Tensor]:
-    up, down = lagrange(planes, bounds.places.pair, claim, geometry)
-    lower, upper = narrowed((bounds.lower, bounds.upper), bounds.places, (down, up))
-    gone = infeasible(lower, upper)
-    upper = torch.maximum(lower, upper)
-    still = None if bounds.open is None else bounds.open & layer.undecided(lower, upper)
-    return LayerBounds(lower, upper, bounds.radius, still, layer.relax(lower, upper)), gone
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,36 +116,34 @@ def _measure(domain: Tensor, geometry: Geometry) -> _Measure:
 
 
 def lagrange(
-    rows: tuple[NeuronBounds, NeuronBounds], of: Tensor, claim: tuple[Subproblems, NeuronBounds], geometry: Geometry
+    above: LinearBounds, below: LinearBounds, of: Tensor, domain: Tensor, cut: LinearBounds, geometry: Geometry
 ) -> tuple[Tensor, Tensor]:
-    """Upper bounds of two planes of each row on its domain cut by the half-space `cut >= 0` of its claim.
+    """The largest values of linear functions on domains cut by the half-space `cut >= 0` of a claim.
 
     In rows scaled to size 1 the multipliers depend on the cut alone: how far all of them rise are L1 distances from
     a few points per claim.
 
     Args:
-        rows: U each.
-        of: the claim of each, ascending, shape (U,).
-        claim: pairs and cuts, C each.
+        above, below: two functions for each of U rows.
+        of: the claim of each row, ascending, shape (U,).
+        domain: of each claim, shape (C,).
+        cut: C.
+        geometry: of the domains.
 
     Returns:
         shape (U,) each: the least over `MULTIPLIERS`.
     """
-    pairs, cut = claim
-    counts = torch.bincount(of, minlength=len(pairs.domain))
+    counts = torch.bincount(of, minlength=len(domain))
     most = int(counts.max())
     first = of * (2 * most) + torch.arange(len(of), device=of.device) - (counts.cumsum(0) - counts)[of]
     slopes = cut.slope.new_zeros(2 * most * len(counts), cut.slope.shape[1])
-    slopes[first], slopes[first + most] = rows[0].slope, rows[1].slope
-    measure = _measure(pairs.domain, geometry)
-    least = _least(slopes.view(len(counts), 2 * most, -1), cut, measure).view(-1)
-    up, down = (
-        row.value + OWN * row.value.abs() + least[at] for row, at in zip(rows, (first, first + most), strict=True)
-    )
+    slopes[first], slopes[first + most] = above.slope, below.slope
+    least = _least(slopes.view(len(counts), 2 * most, -1), cut, _measure(domain, geometry)).view(-1)
+    up, down = (row.value + OWN * row.value.abs() + least[at] for row, at in ((above, first), (below, first + most)))
     return up, down
 
 
-def _least(slopes: Tensor, cut: NeuronBounds, measure: _Measure) -> Tensor:
+def _least(slopes: Tensor, cut: LinearBounds, measure: _Measure) -> Tensor:
     """What the half-spaces add to rows (C, n, d) at the center: the least over `MULTIPLIERS`, shape (C, n)."""
     # A half-space without a slope is everything or nothing: then the cut itself says so, and nothing is clipped by it.
     factors = torch.tensor(MULTIPLIERS[1:], dtype=slopes.dtype, device=slopes.device)

@@ -1,39 +1,46 @@
-"""CROWN in the trigger's variables: linear bounds of violation rows as functions of tau, batched.
+"""Bounds of all layers of a local network, and linear bounds of rows over its outputs, batched.
 
-Everything here speaks of `pairs`: a (domain, input) each. Sources: Zhang et al. 2018 (CROWN), eq. 8-12, for
-the backward step; the float radii `slope_radius @ |h| + radius` of `chain.Layer` are added at every layer
-as `|B| rho`, accumulated backward. Slopes may have any sign.
-
-Only upper bounds are computed; a lower bound is the upper bound of the negated row.
+Everything here speaks of subproblems: a (domain, input) each. Intermediate bounds come from intervals, from CROWN's
+linear bounds of the unstable neurons, and on the last hidden layer from linear bounds that are carried forward. The
+float radii `slope_radius @ |h| + radius` of `chain.Layer` are part of every bound.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.backward import Places, Planes, Rise, both_planes, descend
+from verifluxa.bounds.crown import (
+    ChosenNeurons,
+    LinearBounds,
+    RelaxedLayer,
+    backward_in_blocks,
+    neuron_bounds,
+    relaxed_layer,
+)
 from verifluxa.bounds.domain import Geometry, spread, spread_shared
-from verifluxa.bounds.forward import clearly, pays, ranges
 from verifluxa.bounds.functions import Relaxation
-from verifluxa.bounds.memory import rows_that_fit
+from verifluxa.bounds.memory import items_at_once, rows_that_fit
 from verifluxa.bounds.net import Net, NetLayer
 from verifluxa.bounds.special import PairRelaxation
-from verifluxa.bounds.stage import Stage, stage_of
 
 Interval = tuple[Tensor, Tensor]
-"""Lower and upper ends of a layer's pre-activations, shape (B, n) each."""
-
+"""Lower and upper bounds of a layer's pre-activations, shape (B, n) each."""
 
 INFEASIBLE = 1e-8
-"""Ends of a neuron that cross by more than this (relative) show that the pair cannot matter."""
+"""Bounds of a neuron that contradict each other by more than this (relative) show that the pair cannot matter."""
+MARGIN = 1e-9
+"""Share of its bounds by which a neuron must miss 0 to be decided by linear bounds that are carried forward: far above
+what a recomputation may differ by."""
 
 
 def infeasible(lower: Tensor, upper: Tensor) -> Tensor:
-    """Pairs of which the ends of some neuron exclude each other, shape (B,)."""
+    """Pairs of which the bounds of some neuron contradict each other, shape (B,)."""
     return (lower > upper + INFEASIBLE * (1 + lower.abs() + upper.abs())).any(1)
 
 
@@ -42,7 +49,7 @@ class Subproblems:
     """B (domain, input) pairs: indices, shape (B,) each.
 
     Attributes:
-        known: ends of hidden layers, bottom up, that hold wherever the bounds of a pair are wanted.
+        known: bounds of hidden layers, bottom up, that hold wherever the bounds of a pair are wanted.
         bounds: those of all layers, where they were found before.
     """
 
@@ -58,24 +65,12 @@ class Subproblems:
             self.domain[index], self.input[index], known, tuple(part.take(index) for part in self.bounds)
         )
 
-    def within(self, number: int, ends: Interval) -> tuple[Interval, Tensor | None]:
-        """What is left of ends of a layer, a single value where nothing is; and where that is, shape (B,)."""
+    def within(self, number: int, lower: Tensor, upper: Tensor) -> tuple[Interval, Tensor | None]:
+        """A layer's bounds within the known ones; an empty interval became a point; where one was, shape (B,)."""
         if number >= len(self.known):
-            return ends, None
-        lower, upper = torch.maximum(ends[0], self.known[number][0]), torch.minimum(ends[1], self.known[number][1])
+            return (lower, upper), None
+        lower, upper = torch.maximum(lower, self.known[number][0]), torch.minimum(upper, self.known[number][1])
         return (lower, torch.maximum(lower, upper)), infeasible(lower, upper)
-
-
-@dataclass(frozen=True, eq=False)
-class NeuronBounds:
-    """Upper planes of U single neurons (or negated neurons): value at the center (U,) and slopes (U, d)."""
-
-    value: Tensor
-    slope: Tensor
-
-    def take(self, index: Tensor) -> NeuronBounds:
-        """Some of the planes."""
-        return NeuronBounds(self.value[index], self.slope[index])
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,10 +80,10 @@ class LayerBounds:
     Attributes:
         lower, upper: shape (B, n).
         radius: shape (B, n), already inside lower and upper.
-        open: shape (B, n): the neurons that planes have narrowed, or may narrow; None after intervals alone.
+        open: shape (B, n): the neurons that linear bounds have narrowed, or may narrow; None after intervals alone.
         relaxed: linear bounds of the layer's function on [lower, upper]; None for the outputs.
-        crossed: pairs that cannot matter, since these ends and those known before exclude each other, shape (B,); None
-            where nothing was known.
+        infeasible: pairs that cannot matter, since these bounds and those known before contradict each other, shape
+            (B,); None where nothing was known.
     """
 
     lower: Tensor
@@ -97,38 +92,42 @@ class LayerBounds:
     open: Tensor | None
     relaxed: Relaxation | PairRelaxation | None
     infeasible: Tensor | None = None
-    _stages: list[tuple[Geometry, Stage]] = field(init=False, default_factory=list)
+    _kept: list[tuple[Geometry, RelaxedLayer]] = field(init=False, default_factory=list)
 
     def take(self, index: Tensor) -> LayerBounds:
         """Those of some pairs, in a new order or repeated, copied."""
         relaxed = None if self.relaxed is None else type(self.relaxed)(*(part[index] for part in self.relaxed))
-        ends = (self.lower[index], self.upper[index], self.radius[index])
-        return LayerBounds(*ends, None if self.open is None else self.open[index], relaxed)
+        open_ = None if self.open is None else self.open[index]
+        return LayerBounds(self.lower[index], self.upper[index], self.radius[index], open_, relaxed)
 
     @cached_property
-    def places(self) -> Places:
+    def chosen(self) -> ChosenNeurons:
         """The open neurons."""
-        return Places.of(torch.zeros_like(self.lower, dtype=torch.bool) if self.open is None else self.open)
+        return ChosenNeurons.of(torch.zeros_like(self.lower, dtype=torch.bool) if self.open is None else self.open)
 
-    def stage(self, layer: NetLayer, first: bool, geometry: Geometry, pairs: tuple[Subproblems, bool]) -> Stage:
-        """The layer on the way down; the first one's offset is its value at the domain's center.
+    def kept(self, layer: NetLayer, first: bool, geometry: Geometry, pairs: Subproblems) -> RelaxedLayer:
+        """The relaxed layer of the pairs, kept for a geometry: the layers above and the rows want the same."""
+        if not (self._kept and self._kept[0][0] is geometry):
+            self._kept[:] = [(geometry, self.relaxed_layer(layer, first, geometry, pairs))]
+        return self._kept[0][1]
 
-        It is kept for a geometry, since the layers above and the rows want the same.
-
-        Args:
-            pairs: those of these bounds, and whether that is so for all: else nothing is kept.
-        """
-        if self._stages and self._stages[0][0] is geometry:
-            return self._stages[0][1]
+    def relaxed_layer(self, layer: NetLayer, first: bool, geometry: Geometry, pairs: Subproblems) -> RelaxedLayer:
+        """The layer between its lines; the first one's offset is its value at the domain's center."""
         assert self.relaxed is not None
-        own, every = pairs
-        offset = layer.offset_of(own.input)
+        offset = layer.offset_of(pairs.input)
         if first:
-            offset = offset + (geometry.center @ layer.weight.T).index_select(0, own.domain)
-        stage = stage_of(layer.weight, self.relaxed, (offset, self.radius), layer.special, layer.winner)
-        if every:
-            self._stages[:] = [(geometry, stage)]
-        return stage
+            offset = offset + (geometry.center @ layer.weight.T).index_select(0, pairs.domain)
+        return relaxed_layer(layer.weight, self.relaxed, offset, self.radius, layer.special, layer.winner)
+
+
+def joined(parts: Sequence[LayerBounds]) -> LayerBounds:
+    """Bounds of one layer for some pairs, then for others, without what says which neurons are open."""
+    relaxed = None
+    if parts[0].relaxed is not None:
+        lines = zip(*(part.relaxed for part in parts if part.relaxed is not None), strict=True)
+        relaxed = type(parts[0].relaxed)(*(torch.cat(column) for column in lines))
+    lower, upper, radius = (torch.cat([getattr(part, name) for part in parts]) for name in ("lower", "upper", "radius"))
+    return LayerBounds(lower, upper, radius, None, relaxed)
 
 
 def first_layer(net: Net, geometry: Geometry, pairs: Subproblems) -> LayerBounds:
@@ -137,28 +136,23 @@ def first_layer(net: Net, geometry: Geometry, pairs: Subproblems) -> LayerBounds
     rows = layer.weight.expand(len(geometry.center), -1, -1)
     up, down = spread_shared(rows, geometry)
     middle = geometry.center @ layer.weight.T
-    ends = (part.index_select(0, pairs.domain) for part in (middle - down, middle + up, geometry.largest))
-    least, most, largest = ends
+    parts = (part.index_select(0, pairs.domain) for part in (middle - down, middle + up, geometry.largest))
+    least, most, largest = parts
     offset, radius = layer.offset_of(pairs.input), layer.radius_of(pairs.input, largest)
-    lower, upper = least.add_(offset).sub_(radius), most.add_(offset).add_(radius)
-    (lower, upper), excluded = pairs.within(0, (lower, upper))
+    (lower, upper), excluded = pairs.within(0, least.add_(offset).sub_(radius), most.add_(offset).add_(radius))
     open_ = None if layer.function is None else layer.undecided(lower, upper)
-    return _finished(layer, (lower, upper, radius), open_, excluded)
+    return _with_relaxation(layer, lower, upper, radius, open_, excluded)
 
 
-def _picked(values: Tensor, flat: Tensor) -> Tensor:
-    return values.flatten().index_select(0, flat)
-
-
-def _finished(
-    layer: NetLayer, bounds: tuple[Tensor, Tensor, Tensor], open_: Tensor | None, excluded: Tensor | None = None
+def _with_relaxation(
+    layer: NetLayer, lower: Tensor, upper: Tensor, radius: Tensor, open_: Tensor | None, excluded: Tensor | None = None
 ) -> LayerBounds:
-    relaxed = None if layer.function is None else layer.relax(bounds[0], bounds[1])
-    return LayerBounds(*bounds, open_, relaxed, excluded)
+    relaxed = None if layer.function is None else layer.relax(lower, upper)
+    return LayerBounds(lower, upper, radius, open_, relaxed, excluded)
 
 
 def next_layer(net: Net, below: list[LayerBounds], geometry: Geometry, pairs: Subproblems, method: str) -> LayerBounds:
-    """Bounds of layer `len(below)`: intervals for all neurons, CROWN planes for the undecided ones."""
+    """Bounds of layer `len(below)`: intervals for all neurons, CROWN's linear bounds for the unstable ones."""
     number = len(below)
     layer, previous = net.layers[number], net.layers[number - 1]
     low, high = previous.span(below[-1].lower, below[-1].upper)
@@ -168,117 +162,110 @@ def next_layer(net: Net, below: list[LayerBounds], geometry: Geometry, pairs: Su
     reach = torch.addmm(radius, high - low, magnitude)
     lower, upper = middle - reach, middle + reach
     if method == "interval" or layer.function is None:
-        return _finished(layer, (lower, upper, radius), None)
-    stages = stages_below(net, below, geometry, pairs)
+        return _with_relaxation(layer, lower, upper, radius, None)
+    layers = relaxed_layers(net, below, geometry, pairs)
     if number > 1 and number + 2 == len(net.layers) and layer.function == "relu":
-        half = geometry.half[pairs.domain]
-        lower, upper = _decided_forward(stages, layer, half, (lower, upper), (offset, radius))
-    (lower, upper), excluded = pairs.within(number, (lower, upper))
+        lower, upper = _decided_forward(layers, layer, geometry.half[pairs.domain], lower, upper, offset, radius)
+    (lower, upper), excluded = pairs.within(number, lower, upper)
     open_ = layer.undecided(lower, upper)
-    places = Places.of(open_)
+    chosen = ChosenNeurons.of(open_)
 
-    def rise(slopes: Tensor, part: Tensor | slice) -> Tensor:
+    def rise(slopes: Tensor, part: slice) -> Tensor:
         return spread(slopes, pairs.domain[part], geometry, spare=True)[0]
 
-    planes = _neurons(stages, layer, pairs, (places, radius), rise)
-    up, down = (value + more for value, more in planes)
-    lower, upper = narrowed((lower, upper), places, (down, up))
+    up, down = (value + more for value, more in neuron_bounds(layers, layer.weight, chosen, offset, radius, rise))
+    lower, upper = narrowed(lower, upper, chosen, down, up)
     if excluded is not None:
         excluded = excluded | infeasible(lower, upper)
         upper = torch.maximum(lower, upper)
-    return _finished(layer, (lower, upper, radius), open_, excluded)
+    return _with_relaxation(layer, lower, upper, radius, open_, excluded)
 
 
-def _decided_forward(
-    stages: list[Stage],
-    layer: NetLayer,
-    half: Tensor,
-    bounds: tuple[Tensor, Tensor],
-    moved: tuple[Tensor, Tensor],
-) -> tuple[Tensor, Tensor]:
-    """Narrows the ends of neurons of the last hidden layer that planes carried forward decide.
-
-    Only there: a layer above takes intervals of all neurons from here, and those of the backward pass are narrower.
-
-    Args:
-        stages: under the layer.
-        layer: of relu.
-        half: half-widths of each pair's box, shape (B, d).
-        bounds: lower and upper ends, shape (B, n).
-        moved: the layer's offsets and radii.
-    """
-    lower, upper = bounds
-    open_ = layer.undecided(lower, upper)
-    if any(stage.partners for stage in stages) or not pays(
-        stages, layer.weight, float(open_.sum()) / max(1, len(open_))
-    ):
-        return lower, upper
-    offset, radius = moved
-    low, high = ranges(stages, layer.weight, layer.magnitude, half)
-    low, high = low + (offset - radius), high + (offset + radius)
-    known = open_ & clearly((low, high))
-    return torch.where(known, torch.maximum(low, lower), lower), torch.where(known, torch.minimum(high, upper), upper)
-
-
-def narrowed(bounds: tuple[Tensor, Tensor], places: Places, found: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """Intersects (lower, upper) at some neurons with `-found[0]` and `found[1]`; NaN stays NaN."""
-    (lower, upper), (down, up), flat = bounds, found, places.flat
-    high = torch.minimum(_picked(upper, flat), up)
-    low = torch.maximum(_picked(lower, flat), -down)
-    new = lower.flatten().index_copy(0, flat, low), upper.flatten().index_copy(0, flat, high)
+def narrowed(lower: Tensor, upper: Tensor, chosen: ChosenNeurons, down: Tensor, up: Tensor) -> Interval:
+    """Intersects the intervals of some neurons with `[-down, up]`, shape (U,) each; NaN stays NaN."""
+    high = torch.minimum(chosen.picked(upper), up)
+    low = torch.maximum(chosen.picked(lower), -down)
+    new = lower.flatten().index_copy(0, chosen.flat, low), upper.flatten().index_copy(0, chosen.flat, high)
     return new[0].view_as(lower), new[1].view_as(upper)
 
 
-def neuron_planes(
-    net: Net, below: list[LayerBounds], geometry: Geometry, pairs: Subproblems, rows: tuple[Places, Tensor]
-) -> tuple[NeuronBounds, NeuronBounds]:
-    """Upper planes of single neurons of layer `len(below)` and of their negations.
+def bounds_of_neurons(
+    net: Net,
+    below: list[LayerBounds],
+    geometry: Geometry,
+    pairs: Subproblems,
+    chosen: ChosenNeurons,
+    radius: Tensor,
+) -> tuple[LinearBounds, LinearBounds]:
+    """Upper bounds of single neurons of layer `len(below)` and of their negations.
 
     Args:
         pairs: of `below`.
-        rows: the neurons, and the layer's radii, shape (B, n).
+        chosen: the neurons.
+        radius: the layer's, shape (B, n).
     """
-    if not below:
-        return _first_planes(net.layers[0], geometry, pairs, rows)
-    above, under = _neurons(stages_below(net, below, geometry, pairs), net.layers[len(below)], pairs, rows)
-    return NeuronBounds(*above), NeuronBounds(*under)
-
-
-def _first_planes(
-    layer: NetLayer, geometry: Geometry, pairs: Subproblems, rows: tuple[Places, Tensor]
-) -> tuple[NeuronBounds, NeuronBounds]:
-    places, radius = rows
-    at = (geometry.center @ layer.weight.T).index_select(0, pairs.domain) + layer.offset_of(pairs.input)
-    slope = layer.weight.index_select(0, places.neuron)
-    value, spare = _picked(at, places.flat), _picked(radius, places.flat)
-    return NeuronBounds(value + spare, slope), NeuronBounds(spare - value, -slope)
-
-
-def _neurons(
-    stages: list[Stage], layer: NetLayer, pairs: Subproblems, rows: tuple[Places, Tensor], rise: Rise | None = None
-) -> tuple[Planes, Planes]:
-    """Planes of single neurons and of their negations over the stages under their layer, see `both_planes`."""
-    places, radius = rows
+    layer = net.layers[len(below)]
     offset = layer.offset_of(pairs.input)
-    if len(places.flat) and stages[-1].partners is None:
-        return both_planes(stages, layer.weight, places, rise, (offset, radius))
-    spare, weight, pair = _picked(radius, places.flat), layer.weight[places.neuron][:, None], places.pair
-    moved = _picked(offset.expand_as(radius), places.flat)
-    ends = [descend(stages, sign * weight, (sign * moved + spare)[:, None], pair) for sign in (1.0, -1.0)]
-    above, under = ((value[:, 0], (rise(slope, pair) if rise else slope)[:, 0]) for value, slope in ends)
-    return above, under
+    if below:
+        layers = relaxed_layers(net, below, geometry, pairs)
+        return neuron_bounds(layers, layer.weight, chosen, offset, radius)
+    at = (geometry.center @ layer.weight.T).index_select(0, pairs.domain) + offset
+    slope = layer.weight.index_select(0, chosen.neuron)
+    value, more = chosen.picked(at), chosen.picked(radius)
+    return LinearBounds(value + more, slope), LinearBounds(more - value, -slope)
 
 
-def stages_below(
-    net: Net, below: list[LayerBounds], geometry: Geometry, pairs: Subproblems, every: bool = True
-) -> list[Stage]:
-    """The layers under some rows, bottom up; where not `every` pair is that of `below`, nothing is kept of them."""
+def relaxed_layers(
+    net: Net, below: Sequence[LayerBounds], geometry: Geometry, pairs: Subproblems
+) -> list[RelaxedLayer]:
+    """The layers under some rows, bottom up."""
     layers = enumerate(zip(net.layers, below, strict=False))
-    return [bounds.stage(layer, not number, geometry, (pairs, every)) for number, (layer, bounds) in layers]
+    return [bounds.kept(layer, not number, geometry, pairs) for number, (layer, bounds) in layers]
+
+
+def output_bounds(
+    net: Net,
+    bounds: list[LayerBounds],
+    geometry: Geometry,
+    index: Tensor,
+    pairs: Subproblems,
+    rows: Tensor,
+    coefficients: Tensor,
+    constants: Tensor,
+) -> LinearBounds:
+    """Upper bounds of rows over the outputs that stand in a table, shape (C, r): the table is multiplied out once.
+
+    Args:
+        bounds: of all layers, the output layer's last.
+        index: of each claim into the pairs of `bounds`, shape (C,).
+        pairs: the claims' own.
+        rows: places in the table, shape (C, r).
+        coefficients, constants: the table, shape (R, outputs) and (R,).
+    """
+    layer, last = net.layers[-1], bounds[-1]
+    value = torch.addmm(constants, layer.offset_of(pairs.input), coefficients.T)
+    value = torch.addmm(value, last.radius.index_select(0, index), coefficients.abs().T).gather(1, rows)
+    weight = coefficients @ layer.weight
+    if len(bounds) == 1:
+        return LinearBounds(value + (weight[rows] * geometry.center[pairs.domain][:, None]).sum(-1), weight[rows])
+    same = len(rows) > 1 and (rows.stride(0) == 0 or bool((rows == rows[0]).all()))
+    whole, each = weight[rows[:1]], torch.arange(len(bounds[0].lower), device=index.device)
+
+    def some(part: slice) -> Tensor:
+        return whole if same else weight[rows[part]]
+
+    if len(index) == len(each) and torch.equal(index, each):
+        return backward_in_blocks(relaxed_layers(net, bounds[:-1], geometry, pairs), some, value)
+    # Each claim knows its pair's domain and input; pairs that no claim names may be anything, so nothing is kept.
+    domain, inputs = torch.zeros_like(each), torch.zeros_like(each)
+    domain[index], inputs[index] = pairs.domain, pairs.input
+    named, below = Subproblems(domain, inputs), enumerate(zip(net.hidden, bounds, strict=False))
+    layers = [own.relaxed_layer(under, not number, geometry, named) for number, (under, own) in below]
+    return backward_in_blocks(layers, some, value, index)
 
 
 def pairs_at_once(net: Net, device: str) -> int:
-    """How many pairs make a good batch: on a CPU the planes of a layer's neurons then stay near the caches."""
+    """How many pairs make a good batch: on a CPU the slopes of a layer's neurons then stay near the caches."""
     widest = max(layer.weight.shape[0] for layer in net.layers)
     numbers = widest * (net.layers[0].weight.shape[1] + 1)
     return max(8, 8 * rows_that_fit(numbers, device))
@@ -300,3 +287,99 @@ def evaluate(net: Net, trigger: Tensor, inputs: Tensor) -> Tensor:
     for layer in net.layers:
         state = layer.apply(state @ layer.weight.T + layer.offset_of(inputs))
     return state
+
+
+# Linear bounds carried forward through the layers. A backward pass bounds a neuron no worse wherever the trigger is: it
+# chooses between two lines once for each neuron below, after all paths to it have been added up, where these choose
+# once for each path. So a neuron that is decided here is decided by the backward pass too, which then need not be run
+# for it: a third of the time of deep networks. Only on whole boxes is that sure, so slab constraints are left out.
+
+
+def _decided_forward(
+    layers: list[RelaxedLayer],
+    layer: NetLayer,
+    half: Tensor,
+    lower: Tensor,
+    upper: Tensor,
+    offset: Tensor,
+    radius: Tensor,
+) -> Interval:
+    """Narrows the bounds of neurons of the last hidden layer that linear bounds carried forward decide.
+
+    Only there: a layer above takes intervals of all neurons from here, and those of the backward pass are narrower.
+
+    Args:
+        layers: under the layer.
+        layer: of relu.
+        half: half-widths of each pair's box, shape (B, d).
+        lower, upper: shape (B, n).
+        offset, radius: of the layer.
+    """
+    open_ = layer.undecided(lower, upper)
+    if any(own.partner is not None for own in layers) or not _forward_pays(
+        layers, layer.weight, float(open_.sum()) / max(1, len(open_))
+    ):
+        return lower, upper
+    low, high = forward_ranges(layers, layer.weight, half)
+    low, high = low + (offset - radius), high + (offset + radius)
+    margin = MARGIN * (low.abs() + high.abs())
+    known = open_ & ((low > margin) | (high < -margin))
+    return torch.where(known, torch.maximum(low, lower), lower), torch.where(known, torch.minimum(high, upper), upper)
+
+
+def _forward_pays(layers: Sequence[RelaxedLayer], weight: Tensor, rows: float) -> bool:
+    """Whether this costs less than half of the backward pass of so many rows per pair."""
+    carried = 2 * (layers[0].weight.shape[1] + 1) * (weight.numel() + sum(layer.products for layer in layers[1:]))
+    return len(layers) > 1 and 2 * carried < rows * sum(layer.products for layer in layers)
+
+
+class _Band(NamedTuple):
+    """`|z - middle| <= reach`: linear bounds over the trigger, constants last, neurons first: shape (n, d + 1, B)."""
+
+    middle: Tensor
+    reach: Tensor
+
+    def through(self, layer: RelaxedLayer) -> _Band:
+        """The band of `h`, where the band is that of what the layer's slopes speak of."""
+        lower, upper = layer.lower_slope, layer.lower_slope + layer.slope_gap
+        below, above = (
+            layer.gathered((slope.T[:, None] * self.middle).addcmul_(slope.abs().T[:, None], self.reach, value=sign))
+            for slope, sign in ((lower, -1), (upper, 1))
+        )
+        below[:, -1] += layer.lower_intercept.T
+        above[:, -1] += (layer.lower_intercept + layer.intercept_gap).T
+        return _Band((above + below) / 2, (above - below) / 2)
+
+    def times(self, weight: Tensor) -> _Band:
+        """The band of `weight @ h`, where the band is that of h."""
+        shape = (len(weight), *self.middle.shape[1:])
+        return _Band((weight @ self.middle.flatten(1)).view(shape), (weight.abs() @ self.reach.flatten(1)).view(shape))
+
+
+def forward_ranges(layers: Sequence[RelaxedLayer], weight: Tensor, half: Tensor) -> Interval:
+    """Least and largest values of `weight @ h` over boxes, h being the state above the last layer, shape (B, m).
+
+    Args:
+        layers: bottom up, none of products.
+        weight: shape (m, n).
+        half: half-widths of each pair's box, shape (B, d).
+    """
+    most = max(len(weight), *(len(layer.weight) for layer in layers)) * (half.shape[1] + 1)
+    size = 8 * items_at_once(half.device, most)
+    cuts = [slice(start, start + size) for start in range(0, max(1, len(half)), size)]
+    parts = [_ranges([layer.take(cut) for layer in layers], weight, half[cut].T) for cut in cuts]
+    lower, upper = (torch.cat(column) for column in zip(*parts, strict=True))
+    return lower, upper
+
+
+def _ranges(layers: Sequence[RelaxedLayer], weight: Tensor, half: Tensor) -> Interval:
+    first = layers[0].weight
+    first = first if layers[0].winner is None else torch.eye(first.shape[1]).to(first)
+    middle = torch.nn.functional.pad(first, (0, 1))[:, :, None].expand(-1, -1, half.shape[1])
+    band = _Band(middle, torch.zeros_like(middle)).through(layers[0])
+    for layer in layers[1:]:
+        band = (band if layer.winner is not None else band.times(layer.weight)).through(layer)
+    band = band.times(weight)
+    upper, lower = band.middle + band.reach, band.middle - band.reach
+    down, up = ((slope[:, :-1].abs() * half).sum(1) for slope in (lower, upper))
+    return (lower[:, -1] - down).T, (upper[:, -1] + up).T

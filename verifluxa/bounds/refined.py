@@ -11,14 +11,13 @@ import math
 
 import torch
 
-from verifluxa.bounds.alpha import AlphaSettings, Task, fits, optimise
-from verifluxa.bounds.backward import Places
-from verifluxa.bounds.beta import is_supported
-from verifluxa.bounds.cross import light
+from verifluxa.bounds.alpha import is_supported
+from verifluxa.bounds.crown import ChosenNeurons
 from verifluxa.bounds.domain import Geometry
 from verifluxa.bounds.linear import LayerBounds, Subproblems, all_layers, first_layer, narrowed, next_layer
 from verifluxa.bounds.memory import in_chunks
 from verifluxa.bounds.net import Net
+from verifluxa.bounds.optimise import BoundTask, fits, optimise
 
 
 def refined_layers(net: Net, geometry: Geometry, pairs: Subproblems, steps: int) -> list[LayerBounds]:
@@ -36,18 +35,16 @@ def refined_layers(net: Net, geometry: Geometry, pairs: Subproblems, steps: int)
     while len(bounds) < len(net.layers):
         own = next_layer(net, bounds, geometry, pairs, "crown")
         if net.layers[len(bounds)].function is not None:
-            own = _refined(net, [*bounds, own], geometry, pairs, AlphaSettings(steps, steps))
+            own = _refined(net, [*bounds, own], geometry, pairs, steps)
         bounds.append(own)
     return bounds
 
 
-def _refined(
-    net: Net, bounds: list[LayerBounds], geometry: Geometry, pairs: Subproblems, settings: AlphaSettings
-) -> LayerBounds:
+def _refined(net: Net, bounds: list[LayerBounds], geometry: Geometry, pairs: Subproblems, steps: int) -> LayerBounds:
     """The last of some layers, both ends of its undecided neurons anew."""
     layer, own = net.layers[len(bounds) - 1], bounds[-1]
-    places = Places.of(layer.undecided(own.lower, own.upper))
-    pair, neuron = places.pair, places.neuron
+    chosen = ChosenNeurons.of(layer.undecided(own.lower, own.upper))
+    pair, neuron = chosen.subproblem, chosen.neuron
     if not len(pair):
         return own
     shorter = Net(net.layers[: len(bounds)], net.unsafe, net.largest_radius)
@@ -60,13 +57,14 @@ def _refined(
         rows = own.lower.new_zeros(end - start, len(layer.weight))
         rows[torch.arange(end - start, device=rows.device), column[part]] = sign[part]
         nothing = torch.zeros_like(sign[part])
-        mine = [light(each, both[part]) for each in bounds]
-        task = Task(shorter, mine, geometry, pairs.take(both[part]), rows, nothing, nothing - math.inf)
-        return optimise(task, settings)[0]
+        mine = [each.take(both[part]) for each in bounds]
+        task = BoundTask.alone(shorter, mine, geometry, pairs.take(both[part]), rows, nothing, nothing - math.inf)
+        largest: torch.Tensor = optimise(task, steps, steps).largest
+        return largest
 
     ends = torch.cat(in_chunks(len(both), fits(shorter, str(own.lower.device)), some))
     up, down = ends[: len(pair)], ends[len(pair) :]
-    lower, upper = narrowed((own.lower, own.upper), places, (down, up))
+    lower, upper = narrowed(own.lower, own.upper, chosen, down, up)
     # Ends that cross by a rounding are one value.
     upper = torch.maximum(lower, upper)
     return LayerBounds(lower, upper, own.radius, own.open, layer.relax(lower, upper))

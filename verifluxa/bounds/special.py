@@ -132,19 +132,3 @@ class Products:
         both = self.product & moves & moves[..., self.partner]
         # Several products may share a partner.
         return both | (torch.zeros_like(lower).index_add(-1, self.partner, both.to(lower)) > 0)
-
-
-def scatter(
-    rows: tuple[Tensor, Tensor], index: Tensor, special: Special | None, relaxed: Relaxation | PairRelaxation
-) -> Tensor | None:
-    """What backward rows put onto the partners of products; None for other functions.
-
-    Args:
-        rows: the positive and the negative part, shape (C, r, n) each.
-        index: which pair of `relaxed` each row block speaks of, shape (C,).
-    """
-    if not isinstance(relaxed, PairRelaxation) or not isinstance(special, Products):
-        return None
-    positive, negative = rows
-    falls = positive * relaxed.upper_partner[index][:, None] + negative * relaxed.lower_partner[index][:, None]
-    return torch.zeros_like(falls).index_add(-1, special.partner, falls)

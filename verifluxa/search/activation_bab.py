@@ -23,23 +23,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.alpha import level_of
-from verifluxa.bounds.backward import Places
-from verifluxa.bounds.beta import Multipliers, relaxed_function, unstable
+from verifluxa.bounds.alpha import BoundParameters, joined_parameters, level_of, relaxed_function, unstable
 from verifluxa.bounds.clip import self_clip
-from verifluxa.bounds.cross import JointBound, JointBoundTask, JointParameters, light, optimise_joint, stacked
+from verifluxa.bounds.crown import ChosenNeurons
 from verifluxa.bounds.domain import Geometry
 from verifluxa.bounds.linear import (
     LayerBounds,
-    NeuronBounds,
     Subproblems,
     all_layers,
     evaluate,
+    joined,
     narrowed,
     next_layer,
 )
 from verifluxa.bounds.maxima import folded, pairs_of, spread_over
 from verifluxa.bounds.net import Net, NetLayer
+from verifluxa.bounds.optimise import BoundTask, OptimisedBounds, SinglePrecision, optimise, relaxed_activations
 from verifluxa.evidence import MOST_LEVELS, Ends
 from verifluxa.search.bab import Batch, Budget, Search, run
 from verifluxa.search.claims import ROUNDED, SLACK
@@ -74,7 +73,7 @@ class Case:
 
     split: Sign | None = None
     children: list[Case] = field(default_factory=list)
-    planes: JointParameters | None = None
+    planes: BoundParameters | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +85,7 @@ class _OpenCase:
 
     case: Case
     signs: tuple[Sign, ...]
-    start: JointParameters | None
+    start: BoundParameters | None
     layers: Sequence[LayerBounds] = ()
 
 
@@ -107,7 +106,7 @@ class ActivationSearch(Search[_OpenCase]):
         leaves: cases that closed.
     """
 
-    group: JointBoundTask
+    group: BoundTask
     root: Case
     steps: int
     root_steps: int
@@ -118,7 +117,7 @@ class ActivationSearch(Search[_OpenCase]):
 
     @classmethod
     def of(
-        cls, group: JointBoundTask, steps: int = 6, root_steps: int | None = None, *, clips: bool = False
+        cls, group: BoundTask, steps: int = 6, root_steps: int | None = None, *, clips: bool = False
     ) -> ActivationSearch:
         """A search that has bounded nothing yet."""
         root = Case()
@@ -139,7 +138,7 @@ class ActivationSearch(Search[_OpenCase]):
         return len(self.group.index if self.kept is None else self.kept)
 
     @property
-    def narrow(self) -> JointBoundTask:
+    def narrow(self) -> BoundTask:
         """The group with the planes that the next cases have."""
         return self.group if self.kept is None else self.group.take(self.kept)
 
@@ -163,9 +162,9 @@ class ActivationSearch(Search[_OpenCase]):
         """The last open cases, in their order."""
         return [self.pop() for _ in range(min(count, len(self.stack)))][::-1]
 
-    def weighty(self, chosen: JointParameters) -> Tensor:
+    def weighty(self, chosen: BoundParameters) -> Tensor:
         """Planes that have weight beside the heaviest of their input."""
-        logarithms = chosen.logarithms[:, 0]
+        logarithms = chosen.log_weights[:, 0]
         inputs, of_input = torch.unique(self.group.pairs.input, return_inverse=True)
         heaviest = logarithms.new_full((len(inputs),), -math.inf).scatter_reduce(0, of_input, logarithms, "amax")
         return (logarithms >= heaviest[of_input] + math.log(LEAST_WEIGHT)).nonzero()[:, 0]
@@ -212,7 +211,7 @@ class _CaseBound(NamedTuple):
     `layers`: what its own cases start from, where the sum of its planes clipped that; else nothing.
     """
 
-    chosen: JointParameters
+    chosen: BoundParameters
     sign: Sign | None
     closed: bool
     point: Tensor | None
@@ -260,7 +259,7 @@ def _bound_alike(batch: Batch[ActivationSearch, _OpenCase]) -> list[_CaseBound]:
     groups = _all([_repeated(search.narrow, own) for search, own in parts])
     starts = [one.start for _, one in batch if one.start is not None]
     steps = parts[0][0].steps if starts else parts[0][0].root_steps
-    together = optimise_joint(groups, steps, steps, _joined(starts) if starts else None)
+    together = optimise(groups, steps, steps, joined_parameters(starts) if starts else None, smooth=False)
     closed = refuted(groups, together).tolist()
     # Roots of easy claims close at once, and then nothing asks where to go on.
     signs: list[Sign | None] = [None] * len(batch)
@@ -289,31 +288,30 @@ def _by_search(
     return [(own[0][0], own) for own in lists]
 
 
-def _clipped(groups: JointBoundTask, together: JointBound, cases: Sequence[int]) -> list[list[LayerBounds]]:
+def _clipped(groups: BoundTask, together: OptimisedBounds, cases: Sequence[int]) -> list[list[LayerBounds]]:
     """Bounds of the one input of some cases where the sum of their planes is >= 0, as it is where the claim is met."""
     if not cases:
         return []
     at = torch.tensor(cases, device=groups.index.device)
     first = torch.searchsorted(groups.group, at)
-    parts = [light(bounds, first) for bounds in groups.own_layers()]
+    parts = [bounds.take(first) for bounds in groups.own_layers]
     layers = [
         replace(bounds, open=layer.undecided(bounds.lower, bounds.upper))
         for layer, bounds in zip(groups.net.hidden, parts, strict=False)
     ]
-    value, slope = together.weights * together.value, together.weights[:, None] * together.slope
-    cut_by = NeuronBounds(groups.summed(value)[at], groups.summed(slope)[at])
+    cut_by = together.total.take(at)
     clip = self_clip(groups.net, [*layers, parts[-1]], groups.geometry, groups.pairs.take(first), cut_by)
     one = torch.arange(len(cases), device=at.device)[:, None]
-    return [[light(bounds, row) for bounds in clip.layers] for row in one]
+    return [[bounds.take(row) for bounds in clip.layers] for row in one]
 
 
-def refuted(groups: JointBoundTask, together: JointBound) -> Tensor:
+def refuted(groups: BoundTask, together: OptimisedBounds) -> Tensor:
     """Groups that are below zero by as much as a recomputation in another order may be off, shape (G,)."""
     room = groups.summed(together.weights * (SLACK * together.size + ROUNDED * together.summed))
     return torch.isfinite(together.largest) & (together.largest < -room)
 
 
-def _met(groups: JointBoundTask, together: JointBound) -> list[Tensor | None]:
+def _met(groups: BoundTask, together: OptimisedBounds) -> list[Tensor | None]:
     """Each group's largest point (d,) where it meets all its claims, by the center network."""
     points = groups.geometry.center[groups.domain] + together.where
     outputs = evaluate(groups.net, points[groups.group], groups.pairs.input)
@@ -321,13 +319,13 @@ def _met(groups: JointBoundTask, together: JointBound) -> list[Tensor | None]:
     return [None if some else point for some, point in zip(missed, points, strict=True)]
 
 
-def _all(parts: Sequence[JointBoundTask]) -> JointBoundTask:
+def _all(parts: Sequence[BoundTask]) -> BoundTask:
     """Groups of one domain as one: all on the same bounds, or each on its own."""
     layers, indices = parts[0].layers, [part.index for part in parts]
     if any(part.layers is not layers for part in parts):
         rows = np.cumsum([0, *(len(part.layers[0].lower) for part in parts[:-1])]).tolist()
         indices = [index + shift for index, shift in zip(indices, rows, strict=True)]
-        layers = [stacked(column) for column in zip(*(part.layers for part in parts), strict=True)]
+        layers = [joined(column) for column in zip(*(part.layers for part in parts), strict=True)]
     shifts = np.cumsum([0, *(len(part.limits) for part in parts[:-1])]).tolist()
     return replace(
         parts[0],
@@ -344,22 +342,15 @@ def _all(parts: Sequence[JointBoundTask]) -> JointBoundTask:
     )
 
 
-def _joined(parts: Sequence[JointParameters]) -> JointParameters:
-    def columns(name: str) -> list[Tensor]:
-        return [torch.cat(column) for column in zip(*(getattr(p.multipliers, name) for p in parts), strict=True)]
-
-    return JointParameters(Multipliers(columns("slopes"), columns("betas")), torch.cat([p.logarithms for p in parts]))
-
-
-def _repeated(group: JointBoundTask, batch: Sequence[_OpenCase]) -> JointBoundTask:
+def _repeated(group: BoundTask, batch: Sequence[_OpenCase]) -> BoundTask:
     """The group once for each case, with the case's signs."""
     many, size = len(batch), len(group.index)
     again = torch.arange(size, device=group.index.device).repeat(many)
     cases = torch.arange(many, device=group.index.device)
     layers, index = group.layers, group.index[again]
     if any(one.layers for one in batch):
-        own = [one.layers or [light(bounds, group.index[:1]) for bounds in group.layers] for one in batch]
-        layers, index = [stacked(column) for column in zip(*own, strict=True)], cases.repeat_interleave(size)
+        own = [one.layers or [bounds.take(group.index[:1]) for bounds in group.layers] for one in batch]
+        layers, index = [joined(column) for column in zip(*own, strict=True)], cases.repeat_interleave(size)
     return replace(
         group,
         layers=layers,
@@ -373,7 +364,7 @@ def _repeated(group: JointBoundTask, batch: Sequence[_OpenCase]) -> JointBoundTa
     )
 
 
-def _signs(group: JointBoundTask, batch: Sequence[_OpenCase]) -> list[Tensor]:
+def _signs(group: BoundTask, batch: Sequence[_OpenCase]) -> list[Tensor]:
     """What each case knows, on the planes of its inputs: per hidden layer shape (cases * P, n)."""
     size, device = len(group.index), group.index.device
     of_input: dict[int, list[int]] = {}
@@ -393,7 +384,7 @@ def _signs(group: JointBoundTask, batch: Sequence[_OpenCase]) -> list[Tensor]:
     return found
 
 
-def best_neurons(groups: JointBoundTask, together: JointBound) -> list[Sign | None]:
+def best_neurons(groups: BoundTask, together: OptimisedBounds) -> list[Sign | None]:
     """For each group the neuron whose two cases promise most.
 
     Where the relaxed network reaches the group's largest point, each neuron has a value between its lines; what the
@@ -401,23 +392,22 @@ def best_neurons(groups: JointBoundTask, together: JointBound) -> list[Sign | No
     split (of 55 claims of a convolutional network 31 closed within 300 cases by the intercepts of
     `splitters.choose_neuron`, 36 by this). Those break ties.
     """
-    layers, multipliers = groups.own_layers(), together.chosen.multipliers
-    slopes, betas = ([part.float() for part in parts] for parts in (multipliers.slopes, multipliers.betas))
-    claims = groups.claims(layers)
-    walked = claims.walk(slopes, betas)
-    met = claims.relaxed_activations(walked, slopes, claims.center + together.where[groups.group].float())
+    layers, chosen = groups.own_layers, together.chosen
+    slopes, betas = ([part.float() for part in parts] for parts in (chosen.alphas, chosen.betas))
+    at = SinglePrecision(groups, ()).evaluate(slopes, betas)
+    met = relaxed_activations(at.hidden, at.passed, together.where[groups.group].float())
     best: list[tuple[float, Sign | None]] = [(0.0, None)] * len(groups.limits)
     assert groups.signs is not None
     for number, (layer, bounds) in enumerate(zip(groups.net.hidden, layers, strict=False)):
         if not len(layer.weight):  # nothing that the trigger changes is read here
             continue
-        free = unstable(layer, bounds) & (groups.signs[number] == 0)
-        gain = _gap(layer, bounds, walked.above[number], slopes[number], met[number])
+        free = groups.free[number] & (groups.signs[number] == 0)
+        gain = _gap(layer, bounds, at.passed[number].above[:, 0], slopes[number], met[number])
         score, neuron = torch.where(free, gain * together.weights[:, None], 0.0).max(1)
-        for plane, (value, at) in enumerate(zip(score.tolist(), neuron.tolist(), strict=True)):
+        for plane, (value, neuron_at) in enumerate(zip(score.tolist(), neuron.tolist(), strict=True)):
             group = int(groups.group[plane])
             if value > best[group][0]:
-                best[group] = value, Sign(int(groups.pairs.input[plane]), number, at, 0)
+                best[group] = value, Sign(int(groups.pairs.input[plane]), number, neuron_at, 0)
     return [sign for _, sign in best]
 
 
@@ -440,7 +430,7 @@ def tightened(net: Net, geometry: Geometry, pairs: Subproblems) -> tuple[list[La
     Layers whose ends would need more slopes than evidence may hold keep the default rule.
 
     Args:
-        net: of which `beta.is_supported` holds.
+        net: of which `alpha.is_supported` holds.
         geometry: of the domains.
         pairs: one.
     """
@@ -449,7 +439,7 @@ def tightened(net: Net, geometry: Geometry, pairs: Subproblems) -> tuple[list[La
     for number in range(1, len(net.hidden)):
         if ends:
             bounds[number] = next_layer(net, bounds[:number], geometry, pairs, "crown")
-        places = Places.of(net.layers[number].undecided(bounds[number].lower, bounds[number].upper))
+        places = ChosenNeurons.of(net.layers[number].undecided(bounds[number].lower, bounds[number].upper))
         free = [unstable(layer, own)[0] for layer, own in zip(net.layers, bounds[:number], strict=False)]
         size = 2 * len(places.neuron) * sum(int(part.sum()) for part in free)
         if not 0 < size <= MOST_LEVELS - sum(len(own.levels) for own in ends):
@@ -465,7 +455,7 @@ def tightened(net: Net, geometry: Geometry, pairs: Subproblems) -> tuple[list[La
 
 
 def _tightened(
-    net: Net, bounds: list[LayerBounds], geometry: Geometry, pairs: Subproblems, places: Places
+    net: Net, bounds: list[LayerBounds], geometry: Geometry, pairs: Subproblems, places: ChosenNeurons
 ) -> tuple[LayerBounds, list[Tensor]]:
     """The last of some layers, both ends of some of its neurons anew, with the levels of slopes under each."""
     own, neurons, count = bounds[-1], places.neuron, len(places.neuron)
@@ -474,11 +464,11 @@ def _tightened(
     rows = own.lower.new_zeros(2 * count, own.lower.shape[1])
     rows[each, neurons.repeat(2)] = torch.where(each < count, 1.0, -1.0).to(rows)
     at, nothing = torch.zeros_like(each), rows.new_zeros(2 * count)
-    groups = JointBoundTask(shorter, bounds, geometry, at, pairs.take(at), rows, nothing, each, nothing - math.inf)
-    together = optimise_joint(groups, STEPS, STEPS)
+    groups = BoundTask(shorter, bounds, geometry, at, pairs.take(at), rows, nothing, each, nothing - math.inf)
+    together = optimise(groups, STEPS, STEPS, smooth=False)
     most = torch.where(torch.isfinite(together.largest), together.largest, math.inf)
-    lower, upper = narrowed((own.lower, own.upper), places, (most[count:], most[:count]))
+    lower, upper = narrowed(own.lower, own.upper, places, most[count:], most[:count])
     # Ends that cross by a rounding are one value.
     upper = torch.maximum(lower, upper)
     tight = LayerBounds(lower, upper, own.radius, own.open, shorter.layers[-1].relax(lower, upper))
-    return tight, [level_of(part) for part in together.chosen.multipliers.slopes]
+    return tight, [level_of(part) for part in together.chosen.alphas]

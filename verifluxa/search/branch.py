@@ -17,10 +17,10 @@ from itertools import compress
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.alpha import AlphaSettings
 from verifluxa.bounds.domain import Domains, Geometry, geometry
 from verifluxa.bounds.linear import LayerBounds, Subproblems
 from verifluxa.bounds.net import Net
+from verifluxa.bounds.optimise import AlphaSettings
 from verifluxa.evidence import OPEN, Counted, JointClosing, Node, Outcome, Split
 from verifluxa.search.attack import LocalOptimum, lacking, local_search
 from verifluxa.search.bab import Batch, Budget, Incumbent, Search, branch_and_bound, in_turn

@@ -14,21 +14,21 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.beta import Multipliers, apply_split
+from verifluxa.bounds.alpha import BoundParameters, apply_split
 from verifluxa.bounds.clip import MULTIPLIERS, self_clip
+from verifluxa.bounds.crown import LinearBounds
 from verifluxa.bounds.domain import Domains, Geometry, geometry, spread
 from verifluxa.bounds.linear import (
     INFEASIBLE,
     LayerBounds,
-    NeuronBounds,
     Subproblems,
     all_layers,
     first_layer,
     next_layer,
+    output_bounds,
 )
 from verifluxa.bounds.memory import SHARE, free_bytes, in_chunks
 from verifluxa.bounds.net import Net
-from verifluxa.bounds.rows import planes_of_rows
 from verifluxa.evidence import CONTRADICTED, OPEN, PrunedDisjunct
 from verifluxa.search.workspace import Claims, Workspace
 
@@ -89,10 +89,10 @@ class RowBounds:
         """Position of the row with the least upper value, shape (C,)."""
         return self.upper.argmin(1)
 
-    def row(self, position: Tensor) -> NeuronBounds:
+    def row(self, position: Tensor) -> LinearBounds:
         """One row of each claim."""
         at = torch.arange(len(position), device=position.device)
-        return NeuronBounds(self.value[at, position], self.slope[at, position])
+        return LinearBounds(self.value[at, position], self.slope[at, position])
 
     def fallen(self) -> Tensor:
         """Rows that cannot be met, shape (C, r): an open one may end at 0 exactly; only numbers count."""
@@ -140,7 +140,7 @@ class Verdicts:
     branching: tuple[Tensor, Tensor]
     last: ClaimBounds
     closings: Mapping[int, PrunedDisjunct] = field(default_factory=dict)
-    chosen: Multipliers | None = None
+    chosen: BoundParameters | None = None
 
 
 def row_bounds(
@@ -156,7 +156,7 @@ def row_bounds(
         rows: of the problem, shape (C, r).
     """
     coefficients, constants = scene.work.coefficients, scene.work.row_constants
-    value, slope = planes_of_rows(scene.net, layers, scene.geometry, (index, pairs, rows), (coefficients, constants))
+    value, slope = output_bounds(scene.net, layers, scene.geometry, index, pairs, rows, coefficients, constants)
     up = spread(slope, pairs.domain, scene.geometry)[0]
     # The size of what the rows sum; 0 where it is not finite.
     largest = torch.maximum(layers[-1].lower.abs(), layers[-1].upper.abs()).index_select(0, index)

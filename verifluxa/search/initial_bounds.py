@@ -13,13 +13,21 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.along import row_of
-from verifluxa.bounds.alpha import AlphaSettings, Task, fits, hex_of, level_of, optimise
-from verifluxa.bounds.beta import Multipliers, default, is_supported, unstable
+from verifluxa.bounds.alpha import (
+    BoundParameters,
+    default,
+    hex_of,
+    is_supported,
+    joined_parameters,
+    level_of,
+    row_of,
+    unstable,
+)
 from verifluxa.bounds.domain import Domains, geometry
 from verifluxa.bounds.linear import LayerBounds, Subproblems, all_layers, evaluate, pairs_at_once
 from verifluxa.bounds.memory import in_chunks, rows_that_fit
 from verifluxa.bounds.net import Net, NetLayer
+from verifluxa.bounds.optimise import AlphaSettings, BoundTask, fits, optimise
 from verifluxa.bounds.refined import refined_layers
 from verifluxa.evidence import OPEN, PrunedDisjunct
 from verifluxa.question import Question
@@ -30,7 +38,6 @@ FEW_ROWS = 32
 """So many rows of claims cost hardly more than one."""
 KEPT_NUMBERS = 2**17
 """Neurons of several inputs beyond which the bounds of a look are not kept."""
-PARTS = ("slopes", "betas", "along")
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,7 +267,7 @@ class Improved:
 
     row: Tensor
     closings: dict[int, PrunedDisjunct]
-    chosen: Multipliers | None
+    chosen: BoundParameters | None
 
 
 def improve(
@@ -271,7 +278,7 @@ def improve(
     settings: AlphaSettings,
     *,
     signs: Sequence[Tensor] | None = None,
-    start: Multipliers | None = None,
+    start: BoundParameters | None = None,
 ) -> Improved:
     """Optimises the tightest row of each open claim.
 
@@ -281,7 +288,7 @@ def improve(
         claims: the same claims.
         clips: the rows that clipped them (C, rounds), -1 where none did.
         settings: how hard to try.
-        signs: what splits say of each claim's neurons, see `bounds.alpha.Task`.
+        signs: what splits say of each claim's neurons, see `bounds.optimise.BoundTask`.
         start: multipliers to start from.
     """
     count = len(claims)
@@ -292,11 +299,12 @@ def improve(
     each = torch.arange(count, device=clips.device)
     rows = scene.rows(claims)[each, position]
     closings: dict[int, PrunedDisjunct] = {}
-    parts: list[tuple[Tensor, Multipliers]] = []
+    parts: list[tuple[Tensor, BoundParameters]] = []
     # A batch ends early when every claim of it is settled: those that are nearly settled come together.
     for index in torch.split(open_.planes.upper[each, position].argsort(), fits(scene.net, scene.work.device)):
         task = _task(scene, open_, index, rows[index], position[index], signs)
-        largest, chosen = optimise(task, settings, None if start is None else start.take(index))
+        found = optimise(task, settings.steps, settings.patience, None if start is None else start.take(index))
+        largest, chosen = found.largest, found.chosen
         closed = scene.work.closed[rows[index]]
         fell = torch.where(closed, largest < task.limits, largest <= task.limits) & torch.isfinite(largest)
         row[index[fell]] = rows[index[fell]]
@@ -308,7 +316,7 @@ def improve(
             record = PrunedDisjunct(int(claims.input[claim]), named_rows, planes)
             closings[claim] = _with_choices(scene.net, task, chosen, at, record)
     back = torch.cat([index for index, _ in parts]).argsort()
-    return Improved(row, closings, _joined([chosen for _, chosen in parts]).take(back))
+    return Improved(row, closings, joined_parameters([chosen for _, chosen in parts]).take(back))
 
 
 def _task(
@@ -318,8 +326,8 @@ def _task(
     rows: Tensor,
     position: Tensor,
     signs: Sequence[Tensor] | None,
-) -> Task:
-    return Task(
+) -> BoundTask:
+    return BoundTask.alone(
         scene.net,
         take_layers(open_.layers, index),
         scene.geometry,
@@ -331,14 +339,9 @@ def _task(
     )
 
 
-def _joined(parts: list[Multipliers]) -> Multipliers:
-    def columns(name: str) -> list[Tensor]:
-        return [torch.cat(column) for column in zip(*(getattr(part, name) for part in parts), strict=True)]
-
-    return Multipliers(*map(columns, PARTS))
-
-
-def _with_choices(net: Net, task: Task, chosen: Multipliers, at: int, record: PrunedDisjunct) -> PrunedDisjunct:
+def _with_choices(
+    net: Net, task: BoundTask, chosen: BoundParameters, at: int, record: PrunedDisjunct
+) -> PrunedDisjunct:
     """A record with the slopes and betas of one claim."""
     layers = zip(net.hidden, task.layers, strict=False)
     slopes = tuple(hex_of(_levels(layer, bounds, chosen, number, at)) for number, (layer, bounds) in enumerate(layers))
@@ -350,12 +353,12 @@ def _with_choices(net: Net, task: Task, chosen: Multipliers, at: int, record: Pr
     return record._replace(slopes=slopes if any(slopes) else (), betas=betas)
 
 
-def _levels(layer: NetLayer, bounds: LayerBounds, chosen: Multipliers, number: int, at: int) -> Tensor:
+def _levels(layer: NetLayer, bounds: LayerBounds, chosen: BoundParameters, number: int, at: int) -> Tensor:
     """The quantised slopes of a claim in a layer; none where the default rule stays for all neurons."""
     free = unstable(layer, bounds)[at]
-    slopes = chosen.slopes[number][at]
+    slopes = chosen.alphas[number][at]
     if row_of(layer) is not None:
-        levels = chosen.along[number][at]
+        levels = chosen.levels[number][at]
         return levels[: len(levels) * bool((levels > 0).any())]
     assert bounds.relaxed is not None
     if not bool((free & (slopes != bounds.relaxed.lower_slope[at])).any()):
@@ -363,7 +366,9 @@ def _levels(layer: NetLayer, bounds: LayerBounds, chosen: Multipliers, number: i
     return torch.where(free, level_of(slopes), torch.zeros_like(slopes))
 
 
-def started(given: Sequence[tuple[Multipliers | None, int]], open_: ClaimBounds, net: Net) -> Multipliers | None:
+def started(
+    given: Sequence[tuple[BoundParameters | None, int]], open_: ClaimBounds, net: Net
+) -> BoundParameters | None:
     """Multipliers that parents hand on to the open claims, by the default rule where they have none.
 
     Args:
@@ -373,15 +378,9 @@ def started(given: Sequence[tuple[Multipliers | None, int]], open_: ClaimBounds,
     if all(chosen is None for chosen, _ in given):
         return None
     rule = default(net, open_.layers)
-
-    def column(name: str, number: int) -> Tensor:
-        own = getattr(rule, name)[number]
-        parts = [
-            own.new_full((count, own.shape[1]), torch.nan) if chosen is None else getattr(chosen, name)[number]
-            for chosen, count in given
-        ]
-        found = torch.cat(parts)[open_.at]
-        return torch.where(torch.isnan(found), own, found)
-
-    layers = range(len(net.hidden))
-    return Multipliers(*([column(name, n) for n in layers] for name in PARTS))
+    parts = []
+    for chosen, count in given:
+        rest = torch.zeros(0, dtype=torch.long, device=open_.at.device)
+        parts.append(rule.take(rest).spread(rest, count) if chosen is None else chosen)
+    handed = joined_parameters(parts).take(open_.at)
+    return handed.mapped(lambda own, usual: torch.where(torch.isnan(own), usual, own), rule)

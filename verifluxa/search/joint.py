@@ -31,7 +31,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.beta import unstable
+from verifluxa.bounds.alpha import unstable
 from verifluxa.bounds.clip import self_clip
 from verifluxa.bounds.domain import spread
 from verifluxa.bounds.linear import LayerBounds, Subproblems

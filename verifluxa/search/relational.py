@@ -2,8 +2,8 @@
 
 Boxes of hundreds of values cannot be halved into anything useful. What is left is what the inputs have in common: the
 trigger. A *conflict* is a set of claims (input, alternative) that no trigger of the domain meets together, with the
-weights and slopes that show it (`bounds.cross`). `threshold` inputs can violate together only by a choice of one open
-claim for each of them that holds no conflict; so choices are made, and refuted, until there is none left:
+weights and slopes that show it (`bounds.optimise`). `threshold` inputs can violate together only by a choice of one
+open claim for each of them that holds no conflict; so choices are made, and refuted, until there is none left:
 
     choose `threshold` claims of different inputs without a known conflict; none: closed
     optimise slopes and weights of the chosen claims together; below 0: a conflict, as few claims as still do
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -25,13 +25,11 @@ import torch
 from torch import Tensor
 
 from verifluxa import evidence
-from verifluxa.bounds.along import row_of
-from verifluxa.bounds.alpha import hex_of, level_of
-from verifluxa.bounds.beta import is_supported
-from verifluxa.bounds.cross import JointBound, JointBoundTask, JointParameters, light, optimise_joint, stacked
+from verifluxa.bounds.alpha import BoundParameters, hex_of, is_supported, level_of, row_of
 from verifluxa.bounds.domain import geometry, spread
-from verifluxa.bounds.linear import LayerBounds, Subproblems, all_layers, pairs_at_once
+from verifluxa.bounds.linear import LayerBounds, Subproblems, all_layers, joined, pairs_at_once
 from verifluxa.bounds.net import Net
+from verifluxa.bounds.optimise import BoundTask, OptimisedBounds, optimise
 from verifluxa.evidence import NeuronSplit, Node, Outcome, Steered
 from verifluxa.question import Floats, Question
 from verifluxa.search.activation_bab import ActivationSearch, Case, go_on, refuted, tightened
@@ -211,7 +209,7 @@ class RelationalSearch:
     def _refute(self, choices: Sequence[Choice], cases: int) -> bool:
         """Whether all choices fall: at once, or by so many cases of those claims that have weight."""
         groups, claim, row = self._groups(choices)
-        together = optimise_joint(groups, FIRST_STEPS, FIRST_STEPS // 2)
+        together = optimise(groups, FIRST_STEPS, FIRST_STEPS // 2, smooth=False)
         self.budget.spent += len(choices)
         fell = refuted(groups, together).tolist()
         for number in (at for at, fine in enumerate(fell) if fine):
@@ -270,7 +268,7 @@ class RelationalSearch:
         if not any(known.claims <= conflict.claims for known in self.conflicts):
             self.conflicts.append(conflict)
 
-    def _groups(self, choices: Sequence[Choice]) -> tuple[JointBoundTask, Tensor, Tensor]:
+    def _groups(self, choices: Sequence[Choice]) -> tuple[BoundTask, Tensor, Tensor]:
         """The choices as groups of planes, with the claim and the problem row of each plane."""
         scene, device = self.scene, self.claims.input.device
         kept = min(ROWS_ALONE if self.slopes else ROWS_KEPT, self.planes.upper.shape[1])
@@ -278,7 +276,7 @@ class RelationalSearch:
         claim = torch.tensor([c for choice in choices for c in choice], device=device).repeat_interleave(kept)
         group = torch.tensor([g for g, choice in enumerate(choices) for _ in choice], device=device)
         row = scene.work.alternatives[self.claims.alternative[claim], best[claim[::kept]].reshape(-1)]
-        groups = JointBoundTask(
+        groups = BoundTask(
             scene.net,
             self.layers,
             scene.geometry,
@@ -291,7 +289,7 @@ class RelationalSearch:
         )
         return groups, claim, row
 
-    def _fewest(self, own: Tensor, claim: Tensor, together: JointBound) -> Tensor:
+    def _fewest(self, own: Tensor, claim: Tensor, together: OptimisedBounds) -> Tensor:
         """The planes of fewer claims that still conflict: the one with the least weight leaves while it can."""
         members = sorted(set(claim.tolist()), key=lambda c: float(together.weights[own[claim == c]].sum()))
         for member in members:
@@ -300,12 +298,12 @@ class RelationalSearch:
                 own, claim = rest, claim[claim != member]
         return own
 
-    def _below(self, own: Tensor, together: JointBound) -> bool:
+    def _below(self, own: Tensor, together: OptimisedBounds) -> bool:
         weights = together.weights[own]
-        slope = (weights[:, None] * together.slope[own]).sum(0)
+        slope = (weights[:, None] * together.bounds.slope[own]).sum(0)
         up = spread(slope[None, None], torch.zeros_like(own[:1]), self.scene.geometry)[0][0, 0]
         room = (weights * (SLACK * together.size[own] + ROUNDED * together.summed[own])).sum()
-        return bool((weights * together.value[own]).sum() + up < -room)
+        return bool((weights * together.bounds.value[own]).sum() + up < -room)
 
 
 def begin(
@@ -453,7 +451,7 @@ def relational_search(
     kept = safe[of_input].nonzero()[:, 0]
     claims, of_input = claims.take(kept), of_input[kept]
     pairs = Subproblems(torch.zeros_like(claims.input), claims.input)
-    own = [light(bounds, of_input) for bounds in layers]
+    own = [bounds.take(of_input) for bounds in layers]
     planes = row_bounds(scene, own, _count(claims), pairs, scene.rows(claims))
     return RelationalSearch(scene, layers, of_input, claims, planes, settings, budget, slopes), int((~safe).sum())
 
@@ -467,8 +465,8 @@ def _layers(scene: BoundContext, inputs: Tensor) -> list[LayerBounds]:
     parts = []
     for some in torch.split(inputs, pairs_at_once(scene.net, scene.work.device)):
         layers = all_layers(scene.net, scene.geometry, Subproblems(torch.zeros_like(some), some))
-        parts.append([light(bounds, torch.arange(len(some), device=some.device)) for bounds in layers])
-    return [stacked(column) for column in zip(*parts, strict=True)]
+        parts.append([replace(bounds) for bounds in layers])
+    return [joined(column) for column in zip(*parts, strict=True)]
 
 
 def _best(scene: BoundContext, rooted: InitialBounds, points: Sequence[Tensor]) -> Floats:
@@ -509,18 +507,18 @@ def _case(net: Net, claims: Claims, conflict: Conflict, case: Case) -> evidence.
     return evidence.Case(planes, split, tuple(_case(net, claims, conflict, child) for child in case.children))
 
 
-def _planes(net: Net, claims: Claims, conflict: Conflict, chosen: JointParameters) -> Iterator[Steered]:
+def _planes(net: Net, claims: Claims, conflict: Conflict, chosen: BoundParameters) -> Iterator[Steered]:
     # Only proportions count: the largest weight is 1.
-    weights = (chosen.logarithms[:, 0] - chosen.logarithms.max()).exp().tolist()
+    weights = (chosen.log_weights[:, 0] - chosen.log_weights.max()).exp().tolist()
     for at, (claim, row) in enumerate(zip(conflict.claim.tolist(), conflict.row.tolist(), strict=True)):
         if not weights[at]:
             continue
         # Lower slopes are chosen of relu alone here; other functions keep the lines of the rule.
-        layers = zip(net.hidden, chosen.multipliers.slopes, strict=True)
+        layers = zip(net.hidden, chosen.alphas, strict=True)
         slopes = tuple("" if row_of(layer) else hex_of(level_of(part[at])) for layer, part in layers)
         betas = tuple(
             (layer, neuron, float(part[at, neuron]))
-            for layer, part in enumerate(chosen.multipliers.betas)
+            for layer, part in enumerate(chosen.betas)
             for neuron in part[at].nonzero()[:, 0].tolist()
         )
         yield Steered(int(claims.input[claim]), int(claims.position[claim]), row, weights[at], slopes, betas)

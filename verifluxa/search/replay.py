@@ -10,8 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from verifluxa.bounds.domain import Domains, geometry
-from verifluxa.bounds.linear import Subproblems, all_layers
-from verifluxa.bounds.rows import output_planes
+from verifluxa.bounds.linear import Subproblems, all_layers, output_bounds
 from verifluxa.evidence import Witness
 from verifluxa.question import Floats, Integers, Problem, Question
 from verifluxa.search.claims import BoundContext
@@ -177,7 +176,7 @@ def _lowest_by(scene: BoundContext, claims: Claims, method: str) -> torch.Tensor
     layers = all_layers(net, shape, pairs, method)
     rows = work.alternatives[claims.alternative]
     # In front of a softmax these are the gap below which its values may tie: a witness must exceed it.
-    parts = (-work.coefficients[rows], -work.sure_constants[rows])
-    value, _ = output_planes(net, layers, shape, (index, pairs.take(index)), parts)
+    table = -work.coefficients, -work.sure_constants
+    value, _ = output_bounds(net, layers, shape, index, pairs.take(index), rows, *table)
     fine = scene.bounded(layers, inputs)[index]
     return torch.where(fine, (-value).amin(1), torch.full((len(claims),), -torch.inf, dtype=value.dtype))

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.beta import Multipliers, relaxed_function, unstable
+from verifluxa.bounds.alpha import BoundParameters, relaxed_function, unstable
 from verifluxa.bounds.clip import self_clip
 from verifluxa.bounds.domain import Domains, spread
 from verifluxa.bounds.linear import Interval, LayerBounds, Subproblems
@@ -73,7 +73,7 @@ class Subdomain:
     last_lp_value: float = 0.0
     last_lp_inputs: int = 0
     signs: tuple[Sign, ...] = ()
-    chosen: Multipliers | None = None
+    chosen: BoundParameters | None = None
     ends: tuple[Interval, ...] = ()
     assumed_violating: frozenset[int] = frozenset()
     bounds: Sequence[LayerBounds] = ()

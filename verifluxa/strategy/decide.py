@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from verifluxa.bounds.alpha import AlphaSettings
+from verifluxa.bounds.optimise import AlphaSettings
 from verifluxa.errors import UnsupportedError
 from verifluxa.evidence import NOTHING_FOUND, Counted, Node, Outcome, Unrecorded
 from verifluxa.question import Problem, Question
