@@ -206,19 +206,20 @@ def parametrised_relaxation(row: Smooth, lower: Tensor, upper: Tensor, levels: T
     return Relaxation(slope, above(sample, slope, -1.0), slope, above(sample, slope, 1.0))
 
 
-def chosen_relaxation(layer: NetLayer, bounds: LayerBounds, alpha: Tensor, levels: Tensor) -> Relaxation:
+def chosen_relaxation(layer: NetLayer, bounds: LayerBounds, free: Tensor, alpha: Tensor, levels: Tensor) -> Relaxation:
     """The lines of a layer's neurons: of the default rule, or with the chosen slopes.
 
     Args:
         layer: not one of products.
         bounds: of the layer.
-        alpha: lower slopes of the neurons that `unstable` names, shape (B, n).
+        free: the neurons that `unstable` names, shape (B, n).
+        alpha: their lower slopes, shape (B, n).
         levels: of other functions, where they are not 0, shape (B, n).
     """
     relaxed, row = bounds.relaxed, row_of(layer)
     assert relaxed is not None
     assert not isinstance(relaxed, PairRelaxation)
-    relaxed = relaxed._replace(lower_slope=torch.where(unstable(layer, bounds), alpha, relaxed.lower_slope))
+    relaxed = relaxed._replace(lower_slope=torch.where(free, alpha, relaxed.lower_slope))
     if row is None or not bool((levels > 0).any()):
         return relaxed
     own = (levels > 0).nonzero(as_tuple=True)

@@ -194,18 +194,11 @@ class BoundTask:
 
     def bounds(self, chosen: BoundParameters) -> LinearBounds:
         """The claims' upper bounds: value at the domain's center (C,) and slope (C, d)."""
-        layers = [
-            relaxed_layer(
-                layer.weight,
-                chosen_relaxation(layer, bounds, alpha, levels),
-                self.offset(number),
-                bounds.radius,
-                layer.special,
-            )
-            for number, (layer, bounds, alpha, levels) in enumerate(
-                zip(self.net.hidden, self.own_layers, chosen.alphas, chosen.levels, strict=False)
-            )
-        ]
+        layers = []
+        for number, (layer, bounds) in enumerate(zip(self.net.hidden, self.own_layers, strict=False)):
+            choice = self.free[number], chosen.alphas[number], chosen.levels[number]
+            relaxed = chosen_relaxation(layer, bounds, *choice)
+            layers.append(relaxed_layer(layer.weight, relaxed, self.offset(number), bounds.radius, layer.special))
         value, slope = backward(layers, self.last.slope, self.last.value, chosen.betas if self.signs else None)
         return LinearBounds(value[:, 0], slope[:, 0])
 
