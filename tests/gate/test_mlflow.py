@@ -314,6 +314,17 @@ def test_the_store_has_no_road_that_was_not_looked_at() -> None:
     assert set(public) - reads - elsewhere - harmless == set(GUARDS)
 
 
+def test_a_server_with_workspaces_does_not_start(made: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    from verifluxa.gate.mlflow_plugin.server import check_no_workspaces, create_app
+
+    check_no_workspaces()
+    monkeypatch.setenv("VERIFLUXA_GATE_POLICY", str(made.policy))
+    monkeypatch.setenv("MLFLOW_ENABLE_WORKSPACES", "true")
+    with pytest.raises(GateError) as caught:
+        create_app()
+    assert caught.value.code == "VF6086"
+
+
 def test_a_server_without_a_policy_does_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from verifluxa.gate.mlflow_plugin.server import policy_path
 

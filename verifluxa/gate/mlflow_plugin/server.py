@@ -90,10 +90,12 @@ def create_app() -> object:
     """The entry point `mlflow.app`: the usual application, whose stores ask the gate.
 
     Raises:
-        GateError: VF6001 or VF6002 when there is no usable policy: such a server does not start.
+        GateError: VF6001 or VF6002 when there is no usable policy, VF6086 with MLflow's workspaces: such a server does
+            not start.
     """
     path = policy_path()
     load_policy(path)
+    check_no_workspaces()
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     from mlflow.server import handlers
 
@@ -130,6 +132,25 @@ def _inner(name: str) -> Application:
         made = create_fastapi_app(made)
     inside: Application = made
     return inside
+
+
+def check_no_workspaces() -> None:
+    """Workspaces store artifacts below folders of their own, where what was certified would not be protected.
+
+    Raises:
+        GateError: VF6086 when they are on.
+    """
+    from mlflow import environment_variables
+
+    flag = getattr(environment_variables, "MLFLOW_ENABLE_WORKSPACES", None)
+    if flag is not None and flag.get():
+        raise GateError(
+            "VF6086",
+            "MLflow's workspaces cannot be guarded",
+            place="MLFLOW_ENABLE_WORKSPACES",
+            expected="a server without workspaces",
+            remedy="unset MLFLOW_ENABLE_WORKSPACES, and run a server for each team",
+        )
 
 
 def policy_path() -> Path:
