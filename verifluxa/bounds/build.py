@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import reduce
+from operator import add
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,7 +88,7 @@ def _step(walk: LocalNetworkBuilder) -> Reached:
     if linear is not None:
         if linear.folded is not None:
             walk.sums.append(_on_the_way(linear.folded, walk.live[node.inputs[0]], walk.rounding))
-        reached = _linear(linear, walk.live[node.inputs[0]], walk.constants, (node.inputs[0], walk.number))
+        reached = _linear(linear, walk.live[node.inputs[0]], walk.constants, node.inputs[0], walk.number)
     elif isinstance(node.op, Add):
         reached = _sum(walk)
     elif isinstance(node.op, Concat):
@@ -136,10 +138,7 @@ def _concat(walk: LocalNetworkBuilder, op: Concat) -> Reached:
 
 
 def _total(arrays: Iterable[Floats]) -> Floats:
-    first, *rest = arrays
-    for array in rest:
-        first = first + array
-    return first
+    return reduce(add, arrays)
 
 
 def _stamped(stamp: AffineInputMap, constants: Constants) -> Reached:
@@ -164,13 +163,13 @@ def _stamped(stamp: AffineInputMap, constants: Constants) -> Reached:
     return Reached(stamp.positions[order], form)
 
 
-def _linear(linear: LinearMap, reached: Reached, constants: Constants, at: tuple[int, int]) -> Reached:
+def _linear(linear: LinearMap, reached: Reached, constants: Constants, source: int, number: int) -> Reached:
     """Pushes the affine form through a linear operation; what is not reached comes in as a constant.
 
     Args:
-        at: the node that is read, and the operation's own.
+        source: the node that is read.
+        number: the operation's own.
     """
-    source, number = at
     everything = len(reached.index) == linear.shape[1]
     if linear.full is not None and len(reached.index):  # without any the outputs are constants, and stay out
         rows, local = np.arange(len(linear.full)), linear.full if everything else linear.full[:, reached.index]
@@ -220,8 +219,8 @@ def _relative(linear: LinearMap, constants: Constants, source: int, reached: Int
     """Relative errors on each input under the trigger, shape (N, 1), and how many times those without it they are."""
     if len(reached) == linear.shape[1]:
         return np.full((1, 1), linear.coefficient(constants.rounding)), np.ones((1, 1))
-    read = constants.values[source], constants.radii[source]
-    scale, before = (relative(linear, constants.rounding, read, more) for more in (reached, NONE))
+    value, radius = constants.values[source], constants.radii[source]
+    scale, before = (relative(linear, constants.rounding, value, radius, more) for more in (reached, NONE))
     return scale, np.where(before > 0, scale / np.where(before > 0, before, 1.0), 1.0)
 
 

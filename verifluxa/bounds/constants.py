@@ -128,7 +128,7 @@ def _node(step: _Step, operands: list[Ball], rounding: Rounding) -> Ball:
             return walked(op, step.shapes, operands, rounding)
         row = function_of(op)
         if row is not None:
-            return _function(row, value, radius, rounding)
+            return _function(*row, value, radius, rounding)
     raise not_provable(op)
 
 
@@ -181,7 +181,7 @@ def _linear(linear: LinearMap, value: Floats, radius: Floats, rounding: Rounding
     else:
         size = matrix.copy()
         size.data = rounding.magnitude(size.data, linear.fewest)
-    scale = relative(linear, rounding, (value, radius))
+    scale = relative(linear, rounding, value, radius)
     error = np.abs(value)
     error *= scale
     if uncertain:
@@ -195,17 +195,16 @@ def _linear(linear: LinearMap, value: Floats, radius: Floats, rounding: Rounding
     return result, moved
 
 
-def relative(linear: LinearMap, rounding: Rounding, read: Ball, reached: Integers = NONE) -> Floats:
+def relative(linear: LinearMap, rounding: Rounding, value: Floats, radius: Floats, reached: Integers = NONE) -> Floats:
     """Relative error of a linear operation on each input, shape (N, 1).
 
     A dense layer's sum has as many roundings as terms that need not be 0: products with an exact zero are exact, and
     adding them rounds nothing, in any order. Other operations count all.
 
     Args:
-        read: the values that it reads, shape (N, size).
+        value, radius: of what it reads, shape (N, size).
         reached: which of them a trigger may change; they count as if they were not 0.
     """
-    value, radius = read
     if linear.fewest == linear.terms or rounding.arithmetic == "real":
         return np.full((len(value), 1), linear.coefficient(rounding))
     counted = (value != 0) | (radius != 0)
@@ -213,20 +212,18 @@ def relative(linear: LinearMap, rounding: Rounding, read: Ball, reached: Integer
     return rounding.coefficients(np.minimum(counted.sum(1) + 2, linear.terms))[:, None]
 
 
-def _function(row: tuple[str, tuple[float, ...]], value: Floats, radius: Floats, rounding: Rounding) -> Ball:
-    name, parameters = row
+def _function(name: str, parameters: Parameters, value: Floats, radius: Floats, rounding: Rounding) -> Ball:
     function = FUNCTIONS[name]
     result = function.value(torch.from_numpy(value), parameters).numpy()
     steepness = function.lipschitz(parameters)
-    moved = SAFETY * steepness * radius if steepness < np.inf else _jump(function, parameters, (value, radius))
+    moved = SAFETY * steepness * radius if steepness < np.inf else _jump(function, parameters, value, radius)
     relative = function_error(name, rounding.arithmetic, parameters)
     error = relative * np.maximum(1.0, np.abs(result) + moved) + rounding.tiny(1)
     return result, moved + error
 
 
-def _jump(function: Function, parameters: Parameters, at: Ball) -> Floats:
+def _jump(function: Function, parameters: Parameters, value: Floats, radius: Floats) -> Floats:
     """How far a nondecreasing function moves within a radius, jumps included."""
-    value, radius = at
     ends = (
         function.value(torch.from_numpy(end), parameters).numpy() for end in (value - radius, value, value + radius)
     )

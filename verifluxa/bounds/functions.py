@@ -238,7 +238,7 @@ class _SShaped:
         below = (-middle).flatten().index_copy_(0, crossing, points[1])
         return above.view_as(middle), below.view_as(middle)
 
-    def above(self, ends: tuple[Tensor, Tensor], values: tuple[Tensor, Tensor], point: Tensor) -> _Line:
+    def above(self, lower: Tensor, upper: Tensor, f_lower: Tensor, f_upper: Tensor, point: Tensor) -> _Line:
         """A line above on [l, u].
 
         Chord where it lies above (its slope is at most f'(u)), else a tangent at a point p >= 0: right of 0 each lies
@@ -249,12 +249,10 @@ class _SShaped:
         f less the line is largest at an end.
 
         Args:
-            ends: l and u.
-            values: of the function there.
+            lower, upper: l and u.
+            f_lower, f_upper: values of the function there.
             point: p, anywhere within [l, u] where there is a chord.
         """
-        lower, upper = ends
-        f_lower, f_upper = values
         width = upper - lower
         chord = (f_upper - f_lower) / width
         narrow = width < 1e-6
@@ -276,8 +274,8 @@ class _SShaped:
         values = self.value(lower), self.value(upper)
         mirrored_values = 2 * self.center - values[1], 2 * self.center - values[0]
         points = self.points(lower, upper)
-        upper_slope, upper_intercept = self.above((lower, upper), values, points[0])
-        lower_slope, mirrored = self.above((-upper, -lower), mirrored_values, points[1])
+        upper_slope, upper_intercept = self.above(lower, upper, *values, points[0])
+        lower_slope, mirrored = self.above(-upper, -lower, *mirrored_values, points[1])
         return Relaxation(lower_slope, 2 * self.center - mirrored, upper_slope, upper_intercept)
 
 
