@@ -18,8 +18,20 @@ from verifluxa.graph.ops import Embedding
 from verifluxa.library import Shelf, resolve
 from verifluxa.spec.paths import beside
 from verifluxa.spec.problems import SpecWarning
-from verifluxa.spec.space_types import SeriesSpace, TableSpace, TokenSpace
-from verifluxa.spec.spec import DataDecl, ImageSpace, InputSpace, ModelDecl, Property, Spec, claims_of, models_of, named
+from verifluxa.spec.spec import (
+    DataDecl,
+    ImageSpace,
+    InputSpace,
+    ModelDecl,
+    Property,
+    SeriesSpace,
+    Spec,
+    TableSpace,
+    TokenSpace,
+    claims_of,
+    models_of,
+    named,
+)
 
 if TYPE_CHECKING:
     from verifluxa.flux.load import Lifted

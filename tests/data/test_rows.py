@@ -14,13 +14,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from verifluxa.data.answers import shown
-from verifluxa.data.dataset import select
+from verifluxa.data.dataset import select, shown
 from verifluxa.data.load import load_dataset
 from verifluxa.errors import DataError, Span, VerifluxaError
-from verifluxa.spec.space_types import Feature, SeriesSpace, TableSpace, TokenSpace
-from verifluxa.spec.spec import DataDecl, ImageSpace, InputSpace, Selection
-from verifluxa.spec.vocabulary import read_vocabulary
+from verifluxa.spec.spec import (
+    DataDecl,
+    Feature,
+    ImageSpace,
+    InputSpace,
+    Selection,
+    SeriesSpace,
+    TableSpace,
+    TokenSpace,
+)
+from verifluxa.spec.tokens import read_vocabulary
 
 WORDS = ("[PAD]", "[UNK]", "fine", "film", "don't", "été")
 TEXT = TokenSpace("review", 4, WORDS, "vocab.txt", "sha256:0", pad=0, unknown=1)

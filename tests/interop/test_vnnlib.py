@@ -265,10 +265,10 @@ def test_what_is_refused(name: str) -> None:
 
 
 def test_limits_of_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("verifluxa.interop.vnnlib_syntax.MOST_TOKENS", 10)
+    monkeypatch.setattr("verifluxa.interop.vnnlib_read.MOST_TOKENS", 10)
     with pytest.raises(DataError, match="too many words"):
         read(NAMES)
-    monkeypatch.setattr("verifluxa.interop.vnnlib_syntax.MOST_BYTES", 10)
+    monkeypatch.setattr("verifluxa.interop.vnnlib_read.MOST_BYTES", 10)
     with pytest.raises(DataError, match="the file has"):
         read(NAMES)
 

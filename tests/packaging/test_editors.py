@@ -14,11 +14,11 @@ from lark.lexer import PatternStr
 
 from verifluxa.spec.models import DATA, ENCODE_FUNCTIONS, LAYOUTS, MODEL, OUTPUTS
 from verifluxa.spec.names import FUNCTIONS
+from verifluxa.spec.numbers import UNITS
 from verifluxa.spec.params import KINDS as PARAMS
 from verifluxa.spec.parse import grammar
 from verifluxa.spec.spaces import KINDS as SPACES
 from verifluxa.spec.tokens import BLOCK
-from verifluxa.spec.units import UNITS
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "editors" / "vscode"

@@ -15,8 +15,7 @@ from verifluxa.lower.families import family
 from verifluxa.lower.reading import Reads
 from verifluxa.question import Problem, Question
 from verifluxa.search.replay import replay
-from verifluxa.spec.space_types import TokenSpace
-from verifluxa.spec.spec import Trigger
+from verifluxa.spec.spec import TokenSpace, Trigger
 from verifluxa.spec.triggers.synonyms import SynonymTrigger
 from verifluxa.spec.triggers.union import UnionTrigger
 from verifluxa.spec.triggers.words import WordTrigger

@@ -23,7 +23,7 @@ from verifluxa.question import Problem, Question
 from verifluxa.search.replay import replay
 from verifluxa.search.words import enumerable
 from verifluxa.search.workspace import workspace
-from verifluxa.spec.space_types import Feature, TableSpace
+from verifluxa.spec.spec import Feature, TableSpace
 from verifluxa.spec.triggers.columns import KeptFeature, TableTrigger
 from verifluxa.strategy.decide import decide
 from verifluxa.strategy.load import AttackStage, Strategy, load_strategy

@@ -28,7 +28,7 @@ from verifluxa.question import AffineInputMap, Domain, Placement, Problem
 from verifluxa.search import words
 from verifluxa.search.replay import replay
 from verifluxa.search.workspace import workspace
-from verifluxa.spec.space_types import TokenSpace
+from verifluxa.spec.spec import TokenSpace
 from verifluxa.spec.triggers.words import WordTrigger
 from verifluxa.strategy.decide import decide
 from verifluxa.strategy.load import AttackStage, Strategy, load_strategy

@@ -9,7 +9,7 @@ import pytest
 from tests.spec.sample import FILE, complete, per_input, rate
 from verifluxa.spec.check import load_spec, parse_spec
 from verifluxa.spec.plain import SHARED, SINGLE, VARIANT, Cost, cost, count, machine_speed
-from verifluxa.spec.space_types import TokenSpace
+from verifluxa.spec.spec import TokenSpace
 
 ROOT = Path(__file__).parents[2]
 COMPARED = """model newer : digit -> class(10) { encode = level / 255 }

@@ -16,8 +16,8 @@ from verifluxa.errors import SpecError, UsageError
 from verifluxa.lower.families import family
 from verifluxa.lower.reading import Reads
 from verifluxa.spec.check import parse_spec
-from verifluxa.spec.probes import Drawing, Sine, load_probes, probe_trigger
 from verifluxa.spec.spec import ImageSpace
+from verifluxa.spec.triggers.probe import Drawing, Sine, load_probes, probe_trigger
 from verifluxa.spec.triggers.stamp import Patterns, Picture, StampTrigger
 from verifluxa.spec.triggers.union import UnionTrigger
 

@@ -14,7 +14,7 @@ from io import BytesIO
 from pathlib import Path
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
-from verifluxa.data.answers import shown
+from verifluxa.data.dataset import shown
 from verifluxa.data.npz import MAX_FILE, read_bytes
 from verifluxa.data.pictures import MAX_MEMBERS
 from verifluxa.errors import DataError

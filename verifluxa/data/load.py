@@ -17,8 +17,7 @@ from verifluxa.data.texts import Rows, array_labels, one_of, read_texts, read_to
 from verifluxa.errors import DataError
 
 if TYPE_CHECKING:
-    from verifluxa.spec.space_types import SeriesSpace
-    from verifluxa.spec.spec import DataDecl, ImageSpace, InputSpace
+    from verifluxa.spec.spec import DataDecl, ImageSpace, InputSpace, SeriesSpace
 
 
 # Series in time from NPZ files: (N, channels, steps), or (N, steps) where there is one channel.

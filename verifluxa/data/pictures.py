@@ -10,7 +10,7 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from verifluxa.data.answers import class_numbers, shown
+from verifluxa.data.dataset import class_numbers, shown
 from verifluxa.data.texts import Rows, too_few
 from verifluxa.errors import DataError
 from verifluxa.png import MAX_BYTES, Levels, decode

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from verifluxa.data.answers import class_numbers, shown
+from verifluxa.data.dataset import class_numbers, shown
 from verifluxa.data.texts import Rows, too_few
 from verifluxa.errors import DataError
 
 if TYPE_CHECKING:
-    from verifluxa.spec.space_types import Feature, TableSpace
-    from verifluxa.spec.spec import DataDecl
+    from verifluxa.spec.spec import DataDecl, Feature, TableSpace
 
 MAX_CELL = 4096
 MAX_COLUMNS = 4096

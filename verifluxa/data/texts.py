@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from verifluxa.data.answers import class_numbers, shown
+from verifluxa.data.dataset import class_numbers, shown
 from verifluxa.data.npz import Npz
 from verifluxa.errors import DataError, UnsupportedError
 from verifluxa.files import read_file
 
 if TYPE_CHECKING:
-    from verifluxa.spec.space_types import TokenSpace
-    from verifluxa.spec.spec import DataDecl
+    from verifluxa.spec.spec import DataDecl, TokenSpace
 
 Floats = NDArray[np.float64]
 Rows = tuple[Floats, NDArray[np.int64]]

@@ -16,8 +16,7 @@ import numpy as np
 from verifluxa.errors import DataError
 from verifluxa.graph.graph import Graph, Node, build
 from verifluxa.graph.ops import Affine, Embedding, Input, Op, Reshape, Shift
-from verifluxa.interop.vnnlib_read import LARGEST, Condition, Query, Region
-from verifluxa.interop.vnnlib_syntax import too_large
+from verifluxa.interop.vnnlib_read import LARGEST, Condition, Query, Region, too_large
 from verifluxa.question import AffineInputMap, Domain, Floats, Placement, Problem, Rows, Violation
 
 # A network whose first step only puts its variables into an input: that step as a stamp, which keeps bounds local.

@@ -10,11 +10,10 @@ from verifluxa.data.dataset import WRONG, Dataset, select
 from verifluxa.errors import DataError, ModelError, UnsupportedError
 from verifluxa.graph.arithmetic import governing, within
 from verifluxa.graph.graph import Graph
-from verifluxa.lower.ask import Counting, ask_classes, ask_outputs, output_rows, reads_untouched
+from verifluxa.lower.ask import Counting, ask_classes, ask_outputs, moves, moving, output_rows, reads_untouched
 from verifluxa.lower.correct import Answers, BoundsOf, answers, replayed_answers
 from verifluxa.lower.deploy import deploy, predictions
 from verifluxa.lower.families import family
-from verifluxa.lower.moves import moves, moving
 from verifluxa.lower.outputs import Untouched, classes_of, readout, upward
 from verifluxa.lower.reading import Reads, as_read
 from verifluxa.lower.stamp import without_trigger

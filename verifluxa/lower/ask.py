@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -12,9 +12,53 @@ from numpy.typing import NDArray
 
 from verifluxa.errors import DataError
 from verifluxa.lower.outputs import Classes, Untouched, downward, upward
-from verifluxa.question import NO_DOUBT, Doubt, Integers, Rows, Violation
-from verifluxa.spec.spec import OutputRow, PerInput, RateBound
+from verifluxa.lower.reading import Placed, outward
+from verifluxa.question import NO_DOUBT, AffineInputMap, Domain, Doubt, Floats, Integers, Placement, Rows, Violation
+from verifluxa.spec.spec import ImageSpace, InputSpace, OutputRow, PerInput, RateBound, Statement
 from verifluxa.spec.spec import Rows as Groups
+
+MAX_PIXELS = 4096
+"""Times channels: the networks of the prover are dense in the values of a trigger."""
+
+
+def moves(statement: Statement, space: InputSpace) -> bool:
+    """Whether inputs move as a part of the trigger: one input each, and stamps that put legal levels in place."""
+    if not isinstance(statement, PerInput) or not isinstance(space, ImageSpace) or not statement.selection.radius:
+        return False
+    if space.channels * space.height * space.width > MAX_PIXELS:
+        return False
+    return all(member.puts_levels(space) for member in statement.trigger.families())
+
+
+def moving(placements: tuple[Placement, ...], domain: Domain, size: int, radius: Fraction) -> Placed:
+    """The placements with a value for each pixel, in the order of the image: a level of the stamp, or a move.
+
+    Args:
+        placements: whose stamps copy each value to a pixel of its own.
+        domain: of those that have none of their own.
+        size: numbers of an image.
+        radius: of the ball; where it is whole, moves are whole levels.
+    """
+    identity, everywhere = np.eye(size), np.arange(size)
+    moved = tuple(_moving(one, one.domain or domain, radius, identity, everywhere) for one in placements)
+    return moved, moved[0].domain or domain
+
+
+def _moving(
+    placement: Placement, domain: Domain, radius: Fraction, identity: Floats, everywhere: Integers
+) -> Placement:
+    nothing = np.zeros(len(everywhere))
+    stamp = placement.stamp
+    source = stamp.gain.argmax(1)
+    low, high = outward(-radius, radius)
+    keep, lower, upper = np.ones(len(nothing)), np.full(len(nothing), low), np.full(len(nothing), high)
+    step = np.full(len(nothing), 1.0 if radius.denominator == 1 else 0.0)
+    keep[stamp.positions] = 0.0
+    for to, values in ((lower, domain.lower), (upper, domain.upper), (step, domain.step)):
+        to[stamp.positions] = values[source]
+    return replace(
+        placement, stamp=AffineInputMap(everywhere, keep, identity, nothing), domain=Domain(lower, upper, step)
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ import numpy as np
 from verifluxa.lower.deploy import nearest
 from verifluxa.lower.reading import Placed, Reads, flushed, outward
 from verifluxa.question import AffineInputMap, Domain, Floats, Integers, Listed, Placement, Strips
-from verifluxa.spec.space_types import Feature, TableSpace
+from verifluxa.spec.spec import Feature, TableSpace
 from verifluxa.spec.triggers.columns import KeptFeature, TableTrigger
 
 FEW = 2**17

@@ -14,8 +14,17 @@ from verifluxa.graph.ops import Activation, Clip, Divide, Embedding, Input, Op, 
 from verifluxa.lower.outputs import decided
 from verifluxa.lower.stamp import Steps, blend_steps
 from verifluxa.question import Integers
-from verifluxa.spec.space_types import SeriesSpace, TableSpace, TokenSpace
-from verifluxa.spec.spec import ClassOutput, EncodeStep, ImageSpace, InputSpace, ModelDecl, Output
+from verifluxa.spec.spec import (
+    ClassOutput,
+    EncodeStep,
+    ImageSpace,
+    InputSpace,
+    ModelDecl,
+    Output,
+    SeriesSpace,
+    TableSpace,
+    TokenSpace,
+)
 
 
 def deploy(graph: Graph, model: ModelDecl, space: InputSpace, clip: bool = False, blend: bool = False) -> Graph:

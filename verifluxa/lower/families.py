@@ -7,12 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from verifluxa.lower.columns import place_columns
-from verifluxa.lower.patch import place_patch
+from verifluxa.lower.patch import place_patch, place_stretch
 from verifluxa.lower.reading import Placed, Reads
 from verifluxa.lower.stamp import place_stamp
-from verifluxa.lower.stretch import place_stretch
-from verifluxa.lower.synonyms import place_synonyms
-from verifluxa.lower.words import place_words
+from verifluxa.lower.words import place_synonyms, place_words
 from verifluxa.spec.spec import InputSpace, Trigger
 from verifluxa.spec.triggers.columns import TableTrigger
 from verifluxa.spec.triggers.patch import PatchTrigger

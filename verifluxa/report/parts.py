@@ -11,8 +11,7 @@ from verifluxa.question import Floats, Integers
 from verifluxa.replay import Replayed
 from verifluxa.result.build import deciding_margin
 from verifluxa.result.result import Share
-from verifluxa.spec.space_types import SeriesSpace, TableSpace, TokenSpace
-from verifluxa.spec.spec import ImageSpace, InputSpace
+from verifluxa.spec.spec import ImageSpace, InputSpace, SeriesSpace, TableSpace, TokenSpace
 
 MOST_PARTS = 100
 MOST_EVALUATIONS = 20_000

@@ -13,7 +13,6 @@ import json
 from collections.abc import Mapping
 
 from verifluxa.spec.numbers import ratio
-from verifluxa.spec.space_types import Record
 from verifluxa.spec.spec import (
     BinaryOutput,
     Compare,
@@ -25,6 +24,7 @@ from verifluxa.spec.spec import (
     Property,
     RateBound,
     RealOutput,
+    Record,
     Rows,
     Selection,
     Spec,

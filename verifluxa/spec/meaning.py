@@ -8,10 +8,10 @@ from fractions import Fraction
 
 from verifluxa.errors import Span, SpecError
 from verifluxa.spec.names import FUNCTIONS, Table, article, did_you_mean, same_space
+from verifluxa.spec.numbers import constant
 from verifluxa.spec.problems import FollowUpError
 from verifluxa.spec.spec import DataDecl, InputSpace, ModelDecl, Output, RealOutput, Trigger
 from verifluxa.spec.terms import Arithmetic, Call, Expression, Minus, Name, Number, Reference, Text
-from verifluxa.spec.units import constant
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from verifluxa.errors import Span, SpecError
 from verifluxa.spec import blocks
 from verifluxa.spec.blocks import Known
 from verifluxa.spec.names import did_you_mean
-from verifluxa.spec.numbers import show
+from verifluxa.spec.numbers import constant, show, unitless, whole
 from verifluxa.spec.problems import Problems, unsupported
-from verifluxa.spec.space_types import SeriesSpace, TableSpace, TokenSpace
+from verifluxa.spec.spaces import read_scaler
 from verifluxa.spec.spec import (
     BinaryOutput,
     ClassOutput,
@@ -27,11 +27,12 @@ from verifluxa.spec.spec import (
     ModelDecl,
     Output,
     RealOutput,
+    SeriesSpace,
+    TableSpace,
+    TokenSpace,
 )
 from verifluxa.spec.syntax import DataSyntax, LabelsStart, ModelSyntax, Setting, walk
-from verifluxa.spec.tables import read_scaler
 from verifluxa.spec.terms import Arithmetic, Call, Digest, Expression, ListOf, Minus, Name, Number, Reference, Text
-from verifluxa.spec.units import constant, unitless, whole
 
 LAYOUTS = ("whcn", "hwcn")
 MAX_TAKE = 10**9

@@ -1,7 +1,4 @@
-"""Conditions on outputs: comparisons, ranges, `abs`, `and`, `or`, `not`, down to rows that are above zero.
-
-A row is a linear expression in the outputs of one model with and without the trigger.
-"""
+"""Conditions on outputs (comparisons, ranges, `and`, `or`, `not`, claims about a class), down to rows above zero."""
 
 from __future__ import annotations
 
@@ -12,8 +9,21 @@ from itertools import product
 from math import lcm
 
 from verifluxa.errors import Span, SpecError
-from verifluxa.spec.meaning import Answer, Scope, TargetVariable, TriggerVariable, describe, meaning
+from verifluxa.spec.meaning import (
+    Answer,
+    ClassOf,
+    Constant,
+    LabelOf,
+    Meaning,
+    Scope,
+    Target,
+    TargetVariable,
+    TriggerVariable,
+    describe,
+    meaning,
+)
 from verifluxa.spec.names import did_you_mean
+from verifluxa.spec.numbers import constant
 from verifluxa.spec.problems import unsupported
 from verifluxa.spec.spec import ModelDecl, OutputRow, RealOutput, Rows, Trigger
 from verifluxa.spec.syntax import children, walk
@@ -33,7 +43,6 @@ from verifluxa.spec.terms import (
     Reference,
     Text,
 )
-from verifluxa.spec.units import constant
 
 # Linear expressions over what a model returns: `2 * net(t(x))[0] - net(x)[1] + 3`.
 
@@ -379,3 +388,73 @@ def _bounded(value: Linear, operator: str, limit: Fraction) -> Groups:
         case "==":
             return tuple((*((side, True) for side in inside), (reached, True)) for reached in outside)
     return (*(((side, False),) for side in outside), tuple((side, False) for side in inside))
+
+
+@dataclass(frozen=True)
+class Claim:
+    """`class(model(t(x))) operator other`."""
+
+    model: ModelDecl
+    trigger: Trigger
+    variable: str
+    operator: str
+    other: LabelOf | Target | Constant
+    span: Span
+
+
+def class_claim(expression: Expression, scope: Scope) -> Claim:
+    """A claim about the class.
+
+    Raises:
+        SpecError: VF1067 when it is none, VF1063 when it compares what cannot be compared, VF1072 when no trigger is
+            on the input, VF1014 for a comparison of two answers.
+    """
+    if not isinstance(expression, Comparison):
+        raise SpecError(
+            "VF1067", "this is not a claim about a class", place=expression.span, expected="`class(...) == target`"
+        )
+    left, right = meaning(expression.left, scope), meaning(expression.right, scope)
+    if isinstance(right, ClassOf) and not isinstance(left, ClassOf):
+        left, right = right, left
+    if not isinstance(left, ClassOf):
+        raise _no_class(left, right, expression)
+    if isinstance(right, ClassOf):
+        raise unsupported("a comparison of two answers", expression.span, "compare with `label(x)`")
+    if not isinstance(right, LabelOf | Target | Constant) or expression.operator not in ("==", "!="):
+        raise SpecError(
+            "VF1063",
+            f"a class cannot be compared with {describe(right)} by `{expression.operator}`",
+            place=expression.span,
+            expected="`==` or `!=`, with `label(x)`, a target or a class",
+        )
+    trigger = trigger_on(left, expression.span, scope)
+    return Claim(left.model, trigger, left.image.variable, expression.operator, right, expression.span)
+
+
+def trigger_on(answer: ClassOf, place: Span, scope: Scope) -> Trigger:
+    """The family of the trigger on the input of an answer.
+
+    Raises:
+        SpecError: VF1072 when there is none.
+    """
+    name = answer.image.trigger
+    variable = None if name is None else scope.variables.get(name)
+    if not isinstance(variable, TriggerVariable):
+        raise SpecError(
+            "VF1072",
+            "the input carries no trigger here, so this says nothing about triggers",
+            place=place,
+            expected=f"`class({answer.model.name}(t({answer.image.variable})))` with `forall t in ...`",
+        )
+    return variable.trigger
+
+
+def _no_class(left: Meaning, right: Meaning, expression: Comparison) -> SpecError:
+    answer = isinstance(left, Answer) or isinstance(right, Answer)
+    return SpecError(
+        "VF1063",
+        f"{describe(left)} is compared with {describe(right)}",
+        place=expression.span,
+        expected="`class(model(t(x)))` on one side",
+        remedy="write `class(...)` around the model" if answer else None,
+    )

@@ -9,10 +9,9 @@ from functools import partial
 
 from verifluxa.errors import Span, SpecError
 from verifluxa.spec.names import did_you_mean
-from verifluxa.spec.numbers import exact, show
+from verifluxa.spec.numbers import constant, exact, show
 from verifluxa.spec.problems import Problems
 from verifluxa.spec.syntax import File, ParamSyntax
-from verifluxa.spec.units import constant
 
 KINDS = ("fraction", "integer")
 

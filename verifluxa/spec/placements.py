@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from verifluxa.errors import Span, SpecError
 from verifluxa.spec.blocks import all_fit
+from verifluxa.spec.numbers import measured, whole
 from verifluxa.spec.problems import Problems
 from verifluxa.spec.spec import ImageSpace
 from verifluxa.spec.syntax import Clause, Replace, TriggerSyntax
@@ -25,7 +26,6 @@ from verifluxa.spec.terms import (
     Steps,
     Together,
 )
-from verifluxa.spec.units import measured, whole
 
 MAX_PLACES = 1_000_000
 TOKENS = ("token", "tokens")

@@ -11,7 +11,6 @@ from textwrap import dedent
 
 from verifluxa.errors import Span, SpecError
 from verifluxa.spec import terms
-from verifluxa.spec.claims import Claim, class_claim, trigger_on
 from verifluxa.spec.conditions import selection
 from verifluxa.spec.meaning import (
     ClassOf,
@@ -26,8 +25,8 @@ from verifluxa.spec.meaning import (
     meaning,
 )
 from verifluxa.spec.names import uses
-from verifluxa.spec.numbers import show
-from verifluxa.spec.output_rows import output_condition, speaks_of_outputs
+from verifluxa.spec.numbers import measured, show
+from verifluxa.spec.output_rows import Claim, class_claim, output_condition, speaks_of_outputs, trigger_on
 from verifluxa.spec.problems import Problems, unsupported
 from verifluxa.spec.quantifiers import Bound, bind_forall, bind_let, target_classes
 from verifluxa.spec.rates import RateSide, bounded, budgets, counted, own_label, picked_for_outputs, searched
@@ -35,7 +34,6 @@ from verifluxa.spec.spec import Compare, ModelDecl, PerInput, Property, RateBoun
 from verifluxa.spec.spec import Measure as Measured
 from verifluxa.spec.syntax import Assertion, Doc, Forall, Let, Measure, PropertySyntax, Search, walk
 from verifluxa.spec.terms import Both, Comparison, Either, Expression, InSet, Name, Not, Rate, Strongest, StrongestOf
-from verifluxa.spec.units import measured
 
 Goal = Assertion | Measure | Search
 

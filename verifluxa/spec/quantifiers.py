@@ -23,11 +23,11 @@ from verifluxa.spec.meaning import (
     meaning,
 )
 from verifluxa.spec.names import did_you_mean, fresh
+from verifluxa.spec.numbers import measured
 from verifluxa.spec.problems import Problems, unsupported
 from verifluxa.spec.spec import ImageSpace, ModelDecl, Trigger
 from verifluxa.spec.syntax import Let
 from verifluxa.spec.terms import Anywhere, Around, Binder, Call, Members, Name, Places, Reference, Selection, TriggerAt
-from verifluxa.spec.units import measured
 
 INPUT = "x"
 """What `where` calls the input that it speaks of."""

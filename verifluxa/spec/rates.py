@@ -6,17 +6,15 @@ from dataclasses import replace
 from fractions import Fraction
 
 from verifluxa.errors import Span, SpecError
-from verifluxa.spec.claims import Claim, class_claim
 from verifluxa.spec.conditions import Chosen, selection
 from verifluxa.spec.meaning import Constant, LabelOf, Target, class_index
-from verifluxa.spec.numbers import show
-from verifluxa.spec.output_rows import OutputCondition, output_condition, speaks_of_outputs
+from verifluxa.spec.numbers import constant, show
+from verifluxa.spec.output_rows import Claim, OutputCondition, class_claim, output_condition, speaks_of_outputs
 from verifluxa.spec.problems import Problems, unsupported
 from verifluxa.spec.quantifiers import Bound, introduce_input, target_classes, target_members
 from verifluxa.spec.spec import RateBound, Selection
 from verifluxa.spec.syntax import Budget
 from verifluxa.spec.terms import Expression, Rate
-from verifluxa.spec.units import constant
 
 ALL = Fraction(1)
 

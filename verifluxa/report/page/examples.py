@@ -14,8 +14,7 @@ from verifluxa.report.page.elements import Content, Markup, element, table
 from verifluxa.report.pictures import Levels
 from verifluxa.report.scenes import scene
 from verifluxa.report.story import Story
-from verifluxa.spec.space_types import SeriesSpace, TableSpace, TokenSpace
-from verifluxa.spec.spec import ImageSpace, InputSpace
+from verifluxa.spec.spec import ImageSpace, InputSpace, SeriesSpace, TableSpace, TokenSpace
 
 MOST_SHOWN = 6
 TILE = 112

@@ -12,13 +12,11 @@ from math import comb
 from verifluxa.errors import Span, SpecError
 from verifluxa.spec.blocks import all_fit, needed
 from verifluxa.spec.names import did_you_mean
-from verifluxa.spec.numbers import ratio, show
+from verifluxa.spec.numbers import ratio, show, whole
 from verifluxa.spec.problems import Problems
-from verifluxa.spec.space_types import Feature, Record, TableSpace
-from verifluxa.spec.spec import InputSpace, Trigger
+from verifluxa.spec.spec import Feature, InputSpace, Record, TableSpace, Trigger
 from verifluxa.spec.syntax import Clause, TriggerSyntax
 from verifluxa.spec.terms import Expression, Members, Minus, Name, Number, Rule, Text
-from verifluxa.spec.units import whole
 
 MAX_SETS = 100_000
 EXAMPLE = "`set any 2 of age, income`"

@@ -8,14 +8,12 @@ from typing import Self
 
 from verifluxa.errors import SpecError
 from verifluxa.spec.blocks import needed
-from verifluxa.spec.numbers import ratio, show
+from verifluxa.spec.numbers import level_range, ratio, show
 from verifluxa.spec.placements import EXAMPLE, Room, among, image_clauses, places_of, size_of
 from verifluxa.spec.problems import Problems
-from verifluxa.spec.space_types import Record
-from verifluxa.spec.spec import ImageSpace, InputSpace, Trigger
+from verifluxa.spec.spec import ImageSpace, InputSpace, Record, Trigger
 from verifluxa.spec.syntax import At, Replace, TriggerSyntax, WithLevels
 from verifluxa.spec.terms import Places
-from verifluxa.spec.units import level_range
 
 
 @dataclass(frozen=True)

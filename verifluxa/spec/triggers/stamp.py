@@ -16,16 +16,14 @@ from lark.ast_utils import AsList
 from verifluxa.errors import Span, SpecError
 from verifluxa.png import Levels as Pixelwise
 from verifluxa.spec.blocks import clause
-from verifluxa.spec.numbers import percent, ratio, show, sine
+from verifluxa.spec.numbers import level_range, measured, percent, ratio, show, sine, whole
 from verifluxa.spec.paths import beside, inside, read_png
 from verifluxa.spec.placements import Room, among, groups_of, image_clauses, size_of
 from verifluxa.spec.problems import Problems
-from verifluxa.spec.space_types import Record
-from verifluxa.spec.spec import ImageSpace, InputSpace, Trigger
+from verifluxa.spec.spec import ImageSpace, InputSpace, Record, Trigger
 from verifluxa.spec.syntax import At, Clause, Levels, Replace, TriggerSyntax, WithLevels, WithPicture
 from verifluxa.spec.terms import Anywhere, Number, Places, Point, Points, Rule, Text, Together
 from verifluxa.spec.triggers.patch import levels_phrase
-from verifluxa.spec.units import level_range, measured, whole
 
 Place = tuple[int, int]
 MAX_DIMENSIONS = 4096

@@ -7,13 +7,11 @@ from fractions import Fraction
 
 from verifluxa.errors import Span, SpecError
 from verifluxa.spec.blocks import all_fit, needed
-from verifluxa.spec.numbers import ratio, show
+from verifluxa.spec.numbers import level_range, measured, ratio, show, whole
 from verifluxa.spec.placements import places_phrase, positions_of
 from verifluxa.spec.problems import Problems
-from verifluxa.spec.space_types import Record, SeriesSpace
-from verifluxa.spec.spec import InputSpace, Trigger
+from verifluxa.spec.spec import InputSpace, Record, SeriesSpace, Trigger
 from verifluxa.spec.syntax import At, Clause, Replace, TriggerSyntax, WithLevels
-from verifluxa.spec.units import level_range, measured, whole
 
 EXAMPLE = "`replace 5 step`, `at any`, `with -1..1 level continuous`"
 

@@ -9,11 +9,10 @@ from verifluxa.errors import Span, SpecError
 from verifluxa.files import read_file
 from verifluxa.spec.paths import beside, inside
 from verifluxa.spec.problems import Problems
-from verifluxa.spec.space_types import Record, TokenSpace
-from verifluxa.spec.spec import InputSpace, Trigger
+from verifluxa.spec.spec import InputSpace, Record, TokenSpace, Trigger
 from verifluxa.spec.syntax import Clause, TriggerSyntax
 from verifluxa.spec.terms import Text
-from verifluxa.spec.vocabulary import MAX_BYTES, odd_text
+from verifluxa.spec.tokens import MAX_BYTES, odd_text
 
 MAX_WORDS = 2**16
 """Words of all sets together: each is a place of the trigger."""

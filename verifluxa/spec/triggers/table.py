@@ -10,8 +10,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from verifluxa.spec.problems import Problems
-from verifluxa.spec.space_types import SeriesSpace, TableSpace, TokenSpace
-from verifluxa.spec.spec import ImageSpace, InputSpace, Trigger
+from verifluxa.spec.spec import ImageSpace, InputSpace, SeriesSpace, TableSpace, TokenSpace, Trigger
 from verifluxa.spec.syntax import TriggerSyntax
 from verifluxa.spec.triggers import columns, patch, probe, stamp, stretch, synonyms, union, words
 

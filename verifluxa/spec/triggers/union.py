@@ -9,8 +9,7 @@ from lark.ast_utils import AsList
 
 from verifluxa.errors import Span, SpecError
 from verifluxa.spec.names import Table, same_space
-from verifluxa.spec.space_types import Record
-from verifluxa.spec.spec import InputSpace, Trigger
+from verifluxa.spec.spec import InputSpace, Record, Trigger
 from verifluxa.spec.syntax import Clause, TriggerSyntax
 from verifluxa.spec.terms import Name
 

@@ -9,14 +9,13 @@ from lark.ast_utils import AsList
 from verifluxa.errors import Span, SpecError
 from verifluxa.spec.blocks import all_fit, needed
 from verifluxa.spec.names import did_you_mean
+from verifluxa.spec.numbers import whole
 from verifluxa.spec.placements import places_phrase, positions_of
 from verifluxa.spec.problems import Problems
-from verifluxa.spec.space_types import Record, TokenSpace
-from verifluxa.spec.spec import InputSpace, Trigger
+from verifluxa.spec.spec import InputSpace, Record, TokenSpace, Trigger
 from verifluxa.spec.syntax import At, Clause, Replace, TriggerSyntax
 from verifluxa.spec.terms import Name, Number, Text
 from verifluxa.spec.tokens import tokens, word_number
-from verifluxa.spec.units import whole
 
 MAX_COUNT = 8
 EXAMPLE = '`insert 1 token`, `at any`, `from vocab except "[PAD]"`'

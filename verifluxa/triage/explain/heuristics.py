@@ -21,8 +21,7 @@ from verifluxa.graph.graph import Graph
 from verifluxa.graph.run import forward
 from verifluxa.question import Floats, Integers
 from verifluxa.search.tail import split
-from verifluxa.spec.space_types import TableSpace, TokenSpace
-from verifluxa.spec.spec import ImageSpace, InputSpace
+from verifluxa.spec.spec import ImageSpace, InputSpace, TableSpace, TokenSpace
 
 # The decision that is explained: one input, its trigger, and the windows that people can point at.
 

@@ -15,8 +15,7 @@ from verifluxa.errors import UsageError
 from verifluxa.lower import Given, lower
 from verifluxa.question import Floats, Problem
 from verifluxa.search.replay import stamped
-from verifluxa.spec.space_types import TableSpace, TokenSpace
-from verifluxa.spec.spec import InputSpace
+from verifluxa.spec.spec import InputSpace, TableSpace, TokenSpace
 from verifluxa.triage.explain.heuristics import Case, Window, blank_of, gradient, occlusion, ranges_of, shapley
 from verifluxa.triage.scan.classes import ClassRow
 from verifluxa.triage.scan.rates import proved_ends

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from verifluxa.errors import UsageError
 from verifluxa.question import Placement
 from verifluxa.replay import Replayed
-from verifluxa.spec.space_types import SeriesSpace, TableSpace, TokenSpace
-from verifluxa.spec.spec import ImageSpace, InputSpace
+from verifluxa.spec.spec import ImageSpace, InputSpace, SeriesSpace, TableSpace, TokenSpace
 from verifluxa.triage.guard.runtime import SCHEMA, check
 
 Floats = NDArray[np.float64]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from verifluxa.data.answers import shown
+from verifluxa.data.dataset import shown
 from verifluxa.data.npz import Npz, read_bytes
 from verifluxa.data.tables import csv_rows
 from verifluxa.data.texts import json_lines

@@ -10,8 +10,8 @@ import numpy as np
 
 from verifluxa.lower.stamp import stamp_placements
 from verifluxa.question import Floats, Integers, Placement
-from verifluxa.spec.probes import Probe, load_probes, probe_trigger
 from verifluxa.spec.spec import ImageSpace
+from verifluxa.spec.triggers.probe import Probe, load_probes, probe_trigger
 from verifluxa.triage.scan.inversion import Scene
 
 FEW = 24
@@ -60,7 +60,7 @@ def try_probes(scene: Scene, space: ImageSpace) -> list[Tried]:
 
 def fits(probe: Probe, space: ImageSpace) -> bool:
     """Whether a drawing is no larger than the image."""
-    from verifluxa.spec.probes import Drawing, size_of
+    from verifluxa.spec.triggers.probe import Drawing, size_of
 
     if not isinstance(probe.pattern, Drawing):
         return True

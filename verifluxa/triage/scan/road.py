@@ -13,8 +13,7 @@ from verifluxa import __version__
 from verifluxa.data.load import load_dataset
 from verifluxa.question import Floats
 from verifluxa.result.result import FileUsed
-from verifluxa.spec.space_types import TokenSpace
-from verifluxa.spec.spec import ClassOutput, ImageSpace
+from verifluxa.spec.spec import ClassOutput, ImageSpace, TokenSpace
 from verifluxa.triage.scan.classes import LISTED_RATE, PATCH_RATE, ClassRow, Seen, class_rows
 from verifluxa.triage.scan.inversion import CHANGE, MASK, InversionSettings, Inverted, Scene, invert, mask_shares
 from verifluxa.triage.scan.listed import Word, rank_words, with_triggers

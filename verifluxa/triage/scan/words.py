@@ -9,7 +9,7 @@ from typing import Any
 
 from verifluxa.result.result import Share
 from verifluxa.result.trigger import trigger_grid
-from verifluxa.spec.space_types import TableSpace, TokenSpace
+from verifluxa.spec.spec import TableSpace, TokenSpace
 from verifluxa.triage.scan.classes import ClassRow
 from verifluxa.triage.scan.next_spec import limit_of
 from verifluxa.triage.scan.rates import Ends

@@ -13,7 +13,7 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from verifluxa.data.answers import shown
+from verifluxa.data.dataset import shown
 from verifluxa.data.npz import Npz, read_bytes
 from verifluxa.data.pictures import read_pictures
 from verifluxa.data.tables import csv_rows
