@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 from benchmarks.records import spent
 from verifluxa.dispatch.cluster import Cluster, open_pool
 from verifluxa.dispatch.engine import StrategyEngine
-from verifluxa.dispatch.pool import Pool
-from verifluxa.dispatch.slices import AttackDone, AttackSlice, Decided, ProofDone, ProofSlice, Slice
+from verifluxa.dispatch.slices import AttackDone, AttackSlice, Decided, Pool, ProofDone, ProofSlice, Slice
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem, Question
 from verifluxa.strategy.attacked import Attacked

@@ -18,13 +18,10 @@ from benchmarks.asking import ask
 from benchmarks.cluster_sim import Costs, saturation, service_times, simulate, slices_of
 from benchmarks.records import Record, machine
 from verifluxa.dispatch.driver import Plan, drive
-from verifluxa.dispatch.in_process import InProcessPool
 from verifluxa.dispatch.ledger import Ledger, Origin
-from verifluxa.dispatch.pool import Pool
-from verifluxa.dispatch.processes import ProcessPool
-from verifluxa.dispatch.ray_join import RaySettings
-from verifluxa.dispatch.ray_pool import RayPool
-from verifluxa.dispatch.slices import AttackSlice, PieceSlice, ProofSlice
+from verifluxa.dispatch.processes import InProcessPool, ProcessPool
+from verifluxa.dispatch.ray_pool import RayPool, RaySettings
+from verifluxa.dispatch.slices import AttackSlice, PieceSlice, Pool, ProofSlice
 from verifluxa.evidence import NOTHING_FOUND, Counted, Node, Outcome
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Affine

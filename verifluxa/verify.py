@@ -19,8 +19,7 @@ from verifluxa.dispatch.driver import Answers, Plan, drive, unasked
 from verifluxa.dispatch.engine import StrategyEngine, check_device
 from verifluxa.dispatch.measure import Closeness, compare, measure
 from verifluxa.dispatch.observe import EvidenceSink, NoEvidence, Observer, Silent
-from verifluxa.dispatch.pool import Pool
-from verifluxa.dispatch.slices import Engine
+from verifluxa.dispatch.slices import Engine, Pool
 from verifluxa.dispatch.warm import warm_begun
 from verifluxa.errors import UnsupportedError, UsageError
 from verifluxa.graph.arithmetic import check_known

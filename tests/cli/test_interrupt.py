@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from verifluxa.dispatch.standing import standing, standing_words
+from verifluxa.dispatch.status import standing, standing_words
 
 HERE = Path(__file__).resolve().parent
 PATIENCE = 100

@@ -11,7 +11,7 @@ import pytest
 
 from tests.conformance.cases import ROOT, index
 from verifluxa.errors import ModelError
-from verifluxa.flux.hdf5.header import lookup3
+from verifluxa.flux.hdf5 import lookup3
 from verifluxa.flux.load import lift
 
 HOSTILE = index("hostile")

@@ -6,10 +6,9 @@ import pytest
 
 from tests.conformance.cases import NEWEST, ROOT, Case, distance, expected, files, index
 from verifluxa.errors import ModelError
-from verifluxa.flux.choose import choose
 from verifluxa.flux.files import read_model_file
 from verifluxa.flux.layers import LayerReader, show
-from verifluxa.flux.load import lift
+from verifluxa.flux.load import choose, lift
 
 INDEX = index("layers")
 CASES = [case for name in INDEX for case in files(ROOT / "layers" / name, NEWEST)]

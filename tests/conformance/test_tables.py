@@ -29,13 +29,11 @@ from verifluxa.cli.support_table import (
     operation_rows,
 )
 from verifluxa.errors import UnsupportedError
-from verifluxa.flux.choose import choose
 from verifluxa.flux.files import read_model_file
 from verifluxa.flux.layer import Layer
 from verifluxa.flux.layers import TABLE, LayerReader
-from verifluxa.flux.layers_fixed import FIXED_ROWS
-from verifluxa.flux.layers_function import LAYERS
-from verifluxa.flux.load import lift
+from verifluxa.flux.layers_function import FIXED_ROWS, LAYERS
+from verifluxa.flux.load import choose, lift
 from verifluxa.graph import ops
 from verifluxa.graph.activations import ACTIVATIONS
 from verifluxa.graph.graph import Graph, build, chain

@@ -90,7 +90,7 @@ def test_sizes_are_looked_at_before_anything_is_read(tmp_path: Path) -> None:
 OWN_WAYS = {
     "files.py": "the one way",
     "triage/guard/runtime.py": "copied into applications, where it stands alone",
-    "dispatch/alive.py": "reads /proc",
+    "dispatch/ledger_file.py": "reads /proc",
 }
 
 

@@ -13,8 +13,8 @@ from tests.soundness.build import Ask, digested
 from verifluxa.dispatch import driver, perform
 from verifluxa.dispatch.driver import Answers, EngineCrash, Plan, drive
 from verifluxa.dispatch.engine import StrategyEngine
-from verifluxa.dispatch.in_process import InProcessPool
 from verifluxa.dispatch.observe import NoEvidence, Progress
+from verifluxa.dispatch.processes import InProcessPool
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem
 from verifluxa.search import branch

@@ -4,8 +4,7 @@ import pytest
 
 from verifluxa.dispatch.cluster import load_cluster, open_pool, parse_cluster
 from verifluxa.dispatch.engine import check_device
-from verifluxa.dispatch.in_process import InProcessPool
-from verifluxa.dispatch.processes import ProcessPool
+from verifluxa.dispatch.processes import InProcessPool, ProcessPool
 from verifluxa.errors import UsageError
 from verifluxa.library import Shelf, names
 

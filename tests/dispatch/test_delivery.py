@@ -4,8 +4,8 @@ import pytest
 from dispatch_fakes import FakeEngine, problem
 
 from verifluxa.dispatch.driver import Answers, Plan, drive
-from verifluxa.dispatch.in_process import InProcessPool
 from verifluxa.dispatch.ledger import Ledger, Origin
+from verifluxa.dispatch.processes import InProcessPool
 from verifluxa.dispatch.slices import NOT_LAST, Decided, HandedBack
 from verifluxa.strategy.piecework import Limits
 

@@ -10,8 +10,8 @@ from dispatch_fakes import FakeEngine, marks, problem
 
 from verifluxa.dispatch import driver, perform
 from verifluxa.dispatch.driver import Answers, EngineCrash, Plan, drive, unasked
-from verifluxa.dispatch.in_process import InProcessPool
 from verifluxa.dispatch.observe import NoEvidence, Progress
+from verifluxa.dispatch.processes import InProcessPool
 from verifluxa.errors import DataError
 from verifluxa.evidence import Outcome, Strongest
 from verifluxa.question import Problem

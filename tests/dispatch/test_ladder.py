@@ -9,7 +9,7 @@ from typing import Any, cast
 from tests.search.small import random_problem
 from tests.soundness.build import Ask
 from verifluxa.dispatch.driver import Plan
-from verifluxa.dispatch.ladder import Key, RateBisection
+from verifluxa.dispatch.measure import Key, RateBisection
 from verifluxa.dispatch.observe import Silent
 from verifluxa.evidence import NOTHING_FOUND, Outcome, Strongest, Witness
 from verifluxa.question import Problem, Question

@@ -8,10 +8,10 @@ from dispatch_fakes import FakeEngine, marks, problem
 
 from verifluxa.certificate.evidence_file import read_evidence, write_evidence
 from verifluxa.dispatch.driver import Plan, drive
-from verifluxa.dispatch.in_process import InProcessPool
 from verifluxa.dispatch.ledger import Ledger, Origin
 from verifluxa.dispatch.ledger_file import TABLES
-from verifluxa.dispatch.standing import standing, standing_words
+from verifluxa.dispatch.processes import InProcessPool
+from verifluxa.dispatch.status import standing, standing_words
 from verifluxa.errors import UsageError
 from verifluxa.evidence import Strongest
 from verifluxa.verdict import Reason, Verdict
@@ -115,7 +115,7 @@ def test_two_writers_are_refused_and_a_reader_is_welcome(tmp_path, monkeypatch):
     with Ledger.create(path, ORIGIN) as ledger:
         ledger.begin(problem(), DATA)
         assert next(iter(standing_words(standing(path)))).startswith("tiny.vfx: running")
-        monkeypatch.setattr("verifluxa.dispatch.alive.os.getpid", lambda: 1)
+        monkeypatch.setattr("verifluxa.dispatch.ledger_file.os.getpid", lambda: 1)
         for again in (lambda: Ledger.open(path), lambda: Ledger.create(path, ORIGIN)):
             with pytest.raises(UsageError) as caught:
                 again()

@@ -9,11 +9,10 @@ from dispatch_fakes import FakeEngine, begun, grow, marks, problem
 from test_ledger import DATA, ORIGIN, DyingPool, Killed, evidence
 
 from verifluxa.dispatch import ledger as ledger_room
-from verifluxa.dispatch.cover import NotCovered, check_cover
+from verifluxa.dispatch.collector import NotCovered, check_cover
 from verifluxa.dispatch.driver import Answers, Plan, drive
-from verifluxa.dispatch.in_process import InProcessPool
 from verifluxa.dispatch.ledger import Ledger
-from verifluxa.dispatch.processes import ProcessPool
+from verifluxa.dispatch.processes import InProcessPool, ProcessPool
 from verifluxa.evidence import NOTHING_FOUND, BoxSplit, Counted, Node, Outcome, Split, StripSplit
 from verifluxa.question import Question
 from verifluxa.strategy.piecework import Limits

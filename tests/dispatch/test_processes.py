@@ -7,8 +7,7 @@ import pytest
 from dispatch_fakes import FakeEngine, marks, problem
 
 from verifluxa.dispatch.driver import Answers, EngineCrash, Plan, drive
-from verifluxa.dispatch.in_process import InProcessPool
-from verifluxa.dispatch.processes import ProcessPool
+from verifluxa.dispatch.processes import InProcessPool, ProcessPool
 from verifluxa.errors import DataError
 
 PLAN = Plan(attack_slice=4, prove_slice=2)

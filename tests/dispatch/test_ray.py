@@ -13,8 +13,7 @@ from test_pools_agree import decided, prepared
 from verifluxa.certificate.check.run import check_certificate
 from verifluxa.dispatch.cluster import open_pool, parse_cluster
 from verifluxa.dispatch.driver import Answers, Plan, drive
-from verifluxa.dispatch.ray_join import RaySettings
-from verifluxa.dispatch.ray_pool import RayPool
+from verifluxa.dispatch.ray_pool import RayPool, RaySettings
 from verifluxa.errors import UsageError
 from verifluxa.strategy.piecework import Limits
 

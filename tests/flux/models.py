@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verifluxa.flux.builder import Builder
-from verifluxa.flux.layer import Layer
+from verifluxa.flux.layer import Layer, Version
 from verifluxa.flux.layers import LayerReader, emit
 from verifluxa.flux.structs import STRUCTS
 from verifluxa.flux.values import Function, JuliaType, Struct, Symbol, Tuple, Value
-from verifluxa.flux.version import Version
 from verifluxa.graph.ops import Shape
 
 Array = NDArray[Any]

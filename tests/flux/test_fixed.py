@@ -13,7 +13,7 @@ from verifluxa.flux.bson import read_bson
 from verifluxa.flux.dress import dress
 from verifluxa.flux.layer import Layer
 from verifluxa.flux.layers import LayerReader, show
-from verifluxa.flux.layers_fixed import MOST_LABELS
+from verifluxa.flux.layers_function import MOST_LABELS
 from verifluxa.flux.values import Function, JuliaType, NamedTuple, Struct, Tuple, Value
 
 COLON = Struct(JuliaType("Base.Colon"), (), ())

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.conformance.cases import NEWEST, ROOT
 from verifluxa.errors import ModelError
-from verifluxa.flux.hdf5.header import lookup3
+from verifluxa.flux.hdf5 import lookup3
 from verifluxa.flux.load import lift
 
 FILES = (

@@ -12,7 +12,7 @@ import pytest
 
 from tests.flux.writer import BASE, FILL, FLOAT, INT, LINK_INFO, REFERENCE, SCALAR, Message, Writer, floats, link, space
 from verifluxa.errors import ModelError
-from verifluxa.flux.hdf5.header import lookup3
+from verifluxa.flux.hdf5 import lookup3
 from verifluxa.flux.jld2 import read_jld2
 from verifluxa.flux.limits import DEPTH
 from verifluxa.flux.values import List

@@ -14,9 +14,8 @@ from tests.conformance.cases import ROOT
 from tests.flux.trees import leaves
 from verifluxa.errors import ModelError
 from verifluxa.flux.bson import read_bson
-from verifluxa.flux.contents import Contents
 from verifluxa.flux.jld2 import read_jld2
-from verifluxa.flux.values import Dictionary, Function, List, NamedTuple, Opaque, Struct, Symbol, Tuple
+from verifluxa.flux.values import Contents, Dictionary, Function, List, NamedTuple, Opaque, Struct, Symbol, Tuple
 
 STATES = sorted(
     [*ROOT.glob("layers/*/state.jld2"), *ROOT.glob("old/*/*/state.jld2"), *ROOT.glob("jld2-*/*/state.jld2")]

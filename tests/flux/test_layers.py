@@ -11,8 +11,8 @@ import torch
 from tests.conformance.cases import ROOT
 from tests.flux.models import Array, dense, norm, numbers, read, run, sizes, struct
 from verifluxa.errors import ModelError
-from verifluxa.flux.choose import choose
 from verifluxa.flux.files import read_model_file
+from verifluxa.flux.load import choose
 from verifluxa.flux.values import Function, JuliaType, List, NamedTuple, Struct, Symbol, Tuple, Value
 
 EXACT = 1e-12

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 
-from verifluxa.flux.hdf5.header import lookup3
+from verifluxa.flux.hdf5 import lookup3
 
 BANNER = b"HDF5-based Julia Data Format, version 0.2.0\0 (Julia 1.10.4 64-bit LE)\0"
 BASE = 512

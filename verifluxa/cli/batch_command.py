@@ -14,7 +14,7 @@ from verifluxa.cli.options import seconds
 
 if TYPE_CHECKING:
     from verifluxa.batch import ReadyJob
-    from verifluxa.dispatch.pool import Pool
+    from verifluxa.dispatch.slices import Pool
     from verifluxa.result.result import Result
 
 

@@ -49,11 +49,11 @@ def watch(
 ) -> int:
     """Shows a live page on 127.0.0.1: questions, what is proved, workers, the worst open question, time left."""
     from verifluxa.cli.output import emit, print_words
-    from verifluxa.dispatch.standing import standing, standing_words
+    from verifluxa.dispatch.status import standing, standing_words
 
     path = find_ledger(ledger)
     if log:
-        from verifluxa.dispatch.log import log_lines
+        from verifluxa.dispatch.status import log_lines
 
         for line in log_lines(path):
             emit(line)

@@ -12,8 +12,7 @@ from verifluxa.bounds.rounding import FUNCTION_ERROR
 from verifluxa.certificate.check.functions import function_of
 from verifluxa.certificate.check.network import LAST_ONLY, OPERATIONS
 from verifluxa.flux.layers import TABLE
-from verifluxa.flux.layers_fixed import FIXED_ROWS
-from verifluxa.flux.layers_function import LAYERS
+from verifluxa.flux.layers_function import FIXED_ROWS, LAYERS
 from verifluxa.graph.activations import ACTIVATIONS
 from verifluxa.graph.ops import OPS, Activation
 from verifluxa.graph.run import RUN

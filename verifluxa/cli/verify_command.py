@@ -28,8 +28,7 @@ from verifluxa.cli.options import gap, pairs, seconds
 from verifluxa.verdict import Verdict
 
 if TYPE_CHECKING:
-    from verifluxa.dispatch.pool import Pool
-    from verifluxa.dispatch.slices import Engine
+    from verifluxa.dispatch.slices import Engine, Pool
     from verifluxa.result.result import Result
     from verifluxa.run_folder import OutFolder
     from verifluxa.verify import Prepared, Request

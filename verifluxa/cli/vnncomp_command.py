@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from verifluxa.errors import UnsupportedError, UsageError
 
 if TYPE_CHECKING:
-    from verifluxa.dispatch.pool import Pool
+    from verifluxa.dispatch.slices import Pool
     from verifluxa.evidence import Witness
     from verifluxa.interop.vnnlib_problem import Asked
     from verifluxa.question import Floats

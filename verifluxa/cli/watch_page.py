@@ -8,7 +8,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from verifluxa.dispatch.standing import PropertyStanding, Standing, standing
+from verifluxa.dispatch.status import PropertyStanding, Standing, standing
 from verifluxa.errors import VerifluxaError
 
 REFRESH_SECONDS = 2

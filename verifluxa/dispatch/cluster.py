@@ -6,10 +6,8 @@ import os
 from dataclasses import dataclass
 
 from verifluxa import documents
-from verifluxa.dispatch.in_process import InProcessPool
-from verifluxa.dispatch.pool import Pool
-from verifluxa.dispatch.processes import ProcessPool
-from verifluxa.dispatch.slices import Engine
+from verifluxa.dispatch.processes import InProcessPool, ProcessPool
+from verifluxa.dispatch.slices import Engine, Pool
 from verifluxa.documents import Form
 from verifluxa.errors import UsageError
 from verifluxa.library import Shelf, resolve
@@ -155,8 +153,7 @@ def open_pool(cluster: Cluster, engine: Engine, on_gpu: Engine | None = None) ->
     if cluster.kind == "processes":
         return ProcessPool(engine, cluster.workers, cluster.threads)
     if cluster.kind == "ray":
-        from verifluxa.dispatch.ray_join import RaySettings
-        from verifluxa.dispatch.ray_pool import RayPool
+        from verifluxa.dispatch.ray_pool import RayPool, RaySettings
 
         settings = RaySettings(
             address=cluster.address,

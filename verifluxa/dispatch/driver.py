@@ -8,9 +8,9 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from verifluxa.dispatch.collector import ResultCollector
 from verifluxa.dispatch.long import AssignedUnit, UnitScheduler
 from verifluxa.dispatch.observe import EvidenceSink, NoEvidence, Observer, Progress, Silent
-from verifluxa.dispatch.pool import Pool
 from verifluxa.dispatch.slices import (
     NOT_LAST,
     AttackDone,
@@ -23,13 +23,13 @@ from verifluxa.dispatch.slices import (
     OutOfMemory,
     PieceDone,
     PieceSlice,
+    Pool,
     ProofDone,
     ProofSlice,
     Refused,
     Slice,
     described,
 )
-from verifluxa.dispatch.tally import ResultCollector
 from verifluxa.errors import UnsupportedError
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem, Question

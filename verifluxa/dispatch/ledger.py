@@ -36,7 +36,6 @@ from verifluxa.certificate.evidence_lines import (
     line_of,
     record_of,
 )
-from verifluxa.dispatch.attack_lines import decode_attacked, encode_attacked
 from verifluxa.dispatch.ledger_file import (
     APPLICATION,
     TABLES,
@@ -52,8 +51,15 @@ from verifluxa.dispatch.ledger_file import (
     told,
     written,
 )
+from verifluxa.dispatch.ledger_lines import (
+    PIECE_LIMITS,
+    decode_attacked,
+    decode_begun,
+    encode_attacked,
+    encode_begun,
+    encode_grown,
+)
 from verifluxa.dispatch.observe import Progress, Recalled
-from verifluxa.dispatch.piece_lines import LIMITS, decode_begun, encode_begun, encode_grown
 from verifluxa.dispatch.slices import AttackDone, PieceDone
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem
@@ -223,14 +229,14 @@ class Ledger:
         row = (self._number, self._places[begun.question[:3]], encode_begun(begun))
         with told(self.path), self._transaction():
             self._forget(row[1])
-            if len(row[2]) <= LIMITS.size:
+            if len(row[2]) <= PIECE_LIMITS.size:
                 self._database.execute("INSERT INTO begun VALUES (?, ?, ?)", row)
 
     def grown(self, problem: Problem, done: PieceDone) -> None:
         """A piece of a question came back; where one is too long to be read again the question is begun anew."""
         row = (self._number, self._places[done.slice.piece.question[:3]], encode_grown(done))
         with told(self.path), self._transaction():
-            if len(row[2]) > LIMITS.size:
+            if len(row[2]) > PIECE_LIMITS.size:
                 self._forget(row[1])
             else:  # one without its beginning is read by nobody
                 self._database.execute("INSERT INTO piece (property, place, record) VALUES (?, ?, ?)", row)

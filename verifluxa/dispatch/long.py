@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from verifluxa.dispatch.collector import ResultCollector
 from verifluxa.dispatch.slices import HandedBack, PieceDone, PieceSlice
-from verifluxa.dispatch.tally import ResultCollector
 from verifluxa.evidence import Outcome, Strongest
 from verifluxa.question import Question
 from verifluxa.search.pieces import Paths, graft, open_paths, pieces, pruned_to

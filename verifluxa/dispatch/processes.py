@@ -1,18 +1,68 @@
-"""The pool of the `local` cluster: one spawned process per core, a pipe to each, the problem sent once to each."""
+"""The pools of one machine: `laptop` works in this process, in order; `local` has one spawned process per core."""
 
 from __future__ import annotations
 
 import multiprocessing
 from collections import deque
+from collections.abc import Iterator
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from verifluxa.dispatch.interrupts import interrupts_blocked
+from verifluxa.dispatch.perform import perform
 from verifluxa.dispatch.slices import NOT_LAST, Engine, Event, Lost, Slice
 from verifluxa.dispatch.worker import work
 from verifluxa.question import Problem
+
+
+class InProcessPool:
+    """Works on a slice while the driver waits for the next event."""
+
+    workers = 1
+    capacity = 1
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._problem: Problem | None = None
+        self._queue: deque[Slice] = deque()
+        self._running: Iterator[Event] = iter(())
+
+    def load(self, problem: Problem) -> None:
+        """Makes this the problem that the following slices point into."""
+        self.cancel()
+        self._problem = problem
+
+    def submit(self, slice: Slice) -> None:
+        """Hands in a slice.
+
+        Raises:
+            RuntimeError: when no problem is loaded.
+        """
+        if self._problem is None:
+            raise RuntimeError("a slice was handed in before its problem")
+        self._queue.append(slice)
+
+    def next(self, timeout: float) -> Event | None:
+        """Works until the next event; the timeout cannot be kept, since nobody else does the work."""
+        while True:
+            event = next(self._running, None)
+            if event is not None:
+                return event
+            if not self._queue or self._problem is None:
+                return None
+            self._running = perform(self._engine, self._problem, self._queue.popleft())
+
+    def cancel(self) -> None:
+        """Drops what is not done."""
+        self._queue.clear()
+        self._running = iter(())
+
+    def close(self) -> None:
+        """Drops what is not done."""
+        self.cancel()
+
 
 FAREWELL_SECONDS = 2.0
 

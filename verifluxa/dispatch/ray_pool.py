@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
+import socket
+import threading
 import time
 from collections import deque
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from verifluxa import __version__
-from verifluxa.dispatch.cluster_errors import no_ray, other_version
-from verifluxa.dispatch.ray_join import LOCAL, RaySettings, join
-from verifluxa.dispatch.ray_worker import Work, work_on
+from verifluxa.dispatch.perform import perform
 from verifluxa.dispatch.slices import (
     NOT_LAST,
     AttackSlice,
@@ -32,7 +33,184 @@ from verifluxa.dispatch.slices import (
     Refused,
     Slice,
 )
+from verifluxa.errors import UsageError
 from verifluxa.question import Problem
+
+
+def no_ray() -> UsageError:
+    """VF4430."""
+    return UsageError(
+        "VF4430",
+        "this cluster needs Ray, which is not installed here",
+        expected="the extra `verifluxa[ray]`",
+        remedy="pip install 'verifluxa[ray]', or use `--cluster local`, which needs nothing",
+    )
+
+
+def bad_address(address: str, why: str) -> UsageError:
+    """VF4431."""
+    return UsageError(
+        "VF4431",
+        f"no Ray cluster answers at `{address}`: {why}",
+        expected="host:port of a running head node, `auto` inside a Ray job, or `local`",
+        remedy="start one (`ray start --head`), mend the address in the cluster file, or use `local`",
+    )
+
+
+def refused_by_cluster(address: str, why: str) -> UsageError:
+    """VF4432."""
+    return UsageError(
+        "VF4432",
+        f"the Ray cluster at `{address}` refuses this client: {why}",
+        expected="a client that the cluster trusts",
+        remedy="with token authentication set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) as there",
+    )
+
+
+def other_version(theirs: str, ours: str) -> UsageError:
+    """VF4433."""
+    return UsageError(
+        "VF4433",
+        f"a worker runs another version: {theirs}",
+        expected=f"the version of the driver, {ours}, on every node",
+        remedy="build the workers' image from the same release as the driver's",
+    )
+
+
+LOCAL = "local"
+STORE_BYTES = 200 * 2**20
+
+
+@dataclass(frozen=True)
+class RaySettings:
+    """How to use a Ray cluster.
+
+    Attributes:
+        address: `local` starts one on this machine, on the loopback interface, and stops it; else host and port, or
+            `auto` inside a job.
+        workers: actors that use CPUs alone; 0: as many as the cluster has room for.
+        threads: numerical threads, and CPUs, of each.
+        gpu_workers: actors that compute bounds on a GPU; the others then attack and run the later stages.
+        gpus_each: share of a GPU that each of them takes.
+        environment: variables that workers get.
+    """
+
+    address: str = LOCAL
+    workers: int = 0
+    threads: int = 1
+    gpu_workers: int = 0
+    gpus_each: float = 1.0
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def join(ray: Any, settings: RaySettings) -> None:
+    """Joins the cluster of an address, or starts one of our own.
+
+    Raises:
+        UsageError: VF4431 nothing answers, VF4432 it refuses us, VF4433 it runs another version.
+    """
+    with _signals_kept():
+        _join(ray, settings)
+
+
+def _join(ray: Any, settings: RaySettings) -> None:
+    common: dict[str, Any] = {
+        "log_to_driver": False,
+        "configure_logging": True,
+        "logging_level": "error",
+        "namespace": "verifluxa",
+    }
+    if settings.address == LOCAL:
+        cpus = settings.workers * settings.threads + settings.gpu_workers or None
+        ray.init(
+            address=LOCAL,  # else Ray joins whatever cluster runs on this machine
+            num_cpus=cpus,
+            include_dashboard=False,
+            object_store_memory=STORE_BYTES,
+            _node_ip_address="127.0.0.1",
+            **common,
+        )
+        return
+    listens = _answers(settings.address)
+    try:
+        ray.init(address=settings.address, **common)
+    except ConnectionError as error:
+        if listens:  # Ray says no more than this to a wrong token
+            why = "it does not let us in (a wrong or missing token), or is no Ray head"
+            raise refused_by_cluster(settings.address, why) from error
+        raise bad_address(settings.address, str(error)) from error
+    except Exception as error:
+        raise _refusal(settings.address, error) from error
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """`ray.init` takes SIGTERM for itself; for us it means: end with a valid result."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _refusal(address: str, error: Exception) -> UsageError:
+    """What Ray says when it will not have us: another version, or no valid token."""
+    words = str(error)
+    if "ersion" in words and ("mismatch" in words.lower() or "Python" in words):
+        return other_version(words.splitlines()[0], "this process")
+    return refused_by_cluster(address, f"{type(error).__name__}: {words.splitlines()[0] if words else ''}")
+
+
+def _answers(address: str) -> bool:
+    """Looks whether anything listens, before Ray waits for a minute; False where there is no address to look at."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        return False
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, OverflowError) as error:
+        raise bad_address(address, str(error)) from error
+    return True
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """A slice on its way.
+
+    Attributes:
+        problem: number of the problem that it points into.
+        slice: the slice; its deadline is on the driver's clock.
+        left: seconds until then, or None.
+    """
+
+    problem: int
+    slice: Slice
+    left: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """An event without its slice, which the driver has."""
+
+    event: Event
+
+    def of(self, slice: Slice) -> Event:
+        """The event with the driver's slice."""
+        changed: Any = replace(self.event, slice=slice)  # type: ignore[arg-type]
+        return changed  # type: ignore[no-any-return]
+
+
+def work_on(engine: Engine, problem: Problem, task: Work) -> list[Told]:
+    """Works on a slice and gives its events back."""
+    slice = task.slice
+    if task.left is not None:
+        slice = replace(slice, deadline=time.monotonic() + task.left)
+    return [Told(replace(event, slice=None)) for event in perform(engine, problem, slice)]  # type: ignore[arg-type]
+
 
 POLL_SECONDS = 5.0
 """`ray.wait` never waits longer: a signal, a deadline or a lost node must be noticed."""

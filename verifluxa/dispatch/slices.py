@@ -1,4 +1,4 @@
-"""What goes between the driver and a pool: bounded slices of work out, events back. Plain values."""
+"""Slices of work that go to a pool, the events that come back, and what the driver asks of a pool and an engine."""
 
 from __future__ import annotations
 
@@ -168,3 +168,37 @@ class Lost:
 Event = AttackDone | Decided | HandedBack | PieceDone | ProofDone | OutOfMemory | Refused | Crashed | Lost
 NOT_LAST = (Decided, HandedBack)
 """Events after which their slice goes on; every other one ends it."""
+
+
+class Pool(Protocol):
+    """Works on slices of one problem at a time. Delivery is at least once; the driver keeps the first."""
+
+    @property
+    def workers(self) -> int:
+        """How many slices are worked on at the same time."""
+        ...
+
+    @property
+    def capacity(self) -> int:
+        """How many slices may be handed in before the first one is done."""
+        ...
+
+    def load(self, problem: Problem) -> None:
+        """Makes this the problem that the following slices point into."""
+        ...
+
+    def submit(self, slice: Slice) -> None:
+        """Hands in a slice."""
+        ...
+
+    def next(self, timeout: float) -> Event | None:
+        """Waits for the next event, at most `timeout` seconds; None when there was none."""
+        ...
+
+    def cancel(self) -> None:
+        """Drops every slice that is not done; no event of theirs comes any more."""
+        ...
+
+    def close(self) -> None:
+        """Ends the workers. May be called twice."""
+        ...

@@ -9,7 +9,7 @@ import numpy as np
 
 from verifluxa.certificate.evidence_file import read_evidence
 from verifluxa.certificate.evidence_lines import Header, Record
-from verifluxa.dispatch.cover import NotCovered, check_cover
+from verifluxa.dispatch.collector import NotCovered, check_cover
 from verifluxa.evidence import NOTHING_FOUND, BoxSplit, Counted, Node, Outcome, Split, StripSplit
 from verifluxa.question import Problem, Question
 from verifluxa.search.settings import SmtStage

@@ -14,13 +14,13 @@ from functools import partial
 import numpy as np
 
 from verifluxa.errors import ModelError
-from verifluxa.flux.contents import Contents, Variable
 from verifluxa.flux.cursor import Cursor, damaged, foreign, text
 from verifluxa.flux.juliatypes import ELEMENTS, check_declared, function_of, is_function_type, named_tuple_types
 from verifluxa.flux.limits import Budget
 from verifluxa.flux.names import is_code, stored_function, untrusted
 from verifluxa.flux.structs import STRUCTS, UNREAD, matching, unknown_fields
 from verifluxa.flux.values import (
+    Contents,
     Dictionary,
     JuliaType,
     List,
@@ -31,6 +31,7 @@ from verifluxa.flux.values import (
     Symbol,
     Tuple,
     Value,
+    Variable,
     make_type,
 )
 

@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verifluxa.errors import ModelError
-from verifluxa.flux.layer import Facts, Layer
+from verifluxa.flux.layer import Facts, Layer, Version
 from verifluxa.flux.names import FAST
 from verifluxa.flux.stored import Stored
 from verifluxa.flux.values import NamedTuple, Value
-from verifluxa.flux.version import Version
 from verifluxa.flux.written import Arguments, Written
 from verifluxa.graph.graph import Graph, build
 from verifluxa.graph.ops import SHAPE, Activation, Input, Op, Reshape, Shape

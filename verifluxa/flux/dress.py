@@ -14,11 +14,10 @@ import numpy as np
 from verifluxa.errors import ModelError, Span
 from verifluxa.flux.architecture import Call, Name
 from verifluxa.flux.builder import Missing, Row
-from verifluxa.flux.layer import Facts, unsupported
+from verifluxa.flux.layer import Facts, Version, needs_version, unsupported
 from verifluxa.flux.layers import TABLE
 from verifluxa.flux.layers_container import members
-from verifluxa.flux.layers_fixed import FIXED_ROWS
-from verifluxa.flux.layers_function import function_value, write_function
+from verifluxa.flux.layers_function import FIXED_ROWS, function_value, write_function
 from verifluxa.flux.structs import STRUCTS, Fields
 from verifluxa.flux.values import (
     Array,
@@ -33,7 +32,6 @@ from verifluxa.flux.values import (
     describe,
     is_empty,
 )
-from verifluxa.flux.version import Version, needs_version
 from verifluxa.flux.written import Arguments, Child, Written, last_name, unknown_name
 
 PRINTS_OPTIONS = (0, 12, 5)

@@ -14,8 +14,8 @@ import numpy as np
 
 from verifluxa.errors import ModelError
 from verifluxa.files import NotAFileError, descriptor
-from verifluxa.flux.contents import Contents
 from verifluxa.flux.limits import FILE_BYTES, TEXT_BYTES
+from verifluxa.flux.values import Contents
 
 Seen = Callable[[memoryview], None]
 _PART = 4 << 20

@@ -14,10 +14,9 @@ from io import BytesIO
 
 import numpy as np
 
-from verifluxa.flux.contents import Contents, Variable
 from verifluxa.flux.cursor import Cursor, damaged, foreign
 from verifluxa.flux.limits import Budget
-from verifluxa.flux.values import Array
+from verifluxa.flux.values import Array, Contents, Variable
 
 _DTYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
 _FLOATS = frozenset({"<f2", "<f4", "<f8"})

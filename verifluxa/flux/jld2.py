@@ -9,27 +9,28 @@ from functools import partial
 import numpy as np
 
 from verifluxa.errors import ModelError
-from verifluxa.flux.contents import Contents, Variable
+from verifluxa.flux import hdf5
 from verifluxa.flux.cursor import damaged, foreign
-from verifluxa.flux.hdf5 import dataset as hdf5
-from verifluxa.flux.hdf5.dataset import Heap
-from verifluxa.flux.hdf5.datatype import (
+from verifluxa.flux.hdf5 import (
     Boolean,
     Compound,
     Datatype,
+    File,
     FixedString,
+    Heap,
     Member,
     Number,
     Opaque,
     Reference,
     Sequence,
+    open_file,
 )
-from verifluxa.flux.hdf5.header import File, open_file
 from verifluxa.flux.juliatypes import absent, check_declared, named_tuple_types, zero_size
 from verifluxa.flux.limits import DEPTH, Budget, refuse_deep
 from verifluxa.flux.names import is_code, stored_function, untrusted
 from verifluxa.flux.structs import STRUCTS, UNREAD, Fields, matching, unknown_fields
 from verifluxa.flux.values import (
+    Contents,
     Dictionary,
     JuliaType,
     List,
@@ -39,6 +40,7 @@ from verifluxa.flux.values import (
     Symbol,
     Tuple,
     Value,
+    Variable,
     describe,
     expand_tuple,
     make_type,

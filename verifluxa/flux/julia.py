@@ -17,10 +17,10 @@ from pathlib import Path
 
 from verifluxa.errors import ModelError, UsageError
 from verifluxa.flux.files import read_bytes
+from verifluxa.flux.layer import parse_version
 from verifluxa.flux.limits import TEXT_BYTES
 from verifluxa.flux.load import Lifted, lift
 from verifluxa.flux.probe import Probe, compare, shapes_of
-from verifluxa.flux.version import parse_version
 
 EXPORTER = Path(__file__).with_name("export.jl")
 TIMEOUT = 600.0

@@ -13,11 +13,10 @@ import numpy as np
 
 from verifluxa.flux.architecture import Literal, Sequence
 from verifluxa.flux.builder import Builder, Row, printed_activation
-from verifluxa.flux.layer import Fact, Facts, Floats, Layer, training, unsupported
+from verifluxa.flux.layer import Fact, Facts, Floats, Layer, needs_version, training, unsupported
 from verifluxa.flux.layers_dense import emit_scale
 from verifluxa.flux.stored import Stored, activation, unfit
 from verifluxa.flux.values import Function, JuliaType, NamedTuple, Struct, Tuple, Value, describe, is_empty
-from verifluxa.flux.version import needs_version
 from verifluxa.flux.written import Arguments, Written, integer, integers, number
 from verifluxa.graph.ops import BatchNorm, Normalise, Reshape, Scale, Shift
 

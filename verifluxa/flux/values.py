@@ -1,11 +1,8 @@
-"""The values of a model file, whatever its format: one neutral tree that the lifting reads.
-
-Arrays are NumPy arrays in Julia's axis order (`a[i, j]` here is Julia's `a[i + 1, j + 1]`). Nothing in
-the tree is code: functions and types are names.
-"""
+"""The values of a model file, whatever its format: named variables, each one neutral tree that the lifting reads."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -217,3 +214,33 @@ def julia_name(dtype: np.dtype[np.generic]) -> str:
 def is_empty(value: Value) -> bool:
     """Whether a value is `()`, which is what `Flux.state` stores for a function."""
     return isinstance(value, Tuple) and not value.items
+
+
+@dataclass(frozen=True, eq=False)
+class Variable:
+    """One variable of a model file.
+
+    Attributes:
+        name: its name, with the groups that it lies in: `net/model_state`.
+        kind: the name of its type as far as the file tells, for messages and for choosing.
+        read: reads it whole; raises ModelError for anything that is not understood.
+    """
+
+    name: str
+    kind: str
+    read: Callable[[], Value]
+
+
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """A model file.
+
+    Attributes:
+        format: `JLD2 0.2.0`, `BSON`, `safetensors` or `NPZ`.
+        variables: in the order of the file.
+        julia_version: of the Julia that wrote the file, where the file says so.
+    """
+
+    format: str
+    variables: tuple[Variable, ...]
+    julia_version: str | None = None

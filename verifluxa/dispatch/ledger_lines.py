@@ -1,8 +1,8 @@
-"""A question that goes on in pieces, as canonical JSON records of the ledger: its tree, and what grew since."""
+"""What the ledger keeps as canonical JSON: attacks at one placement, and a question that goes on in pieces. Exact."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,8 +14,10 @@ from verifluxa.certificate.evidence_lines import (
     QUESTION_PARTS,
     decode_directions,
     decode_strongest,
+    decode_witness,
     encode_directions,
     encode_strongest,
+    encode_witness,
 )
 from verifluxa.certificate.numbers import float_text, parse_float_text
 from verifluxa.certificate.tree_codec import decode_tree, encode_tree
@@ -24,10 +26,60 @@ from verifluxa.evidence import Node
 from verifluxa.question import Question
 from verifluxa.search.pieces import Path, at, put
 from verifluxa.strategy import piecework
+from verifluxa.strategy.attacked import Attacked
 from verifluxa.strategy.piecework import Checkpoint
 from verifluxa.verdict import Reason
 
-LIMITS = Limits(LONGEST, DEEPEST + 1)
+ATTACK_LIMITS = Limits(16 * 2**20, 8)
+
+
+def encode_attacked(items: Sequence[Attacked]) -> bytes:
+    """The record."""
+    return canonical_json({"attacked": [_encode(item) for item in items]})
+
+
+def decode_attacked(line: bytes, place: str) -> list[Attacked]:
+    """What was found.
+
+    Raises:
+        CertificateError: VF5001 to VF5006 for a record that is not well formed.
+    """
+    fields = Fields(read_json(line, place, ATTACK_LIMITS), place)
+    items = [_decode(Fields(item, place)) for item in fields.items("attacked")]
+    fields.close()
+    return items
+
+
+def _encode(item: Attacked) -> dict[str, Json]:
+    value: dict[str, Json] = {"q": [int(part) for part in item.question], **encode_strongest(item.strongest)}
+    if item.witness is not None:
+        value["witness"] = encode_witness(item.witness)
+    if item.trigger is not None:
+        value["trigger"] = [float_text(float(number)) for number in item.trigger]
+    return value
+
+
+def _decode(fields: Fields) -> Attacked:
+    question = fields.integers("q")
+    if len(question) != QUESTION_PARTS:
+        fields.fail("q", "[placement, violation, selection, need]", list(question))
+    trigger = None
+    if fields.has("trigger"):
+        numbers = [parse_float_text(item) for item in fields.items("trigger")]
+        if any(number is None for number in numbers):
+            fields.fail("trigger", "numbers as shortest decimal strings", fields.raw("trigger"))
+        trigger = np.array([number for number in numbers if number is not None], dtype=np.float64)
+    attacked = Attacked(
+        question=Question(*question),
+        strongest=decode_strongest(fields),
+        witness=decode_witness(fields.child("witness")) if fields.has("witness") else None,
+        trigger=trigger,
+    )
+    fields.close()
+    return attacked
+
+
+PIECE_LIMITS = Limits(LONGEST, DEEPEST + 1)
 """A tree may be as long as in evidence, and lies one array deeper here."""
 
 
@@ -79,9 +131,9 @@ def decode_begun(line: bytes, pieces: Iterable[bytes], dimension: int, place: st
     Raises:
         CertificateError: VF5001 to VF5006 for records that are not well formed.
     """
-    begun = _begun(Fields(read_json(line, place, LIMITS), place), dimension)
+    begun = _begun(Fields(read_json(line, place, PIECE_LIMITS), place), dimension)
     for piece in pieces:
-        begun = _put(begun, Fields(read_json(piece, place, LIMITS), place))
+        begun = _put(begun, Fields(read_json(piece, place, PIECE_LIMITS), place))
     return begun
 
 

@@ -1,4 +1,4 @@
-"""Where a run stands, read from its ledger while it goes on or after it."""
+"""Where a run stands, read from its ledger while it goes on or after it, and its log of answered questions."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from verifluxa.certificate.evidence_lines import Header
-from verifluxa.dispatch.attack_lines import decode_attacked
 from verifluxa.dispatch.ledger import Ledger
+from verifluxa.dispatch.ledger_lines import decode_attacked
 from verifluxa.question import Question
 from verifluxa.verdict import Reason
 
@@ -170,3 +171,42 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
+
+
+COLUMNS = "property, place, verdict, reason, found, proved, stage, boxes, seconds, leaves, at"
+
+
+def log_lines(path: Path) -> Iterator[str]:
+    """The lines: what was asked, the answer, the stage that gave it, what it took.
+
+    Raises:
+        UsageError: VF4420 when the ledger is not understood.
+    """
+    with Ledger.watch(path) as ledger:
+        headers = ledger.headers()
+        for row in ledger.rows(f"SELECT {COLUMNS} FROM outcome ORDER BY at, property, place"):
+            yield _line(headers[row[0]], row)
+
+
+def _line(header: Header, row: tuple[object, ...]) -> str:
+    _, place, verdict, reason, found, proved, stage, boxes, seconds, leaves, at = row
+    assert isinstance(place, int)
+    assert isinstance(at, float)
+    placement, pair = divmod(place, len(header.pairs))
+    violation, selection = header.pairs[pair]
+    value = {
+        "time": datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds"),
+        "property": header.property,
+        "placement": dict(header.placements[placement]),
+        "violation": header.violations[violation],
+        "inputs": len(header.selections[selection]),
+        "verdict": verdict,
+        "reason": reason,
+        "found": found,
+        "proved": proved,
+        "stage": stage,
+        "boxes": boxes,
+        "leaves": leaves,
+        "seconds": seconds,
+    }
+    return json.dumps(value, ensure_ascii=False)
