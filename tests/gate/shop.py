@@ -19,7 +19,7 @@ from urllib.parse import quote, unquote
 from tests.gate.mlflow_server import QUIET, Answer
 from tests.gate.plant import Plant
 from verifluxa.gate.files import measure
-from verifluxa.gate.mlflow_plugin.places import papers_uri
+from verifluxa.gate.mlflow_plugin.client import papers_uri
 from verifluxa.gate.reference import Reference, parse_reference
 
 VAULT = "verifluxa-certified"

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.gate.desk import FILES, Desk
-from verifluxa.gate import manifest as module
-from verifluxa.gate.manifest import HEADING, manifest
+from verifluxa.gate import registry as module
+from verifluxa.gate.registry import HEADING, manifest
 
 SCRIPT = Path(module.__file__).with_name("VerifluxaGate.jl")
 JULIA = shutil.which("julia")

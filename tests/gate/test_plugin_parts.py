@@ -10,9 +10,8 @@ import pytest
 from tests.gate.desk import Desk
 from tests.gate.mlflow_server import QUIET
 from verifluxa.errors import GateError
-from verifluxa.gate.mlflow_plugin.client import MlflowRegistry
+from verifluxa.gate.mlflow_plugin.client import MlflowRegistry, papers_uri
 from verifluxa.gate.mlflow_plugin.guard import GUARDS, Guard, install
-from verifluxa.gate.mlflow_plugin.places import papers_uri
 from verifluxa.gate.reference import Reference, parse_reference
 
 

@@ -83,8 +83,8 @@ def decide(
     format_: Format = GateFormat.TEXT,
 ) -> int:
     """Decides whether the files in a folder may be promoted, and records it."""
-    from verifluxa.gate.manifest import manifest
     from verifluxa.gate.reference import parse_reference
+    from verifluxa.gate.registry import manifest
     from verifluxa.gate.run import Ask, judge
 
     ask = Ask(parse_reference(resource), folder, tuple(certificate or ()), override)
@@ -259,7 +259,7 @@ def policy(
     from verifluxa.certificate.keys import load_public_key
     from verifluxa.certificate.load import load_statement
     from verifluxa.cli.output import emit
-    from verifluxa.gate.write_policy import policy_text
+    from verifluxa.gate.policy import policy_text
 
     statement, _ = load_statement(certificate)
     for path in key:

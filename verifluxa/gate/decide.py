@@ -16,17 +16,261 @@ from verifluxa.certificate.dsse import verify_envelope
 from verifluxa.certificate.envelope import parse_envelope
 from verifluxa.certificate.keys import key_id
 from verifluxa.certificate.parse import parse_statement
-from verifluxa.certificate.statement import Statement
+from verifluxa.certificate.statement import PropertyResult, Statement
+from verifluxa.certificate.verify import CLOCK_SKEW
+from verifluxa.certificate.verify import check_times as check_validity
+from verifluxa.documents import time_text
 from verifluxa.errors import CertificateError, GateError, VerifluxaError
 from verifluxa.gate.attestation import DONE, NOT_ASKED, NOT_DRAWN, PARTLY, check_attestation
-from verifluxa.gate.case import Case, Decision
-from verifluxa.gate.demands import check_properties, check_recheck, check_tool
-from verifluxa.gate.freshness import check_clock, check_history, check_policy_time, check_serial, check_times
-from verifluxa.gate.log_index import is_wildcard
+from verifluxa.gate.case import Case, Decision, Rechecked
+from verifluxa.gate.files import Measured
+from verifluxa.gate.log_index import is_wildcard, place_of
 from verifluxa.gate.override import check_override
-from verifluxa.gate.policy import Policy
-from verifluxa.gate.subjects import check_subjects
+from verifluxa.gate.policy import Policy, Requirement, version_numbers
 from verifluxa.verdict import Verdict
+
+_REMEDY = "promote exactly the files that were verified, or verify the model again with the files that you have"
+
+
+def check_subjects(
+    statement: Statement, files: Measured, references: frozenset[str] = frozenset()
+) -> Iterator[VerifluxaError]:
+    """Every difference between the certificate's subjects and the folder.
+
+    Args:
+        statement: the certificate's.
+        files: what the folder holds.
+        references: digests of files that the policy refers to, which need not lie in the folder.
+    """
+    subjects = {subject.name: subject.sha256 for subject in statement.subjects}
+    certified = {name: digest for name, digest in subjects.items() if name in files.digests or digest not in references}
+    if not files.digests:
+        certified = subjects
+    missing = certified.keys() - files.digests.keys()
+    extra = files.digests.keys() - certified.keys()
+    for name in sorted(certified.keys() & files.digests.keys()):
+        if certified[name] != files.digests[name]:
+            yield _differs(
+                "VF6010", name, f"the file differs from the certified one: {files.digests[name]}", certified[name]
+            )
+    for name in sorted(missing):
+        renamed = sorted(other for other in extra if files.digests[other] == certified[name])
+        if renamed:
+            yield _differs("VF6014", renamed[0], f"a certified file has another name: it was certified as {name}", name)
+        else:
+            yield _differs("VF6011", name, "a certified file is missing", certified[name])
+    for name in sorted(extra):
+        if files.digests[name] not in {certified[other] for other in missing}:
+            yield _differs("VF6012", name, "a file is there that the certificate does not speak of", "no other file")
+
+
+def _differs(code: str, place: str, message: str, expected: str) -> GateError:
+    return GateError(code, message, place=place, expected=expected, remedy=_REMEDY)
+
+
+def check_policy_time(policy: Policy, now: datetime) -> Iterator[VerifluxaError]:
+    """A policy that nobody has looked at for long permits nothing."""
+    if policy.expires <= now:
+        yield GateError(
+            "VF6003",
+            f"the policy has expired: {time_text(policy.expires)}",
+            place=str(policy.path),
+            expected=f"a policy that is valid at {time_text(now)}",
+            remedy="review the policy and give it a later `expires`",
+        )
+
+
+def check_serial(policy: Policy, case: Case) -> Iterator[VerifluxaError]:
+    """An older edition of the policy than one that was used before permits nothing."""
+    if policy.serial < case.memory.serial:
+        yield GateError(
+            "VF6007",
+            f"this is an older edition of the policy: serial {policy.serial}",
+            place=str(policy.path),
+            expected=f"serial {case.memory.serial} or later",
+            remedy="restore the newest edition; an owner who goes back to older rules gives them a higher `serial`",
+        )
+
+
+def check_clock(case: Case) -> Iterator[VerifluxaError]:
+    """The clock must not be behind the last decision: set back, an expired certificate would count again."""
+    last = case.memory.last
+    if last is not None and case.now < last - CLOCK_SKEW:
+        yield GateError(
+            "VF6021",
+            f"the clock was set back: it is {time_text(case.now)}",
+            expected=f"not before the last decision: {time_text(last)}",
+            remedy="set the clock of the gate's machine right",
+        )
+
+
+def check_times(policy: Policy, statement: Statement, now: datetime) -> Iterator[VerifluxaError]:
+    """Not from the future, not expired, not older than the policy allows."""
+    yield from check_validity(statement, now)
+    if now - statement.time_verified > timedelta(days=policy.max_age_days):
+        yield GateError(
+            "VF6020",
+            f"the certificate is too old: {time_text(statement.time_verified)}",
+            expected=f"at most {policy.max_age_days} days old at {time_text(now)}",
+            remedy="verify the model again and sign the new certificate",
+        )
+
+
+def check_history(case: Case, statement: Statement, digest: str) -> Iterator[VerifluxaError]:
+    """Not older than the last certificate that was accepted for the same model and name: no replay.
+
+    One that passed only because the glass was broken was not accepted.
+    """
+    accepted = case.memory.accepted
+    if accepted is None or digest == accepted.certificate or statement.time_verified >= accepted.time_verified:
+        return
+    yield GateError(
+        "VF6022",
+        f"a newer certificate was already accepted here: of {time_text(accepted.time_verified)}",
+        place=place_of(case.reference),
+        expected="a certificate that is not older than the last accepted one",
+        remedy="to go back to an earlier version, verify it again and sign a new certificate",
+    )
+
+
+_AGAIN = "verify the model again as the policy demands, and sign the new certificate"
+
+
+def check_tool(policy: Policy, statement: Statement) -> Iterator[VerifluxaError]:
+    """Verifier, its version, the strategy."""
+    if statement.verifier.id not in policy.signers.verifiers:
+        yield _reason(
+            "VF6040",
+            f"the verifier does not count for these signers: {statement.verifier.id}",
+            "one of " + ", ".join(policy.signers.verifiers),
+        )
+    version = dict(statement.verifier.versions).get("verifluxa", "")
+    if not version_numbers(version) or version_numbers(version) < policy.tool.minimum:
+        yield _reason(
+            "VF6041",
+            f"the version of verifluxa is too old or not told: {version or 'none'}",
+            "at least " + (".".join(map(str, policy.tool.minimum)) or "a known version"),
+        )
+    if version in policy.tool.recalled:
+        yield _reason(
+            "VF6042",
+            f"version {version} of verifluxa was recalled: its certificates do not count",
+            "a version that was not recalled",
+        )
+    if policy.tool.strategies and not set(statement.strategy) & set(policy.tool.strategies):
+        yield _reason(
+            "VF6043",
+            f"the strategy does not count: {statement.strategy[0]}, {statement.strategy[1]}",
+            "one of " + ", ".join(policy.tool.strategies),
+        )
+
+
+def check_properties(policy: Policy, statement: Statement) -> Iterator[VerifluxaError]:
+    """Every required property, found by its digest, never by its name."""
+    for wanted in policy.requirements:
+        found = [item for item in statement.properties if item.digest == wanted.property]
+        if not found:
+            yield _absent(wanted, statement)
+        for item in found:
+            yield from _property(wanted, item, statement)
+
+
+def _absent(wanted: Requirement, statement: Statement) -> VerifluxaError:
+    if any(item.name == wanted.name for item in statement.properties):
+        return _reason(
+            "VF6051",
+            f"what the certificate calls {wanted.name} is another statement than the policy's: "
+            "other triggers, params, inputs or selection",
+            wanted.property,
+        )
+    return _reason("VF6050", f"the certificate does not speak of the required property {wanted.name}", wanted.property)
+
+
+def _property(wanted: Requirement, item: PropertyResult, statement: Statement) -> Iterator[VerifluxaError]:
+    counts, name = item.coverage, wanted.name
+    if item.verdict is not Verdict.CERTIFIED:
+        yield _reason("VF6052", f"property {name} is {item.verdict}, not certified", "certified")
+    if counts.unknown or counts.falsified or counts.certified != counts.questions:
+        yield _reason(
+            "VF6054",
+            f"property {name} has {counts.questions - counts.certified} questions that are not certified",
+            "every question certified, none unknown",
+        )
+    if item.arithmetic not in wanted.arithmetic:
+        yield _reason(
+            "VF6053",
+            f"property {name} was proved in {item.arithmetic} arithmetic",
+            "one of " + ", ".join(wanted.arithmetic),
+        )
+    if wanted.rate_at_most is not None and (item.bound is None or item.bound[1].value > wanted.rate_at_most):
+        proved = "no rate" if item.bound is None else f"a rate of at most {item.bound[1].value}"
+        yield _reason("VF6063", f"property {name} proves {proved}", f"at most {wanted.rate_at_most}")
+    for digest in sorted(set(wanted.files) - {subject.sha256 for subject in statement.subjects}):
+        yield _reason("VF6064", f"property {name} does not speak of a file that the policy refers to", digest)
+    digest = statement.data[item.data].digest
+    if digest not in wanted.data:
+        yield _reason(
+            "VF6055",
+            f"property {name} speaks of a data file that does not count: {digest}",
+            "one of " + ", ".join(wanted.data),
+        )
+    for what, least in (
+        ("inputs", wanted.inputs),
+        ("placements", wanted.placements),
+        ("targets", wanted.targets),
+        ("questions", wanted.questions),
+    ):
+        number = getattr(counts, what)
+        if number < least:
+            yield _reason("VF6056", f"property {name} covers {number} {what}", f"at least {least} {what}")
+
+
+def check_recheck(policy: Policy, statement: Statement, rechecked: Rechecked) -> Iterator[VerifluxaError]:
+    """The gate's own recomputation, where the policy or the draw asks for one."""
+    report = rechecked.report
+    if report is None:
+        if rechecked.drawn:
+            yield _reason(
+                "VF6058",
+                "the proof was not recomputed, for lack of evidence, spec or data",
+                "the evidence, and the spec and data beside the policy",
+            )
+        return
+    if not report.accepted:
+        # Where nothing was recomputed, its reasons say which file is missing or wrong, and what to do about it.
+        if report.properties or not report.reasons:
+            yield _reason("VF6058", "the proof does not hold when it is recomputed", "evidence that proves every bound")
+        yield from report.reasons
+        return
+    if report.statement != statement:
+        yield _reason("VF6058", "another certificate was recomputed than the one presented", "the same certificate")
+    missing = {item.name for item in statement.properties if item.digest in _wanted(policy)} - {
+        item.said.name for item in report.properties
+    }
+    for name in sorted(missing):
+        yield _reason("VF6058", f"nothing of property {name} was recomputed", "evidence of every required property")
+    if report.unrechecked > policy.recheck.most_unrechecked:
+        yield _reason(
+            "VF6057",
+            f"{report.unrechecked} leaves of the proof cannot be recomputed",
+            f"at most {policy.recheck.most_unrechecked}",
+        )
+    for item in report.properties:
+        name, wanted = item.said.name, item.said.digest in _wanted(policy)
+        if wanted and item.unjudged:
+            yield _reason("VF6057", f"which inputs property {name} speaks of cannot be recomputed", "all of them")
+        # Leaves that may stay unrechecked leave open what would follow from them.
+        for what in item.unvouched if wanted and not item.unrechecked else ():
+            yield _reason("VF6057", f"of property {name} it does not follow {what}", "what follows from the proof")
+
+
+def _wanted(policy: Policy) -> set[str]:
+    return {item.property for item in policy.requirements}
+
+
+def _reason(code: str, message: str, expected: str) -> GateError:
+    return GateError(code, message, expected=expected, remedy=_AGAIN)
+
 
 NONE = "none"
 

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 from unicodedata import category, normalize
@@ -17,9 +17,10 @@ from verifluxa.certificate.document import read_bytes
 from verifluxa.certificate.dsse import sign_payload, verify_envelope
 from verifluxa.certificate.envelope import encode_envelope, parse_envelope
 from verifluxa.certificate.keys import PublicKey, SigningKey, key_id, load_public_key
-from verifluxa.certificate.statement import VERIFIER_ID
-from verifluxa.documents import SHA256, Form
+from verifluxa.certificate.statement import VERIFIER_ID, Statement
+from verifluxa.documents import SHA256, Form, time_text
 from verifluxa.errors import CertificateError, GateError
+from verifluxa.verdict import Verdict
 
 RECHECKS = ("always", "sample", "never")
 ARITHMETICS = ("float32", "float64", "real")
@@ -483,3 +484,43 @@ def _unreadable(place: str, why: str) -> GateError:
         expected="a policy and its public keys beside the gate",
         remedy="without a policy nothing is promoted; restore the file from where policies are reviewed",
     )
+
+
+VALID_DAYS = 365
+
+
+def policy_text(statement: Statement, keys: list[str], now: datetime) -> str:
+    """TOML that demands each certified property of a certificate, with its data and at least its numbers.
+
+    Args:
+        statement: of the certificate.
+        keys: names of public key files beside the policy.
+        now: the policy expires a year later.
+
+    Raises:
+        GateError: VF6052 when nothing in it is certified.
+    """
+    certified = [item for item in statement.properties if item.verdict is Verdict.CERTIFIED]
+    if not certified:
+        raise GateError(
+            "VF6052",
+            "the certificate certifies nothing that a policy could demand",
+            expected="at least one certified property",
+            remedy="start from the certificate of a model that you would accept",
+        )
+    listed = ", ".join(f'"{_escaped(key)}"' for key in keys)
+    lines = ["schema = 1", f"expires = {time_text(now + timedelta(days=VALID_DAYS))}", "max_age_days = 90", ""]
+    lines += ["[protected]", 'aliases = ["production"]', 'stages = ["Production"]', ""]
+    lines += ["[signers]", f"keys = [{listed}]"]
+    for item in certified:
+        counts, data = item.coverage, statement.data[item.data]
+        lines += ["", "[[require]]", f'name = "{_escaped(item.name)}"', f'property = "{item.digest}"']
+        lines += [f'arithmetic = ["{item.arithmetic}"]', f'data = ["{data.digest}"]', f"inputs = {counts.inputs}"]
+        if item.bound is not None:
+            lines += [f'# rate_at_most = "{item.bound[1].value}"   # needed where the property measures a rate']
+        lines += [f"placements = {counts.placements}", f"targets = {counts.targets}", f"questions = {counts.questions}"]
+    return "\n".join(lines) + "\n"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')

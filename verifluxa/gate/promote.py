@@ -14,10 +14,9 @@ from verifluxa.errors import GateError, VerifluxaError
 from verifluxa.files import open_inside, read_all
 from verifluxa.gate.case import Decision
 from verifluxa.gate.files import measure, no_plain_file
-from verifluxa.gate.manifest import MANIFEST, manifest
 from verifluxa.gate.policy import load_policy
 from verifluxa.gate.reference import Reference
-from verifluxa.gate.registry import BESIDE, CERTIFICATE, DECISION, OVERRIDE, REPORT, Registry
+from verifluxa.gate.registry import BESIDE, CERTIFICATE, DECISION, MANIFEST, OVERRIDE, REPORT, Registry, manifest
 from verifluxa.gate.run import Ask, judge, place_text, record
 
 if TYPE_CHECKING:

@@ -136,3 +136,20 @@ def resolve(source: str, registry: Registry) -> Reference:
     if version is None:
         raise no_version(asked.at(match["alias"]), "no version has this alias")
     return replace(asked, version=version)
+
+
+MANIFEST = "accepted.sha256"
+HEADING = "# verifluxa accepted files 1"
+
+
+def manifest(decision: Decision) -> bytes:
+    """The list of a permitted promotion.
+
+    Raises:
+        ValueError: for a denial: a mistake of the caller.
+    """
+    if not decision.permitted:
+        raise ValueError("only accepted files are listed")
+    lines = [HEADING, f"# {decision.reference} certificate {decision.certificate}"]
+    lines += [f"{digest.removeprefix('sha256:')}  {name}" for name, digest in sorted(decision.files.items())]
+    return ("\n".join(lines) + "\n").encode()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
+import re
 import shutil
 import tempfile
 import warnings
@@ -14,7 +16,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from verifluxa.errors import GateError
 from verifluxa.gate.case import Decision
-from verifluxa.gate.mlflow_plugin.places import CERTIFICATE_TAG, SOURCE_TAG, VERDICT_TAG, papers_uri
 from verifluxa.gate.policy import Policy
 from verifluxa.gate.reference import STAGE, Reference
 from verifluxa.gate.registry import Fetched, no_version, unreachable
@@ -22,6 +23,22 @@ from verifluxa.gate.status import check_server
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+
+VERDICT_TAG = "verifluxa.verdict"
+CERTIFICATE_TAG = "verifluxa.certificate"
+SOURCE_TAG = "verifluxa.source"
+"""Where a promoted version came from, before it led to what the gate keeps."""
+TAG_PREFIX = "verifluxa."
+_PLAIN = re.compile(r"[^A-Za-z0-9_-]")
+
+
+def papers_uri(files: str, reference: Reference) -> str:
+    """The artifact folder of a promotion's documents, given that of its files: two versions may share files."""
+    short = hashlib.sha256(reference.name.encode()).hexdigest()[:8]
+    name = _PLAIN.sub("_", reference.name)[:60]
+    return f"{files.rstrip('/')}.verifluxa/{name}-{short}-{reference.version}/{reference.slot}"
+
 
 SCHEME = "models"
 NO_STAGE = ("None", "Archived")

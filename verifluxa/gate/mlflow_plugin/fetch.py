@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from verifluxa.gate.mlflow_plugin.client import place_download
-from verifluxa.gate.mlflow_plugin.places import papers_uri
+from verifluxa.gate.mlflow_plugin.client import papers_uri, place_download
 from verifluxa.gate.reference import Reference
 from verifluxa.gate.registry import Fetched
 
