@@ -16,8 +16,7 @@ from page_tools import Reader, changed, many_places, nodes, put
 
 from verifluxa.errors import UnsupportedError, VerifluxaError
 from verifluxa.report.page.compare import comparison
-from verifluxa.report.page.facts import verify_command
-from verifluxa.report.page.page import page
+from verifluxa.report.page.page import page, verify_command
 from verifluxa.report.page.style import DARK, DARK_HEAT, DARK_INK, INK, LIGHT, LIGHT_HEAT, LIGHT_INK
 from verifluxa.report.story import account
 

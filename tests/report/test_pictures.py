@@ -8,7 +8,6 @@ from PIL import Image
 from result_fakes import image_problem
 
 from verifluxa.question import Question
-from verifluxa.report.evidence_pictures import Scene, choose, pictures
 from verifluxa.report.pictures import (
     ALARM,
     Caption,
@@ -19,6 +18,7 @@ from verifluxa.report.pictures import (
     png,
     trigger_picture,
 )
+from verifluxa.report.scenes import Scene, choose, pictures
 
 LEVELS = Levels(0.0, 255.0)
 CAPTION = Caption("Trigger", "what it does")

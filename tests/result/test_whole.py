@@ -9,7 +9,7 @@ from result_fakes import certified_outcomes, falsified_outcomes, image_problem, 
 
 from verifluxa.errors import DataError
 from verifluxa.result.document import document
-from verifluxa.result.fields import open_document
+from verifluxa.result.read import open_document
 from verifluxa.result.whole import whole_result
 from verifluxa.result.write import write_result
 

@@ -109,7 +109,7 @@ def check(
     """Says in which inputs a trigger of the guard is present. Exit code 1: in some."""
     from verifluxa.cli.output import emit, print_words
     from verifluxa.result.document import dumps
-    from verifluxa.triage.guard.logs import present, read_guard
+    from verifluxa.triage.guard.monitor import present, read_guard
 
     known = read_guard(guard)
     found = present(known, data)
@@ -143,8 +143,7 @@ def rates(
 
     from verifluxa.cli.output import emit, print_words
     from verifluxa.result.document import dumps
-    from verifluxa.triage.guard.logs import predictions
-    from verifluxa.triage.guard.monitor import monitor
+    from verifluxa.triage.guard.monitor import monitor, predictions
 
     found = monitor(predictions(reference, column), predictions(log, column), false_alarm)
     if format_ is GuardFormat.JSON:

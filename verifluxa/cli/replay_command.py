@@ -13,7 +13,7 @@ from verifluxa.cli.options import pairs
 
 if TYPE_CHECKING:
     from verifluxa.replay import Replayed
-    from verifluxa.report.evidence_pictures import Scene
+    from verifluxa.report.scenes import Scene
 
 MOST_ROWS = 12
 
@@ -32,7 +32,7 @@ def replay(
     from verifluxa.cli.output import print_words
     from verifluxa.inputs import Choice
     from verifluxa.replay import replay_result
-    from verifluxa.report.evidence_pictures import pictures
+    from verifluxa.report.scenes import pictures
     from verifluxa.run_folder import PICTURES, write_pictures
 
     choice = Choice(pairs("--model", model), pairs("--data", data))

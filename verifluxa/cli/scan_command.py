@@ -17,7 +17,7 @@ from verifluxa.cli.options import seconds
 
 if TYPE_CHECKING:
     from verifluxa.cli.init_look import Found
-    from verifluxa.triage.explain.road import Explained
+    from verifluxa.triage.explain import Explained
     from verifluxa.triage.scan.road import Scan
     from verifluxa.triage.scan.subject import Subject
 
@@ -87,7 +87,7 @@ def _can_explain(folder: Path | None, shap: bool) -> None:
         UsageError: VF4406 for the folder, VF8006 without the library `shap`.
     """
     from verifluxa.result.write import check_writable
-    from verifluxa.triage.explain.heuristics import shap_library
+    from verifluxa.triage.explain import shap_library
 
     if shap and folder is None:
         raise typer.BadParameter("--shap needs --explain DIR")
@@ -157,7 +157,7 @@ def _explained(done: Scan, folder: Path | None, shap: bool, budget: float) -> Ex
     if folder is None:
         return None
     from verifluxa.result.write import write_whole
-    from verifluxa.triage.explain.road import explain, lines
+    from verifluxa.triage.explain import explain, lines
 
     explained = explain(done, budget / 2, shap, seed=0)
     files = {**_pictures(explained), "explanation.txt": ("\n".join(lines(explained)) + "\n").encode()}
@@ -197,7 +197,7 @@ def _pictures(explained: Explained) -> dict[str, bytes]:
 def _present(done: Scan, explained: Explained | None, chosen: ScanFormat, out: Path | None) -> None:
     from verifluxa.cli.output import emit, print_words
     from verifluxa.result.document import dumps
-    from verifluxa.triage.explain import road as explaining
+    from verifluxa.triage import explain as explaining
     from verifluxa.triage.scan import words
 
     if chosen is ScanFormat.JSON:

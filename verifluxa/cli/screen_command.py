@@ -55,7 +55,7 @@ def screen(
     from verifluxa.cli.output import emit, print_lines
     from verifluxa.result.document import dumps
     from verifluxa.result.write import check_writable
-    from verifluxa.triage.screen.read import read_examples
+    from verifluxa.triage.screen.examples import read_examples
     from verifluxa.triage.screen.run import screen as screened
 
     if out is not None:

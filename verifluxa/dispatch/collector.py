@@ -1,4 +1,8 @@
-"""One outcome for each question of a problem, the first that comes; a certified one covers its whole domain."""
+"""One outcome for each question of a problem, the first that comes; a certified one covers its whole domain.
+
+The driver's own check of what workers sent and of what was put together from pieces looks at the shape of the tree
+alone; `cert check` recomputes why the leaves are closed.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Functions that stand in a Chain as layers: flatten, softmax, activations of NNlib, and some with a fixed argument."""
+"""Functions that stand in a Chain as layers: flatten, softmax, activations of NNlib, and some with a fixed argument.
+
+A function without a name, `x -> reshape(x, 4, :)`, is code that no file holds; `Base.Fix2(f, argument)` is data.
+"""
 
 from __future__ import annotations
 

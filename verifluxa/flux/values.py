@@ -1,4 +1,8 @@
-"""The values of a model file, whatever its format: named variables, each one neutral tree that the lifting reads."""
+"""The values of a model file, whatever its format: named variables, each one neutral tree that the lifting reads.
+
+Arrays are NumPy arrays in Julia's axis order (`a[i, j]` here is Julia's `a[i + 1, j + 1]`). Nothing in
+the tree is code: functions and types are names.
+"""
 
 from __future__ import annotations
 

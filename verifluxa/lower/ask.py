@@ -1,4 +1,10 @@
-"""What a statement asks: rows of outputs, violations, selections of inputs, needs, and which pairs of them."""
+"""What a statement asks: rows of outputs, violations, selections of inputs, needs, and which pairs of them.
+
+Where inputs move (`around D within r`): the move e of all pixels that a patch leaves alone is a variable like the
+patch's own levels. `x + e`, clipped to the range of the space, is every image of the ball and no other. Bounds then
+follow each pixel through the network, and a counterexample may be any image of the ball. Where one trigger speaks for
+many inputs, each moves by itself, so there the move is an error of the input (`Problem.spread`).
+"""
 
 from __future__ import annotations
 

@@ -14,8 +14,7 @@ from verifluxa.errors import UnsupportedError, VerifluxaError
 from verifluxa.files import open_file
 from verifluxa.inputs import Choice, Inputs
 from verifluxa.replay import AskedAgain, Replayed, asked_again, stored_inputs
-from verifluxa.result.fields import open_document
-from verifluxa.result.read import StoredProperty, StoredResult, stored_result
+from verifluxa.result.read import StoredProperty, StoredResult, open_document, stored_result
 from verifluxa.result.result import Counterexample, PropertyResult, Result
 from verifluxa.result.whole import whole_result
 from verifluxa.spec.spec import InputSpace, claims_of, named

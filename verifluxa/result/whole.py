@@ -6,7 +6,7 @@ What a document does not hold stays empty: the place in the spec, limits, names 
 from __future__ import annotations
 
 from verifluxa.documents import LARGEST_INTEGER, SHA256, Form
-from verifluxa.result.fields import Fields
+from verifluxa.result.read import Fields
 from verifluxa.result.result import (
     Compared,
     Counterexample,

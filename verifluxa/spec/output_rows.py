@@ -1,4 +1,7 @@
-"""Conditions on outputs (comparisons, ranges, `and`, `or`, `not`, claims about a class), down to rows above zero."""
+"""Conditions on outputs (comparisons, ranges, `and`, `or`, `not`, claims about a class), down to rows above zero.
+
+A row is a linear expression in the outputs of one model with and without the trigger.
+"""
 
 from __future__ import annotations
 

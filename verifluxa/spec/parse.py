@@ -1,4 +1,8 @@
-"""Text to syntax tree. After an error parsing goes on at the next declaration, so that several are shown at once."""
+"""Text to syntax tree. After an error parsing goes on at the next declaration, so that several are shown at once.
+
+A grammar rule becomes the node whose class has its name. The few that are more than that are here: names, numbers and
+texts, whose tokens may be wrong in themselves, lists, and the places of a binder.
+"""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from tests.triage.scan.conftest import PIXEL, SIDE, TARGET
 from tests.triage.scan.test_rates import loaded
 from tests.triage.scan.test_scan import EXAMPLES, scan
 from verifluxa.errors import UsageError
-from verifluxa.triage.explain.heuristics import Case, Window, apart, blank_of, gradient, occlusion, ranges_of, shapley
+from verifluxa.triage.explain import Case, Window, apart, blank_of, gradient, occlusion, ranges_of, shapley
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.triage.screen.planting import digits, patch, plant
 from verifluxa.cli.main import run
-from verifluxa.triage.screen.read import read_examples
+from verifluxa.triage.screen.examples import read_examples
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "digits"
 

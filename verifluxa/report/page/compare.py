@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from verifluxa.errors import UnsupportedError
-from verifluxa.report.page.drawing import interval, legend
-from verifluxa.report.page.elements import Content, Markup, element, table
+from verifluxa.report.page.elements import Content, Markup, element, interval, legend, table
 from verifluxa.report.page.examples import examples
-from verifluxa.report.page.facts import assumptions, commands, digests
 from verifluxa.report.page.heat import RATES, along, figure, strip
-from verifluxa.report.page.page import LEAST_CELLS, MOST_CELLS, document, footer
+from verifluxa.report.page.page import LEAST_CELLS, MOST_CELLS, assumptions, commands, digests, document, footer
 from verifluxa.report.page.property import badge
 from verifluxa.report.page.trigger import shown_trigger
 from verifluxa.report.sensitivity import is_map, place_map

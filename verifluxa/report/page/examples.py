@@ -9,8 +9,7 @@ import numpy as np
 
 from verifluxa.question import Floats
 from verifluxa.replay import Replayed
-from verifluxa.report.page.drawing import picture, svg
-from verifluxa.report.page.elements import Content, Markup, element, table
+from verifluxa.report.page.elements import Content, Markup, element, picture, svg, table
 from verifluxa.report.pictures import Levels
 from verifluxa.report.scenes import scene
 from verifluxa.report.story import Story

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from verifluxa.replay import Replayed
-from verifluxa.report.page.drawing import legend, svg, text
-from verifluxa.report.page.elements import Markup, element, table
+from verifluxa.report.page.elements import Markup, element, legend, svg, table, text
 from verifluxa.report.page.style import step_of
 from verifluxa.report.sensitivity import Cell, PlaceMap, is_map, place_map, ranking, targets_of, worst_of
 from verifluxa.report.story import Story

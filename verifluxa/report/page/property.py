@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 
 from verifluxa.report.advice import advice
-from verifluxa.report.page.drawing import interval
-from verifluxa.report.page.elements import Markup, element, table, worded
+from verifluxa.report.page.elements import Markup, element, interval, ranges, table, worded
 from verifluxa.report.page.examples import examples
-from verifluxa.report.page.facts import ranges
 from verifluxa.report.page.heat import along, maps, matrix, strip, worst_places
 from verifluxa.report.page.trigger import trigger
 from verifluxa.report.sensitivity import is_map, worst_of

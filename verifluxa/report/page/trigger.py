@@ -7,12 +7,10 @@ import math
 import numpy as np
 
 from verifluxa.replay import Replayed
-from verifluxa.report.evidence_pictures import is_picture
-from verifluxa.report.page.drawing import picture, svg, text
-from verifluxa.report.page.elements import Markup, element, table
+from verifluxa.report.page.elements import Markup, element, picture, svg, table, text
 from verifluxa.report.parts import Effects, Part, effects
 from verifluxa.report.pictures import Levels, shades
-from verifluxa.report.scenes import trigger_image
+from verifluxa.report.scenes import is_picture, trigger_image
 from verifluxa.report.story import Story
 from verifluxa.report.words import effect_words, in_words, place_words
 from verifluxa.result.result import Counterexample

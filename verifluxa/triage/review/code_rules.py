@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 
-from verifluxa.triage.review.look import (
+from verifluxa.triage.review.names import Names
+from verifluxa.triage.review.tree import (
     CALLS,
+    Part,
     arguments,
     callee,
     condition,
@@ -19,8 +21,6 @@ from verifluxa.triage.review.look import (
     target,
     value,
 )
-from verifluxa.triage.review.names import Names
-from verifluxa.triage.review.tree import Part
 
 _EVAL = {"eval", "@eval", "include_string", "invokelatest", "@invokelatest", "@generated", "evalfile"}
 _PARSE = {"parse", "parseall", "parseatom"}

@@ -9,9 +9,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from verifluxa.triage.review.look import CALLS, arguments, callee, definition, last_name, root, target
-from verifluxa.triage.review.look import value as written
-from verifluxa.triage.review.tree import Part
+from verifluxa.triage.review.tree import CALLS, Part, arguments, callee, definition, last_name, root, target
+from verifluxa.triage.review.tree import value as written
 
 _SPLIT = "(train|test|val|valid|tr|te|batch|all|raw)"
 DATA = re.compile(

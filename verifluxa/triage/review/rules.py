@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from verifluxa.triage.review import code_rules as code
 from verifluxa.triage.review import data_rules as data
-from verifluxa.triage.review import model_rules as model
+from verifluxa.triage.review import data_rules as model
 from verifluxa.triage.review.finding import Rule, Severity
 from verifluxa.triage.review.names import Names
 from verifluxa.triage.review.tree import Part

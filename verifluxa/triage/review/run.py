@@ -10,11 +10,10 @@ from pathlib import Path
 
 from verifluxa.errors import DataError, Span, UsageError, VerifluxaError
 from verifluxa.triage.review.finding import Finding, Review, Rule
-from verifluxa.triage.review.look import quoted
 from verifluxa.triage.review.names import names_of
 from verifluxa.triage.review.packages import PACKAGE_RULES, Packages, is_packages, of_packages, read_packages
 from verifluxa.triage.review.rules import CODE_RULES, DEEP, HIDDEN, NO_REASON, SYNTAX, UNUSED
-from verifluxa.triage.review.tree import Code, cannot_review, read_code
+from verifluxa.triage.review.tree import Code, cannot_review, quoted, read_code
 
 # Comments that allow a finding: `# verifluxa: allow stamp: masks the watermark of the scanner`.
 #

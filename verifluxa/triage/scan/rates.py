@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from verifluxa.dispatch.engine import StrategyEngine
 from verifluxa.dispatch.slices import ProofSlice
@@ -19,7 +21,7 @@ from verifluxa.question import Floats, Problem, Question
 from verifluxa.result.result import Share
 from verifluxa.search.attack import AttackSettings, attack
 from verifluxa.search.replay import witness
-from verifluxa.search.words import enumerable
+from verifluxa.search.words import enumerable, placed_table
 from verifluxa.search.workspace import workspace
 from verifluxa.strategy.load import BoundStage, Strategy
 from verifluxa.verdict import Verdict
@@ -166,3 +168,68 @@ def largest_proved(ends: Iterable[Ends]) -> Share | None:
     shares = [one.proved for one in ends]
     known = [share for share in shares if share is not None]
     return max(known, key=lambda share: share.rate) if known and len(known) == len(shares) else None
+
+
+MOST = 10
+"""Shown for each class."""
+
+
+@dataclass(frozen=True, eq=False)
+class Word:
+    """A word or value.
+
+    Attributes:
+        said: what people call it.
+        placement, place: where it does most: an index into the problem's placements, and what people call it.
+        target: the class.
+        found: inputs of other classes that it sends there, in every evaluation order.
+        trigger: the same for the network, shape (d,).
+    """
+
+    said: str
+    placement: int
+    place: tuple[tuple[str, int], ...]
+    target: int
+    found: Share
+    trigger: Floats
+
+
+def rank_words(problem: Problem, deadline: float) -> list[Word]:
+    """The strongest words for each class, strongest first; places that the deadline cuts off count for nothing."""
+    work = workspace(problem)
+    best: dict[tuple[int, str], Word] = {}
+    for placement, place in enumerate(problem.placements):
+        cut = enumerable(work, placement)
+        if cut is None or time.monotonic() > deadline:
+            continue
+        try:
+            table, slots = placed_table(work.at(placement), cut, placement, deadline)
+        except UnsupportedError:
+            break
+        if table is None:
+            break
+        triggers = slots.triggers()
+        for violation, selection in problem.pairs:
+            chosen = problem.selections[selection]
+            counts = table.sure[violation][chosen].sum(0)
+            for at in np.argsort(-counts, kind="stable")[:MOST]:
+                said = ", ".join(problem.domain_of(placement).described(triggers[at])) or str(triggers[at].tolist())
+                share = Share(int(counts[at]), len(chosen))
+                word = Word(said, placement, place.label, violation, share, triggers[at])
+                known = best.get((violation, said))
+                if known is None or known.found.count < word.found.count:
+                    best[violation, said] = word
+    return sorted(best.values(), key=lambda word: (-word.found.rate, word.target, word.said))
+
+
+def with_triggers(ends: Sequence[Ends], words: Sequence[Word]) -> list[Ends]:
+    """The same ends; those that a word reaches have it for their trigger."""
+    known: dict[tuple[int, int], Word] = {}
+    for word in words:
+        known.setdefault((word.placement, word.target), word)
+    found = []
+    for one in ends:
+        said = known.get(one.question[:2])
+        fits = one.trigger is None and said is not None and said.found.count == one.found.count
+        found.append(replace(one, trigger=said.trigger) if fits and said is not None else one)
+    return found

@@ -16,12 +16,9 @@ from verifluxa.result.result import FileUsed
 from verifluxa.spec.spec import ClassOutput, ImageSpace, TokenSpace
 from verifluxa.triage.scan.classes import LISTED_RATE, PATCH_RATE, ClassRow, Seen, class_rows
 from verifluxa.triage.scan.inversion import CHANGE, MASK, InversionSettings, Inverted, Scene, invert, mask_shares
-from verifluxa.triage.scan.listed import Word, rank_words, with_triggers
-from verifluxa.triage.scan.next_spec import next_spec
-from verifluxa.triage.scan.probes import Tried, try_probes
-from verifluxa.triage.scan.rates import Ends, Where, found_ends, proved_ends
-from verifluxa.triage.scan.strange import Swallowed, shuffled_columns, strange_images, swallowed
-from verifluxa.triage.scan.subject import MODEL, Loaded, Subject, load
+from verifluxa.triage.scan.probes import Swallowed, Tried, shuffled_columns, strange_images, swallowed, try_probes
+from verifluxa.triage.scan.rates import Ends, Where, Word, found_ends, proved_ends, rank_words, with_triggers
+from verifluxa.triage.scan.subject import MODEL, Loaded, Subject, load, next_spec
 
 SHARES = {"invert": 0.35, "prove": 0.65, "attack": 0.85, "probes": 1.0}
 """When each part ends, as a share of the budget; what one leaves the next ones have."""

@@ -11,9 +11,9 @@ from verifluxa.result.result import Share
 from verifluxa.result.trigger import trigger_grid
 from verifluxa.spec.spec import TableSpace, TokenSpace
 from verifluxa.triage.scan.classes import ClassRow
-from verifluxa.triage.scan.next_spec import limit_of
 from verifluxa.triage.scan.rates import Ends
 from verifluxa.triage.scan.road import Scan, accuracy, most_found
+from verifluxa.triage.scan.subject import limit_of
 
 MEANS_NOT = (
     "`nothing found` does not mean clean: triggers of other kinds, larger ones, and those that need a condition in the"

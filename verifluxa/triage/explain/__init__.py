@@ -1,1 +1,0 @@
-"""What a decision on a triggered input hangs on: heuristics beside what is certified. Lazy."""
