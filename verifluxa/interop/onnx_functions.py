@@ -11,7 +11,7 @@ import numpy as np
 from verifluxa.graph import ops
 from verifluxa.graph.activations import GELU_CUBIC, GELU_FACTOR, SELU_ALPHA, SELU_SCALE
 from verifluxa.interop.onnx_file import OnnxNode
-from verifluxa.interop.onnx_import import Walk, allow, refused
+from verifluxa.interop.onnx_walk import Walk, allow, refused
 
 if TYPE_CHECKING:
     from verifluxa.interop.onnx_export import Writer

@@ -9,9 +9,8 @@ from tests.triage.screen.planting import blend, digits, examples, found, patch, 
 from verifluxa.errors import DataError
 from verifluxa.triage.screen.activations import clusters, look_at_activations
 from verifluxa.triage.screen.examples import Examples, checked
-from verifluxa.triage.screen.groups import groups_of, score_of, surprise
 from verifluxa.triage.screen.run import screen
-from verifluxa.triage.screen.suspicion import Suspicion, combined, ranked, split
+from verifluxa.triage.screen.suspicion import Suspicion, combined, groups_of, ranked, score_of, split, surprise
 
 TWO = ("negative", "positive")
 

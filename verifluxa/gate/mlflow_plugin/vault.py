@@ -22,7 +22,7 @@ from verifluxa.errors import GateError
 from verifluxa.gate.files import measure
 from verifluxa.gate.mlflow_plugin.client import SOURCE_TAG, papers_uri
 from verifluxa.gate.mlflow_plugin.fetch import artifact_root, download, stores_for
-from verifluxa.gate.mlflow_plugin.guard import not_frozen, not_served, refusal
+from verifluxa.gate.mlflow_plugin.refusals import not_frozen, not_served, refusal
 from verifluxa.gate.reference import Reference
 
 VAULT = "verifluxa-certified"

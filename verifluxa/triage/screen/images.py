@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verifluxa.triage.screen.examples import Examples, Floats, Integers, Singles
-from verifluxa.triage.screen.groups import Group, groups_of, score_of
-from verifluxa.triage.screen.suspicion import Box, Suspicion, split
+from verifluxa.triage.screen.suspicion import Box, Group, Suspicion, groups_of, score_of, split
 
 # What each image looks like apart from its label: its nearest neighbours, in time linear in the number of images.
 

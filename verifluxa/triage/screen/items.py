@@ -13,8 +13,7 @@ from itertools import combinations
 import numpy as np
 
 from verifluxa.triage.screen.examples import Examples, Floats, Integers
-from verifluxa.triage.screen.groups import Group, groups_of, score_of
-from verifluxa.triage.screen.suspicion import Suspicion
+from verifluxa.triage.screen.suspicion import Group, Suspicion, groups_of, score_of
 
 MOST_COLUMNS = 60
 """Of a table whose pairs are looked at: the first ones."""

@@ -15,6 +15,80 @@ from numpy.typing import NDArray
 
 from verifluxa.triage.screen.examples import Floats, Integers
 
+LEAST_MEMBERS = 4
+"""Members of a group that is looked at."""
+KEPT = 50
+"""Groups of one kind that are reported."""
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """A thing and a label: its key, the members, how many of them look like another class, the nats of surprise."""
+
+    key: tuple[int, ...]
+    label: int
+    members: Integers
+    foreign: int
+    nats: float
+
+
+def groups_of(
+    things: Integers, labels: Integers, looks: Integers, key: tuple[int, ...], owners: Integers | None = None
+) -> tuple[list[Group], int]:
+    """The surprising groups, and how many were looked at.
+
+    Args:
+        things: what each occurrence is, shape (n,).
+        labels: the label of its example, shape (n,).
+        looks: the class that its example looks like without it, shape (n,).
+        key: put in front of the thing's number in the key of its groups.
+        owners: which example each occurrence belongs to, shape (n,); None: the n-th.
+    """
+    if len(things) == 0:
+        return [], 0
+    width = int(max(labels.max(), looks.max())) + 1
+    values, which = np.unique(things * width + labels, return_inverse=True)
+    members = np.bincount(which)
+    strange = np.bincount(which, weights=looks != labels).astype(np.float64)
+    same, other = _bearers(things, looks, values, width)
+    nats = np.minimum(surprise(strange, members), surprise(strange, other - same))
+    nats[members < LEAST_MEMBERS] = 0
+    best = [int(at) for at in np.argsort(-nats, kind="stable")[:KEPT] if nats[at] > 0]
+    own = np.arange(len(things)) if owners is None else owners
+    found = [
+        Group(
+            (*key, int(values[at]) // width),
+            int(values[at]) % width,
+            own[which == at],
+            int(strange[at]),
+            float(nats[at]),
+        )
+        for at in best
+    ]
+    return found, int((members >= LEAST_MEMBERS).sum())
+
+
+def _bearers(things: Integers, looks: Integers, values: Integers, width: int) -> tuple[Floats, Floats]:
+    """For each group (thing and label): how many with the thing look like the label's class, and how many there are."""
+    seen, counts = np.unique(things * width + looks, return_counts=True)
+    at = np.minimum(np.searchsorted(seen, values), len(seen) - 1)
+    same = np.where(seen[at] == values, counts[at], 0).astype(np.float64)
+    kinds, sizes = np.unique(things, return_counts=True)
+    return same, sizes[np.searchsorted(kinds, values // width)].astype(np.float64)
+
+
+def surprise(foreign: Floats, members: NDArray[np.integer] | Floats) -> Floats:
+    """Nats of `foreign` of `members` against one half; 0 where it is not more than half."""
+    share = np.clip(foreign / np.maximum(members, 1), 0.5, 1.0)
+    rest = 1 - share
+    entropy = share * np.log(share) + rest * np.log(np.where(rest > 0, rest, 1.0))
+    return np.asarray(members * (entropy + np.log(2.0)))
+
+
+def score_of(nats: float, tested: int) -> float:
+    """How likely a group is planted: `1 / (1 + p)` with p the bound on chance; near 0 where p is large."""
+    return float(1 / (1 + np.exp(min(700.0, np.log(max(tested, 1)) - nats))))
+
 
 @dataclass(frozen=True)
 class Box:
