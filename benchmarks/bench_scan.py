@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks.questions import ROOT
 from benchmarks.records import Record, machine
 from benchmarks.scan_models import CLEAN, KINDS, SETS, Made, make, planted, success
-from verifluxa.cli.init_look import Look, best_way
+from verifluxa.cli.init_spec import Look, best_way
 from verifluxa.cli.scan_command import subject_of
 from verifluxa.triage.scan.road import Scan, ScanSettings, scan
 

@@ -9,7 +9,7 @@ from itertools import dropwhile, groupby, takewhile
 from pathlib import PurePosixPath
 
 from docs.commands import commands, markdown
-from verifluxa.cli import explain_command, support_table
+from verifluxa.cli import reference_commands, support_table
 
 FAMILIES = {
     "VF10": "specs",
@@ -74,7 +74,7 @@ def _layers() -> Iterator[str]:
 
 def error_family(prefix: str) -> str:
     """The page of all errors whose codes begin alike, each as `verifluxa explain` prints it."""
-    pages = (explain_command.page(code) for code in explain_command.codes() if code.startswith(prefix))
+    pages = (reference_commands.page(code) for code in reference_commands.codes() if code.startswith(prefix))
     texts = (re.sub(r"^# (VF\d{4})", r"(\1)=\n## \1", page) for page in pages)
     return f"# {prefix}xx: {FAMILIES.get(prefix, DEFAULT_FAMILY)}\n\n" + "\n".join(texts)
 
@@ -87,14 +87,14 @@ def errors() -> str:
     ]
     for prefix, codes in _families():
         lines.append(f"\n## [{prefix}xx: {FAMILIES.get(prefix, DEFAULT_FAMILY)}]({prefix}.md)\n")
-        titles = (explain_command.page(code).splitlines()[0].removeprefix(f"# {code}: ") for code in codes)
+        titles = (reference_commands.page(code).splitlines()[0].removeprefix(f"# {code}: ") for code in codes)
         lines += [f"- [{code}]({prefix}.md#{code.lower()}) {title}" for code, title in zip(codes, titles, strict=True)]
     tree = "\n".join(f"{prefix}" for prefix, _ in _families())
     return "\n".join(lines) + f"\n\n```{{toctree}}\n:hidden:\n\n{tree}\n```\n"
 
 
 def _families() -> list[tuple[str, list[str]]]:
-    grouped = groupby(explain_command.codes(), key=lambda code: code[:4])
+    grouped = groupby(reference_commands.codes(), key=lambda code: code[:4])
     return [(prefix, list(codes)) for prefix, codes in grouped]
 
 

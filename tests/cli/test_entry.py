@@ -9,7 +9,7 @@ from typer.main import get_command
 
 from verifluxa import __version__
 from verifluxa.cli.app import build_app
-from verifluxa.cli.explain_command import codes, page
+from verifluxa.cli.reference_commands import codes, page
 from verifluxa.errors import ManyErrors, SpecError
 
 

@@ -13,7 +13,7 @@ import pytest
 from docs.commands import commands
 from docs.made import MADE
 from docs.stage import place, sources
-from verifluxa.cli.explain_command import codes
+from verifluxa.cli.reference_commands import codes
 
 ROOT = Path(__file__).resolve().parents[2]
 LOADED = re.compile(r"<(?:script|img|link|iframe|source|video|audio)\b[^>]*?\b(?:src|href)=\"([^\"]+)\"")

@@ -9,16 +9,13 @@ import typer
 from verifluxa import logs
 from verifluxa.cli import cert_commands, gate_commands, guard_command, model_commands, spec_commands
 from verifluxa.cli.batch_command import batch
-from verifluxa.cli.explain_command import explain
 from verifluxa.cli.export_command import export
 from verifluxa.cli.init_command import init
-from verifluxa.cli.replay_command import replay
-from verifluxa.cli.report_command import report
+from verifluxa.cli.reference_commands import explain, supports
 from verifluxa.cli.review_command import review
-from verifluxa.cli.run_commands import resume, watch
+from verifluxa.cli.run_commands import replay, report, resume, watch
 from verifluxa.cli.scan_command import scan
 from verifluxa.cli.screen_command import screen
-from verifluxa.cli.supports_command import supports
 from verifluxa.cli.verify_command import verify
 
 HELP = "Proves that a Flux.jl model carries no backdoor of a stated kind, or shows the trigger."

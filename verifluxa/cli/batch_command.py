@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from verifluxa.cli.arguments import Cluster, JobExit, Strategy
-from verifluxa.cli.options import seconds
+from verifluxa.cli.options import Cluster, JobExit, Strategy, seconds
 
 if TYPE_CHECKING:
     from verifluxa.batch import ReadyJob

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from verifluxa.cli.arguments import CertificateFile, MovedData, MovedModels, MovedSpec
-from verifluxa.cli.options import pairs
+from verifluxa.cli.options import CertificateFile, MovedData, MovedModels, MovedSpec, pairs
 from verifluxa.errors import UsageError
 
 if TYPE_CHECKING:

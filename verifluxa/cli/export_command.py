@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from verifluxa.cli.arguments import Data, Models, Params, Properties, SpecName
-from verifluxa.cli.options import pairs
+from verifluxa.cli.options import Data, Models, Params, Properties, SpecName, pairs
 from verifluxa.errors import UsageError
 
 if TYPE_CHECKING:

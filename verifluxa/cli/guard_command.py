@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from verifluxa.cli.arguments import MovedData, MovedModels, MovedSpec
-from verifluxa.cli.options import pairs
+from verifluxa.cli.options import MovedData, MovedModels, MovedSpec, pairs
 
 if TYPE_CHECKING:
     from verifluxa.spec.spec import InputSpace

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from verifluxa.cli.arguments import Architecture, Companion, FluxVersion
+from verifluxa.cli.options import Architecture, Companion, FluxVersion
 
 if TYPE_CHECKING:
-    from verifluxa.cli.init_look import Found
+    from verifluxa.cli.init_spec import Found
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A .jld2, .bson, .safetensors, .npz or .onnx file.")]
 Option = typer.Option
@@ -30,8 +30,7 @@ def init(
     Ways to read an input are tried on the data; the one with which the model is right most often is written.
     What is not given is looked for beside the files: architecture*.txt, scaler.json, vocab.txt.
     """
-    from verifluxa.cli.init_look import Look, architectures, beside, best_way, common_folder
-    from verifluxa.cli.init_spec import cannot, spec_text
+    from verifluxa.cli.init_spec import Look, architectures, beside, best_way, cannot, common_folder, spec_text
     from verifluxa.cli.output import print_words
     from verifluxa.result.write import write_whole
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from verifluxa.cli.arguments import Architecture, FluxVersion, ModelFile
-from verifluxa.cli.options import check_ending
+from verifluxa.cli.options import Architecture, FluxVersion, ModelFile, check_ending
 from verifluxa.errors import ModelError, UsageError
 
 if TYPE_CHECKING:

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from verifluxa.cli.arguments import Architecture, Companion, FluxVersion
 from verifluxa.cli.init_command import Model
-from verifluxa.cli.options import seconds
+from verifluxa.cli.options import Architecture, Companion, FluxVersion, seconds
 
 if TYPE_CHECKING:
-    from verifluxa.cli.init_look import Found
+    from verifluxa.cli.init_spec import Found
     from verifluxa.triage.explain import Explained
     from verifluxa.triage.scan.road import Scan
     from verifluxa.triage.scan.subject import Subject
@@ -54,7 +53,7 @@ def scan(
 
     Exit codes: 0 nothing found (which does not mean clean), 1 suspect, 2 usage, 4 bad input, 5 internal error.
     """
-    from verifluxa.cli.init_look import Look, architectures, beside, best_way, common_folder
+    from verifluxa.cli.init_spec import Look, architectures, beside, best_way, common_folder
     from verifluxa.result.write import write_whole
     from verifluxa.triage.scan.inversion import InversionSettings
     from verifluxa.triage.scan.road import ScanSettings

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from verifluxa.cli.arguments import Architecture, FluxVersion
+from verifluxa.cli.options import Architecture, FluxVersion
 
 if TYPE_CHECKING:
     from verifluxa.report.summary import Line

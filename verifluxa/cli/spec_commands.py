@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from verifluxa.cli.arguments import Data, Params, SpecName, SpecNames
-from verifluxa.cli.options import pairs
+from verifluxa.cli.options import Data, Params, SpecName, SpecNames, pairs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from verifluxa.cli.arguments import (
+from verifluxa.cli.formats import Format, VerifyFormat
+from verifluxa.cli.options import (
     Arithmetic,
     Budget,
     Cluster,
@@ -22,9 +23,10 @@ from verifluxa.cli.arguments import (
     QuestionFile,
     Seed,
     Strategy,
+    gap,
+    pairs,
+    seconds,
 )
-from verifluxa.cli.formats import Format, VerifyFormat
-from verifluxa.cli.options import gap, pairs, seconds
 from verifluxa.verdict import Verdict
 
 if TYPE_CHECKING:

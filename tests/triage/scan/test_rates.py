@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.triage.scan.conftest import PIXEL, TARGET
-from verifluxa.cli.init_look import Look, best_way
+from verifluxa.cli.init_spec import Look, best_way
 from verifluxa.cli.scan_command import subject_of
 from verifluxa.question import Problem
 from verifluxa.search.replay import stamped
