@@ -3,6 +3,13 @@
 Each look gives suspicions: a group of examples and how likely it is planted, between 0 and 1. An example takes from
 each look its strongest suspicion, and its rank is that of `1 - product of (1 - s)` over the looks: it is suspect when
 one look is sure, and the more looks agree, the more so.
+
+Groups of examples that share a small thing and a label. A thing that is planted ties examples of other classes to one
+label. So two shares are large: of the examples with the thing and the label, those that look like another class apart
+from it; and of all examples with the thing that do not look like the label's class, those that have the label all the
+same. That more than half of n examples do so by chance has a probability of at most `exp(-n KL(share, 1/2))` where
+each does so with probability 1/2 or less (Chernoff); times the number of groups that were looked at (union bound),
+that is how surprising a group is: by the weaker of the two.
 """
 
 from __future__ import annotations
