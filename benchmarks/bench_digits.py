@@ -19,7 +19,7 @@ from verifluxa.inputs import Choice
 from verifluxa.question import Problem
 from verifluxa.strategy.load import load_strategy
 from verifluxa.verdict import Verdict
-from verifluxa.verify import Company, Request, carry_out, prepare
+from verifluxa.verify import Request, RunContext, carry_out, prepare
 
 NAME = "digits"
 RATES = ("50 %", "40 %", "20 %", "10 %", "5 %")
@@ -151,7 +151,7 @@ def _time_to_trigger(request: Request) -> tuple[float, float]:
     """
     watch = _FirstFound(Fraction(1, 2))
     started = time.monotonic()
-    result = carry_out(prepare(request), Company(watch))
+    result = carry_out(prepare(request), RunContext(watch))
     whole = time.monotonic() - started
     if watch.seconds is None or result.verdict is not Verdict.FALSIFIED:
         raise RuntimeError(f"the planted trigger was not found: {result.verdict}")

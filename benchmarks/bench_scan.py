@@ -25,7 +25,7 @@ from benchmarks.records import Record, machine
 from benchmarks.scan_models import CLEAN, KINDS, SETS, Made, make, planted, success
 from verifluxa.cli.init_spec import Look, best_way
 from verifluxa.cli.scan_command import subject_of
-from verifluxa.triage.scan.road import Scan, ScanSettings, scan
+from verifluxa.triage.scan.run import Scan, ScanSettings, scan
 
 NAME = "scan"
 CLEAN_SEEDS, PLANTED_SEEDS = range(10), range(5)

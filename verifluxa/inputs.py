@@ -15,7 +15,7 @@ from verifluxa.data.dataset import Dataset
 from verifluxa.errors import DataError, ModelError, Span, UsageError
 from verifluxa.files import NotAFileError, open_file
 from verifluxa.graph.ops import Embedding
-from verifluxa.library import Shelf, resolve
+from verifluxa.library import Library, resolve
 from verifluxa.spec.paths import beside
 from verifluxa.spec.problems import SpecWarning
 from verifluxa.spec.spec import (
@@ -92,9 +92,9 @@ def find_spec(name: str) -> str:
     Raises:
         UsageError: VF4001 or VF4002 for a name that is not on the shelf.
     """
-    if name.endswith(Shelf.SPECS.suffix) or "/" in name or Path(name).exists():
+    if name.endswith(Library.SPECS.suffix) or "/" in name or Path(name).exists():
         return name
-    return str(resolve(Shelf.SPECS, name).path)
+    return str(resolve(Library.SPECS, name).path)
 
 
 def load_inputs(spec: str, choice: Choice) -> Inputs:

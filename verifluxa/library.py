@@ -1,6 +1,6 @@
 """Finds the shipped files by name: property files, strategies, clusters. Never looks in the cwd.
 
-An installed wheel carries the shelves in `verifluxa/_library/`; in a source checkout they stand at
+An installed wheel carries the folders in `verifluxa/_library/`; in a source checkout they stand at
 the top, where people find and edit them.
 """
 
@@ -21,7 +21,7 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _PACKAGE = Path(__file__).resolve().parent
 
 
-class Shelf(StrEnum):
+class Library(StrEnum):
     """A folder of shipped files; the value is the folder's name."""
 
     SPECS = "specs"
@@ -31,18 +31,18 @@ class Shelf(StrEnum):
 
     @property
     def suffix(self) -> str:
-        """The ending of the files on this shelf."""
-        return ".vfx" if self is Shelf.SPECS else ".toml"
+        """The ending of its files."""
+        return ".vfx" if self is Library.SPECS else ".toml"
 
     @property
     def thing(self) -> str:
-        """What people call one file of this shelf."""
+        """What people call one of its files."""
         things = {"specs": "property file", "specs/probes": "library of probes", "solvers": "strategy"}
         return things.get(self.value, "cluster")
 
 
 @dataclass(frozen=True)
-class Shelved:
+class Resource:
     """One file, read once.
 
     Attributes:
@@ -58,16 +58,16 @@ class Shelved:
     sha256: str
 
 
-def names(shelf: Shelf) -> tuple[str, ...]:
-    """The names on a shelf, sorted."""
-    return tuple(sorted(path.stem for path in _folder(shelf).glob("*" + shelf.suffix)))
+def names(library: Library) -> tuple[str, ...]:
+    """The names in a library, sorted."""
+    return tuple(sorted(path.stem for path in _folder(library).glob("*" + library.suffix)))
 
 
-def find(shelf: Shelf, name: str) -> Shelved:
+def find(library: Library, name: str) -> Resource:
     """Reads a shipped file by its name.
 
     Args:
-        shelf: where to look.
+        library: where to look.
         name: the file's name without its ending: letters, digits, `_` and `-`.
 
     Raises:
@@ -76,22 +76,22 @@ def find(shelf: Shelf, name: str) -> Shelved:
     if not _PLAIN_NAME.fullmatch(name):
         raise UsageError(
             "VF4002",
-            f"{name!r} is not the name of a {shelf.thing}",
-            expected="letters, digits, `_` and `-`; or the path of a file that ends in " + shelf.suffix,
+            f"{name!r} is not the name of a {library.thing}",
+            expected="letters, digits, `_` and `-`; or the path of a file that ends in " + library.suffix,
         )
-    known = names(shelf)
+    known = names(library)
     if name not in known:
         close = get_close_matches(name, known, n=1)
         raise UsageError(
             "VF4001",
-            f"there is no {shelf.thing} called `{name}`",
+            f"there is no {library.thing} called `{name}`",
             expected="one of " + ", ".join(known),
             remedy=f"did you mean `{close[0]}`?" if close else None,
         )
-    return _read(name, _folder(shelf) / (name + shelf.suffix))
+    return _read(name, _folder(library) / (name + library.suffix))
 
 
-def read_path(path: str | Path) -> Shelved:
+def read_path(path: str | Path) -> Resource:
     """Reads a user's own file, at most 1 MB of UTF-8 text.
 
     Raises:
@@ -101,30 +101,30 @@ def read_path(path: str | Path) -> Shelved:
     return _read(place.stem, place)
 
 
-def is_path(name: str, shelf: Shelf) -> bool:
-    """Whether what a user gave for a shelf is meant as a path of their own file, not as a name.
+def is_path(name: str, library: Library) -> bool:
+    """Whether what a user gave is meant as a path of their own file, not as a name.
 
-    >>> is_path("./mine.toml", Shelf.SOLVERS), is_path("balanced", Shelf.SOLVERS)
+    >>> is_path("./mine.toml", Library.SOLVERS), is_path("balanced", Library.SOLVERS)
     (True, False)
     """
-    return name.endswith(shelf.suffix)
+    return name.endswith(library.suffix)
 
 
-def resolve(shelf: Shelf, name: str) -> Shelved:
-    """What a user gave for a shelf: the path of a file where it ends like one, otherwise a name.
+def resolve(library: Library, name: str) -> Resource:
+    """What a user gave: the path of a file where it ends like one, otherwise a name.
 
     Raises:
         UsageError: VF4001, VF4002 or VF4003; see `find` and `read_path`.
     """
-    return read_path(name) if is_path(name, shelf) else find(shelf, name)
+    return read_path(name) if is_path(name, library) else find(library, name)
 
 
-def _folder(shelf: Shelf) -> Path:
-    installed = _PACKAGE / "_library" / shelf.value
-    return installed if installed.is_dir() else _PACKAGE.parent / shelf.value
+def _folder(library: Library) -> Path:
+    installed = _PACKAGE / "_library" / library.value
+    return installed if installed.is_dir() else _PACKAGE.parent / library.value
 
 
-def _read(name: str, path: Path) -> Shelved:
+def _read(name: str, path: Path) -> Resource:
     try:
         with open_file(path) as file:
             data = file.read(MOST_BYTES + 1)
@@ -138,4 +138,4 @@ def _read(name: str, path: Path) -> Shelved:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise UsageError("VF4003", "the file is not UTF-8 text", place=str(path)) from error
-    return Shelved(name, path, text, "sha256:" + hashlib.sha256(data).hexdigest())
+    return Resource(name, path, text, "sha256:" + hashlib.sha256(data).hexdigest())

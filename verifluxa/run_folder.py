@@ -26,7 +26,7 @@ from verifluxa.report.scenes import pictures, scene_of_result
 from verifluxa.result.result import Result
 from verifluxa.result.write import RESULT_FILE, cannot_write, check_writable, write_result, write_whole
 from verifluxa.spec.spec import Spec
-from verifluxa.verify import Company, More, Prepared, Request, carry_out, prepare, request_for
+from verifluxa.verify import More, Prepared, Request, RunContext, carry_out, prepare, request_for
 
 EVIDENCE = "evidence.jsonl.gz"
 CERTIFICATE = "certificate.json"
@@ -76,16 +76,16 @@ class OutFolder:
         self._spec = spec
         self._part = path / f".{EVIDENCE}.part.gz"
 
-    def work(self, prepared: Prepared, company: Company | None = None) -> Result:
+    def work(self, prepared: Prepared, context: RunContext | None = None) -> Result:
         """Does the work of a run whose ledger is open, and writes what comes of it.
 
         Args:
             prepared: the run.
-            company: who takes part; evidence goes into the ledger.
+            context: who takes part; evidence goes into the ledger.
         """
-        company = company or Company()
-        observer = Both(company.observer, self.ledger)
-        result = carry_out(prepared, replace(company, observer=observer, evidence=self.ledger))
+        context = context or RunContext()
+        observer = Both(context.observer, self.ledger)
+        result = carry_out(prepared, replace(context, observer=observer, evidence=self.ledger))
         self.finish(result)
         return result
 

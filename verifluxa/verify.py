@@ -1,4 +1,4 @@
-"""The whole road on one page: spec -> models and data -> questions -> outcomes -> result."""
+"""The whole pipeline on one page: spec -> models and data -> questions -> outcomes -> result."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Company:
-    """Who takes part in a run beside the road itself.
+class RunContext:
+    """Who takes part in a run beside the pipeline itself.
 
     Attributes:
         observer: is told about progress.
@@ -165,14 +165,14 @@ class Prepared:
     deadline: float | None
 
 
-def run(request: Request, company: Company | None = None) -> Result:
-    """Walks the whole road. Ctrl-C ends it with a valid result: what was proved stays proved.
+def run(request: Request, context: RunContext | None = None) -> Result:
+    """Runs the whole pipeline. Ctrl-C ends it with a valid result: what was proved stays proved.
 
     Raises:
         VerifluxaError: whatever the user can mend.
         EngineCrash: a mistake of ours; never a verdict.
     """
-    return carry_out(prepare(request), company)
+    return carry_out(prepare(request), context)
 
 
 def prepare(request: Request) -> Prepared:
@@ -214,16 +214,16 @@ def _deployed(inputs: Inputs) -> str:
     return types.pop()
 
 
-def carry_out(prepared: Prepared, company: Company | None = None) -> Result:
+def carry_out(prepared: Prepared, context: RunContext | None = None) -> Result:
     """Does the work.
 
     Raises:
         VerifluxaError: whatever the user can mend.
         EngineCrash: a mistake of ours; never a verdict.
     """
-    company = company or Company()
+    context = context or RunContext()
     cluster = prepared.cluster
-    pool = company.pool or pool_for(prepared, company.engine)
+    pool = context.pool or pool_for(prepared, context.engine)
     plan = Plan(
         attack_slice=cluster.attack_slice,
         prove_slice=cluster.prove_slice,
@@ -233,9 +233,9 @@ def carry_out(prepared: Prepared, company: Company | None = None) -> Result:
         pieces=cluster.pieces,
     )
     try:
-        properties = _decide_all(prepared, pool, plan, company)
+        properties = _decide_all(prepared, pool, plan, context)
     finally:
-        if company.pool is None:
+        if context.pool is None:
             pool.close()
     return _result(prepared, properties)
 
@@ -262,7 +262,7 @@ def _make_ready(inputs: Inputs, prop: Property, arithmetic: str, gap: Fraction |
         return Ready(prop, asked, None, None, Reason.UNSUPPORTED, str(error))
 
 
-def _decide_all(prepared: Prepared, pool: Pool, plan: Plan, company: Company) -> tuple[PropertyResult, ...]:
+def _decide_all(prepared: Prepared, pool: Pool, plan: Plan, context: RunContext) -> tuple[PropertyResult, ...]:
     """One property after the other; after Ctrl-C the rest is put down as unknown(interrupted)."""
     results: list[PropertyResult] = []
     interrupted = False
@@ -270,12 +270,12 @@ def _decide_all(prepared: Prepared, pool: Pool, plan: Plan, company: Company) ->
         if item.problem is None:
             results.append(unasked_result(item.asked, item.reason, item.message))
             continue
-        company.evidence.begin(item.problem, prepared.inputs.data[item.prop.statement.selection.data].sha256)
+        context.evidence.begin(item.problem, prepared.inputs.data[item.prop.statement.selection.data].sha256)
         if interrupted:
-            decided = _Decided(unasked(item.problem, Reason.INTERRUPTED, company.evidence))
+            decided = _Decided(unasked(item.problem, Reason.INTERRUPTED, context.evidence))
         else:
-            decided = _decide(item, pool, plan, company, prepared.strategy)
-        company.evidence.end(item.problem)
+            decided = _decide(item, pool, plan, context, prepared.strategy)
+        context.evidence.end(item.problem)
         interrupted = interrupted or decided.answers.interrupted
         found = _property(prepared.inputs, item.asked, item.problem, decided.answers)
         results.append(replace(found, strongest=decided.strongest, compared=decided.compared))
@@ -291,26 +291,26 @@ class _Decided:
     compared: Compared | None = None
 
 
-def _decide(item: Ready, pool: Pool, plan: Plan, company: Company, strategy: Strategy) -> _Decided:
+def _decide(item: Ready, pool: Pool, plan: Plan, context: RunContext, strategy: Strategy) -> _Decided:
     """Answers the questions of a property."""
     problem, gap, statement = item.problem, item.asked.gap, item.prop.statement
     assert problem is not None
     if item.other is not None and isinstance(statement, Compare):
-        both = compare(problem, item.other, pool, plan, company.observer)
-        _record(problem, both.answers, company)
+        both = compare(problem, item.other, pool, plan, context.observer)
+        _record(problem, both.answers, context)
         return _Decided(both.answers, compared=Compared(statement.old.model, *(Share(*end) for end in both.other)))
     if gap is None:
-        warm = () if company.warm is None else warm_begun(problem, company.warm, strategy)
-        return _Decided(drive(problem, pool, replace(plan, warm=warm), company.observer, company.evidence))
-    measured = measure(problem, Closeness(gap, item.asked.everywhere), pool, plan, company.observer)
-    _record(problem, measured.answers, company)
+        warm = () if context.warm is None else warm_begun(problem, context.warm, strategy)
+        return _Decided(drive(problem, pool, replace(plan, warm=warm), context.observer, context.evidence))
+    measured = measure(problem, Closeness(gap, item.asked.everywhere), pool, plan, context.observer)
+    _record(problem, measured.answers, context)
     strongest = None if measured.strongest is None else shown_trigger(problem, *measured.strongest)
     return _Decided(measured.answers, strongest)
 
 
-def _record(problem: Problem, answers: Answers, company: Company) -> None:
+def _record(problem: Problem, answers: Answers, context: RunContext) -> None:
     for outcome in answers.outcomes:
-        company.evidence.record(problem, outcome)
+        context.evidence.record(problem, outcome)
 
 
 def _property(inputs: Inputs, asked: Asked, problem: Problem, answers: Answers) -> PropertyResult:

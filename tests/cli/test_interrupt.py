@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from verifluxa.dispatch.status import standing, standing_words
+from verifluxa.dispatch.status import run_status, status_words
 
 HERE = Path(__file__).resolve().parent
 PATIENCE = 100
@@ -83,4 +83,4 @@ def test_what_was_proved_stays_proved(small, here, kind, stop, flags):
     ]
     assert "stopping; once more ends at once" in err
     assert "Traceback" not in err
-    assert next(iter(standing_words(standing(Path("out/ledger.sqlite"))))).split(": ")[1].startswith("interrupted")
+    assert next(iter(status_words(run_status(Path("out/ledger.sqlite"))))).split(": ")[1].startswith("interrupted")

@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.progress import Progress
 
 from verifluxa.cli.progress import _Bars, progress, words
-from verifluxa.dispatch.observe import Progress as Standing
+from verifluxa.dispatch.observe import Progress as RunProgress
 from verifluxa.dispatch.observe import Silent
 
 
-def standing(**changed) -> Standing:
+def progress_of(**changed) -> RunProgress:
     values = {
         "name": "few",
         "stage": "prove",
@@ -26,7 +26,7 @@ def standing(**changed) -> Standing:
         "elapsed": 3.0,
         "left": None,
     }
-    return Standing(**{**values, **changed})
+    return RunProgress(**{**values, **changed})
 
 
 @pytest.mark.parametrize(
@@ -39,15 +39,15 @@ def standing(**changed) -> Standing:
     ],
 )
 def test_words_beside_the_bar(changed, expected):
-    assert words(standing(**changed)) == expected
+    assert words(progress_of(**changed)) == expected
 
 
 def test_only_the_current_stage_is_shown():
     screen = io.StringIO()
     bars = Progress(console=Console(file=screen))
     view = _Bars(bars)
-    view.update(standing(stage="attack", attacked=64, certified=0))
-    view.update(standing())
+    view.update(progress_of(stage="attack", attacked=64, certified=0))
+    view.update(progress_of())
     assert [(task.description, task.completed, task.visible) for task in bars.tasks] == [
         ("attack", 64, False),
         ("prove ", 5120, True),
@@ -58,5 +58,5 @@ def test_only_the_current_stage_is_shown():
 def test_without_a_terminal_nothing_is_drawn(capsys):
     with progress() as observer:
         assert isinstance(observer, Silent)
-        observer.update(standing())
+        observer.update(progress_of())
     assert capsys.readouterr().err == ""

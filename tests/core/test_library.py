@@ -11,32 +11,32 @@ from syrupy.assertion import SnapshotAssertion
 
 from verifluxa import library
 from verifluxa.errors import UsageError
-from verifluxa.library import MOST_BYTES, Shelf, find, names, read_path, resolve
+from verifluxa.library import MOST_BYTES, Library, find, names, read_path, resolve
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("shelf", list(Shelf))
-def test_every_file_on_a_shelf_is_found_by_its_name_with_its_digest(shelf: Shelf) -> None:
+@pytest.mark.parametrize("shelf", list(Library))
+def test_every_file_on_a_shelf_is_found_by_its_name_with_its_digest(shelf: Library) -> None:
     files = {path.stem: path for path in (ROOT / shelf).glob("*" + shelf.suffix)}
     assert names(shelf) == tuple(sorted(files))
     assert files
     for name, path in files.items():
-        shelved = find(shelf, name)
-        assert shelved.text.encode() == path.read_bytes()
-        assert shelved.sha256 == "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
-        assert (shelved.name, resolve(shelf, name)) == (name, shelved)
+        resource = find(shelf, name)
+        assert resource.text.encode() == path.read_bytes()
+        assert resource.sha256 == "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+        assert (resource.name, resolve(shelf, name)) == (name, resource)
 
 
-@pytest.mark.parametrize("shelf", [Shelf.SOLVERS, Shelf.CLUSTER])
-def test_shipped_tables_call_themselves_what_their_file_is_called(shelf: Shelf) -> None:
+@pytest.mark.parametrize("shelf", [Library.SOLVERS, Library.CLUSTER])
+def test_shipped_tables_call_themselves_what_their_file_is_called(shelf: Library) -> None:
     for name in names(shelf):
         table = tomllib.loads(find(shelf, name).text)
         assert (table["schema"], table["name"]) == (1, name)
 
 
-@pytest.mark.parametrize("shelf", list(Shelf))
-def test_the_readme_of_a_shelf_speaks_of_every_file_on_it(shelf: Shelf) -> None:
+@pytest.mark.parametrize("shelf", list(Library))
+def test_the_readme_of_a_shelf_speaks_of_every_file_on_it(shelf: Library) -> None:
     text = (ROOT / shelf / "README.md").read_text()
     assert [name for name in names(shelf) if f"`{name}`" not in text] == []
 
@@ -47,9 +47,9 @@ def test_the_working_directory_is_never_looked_at(tmp_path: Path, monkeypatch: p
         (folder / "quick.toml").write_text("planted")
         (folder / "mine.toml").write_text("planted")
     monkeypatch.chdir(tmp_path)
-    assert "planted" not in find(Shelf.SOLVERS, "quick").text
+    assert "planted" not in find(Library.SOLVERS, "quick").text
     with pytest.raises(UsageError):
-        find(Shelf.SOLVERS, "mine")
+        find(Library.SOLVERS, "mine")
 
 
 def test_an_installed_library_goes_before_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,9 +60,9 @@ def test_an_installed_library_goes_before_the_checkout(tmp_path: Path, monkeypat
     (tmp_path / "cluster").mkdir()
     (tmp_path / "cluster" / "checkout.toml").write_text("checkout")
     monkeypatch.setattr(library, "_PACKAGE", package)
-    assert names(Shelf.SOLVERS) == ("installed",)
-    assert find(Shelf.SOLVERS, "installed").text == "installed"
-    assert names(Shelf.CLUSTER) == ("checkout",)
+    assert names(Library.SOLVERS) == ("installed",)
+    assert find(Library.SOLVERS, "installed").text == "installed"
+    assert names(Library.CLUSTER) == ("checkout",)
 
 
 @pytest.mark.parametrize(
@@ -83,21 +83,21 @@ def test_an_installed_library_goes_before_the_checkout(tmp_path: Path, monkeypat
 )
 def test_names_that_could_be_paths_are_refused(name: str) -> None:
     with pytest.raises(UsageError) as caught:
-        find(Shelf.SOLVERS, name)
+        find(Library.SOLVERS, name)
     assert caught.value.code == "VF4002"
 
 
 @pytest.mark.parametrize(
     ("shelf", "name"),
     [
-        (Shelf.SOLVERS, "balancd"),
-        (Shelf.SOLVERS, "x"),
-        (Shelf.CLUSTER, "labtop"),
-        (Shelf.SPECS, "patch-anywhere"),
-        (Shelf.SPECS, "a/b"),
+        (Library.SOLVERS, "balancd"),
+        (Library.SOLVERS, "x"),
+        (Library.CLUSTER, "labtop"),
+        (Library.SPECS, "patch-anywhere"),
+        (Library.SPECS, "a/b"),
     ],
 )
-def test_what_a_user_reads(shelf: Shelf, name: str, snapshot: SnapshotAssertion) -> None:
+def test_what_a_user_reads(shelf: Library, name: str, snapshot: SnapshotAssertion) -> None:
     with pytest.raises(UsageError) as caught:
         find(shelf, name)
     assert str(caught.value) == snapshot
@@ -106,8 +106,8 @@ def test_what_a_user_reads(shelf: Shelf, name: str, snapshot: SnapshotAssertion)
 def test_a_users_own_file_is_read_by_its_path(tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
     path.write_text('name = "own"\n')
-    for shelved in (read_path(path), read_path(str(path)), resolve(Shelf.SOLVERS, str(path))):
-        assert (shelved.name, shelved.path, shelved.text) == ("own", path, 'name = "own"\n')
+    for resource in (read_path(path), read_path(str(path)), resolve(Library.SOLVERS, str(path))):
+        assert (resource.name, resource.path, resource.text) == ("own", path, 'name = "own"\n')
 
 
 def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     assert len(read_path(tmp_path / "full.toml").text) == MOST_BYTES
     for name, words in (("large", "too large"), ("latin", "not UTF-8"), ("missing", "cannot read")):
         with pytest.raises(UsageError, match=words) as caught:
-            resolve(Shelf.SOLVERS, str(tmp_path / f"{name}.toml"))
+            resolve(Library.SOLVERS, str(tmp_path / f"{name}.toml"))
         assert caught.value.code == "VF4003"
         assert str(tmp_path) in str(caught.value)
     with pytest.raises(UsageError, match="cannot read"):

@@ -6,12 +6,12 @@ from verifluxa.dispatch.cluster import load_cluster, open_pool, parse_cluster
 from verifluxa.dispatch.engine import check_device
 from verifluxa.dispatch.processes import InProcessPool, ProcessPool
 from verifluxa.errors import UsageError
-from verifluxa.library import Shelf, names
+from verifluxa.library import Library, names
 
 GOOD = 'schema = 1\nkind = "processes"\nworkers = 3\n'
 
 
-@pytest.mark.parametrize("name", names(Shelf.CLUSTER))
+@pytest.mark.parametrize("name", names(Library.CLUSTER))
 def test_shipped_clusters_are_understood(name):
     cluster = load_cluster(name)
     assert cluster.name == name

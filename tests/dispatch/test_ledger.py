@@ -11,7 +11,7 @@ from verifluxa.dispatch.driver import Plan, drive
 from verifluxa.dispatch.ledger import Ledger, Origin
 from verifluxa.dispatch.ledger_file import TABLES
 from verifluxa.dispatch.processes import InProcessPool
-from verifluxa.dispatch.status import standing, standing_words
+from verifluxa.dispatch.status import run_status, status_words
 from verifluxa.errors import UsageError
 from verifluxa.evidence import Strongest
 from verifluxa.verdict import Reason, Verdict
@@ -114,7 +114,7 @@ def test_two_writers_are_refused_and_a_reader_is_welcome(tmp_path, monkeypatch):
     path = tmp_path / "ledger.sqlite"
     with Ledger.create(path, ORIGIN) as ledger:
         ledger.begin(problem(), DATA)
-        assert next(iter(standing_words(standing(path)))).startswith("tiny.vfx: running")
+        assert next(iter(status_words(run_status(path)))).startswith("tiny.vfx: running")
         monkeypatch.setattr("verifluxa.dispatch.ledger_file.os.getpid", lambda: 1)
         for again in (lambda: Ledger.open(path), lambda: Ledger.create(path, ORIGIN)):
             with pytest.raises(UsageError) as caught:
@@ -199,11 +199,11 @@ def test_where_a_run_stands(tmp_path):
 
     with pytest.raises(Killed):
         run(path, NearMiss(), after=3)
-    found = standing(path)
+    found = run_status(path)
     (only,) = found.properties
     assert (only.answered, only.questions, only.attacked, only.placements, only.ended) == (0, 12, 6, 6, False)
     assert only.worst is not None
     assert (only.worst.placement, float(only.worst.found)) == ("row 4, column 0", 0.25)
     run(path, NearMiss())
-    (only,) = standing(path).properties
+    (only,) = run_status(path).properties
     assert (only.counts, only.worst, only.ended) == ({"certified": 12}, None, True)

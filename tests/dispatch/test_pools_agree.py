@@ -10,7 +10,7 @@ from verifluxa.certificate.evidence_file import read_evidence
 from verifluxa.certificate.evidence_lines import Record
 from verifluxa.dispatch.observe import Progress, Silent
 from verifluxa.run_folder import origin_of, out_folder
-from verifluxa.verify import Company, Request, carry_out, prepare
+from verifluxa.verify import Request, RunContext, carry_out, prepare
 
 DIGITS = Path(__file__).resolve().parents[2] / "examples" / "digits"
 SPEC = """spec 1
@@ -68,7 +68,7 @@ def decided(folder: Path, name: str, cluster: str, told=None) -> tuple[str, str]
     )
     ready = prepare(request)
     with out_folder(folder / name, ready.inputs.spec, origin_of(request, ready)) as out:
-        result = carry_out(ready, Company(Told(told) if told else Silent(), out.ledger))
+        result = carry_out(ready, RunContext(Told(told) if told else Silent(), out.ledger))
         out.finish(result)
     evidence = (folder / name / "evidence.jsonl.gz").read_bytes()
     return str(result.verdict), hashlib.sha256(evidence).hexdigest()

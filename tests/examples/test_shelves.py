@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from verifluxa.dispatch.cluster import load_cluster
 from verifluxa.inputs import Choice
-from verifluxa.library import Shelf, names
+from verifluxa.library import Library, names
 from verifluxa.spec.check import load_spec
 from verifluxa.spec.format import format_spec
 from verifluxa.spec.spec import ImageSpace
@@ -85,7 +85,7 @@ def _few(model: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 
 def test_strategies_are_understood_and_have_the_stages_that_their_readme_gives() -> None:
     readme = (ROOT / "solvers" / "README.md").read_text()
-    for name in names(Shelf.SOLVERS):
+    for name in names(Library.SOLVERS):
         stages = [getattr(stage, "method", stage.kind) for stage in load_strategy(name).stages]
         assert f"| `{name}` | {', '.join(stages)} |" in readme
 
@@ -97,7 +97,7 @@ def test_modules_that_the_documents_name_exist(document: str) -> None:
 
 
 def test_clusters_are_understood() -> None:
-    assert {name: load_cluster(name).kind for name in names(Shelf.CLUSTER)} == {
+    assert {name: load_cluster(name).kind for name in names(Library.CLUSTER)} == {
         "gpu": "ray",
         "laptop": "in-process",
         "local": "processes",

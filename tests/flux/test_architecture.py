@@ -10,9 +10,9 @@ from syrupy.assertion import SnapshotAssertion
 from tests.conformance.cases import ROOT, index
 from verifluxa.errors import ModelError, Span
 from verifluxa.flux.architecture import Call, Keyword, Literal, Name, Pair, Sequence, parse_architecture
-from verifluxa.flux.dress import write
 from verifluxa.flux.layer import Facts
 from verifluxa.flux.limits import DEPTH, TEXT_BYTES
+from verifluxa.flux.merge_weights import write
 
 
 def facts(text: str) -> Facts:

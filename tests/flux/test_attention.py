@@ -12,10 +12,10 @@ from tests.flux.models import Array, dense, numbers, read, struct
 from verifluxa.errors import ModelError
 from verifluxa.flux.architecture import Call, Name, parse_architecture
 from verifluxa.flux.builder import Builder
-from verifluxa.flux.dress import dress
 from verifluxa.flux.layer import Layer
 from verifluxa.flux.layers import LayerReader, emit, show
 from verifluxa.flux.load import lift
+from verifluxa.flux.merge_weights import merge_weights
 from verifluxa.flux.values import Function, NamedTuple, Struct, Tuple, Value
 
 FIXTURE = ROOT / "layers" / "attention"
@@ -149,11 +149,11 @@ def test_an_activation_of_a_projection_is_computed() -> None:
 def test_a_text_goes_with_its_state(text: str, sizes: tuple[int, ...]) -> None:
     model = attention(sizes, biased="bias=true" in text)
     parsed = parse_architecture(text, "text")
-    layer = LayerReader(1 << 20).read(dress(parsed, _state(model), "state"), "model")
+    layer = LayerReader(1 << 20).read(merge_weights(parsed, _state(model), "state"), "model")
     assert layer.facts["sizes"] == sizes
     assert layer.facts["assumed"] is True
     again = parse_architecture(show(layer), "shown")
-    assert show(LayerReader(1 << 20).read(dress(again, _state(model), "state"), "model")) == show(layer)
+    assert show(LayerReader(1 << 20).read(merge_weights(again, _state(model), "state"), "model")) == show(layer)
 
 
 def _state(value: Value) -> Value:
@@ -172,7 +172,7 @@ def test_a_state_with_another_function_than_the_constructor_makes_is_refused() -
     odd = replace(inner, items=(*inner.items[:2], slope))
     parsed = parse_architecture("MultiHeadAttention(4; nheads=2)", "text")
     assert isinstance(parsed, Call | Name)
-    value = dress(parsed, replace(state, items=(state.items[0], odd, *state.items[2:])), "state")
+    value = merge_weights(parsed, replace(state, items=(state.items[0], odd, *state.items[2:])), "state")
     with pytest.raises(ModelError) as error:
         LayerReader(1 << 20).read(value, "model")
     assert error.value.code == "VF2008"

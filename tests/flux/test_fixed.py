@@ -10,10 +10,10 @@ from tests.flux.test_bson import Element, arr, doc, integer, kind, text, value
 from verifluxa.errors import ModelError
 from verifluxa.flux.architecture import parse_architecture
 from verifluxa.flux.bson import read_bson
-from verifluxa.flux.dress import dress
 from verifluxa.flux.layer import Layer
 from verifluxa.flux.layers import LayerReader, show
 from verifluxa.flux.layers_function import MOST_LABELS
+from verifluxa.flux.merge_weights import merge_weights
 from verifluxa.flux.values import Function, JuliaType, NamedTuple, Struct, Tuple, Value
 
 COLON = Struct(JuliaType("Base.Colon"), (), ())
@@ -77,17 +77,17 @@ TEXTS = {
 }
 
 
-def _dressed(written: str, argument: Value) -> Layer:
+def _merged(written: str, argument: Value) -> Layer:
     parsed = parse_architecture(f"Chain({written})", "text")
     held = Tuple(argument) if isinstance(argument, tuple) else argument
     fix = NamedTuple(("f", "x"), (Tuple(()), held))
     state = NamedTuple(("layers",), (Tuple((fix,)),))
-    return LayerReader(1 << 20).read(dress(parsed, state, "state"), "model")
+    return LayerReader(1 << 20).read(merge_weights(parsed, state, "state"), "model")
 
 
 @pytest.mark.parametrize("written", TEXTS)
 def test_a_text_goes_with_its_state(written: str) -> None:
-    layer = _dressed(written, TEXTS[written])
+    layer = _merged(written, TEXTS[written])
     assert show(layer) in ("Chain(reshape(4, 6, :))", "Chain(onehotbatch(1:6))")
 
 
@@ -104,7 +104,7 @@ def test_a_text_goes_with_its_state(written: str) -> None:
 )
 def test_a_state_that_holds_something_else_is_refused(written: str, argument: Value) -> None:
     with pytest.raises(ModelError) as error:
-        _dressed(written, argument)
+        _merged(written, argument)
     assert error.value.code == "VF2009"
 
 
@@ -121,7 +121,7 @@ def test_a_state_that_holds_something_else_is_refused(written: str, argument: Va
 )
 def test_a_text_of_another_form_is_refused(written: str) -> None:
     with pytest.raises(ModelError) as error:
-        _dressed(written, labels(1, 6))
+        _merged(written, labels(1, 6))
     assert error.value.code in ("VF2005", "VF2007")
 
 

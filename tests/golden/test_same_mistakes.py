@@ -18,7 +18,7 @@ from tests.spec.sample import complete, errors
 from verifluxa.data.load import load_dataset
 from verifluxa.errors import Span, VerifluxaError
 from verifluxa.inputs import chosen, data_path, find_spec
-from verifluxa.library import Shelf, resolve
+from verifluxa.library import Library, resolve
 from verifluxa.spec.check import load_spec, parse_spec
 
 Make = Callable[[Path], object]
@@ -86,7 +86,7 @@ QUADRATIC = claim("wheel(t(x))[0] * wheel(t(x))[1] <= 3")
 TABLE: dict[str, Spec | Use | Absent] = {
     "argument/missingDeclaration": Use("VF4402", _no_property),
     "argument/missingInputFile": Use("VF1001", lambda folder: load_spec(str(folder / "missing.vfx"))),
-    "argument/missingVerifier": Use("VF4001", lambda _: resolve(Shelf.SOLVERS, "marabu")),
+    "argument/missingVerifier": Use("VF4001", lambda _: resolve(Library.SOLVERS, "marabu")),
     "argument/wrongFileExtension": Use("VF4002", lambda _: find_spec("wrong.vclt")),
     "dataset/invalidContainerType": Spec("VF1022", "data eval : digits { take = 10 }"),
     "dataset/invalidElementType": Use("VF3005", data(x=np.array([{}], dtype=object), y=np.arange(1))),

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import verifluxa
-from verifluxa.library import Shelf, find, names
+from verifluxa.library import Library, find, names
 
 ROOT = Path(__file__).parents[2]
 SHELVES = ("specs", "solvers", "cluster")
 FIND = """
-from verifluxa.library import Shelf, find, names
-for shelf in Shelf:
+from verifluxa.library import Library, find, names
+for shelf in Library:
     for name in names(shelf):
         found = find(shelf, name)
         print(shelf, name, found.sha256, found.path)
@@ -33,9 +33,9 @@ def test_the_shelves_are_found_by_name_from_the_wheel_as_from_the_checkout(insta
     lines = [line.split(" ", 3) for line in done.stdout.splitlines()]
     assert all(Path(path).is_relative_to(installed.folder / "verifluxa" / "_library") for *_, path in lines)
     assert [tuple(line[:3]) for line in lines] == [
-        (shelf.value, name, find(shelf, name).sha256) for shelf in Shelf for name in names(shelf)
+        (shelf.value, name, find(shelf, name).sha256) for shelf in Library for name in names(shelf)
     ]
-    assert {shelf for shelf, *_ in lines} == {shelf.value for shelf in Shelf}
+    assert {shelf for shelf, *_ in lines} == {shelf.value for shelf in Library}
 
 
 def test_the_wheel_carries_every_file_of_the_package_and_the_shelves(

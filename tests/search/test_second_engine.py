@@ -15,7 +15,7 @@ from tests.soundness.judge import judge
 from tests.soundness.table import table
 from tests.soundness.truth import Oracle
 from verifluxa.errors import UsageError
-from verifluxa.library import Shelved
+from verifluxa.library import Resource
 from verifluxa.search.lirpa_bounds import check_engine
 from verifluxa.strategy.decide import decide
 from verifluxa.strategy.load import Strategy, parse_strategy
@@ -31,7 +31,7 @@ STAGES = '[[stage]]\nkind = "bound"\nmethod = "{}"\n'
 
 def strategy(*methods: str, text: str = TEXT) -> Strategy:
     whole = text + "".join(STAGES.format(method) for method in methods)
-    return parse_strategy(Shelved("second", Path("second.toml"), whole, "sha256:00"))
+    return parse_strategy(Resource("second", Path("second.toml"), whole, "sha256:00"))
 
 
 def _installed() -> bool:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from verifluxa.inputs import Choice
-from verifluxa.library import Shelf, resolve
+from verifluxa.library import Library, resolve
 from verifluxa.result.result import PropertyResult
 from verifluxa.verdict import Verdict
 from verifluxa.verify import Request, run
@@ -154,7 +154,7 @@ def leaves(outputs: list[Fraction], label: int) -> Met:
 
 def without_attack(folder: Path, name: str = "balanced") -> str:
     """A strategy of the shelf without its attack, as a file."""
-    head, *stages = resolve(Shelf.SOLVERS, name).text.split("[[stage]]")
+    head, *stages = resolve(Library.SOLVERS, name).text.split("[[stage]]")
     kept = [stage for stage in stages if 'kind = "attack"' not in stage]
     path = folder / "no_attack.toml"
     path.write_text("[[stage]]".join([head, *kept]))
@@ -179,7 +179,7 @@ class World:
         np.savez(self.folder / f"{name}.npz", **arrays)
 
     def results(self, spec: str, budget: float | None = 60.0, **settings: str) -> Iterator[PropertyResult]:
-        """What the whole road says of every property, with the attack and without it."""
+        """What the whole pipeline says of every property, with the attack and without it."""
         path = self.folder / "tiny.vfx"
         path.write_text(spec)
         for strategy in ("balanced", without_attack(self.folder)):

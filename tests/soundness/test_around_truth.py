@@ -1,6 +1,6 @@
 """Inputs that move within a ball, in the range of the space, against every move: certified only where none changes.
 
-Each spec goes the whole road from text and files to the result, with the attack and without it.
+Each spec goes the whole pipeline from text and files to the result, with the attack and without it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Every construct of the language against truth that is counted by hand: certified, falsified and counts are right.
 
-Each spec goes the whole road from text and files to the result, with the attack and without it.
+Each spec goes the whole pipeline from text and files to the result, with the attack and without it.
 """
 
 from __future__ import annotations

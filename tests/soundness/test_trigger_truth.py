@@ -1,4 +1,4 @@
-"""Every kind of image trigger against truth that is counted by hand, on the whole road from text to result.
+"""Every kind of image trigger against truth that is counted by hand, on the whole pipeline from text to result.
 
 What a trigger does to an image stands here a second time, in plain Python; each is tried on every input.
 """

@@ -8,7 +8,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from verifluxa.errors import UsageError
-from verifluxa.library import Shelf, Shelved, names
+from verifluxa.library import Library, Resource, names
 from verifluxa.strategy.load import (
     AttackStage,
     BoundStage,
@@ -20,10 +20,10 @@ from verifluxa.strategy.load import (
 
 
 def parse(text: str) -> Strategy:
-    return parse_strategy(Shelved("mine", Path("mine.toml"), text, "sha256:00"))
+    return parse_strategy(Resource("mine", Path("mine.toml"), text, "sha256:00"))
 
 
-@pytest.mark.parametrize("name", names(Shelf.SOLVERS))
+@pytest.mark.parametrize("name", names(Library.SOLVERS))
 def test_shipped_strategies_are_understood(name: str) -> None:
     strategy = load_strategy(name)
     assert strategy.name == name

@@ -1,4 +1,4 @@
-"""`measure` on the whole road: both ends, the gap, what is recorded, and how a run that is cut short ends."""
+"""`measure` on the whole pipeline: both ends, the gap, what is recorded, and how a run that is cut short ends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from verifluxa.question import Problem
 from verifluxa.report.summary import summary
 from verifluxa.result.result import PropertyResult, Result
 from verifluxa.verdict import Reason, Verdict
-from verifluxa.verify import Company, Request, run
+from verifluxa.verify import Request, RunContext, run
 
 SPEC = (
     HEAD
@@ -63,7 +63,7 @@ def only(result: Result) -> PropertyResult:
 
 def test_ends_meet_and_every_question_has_its_proof(spec: str) -> None:
     keeper, watcher = Keeper(), Watcher()
-    result = run(Request(spec), Company(watcher, keeper))
+    result = run(Request(spec), RunContext(watcher, keeper))
     found = only(result)
     assert found.verdict is Verdict.CERTIFIED
     assert found.found == found.proved
@@ -115,5 +115,5 @@ def test_interruption(spec: str) -> None:
             if len(self.seen) == 1:
                 raise KeyboardInterrupt
 
-    found = only(run(Request(spec), Company(Stops())))
+    found = only(run(Request(spec), RunContext(Stops())))
     assert (found.verdict, found.reason) == (Verdict.UNKNOWN, Reason.INTERRUPTED)

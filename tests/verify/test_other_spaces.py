@@ -1,4 +1,4 @@
-"""The whole road for texts, tables and series, on networks small enough to know every answer."""
+"""The whole pipeline for texts, tables and series, on networks small enough to know every answer."""
 
 from __future__ import annotations
 

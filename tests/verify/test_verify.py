@@ -1,4 +1,4 @@
-"""The whole road from Python, on a network small enough to know every answer: 3x3 images, one dense layer."""
+"""The whole pipeline from Python, on a network small enough to know every answer: 3x3 images, one dense layer."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from verifluxa.evidence import Outcome
 from verifluxa.inputs import Choice
 from verifluxa.question import Problem
 from verifluxa.verdict import Reason, Verdict
-from verifluxa.verify import Company, Request, run
+from verifluxa.verify import Request, RunContext, run
 
 SPEC = """spec 1
 
@@ -143,7 +143,7 @@ def test_an_attack_alone_proves_nothing(spec):
 
 def test_observers_and_evidence_take_part(spec):
     watcher, keeper = Watcher(), Keeper()
-    result = run(Request(spec), Company(watcher, keeper))
+    result = run(Request(spec), RunContext(watcher, keeper))
     assert {progress.name for progress in watcher.seen} == {"few", "none"}
     assert keeper.calls.count(("record", "few")) == result.properties[0].counts.total == 9
     assert keeper.calls.count(("record", "none")) == result.properties[1].counts.total
@@ -211,7 +211,7 @@ def test_mistakes_show_before_any_work(spec):
     images = np.zeros((2, 3, 3), dtype=np.uint8)
     np.savez(Path(spec).parent / "wrong.npz", x=images, y=np.ones(2, dtype=np.uint8))
     with pytest.raises(DataError):
-        run(Request(spec, Choice(data={"eval": str(Path(spec).parent / "wrong.npz")})), Company(engine=Untouched()))
+        run(Request(spec, Choice(data={"eval": str(Path(spec).parent / "wrong.npz")})), RunContext(engine=Untouched()))
 
 
 def test_only_what_the_chosen_properties_name_is_loaded(spec):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from verifluxa.dispatch.cluster import KEYS, load_cluster
-from verifluxa.library import Shelf, resolve
+from verifluxa.library import Library, resolve
 from verifluxa.strategy.load import parse_strategy
 from verifluxa.verify import Request
 
@@ -35,10 +35,10 @@ def _run(request: Request) -> Iterator[str]:
 
 
 def _strategy(request: Request) -> Iterator[str]:
-    shelved = resolve(Shelf.SOLVERS, request.strategy)
-    strategy = parse_strategy(shelved)
-    table: dict[str, Any] = tomllib.loads(shelved.text)
-    path = _short(shelved.path)
+    resource = resolve(Library.SOLVERS, request.strategy)
+    strategy = parse_strategy(resource)
+    table: dict[str, Any] = tomllib.loads(resource.text)
+    path = _short(resource.path)
     yield f"strategy {strategy.name}: {strategy.description}" if strategy.description else f"strategy {strategy.name}"
     seeded = request.seed is not None
     yield _line("bounds", strategy.bounds, path if "bounds" in table else DEFAULT)
@@ -63,7 +63,7 @@ def _origin(given: bool) -> str:
 
 
 def _short(path: Path) -> str:
-    """Shelf and file for what comes with the tool, the path as given for the user's own."""
+    """Folder and file for what comes with the tool, the path as given for the user's own."""
     return f"{path.parent.name}/{path.name}" if path.is_absolute() else str(path)
 
 

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from verifluxa import logs
 from verifluxa.dispatch.observe import Observer, Silent
-from verifluxa.dispatch.observe import Progress as Standing
+from verifluxa.dispatch.observe import Progress as RunProgress
 
 STAGES = {"attack": "attack", "prove": "prove "}
 
@@ -43,7 +43,7 @@ class _Bars:
         self._bars = bars
         self._tasks: dict[tuple[str, str], TaskID] = {}
 
-    def update(self, progress: Standing) -> None:
+    def update(self, progress: RunProgress) -> None:
         """Draws where the work stands."""
         key = (progress.name, progress.stage)
         attack = progress.stage == "attack"
@@ -52,7 +52,7 @@ class _Bars:
         done = progress.attacked if attack else progress.done
         self._bars.update(self._tasks[key], completed=done, words=words(progress))
 
-    def _start(self, progress: Standing, total: int) -> None:
+    def _start(self, progress: RunProgress, total: int) -> None:
         if progress.name not in {name for name, _ in self._tasks}:
             self._bars.console.print(progress.name, style="bold", highlight=False, markup=False)
         for earlier in self._tasks.values():
@@ -60,7 +60,7 @@ class _Bars:
         self._tasks[progress.name, progress.stage] = self._bars.add_task(STAGES[progress.stage], total=total, words="")
 
 
-def words(progress: Standing) -> str:
+def words(progress: RunProgress) -> str:
     """What stands beside the count: `certified, found 13.5 %, budget 40 s`."""
     parts = []
     if progress.stage == "prove":

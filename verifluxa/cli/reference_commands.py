@@ -68,7 +68,7 @@ def _supported() -> Iterator[str]:
     from verifluxa.cli import support_table
     from verifluxa.dispatch.cluster import KINDS
     from verifluxa.graph.arithmetic import ARITHMETICS
-    from verifluxa.library import Shelf, names
+    from verifluxa.library import Library, names
 
     yield from _listed("model files", list(FORMATS))
     yield ""
@@ -87,8 +87,8 @@ def _supported() -> Iterator[str]:
     yield from _listed("triggers", TRIGGERS)
     yield from _listed("properties", ["rate bound, targeted or untargeted", "per input"])
     yield from _listed("arithmetics", list(ARITHMETICS))
-    yield from _listed("strategies", list(names(Shelf.SOLVERS)))
-    yield from _listed("clusters", [*names(Shelf.CLUSTER), f"your own: {' or '.join(KINDS)}"])
+    yield from _listed("strategies", list(names(Library.SOLVERS)))
+    yield from _listed("clusters", [*names(Library.CLUSTER), f"your own: {' or '.join(KINDS)}"])
 
 
 def _table(title: str, rows: Sequence[SupportRow]) -> Iterator[str]:

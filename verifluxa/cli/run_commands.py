@@ -64,7 +64,7 @@ def watch(
 ) -> int:
     """Shows a live page on 127.0.0.1: questions, what is proved, workers, the worst open question, time left."""
     from verifluxa.cli.output import emit, print_words
-    from verifluxa.dispatch.status import standing, standing_words
+    from verifluxa.dispatch.status import run_status, status_words
 
     path = find_ledger(ledger)
     if log:
@@ -74,7 +74,7 @@ def watch(
             emit(line)
         return 0
     if once:
-        print_words(standing_words(standing(path)))
+        print_words(status_words(run_status(path)))
         return 0
     from verifluxa.cli.watch_page import serve
 

@@ -17,7 +17,7 @@ from verifluxa.cli.options import Architecture, Companion, FluxVersion, seconds
 if TYPE_CHECKING:
     from verifluxa.cli.init_spec import Found
     from verifluxa.triage.explain import Explained
-    from verifluxa.triage.scan.road import Scan
+    from verifluxa.triage.scan.run import Scan
     from verifluxa.triage.scan.subject import Subject
 
 Option = typer.Option
@@ -56,8 +56,8 @@ def scan(
     from verifluxa.cli.init_spec import Look, architectures, beside, best_way, common_folder
     from verifluxa.result.write import write_whole
     from verifluxa.triage.scan.inversion import InversionSettings
-    from verifluxa.triage.scan.road import ScanSettings
-    from verifluxa.triage.scan.road import scan as scan_model
+    from verifluxa.triage.scan.run import ScanSettings
+    from verifluxa.triage.scan.run import scan as scan_model
 
     limit = seconds(budget)
     assert limit is not None

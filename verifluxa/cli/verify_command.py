@@ -146,11 +146,11 @@ def exit_code(result: Result, job_exit: bool) -> int:
 
 def _work(request: Request, prepared: Prepared, presentation: Presentation, engine: Engine | None) -> Result:
     from verifluxa.cli.progress import progress
-    from verifluxa.verify import Company, carry_out
+    from verifluxa.verify import RunContext, carry_out
 
     if presentation.out is None:
         with progress() as observer:
-            return carry_out(prepared, Company(observer, engine=engine))
+            return carry_out(prepared, RunContext(observer, engine=engine))
     from verifluxa.run_folder import origin_of, out_folder
 
     origin = origin_of(request, prepared)
@@ -165,9 +165,9 @@ def work_in(
     pool: Pool | None = None,
     warm: Path | None = None,
 ) -> Result:
-    """Does the work of a run whose ledger is open, and shows how far it is; see `verify.Company`."""
+    """Does the work of a run whose ledger is open, and shows how far it is; see `verify.RunContext`."""
     from verifluxa.cli.progress import progress
-    from verifluxa.verify import Company
+    from verifluxa.verify import RunContext
 
     with progress() as observer:
-        return folder.work(prepared, Company(observer, engine=engine, pool=pool, warm=warm))
+        return folder.work(prepared, RunContext(observer, engine=engine, pool=pool, warm=warm))

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from verifluxa.dispatch.status import PropertyStanding, Standing, standing
+from verifluxa.dispatch.status import PropertyStatus, RunStatus, run_status
 from verifluxa.errors import VerifluxaError
 
 REFRESH_SECONDS = 2
@@ -22,7 +22,7 @@ th { text-align: left; font-weight: normal; padding-right: 1.5rem; } td { font-v
 """
 
 
-def page(found: Standing) -> str:
+def page(found: RunStatus) -> str:
     """The page of a run."""
     again = "" if found.is_over else f'<meta http-equiv="refresh" content="{REFRESH_SECONDS}">'
     facts = [("state", found.state), ("cluster", found.where)]
@@ -76,7 +76,7 @@ def server(path: Path, port: int) -> ThreadingHTTPServer:
 
         def _answer(self) -> None:
             try:
-                body = page(standing(path)).encode()
+                body = page(run_status(path)).encode()
             except VerifluxaError as error:
                 body = f"<!doctype html><title>verifluxa</title><p>{escape(error.message)}</p>".encode()
             self.send_response(HTTPStatus.OK)
@@ -102,7 +102,7 @@ def server(path: Path, port: int) -> ThreadingHTTPServer:
         ) from error
 
 
-def _section(item: PropertyStanding) -> str:
+def _section(item: PropertyStatus) -> str:
     share = f'<progress max="{item.questions}" value="{item.answered}">{item.answered} of {item.questions}</progress>'
     facts = [("questions answered", f"{item.answered:,} of {item.questions:,}")]
     facts += [(verdict, f"{count:,}") for verdict, count in item.counts.items()]

@@ -10,7 +10,7 @@ from verifluxa.dispatch.processes import InProcessPool, ProcessPool
 from verifluxa.dispatch.slices import Engine, Pool
 from verifluxa.documents import Form
 from verifluxa.errors import UsageError
-from verifluxa.library import Shelf, resolve
+from verifluxa.library import Library, resolve
 from verifluxa.strategy.piecework import Limits
 
 KINDS = ("in-process", "processes", "ray")
@@ -99,8 +99,8 @@ def load_cluster(name: str) -> Cluster:
     Raises:
         UsageError: VF4001 to VF4003 when there is none, VF4201 when it is not understood.
     """
-    shelved = resolve(Shelf.CLUSTER, name)
-    return parse_cluster(shelved.name, shelved.text, str(shelved.path))
+    resource = resolve(Library.CLUSTER, name)
+    return parse_cluster(resource.name, resource.text, str(resource.path))
 
 
 def parse_cluster(name: str, text: str, path: str) -> Cluster:

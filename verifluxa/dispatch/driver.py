@@ -111,13 +111,13 @@ def drive(
 
 def unasked(problem: Problem, reason: Reason, evidence: EvidenceSink | None = None) -> Answers:
     """Gives every question of a problem the same unknown, without asking one."""
-    tally = ResultCollector(problem, evidence or NoEvidence())
-    tally.give_up_rest(reason)
-    return _answers(tally, 0.0, 0.0, reason is Reason.INTERRUPTED)
+    collector = ResultCollector(problem, evidence or NoEvidence())
+    collector.give_up_rest(reason)
+    return _answers(collector, 0.0, 0.0, reason is Reason.INTERRUPTED)
 
 
-def _answers(tally: ResultCollector, attack_seconds: float, seconds: float, interrupted: bool) -> Answers:
-    outcomes = tuple(tally.outcomes[question] for question in tally.problem.all_questions())
+def _answers(collector: ResultCollector, attack_seconds: float, seconds: float, interrupted: bool) -> Answers:
+    outcomes = tuple(collector.outcomes[question] for question in collector.problem.all_questions())
     return Answers(outcomes, attack_seconds, seconds, interrupted)
 
 
@@ -129,7 +129,7 @@ class _Drive:
         self.pool = pool
         self.plan = plan
         self.observer = observer
-        self.tally = ResultCollector(problem, evidence, plan.every)
+        self.collector = ResultCollector(problem, evidence, plan.every)
         self.started = time.monotonic()
         self.shown = 0.0
         self.stage = "attack"
@@ -139,7 +139,7 @@ class _Drive:
         self.losses_in_a_row = 0
         self.pending: deque[Work] = deque()
         self.flying = 0
-        self.long = UnitScheduler(self.tally, plan.deadline, plan.limits, plan.pieces or pool.capacity, plan.tries)
+        self.long = UnitScheduler(self.collector, plan.deadline, plan.limits, plan.pieces or pool.capacity, plan.tries)
 
     def answers(self) -> Answers:
         """Runs the attack, then the proof, and closes what is left."""
@@ -160,17 +160,17 @@ class _Drive:
         finally:
             self.pool.cancel()
         self._show(at_once=True)
-        counts = ", ".join(f"{number:,} {verdict}" for verdict, number in self.tally.counts.items())
+        counts = ", ".join(f"{number:,} {verdict}" for verdict, number in self.collector.counts.items())
         log.info("%s: %s", self.problem.name, counts)
-        return _answers(self.tally, self.attack_seconds, time.monotonic() - self.started, interrupted)
+        return _answers(self.collector, self.attack_seconds, time.monotonic() - self.started, interrupted)
 
     def _recall(self) -> frozenset[int]:
         """Takes over what an earlier run has left; returns the placements that it attacked."""
-        known = self.tally.evidence.recall(self.problem)
+        known = self.collector.evidence.recall(self.problem)
         for item in known.attacked:
-            self.tally.attack(item)
+            self.collector.attack(item)
         for outcome in known.outcomes:
-            self.tally.record(outcome)
+            self.collector.record(outcome)
         for begun in known.begun:
             self.long.begin(begun)
         self.placements_attacked, self.attack_seconds = len(known.placements), known.seconds
@@ -179,7 +179,7 @@ class _Drive:
     def _give_up_rest(self, reason: Reason) -> None:
         """Closes whatever is open; what was begun keeps what was found on the way."""
         self.long.give_up(reason)
-        self.tally.give_up_rest(reason)
+        self.collector.give_up_rest(reason)
 
     def _attack(self, done: frozenset[int]) -> None:
         everywhere = [place for place in range(len(self.problem.placements)) if place not in done]
@@ -193,7 +193,7 @@ class _Drive:
 
     def _prove(self) -> None:
         self.stage = "prove"
-        log.info("%s: attacked in %.1f s, found %.4f", self.problem.name, self.attack_seconds, self.tally.best)
+        log.info("%s: attacked in %.1f s, found %.4f", self.problem.name, self.attack_seconds, self.collector.best)
         groups = _groups(range(len(self.problem.placements)), self.plan.prove_slice)
         # Where the attack came closest, a counterexample is likeliest and a proof takes longest: first.
         groups.sort(key=self._closeness, reverse=True)
@@ -201,9 +201,9 @@ class _Drive:
 
     def _closeness(self, group: Group) -> float:
         found = [
-            attacked.found / self.tally.population(question)
-            for question in self.tally.open_questions(group, None)
-            if (attacked := self.tally.attacked.get(question)) is not None
+            attacked.found / self.collector.population(question)
+            for question in self.collector.open_questions(group, None)
+            if (attacked := self.collector.attacked.get(question)) is not None
         ]
         return max(found, default=0.0)
 
@@ -216,18 +216,20 @@ class _Drive:
             slice, more = self.long.order(work)
             self.pending.extendleft(more)
             return slice
-        pairs = self.tally.open_pairs()
+        pairs = self.collector.open_pairs()
         asked = None if len(pairs) == len(self.problem.pairs) else pairs
-        questions = [q for q in self.tally.open_questions(work, asked) if q not in self.long]
+        questions = [q for q in self.collector.open_questions(work, asked) if q not in self.long]
         if not questions:
             return None
-        known = {question: self.tally.attacked[question] for question in questions if question in self.tally.attacked}
+        known = {
+            question: self.collector.attacked[question] for question in questions if question in self.collector.attacked
+        }
         return ProofSlice(work, asked, known, self.plan.deadline, self.plan.limits)
 
     def _work(self, work: Iterable[Work], make: Callable[[Work], Slice | None]) -> None:
         """Keeps the pool fed until everything is done, time is up or nothing is left to decide."""
         self.pending, self.flying = deque(work), 0
-        while not (self.stage == "prove" and self.tally.is_decided):
+        while not (self.stage == "prove" and self.collector.is_decided):
             if self._late(0.0):
                 self.pending.clear()
             while self.pending and self.flying < self.pool.capacity:
@@ -257,7 +259,7 @@ class _Drive:
                 self._take_attack(event)
             case Decided():
                 for outcome in event.outcomes:
-                    self.tally.record(outcome)
+                    self.collector.record(outcome)
             case HandedBack():
                 return self.long.take_over(event)
             case PieceDone():
@@ -280,9 +282,9 @@ class _Drive:
             event = replace(event, slice=replace(event.slice, placements=places))
         self.placements_attacked += len(event.slice.placements)
         self.attack_seconds += event.seconds
-        self.tally.evidence.attacked(self.problem, event)
+        self.collector.evidence.attacked(self.problem, event)
         for attacked in event.attacked:
-            self.tally.attack(attacked)
+            self.collector.attack(attacked)
 
     def _expect_nothing_open(self, slice: ProofSlice) -> None:
         forgotten = [question for question in self._open_of(slice) if question not in self.long]
@@ -293,7 +295,7 @@ class _Drive:
         """The questions of a slice that still need an outcome: none of an attack, which is only a help."""
         if isinstance(slice, AttackSlice):
             return []
-        return self.tally.open_questions(slice.placements, slice.pairs)
+        return self.collector.open_questions(slice.placements, slice.pairs)
 
     def _after_loss(self, slice: Slice) -> Sequence[Work]:
         """Tries the placements of a dead worker again one by one, so that one bad placement costs only itself."""
@@ -303,7 +305,7 @@ class _Drive:
         again: list[Work] = [(placement,) for placement in slice.placements if self.losses[placement] < self.plan.tries]
         for question in self._open_of(slice):
             if self.losses[question.placement] >= self.plan.tries and question not in self.long:
-                self.tally.give_up(question, Reason.LOST_WORKER)
+                self.collector.give_up(question, Reason.LOST_WORKER)
         return again
 
     def _after_out_of_memory(self, slice: Slice) -> Sequence[Work]:
@@ -312,7 +314,7 @@ class _Drive:
         if len(slice.placements) > 1:
             return [(placement,) for placement in slice.placements]
         for question in self._open_of(slice):
-            self.tally.give_up(question, Reason.MEMORY)
+            self.collector.give_up(question, Reason.MEMORY)
         return []
 
     def _refuse(self, event: Refused) -> None:
@@ -320,10 +322,10 @@ class _Drive:
             raise event.error
         log.warning("unsupported: %s", event.error)
         if isinstance(event.slice, PieceSlice):
-            self.tally.give_up(event.slice.piece.question, Reason.UNSUPPORTED)
+            self.collector.give_up(event.slice.piece.question, Reason.UNSUPPORTED)
             return
         for question in self._open_of(event.slice):
-            self.tally.give_up(question, Reason.UNSUPPORTED)
+            self.collector.give_up(question, Reason.UNSUPPORTED)
 
     def _late(self, grace: float) -> bool:
         return self.plan.deadline is not None and time.monotonic() > self.plan.deadline + grace
@@ -332,7 +334,7 @@ class _Drive:
         """Whether workers do nothing but die (an installation that is broken for them, a full machine)."""
         if self.losses_in_a_row < self.plan.tries * (self.pool.capacity + 2):
             return False
-        self.tally.give_up_rest(Reason.LOST_WORKER)
+        self.collector.give_up_rest(Reason.LOST_WORKER)
         return True
 
     def _show(self, at_once: bool = False) -> None:
@@ -342,7 +344,7 @@ class _Drive:
             self.observer.update(self._progress(now))
 
     def _progress(self, now: float) -> Progress:
-        certified, falsified, unknown = self.tally.counts.values()
+        certified, falsified, unknown = self.collector.counts.values()
         return Progress(
             name=self.problem.name,
             stage=self.stage,
@@ -352,7 +354,7 @@ class _Drive:
             certified=certified,
             falsified=falsified,
             unknown=unknown,
-            found=self.tally.best,
+            found=self.collector.best,
             elapsed=now - self.started,
             left=None if self.plan.deadline is None else max(0.0, self.plan.deadline - now),
             workers=self.pool.workers,

@@ -129,16 +129,16 @@ class UnitScheduler:
     """The long questions of one drive: hands out their pieces, takes them back, answers when none is out.
 
     Args:
-        tally: what is known of all questions.
+        collector: what is known of all questions.
         deadline, limits: of each slice.
         pieces: into how many pieces what is open of a question is cut.
         tries: how often the piece of a dead worker is tried in all.
     """
 
     def __init__(
-        self, tally: ResultCollector, deadline: float | None, limits: Limits | None, pieces: int, tries: int
+        self, collector: ResultCollector, deadline: float | None, limits: Limits | None, pieces: int, tries: int
     ) -> None:
-        self._tally = tally
+        self._tally = collector
         self._deadline = deadline
         self._limits = limits
         self._pieces = pieces

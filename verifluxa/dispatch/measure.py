@@ -28,7 +28,7 @@ Key = tuple[int, int, int]
 
 
 @dataclass
-class _Standing:
+class _QuestionInterval:
     """What is known of one question.
 
     Attributes:
@@ -41,7 +41,7 @@ class _Standing:
         start: the best point that was seen, where nothing was replayed as well.
         tried: whether a round of proof has already looked for triggers.
         open: the largest number that a round of proof was asked about in vain; -1 for none.
-        sought: what was found when one input more was looked for alone; -1 for never.
+        searched: what was found when one input more was looked for alone; -1 for never.
     """
 
     total: int
@@ -54,7 +54,7 @@ class _Standing:
     start: Floats | None = None
     tried: bool = False
     open: int = -1
-    sought: int = -1
+    searched: int = -1
 
     @property
     def found(self) -> int:
@@ -74,7 +74,7 @@ class _Standing:
         aim = wanted if self.open < wanted else (self.open + self.proved) // 2
         if self.open < aim < self.proved:
             return aim
-        return self.found if self.sought < self.found < wanted < self.proved else None
+        return self.found if self.searched < self.found < wanted < self.proved else None
 
     def take(self, outcome: Outcome) -> None:
         """Takes in an answer."""
@@ -119,29 +119,29 @@ class RateBisection:
         self._started = time.monotonic()
         self._attack_seconds = 0.0
         self._interrupted = False
-        self._standings = {
-            question[:3]: _Standing(total := problem.totals[question[2]], NOTHING_FOUND, total, total)
+        self._intervals = {
+            question[:3]: _QuestionInterval(total := problem.totals[question[2]], NOTHING_FOUND, total, total)
             for question in problem.all_questions()
         }
 
     @property
     def found(self) -> Fraction:
         """The largest rate that a trigger was shown to reach in every evaluation order."""
-        return max(Fraction(one.found, one.total) for one in self._standings.values())
+        return max(Fraction(one.found, one.total) for one in self._intervals.values())
 
     @property
     def proved(self) -> Fraction:
         """No trigger reaches a larger rate."""
-        return max(Fraction(one.proved, one.total) for one in self._standings.values())
+        return max(Fraction(one.proved, one.total) for one in self._intervals.values())
 
     @property
     def hint(self) -> Fraction:
         """A rate that bounds alone should be able to prove."""
-        return max(Fraction(min(one.proved, one.hint), one.total) for one in self._standings.values())
+        return max(Fraction(min(one.proved, one.hint), one.total) for one in self._intervals.values())
 
     def rates(self) -> list[Fraction]:
         """All rates that a question can have, ascending."""
-        totals = {one.total for one in self._standings.values()}
+        totals = {one.total for one in self._intervals.values()}
         return sorted({Fraction(count, total) for total in totals for count in range(total + 1)})
 
     def attack(self) -> None:
@@ -151,24 +151,24 @@ class RateBisection:
 
     def ask(self, rate: Fraction) -> bool:
         """Whether no trigger does more than the rate, as far as this round can tell."""
-        asked = [key for key, one in self._standings.items() if Fraction(one.proved, one.total) > rate]
+        asked = [key for key, one in self._intervals.items() if Fraction(one.proved, one.total) > rate]
         self._ask(asked, {selection: floor(rate * total) for selection, total in enumerate(self.problem.totals)})
         return self.proved <= rate
 
-    def narrow(self, gap: Fraction) -> bool:
+    def bisect(self, gap: Fraction) -> bool:
         """One round for each question whose ends are further apart than the gap; False when there is nothing to ask.
 
         A question is asked at a number of its own; one round asks, of each selection, those of the lowest.
         """
-        aims = {key: aim for key, one in self._standings.items() if (aim := one.aim(gap)) is not None}
+        aims = {key: aim for key, one in self._intervals.items() if (aim := one.aim(gap)) is not None}
         lowest = {selection: min(aim for key, aim in aims.items() if key[2] == selection) for *_, selection in aims}
         asked = [key for key, aim in aims.items() if aim == lowest[key[2]]]
-        for one in (self._standings[key] for key in asked if aims[key] <= self._standings[key].open):
+        for one in (self._intervals[key] for key in asked if aims[key] <= self._intervals[key].open):
             # From anew: the trigger that does most may do so in one evaluation order alone.
-            one.sought, one.tried, one.start = one.found, False, None
+            one.searched, one.tried, one.start = one.found, False, None
         self._ask(asked, lowest, every=True)
         for key in asked:
-            one = self._standings[key]
+            one = self._intervals[key]
             if one.proved > aims[key]:
                 one.open = max(one.open, aims[key])
         return bool(asked)
@@ -195,16 +195,16 @@ class RateBisection:
             everywhere: from what was found by the question itself instead.
         """
         within = self.found + gap
-        limits = (Fraction(one.within(gap), one.total) if everywhere else within for one in self._standings.values())
+        limits = (Fraction(one.within(gap), one.total) if everywhere else within for one in self._intervals.values())
         outcomes = tuple(map(self._outcome, self.problem.all_questions(), limits))
         seconds = time.monotonic() - self._started
         return Measured(Answers(outcomes, self._attack_seconds, seconds, self._interrupted), self.strongest())
 
     def ends(self) -> tuple[Count, Count]:
         """Found and proved, each with the number of inputs that it is a share of."""
-        standings = list(self._standings.values())
-        best = max(standings, key=lambda one: Fraction(one.found, one.total))
-        worst = max(standings, key=lambda one: Fraction(one.proved, one.total))
+        intervals = list(self._intervals.values())
+        best = max(intervals, key=lambda one: Fraction(one.found, one.total))
+        worst = max(intervals, key=lambda one: Fraction(one.proved, one.total))
         return (best.found, best.total), (worst.proved, worst.total)
 
     def refuted(self, limit: Fraction) -> Answers:
@@ -223,11 +223,11 @@ class RateBisection:
         from verifluxa.search.replay import witness
         from verifluxa.search.workspace import workspace
 
-        shown = [(Fraction(one.shown[0], one.total), key) for key, one in self._standings.items() if one.shown]
+        shown = [(Fraction(one.shown[0], one.total), key) for key, one in self._intervals.items() if one.shown]
         if not shown:
             return None
         key = max(shown)[1]
-        best = self._standings[key].shown
+        best = self._intervals[key].shown
         assert best is not None
         found = witness(workspace(self.problem), Question(*key, need=best[0]), best[1])
         if not found.inputs:
@@ -235,7 +235,7 @@ class RateBisection:
         return Question(*key, need=len(found.inputs)), found
 
     def _outcome(self, question: Question, within: Fraction) -> Outcome:
-        one = self._standings[question[:3]]
+        one = self._intervals[question[:3]]
         settled = Fraction(one.proved, one.total) <= within
         if not settled or self._interrupted:
             reason = Reason.INTERRUPTED if self._interrupted else Reason.TIME if self._late else one.reason
@@ -257,18 +257,18 @@ class RateBisection:
         self.goes_on = not answers.interrupted and not self._late
         for seen in kept.seen:
             if seen.trigger is not None:
-                self._standings[_key(seen.question, places)].show(seen.found, seen.trigger)
+                self._intervals[_key(seen.question, places)].show(seen.found, seen.trigger)
         for outcome in kept.outcomes:
             key = _key(outcome.question, places)
             if asked is None or key in asked:
-                self._standings[key].take(replace(outcome, question=Question(*key, outcome.question.need)))
+                self._intervals[key].take(replace(outcome, question=Question(*key, outcome.question.need)))
 
     def _known(self, part: Problem, places: Sequence[int], asked: Collection[Key]) -> Recalled:
         """What the attack found is not looked for again, and only what is asked is asked."""
         attacked, outcomes = [], []
         for question in part.all_questions():
             key = _key(question, places)
-            one = self._standings[key]
+            one = self._intervals[key]
             if key not in asked:
                 outcomes.append(Outcome(question, Verdict.UNKNOWN, Reason.DECIDED, one.strongest, one.proved))
             elif one.start is not None:
@@ -310,13 +310,13 @@ class _Keeper(NoEvidence):
 class _Both:
     """Tells the observer both ends of the interval with each step."""
 
-    def __init__(self, observer: Observer, ladder: RateBisection) -> None:
-        self._observer, self._ladder = observer, ladder
+    def __init__(self, observer: Observer, bisection: RateBisection) -> None:
+        self._observer, self._bisection = observer, bisection
 
     def update(self, progress: Progress) -> None:
         """Adds what the rounds before have reached."""
-        found = max(progress.found, self._ladder.found)
-        self._observer.update(replace(progress, found=found, proved=self._ladder.proved))
+        found = max(progress.found, self._bisection.found)
+        self._observer.update(replace(progress, found=found, proved=self._bisection.proved))
 
 
 @dataclass(frozen=True)
@@ -342,23 +342,23 @@ def measure(problem: Problem, close: Closeness, pool: Pool, plan: Plan, observer
         plan: how it is cut, and when it ends.
         observer: is told both ends.
     """
-    ladder = RateBisection(problem, pool, plan, observer)
-    ladder.attack()
+    bisection = RateBisection(problem, pool, plan, observer)
+    bisection.attack()
     if close.everywhere:
-        while ladder.goes_on and ladder.narrow(close.gap):
+        while bisection.goes_on and bisection.bisect(close.gap):
             pass
     else:
-        _narrow_largest(ladder, close.gap)
-    return ladder.measured(close.gap, close.everywhere)
+        _bisect_largest(bisection, close.gap)
+    return bisection.measured(close.gap, close.everywhere)
 
 
-def _narrow_largest(ladder: RateBisection, gap: Fraction) -> None:
+def _bisect_largest(bisection: RateBisection, gap: Fraction) -> None:
     failed = Fraction(-1)
-    while ladder.goes_on and ladder.proved - ladder.found > gap:
-        rate = _next_rate(ladder, failed, gap)
+    while bisection.goes_on and bisection.proved - bisection.found > gap:
+        rate = _next_rate(bisection, failed, gap)
         if rate is None:
             return
-        if not ladder.ask(rate):
+        if not bisection.ask(rate):
             failed = max(failed, rate)
 
 
@@ -407,13 +407,13 @@ def _closer(first: RateBisection, second: RateBisection) -> bool:
     return before != (first.found, first.proved, second.found, second.proved)
 
 
-def _next_rate(ladder: RateBisection, failed: Fraction, gap: Fraction) -> Fraction | None:
+def _next_rate(bisection: RateBisection, failed: Fraction, gap: Fraction) -> Fraction | None:
     """The rate to prove next: first what is wanted, then what the bounds give at once, then halfway."""
-    open_rates = [rate for rate in ladder.rates() if max(ladder.found, failed) < rate < ladder.proved]
-    wanted = max((rate for rate in ladder.rates() if rate <= ladder.found + gap), default=ladder.found)
+    open_rates = [rate for rate in bisection.rates() if max(bisection.found, failed) < rate < bisection.proved]
+    wanted = max((rate for rate in bisection.rates() if rate <= bisection.found + gap), default=bisection.found)
     if failed < wanted:
         return wanted
     if not open_rates:
         return None
-    hint = ladder.hint
+    hint = bisection.hint
     return hint if hint in open_rates else open_rates[len(open_rates) // 2]

@@ -32,7 +32,7 @@ class Worst:
 
 
 @dataclass(frozen=True)
-class PropertyStanding:
+class PropertyStatus:
     """One property: its questions by verdict, the worst one that is open, seconds since it began, how it ended."""
 
     name: str
@@ -52,7 +52,7 @@ class PropertyStanding:
 
 
 @dataclass(frozen=True)
-class Standing:
+class RunStatus:
     """A run.
 
     Attributes:
@@ -70,7 +70,7 @@ class Standing:
     left: float | None
     quiet: float
     is_over: bool
-    properties: tuple[PropertyStanding, ...]
+    properties: tuple[PropertyStatus, ...]
 
     @property
     def where(self) -> str:
@@ -85,7 +85,7 @@ class Standing:
         return "running" if self.quiet < SILENCE else f"no sign of life for {self.quiet:.0f} s"
 
 
-def standing(path: Path) -> Standing:
+def run_status(path: Path) -> RunStatus:
     """Reads where a run stands.
 
     Raises:
@@ -101,7 +101,7 @@ def standing(path: Path) -> Standing:
         at = progress.get("at")
         last = max([at if isinstance(at, float) else 0.0, *(float(row[5] or row[4]) for row in rows)], default=0.0)
         quiet = time.time() - last
-        return Standing(
+        return RunStatus(
             spec=str(request.get("spec", "")),
             cluster=str(request.get("cluster", "")),
             workers=int(progress.get("workers") or 1),
@@ -112,7 +112,7 @@ def standing(path: Path) -> Standing:
         )
 
 
-def standing_words(found: Standing) -> Iterator[str]:
+def status_words(found: RunStatus) -> Iterator[str]:
     """The same as lines of text."""
     yield f"{found.spec}: {found.state}; cluster {found.where}"
     if found.left is not None and not found.is_over:
@@ -126,7 +126,7 @@ def standing_words(found: Standing) -> Iterator[str]:
             yield f"  worst open question: {worst.placement}, {worst.violation}: found {float(100 * worst.found):.1f} %"
 
 
-def _property(ledger: Ledger, row: tuple[Any, ...], header: Header) -> PropertyStanding:
+def _property(ledger: Ledger, row: tuple[Any, ...], header: Header) -> PropertyStatus:
     number, name, questions, placements, started, ended = row
     # A question that need not be asked any more, since a trigger decided, is not one that stayed open.
     query = "SELECT verdict, coalesce(reason, ''), count(*) FROM outcome WHERE property = ? GROUP BY 1, 2 ORDER BY 1"
@@ -136,7 +136,7 @@ def _property(ledger: Ledger, row: tuple[Any, ...], header: Header) -> PropertyS
         counts["not asked" if reason == Reason.DECIDED else str(verdict)] += int(count)
         reasons.add(reason)
     ((attacked,),) = ledger.rows("SELECT count(*) FROM attack WHERE property = ?", number)
-    return PropertyStanding(
+    return PropertyStatus(
         name=str(name),
         questions=int(questions),
         counts=dict(counts),

@@ -160,7 +160,7 @@ class Row:
         emit: adds the operations of a layer without layers inside, one node in, one node out.
         defaults: what the text means where it says nothing.
         functions: fields that are functions and the facts that name them, for a state.
-        dress: changes the fields that a state has lost, where naming a function is not enough.
+        merge: changes the fields that a state has lost, where naming a function is not enough.
         blank: the fields of the struct as the text tells them, arrays missing; None where it cannot.
         children: the field with the layers inside; None for a layer without.
         show_children: like `show`, given the printed forms of the layers inside.
@@ -177,7 +177,7 @@ class Row:
     emit: Callable[[Layer, Builder, int], int] | None = None
     defaults: Callable[[Facts], Facts] = _no_defaults
     functions: Mapping[str, str] = field(default_factory=dict)
-    dress: Callable[[NamedTuple, Facts], Mapping[str, Value]] | None = None
+    merge: Callable[[NamedTuple, Facts], Mapping[str, Value]] | None = None
     blank: Callable[[Facts], Mapping[str, Value | Missing]] | None = None
     children: str | None = None
     show_children: Callable[[Layer, str], str] | None = None

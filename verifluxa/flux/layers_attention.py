@@ -105,19 +105,19 @@ def _show(layer: Layer) -> str:
     return f"{KIND}({dims}; nheads={layer.facts['nheads']}{', bias=true' if layer.facts['bias'] else ''})"
 
 
-def _dress(state: NamedTuple, _: Facts) -> Mapping[str, Value]:
+def _merge(state: NamedTuple, _: Facts) -> Mapping[str, Value]:
     """The Dense layers and the Dropout inside; a state has lost their types and activations."""
-    dressed: dict[str, Value] = {}
+    merged: dict[str, Value] = {}
     for name in (*_PROJECTIONS, "attn_drop"):
         inner = state[name]
         if not isinstance(inner, NamedTuple):
             continue
         if name == "attn_drop":
-            dressed[name] = Struct(JuliaType("Flux.Dropout"), inner.names, inner.items)
+            merged[name] = Struct(JuliaType("Flux.Dropout"), inner.names, inner.items)
         elif inner.names == _DENSE and is_empty(inner["σ"]):
             items = (inner["weight"], inner["bias"], Function("identity"))
-            dressed[name] = Struct(JuliaType("Flux.Dense"), _DENSE, items)
-    return dressed
+            merged[name] = Struct(JuliaType("Flux.Dense"), _DENSE, items)
+    return merged
 
 
 # y = out_proj(join(softmax(K' (Q / sqrt(d))) V)), head by head
@@ -191,6 +191,6 @@ ATTENTION_ROWS: tuple[Row, ...] = (
         read=_read,
         emit_children=_emit,
         defaults=lambda _: {"nheads": 8},
-        dress=_dress,
+        merge=_merge,
     ),
 )

@@ -35,7 +35,7 @@ class FixedRow:
         operations: what it lifts to.
         read: the stored argument to facts.
         write: the argument in a text to facts.
-        dress: what a state holds of the argument, and the facts of a text, to the stored argument; None where
+        merge: what a state holds of the argument, and the facts of a text, to the stored argument; None where
             the two contradict each other.
         emit: adds the operation.
     """
@@ -43,7 +43,7 @@ class FixedRow:
     operations: tuple[str, ...]
     read: Callable[[Value, str], Facts]
     write: Callable[[Expression], Facts]
-    dress: Callable[[Value, Facts], Value | None]
+    merge: Callable[[Value, Facts], Value | None]
     emit: Callable[[Layer, Builder, int], int]
 
 
@@ -72,7 +72,7 @@ def _read_order(value: Value, place: str) -> Facts:
     return {"order": order}
 
 
-def _dress_order(state: Value, facts: Facts) -> Value | None:
+def _merge_order(state: Value, facts: Facts) -> Value | None:
     return state if isinstance(state, Tuple) and state.items == facts["order"] else None
 
 
@@ -105,7 +105,7 @@ def _is_colon(value: Expression) -> bool:
     return name == (":" if isinstance(value, Name) else "Colon")
 
 
-def _dress_sizes(state: Value, facts: Facts) -> Value | None:
+def _merge_sizes(state: Value, facts: Facts) -> Value | None:
     if not isinstance(state, Tuple) or not state.items or state.items[:-1] != facts["sizes"]:
         return None
     return Tuple((*state.items[:-1], Struct(JuliaType(COLONS[0]), (), ()))) if is_empty(state.items[-1]) else None
@@ -142,7 +142,7 @@ def _write_labels(value: Expression) -> Facts:
     return {"labels": value.last}
 
 
-def _dress_labels(state: Value, facts: Facts) -> Value | None:
+def _merge_labels(state: Value, facts: Facts) -> Value | None:
     known = isinstance(state, Struct) and state.type.name == RANGE and state.items == (1, facts["labels"])
     return state if known else None
 
@@ -156,10 +156,10 @@ def _emit_labels(layer: Layer, builder: Builder, node: int) -> int:
 
 FIXED_ROWS: dict[str, FixedRow] = {
     "permutedims": FixedRow(
-        ("transpose",), _read_order, lambda value: {"order": integers(value)}, _dress_order, _emit_order
+        ("transpose",), _read_order, lambda value: {"order": integers(value)}, _merge_order, _emit_order
     ),
-    "reshape": FixedRow(("reshape",), _read_sizes, _write_sizes, _dress_sizes, _emit_sizes),
-    "onehotbatch": FixedRow(("embedding",), _read_labels, _write_labels, _dress_labels, _emit_labels),
+    "reshape": FixedRow(("reshape",), _read_sizes, _write_sizes, _merge_sizes, _emit_sizes),
+    "onehotbatch": FixedRow(("embedding",), _read_labels, _write_labels, _merge_labels, _emit_labels),
 }
 
 

@@ -260,7 +260,7 @@ def _normalise(layer: Layer, builder: Builder, axes: int) -> Normalise:
     return Normalise(axes, exact * exact, False) if version >= (0, 15) else Normalise(axes, exact, True)
 
 
-def _dress_layer_norm(state: NamedTuple, facts: Facts) -> Mapping[str, Value]:
+def _merge_layer_norm(state: NamedTuple, facts: Facts) -> Mapping[str, Value]:
     """The Scale inside, from its own state; without one the state holds an empty function."""
     diag = state["diag"]
     function = Function(str(facts.get("activation", "identity")))
@@ -344,7 +344,7 @@ NORM_ROWS: tuple[Row, ...] = (
         emit=_emit_layer_norm,
         defaults=_norm_defaults,
         functions={"λ": "activation"},
-        dress=_dress_layer_norm,
+        merge=_merge_layer_norm,
     ),
     _dropout("Dropout"),
     _dropout("AlphaDropout"),

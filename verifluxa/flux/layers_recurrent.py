@@ -80,8 +80,8 @@ def _show(layer: Layer) -> str:
     return f"{layer.kind}({layer.facts['in']} => {layer.facts['out']}{activation})"
 
 
-def _dress(kind: str) -> Callable[[NamedTuple, Facts], Mapping[str, Value]]:
-    def dress(state: NamedTuple, facts: Facts) -> Mapping[str, Value]:
+def _merge(kind: str) -> Callable[[NamedTuple, Facts], Mapping[str, Value]]:
+    def merge(state: NamedTuple, facts: Facts) -> Mapping[str, Value]:
         cell = state["cell"]
         if not isinstance(cell, NamedTuple) or cell.names != _CELLS[kind]:
             return {}
@@ -90,7 +90,7 @@ def _dress(kind: str) -> Callable[[NamedTuple, Facts], Mapping[str, Value]]:
             items[0] = Function(str(facts["activation"]))
         return {"cell": Struct(JuliaType(f"Flux.{kind}Cell"), cell.names, tuple(items))}
 
-    return dress
+    return merge
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,7 +220,7 @@ RECURRENT_ROWS: tuple[Row, ...] = tuple(
         read=_read,
         emit=_emit,
         defaults=_defaults(kind),
-        dress=_dress(kind),
+        merge=_merge(kind),
     )
     for kind in _STEPS
 )

@@ -12,12 +12,21 @@ import numpy as np
 from verifluxa.errors import ModelError
 from verifluxa.flux.architecture import Call, Name, parse_architecture
 from verifluxa.flux.builder import Builder, LayerRow
-from verifluxa.flux.dress import PRINTS_OPTIONS, ArrayList, ArrayNames, disagree, dress, fill, is_function, write
 from verifluxa.flux.files import Digest, read_bytes, read_model_file, read_text_file
 from verifluxa.flux.layer import Fact, Facts, Layer, Version, parse_version
 from verifluxa.flux.layers import TABLE, LayerReader, emit, show
 from verifluxa.flux.layers_function import write_function
 from verifluxa.flux.limits import FILE_BYTES
+from verifluxa.flux.merge_weights import (
+    PRINTS_OPTIONS,
+    ArrayList,
+    ArrayNames,
+    disagree,
+    fill,
+    is_function,
+    merge_weights,
+    write,
+)
 from verifluxa.flux.values import Array, Contents, List, Value, Variable
 from verifluxa.graph.graph import Graph
 from verifluxa.graph.ops import Shape
@@ -457,7 +466,9 @@ def layers_of(
                     '`write("architecture.txt", sprint(show, MIME("text/plain"), model))`'
                 ),
             )
-        value = fill(text, chosen.arrays, version) if chosen.arrays is not None else dress(text, value, chosen.name)
+        value = (
+            fill(text, chosen.arrays, version) if chosen.arrays is not None else merge_weights(text, value, chosen.name)
+        )
     layer = LayerReader(size).read(value, chosen.name or "model")
     if text is not None:
         check(layer, text, version)

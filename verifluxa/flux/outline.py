@@ -11,12 +11,12 @@ import numpy as np
 
 from verifluxa.errors import ModelError
 from verifluxa.flux.builder import LayerRow
-from verifluxa.flux.dress import ArrayList, ArrayNames
 from verifluxa.flux.files import read_bytes, read_model_file
 from verifluxa.flux.layer import Layer, parse_version
 from verifluxa.flux.layers import show
 from verifluxa.flux.limits import FILE_BYTES
 from verifluxa.flux.load import choose, layers_of, text_of
+from verifluxa.flux.merge_weights import ArrayList, ArrayNames
 from verifluxa.flux.values import Contents, List, NamedTuple, Struct, Tuple, Value
 
 

@@ -10,9 +10,9 @@ from types import MappingProxyType
 from typing import TypeVar, cast
 
 from verifluxa.errors import Span, SpecError, UsageError
-from verifluxa.library import Shelf, find, names
+from verifluxa.library import Library, find, names
 from verifluxa.spec import syntax
-from verifluxa.spec.meaning import World
+from verifluxa.spec.meaning import Declarations
 from verifluxa.spec.models import check_data, check_model
 from verifluxa.spec.names import Table, declare, did_you_mean, unused
 from verifluxa.spec.params import check_params
@@ -77,19 +77,19 @@ def _checked(file: syntax.File, content: bytes, path: str, settings: Mapping[str
     problems = Problems()
     written, file = file, expanded(file, problems)
     problems.attempt(partial(_version, file))
-    world = _world(file, declare(file, problems), settings, problems)
-    properties = _properties(file, world, problems)
+    declarations = _declarations(file, declare(file, problems), settings, problems)
+    properties = _properties(file, declarations, problems)
     if problems.errors:
         raise combined(problems.errors)
     unused(written, problems)
     spec = Spec(
         path=path,
         sha256="sha256:" + hashlib.sha256(content).hexdigest(),
-        spaces=_present(world.spaces),
-        models=_present(world.models),
-        data=_present(world.data),
-        triggers=_present(world.triggers),
-        params=tuple((name, value) for name, value in world.params.items() if value is not None),
+        spaces=_present(declarations.spaces),
+        models=_present(declarations.models),
+        data=_present(declarations.data),
+        triggers=_present(declarations.triggers),
+        params=tuple((name, value) for name, value in declarations.params.items() if value is not None),
         properties=properties,
     )
     return Checked(spec, tuple(sorted(problems.warnings, key=lambda warning: warning.place or file.span)))
@@ -118,7 +118,7 @@ def _first(file: syntax.File) -> Span:
     return replace(file.span, end_line=file.span.line, end_column=file.span.column + 1)
 
 
-def _world(file: syntax.File, table: Table, settings: Mapping[str, str], problems: Problems) -> World:
+def _declarations(file: syntax.File, table: Table, settings: Mapping[str, str], problems: Problems) -> Declarations:
     params = check_params(file, settings, problems)
     spaces = _each(file, syntax.InputSyntax, lambda item: check_space(item, problems), problems)
 
@@ -132,7 +132,7 @@ def _world(file: syntax.File, table: Table, settings: Mapping[str, str], problem
 
     models = _each(file, syntax.ModelSyntax, lambda item: check_model(item, space(item), problems), problems)
     data = _each(file, syntax.DataSyntax, check_data_of, problems)
-    return World(table, spaces, models, data, _triggers(file, table, space, problems), params)
+    return Declarations(table, spaces, models, data, _triggers(file, table, space, problems), params)
 
 
 def _triggers(
@@ -168,7 +168,7 @@ def _each(
     return found
 
 
-def _properties(file: syntax.File, world: World, problems: Problems) -> tuple[Property, ...]:
+def _properties(file: syntax.File, declarations: Declarations, problems: Problems) -> tuple[Property, ...]:
     items = [item for item in file.items if isinstance(item, syntax.PropertySyntax)]
     if not items:
         problems.errors.append(
@@ -179,7 +179,7 @@ def _properties(file: syntax.File, world: World, problems: Problems) -> tuple[Pr
                 expected="at least one `property name { ... }`",
             )
         )
-    found = [problems.attempt(partial(check_property, item, world, problems)) for item in items]
+    found = [problems.attempt(partial(check_property, item, declarations, problems)) for item in items]
     return tuple(item for item in found if item is not None)
 
 
@@ -216,9 +216,9 @@ def _included(include: Include) -> tuple[TriggerSyntax, ...]:
     """
     name = include.name.text
     try:
-        shelved = find(Shelf.SPECS, name)
+        resource = find(Library.SPECS, name)
     except UsageError:
-        known = names(Shelf.SPECS)
+        known = names(Library.SPECS)
         raise SpecError(
             "VF1020",
             f"there is no spec called `{name}` on the shelf",
@@ -226,7 +226,7 @@ def _included(include: Include) -> tuple[TriggerSyntax, ...]:
             expected=", ".join(f"`{one}`" for one in known[:12]) + (", ..." if len(known) > 12 else ""),
             remedy=did_you_mean(name, known),
         ) from None
-    found = [item for item in parse(shelved.text, name).items if isinstance(item, TriggerSyntax)]
+    found = [item for item in parse(resource.text, name).items if isinstance(item, TriggerSyntax)]
     if not found:
         raise SpecError("VF1060", f"`{name}` declares no trigger", place=include.name.span)
     return tuple(replace(_moved(item, include.span), space=include.space) for item in found)

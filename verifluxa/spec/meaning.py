@@ -15,7 +15,7 @@ from verifluxa.spec.terms import Arithmetic, Call, Expression, Minus, Name, Numb
 
 
 @dataclass(frozen=True)
-class World:
+class Declarations:
     """What the file declares; None stands for a declaration that is wrong itself."""
 
     table: Table
@@ -74,7 +74,7 @@ Variable = InputVariable | TriggerVariable | TargetVariable
 class Scope:
     """The declarations and the variables that are bound where an expression stands."""
 
-    world: World
+    declarations: Declarations
     variables: Mapping[str, Variable] = field(default_factory=dict)
 
     def bind(self, variables: Mapping[str, Variable]) -> Scope:
@@ -167,7 +167,7 @@ def meaning(expression: Expression, scope: Scope) -> Meaning:
         case Text(value=value):
             return Constant(value, expression.span)
         case Number() | Minus() | Arithmetic():
-            return Constant(constant(expression, scope.world.params, "a value"), expression.span)
+            return Constant(constant(expression, scope.declarations.params, "a value"), expression.span)
     raise SpecError(
         "VF1063",
         "this cannot stand here",
@@ -233,10 +233,10 @@ def _reference(expression: Reference, scope: Scope) -> Meaning:
             return Target(name)
         case TriggerVariable():
             raise _not(expression, f"the trigger `{name}`", "applied to an input", f"write `{name}(x)`")
-    if name in scope.world.params:
-        return Constant(constant(expression, scope.world.params, "a value"), expression.span)
-    if name in scope.world.table.kinds:
-        kind = scope.world.table.kinds[name]
+    if name in scope.declarations.params:
+        return Constant(constant(expression, scope.declarations.params, "a value"), expression.span)
+    if name in scope.declarations.table.kinds:
+        kind = scope.declarations.table.kinds[name]
         raise SpecError(
             "VF1022", f"`{name}` is {article(kind)}, not a value", place=expression.span, expected=_in_scope(scope)
         )
@@ -245,7 +245,8 @@ def _reference(expression: Reference, scope: Scope) -> Meaning:
         f"there is no variable or param called `{name}`",
         place=expression.span,
         expected=_in_scope(scope),
-        remedy=did_you_mean(name, [*scope.variables, *scope.world.params]) or "bind it with `forall`, `let` or `param`",
+        remedy=did_you_mean(name, [*scope.variables, *scope.declarations.params])
+        or "bind it with `forall`, `let` or `param`",
     )
 
 
@@ -254,8 +255,8 @@ def _call(expression: Call, scope: Scope) -> Meaning:
     variable = scope.variables.get(name)
     if isinstance(variable, TriggerVariable):
         return _stamped(expression, variable.trigger, scope)
-    if name in scope.world.models:
-        model = scope.world.table.find(expression.name, "model", scope.world.models)
+    if name in scope.declarations.models:
+        model = scope.declarations.table.find(expression.name, "model", scope.declarations.models)
         image = _image(_only(expression), scope, f"the model `{name}`")
         same_space(model.space, image.space, f"the model `{name}`", expression.span)
         return Answer(model, image)
@@ -276,7 +277,7 @@ def _call(expression: Call, scope: Scope) -> Meaning:
 
 def _no_function(expression: Call, scope: Scope) -> SpecError:
     name = expression.name.text
-    kind = scope.world.table.kinds.get(name)
+    kind = scope.declarations.table.kinds.get(name)
     if kind == "trigger":
         return SpecError(
             "VF1022",
@@ -285,7 +286,7 @@ def _no_function(expression: Call, scope: Scope) -> SpecError:
             expected=f"a variable bound to it: `forall t in {name}`",
             remedy="then write `t(x)`",
         )
-    known = [*FUNCTIONS[:3], *scope.world.models]
+    known = [*FUNCTIONS[:3], *scope.declarations.models]
     known += [name for name, value in scope.variables.items() if isinstance(value, TriggerVariable)]
     return SpecError(
         "VF1027",
@@ -309,7 +310,7 @@ def _correct(expression: Call, scope: Scope) -> Correct:
     named, inner = expression.arguments
     if not isinstance(named, Reference):
         raise _not(named, "this", "the name of a model", "write `correct(digits, x)`")
-    model = scope.world.table.find(Name(named.name, span=named.span), "model", scope.world.models)
+    model = scope.declarations.table.find(Name(named.name, span=named.span), "model", scope.declarations.models)
     image = _plain(inner, scope, "`correct`")
     same_space(model.space, image.space, f"the model `{model.name}`", expression.span)
     return Correct(model, image)
@@ -350,5 +351,5 @@ def _not(expression: Expression, what: str, needed: str, remedy: str) -> SpecErr
 
 
 def _in_scope(scope: Scope) -> str | None:
-    names = [*scope.variables, *scope.world.params]
+    names = [*scope.variables, *scope.declarations.params]
     return ", ".join(f"`{name}`" for name in names[:8]) or None

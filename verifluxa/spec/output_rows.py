@@ -97,7 +97,7 @@ def linear(expression: Expression, scope: Scope) -> Linear:
             divides by zero, VF1014 for `abs` inside an expression, and whatever its parts raise.
     """
     if is_constant(expression):
-        return Linear({}, constant(expression, scope.world.params, "a value"))
+        return Linear({}, constant(expression, scope.declarations.params, "a value"))
     match expression:
         case Minus(operand=operand):
             return linear(operand, scope).scaled(Fraction(-1))
@@ -150,7 +150,7 @@ def _arithmetic(expression: Arithmetic, scope: Scope) -> Linear:
     if not right_fixed and not (left_fixed and expression.operator == "*"):
         raise _not_linear(expression.span)
     fixed, rest = (expression.right, expression.left) if right_fixed else (expression.left, expression.right)
-    factor = constant(fixed, scope.world.params, "a factor")
+    factor = constant(fixed, scope.declarations.params, "a factor")
     if expression.operator == "/":
         if factor == 0:
             raise SpecError("VF1037", "this divides by zero", place=fixed.span)
@@ -167,7 +167,7 @@ def _number(index: Expression, model: ModelDecl, scope: Scope) -> int:
         raise _no_output(
             f'`{model.name}` has no output "{index.value}"', index.span, model, did_you_mean(index.value, labels)
         )
-    value = constant(index, scope.world.params, "the number of an output")
+    value = constant(index, scope.declarations.params, "the number of an output")
     if value.denominator != 1 or not 0 <= value < count:
         raise _no_output("this is not one of the outputs", index.span, model, "outputs are counted from 0")
     return int(value)
@@ -231,7 +231,7 @@ def speaks_of_outputs(expression: Expression, scope: Scope) -> bool:
         if isinstance(node, Call):
             if node.name.text in ("class", "correct", "label"):
                 continue
-            if node.name.text == "abs" or node.name.text in scope.world.models:
+            if node.name.text == "abs" or node.name.text in scope.declarations.models:
                 return True
         waiting += children(node)
     return False

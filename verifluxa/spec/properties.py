@@ -15,11 +15,11 @@ from verifluxa.spec.conditions import selection
 from verifluxa.spec.meaning import (
     ClassOf,
     Constant,
+    Declarations,
     LabelOf,
     Scope,
     Target,
     TriggerVariable,
-    World,
     class_index,
     describe,
     meaning,
@@ -38,7 +38,7 @@ from verifluxa.spec.terms import Both, Comparison, Either, Expression, InSet, Na
 Goal = Assertion | Measure | Search
 
 
-def check_property(syntax: PropertySyntax, world: World, problems: Problems) -> Property:
+def check_property(syntax: PropertySyntax, declarations: Declarations, problems: Problems) -> Property:
     """The property of a declaration.
 
     Raises:
@@ -46,7 +46,7 @@ def check_property(syntax: PropertySyntax, world: World, problems: Problems) -> 
             doc text, VF1014 for what is not supported yet, and whatever its statements raise.
     """
     goals = _goals(syntax)
-    bound = Bound(Scope(world))
+    bound = Bound(Scope(declarations))
     # A `let` may speak of the target that `over` or `exists` binds below it.
     for goal in goals:
         binders = goal.binders if isinstance(goal, Search) else goal.over
@@ -208,8 +208,8 @@ def _untargeted(side: StrongestOf, bound: Bound) -> terms.Rate:
 
 def _data(side: StrongestOf, bound: Bound) -> str:
     """The one selection that a `let` names, else the one data set of the model's inputs."""
-    model = bound.world.table.find(side.model, "model", bound.world.models)
-    sets = [name for name, data in bound.world.data.items() if data is not None and data.space == model.space]
+    model = bound.declarations.table.find(side.model, "model", bound.declarations.models)
+    sets = [name for name, data in bound.declarations.data.items() if data is not None and data.space == model.space]
     found = list(bound.selections) or sets
     if len(found) != 1:
         raise SpecError(

@@ -12,12 +12,12 @@ from verifluxa.errors import Span, SpecError
 from verifluxa.spec.conditions import Chosen, conditions
 from verifluxa.spec.meaning import (
     Constant,
+    Declarations,
     InputVariable,
     Scope,
     TargetVariable,
     TriggerVariable,
     Variable,
-    World,
     class_index,
     describe,
     meaning,
@@ -53,9 +53,9 @@ class Bound:
     places: Mapping[str, Span] = field(default_factory=dict)
 
     @property
-    def world(self) -> World:
+    def declarations(self) -> Declarations:
         """The declarations of the file."""
-        return self.scope.world
+        return self.scope.declarations
 
 
 def bind_let(statement: Let, bound: Bound) -> Bound:
@@ -81,7 +81,7 @@ def bind_forall(binders: tuple[Binder, ...], bound: Bound, problems: Problems) -
         match binder.source:
             case TriggerAt(name=name, places=places):
                 bound = _bind_trigger(binder, name, places, bound, problems)
-            case Selection(name=name, condition=None) if name.text in bound.world.triggers:
+            case Selection(name=name, condition=None) if name.text in bound.declarations.triggers:
                 bound = _bind_trigger(binder, name, None, bound, problems)
             case Members() | Call():
                 bound = _bind_target(binder, binder.source, bound)
@@ -129,12 +129,12 @@ def chosen_inputs(source: Selection | Around, bound: Bound, variable: str) -> Ch
     name = source.name
     known = bound.selections.get(name.text)
     if known is None:
-        data = bound.world.table.find(name, "data set", bound.world.data, bound.selections)
+        data = bound.declarations.table.find(name, "data set", bound.declarations.data, bound.selections)
         known = Chosen(data, (), source.span)
     if source.condition is None:
         return replace(known, span=source.span)
     inputs = {word: InputVariable(known.data.space) for word in (INPUT, variable)}
-    scope = Scope(bound.world, {**_without_inputs(bound.scope), **inputs})
+    scope = Scope(bound.declarations, {**_without_inputs(bound.scope), **inputs})
     found = (*known.conditions, *conditions(source.condition, scope))
     return replace(known, conditions=found, span=source.span)
 
@@ -142,7 +142,7 @@ def chosen_inputs(source: Selection | Around, bound: Bound, variable: str) -> Ch
 def _around(source: Around, bound: Bound, variable: str) -> Chosen:
     """The inputs of a selection, each with all images around it."""
     chosen = chosen_inputs(_plain(source), bound, variable)
-    if not isinstance(bound.world.space(chosen.data.space), ImageSpace):
+    if not isinstance(bound.declarations.space(chosen.data.space), ImageSpace):
         raise SpecError("VF1083", "`around` is for images, where a distance is a number of levels", place=source.span)
     radius = measured(source.radius, "level", "the distance of `around`")
     if radius <= 0 or chosen.radius:
@@ -186,16 +186,16 @@ def target_classes(targets: Targets, model: ModelDecl) -> tuple[int, ...]:
 
 
 def _introduce(name: Name, bound: Bound) -> Bound:
-    fresh(name, {**bound.world.table.places, **bound.places})
+    fresh(name, {**bound.declarations.table.places, **bound.places})
     return replace(bound, places={**bound.places, name.text: name.span})
 
 
 def _bind_trigger(binder: Binder, name: Name, places: Places | None, bound: Bound, problems: Problems) -> Bound:
     if any(isinstance(variable, TriggerVariable) for variable in bound.scope.variables.values()):
         raise unsupported("a second trigger in one property", binder.span)
-    trigger: Trigger = bound.world.table.find(name, "trigger", bound.world.triggers)
+    trigger: Trigger = bound.declarations.table.find(name, "trigger", bound.declarations.triggers)
     if places is not None and not isinstance(places, Anywhere):
-        trigger = trigger.narrowed(places, bound.world.space(trigger.space), problems)
+        trigger = trigger.narrowed(places, bound.declarations.space(trigger.space), problems)
     return replace(bound, scope=bound.scope.bind({binder.name.text: TriggerVariable(trigger)}))
 
 
@@ -236,7 +236,7 @@ def _all_classes(source: Call, bound: Bound) -> Targets:
             "VF1068", "`classes` takes the name of a model", place=source.span, expected="`classes(digits)`"
         )
     named = source.arguments[0]
-    model = bound.world.table.find(Name(named.name, span=named.span), "model", bound.world.models)
+    model = bound.declarations.table.find(Name(named.name, span=named.span), "model", bound.declarations.models)
     return Targets(model, (), source.span)
 
 

@@ -97,7 +97,7 @@ def budgets(counts: RateBound, listed: tuple[Budget, ...], bound: Bound) -> Rate
     for budget in listed:
         value = _limit(budget.limit, bound, counts.below)
         members = target_members(budget.targets, bound)
-        for target in target_classes(members, bound.world.models_named(counts.model)):
+        for target in target_classes(members, bound.declarations.models_named(counts.model)):
             if target not in counts.targets or target in limits:
                 again = "has two limits" if target in limits else "is no target of this rate"
                 raise SpecError(
@@ -141,7 +141,7 @@ def _of_outputs(condition: OutputCondition, chosen: Chosen) -> RateBound:
 
 def _limit(expression: Expression, bound: Bound, strict: bool) -> Fraction:
     """A limit that says something: below 100 %, or with `<` above 0 %."""
-    value = constant(expression, bound.world.params, "the limit of a rate")
+    value = constant(expression, bound.declarations.params, "the limit of a rate")
     if not 0 <= value <= 1:
         raise SpecError(
             "VF1034",

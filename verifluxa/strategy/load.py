@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from verifluxa import documents, library
 from verifluxa.errors import UsageError
-from verifluxa.library import Shelf, Shelved
+from verifluxa.library import Library, Resource
 from verifluxa.search.settings import CrossStage, GridStage, SmtStage
 
 
@@ -135,19 +135,19 @@ def load_strategy(name: str) -> Strategy:
     Raises:
         UsageError: VF4001 for an unknown name, VF4101 for a file that is not a strategy.
     """
-    shelved = library.read_path(name) if name.endswith(".toml") else library.find(Shelf.SOLVERS, name)
-    return parse_strategy(shelved)
+    resource = library.read_path(name) if name.endswith(".toml") else library.find(Library.SOLVERS, name)
+    return parse_strategy(resource)
 
 
 @lru_cache(maxsize=16)
-def parse_strategy(shelved: Shelved) -> Strategy:
+def parse_strategy(resource: Resource) -> Strategy:
     """Reads the text of a strategy file, the same text once: who asks many questions names it each time."""
-    table = StrategyFile.parse(shelved.text, str(shelved.path))
+    table = StrategyFile.parse(resource.text, str(resource.path))
     table.integer("schema", 1, 1)
     bounds = table.choice("bounds", *BACK_ENDS, default="native")
     strategy = Strategy(
-        name=shelved.name,
-        sha256=shelved.sha256,
+        name=resource.name,
+        sha256=resource.sha256,
         stages=tuple(_stage(item) for item in table.tables("stage")),
         seed=table.integer("seed", 0, 2**31 - 1, 0),
         bounds=bounds,

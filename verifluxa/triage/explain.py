@@ -30,7 +30,7 @@ from verifluxa.search.tail import split
 from verifluxa.spec.spec import ImageSpace, InputSpace, TableSpace, TokenSpace
 from verifluxa.triage.scan.classes import ClassRow
 from verifluxa.triage.scan.rates import proved_ends
-from verifluxa.triage.scan.road import Scan
+from verifluxa.triage.scan.run import Scan
 from verifluxa.triage.scan.subject import EACH, MODEL, Loaded
 
 # The decision that is explained: one input, its trigger, and the windows that people can point at.

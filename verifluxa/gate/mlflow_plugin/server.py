@@ -1,6 +1,6 @@
 """The MLflow server with the gate in it: `mlflow server --app-name verifluxa-gate`.
 
-The check stands where every road ends: in the methods of the server's model registry store. So it does not matter over
+The check stands where every path ends: in the methods of the server's model registry store. So it does not matter over
 which path a change comes (/api, /ajax-api, /graphql, any version of them, a static prefix, a route of tomorrow).
 """
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from verifluxa.errors import Span, SpecError, UsageError
 from verifluxa.files import read_file
-from verifluxa.library import Shelf, Shelved, find
+from verifluxa.library import Library, Resource, find
 from verifluxa.png import MAX_BYTES, Levels, decode
 from verifluxa.spec.names import did_you_mean
 from verifluxa.spec.numbers import sine
@@ -83,17 +83,17 @@ def load_probes() -> tuple[Probe, ...]:
     Raises:
         UsageError: VF3033 when the file or a picture is not as its README says, VF4003 when it cannot be read.
     """
-    shelved = find(Shelf.PROBES, "probes")
+    resource = find(Library.PROBES, "probes")
     try:
-        table = tomllib.loads(shelved.text)
+        table = tomllib.loads(resource.text)
         if table.get("schema") != SCHEMA:
             raise ValueError(f"its schema is not {SCHEMA}")
-        return tuple(_probe(item, shelved) for item in table["probe"])
+        return tuple(_probe(item, resource) for item in table["probe"])
     except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError, OSError) as error:
         raise UsageError(
             "VF3033",
             f"the library of probes is damaged: {error}",
-            place=str(shelved.path),
+            place=str(resource.path),
             expected="entries as its README.md describes them",
         ) from None
 
@@ -173,7 +173,7 @@ def _share(pattern: Sheet | Sine, pixel: Place, space: ImageSpace) -> Fraction:
     return pattern.grid[row * height // space.height][column * width // space.width]
 
 
-def _probe(item: Mapping[str, Any], shelved: Shelved) -> Probe:
+def _probe(item: Mapping[str, Any], resource: Resource) -> Probe:
     """One entry. Raises KeyError, TypeError, ValueError or OSError when something is wrong with it."""
     name, title, source, verb = (item[key] for key in ("name", "title", "source", "verb"))
     if not all(isinstance(word, str) for word in (name, title, source)) or verb not in ("replace", "add"):
@@ -181,15 +181,15 @@ def _probe(item: Mapping[str, Any], shelved: Shelved) -> Probe:
     opacity, amplitude = (Fraction(item.get(key, default)) for key, default in (("opacity", 100), ("amplitude", 0)))
     if not 0 < opacity <= 100 or (amplitude > 0) != (verb == "add"):
         raise ValueError(f"{name}: `opacity` is in percent, and `add`, it alone, has an `amplitude`")
-    return Probe(name, title, source, verb, _pattern(item, shelved), opacity / 100, amplitude)
+    return Probe(name, title, source, verb, _pattern(item, resource), opacity / 100, amplitude)
 
 
-def _pattern(item: Mapping[str, Any], shelved: Shelved) -> Drawing | Sheet | Sine:
+def _pattern(item: Mapping[str, Any], resource: Resource) -> Drawing | Sheet | Sine:
     given = [key for key in ("drawing", "picture", "wave") if key in item]
     if given == ["drawing"] and item["places"] in PLACES and item["verb"] == "replace":
         return _drawing(item["drawing"], item["places"])
     if given == ["picture"] and item["fit"] in ("stretch", "tile") and "/" not in item["picture"]:
-        levels = decode(read_file(shelved.path.parent / item["picture"], MAX_BYTES))
+        levels = decode(read_file(resource.path.parent / item["picture"], MAX_BYTES))
         return Sheet(_grid(levels, bool(item.get("centred", False))), item["fit"] == "tile")
     if given == ["wave"] and item["wave"] in ("rows", "columns") and item["verb"] == "add":
         return Sine(item["wave"], ceil(item["cycles"]))

@@ -12,7 +12,7 @@ from verifluxa.result.trigger import trigger_grid
 from verifluxa.spec.spec import TableSpace, TokenSpace
 from verifluxa.triage.scan.classes import ClassRow
 from verifluxa.triage.scan.rates import Ends
-from verifluxa.triage.scan.road import Scan, accuracy, most_found
+from verifluxa.triage.scan.run import Scan, accuracy, most_found
 from verifluxa.triage.scan.subject import limit_of
 
 MEANS_NOT = (

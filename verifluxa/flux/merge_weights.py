@@ -81,7 +81,7 @@ def complete(row: Row, facts: Facts) -> Facts:
 # A state
 
 
-def dress(text: Call | Name, state: Value, place: str) -> Value:
+def merge_weights(text: Call | Name, state: Value, place: str) -> Value:
     """A state with the types and functions that the text names.
 
     Args:
@@ -93,7 +93,7 @@ def dress(text: Call | Name, state: Value, place: str) -> Value:
         ModelError: VF2009 where the two contradict each other, VF2005 and VF2007 for the text.
     """
     if isinstance(text, Name) or is_function(text):
-        return _dress_function(text, state, place)
+        return _merge_function(text, state, place)
     row, written = write(text)
     facts = complete(row, written.facts)
     if is_empty(state):
@@ -101,12 +101,12 @@ def dress(text: Call | Name, state: Value, place: str) -> Value:
     if not isinstance(state, NamedTuple):
         raise disagree(f"the text says {row.name}, the state holds {describe(state)} at {place}", text.span)
     name, fields = _fields(row, state, text, place)
-    lost = row.dress(state, facts) if row.dress is not None else {}
+    lost = row.merge(state, facts) if row.merge is not None else {}
     items = []
     for key, value in zip(state.names, state.items, strict=True):
         at = f"{place}.{key}"
         if row.children is not None and key in (row.children, "over"):
-            items.append(_dress_children(row, written, value, at))
+            items.append(_merge_children(row, written, value, at))
         elif key in row.functions:
             items.append(_function(row, key, facts, value, text.span, at))
         else:
@@ -142,10 +142,10 @@ def _function(row: Row, key: str, facts: Facts, state: Value, span: Span, place:
     raise disagree(f"the text says {said}, the state holds {describe(state)} at {place}", span)
 
 
-def _dress_children(row: Row, written: Written, state: Value, place: str) -> Value:
+def _merge_children(row: Row, written: Written, state: Value, place: str) -> Value:
     children = written.children
     if row.name == "SkipConnection":
-        return dress(children[0].text, state, place)
+        return merge_weights(children[0].text, state, place)
     inner = members(state, place)
     if len(inner) != len(children):
         raise disagree(
@@ -154,7 +154,7 @@ def _dress_children(row: Row, written: Written, state: Value, place: str) -> Val
         )
     _check_form(row, written, state, place)
     items = tuple(
-        dress(child.text, value, f"{place}[{key}]") for child, (key, value) in zip(children, inner, strict=True)
+        merge_weights(child.text, value, f"{place}[{key}]") for child, (key, value) in zip(children, inner, strict=True)
     )
     if isinstance(state, NamedTuple):
         return NamedTuple(state.names, items)
@@ -175,21 +175,21 @@ def _check_form(row: Row, written: Written, state: Value, place: str) -> None:
         raise disagree(f"the state holds {what} of layers at {place}, the text says otherwise", written.span)
 
 
-def _dress_function(text: Call | Name, state: Value, place: str) -> Value:
+def _merge_function(text: Call | Name, state: Value, place: str) -> Value:
     kind, facts = write_function(text)
     if isinstance(text, Name):
         if is_empty(state):
             return function_value(kind, facts)
     elif isinstance(state, NamedTuple) and state.names == ("f", "x") and is_empty(state["f"]):
-        return _dress_fixed(text, kind, facts, state["x"], place)
+        return _merge_fixed(text, kind, facts, state["x"], place)
     raise disagree(f"the text says the function {text.name}, the state holds {describe(state)} at {place}", text.span)
 
 
-def _dress_fixed(text: Call, kind: str, facts: Facts, state: Value, place: str) -> Value:
+def _merge_fixed(text: Call, kind: str, facts: Facts, state: Value, place: str) -> Value:
     if kind == "activation" and is_empty(state):
         inner: Value = Function(str(facts["activation"]))
         return Struct(JuliaType("Base.Fix1"), ("f", "x"), (Function("broadcast"), inner))
-    if kind in FIXED_ROWS and (argument := FIXED_ROWS[kind].dress(state, facts)) is not None:
+    if kind in FIXED_ROWS and (argument := FIXED_ROWS[kind].merge(state, facts)) is not None:
         return Struct(JuliaType("Base.Fix2"), ("f", "x"), (Function(kind), argument))
     raise disagree(f"the text says {text.name}, the state holds {describe(state)} at {place}", text.span)
 

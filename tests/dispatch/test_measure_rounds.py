@@ -17,7 +17,7 @@ from verifluxa.verdict import Reason, Verdict
 
 
 class Told(RateBisection):
-    """A ladder whose rounds are told: triggers for as many inputs as `reached` are found where just that is asked."""
+    """Its rounds are told: triggers for as many inputs as `reached` are found where just that is asked."""
 
     def __init__(self, problem: Problem, reached: int) -> None:
         super().__init__(problem, cast("Any", None), Plan(), Silent())
@@ -30,8 +30,8 @@ class Told(RateBisection):
         for place, violation, selection in asked or ():
             question = Question(place, violation, selection, part.needs[selection])
             self.asked.append(question.need)
-            assert self._standings[question[:3]].start is None
-            self._standings[question[:3]].take(self._answer(question))
+            assert self._intervals[question[:3]].start is None
+            self._intervals[question[:3]].take(self._answer(question))
 
     def _answer(self, question: Question) -> Outcome:
         if question.need > self.reached:
@@ -46,12 +46,12 @@ def test_where_no_number_can_be_proved_one_input_more_is_looked_for() -> None:
     """First what would do, then halfway, all in vain; then from below until the interval is narrow enough."""
     problem = random_problem(1, Ask(targets=(0,)))
     total = len(problem.selections[0])
-    ladder = Told(problem, 2)
-    for key in list(ladder._standings)[1:]:
-        del ladder._standings[key]
+    bisection = Told(problem, 2)
+    for key in list(bisection._intervals)[1:]:
+        del bisection._intervals[key]
     rounds = 0
-    while ladder.narrow(Fraction(2, total)):
+    while bisection.bisect(Fraction(2, total)):
         rounds += 1
         assert rounds < 20
-    assert ladder.ends() == ((2, total), (total, total))
-    assert ladder.asked == [3, 4, 1, 2]
+    assert bisection.ends() == ((2, total), (total, total))
+    assert bisection.asked == [3, 4, 1, 2]
