@@ -64,17 +64,17 @@ class VerifluxaError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickles by its parts, so that a worker can hand it to the driver."""
-        details = (self.place, self.expected, self.remedy)
-        return (_rebuild, (type(self), self.code, self.message, details))
+        return (_rebuild, (type(self), self.code, self.message, self.place, self.expected, self.remedy))
 
 
 def _rebuild(
     kind: type[VerifluxaError],
     code: str,
     message: str,
-    details: tuple[Span | str | None, str | None, str | None],
+    place: Span | str | None,
+    expected: str | None,
+    remedy: str | None,
 ) -> VerifluxaError:
-    place, expected, remedy = details
     return kind(code, message, place=place, expected=expected, remedy=remedy)
 
 

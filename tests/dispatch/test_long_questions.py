@@ -119,7 +119,7 @@ def test_what_is_too_long_for_a_ledger_is_begun_anew(tmp_path, monkeypatch, long
         return encoded(done) + b" " * (600 if len(done.slice.paths[0]) == deep else 0)
 
     monkeypatch.setattr(ledger_room, "encode_grown", padded)
-    monkeypatch.setattr(ledger_room, "PIECE_LIMITS", replace(ledger_room.LIMITS, size=longest))
+    monkeypatch.setattr(ledger_room, "PIECE_LIMITS", replace(ledger_room.PIECE_LIMITS, size=longest))
     path = tmp_path / "ledger.sqlite"
     with pytest.raises(Killed):
         kept(path, FakeEngine(proofs={1: "long"}), 130)

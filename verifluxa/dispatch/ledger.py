@@ -201,7 +201,7 @@ class Ledger:
             rows = self.rows("SELECT place, CAST(record AS BLOB) FROM begun WHERE property = ?", self._number)
             begun = [self._begun(problem, *row) for row in rows]
             attacked = [item for row in attacks for item in decode_attacked(row[2], str(self.path))]
-            known = [_outcome(row, str(self.path)) for row in outcomes]
+            known = [_outcome(str(self.path), *row) for row in outcomes]
         asked = set(problem.all_questions())
         named = [*(a.question for a in attacked), *(o.question for o in known), *(b.question for b in begun)]
         if not asked.issuperset(named):
@@ -373,8 +373,7 @@ def _keys(problem: Problem) -> Iterator[tuple[int, int, int]]:
     return (question[:3] for question in problem.all_questions())
 
 
-def _outcome(row: tuple[bytes, str, int, float], place: str) -> Outcome:
-    line, stage, boxes, seconds = row
+def _outcome(place: str, line: bytes, stage: str, boxes: int, seconds: float) -> Outcome:
     record: Record = decode_record(Fields(read_json(line, place, Limits(LONGEST, DEEPEST)), place))
     return Outcome(
         question=record.question,

@@ -164,7 +164,7 @@ class RateBisection:
         lowest = {selection: min(aim for key, aim in aims.items() if key[2] == selection) for *_, selection in aims}
         asked = [key for key, aim in aims.items() if aim == lowest[key[2]]]
         for one in (self._intervals[key] for key in asked if aims[key] <= self._intervals[key].open):
-            # From anew: the trigger that does most may do so in one evaluation order alone.
+            # Restart the attack: the strongest known trigger may rely on one summation order.
             one.searched, one.tried, one.start = one.found, False, None
         self._ask(asked, lowest, every=True)
         for key in asked:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -96,7 +96,7 @@ def run_status(path: Path) -> RunStatus:
         progress = {key: _value(text) for key, text in ledger.rows("SELECT key, value FROM progress")}
         rows = ledger.rows("SELECT number, name, questions, placements, started, ended FROM property ORDER BY number")
         headers = ledger.headers()
-        properties = tuple(_property(ledger, row, headers[row[0]]) for row in rows)
+        properties = tuple(_property(ledger, headers[row[0]], *row) for row in rows)
         left = progress.get("left")
         at = progress.get("at")
         last = max([at if isinstance(at, float) else 0.0, *(float(row[5] or row[4]) for row in rows)], default=0.0)
@@ -126,8 +126,16 @@ def status_words(found: RunStatus) -> Iterator[str]:
             yield f"  worst open question: {worst.placement}, {worst.violation}: found {float(100 * worst.found):.1f} %"
 
 
-def _property(ledger: Ledger, row: tuple[Any, ...], header: Header) -> PropertyStatus:
-    number, name, questions, placements, started, ended = row
+def _property(
+    ledger: Ledger,
+    header: Header,
+    number: int,
+    name: str,
+    questions: int,
+    placements: int,
+    started: float,
+    ended: float | None,
+) -> PropertyStatus:
     # A question that need not be asked any more, since a trigger decided, is not one that stayed open.
     query = "SELECT verdict, coalesce(reason, ''), count(*) FROM outcome WHERE property = ? GROUP BY 1, 2 ORDER BY 1"
     counts: Counter[str] = Counter()
@@ -173,7 +181,8 @@ def _value(text: str) -> Any:
         return text
 
 
-COLUMNS = "property, place, verdict, reason, found, proved, stage, boxes, seconds, leaves, at"
+LOGGED = ("verdict", "reason", "found", "proved", "stage", "boxes", "leaves", "seconds")
+"""What a line says of an answer, in this order."""
 
 
 def log_lines(path: Path) -> Iterator[str]:
@@ -184,14 +193,12 @@ def log_lines(path: Path) -> Iterator[str]:
     """
     with Ledger.watch(path) as ledger:
         headers = ledger.headers()
-        for row in ledger.rows(f"SELECT {COLUMNS} FROM outcome ORDER BY at, property, place"):
-            yield _line(headers[row[0]], row)
+        columns = ", ".join(("property", "place", "at", *LOGGED))
+        for number, place, at, *values in ledger.rows(f"SELECT {columns} FROM outcome ORDER BY at, property, place"):
+            yield _line(headers[number], place, at, values)
 
 
-def _line(header: Header, row: tuple[object, ...]) -> str:
-    _, place, verdict, reason, found, proved, stage, boxes, seconds, leaves, at = row
-    assert isinstance(place, int)
-    assert isinstance(at, float)
+def _line(header: Header, place: int, at: float, values: Iterable[object]) -> str:
     placement, pair = divmod(place, len(header.pairs))
     violation, selection = header.pairs[pair]
     value = {
@@ -200,13 +207,6 @@ def _line(header: Header, row: tuple[object, ...]) -> str:
         "placement": dict(header.placements[placement]),
         "violation": header.violations[violation],
         "inputs": len(header.selections[selection]),
-        "verdict": verdict,
-        "reason": reason,
-        "found": found,
-        "proved": proved,
-        "stage": stage,
-        "boxes": boxes,
-        "leaves": leaves,
-        "seconds": seconds,
+        **dict(zip(LOGGED, values, strict=True)),
     }
     return json.dumps(value, ensure_ascii=False)

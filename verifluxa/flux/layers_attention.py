@@ -34,17 +34,15 @@ _ASSUMED = (
 def _read(stored: Stored) -> Layer:
     arrays: dict[str, Floats] = {}
     facts: Facts = {"nheads": stored.integer("nheads")}
-    shapes: list[tuple[int, ...]] = []
     for name in _PROJECTIONS:
         dense = read_dense(_inner(stored, name, "Flux.Dense"))
         arrays |= {f"{name}.{key}": array for key, array in dense.arrays.items()}
         facts |= {f"{name}.{key}": dense.facts[key] for key in ("activation", "parameter")}
-        shapes.append(dense.arrays["weight"].shape)
     drop = _inner(stored, "attn_drop", "Flux.Dropout")
     read_dropout(drop)
     facts["dropout"] = drop.number("p")
     facts["bias"] = "q_proj.bias" in arrays
-    facts["sizes"] = _sizes(stored, shapes)
+    facts["sizes"] = _sizes(stored, arrays)
     facts["assumed"] = not _inner(stored, "q_proj", "Flux.Dense").struct.type.parameters
     return Layer(KIND, stored.place, facts, arrays, parameters=sum(array.size for array in arrays.values()))
 
@@ -56,9 +54,11 @@ def _inner(stored: Stored, name: str, kind: str) -> Stored:
     return Stored(value, stored.at(name))
 
 
-def _sizes(stored: Stored, shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
+def _sizes(stored: Stored, arrays: Mapping[str, Floats]) -> tuple[int, ...]:
     """Inputs of query, key and value, features of query and value, outputs; checked against each other."""
-    (query, query_in), (key, key_in), (value, value_in), (out, joined) = shapes
+    (query, query_in), (key, key_in), (value, value_in), (out, joined) = (
+        arrays[f"{name}.weight"].shape for name in _PROJECTIONS
+    )
     heads = stored.integer("nheads")
     if key != query:
         raise unfit(f"k_proj gives {key} features", stored.at("k_proj"), f"{query}, as q_proj does")
