@@ -169,10 +169,8 @@ def no_key() -> GateError:
     return _refused("this gate has no key to sign its decision with", "`key` or `command` in the policy's [gate]")
 
 
-def _parse(payload: bytes) -> Attestation:
-    fields = Fields(read_json(payload, "decision"), "decision")
-    fields.choice("_type", STATEMENT_TYPE)
-    fields.choice("predicateType", DECISION_TYPE)
+def read_subjects(fields: Fields) -> dict[str, str]:
+    """The digests of the files that a signed statement is about, by name; each file stands there once."""
     files: dict[str, str] = {}
     for item in fields.objects("subject", 1000):
         digest, name = item.child("digest"), item.text("name")
@@ -181,6 +179,14 @@ def _parse(payload: bytes) -> Attestation:
         files[name] = "sha256:" + digest.text("sha256", _HEX)
         digest.close()
         item.close()
+    return files
+
+
+def _parse(payload: bytes) -> Attestation:
+    fields = Fields(read_json(payload, "decision"), "decision")
+    fields.choice("_type", STATEMENT_TYPE)
+    fields.choice("predicateType", DECISION_TYPE)
+    files = read_subjects(fields)
     predicate = fields.child("predicate")
     properties = predicate.items("properties", 1000)
     if not all(isinstance(item, str) and SHA256.matches(item) for item in properties):

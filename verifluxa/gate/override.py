@@ -19,6 +19,7 @@ from verifluxa.certificate.statement import STATEMENT_TYPE
 from verifluxa.certificate.verify import CLOCK_SKEW
 from verifluxa.documents import SHA256, Form, time_text
 from verifluxa.errors import CertificateError, GateError, VerifluxaError
+from verifluxa.gate.attestation import read_subjects
 
 if TYPE_CHECKING:
     from verifluxa.gate.case import Case
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 OVERRIDE_TYPE = "https://verifluxa.dev/attestation/override/v1"
 """An identifier; nothing ever fetches it."""
 _REASON = Form("a reason of one line", r"[^\x00-\x1f\x7f]{10,500}")
-_HEX = Form("64 hex digits", r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -113,15 +113,7 @@ def _parse(payload: bytes) -> Waiver:
     fields = Fields(read_json(payload, "override"), "override")
     fields.choice("_type", STATEMENT_TYPE)
     fields.choice("predicateType", OVERRIDE_TYPE)
-    files: dict[str, str] = {}
-    for item in fields.objects("subject", 1000):
-        digest = item.child("digest")
-        name = item.text("name")
-        if name in files:
-            item.fail("name", "each file once", name)
-        files[name] = "sha256:" + digest.text("sha256", _HEX)
-        digest.close()
-        item.close()
+    files = read_subjects(fields)
     predicate = fields.child("predicate")
     waiver = Waiver(
         reference=predicate.text("resourceUri"),
