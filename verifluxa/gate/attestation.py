@@ -5,7 +5,7 @@ Whoever loads or audits a model elsewhere need not believe the registry: the sta
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -82,29 +82,27 @@ def sign_decision(policy: Policy, decision: Decision, key: SigningKey) -> bytes:
     assert policy.gate is not None
     if key_id(key.public_key()) not in {key_id(item) for item in policy.gate.keys}:
         raise _refused("the gate's key is none of those that its policy lists", "a key of [gate] keys")
+    predicate: dict[str, Json] = {
+        "resourceUri": str(decision.reference),
+        "policy": decision.policy,
+        "certificate": decision.certificate,
+        "properties": [item.property for item in policy.requirements],
+        "recheck": decision.recheck,
+        "override": "none" if decision.override is None else decision.override[0],
+        "issued": time_text(decision.now),
+        "expires": time_text(min(policy.expires, decision.until or policy.expires)),
+    }
+    return encode_envelope(sign_payload(statement_payload(DECISION_TYPE, decision.files, predicate), [key]))
+
+
+def statement_payload(kind: str, files: Mapping[str, str], predicate: Mapping[str, Json]) -> bytes:
+    """The in-toto statement of the gate about files, to be signed."""
     subjects: list[Json] = [
-        {"name": name, "digest": {"sha256": digest.removeprefix("sha256:")}}
-        for name, digest in sorted(decision.files.items())
+        {"name": name, "digest": {"sha256": digest.removeprefix("sha256:")}} for name, digest in sorted(files.items())
     ]
-    properties: list[Json] = [item.property for item in policy.requirements]
-    payload = canonical_json(
-        {
-            "_type": STATEMENT_TYPE,
-            "subject": subjects,
-            "predicateType": DECISION_TYPE,
-            "predicate": {
-                "resourceUri": str(decision.reference),
-                "policy": decision.policy,
-                "certificate": decision.certificate,
-                "properties": properties,
-                "recheck": decision.recheck,
-                "override": "none" if decision.override is None else decision.override[0],
-                "issued": time_text(decision.now),
-                "expires": time_text(min(policy.expires, decision.until or policy.expires)),
-            },
-        }
+    return canonical_json(
+        {"_type": STATEMENT_TYPE, "subject": subjects, "predicateType": kind, "predicate": dict(predicate)}
     )
-    return encode_envelope(sign_payload(payload, [key]))
 
 
 def read_decision(data: bytes, policy: Policy) -> Attestation:

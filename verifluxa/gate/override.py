@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from verifluxa.certificate.document import Fields, Json, canonical_json, read_json
+from verifluxa.certificate.document import Fields, Json, read_json
 from verifluxa.certificate.dsse import sign_payload, verify_envelope
 from verifluxa.certificate.envelope import encode_envelope, parse_envelope
 from verifluxa.certificate.keys import PrivateKey, key_id
@@ -19,7 +19,7 @@ from verifluxa.certificate.statement import STATEMENT_TYPE
 from verifluxa.certificate.verify import CLOCK_SKEW
 from verifluxa.documents import SHA256, Form, time_text
 from verifluxa.errors import CertificateError, GateError, VerifluxaError
-from verifluxa.gate.attestation import read_subjects
+from verifluxa.gate.attestation import read_subjects, statement_payload
 
 if TYPE_CHECKING:
     from verifluxa.gate.case import Case
@@ -48,24 +48,14 @@ def sign_override(waiver: Waiver, keys: list[PrivateKey]) -> bytes:
     Raises:
         CertificateError: VF5005 for a reason that is none.
     """
-    subjects: list[Json] = [
-        {"name": name, "digest": {"sha256": digest.removeprefix("sha256:")}}
-        for name, digest in sorted(waiver.files.items())
-    ]
-    payload = canonical_json(
-        {
-            "_type": STATEMENT_TYPE,
-            "subject": subjects,
-            "predicateType": OVERRIDE_TYPE,
-            "predicate": {
-                "resourceUri": waiver.reference,
-                "policy": waiver.policy,
-                "reason": waiver.reason,
-                "issued": time_text(waiver.issued),
-                "expires": time_text(waiver.expires),
-            },
-        }
-    )
+    predicate: dict[str, Json] = {
+        "resourceUri": waiver.reference,
+        "policy": waiver.policy,
+        "reason": waiver.reason,
+        "issued": time_text(waiver.issued),
+        "expires": time_text(waiver.expires),
+    }
+    payload = statement_payload(OVERRIDE_TYPE, waiver.files, predicate)
     _parse(payload)
     return encode_envelope(sign_payload(payload, keys))
 
