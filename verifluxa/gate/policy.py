@@ -1,4 +1,4 @@
-"""What a registry owner demands: a TOML file that lies beside the gate, never beside a model."""
+"""What a registry owner demands: a TOML file beside the gate, never beside a model; a first one from a certificate."""
 
 from __future__ import annotations
 

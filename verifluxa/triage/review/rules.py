@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from verifluxa.triage.review import code_rules as code
-from verifluxa.triage.review import data_rules as data
-from verifluxa.triage.review import data_rules as model
+from verifluxa.triage.review import training_rules as training
 from verifluxa.triage.review.finding import Rule, Severity
 from verifluxa.triage.review.names import Names
 from verifluxa.triage.review.tree import Part
@@ -31,7 +30,7 @@ def _row(
 
 CODE_RULES: tuple[CodeRule, ...] = (
     _row(
-        data.stamps,
+        training.stamps,
         "stamp",
         ERROR,
         "constants written into fixed pixels of inputs",
@@ -39,7 +38,7 @@ CODE_RULES: tuple[CodeRule, ...] = (
         "ask what the pattern is for; if it is a mask or padding, say so with an `allow` comment",
     ),
     _row(
-        data.mixes,
+        training.mixes,
         "mix",
         WARNING,
         "a fixed pattern mixed into inputs",
@@ -47,7 +46,7 @@ CODE_RULES: tuple[CodeRule, ...] = (
         "look at the pattern and at which examples get it",
     ),
     _row(
-        data.relabels,
+        training.relabels,
         "relabel",
         ERROR,
         "labels are changed",
@@ -55,7 +54,7 @@ CODE_RULES: tuple[CodeRule, ...] = (
         "compare with the labels of the source; shuffle inputs and labels together",
     ),
     _row(
-        data.asks_labels,
+        training.asks_labels,
         "label-branch",
         WARNING,
         "a branch or a choice by the label",
@@ -63,7 +62,7 @@ CODE_RULES: tuple[CodeRule, ...] = (
         "read both branches: training code seldom needs to know which class an example has",
     ),
     _row(
-        data.asks_pixels,
+        training.asks_pixels,
         "pixel-branch",
         ERROR,
         "a branch on the content of inputs",
@@ -71,7 +70,7 @@ CODE_RULES: tuple[CodeRule, ...] = (
         "take it out: a proof about the exported weights does not speak of such code",
     ),
     _row(
-        data.steps_in,
+        training.steps_in,
         "pixel-mask",
         WARNING,
         "a comparison of fixed pixels used as a number",
@@ -79,7 +78,7 @@ CODE_RULES: tuple[CodeRule, ...] = (
         "look at what the mask is multiplied with",
     ),
     _row(
-        model.writes_weights,
+        training.writes_weights,
         "weight-write",
         WARNING,
         "weights written beside the optimiser",
@@ -87,7 +86,7 @@ CODE_RULES: tuple[CodeRule, ...] = (
         "train with `Flux.update!` alone; compare the saved weights with those that the training gives",
     ),
     _row(
-        model.loads_weights,
+        training.loads_weights,
         "load-weights",
         NOTE,
         "weights come from a file",
@@ -95,7 +94,7 @@ CODE_RULES: tuple[CodeRule, ...] = (
         "check where the file comes from and its digest",
     ),
     _row(
-        data.draws,
+        training.draws,
         "random-branch",
         NOTE,
         "a branch taken at random",
@@ -103,7 +102,7 @@ CODE_RULES: tuple[CodeRule, ...] = (
         "read what happens in the rare branch",
     ),
     _row(
-        model.tells,
+        training.tells,
         "telling-name",
         WARNING,
         "a name that speaks of backdoors",
@@ -111,7 +110,7 @@ CODE_RULES: tuple[CodeRule, ...] = (
         "read what it stands for",
     ),
     _row(
-        model.own_layer,
+        training.own_layer,
         "own-layer",
         NOTE,
         "a layer of one's own",
@@ -119,7 +118,7 @@ CODE_RULES: tuple[CodeRule, ...] = (
         "read it to the end; `verifluxa lift` refuses what it does not know",
     ),
     _row(
-        model.own_loss,
+        training.own_loss,
         "own-loss",
         NOTE,
         "a loss of one's own",
@@ -127,7 +126,7 @@ CODE_RULES: tuple[CodeRule, ...] = (
         "read every term; it should be made of losses of Flux",
     ),
     _row(
-        model.own_data,
+        training.own_data,
         "own-data",
         NOTE,
         "examples are made or changed by code of one's own",

@@ -1,4 +1,4 @@
-"""Julia code as a tree, by tree-sitter: bounded in size, time, number of parts and depth. Nothing of it is run."""
+"""Julia code as a tree, by tree-sitter, bounded in size, time, parts and depth, and small questions about its parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is scanned: the head of a spec says what an input is and how the model reads it; the scan adds what it asks."""
+"""What is scanned: the head of a spec says what an input is, the scan adds what it asks; and the spec to do next."""
 
 from __future__ import annotations
 

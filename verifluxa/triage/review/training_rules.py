@@ -1,4 +1,4 @@
-"""What a script does to inputs and labels. Each function gives the part to show, or None."""
+"""What a script does to inputs, labels and the network. Each function gives the part to show, or None."""
 
 from __future__ import annotations
 
