@@ -163,5 +163,5 @@ def _beside(path: Path, name: str) -> str:
 
 
 def _named(path: Path, name: str) -> str:
-    """A name on the shelf as it is, a file beside the jobs."""
+    """A name in the library as it is, a file beside the jobs."""
     return _beside(path, name) if name.endswith(".toml") else name

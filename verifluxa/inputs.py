@@ -87,10 +87,10 @@ class Inputs:
 
 
 def find_spec(name: str) -> str:
-    """The path of a spec: the user's own file (`.vfx`), or one of the shelf by its name.
+    """The path of a spec: the user's own file (`.vfx`), or one of the library by its name.
 
     Raises:
-        UsageError: VF4001 or VF4002 for a name that is not on the shelf.
+        UsageError: VF4001 or VF4002 for a name that is not in the library.
     """
     if name.endswith(Library.SPECS.suffix) or "/" in name or Path(name).exists():
         return name

@@ -122,7 +122,7 @@ def _choice(stored: StoredResult, names: Iterable[str], user: Choice) -> Choice:
 
 def _are_there(stored: StoredResult, spec: str, chosen: Choice) -> None:
     """Says of files that are gone how to name them, before one of the readers says less."""
-    # Without an ending the spec is a name on the shelf.
+    # Without an ending the spec is a name in the library.
     files = {"--spec ": spec} if spec.endswith(".vfx") else {}
     files |= {f"--model {name}=": path for name, path in chosen.models.items()}
     files |= {f"--data {name}=": path for name, path in chosen.data.items()}

@@ -47,9 +47,9 @@ class Request:
     """What is to be verified, and how.
 
     Attributes:
-        spec: path of the spec, or the name of one on the shelf.
+        spec: path of the spec, or the name of one in the library.
         choice: what the user chooses over the spec.
-        strategy, cluster: names on the shelf, or paths of `.toml` files.
+        strategy, cluster: names in the library, or paths of `.toml` files.
         budget: seconds for the whole run, or None.
         arithmetic: which evaluations the proof covers: `float32`, `float64`, `real`; None for the model's own.
         seed: of every random choice; None for the strategy's own.
@@ -106,9 +106,9 @@ def verify(
     """Verifies the properties of a spec.
 
     Args:
-        spec: path of the spec, or the name of one on the shelf.
+        spec: path of the spec, or the name of one in the library.
         models, data: files by the name in the spec; they replace what the spec says.
-        strategy: how to prove: a name on the shelf, or the path of a `.toml` file.
+        strategy: how to prove: a name in the library, or the path of a `.toml` file.
         cluster: where to prove, likewise.
         **more: `params` (values by name, as text), `properties` (names; all when left out), `budget`
             (seconds for the whole run), `arithmetic`, `seed`.

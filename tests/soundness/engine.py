@@ -33,10 +33,10 @@ SECONDS = 1.0
 
 @cache
 def strategy(name: str, boxes: int | None = None) -> Strategy:
-    """A strategy of the shelf, or a variant of it.
+    """A strategy of the library, or a variant of it.
 
     Args:
-        name: of the shelf, with or without ` without attack`; or one of `TRICKS`; or `CONFLICTS`.
+        name: of the library, with or without ` without attack`; or one of `TRICKS`; or `CONFLICTS`.
         boxes: a smaller budget for branching; a solver then gets few seconds.
     """
     if name == CONFLICTS:

@@ -153,7 +153,7 @@ def leaves(outputs: list[Fraction], label: int) -> Met:
 
 
 def without_attack(folder: Path, name: str = "balanced") -> str:
-    """A strategy of the shelf without its attack, as a file."""
+    """A strategy of the library without its attack, as a file."""
     head, *stages = resolve(Library.SOLVERS, name).text.split("[[stage]]")
     kept = [stage for stage in stages if 'kind = "attack"' not in stage]
     path = folder / "no_attack.toml"

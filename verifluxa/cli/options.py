@@ -96,8 +96,8 @@ def check_ending(out: Path | None, what: str, *endings: str) -> None:
         )
 
 
-SpecName = Annotated[str, Argument(metavar="SPEC", help="A `.vfx` file, or the name of one on the shelf.")]
-SpecNames = Annotated[list[str], Argument(metavar="SPEC...", help="`.vfx` files, or names on the shelf.")]
+SpecName = Annotated[str, Argument(metavar="SPEC", help="A `.vfx` file, or the name of one in the library.")]
+SpecNames = Annotated[list[str], Argument(metavar="SPEC...", help="`.vfx` files, or names in the library.")]
 ModelFile = Annotated[str, Argument(metavar="MODEL", help="A .jld2, .bson, .safetensors, .npz or .onnx file.")]
 RunFolder = Annotated[Path, Argument(metavar="RUN", help="The folder of a run, or the `ledger.sqlite` in it.")]
 CertificateFile = Annotated[Path, Argument(metavar="CERT", help="certificate.json or certificate.dsse.json.")]
@@ -127,11 +127,11 @@ FluxVersion = Annotated[
 
 Strategy = Annotated[
     str | None,
-    Option("--strategy", metavar="NAME", help="How to prove: a name on the shelf, or a `.toml` file (balanced)."),
+    Option("--strategy", metavar="NAME", help="How to prove: a name in the library, or a `.toml` file (balanced)."),
 ]
 Cluster = Annotated[
     str | None,
-    Option("--cluster", metavar="NAME", help="Where to prove: a name on the shelf, or a `.toml` file (laptop)."),
+    Option("--cluster", metavar="NAME", help="Where to prove: a name in the library, or a `.toml` file (laptop)."),
 ]
 Budget = Annotated[str | None, Option("--budget", metavar="TIME", help="Most time for the run: 90s, 5m, 1.5h.")]
 JobExit = Annotated[bool, Option("--job-exit", help="Exit with 0 on any final verdict, for job schedulers.")]

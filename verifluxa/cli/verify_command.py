@@ -41,7 +41,7 @@ EXIT_CODES = {Verdict.CERTIFIED: 0, Verdict.FALSIFIED: 1, Verdict.UNKNOWN: 3}
 def verify(
     spec: Annotated[
         str,
-        typer.Argument(metavar="SPEC", help="A `.vfx` file, or the name of one on the shelf.", show_default=False),
+        typer.Argument(metavar="SPEC", help="A `.vfx` file, or the name of one in the library.", show_default=False),
     ] = "",
     model: Models = None,
     data: Data = None,

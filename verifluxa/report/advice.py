@@ -23,7 +23,7 @@ HELP = {
     Reason.DECIDED: "nothing: a counterexample had decided already",
 }
 STRONGER = {"attack-only": "balanced", "quick": "balanced", "balanced": "thorough", "exact-small": "thorough"}
-"""The strategy on the shelf that goes further."""
+"""The strategy in the library that goes further."""
 FURTHER = {Reason.TIME, Reason.NODES, Reason.STRATEGY, Reason.REPRESENTABILITY}
 """What a stronger strategy may close."""
 RESUMABLE = {Reason.TIME, Reason.INTERRUPTED, Reason.LOST_WORKER}

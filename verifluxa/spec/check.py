@@ -187,9 +187,9 @@ def _present(values: Mapping[str, Result | None]) -> tuple[Result, ...]:
     return tuple(value for value in values.values() if value is not None)
 
 
-# `include wave for photo`: the trigger families of a file on the shelf, for an input space of this one.
+# `include wave for photo`: the trigger families of a file in the library, for an input space of this one.
 #
-# The content is resolved when the spec is checked and enters the property digest like any other trigger, so a shelf
+# The content is resolved when the spec is checked and enters the property digest like any other trigger, so a library
 # that changes shows. Places of errors are those of the `include`.
 
 Any_ = TypeVar("Any_")
@@ -209,7 +209,7 @@ def expanded(file: File, problems: Problems) -> File:
 
 
 def _included(include: Include) -> tuple[TriggerSyntax, ...]:
-    """The families of a file on the shelf, declared for the named input space.
+    """The families of a file in the library, declared for the named input space.
 
     Raises:
         SpecError: VF1020 when there is no such file, VF1060 when it declares no trigger.
@@ -221,7 +221,7 @@ def _included(include: Include) -> tuple[TriggerSyntax, ...]:
         known = names(Library.SPECS)
         raise SpecError(
             "VF1020",
-            f"there is no spec called `{name}` on the shelf",
+            f"there is no spec called `{name}` in the library",
             place=include.name.span,
             expected=", ".join(f"`{one}`" for one in known[:12]) + (", ..." if len(known) > 12 else ""),
             remedy=did_you_mean(name, known),

@@ -138,7 +138,7 @@ class DataSyntax(Rule, Line):
 
 @dataclass(frozen=True)
 class Include(Rule, Line):
-    """`include wave for photo`: the triggers of a file on the shelf."""
+    """`include wave for photo`: the triggers of a file in the library."""
 
     name: Name
     space: Name

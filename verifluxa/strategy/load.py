@@ -130,7 +130,7 @@ class Budget:
 
 
 def load_strategy(name: str) -> Strategy:
-    """Finds a strategy on the shelf by name, or reads a `.toml` file by its path.
+    """Finds a strategy in the library by name, or reads a `.toml` file by its path.
 
     Raises:
         UsageError: VF4001 for an unknown name, VF4101 for a file that is not a strategy.

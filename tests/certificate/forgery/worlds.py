@@ -215,7 +215,7 @@ class World:
         properties, trigger: what is asked.
         high: the largest level of a picture, or the number of words less 1.
         arithmetic: of the run; None for the networks' own.
-        strategy: a name on the shelf, or a TOML file beside this one.
+        strategy: a name in the library, or a TOML file beside this one.
         take: how many inputs from the front; `sample`: how many of these are drawn, and the seed.
         params: by name.
         outputs: what the spec says of a network: `class` or `real`.

@@ -45,7 +45,7 @@ NO_TWIN = ("Zombori, ", "Szasz Order1", "Jia-Rinard", "minus zero", "tie of logi
 
 @cache
 def named(how: str) -> Strategy:
-    """A strategy of the shelf or a variant, or one bounds method alone."""
+    """A strategy of the library or a variant, or one bounds method alone."""
     method = how.removesuffix(" bounds")
     if method == how:
         return strategy(how, FEW)
