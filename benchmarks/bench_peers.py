@@ -32,7 +32,7 @@ from benchmarks.records import Record, machine
 from verifluxa.cli.export_command import Folder
 from verifluxa.cli.vnncomp_command import solve
 from verifluxa.interop.onnx_import import import_onnx
-from verifluxa.interop.vnnlib_problem import Asked, ask
+from verifluxa.interop.vnnlib_problem import RegionQuery, ask
 from verifluxa.interop.vnnlib_read import read_vnnlib
 from verifluxa.search.replay import violation_margins
 from verifluxa.verify import Request
@@ -111,7 +111,7 @@ def _keep(folder: Path, label: str, found: list[tuple[str, str, Answered, Answer
     (place / "contradictions.txt").write_text("".join(lines), encoding="utf-8")
 
 
-def _read(folder: Path, onnx: str, vnnlib: str) -> Asked:
+def _read(folder: Path, onnx: str, vnnlib: str) -> RegionQuery:
     graph = import_onnx((folder / onnx).read_bytes()).graph
     (asked,) = ask(graph, read_vnnlib((folder / vnnlib).read_bytes(), vnnlib), "real", vnnlib)
     return asked
@@ -156,14 +156,14 @@ def _records(
     return records
 
 
-def _contradict(ours: Answered, theirs: Answered, asked: Asked) -> bool:
+def _contradict(ours: Answered, theirs: Answered, asked: RegionQuery) -> bool:
     """Whether one side shows what the other excludes; a peer's point must meet the condition when it is replayed."""
     if (ours.word, theirs.word) == ("unsat", "sat"):
         return theirs.point is None or _meets(asked, np.array(theirs.point))
     return (ours.word, theirs.word) == ("sat", "unsat")
 
 
-def _meets(asked: Asked, point: np.ndarray) -> bool:
+def _meets(asked: RegionQuery, point: np.ndarray) -> bool:
     problem = asked.problem
     outputs = problem.graph.run(point.reshape(1, *problem.graph.input_shape))
     return bool(violation_margins(problem, 0, np.array([0]), outputs)[0] > -SLACK)

@@ -11,7 +11,7 @@ import numpy as np
 
 from verifluxa.inputs import Inputs
 from verifluxa.question import Problem
-from verifluxa.result.build import Asked
+from verifluxa.result.build import PropertyQuery
 from verifluxa.spec.digest import property_digest
 from verifluxa.spec.plain import explain_property
 from verifluxa.spec.spec import Compare, Measure, Property, RateBound, RealOutput, Statement, claims_of
@@ -27,13 +27,13 @@ MOST_VALUES = 1 << 26
 """Of all operations on some inputs, which are bounded together."""
 
 
-def asked_of(inputs: Inputs, prop: Property, gap: Fraction | None = None) -> Asked:
+def asked_of(inputs: Inputs, prop: Property, gap: Fraction | None = None) -> PropertyQuery:
     """What the spec says of a property; `gap` takes the place of what it says of the gap of a measurement."""
     statement = prop.statement
     model = inputs.models[statement.model].decl
     claim = claims_of(statement)[0]
     bound = statement if isinstance(statement, RateBound) else None
-    return Asked(
+    return PropertyQuery(
         name=prop.name,
         words=explain_property(inputs.spec, prop).words,
         span=prop.span,

@@ -12,7 +12,7 @@ from verifluxa.asking import asked_of, problem_of
 from verifluxa.errors import DataError
 from verifluxa.inputs import Choice, Inputs, load_inputs
 from verifluxa.question import Domain, Floats, Problem, Question
-from verifluxa.result.build import Asked
+from verifluxa.result.build import PropertyQuery
 from verifluxa.result.read import StoredCounterexample, StoredProperty, StoredResult, read_result
 from verifluxa.result.trigger import trigger_vector
 
@@ -39,7 +39,7 @@ class Replayed:
     question: Question
     trigger: Floats
     replay: Replay
-    asked: Asked
+    asked: PropertyQuery
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -87,7 +87,7 @@ def replay_result(path: Path, choice: Choice | None = None, spec: str | None = N
 class AskedAgain:
     """A property of a result, put into questions again, and the trigger that the result shows, evaluated again."""
 
-    asked: Asked
+    asked: PropertyQuery
     problem: Problem
     replayed: Replayed | None
 
@@ -175,7 +175,7 @@ def asked_again(stored: StoredResult, item: StoredProperty, inputs: Inputs) -> A
     return AskedAgain(asked, problem, replayed)
 
 
-def _replayed(stored: StoredResult, found: StoredCounterexample, problem: Problem, asked: Asked) -> Replayed:
+def _replayed(stored: StoredResult, found: StoredCounterexample, problem: Problem, asked: PropertyQuery) -> Replayed:
     from verifluxa.search.replay import replay
 
     question, trigger = _locate(problem, found, stored)

@@ -25,7 +25,7 @@ from verifluxa.errors import UnsupportedError, UsageError
 from verifluxa.graph.arithmetic import check_known
 from verifluxa.inputs import Choice, Inputs, LoadedModel, load_inputs
 from verifluxa.question import Problem
-from verifluxa.result.build import Asked, Spent, property_result, shown_trigger, unasked_result
+from verifluxa.result.build import PropertyQuery, Spent, property_result, shown_trigger, unasked_result
 from verifluxa.result.result import (
     Compared,
     Counterexample,
@@ -146,7 +146,7 @@ class Ready:
     """
 
     prop: Property
-    asked: Asked
+    asked: PropertyQuery
     problem: Problem | None
     other: Problem | None = None
     reason: Reason = Reason.UNSUPPORTED
@@ -313,7 +313,7 @@ def _record(problem: Problem, answers: Answers, context: RunContext) -> None:
         context.evidence.record(problem, outcome)
 
 
-def _property(inputs: Inputs, asked: Asked, problem: Problem, answers: Answers) -> PropertyResult:
+def _property(inputs: Inputs, asked: PropertyQuery, problem: Problem, answers: Answers) -> PropertyResult:
     result = property_result(asked, problem, answers.outcomes, Spent(answers.attack_seconds, answers.seconds))
     if not problem.per_input:
         return result

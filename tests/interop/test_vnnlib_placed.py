@@ -8,7 +8,7 @@ import pytest
 from verifluxa.cli.vnncomp_command import solve
 from verifluxa.graph.graph import Graph, build, chain
 from verifluxa.graph.ops import Activation, Add, Affine, Conv, Input, Op, Reshape, Shift
-from verifluxa.interop.vnnlib_problem import Asked, ask
+from verifluxa.interop.vnnlib_problem import RegionQuery, ask
 from verifluxa.interop.vnnlib_read import read_vnnlib
 from verifluxa.search.replay import stamped
 from verifluxa.search.workspace import workspace
@@ -25,7 +25,7 @@ def graph_of(seed: int, front: np.ndarray, bias: np.ndarray | None = None) -> Gr
     return chain((2,), [*first, Reshape((1, 6, 6)), conv, Activation("relu"), Reshape((48,)), last])
 
 
-def question(graph: Graph, threshold: float, arithmetic: str = "float32") -> Asked:
+def question(graph: Graph, threshold: float, arithmetic: str = "float32") -> RegionQuery:
     names = "".join(f"(declare-const {name} Real)" for name in ("X_0", "X_1", "Y_0", "Y_1"))
     box = "".join(f"(assert (>= X_{i} -1.0))(assert (<= X_{i} 2.0))" for i in range(2))
     text = f"{names}{box}(assert (>= (+ Y_0 (* -1.0 Y_1)) {threshold!r}))"

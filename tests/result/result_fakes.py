@@ -9,7 +9,7 @@ from verifluxa.evidence import NOTHING_FOUND, Outcome, Strongest, Witness
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Affine, Reshape
 from verifluxa.question import AffineInputMap, Domain, Placement, Problem, Question, Rows, Violation
-from verifluxa.result.build import Asked, Spent, property_result
+from verifluxa.result.build import PropertyQuery, Spent, property_result
 from verifluxa.result.result import DataUsed, FileUsed, Machine, ModelUsed, Result
 from verifluxa.verdict import Reason, Verdict
 
@@ -97,7 +97,7 @@ def result_of(problem: Problem, outcomes: list[Outcome], classes: tuple[str, ...
     """A whole result with one property."""
     limit = None if problem.per_input else Fraction(1, 2)
     words = "No single 2 x 3 px patch sends more than 50 % of the inputs of `eval` to class 1."
-    asked = Asked("no_trigger", words, Span("a/spec.vfx", 20, 1, 24, 2), DIGESTS[0], limit, classes)
+    asked = PropertyQuery("no_trigger", words, Span("a/spec.vfx", 20, 1, 24, 2), DIGESTS[0], limit, classes)
     digits = FileUsed("digits", "a/m.jld2", DIGESTS[2])
     architecture = FileUsed("digits", "a/architecture.txt", DIGESTS[4])
     excluded = ((5, "not correct"), (6, "label is 3"))

@@ -8,11 +8,11 @@ from result_fakes import per_input_outcomes
 
 from verifluxa.evidence import NOTHING_FOUND, Outcome, Strongest, Witness
 from verifluxa.question import Question
-from verifluxa.result.build import Asked, Spent, deciding_margin, property_result, unasked_result, words_of
+from verifluxa.result.build import PropertyQuery, Spent, deciding_margin, property_result, unasked_result, words_of
 from verifluxa.result.result import Counts, PropertyResult, Share
 from verifluxa.verdict import Reason, Verdict
 
-ASKED = Asked("no_trigger", "No patch does it.", None, "sha256:" + "1" * 64, Fraction(1, 2))
+ASKED = PropertyQuery("no_trigger", "No patch does it.", None, "sha256:" + "1" * 64, Fraction(1, 2))
 
 
 def result_of(problem, outcomes) -> PropertyResult:

@@ -13,7 +13,7 @@ from verifluxa.errors import UnsupportedError, UsageError
 if TYPE_CHECKING:
     from verifluxa.dispatch.slices import Pool
     from verifluxa.evidence import Witness
-    from verifluxa.interop.vnnlib_problem import Asked
+    from verifluxa.interop.vnnlib_problem import RegionQuery
     from verifluxa.question import Floats
     from verifluxa.verify import Request
 
@@ -85,7 +85,7 @@ def _misused(onnx: Path | None, vnnlib: Path | None, request: Request, plain: bo
     return "this option belongs to a spec; an instance takes --strategy, --cluster, --budget, --arithmetic and --seed"
 
 
-def _asked(onnx: Path, vnnlib: Path, request: Request) -> tuple[Asked, ...]:
+def _asked(onnx: Path, vnnlib: Path, request: Request) -> tuple[RegionQuery, ...]:
     from verifluxa.data.npz import read_bytes as read_data
     from verifluxa.flux.files import read_bytes as read_model
     from verifluxa.graph.arithmetic import governing
@@ -100,7 +100,7 @@ def _asked(onnx: Path, vnnlib: Path, request: Request) -> tuple[Asked, ...]:
     return ask(graph, query, governing(request.arithmetic, graph.dtype), str(vnnlib))
 
 
-def solve(asked: tuple[Asked, ...], request: Request, deadline: float | None) -> Answer:
+def solve(asked: tuple[RegionQuery, ...], request: Request, deadline: float | None) -> Answer:
     """Answers the regions of a question one by one: `sat` at the first that has a point.
 
     Raises:
@@ -133,7 +133,7 @@ def solve(asked: tuple[Asked, ...], request: Request, deadline: float | None) ->
     return Answer(next((word for word in ("timeout", "unknown") if word in words), "unsat"))
 
 
-def _region(asked: Asked, pool: Pool, deadline: float | None) -> Answer:
+def _region(asked: RegionQuery, pool: Pool, deadline: float | None) -> Answer:
     from verifluxa.dispatch.driver import Plan, drive
     from verifluxa.verdict import Reason, Verdict
 
@@ -149,7 +149,7 @@ def _region(asked: Asked, pool: Pool, deadline: float | None) -> Answer:
     return Answer("timeout" if outcome.reason is Reason.TIME else "unknown")
 
 
-def _shown(asked: Asked, found: Witness) -> Answer:
+def _shown(asked: RegionQuery, found: Witness) -> Answer:
     """A counterexample inside the region exactly, replayed; `unknown` where rounding takes it outside."""
     import numpy as np
 

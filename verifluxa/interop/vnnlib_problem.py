@@ -93,7 +93,7 @@ LARGEST_FACTOR = 2**53
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class RegionQuery:
     """One region as a problem with one question. Its box is the region's, rounded outwards.
 
     Attributes:
@@ -110,7 +110,7 @@ class Asked:
         return placed(self.problem)
 
 
-def ask(graph: Graph, query: Query, arithmetic: str, name: str) -> tuple[Asked, ...]:
+def ask(graph: Graph, query: Query, arithmetic: str, name: str) -> tuple[RegionQuery, ...]:
     """The problems of a question, one per region: the answer is yes where one of them has a trigger.
 
     Args:
@@ -131,7 +131,7 @@ def ask(graph: Graph, query: Query, arithmetic: str, name: str) -> tuple[Asked, 
     if len(graph.output_shape) != 1:
         steps = [(node.op, node.inputs) for node in graph.nodes]
         graph = build([*steps, (Reshape((query.outputs,)), (len(steps) - 1,))], graph.dtype)
-    return tuple(Asked(region, _problem(graph, region, arithmetic, name)) for region in query.regions)
+    return tuple(RegionQuery(region, _problem(graph, region, arithmetic, name)) for region in query.regions)
 
 
 def inward(region: Region, point: Floats, dtype: str) -> Floats:

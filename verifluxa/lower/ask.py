@@ -76,7 +76,7 @@ class Counting:
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class StatementQuery:
     """What the statement becomes: rows, violations, selections, needs, the pairs that are asked, labels, doubt."""
 
     rows: Rows
@@ -90,7 +90,7 @@ class Asked:
 
 def ask_outputs(
     claim: RateBound | PerInput, rows: Rows, violation: Violation, labels: Integers, counting: Counting, name: str
-) -> Asked:
+) -> StatementQuery:
     """What a claim about outputs asks.
 
     Args:
@@ -104,12 +104,12 @@ def ask_outputs(
         return _each(rows, violation, labels, counting)
     everything = np.arange(len(labels))
     needs, doubt = _needs(claim, (None,), (everything,), counting)
-    return Asked(rows, (violation,), (everything,), needs, ((0, 0),), labels, doubt)
+    return StatementQuery(rows, (violation,), (everything,), needs, ((0, 0),), labels, doubt)
 
 
 def ask_classes(
     claim: RateBound | PerInput, classes: Classes, labels: Integers, counting: Counting, name: str
-) -> Asked:
+) -> StatementQuery:
     """What a claim about classes asks.
 
     Args:
@@ -133,7 +133,7 @@ def ask_classes(
         selections.append(chosen)
     needs, doubt = _needs(claim, targets, selections, counting)
     pairs = tuple((number, number) for number in range(len(violations)))
-    return Asked(classes.rows, tuple(violations), tuple(selections), needs, pairs, labels, doubt)
+    return StatementQuery(classes.rows, tuple(violations), tuple(selections), needs, pairs, labels, doubt)
 
 
 def _needs(
@@ -168,10 +168,10 @@ def need_of(claim: RateBound, target: int | None, count: int) -> int:
     return max(1, math.ceil(limit)) if claim.below else math.floor(limit) + 1
 
 
-def _each(rows: Rows, violation: Violation, labels: Integers, counting: Counting) -> Asked:
+def _each(rows: Rows, violation: Violation, labels: Integers, counting: Counting) -> StatementQuery:
     single, ones = tuple(np.array([i]) for i in range(len(labels))), (1,) * len(labels)
     pairs = tuple((0, i) for i in range(len(labels)))
-    return Asked(rows, (violation,), single, ones, pairs, labels, _doubt(counting, ones))
+    return StatementQuery(rows, (violation,), single, ones, pairs, labels, _doubt(counting, ones))
 
 
 def _not_empty(count: int, name: str, target: int | None) -> None:

@@ -16,7 +16,7 @@ from verifluxa.verdict import Reason, Verdict, combine
 
 
 @dataclass(frozen=True)
-class Asked:
+class PropertyQuery:
     """What the spec says of a property.
 
     Attributes:
@@ -58,7 +58,9 @@ class Spent:
     total: float
 
 
-def property_result(asked: Asked, problem: Problem, outcomes: Sequence[Outcome], spent: Spent) -> PropertyResult:
+def property_result(
+    asked: PropertyQuery, problem: Problem, outcomes: Sequence[Outcome], spent: Spent
+) -> PropertyResult:
     """Puts the result of a property together.
 
     Args:
@@ -98,7 +100,7 @@ def property_result(asked: Asked, problem: Problem, outcomes: Sequence[Outcome],
     )
 
 
-def unasked_result(asked: Asked, reason: Reason, message: str | None = None) -> PropertyResult:
+def unasked_result(asked: PropertyQuery, reason: Reason, message: str | None = None) -> PropertyResult:
     """The result of a property whose questions could not even be put: it counts as one unknown question."""
     return PropertyResult(
         name=asked.name,
