@@ -22,7 +22,8 @@ from verifluxa.dispatch.ledger_file import LEDGER_FILE, not_a_ledger, other_run
 from verifluxa.dispatch.observe import Both
 from verifluxa.errors import CertificateError
 from verifluxa.inputs import Choice
-from verifluxa.report.scenes import pictures, scene_of_result
+from verifluxa.report.pictures import pictures
+from verifluxa.report.scenes import scene_of_result
 from verifluxa.result.result import Result
 from verifluxa.result.write import RESULT_FILE, cannot_write, check_writable, write_result, write_whole
 from verifluxa.spec.spec import Spec

@@ -14,11 +14,13 @@ from verifluxa.report.pictures import (
     Corner,
     Example,
     Levels,
+    Scene,
     before_after_picture,
+    choose,
+    pictures,
     png,
     trigger_picture,
 )
-from verifluxa.report.scenes import Scene, choose, pictures
 
 LEVELS = Levels(0.0, 255.0)
 CAPTION = Caption("Trigger", "what it does")

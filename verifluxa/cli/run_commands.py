@@ -24,7 +24,7 @@ from verifluxa.cli.options import (
 
 if TYPE_CHECKING:
     from verifluxa.replay import Replayed
-    from verifluxa.report.scenes import Scene
+    from verifluxa.report.pictures import Scene
 
 
 def resume(
@@ -120,7 +120,7 @@ def replay(
     from verifluxa.cli.output import print_words
     from verifluxa.inputs import Choice
     from verifluxa.replay import replay_result
-    from verifluxa.report.scenes import pictures
+    from verifluxa.report.pictures import pictures
     from verifluxa.run_folder import PICTURES, write_pictures
 
     choice = Choice(pairs("--model", model), pairs("--data", data))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from verifluxa.data.pictures import as_seen
+from verifluxa.question import Problem, Question
 
 Pixels = NDArray[np.float64]
 Colour = tuple[int, int, int]
@@ -266,3 +267,84 @@ def coloured(values: Pixels) -> Pixels:
     share = values / max(float(np.abs(values).max()), 1e-12)
     ends = np.where(share[None] < 0, np.reshape(COLD, (3, 1, 1)), np.reshape(HOT, (3, 1, 1)))
     return 255.0 + np.abs(share) * (ends - 255.0)
+
+
+MOST_EXAMPLES = 6
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A counterexample with everything that is drawn of it.
+
+    Attributes:
+        problem, question: what it refutes.
+        trigger: levels, shape (channels, height, width).
+        shown: inputs that it changes, indices into the problem's.
+        before: these inputs without the trigger, in the user's units, shape (n, channels, height, width).
+        after: the same inputs with the trigger, in the user's units, shape (n, channels, height, width).
+        classes: for each of them, what the network says without and with the trigger, in words.
+        effect: what the trigger does, one sentence.
+    """
+
+    problem: Problem
+    question: Question
+    trigger: Values
+    shown: tuple[int, ...]
+    before: Values
+    after: Values
+    classes: tuple[tuple[str, str], ...]
+    effect: str
+
+
+def is_picture(problem: Problem, label: Iterable[tuple[str, int]]) -> bool:
+    """Whether a placement is a rectangle in a picture."""
+    return len(problem.graph.input_shape) == 3 and {"row", "column"} <= {name for name, _ in label}
+
+
+def pictures(scene: Scene) -> dict[str, bytes]:
+    """The PNG files of a counterexample by name: `trigger.png`, `inputs.png`. Empty where nothing is an image."""
+    place = dict(scene.problem.placements[scene.question.placement].label)
+    if not is_picture(scene.problem, place.items()):
+        return {}
+    corner = Corner(place["row"], place["column"])
+    before = scene.before
+    domain = scene.problem.domain_of(scene.question.placement)
+    levels = Levels(min(0.0, float(domain.lower.min())), float(domain.upper.max()))
+    seen = Levels(min(0.0, float(before.min()), float(scene.after.min())), _most(before, scene.after, domain.upper))
+    _, height, width = scene.trigger.shape
+    title = f"Trigger: {_span('row', corner.row, height)}, {_span('column', corner.column, width)}"
+    caption = Caption(title, scene.effect)
+    alone = trigger_picture(scene.trigger, corner, levels, caption)
+    beside = before_after_picture(_examples(scene), (height, width), corner, seen, caption)
+    return {"trigger.png": png(alone), "inputs.png": png(beside)}
+
+
+def _most(*levels: Values) -> float:
+    return max(float(values.max()) for values in levels)
+
+
+def choose(classes: Sequence[int], most: int = MOST_EXAMPLES) -> list[int]:
+    """Positions of the inputs to show: one of each class first, in the order of the classes, then further ones.
+
+    >>> choose([3, 3, 1, 2, 1], most=4)
+    [2, 3, 0, 1]
+    """
+    first: dict[int, int] = {}
+    for position, number in enumerate(classes):
+        first.setdefault(number, position)
+    chosen = [first[number] for number in sorted(first)]
+    chosen += [position for position in range(len(classes)) if position not in set(chosen)]
+    return chosen[:most]
+
+
+def _examples(scene: Scene) -> list[Example]:
+    return [
+        Example(scene.problem.indices[index], scene.before[number], scene.after[number], before, after)
+        for number, (index, (before, after)) in enumerate(zip(scene.shown, scene.classes, strict=True))
+    ]
+
+
+def _span(name: str, first: int, count: int) -> str:
+    return f"{name} {first}" if count == 1 else f"{name}s {first} to {first + count - 1}"

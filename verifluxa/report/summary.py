@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verifluxa.report.advice import RESUMABLE, advice, duration, longer
-from verifluxa.report.scenes import is_picture
+from verifluxa.report.pictures import is_picture
 from verifluxa.report.words import CLAIM, effect, goes, in_words, percent, place_words
 from verifluxa.result.result import Counterexample, DataUsed, PropertyResult, Result
 from verifluxa.verdict import Verdict

@@ -9,8 +9,8 @@ import numpy as np
 from verifluxa.replay import Replayed
 from verifluxa.report.page.elements import Markup, element, picture, svg, table, text
 from verifluxa.report.parts import Effects, Part, effects
-from verifluxa.report.pictures import Levels, shades
-from verifluxa.report.scenes import is_picture, trigger_image
+from verifluxa.report.pictures import Levels, is_picture, shades
+from verifluxa.report.scenes import trigger_image
 from verifluxa.report.story import Story
 from verifluxa.report.words import effect_words, in_words, place_words
 from verifluxa.result.result import Counterexample
