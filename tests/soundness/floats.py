@@ -204,10 +204,12 @@ def _activation(node: Node, order: Order, x: Floats) -> Floats:
     if op.function == "relu":
         return np.maximum(x, np.float32(0))
     if op.function == "leakyrelu" and op.parameter is not None:
-        return np.asarray(np.maximum(x, np.float32(op.parameter) * x), np.float32)
-    if op.function in ("round", "trelu"):
-        return np.asarray(np.rint(x) if op.function == "round" else np.where(x > 1, x, 0), np.float32)
-    if op.function.startswith("tanh"):
+        return np.asarray(np.where(x > 0, x, np.float32(op.parameter) * x), np.float32)
+    if op.function == "round":
+        return np.asarray(np.rint(x), np.float32)
+    if op.function == "trelu":
+        return np.asarray(np.where(x > np.float32(1 if op.parameter is None else op.parameter), x, 0), np.float32)
+    if op.function in ("tanh", "tanh_fast"):
         return np.asarray(np.tanh(x), np.float32)
     if op.function.startswith("sigmoid"):
         return np.asarray(np.float32(1) / (np.float32(1) + np.exp(-x)), np.float32)

@@ -51,7 +51,7 @@ def _centred(walk: LocalNetworkBuilder, form: Layer, size: int) -> Layer:
     scale = walk.rounding.coefficient(terms)
 
     def mean(part: Floats, axis: int) -> Floats:
-        groups = part.reshape(*part.shape[:axis], -1, size, *part.shape[axis + 1 :])
+        groups = part.reshape(*part.shape[:axis], part.shape[axis] // size, size, *part.shape[axis + 1 :])
         means = np.broadcast_to(groups.mean(axis + 1, keepdims=True), groups.shape)
         return means.reshape(part.shape)
 

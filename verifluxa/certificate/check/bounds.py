@@ -10,6 +10,7 @@ largest `m + c.t` there is at most `m + lambda b + max (c + lambda a).t` over th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -263,13 +264,15 @@ def _stacked(signed: Floats, unsigned: Floats | float) -> Floats:
 
 def _tiled(rows: Floats, lines: Floats) -> Floats:
     """Coefficients of results for each block of values that lines speak of."""
-    blocks = lines.shape[-1] // rows.shape[-1]
-    return rows if blocks == 1 else np.tile(rows, blocks)
+    # A layer that the trigger does not reach has no values at all.
+    blocks = lines.shape[-1] // max(1, rows.shape[-1])
+    return rows if blocks <= 1 else np.tile(rows, blocks)
 
 
 def _times(rows: Floats, weight: Floats) -> Floats:
     """One product of matrices for all rows."""
-    return np.asarray((rows.reshape(-1, rows.shape[-1]) @ weight).reshape(*rows.shape[:-1], weight.shape[1]))
+    flat = rows.reshape(math.prod(rows.shape[:-1]), rows.shape[-1])
+    return np.asarray((flat @ weight).reshape(*rows.shape[:-1], weight.shape[1]))
 
 
 def _dot(rows: Floats, numbers: Floats) -> Floats:
