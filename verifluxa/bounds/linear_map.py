@@ -191,10 +191,9 @@ def _sparse(weight: Floats, repeat: int = 1) -> csc_array:
 
 
 def _windows(
-    sizes: Sizes, window: Sizes, stride: Sizes, pad_low: Sizes, steps: tuple[Sizes, Sizes]
+    sizes: Sizes, window: Sizes, stride: Sizes, pad_low: Sizes, outputs: Sizes, dilation: Sizes
 ) -> tuple[Integers, NDArray[np.bool_]]:
     """Flat spatial input index of each (output position, window element), and whether it lies inside."""
-    outputs, dilation = steps
     axes = []
     for axis, count in enumerate(outputs):
         start = np.arange(count)[:, None] * stride[axis] - pad_low[axis]
@@ -215,7 +214,7 @@ def _conv(op: Conv, shape: Shape) -> tuple[object, Floats]:
     outputs, per_group, *window = op.weight.shape
     sizes = shape[1:]
     spatial = window_output(sizes, tuple(window), op.stride, op.pad_low, op.pad_high, op.dilation)
-    index, inside = _windows(sizes, tuple(window), op.stride, op.pad_low, (spatial, op.dilation))
+    index, inside = _windows(sizes, tuple(window), op.stride, op.pad_low, spatial, op.dilation)
     places, inputs = index.shape[0], math.prod(sizes)
     position, element = np.nonzero(inside)
     source = index[position, element]
@@ -239,7 +238,7 @@ def pool_windows(op: MeanPool | Op, shape: Shape) -> tuple[Integers, NDArray[np.
     sizes = shape[1:]
     ones = (1,) * len(sizes)
     spatial = window_output(sizes, window, stride, low, high, ones)
-    index, inside = _windows(sizes, window, stride, low, (spatial, ones))
+    index, inside = _windows(sizes, window, stride, low, spatial, ones)
     offsets = np.arange(shape[0])[:, None, None] * math.prod(sizes)
     full = (index[None] + offsets).reshape(-1, index.shape[1])
     return full, np.tile(inside, (shape[0], 1))

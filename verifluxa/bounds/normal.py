@@ -34,7 +34,7 @@ def normalise(walk: LocalNetworkBuilder) -> Reached:
     with walk.keeping(source):
         states = walk.emit(_centred(walk, walk.forms(source, index), size), "square", special=Curve("square"))
         curve = inverse(op, walk.rounding)
-        walk.emit(_variance(walk, op, (len(index), size, states)), curve.name, special=curve)
+        walk.emit(_variance(walk, op, len(index), size, states), curve.name, special=curve)
     groups = len(touched)
     differences = _centred(walk, walk.forms(source, index), size)
     quotients = picked(0, groups, differences.weight.shape[1])
@@ -66,9 +66,8 @@ def _centred(walk: LocalNetworkBuilder, form: Layer, size: int) -> Layer:
     return result
 
 
-def _variance(walk: LocalNetworkBuilder, op: Normalise, sizes: tuple[int, int, int]) -> Layer:
+def _variance(walk: LocalNetworkBuilder, op: Normalise, moved: int, size: int, states: int) -> Layer:
     """Per group the mean of the squares, which are the state's first part, plus epsilon where it is added there."""
-    moved, size, states = sizes
     groups = moved // size
     weight = np.zeros((groups, states))
     weight[np.repeat(np.arange(groups), size), np.arange(moved)] = 1 / size
