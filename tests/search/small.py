@@ -38,7 +38,7 @@ def random_problem(seed: int, ask: Ask | None = None, positions: tuple[int, ...]
 
 def with_need(problem: Problem, need: int, placement: int = 0, number: int = 0) -> Question:
     """The question at a placement, with another need."""
-    return problem.questions(placement)[number]._replace(need=need)
+    return problem.questions(placement)[number]._replace(threshold=need)
 
 
 def all_triggers(domain: Domain) -> Floats:
@@ -52,7 +52,7 @@ def row_values(problem: Problem, question: Question, trigger: Floats) -> Floats:
     """Row values of the selected inputs under a trigger, in float64, shape (n, R)."""
     graph = replace(problem.graph, dtype="float64")
     outputs = graph.run(stamped(problem, question.placement, trigger, problem.selections[question.selection]))
-    return np.asarray(outputs @ problem.rows.coefficients.T + problem.rows.constants)
+    return np.asarray(outputs @ problem.constraints.coefficients.T + problem.constraints.constants)
 
 
 def counts(problem: Problem, question: Question, triggers: Floats, strict: bool) -> NDArray[np.int64]:

@@ -19,8 +19,8 @@ from verifluxa.search.pieces import at, graft, open_paths, pieces, pruned_to
 from verifluxa.search.workspace import workspace
 from verifluxa.verdict import Verdict
 
-WHOLE = BranchSettings(strips=2)
-INHERITING = BranchSettings(strips=2, joint=False, inherit=True)
+WHOLE = BranchSettings(slabs=2)
+INHERITING = BranchSettings(slabs=2, joint=False, inherit=True)
 
 
 def begun(problem: Problem, question: Question, boxes: int, how: BranchSettings = WHOLE) -> Explored:
@@ -48,7 +48,7 @@ def finished(problem: Problem, explored: Explored, boxes: int, how: BranchSettin
             reason = reason or part.outcome.reason
     outcome = replace(explored.outcome, verdict=Verdict.UNKNOWN, reason=reason, tree=None)
     if reason is None:
-        outcome = replace(outcome, verdict=Verdict.CERTIFIED, proved=question.need - 1)
+        outcome = replace(outcome, verdict=Verdict.CERTIFIED, proved=question.threshold - 1)
         outcome = replace(outcome, tree=root, directions=directions.numpy())
     return Explored(outcome, root, directions)
 

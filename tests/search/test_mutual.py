@@ -24,7 +24,7 @@ def tried(problem: Problem, how: BranchSettings) -> int:
 
 
 @pytest.mark.parametrize("ask", [ONE, TWO], ids=["one", "two"])
-@pytest.mark.parametrize("how", [BranchSettings(clip_rounds=0, strips=0), BranchSettings(inherit=True)], ids=str)
+@pytest.mark.parametrize("how", [BranchSettings(clip_rounds=0, slabs=0), BranchSettings(inherit=True)], ids=str)
 def test_answers_that_rest_on_planes_of_others_agree_with_enumeration(ask: Ask, how: BranchSettings) -> None:
     problems = [(in_float32 if seed % 2 else in_real)(random_problem(seed, ask)) for seed in range(40)]
     shared = sum(tried(problem, how) for problem in problems if len(problem.selections[0]))
@@ -36,7 +36,7 @@ def test_answers_that_rest_on_planes_of_others_agree_with_enumeration(ask: Ask, 
 @pytest.mark.parametrize("start", range(100, 2100, 200))
 def test_many_answers_that_rest_on_planes_of_others_agree_with_enumeration(ask: Ask, start: int) -> None:
     problems = [(in_float32 if seed % 2 else in_real)(random_problem(seed, ask)) for seed in range(start, start + 200)]
-    for how in (BranchSettings(clip_rounds=0, strips=0), BranchSettings(clip_rounds=1), BranchSettings()):
+    for how in (BranchSettings(clip_rounds=0, slabs=0), BranchSettings(clip_rounds=1), BranchSettings()):
         shared = sum(tried(problem, how) for problem in problems if len(problem.selections[0]))
         assert shared > 0 or ask is TWO
 
@@ -60,5 +60,5 @@ def test_planes_of_others_are_used_only_where_all_of_them_are_needed(monkeypatch
         if not len(problem.selections[question.selection]):
             continue
         need = max(2, most(problem, question) + 1)
-        run(problem, [question._replace(need=need)], BranchSettings(clip_rounds=0, strips=0))
+        run(problem, [question._replace(threshold=need)], BranchSettings(clip_rounds=0, slabs=0))
     assert seen

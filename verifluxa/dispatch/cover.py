@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from verifluxa.evidence import BoxSplit, Node, Outcome, StripSplit, parts_of
+from verifluxa.evidence import BoxSplit, Node, Outcome, SlabSplit, parts_of
 from verifluxa.question import Domain, Problem
 
 
@@ -32,7 +32,7 @@ def check_cover(problem: Problem, outcome: Outcome) -> None:
     if outcome.tree is None:
         raise NotCovered(f"{outcome.question} is certified without a tree")
     domain = problem.domain_of(outcome.question.placement)
-    strips = 0 if outcome.directions is None else len(outcome.directions)
+    slabs = 0 if outcome.directions is None else len(outcome.directions)
     waiting = [_Place(outcome.tree, tuple(domain.lower.tolist()), tuple(domain.upper.tolist()))]
     while waiting:
         place = waiting.pop()
@@ -46,7 +46,7 @@ def check_cover(problem: Problem, outcome: Outcome) -> None:
         if isinstance(node.split, BoxSplit):
             waiting += _halves(place, node.split, domain, outcome)
         else:
-            if isinstance(node.split, StripSplit) and node.split.direction >= strips:
+            if isinstance(node.split, SlabSplit) and node.split.direction >= slabs:
                 raise NotCovered(f"{outcome.question}: a split along a direction that is not there")
             waiting += [_Place(child, place.lower, place.upper) for child in node.children]
 

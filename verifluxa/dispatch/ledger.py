@@ -363,7 +363,7 @@ class Ledger:
 
 
 def _keys(problem: Problem) -> Iterator[tuple[int, int, int]]:
-    """Placement, violation and selection of each question, in order; `need` follows from the selection."""
+    """Placement, violation and selection of each question, in order; `threshold` follows from the selection."""
     return (question[:3] for question in problem.all_questions())
 
 

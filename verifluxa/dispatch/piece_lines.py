@@ -73,7 +73,7 @@ def decode_begun(line: bytes, pieces: Iterable[bytes], dimension: int, place: st
     Args:
         line: its first record.
         pieces: those of its pieces, in the order in which they came.
-        dimension: of tau, for trees without strips.
+        dimension: of tau, for trees without slabs.
         place: for messages.
 
     Raises:

@@ -86,7 +86,7 @@ def short_attack(
     led, others = ([q for q in questions if (q in starts) == known] for known in (True, False))
     found = attack(work, led, settings, torch.stack([starts[q] for q in led])) if led else []
     found += attack(work, others, settings) if others else []
-    return [candidate for candidate in found if candidate.count >= candidate.question.need]
+    return [candidate for candidate in found if candidate.count >= candidate.question.threshold]
 
 
 def full_attack(stage: AttackStage, run: Run, again: int = 0) -> AttackSettings:
@@ -105,12 +105,12 @@ def replayed(work: Workspace, candidate: Candidate) -> Attacked:
 def improved(work: Workspace, candidate: Candidate, stage: AttackStage) -> Candidate:
     """Where a few inputs are lacking, the best ends of an attack are taken further, towards those."""
     question = candidate.question
-    if not max(1, question.need - NEAR) <= candidate.count < question.need:
+    if not max(1, question.threshold - NEAR) <= candidate.count < question.threshold:
         return candidate
     claims = work.claims(question.violation, question.selection)
-    if question.need > len(torch.unique(claims.input)):
+    if question.threshold > len(torch.unique(claims.input)):
         return candidate  # no trigger does it
-    margins = lacking(work, work.net(question.placement), claims, question.need, candidate.ends)
+    margins = lacking(work, work.net(question.placement), claims, question.threshold, candidate.ends)
     best = margins.topk(min(len(margins), stage.refine_starts // LOCAL_STARTS)).indices
     found = local_search(work, question, candidate.ends[best], stage.refine_steps)
     return replace(candidate, trigger=found.trigger) if found.margin > 0 else candidate

@@ -166,7 +166,7 @@ def _bound(stage: BoundStage, state: State, only: Sequence[Question] | None = No
         question = rooted.question
         if recorded or not native:
             state.rooted[question] = rooted
-        if rooted.remaining < question.need:
+        if rooted.remaining < question.threshold:
             node = Node(rooted.dropped(), Counted()) if recorded else Node(step=Unrecorded())
             found = Incumbent(question, state.known[question].strongest)
             state.answers[question] = found.outcome(
@@ -184,7 +184,7 @@ def _crown(state: State) -> Iterator[None]:
 
 def _short_attack(stage: CrossStage, state: State) -> Iterator[None]:
     """A short attack and a few cases of single inputs, which cost less than the hard attack that they spare most."""
-    rooted = [one for one in state.open_rooted if one.remaining == one.question.need == 1]
+    rooted = [one for one in state.open_rooted if one.remaining == one.question.threshold == 1]
     state.searches = begin(state.work, rooted, stage, state.run.deadline)
     if any(isinstance(stage, AttackStage) for stage in state.run.strategy.stages):
         fresh = [one.question for one in rooted if state.known[one.question].trigger is None]
@@ -286,7 +286,7 @@ def _branch_settings(stage: BranchStage, limits: Limits | None) -> BranchSetting
     limits = limits or Limits()
     boxes = stage.boxes if limits.boxes is None else min(stage.boxes, limits.boxes)
     seconds = stage.seconds if limits.seconds is None else min(stage.seconds, limits.seconds)
-    same = ("clip_rounds", "strips", "joint", "gate", "alpha", "neurons", "inherit")
+    same = ("clip_rounds", "slabs", "joint", "gate", "alpha", "neurons", "inherit")
     return BranchSettings(boxes, seconds, **{name: getattr(stage, name) for name in same})
 
 

@@ -55,7 +55,7 @@ class BranchStage:
     boxes: int = 20000
     seconds: float = 60.0
     clip_rounds: int = 2
-    strips: int = 3
+    slabs: int = 3
     joint: bool = False
     gate: float = 3.0
     alpha: int = 0
@@ -77,6 +77,8 @@ BACK_ENDS = ("native", "auto-lirpa")
 SECOND = ("attack", "bound")
 """Stages that the second bounds engine has."""
 MOST = 10**9
+OLD_NAMES = {"slabs": "strips"}
+"""Settings by the names that older strategy files give them."""
 
 
 class StrategyFile(documents.Table):
@@ -174,10 +176,12 @@ def _stage(table: StrategyFile) -> Stage:
 def _value(table: StrategyFile, item: Field[Any]) -> Any:
     """The value of a setting, or its default."""
     default: Any = item.default
+    old = OLD_NAMES.get(item.name)
+    name = old if old is not None and not table.has(item.name) and table.has(old) else item.name
     if item.type == "bool":
-        return table.flag(item.name, default)
+        return table.flag(name, default)
     if item.type == "int":
-        return table.integer(item.name, 0, MOST - 1, default)
+        return table.integer(name, 0, MOST - 1, default)
     if item.type == "float":
-        return table.number(item.name, 0, MOST, default, above=True)
-    return table.choice(item.name, *METHODS, default=default)
+        return table.number(name, 0, MOST, default, above=True)
+    return table.choice(name, *METHODS, default=default)

@@ -34,7 +34,7 @@ class Checkpoint:
         question: the question.
         stage: index of the branching stage in the strategy.
         root: its split tree so far.
-        directions: of its strips, shape (m, d).
+        directions: of its slabs, shape (m, d).
         boxes, seconds: spent so far.
         strongest: the strongest trigger that was replayed.
         proved: inputs that were open at the root.
@@ -70,7 +70,7 @@ class WorkUnit:
         question: the question.
         stage: index of the branching stage in the strategy.
         root: the tree down to those leaves; everything else in it looks closed. It is no evidence.
-        directions: of its strips, shape (m, d).
+        directions: of its slabs, shape (m, d).
         last: whether branching has spent its budget, and the stages behind it shall have the whole tree.
     """
 

@@ -56,7 +56,7 @@ def rank_words(problem: Problem, deadline: float) -> list[Word]:
         triggers = slots.triggers()
         for violation, selection in problem.pairs:
             chosen = problem.selections[selection]
-            counts = table.sure[violation][chosen].sum(0)
+            counts = table.certain[violation][chosen].sum(0)
             for at in np.argsort(-counts, kind="stable")[:MOST]:
                 said = ", ".join(problem.domain_of(placement).described(triggers[at])) or str(triggers[at].tolist())
                 share = Share(int(counts[at]), len(chosen))

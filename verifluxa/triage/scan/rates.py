@@ -74,7 +74,7 @@ def proved_ends(problem: Problem, deadline: float) -> list[Ends]:
         deadline: on the clock of `time.monotonic`.
     """
     # More than all: whatever the bounds leave is certified, and says how much that is.
-    every = replace(problem, needs=tuple(len(selection) + 1 for selection in problem.selections))
+    every = replace(problem, thresholds=tuple(len(selection) + 1 for selection in problem.selections))
     engine = StrategyEngine(BOUNDS, threads=1)
     found: dict[Question, Ends] = {}
     for placement in _spread_out(len(every.placements)):
