@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.search.small import most, random_problem, with_need
+from tests.search.small import BranchSettings, most, random_problem, with_need
 from tests.search.test_branching import check, run
 from tests.soundness.build import Ask
 from verifluxa.bounds.domain import geometry
@@ -18,7 +18,6 @@ from verifluxa.certificate.tree_codec import encode_tree
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem
 from verifluxa.search import claims as claims_module
-from verifluxa.search.branch import BranchSettings
 from verifluxa.search.disjuncts import BoundContext, decide_disjuncts, decided, disjuncts_at_once
 from verifluxa.search.initial_bounds import whole_domain
 from verifluxa.search.workspace import Workspace

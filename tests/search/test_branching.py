@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.search.small import counts, most, random_problem, reordered, searched, with_need
+from tests.search.small import BranchSettings, counts, most, random_problem, reordered, searched, with_need
 from tests.soundness.build import Ask, Family, digested, levels, make_problem, mlp, replacing
 from tests.soundness.cases import one_pixel
 from tests.soundness.judge import judge
@@ -19,7 +19,6 @@ from tests.soundness.truth import Oracle
 from verifluxa.evidence import OPEN, BoxSplit, Node, Outcome, SlabSplit
 from verifluxa.question import Domain, Problem, Question, SlabConstraints
 from verifluxa.search import branch as branch_module
-from verifluxa.search.branch import BranchSettings
 from verifluxa.search.disjuncts import BoundContext, Verdicts
 from verifluxa.search.initial_bounds import bound_root
 from verifluxa.search.workspace import workspace

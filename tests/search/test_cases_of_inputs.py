@@ -11,14 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.search.small import all_triggers, in_float32, in_real, most, random_problem, reordered
+from tests.search.small import BranchSettings, all_triggers, in_float32, in_real, most, random_problem, reordered
 from tests.search.test_branching import answers_at_the_count, check, nodes, run
 from tests.search.test_explore_further import begun, finished
 from tests.soundness.build import Ask
 from verifluxa.evidence import InputSplit, Node, Outcome
 from verifluxa.question import Problem, Question
 from verifluxa.search import branch, splitters
-from verifluxa.search.branch import BranchSettings
 from verifluxa.search.disjuncts import BoundContext, DisjunctBounds
 from verifluxa.search.pieces import at, open_paths
 from verifluxa.search.splitters import Subdomain

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from tests.search.small import in_real, most, random_problem, with_need
+from tests.search.small import BranchSettings, in_real, most, random_problem, with_need
 from tests.search.test_branching import check
 from tests.soundness.build import Ask
 from verifluxa.certificate.tree_codec import decode_tree, encode_tree
 from verifluxa.question import Problem, Question
-from verifluxa.search.branch import BranchSettings, Explored, explore, explore_further
+from verifluxa.search.branch import Explored, explore, explore_further
 from verifluxa.search.initial_bounds import bound_root
 from verifluxa.search.leaves import Tree
 from verifluxa.search.pieces import at, graft, open_paths, pieces, pruned_to
@@ -25,8 +25,8 @@ INHERITING = BranchSettings(slabs=2, joint=False, inherit=True)
 
 def begun(problem: Problem, question: Question, boxes: int, how: BranchSettings = WHOLE) -> Explored:
     work = workspace(problem)
-    rooted, how = bound_root(work, [question], "interval"), replace(how, boxes=boxes, batch=1)
-    (explored,) = itertools.chain.from_iterable(explore(work, rooted, how, None))
+    rooted, how = bound_root(work, [question], "interval"), replace(how, boxes=boxes)
+    (explored,) = itertools.chain.from_iterable(explore(work, rooted, how, None, 1))
     return explored
 
 
@@ -38,7 +38,7 @@ def finished(problem: Problem, explored: Explored, boxes: int, how: BranchSettin
     while waiting:
         paths = waiting.pop()
         tree = Tree(question, pruned_to(root, paths), directions)
-        (part,) = itertools.chain.from_iterable(explore_further(work, [tree], replace(how, boxes=boxes, batch=1), None))
+        (part,) = itertools.chain.from_iterable(explore_further(work, [tree], replace(how, boxes=boxes), None, 1))
         graft(root, part.root, paths)
         if part.outcome.verdict is Verdict.FALSIFIED:
             return part

@@ -11,7 +11,16 @@ import pytest
 import torch
 
 from tests.certificate.steps import edit, edited, joint_of
-from tests.search.small import all_triggers, counts, in_float32, in_real, most, random_problem, with_need
+from tests.search.small import (
+    BranchSettings,
+    all_triggers,
+    counts,
+    in_float32,
+    in_real,
+    most,
+    random_problem,
+    with_need,
+)
 from tests.search.test_branching import check, run
 from tests.soundness.build import Ask, Family, dense, levels, make_problem, relu, replacing
 from tests.soundness.tree import BadTree
@@ -22,7 +31,6 @@ from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Reshape
 from verifluxa.question import Problem
 from verifluxa.search import branch, inherit
-from verifluxa.search.branch import BranchSettings
 from verifluxa.search.disjuncts import BoundContext, Verdicts
 from verifluxa.search.replay import stamped
 from verifluxa.search.workspace import Claims

@@ -5,13 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.search.small import in_float32, in_real, most, random_problem
+from tests.search.small import BranchSettings, in_float32, in_real, most, random_problem
 from tests.search.test_branching import answers_at_the_count, nodes, run
 from tests.soundness.build import Ask
 from verifluxa.bounds.clip import self_clip
 from verifluxa.question import Problem
 from verifluxa.search import joint
-from verifluxa.search.branch import BranchSettings
 
 ONE, TWO = Ask(targets=(1,)), Ask()
 """One alternative for each input, and two, of which one must have fallen before an input must meet the other."""

@@ -59,6 +59,13 @@ def test_values_and_defaults() -> None:
     assert isinstance(branching.seconds, float)
 
 
+def test_older_files_say_strips_for_slabs() -> None:
+    text = 'schema = 1\n[[stage]]\nkind = "branch"\n'
+    assert parse(text + "strips = 7\n").stages == (BranchStage(slabs=7),)
+    with pytest.raises(UsageError, match="strips"):
+        parse(text + "strips = 7\nslabs = 7\n")
+
+
 def test_without_a_kind_of_stage() -> None:
     strategy = load_strategy("balanced")
     assert [stage.kind for stage in strategy.without("attack").stages] == ["bound", "bound", "cross", "branch"]

@@ -12,8 +12,8 @@ from verifluxa.certificate.evidence_lines import Header, Record
 from verifluxa.dispatch.cover import NotCovered, check_cover
 from verifluxa.evidence import NOTHING_FOUND, BoxSplit, Counted, Node, Outcome, SlabSplit, Split
 from verifluxa.question import Problem, Question
-from verifluxa.search.settings import SmtStage
-from verifluxa.strategy.load import BranchStage, Strategy
+from verifluxa.search.settings import BranchStage, SmtStage
+from verifluxa.strategy.load import Strategy
 from verifluxa.strategy.piecework import Checkpoint, Limits
 from verifluxa.verdict import Verdict
 

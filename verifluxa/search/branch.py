@@ -29,6 +29,7 @@ from verifluxa.search.inherit import can_inherit, clips_of, inherited_bounds, le
 from verifluxa.search.initial_bounds import InitialBounds, drop_records, improve, started, whole_domain
 from verifluxa.search.joint import JointStep, MutualClipping, SharedConstraint, clip_mutually, joint_step
 from verifluxa.search.leaves import Tree, open_leaves
+from verifluxa.search.settings import BranchStage
 from verifluxa.search.splitters import (
     Scores,
     Subdomain,
@@ -43,42 +44,14 @@ from verifluxa.search.splitters import (
 from verifluxa.search.workspace import Claims, Workspace
 from verifluxa.verdict import Reason
 
+BATCH = 256
+"""Claims that one batch aims at."""
 LOCAL_FIRST, LOCAL_EVERY, LOCAL_STEPS = 48, 256, 160
 """Domains before the first local search; between two of them as many as there were before, but no more than this."""
 LOCAL_SHARE, LOCAL_POINTS = 8, 32
 """A local search has a start for so many domains since the last one, and no more than this."""
 AFTER_TIE = 256
 """Domains, and with them a local search, that still look for a trigger where nothing can be certified any more."""
-
-
-@dataclass(frozen=True)
-class BranchSettings:
-    """Limits and choices of the search.
-
-    Attributes:
-        boxes: domains that may be bounded per question.
-        seconds: wall-clock limit per question, or None.
-        clip_rounds: rounds of self-clipping, 0: none.
-        slabs: shared directions of slabs, 0: pixel splits alone.
-        joint: whether the joint step is taken.
-        gate: branch on inputs (0/1 program) when the linear program is within this of the threshold.
-        batch: claims that one batch aims at.
-        alpha: gradient steps on the slopes of what is still open where one violating input refutes; 0: none.
-        neurons: where one input is left that refutes alone, and the trigger has more values than this, neurons are
-            split and not the box; 0: never.
-        inherit: the parts of a domain start from the clipped bounds of its neurons.
-    """
-
-    boxes: int = 20000
-    seconds: float | None = None
-    clip_rounds: int = 2
-    slabs: int = 3
-    joint: bool = True
-    gate: float = 3.0
-    batch: int = 256
-    alpha: int = 0
-    neurons: int = 0
-    inherit: bool = False
 
 
 @dataclass(kw_only=True)
@@ -156,7 +129,11 @@ class Explored:
 
 
 def explore(
-    work: Workspace, rooted: Sequence[InitialBounds], settings: BranchSettings, deadline: float | None
+    work: Workspace,
+    rooted: Sequence[InitialBounds],
+    settings: BranchStage,
+    deadline: float | None,
+    batch: int = BATCH,
 ) -> Iterator[list[Explored]]:
     """Searches questions of one placement until each is decided or its budget is spent.
 
@@ -165,6 +142,7 @@ def explore(
         rooted: the questions that the initial bounds left open.
         settings: the limits, of each question.
         deadline: on the clock of `time.monotonic`, or None.
+        batch: claims that one batch aims at.
 
     Yields:
         after each batch, the searches that it ended.
@@ -173,28 +151,33 @@ def explore(
     net = work.net(rooted[0].question.placement)
     directions = torch.cat([whole_domain(work).directions, slab_directions(net, settings.slabs)])
     searches = [_begun(work, one, directions, _budget(settings, deadline)) for one in rooted]
-    yield from _explored(work, net, directions, searches, settings)
+    yield from _explored(work, net, directions, searches, settings, batch)
 
 
 def explore_further(
-    work: Workspace, trees: Sequence[Tree], settings: BranchSettings, deadline: float | None
+    work: Workspace, trees: Sequence[Tree], settings: BranchStage, deadline: float | None, batch: int = BATCH
 ) -> Iterator[list[Explored]]:
     """Goes on with the open leaves of trees of one placement, which another search has left. Changes the trees."""
     placement = trees[0].question.placement
     work = work.at(placement)
     searches = [_taken_up(work, tree, _budget(settings, deadline)) for tree in trees]
-    yield from _explored(work, work.net(placement), trees[0].slabs(work), searches, settings)
+    yield from _explored(work, work.net(placement), trees[0].slabs(work), searches, settings, batch)
 
 
-def _budget(settings: BranchSettings, deadline: float | None) -> Budget:
+def _budget(settings: BranchStage, deadline: float | None) -> Budget:
     return Budget.of(settings.seconds, deadline, settings.boxes)
 
 
 def _explored(
-    work: Workspace, net: Net, directions: Tensor, searches: list[DomainSearch], settings: BranchSettings
+    work: Workspace,
+    net: Net,
+    directions: Tensor,
+    searches: list[DomainSearch],
+    settings: BranchStage,
+    size: int,
 ) -> Iterator[list[Explored]]:
     def pop(open_: Sequence[DomainSearch]) -> Batch[DomainSearch, Subdomain]:
-        return in_turn(open_, settings.batch, lambda domain: len(domain.claims))
+        return in_turn(open_, size, lambda domain: len(domain.claims))
 
     for ended in branch_and_bound(searches, pop, partial(_bound, work, net, directions, settings), prune_or_split):
         yield [search.explored(directions) for search in ended]
@@ -233,7 +216,7 @@ class Bounded:
     """
 
     context: BoundContext
-    settings: BranchSettings
+    settings: BranchStage
     number: int
     verdicts: Verdicts
     scores: BranchingScores
@@ -252,7 +235,7 @@ class Bounded:
 
 
 def _bound(
-    work: Workspace, net: Net, directions: Tensor, settings: BranchSettings, batch: Batch[DomainSearch, Subdomain]
+    work: Workspace, net: Net, directions: Tensor, settings: BranchStage, batch: Batch[DomainSearch, Subdomain]
 ) -> list[Bounded]:
     """Bounds a batch; fewer than all of it when the time ends before."""
     opened = [domain for _, domain in batch]

@@ -21,19 +21,19 @@ from verifluxa.evidence import NOTHING_FOUND, Counted, Node, Outcome, Unrecorded
 from verifluxa.question import Problem, Question
 from verifluxa.search.attack import attack
 from verifluxa.search.bab import Incumbent
-from verifluxa.search.branch import BranchSettings, Explored, explore, explore_further
+from verifluxa.search.branch import Explored, explore, explore_further
 from verifluxa.search.grid import enumerate_grid
 from verifluxa.search.initial_bounds import bound_root, optimise_root
 from verifluxa.search.leaves import Tree
 from verifluxa.search.refine import refine
 from verifluxa.search.relational import CASES_BEFORE_ATTACK, begin, cross
-from verifluxa.search.settings import CrossStage, GridStage, SmtStage
+from verifluxa.search.settings import BranchStage, CrossStage, GridStage, SmtStage
 from verifluxa.search.word_pairs import decide_listed
 from verifluxa.search.words import enumerable
 from verifluxa.search.workspace import workspace
 from verifluxa.strategy.attacked import Attacked
 from verifluxa.strategy.attacking import attack_slice, full_attack, improved, replayed, short_attack
-from verifluxa.strategy.load import AttackStage, BoundStage, BranchStage, Strategy
+from verifluxa.strategy.load import AttackStage, BoundStage, Strategy
 from verifluxa.strategy.piecework import Checkpoint, Fallen, Limits, SearchedUnit, WorkUnit
 from verifluxa.strategy.running import Run
 from verifluxa.strategy.state import State
@@ -252,7 +252,7 @@ def _smt(stage: SmtStage, state: State) -> Iterator[None]:
 def _branch(number: int, stage: BranchStage, state: State) -> Iterator[None]:
     """Branch and bound; what a slice has cut short is handed back."""
     rooted, run = state.open_rooted, state.run
-    for ended in explore(state.work, rooted, _branch_settings(stage, run.limits), run.deadline):
+    for ended in explore(state.work, rooted, _within(stage, run.limits), run.deadline):
         for explored in ended:
             outcome, question = explored.outcome, explored.outcome.question
             state.trees[question] = Tree(question, explored.root, explored.directions)
@@ -281,13 +281,12 @@ def _checkpoint(number: int, stage: BranchStage, explored: Explored, state: Stat
     )
 
 
-def _branch_settings(stage: BranchStage, limits: Limits | None) -> BranchSettings:
-    """The search of a stage, within what one slice may do."""
+def _within(stage: BranchStage, limits: Limits | None) -> BranchStage:
+    """The stage with no more than one slice may do."""
     limits = limits or Limits()
     boxes = stage.boxes if limits.boxes is None else min(stage.boxes, limits.boxes)
     seconds = stage.seconds if limits.seconds is None else min(stage.seconds, limits.seconds)
-    same = ("clip_rounds", "slabs", "joint", "gate", "alpha", "neurons", "inherit")
-    return BranchSettings(boxes, seconds, **{name: getattr(stage, name) for name in same})
+    return replace(stage, boxes=boxes, seconds=seconds)
 
 
 def further(problem: Problem, piece: WorkUnit, run: Run) -> SearchedUnit:
@@ -298,7 +297,7 @@ def further(problem: Problem, piece: WorkUnit, run: Run) -> SearchedUnit:
         return _finished(State.of(work, run, [piece.question], {}), piece, tree)
     stage = run.strategy.stages[piece.stage]
     assert isinstance(stage, BranchStage)
-    searched = explore_further(work, [tree], _branch_settings(stage, run.limits), run.deadline)
+    searched = explore_further(work, [tree], _within(stage, run.limits), run.deadline)
     (explored,) = itertools.chain.from_iterable(searched)
     outcome = explored.outcome
     return SearchedUnit(

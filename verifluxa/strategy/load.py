@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from verifluxa import documents, library
 from verifluxa.errors import UsageError
 from verifluxa.library import Shelf, Shelved
-from verifluxa.search.settings import CrossStage, GridStage, SmtStage
+from verifluxa.search.settings import BranchStage, CrossStage, GridStage, SmtStage
 
 
 @dataclass(frozen=True)
@@ -47,22 +47,6 @@ class BoundStage:
     refine: int = 0
 
 
-@dataclass(frozen=True)
-class BranchStage:
-    """Branch and bound; see `search.branch.BranchSettings`."""
-
-    kind: ClassVar[str] = "branch"
-    boxes: int = 20000
-    seconds: float = 60.0
-    clip_rounds: int = 2
-    slabs: int = 3
-    joint: bool = False
-    gate: float = 3.0
-    alpha: int = 0
-    neurons: int = 0
-    inherit: bool = False
-
-
 Stage = AttackStage | BoundStage | GridStage | CrossStage | BranchStage | SmtStage
 STAGES: dict[str, type[Stage]] = {
     "attack": AttackStage,
@@ -85,6 +69,11 @@ class StrategyFile(documents.Table):
     """A table of a strategy file."""
 
     form = documents.TEXT
+
+    def name_of(self, key: str) -> str:
+        """The key by which the file gives a setting: the old one where only that is there."""
+        old = OLD_NAMES.get(key, key)
+        return old if old in self._value and key not in self._value else key
 
     @classmethod
     def error(cls, place: str, problem: str, expected: str | None) -> UsageError:
@@ -176,8 +165,7 @@ def _stage(table: StrategyFile) -> Stage:
 def _value(table: StrategyFile, item: Field[Any]) -> Any:
     """The value of a setting, or its default."""
     default: Any = item.default
-    old = OLD_NAMES.get(item.name)
-    name = old if old is not None and not table.has(item.name) and table.has(old) else item.name
+    name = table.name_of(item.name)
     if item.type == "bool":
         return table.flag(name, default)
     if item.type == "int":
