@@ -14,8 +14,8 @@ from verifluxa.dispatch.pool import Pool
 from verifluxa.dispatch.slices import AttackDone, AttackSlice, Decided, ProofDone, ProofSlice, Slice
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem, Question
-from verifluxa.strategy.attacked import Attacked
 from verifluxa.strategy.load import Strategy
+from verifluxa.strategy.work import Attacked
 from verifluxa.verdict import Verdict
 
 

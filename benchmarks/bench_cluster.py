@@ -29,8 +29,7 @@ from verifluxa.evidence import NOTHING_FOUND, Counted, Node, Outcome
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Affine
 from verifluxa.question import AffineInputMap, Domain, OutputConstraints, Placement, Problem, Violation
-from verifluxa.strategy.attacked import Attacked
-from verifluxa.strategy.piecework import Fallen, SearchedUnit
+from verifluxa.strategy.work import Attacked, Fallen, SearchedUnit
 from verifluxa.verdict import Verdict
 
 NAME = "cluster"

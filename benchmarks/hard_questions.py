@@ -24,9 +24,9 @@ from verifluxa.question import Problem, Question
 from verifluxa.search.settings import GridStage, SmtStage
 from verifluxa.search.workspace import workspace
 from verifluxa.spec.digest import property_digest
-from verifluxa.strategy.attacked import Attacked
 from verifluxa.strategy.decide import Run, attack_slice, prove_slice
 from verifluxa.strategy.load import AttackStage, BranchStage, Stage, Strategy
+from verifluxa.strategy.work import Attacked
 from verifluxa.verdict import Verdict
 
 NETS = {"784-32-32-10": (32, 32), "784-100-100-10": (100, 100)}

@@ -19,7 +19,7 @@ from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Affine
 from verifluxa.question import AffineInputMap, Domain, OutputConstraints, Placement, Problem, Question, Violation
 from verifluxa.search.pieces import at, open_paths
-from verifluxa.strategy.piecework import Checkpoint, Fallen, Limits, SearchedUnit
+from verifluxa.strategy.work import Checkpoint, Fallen, Limits, SearchedUnit
 from verifluxa.verdict import Reason, Verdict
 
 INPUTS = 4

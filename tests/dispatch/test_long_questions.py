@@ -16,7 +16,7 @@ from verifluxa.dispatch.ledger import Ledger
 from verifluxa.dispatch.processes import ProcessPool
 from verifluxa.evidence import NOTHING_FOUND, BoxSplit, Counted, Node, Outcome, SlabSplit, Split
 from verifluxa.question import Question
-from verifluxa.strategy.piecework import Limits
+from verifluxa.strategy.work import Limits
 from verifluxa.verdict import Reason, Verdict
 
 PLAN = Plan(attack_slice=4, prove_slice=2, limits=Limits(1), pieces=3)

@@ -16,7 +16,7 @@ from verifluxa.dispatch.driver import Answers, Plan, drive
 from verifluxa.dispatch.ray_join import RaySettings
 from verifluxa.dispatch.ray_pool import RayPool
 from verifluxa.errors import UsageError
-from verifluxa.strategy.piecework import Limits
+from verifluxa.strategy.work import Limits
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # nodes on the loopback interface

@@ -232,7 +232,7 @@ def test_equal_texts_with_other_labels_have_tables_of_their_own(seed: int) -> No
         "placements": appended(trigger, space, inputs, "a.jsonl"),
         "selections": (np.array([0]), np.array([1])),
         "pairs": ((0, 0), (0, 1)),
-        "needs": (1, 1),
+        "thresholds": (1, 1),
         "indices": (0, 1),
         "digest": f"sha256:bags{seed}",
     }

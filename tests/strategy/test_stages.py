@@ -24,11 +24,10 @@ from verifluxa.search.settings import CrossStage
 from verifluxa.search.workspace import Workspace
 from verifluxa.strategy import attacking
 from verifluxa.strategy import decide as decide_module
-from verifluxa.strategy.attacked import Attacked
 from verifluxa.strategy.attacking import attack_slice
 from verifluxa.strategy.decide import decide, prove_slice
 from verifluxa.strategy.load import AttackStage, BoundStage, BranchStage, Stage, Strategy, load_strategy
-from verifluxa.strategy.running import Run
+from verifluxa.strategy.work import Attacked, Run
 from verifluxa.verdict import Reason, Verdict
 
 

@@ -16,7 +16,7 @@ from verifluxa.certificate.evidence_lines import (
 )
 from verifluxa.certificate.numbers import float_text, parse_float_text
 from verifluxa.question import Question
-from verifluxa.strategy.attacked import Attacked
+from verifluxa.strategy.work import Attacked
 
 LIMITS = Limits(16 * 2**20, 8)
 

@@ -13,7 +13,7 @@ from verifluxa.dispatch.slices import Engine
 from verifluxa.documents import Form
 from verifluxa.errors import UsageError
 from verifluxa.library import Shelf, resolve
-from verifluxa.strategy.piecework import Limits
+from verifluxa.strategy.work import Limits
 
 KINDS = ("in-process", "processes", "ray")
 DEVICES = ("cpu", "cuda")

@@ -14,7 +14,7 @@ from verifluxa.dispatch.pool import Pool
 from verifluxa.dispatch.slices import AttackDone
 from verifluxa.evidence import NOTHING_FOUND, Counted, Node, Outcome, Strongest, Witness, strength_of
 from verifluxa.question import Floats, Problem, Question
-from verifluxa.strategy.attacked import Attacked
+from verifluxa.strategy.work import Attacked
 from verifluxa.verdict import Reason, Verdict
 
 Count = tuple[int, int]

@@ -57,8 +57,7 @@ from verifluxa.dispatch.piece_lines import LIMITS, decode_begun, encode_begun, e
 from verifluxa.dispatch.slices import AttackDone, PieceDone
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem
-from verifluxa.strategy.attacked import Attacked
-from verifluxa.strategy.piecework import Checkpoint
+from verifluxa.strategy.work import Attacked, Checkpoint
 from verifluxa.verdict import Reason, Verdict
 
 SHOW_SECONDS = 1.0

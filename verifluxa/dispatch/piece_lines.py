@@ -23,8 +23,8 @@ from verifluxa.dispatch.slices import PieceDone
 from verifluxa.evidence import Node
 from verifluxa.question import Question
 from verifluxa.search.pieces import Path, at, put
-from verifluxa.strategy import piecework
-from verifluxa.strategy.piecework import Checkpoint
+from verifluxa.strategy import work
+from verifluxa.strategy.work import Checkpoint
 from verifluxa.verdict import Reason
 
 LIMITS = Limits(LONGEST, DEEPEST + 1)
@@ -144,13 +144,13 @@ def _path(fields: Fields, value: Json) -> Path:
     return tuple(value)  # type: ignore[arg-type]
 
 
-def _allowed(fields: Fields) -> piecework.Limits:
+def _allowed(fields: Fields) -> work.Limits:
     value = fields.raw("allowed")
     if not isinstance(value, list) or len(value) != 2 or type(value[0]) is not int:
         fields.fail("allowed", "[boxes, seconds]", value)
     boxes, seconds = value
     assert isinstance(boxes, int)
-    return piecework.Limits(boxes, None if seconds is None else _seconds(fields, seconds))
+    return work.Limits(boxes, None if seconds is None else _seconds(fields, seconds))
 
 
 def _seconds(fields: Fields, value: Json) -> float:

@@ -12,7 +12,7 @@ from verifluxa.dispatch.observe import EvidenceSink
 from verifluxa.dispatch.slices import Pairs
 from verifluxa.evidence import NOTHING_FOUND, Outcome, Strongest
 from verifluxa.question import Problem, Question
-from verifluxa.strategy.attacked import Attacked
+from verifluxa.strategy.work import Attacked
 from verifluxa.verdict import Reason, Verdict
 
 log = logging.getLogger(__name__)

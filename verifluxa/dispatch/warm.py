@@ -14,7 +14,7 @@ from verifluxa.evidence import NOTHING_FOUND, BoxSplit, Counted, Node, Outcome, 
 from verifluxa.question import Problem, Question
 from verifluxa.search.settings import BranchStage, SmtStage
 from verifluxa.strategy.load import Strategy
-from verifluxa.strategy.piecework import Checkpoint, Limits
+from verifluxa.strategy.work import Checkpoint, Limits
 from verifluxa.verdict import Verdict
 
 EVIDENCE_NAMES = ("evidence.jsonl.gz", "evidence.jsonl")

@@ -16,9 +16,8 @@ from verifluxa.search.attack import AttackSettings, Candidate, attack, lacking, 
 from verifluxa.search.replay import witness
 from verifluxa.search.words import enumerable
 from verifluxa.search.workspace import Workspace, workspace
-from verifluxa.strategy.attacked import Attacked
 from verifluxa.strategy.load import AttackStage
-from verifluxa.strategy.running import Run
+from verifluxa.strategy.work import Attacked, Run
 
 NEAR, LOCAL_STARTS = 2, 4
 """Where at most so many inputs are lacking, one of so many ends of an attack is taken further."""
