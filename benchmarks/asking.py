@@ -13,8 +13,8 @@ from verifluxa.dispatch.engine import StrategyEngine
 from verifluxa.dispatch.slices import AttackDone, AttackSlice, Decided, Pool, ProofDone, ProofSlice, Slice
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem, Question
-from verifluxa.strategy.attacked import Attacked
 from verifluxa.strategy.load import Strategy
+from verifluxa.strategy.work import Attacked
 from verifluxa.verdict import Verdict
 
 

@@ -26,7 +26,7 @@ MANY = "rows 0..25 step 5, columns 0..25 step 5"
 CORNERS = "rows 8..16 step 8, columns 8..16 step 8"
 HALF = "rows 0..25 step 2, columns 0..25 step 2"
 MIDDLE = "rows 7..17 step 5, columns 7..22 step 5"
-PIXELS = {"clip_rounds": 0, "strips": 0, "joint": False, "boxes": 600}
+PIXELS = {"clip_rounds": 0, "slabs": 0, "joint": False, "boxes": 600}
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,8 @@ from verifluxa.dispatch.slices import AttackSlice, PieceSlice, Pool, ProofSlice
 from verifluxa.evidence import NOTHING_FOUND, Counted, Node, Outcome
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Affine
-from verifluxa.question import AffineInputMap, Domain, Placement, Problem, Rows, Violation
-from verifluxa.strategy.attacked import Attacked
-from verifluxa.strategy.piecework import Fallen, SearchedUnit
+from verifluxa.question import AffineInputMap, Domain, OutputConstraints, Placement, Problem, Violation
+from verifluxa.strategy.work import Attacked, Fallen, SearchedUnit
 from verifluxa.verdict import Verdict
 
 NAME = "cluster"
@@ -79,10 +78,10 @@ def _problem(placements: int) -> Problem:
         excluded=(),
         placements=tuple(Placement((("row", place), ("column", 0)), stamp) for place in range(placements)),
         domain=Domain(np.zeros(1), np.ones(1), np.ones(1)),
-        rows=Rows(np.array([[1.0, -1.0]]), np.zeros(1), np.array([True])),
+        constraints=OutputConstraints(np.array([[1.0, -1.0]]), np.zeros(1), np.array([True])),
         violations=(Violation("target 1", 1, (((0,),), ((0,),))),),
         selections=(np.arange(1),),
-        needs=(1,),
+        thresholds=(1,),
         pairs=((0, 0),),
         per_input=False,
     )

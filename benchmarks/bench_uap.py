@@ -116,7 +116,7 @@ def _tried(problem: Problem, effort: Effort) -> Batch:
 def _attacked(problem: Problem, attack: AttackStage) -> int:
     """Most digits of a batch that one perturbation is seen to make wrong."""
     strategy = replace(load_strategy("thorough"), stages=(attack,))
-    asked = replace(problem, needs=(EACH,))
+    asked = replace(problem, thresholds=(EACH,))
     (found,) = attack_slice(asked, [0], Run(strategy))
     return int(found.found)
 
@@ -128,7 +128,7 @@ def _ours(problem: Problem, need: int, seconds: float) -> Outcome:
         left = max(0.1, ends - time.monotonic())
         stages: tuple[Stage, ...] = (BoundStage("interval"), BoundStage("crown"), CrossStage(seconds=left, cases=10**6))
         strategy = replace(load_strategy("thorough"), stages=stages)
-        asked = replace(problem, needs=(need,))
+        asked = replace(problem, thresholds=(need,))
         (outcome,) = itertools.chain.from_iterable(prove_slice(asked, [0], {}, Run(strategy, ends)))
         assert isinstance(outcome, Outcome), "without limits on a slice nothing is handed back unfinished"
         least = min(least, outcome.proved)

@@ -21,7 +21,7 @@ from verifluxa.bounds.optimise import BoundTask, fits, optimise
 from verifluxa.bounds.refined import refined_layers
 from verifluxa.graph.ops import Activation, Affine, Conv, Divide, MaxPool, Op, Reshape, Transpose
 from verifluxa.question import Problem
-from verifluxa.search.claims import BoundContext, row_bounds, take_layers
+from verifluxa.search.disjuncts import BoundContext, constraint_bounds, take_layers
 from verifluxa.search.workspace import Workspace
 
 Floats = NDArray[np.float64]
@@ -104,7 +104,7 @@ class BoundsCase:
             own = pairs.take(torch.arange(start, end))
             layers = all_layers(scene.net, scene.geometry, own)
             everything = torch.arange(end - start)
-            return row_bounds(scene, layers, everything, own, rows.expand(end - start, -1)).upper
+            return constraint_bounds(scene, layers, everything, own, rows.expand(end - start, -1)).upper
 
         # As `search.initial_bounds.look` cuts its batches, and in the same mode.
         work.prepare_rows()
@@ -145,7 +145,7 @@ class BoundsCase:
         arrays: dict[str, Any] = {
             "images": images.reshape(-1, *node.shape),
             "positions": np.stack([move[place.stamp.positions] for place in problem.placements]),
-            "coefficients": np.repeat(problem.rows.coefficients[self.rows][None], self.items, 0),
+            "coefficients": np.repeat(problem.constraints.coefficients[self.rows][None], self.items, 0),
             **self._items(divisor),
         }
         arrays["layers"] = json.dumps([_layer(op, f"{number}", arrays) for number, op in enumerate(ops)])

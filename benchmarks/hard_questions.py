@@ -24,9 +24,9 @@ from verifluxa.question import Problem, Question
 from verifluxa.search.settings import GridStage, SmtStage
 from verifluxa.search.workspace import workspace
 from verifluxa.spec.digest import property_digest
-from verifluxa.strategy.attacked import Attacked
 from verifluxa.strategy.decide import Run, attack_slice, prove_slice
 from verifluxa.strategy.load import AttackStage, BranchStage, Stage, Strategy
+from verifluxa.strategy.work import Attacked
 from verifluxa.verdict import Verdict
 
 NETS = {"784-32-32-10": (32, 32), "784-100-100-10": (100, 100)}
@@ -98,7 +98,7 @@ def _narrowed(whole: Problem, data: Digits, place: tuple[int, int], target: int)
         placements=tuple(p for p in whole.placements if tuple(value for _, value in p.label) == place),
         violations=(violation,),
         selections=(np.arange(len(chosen)),),
-        needs=(1,),
+        thresholds=(1,),
         pairs=((0, 0),),
     )
 
@@ -119,7 +119,7 @@ def limited(strategy: Strategy, seconds: float) -> Strategy:
 
 def attacked(triple: Triple, strategy: Strategy) -> tuple[Attacked, float]:
     """What the strategy's attack finds when it looks for as many as it can get, and its CPU seconds."""
-    asked = replace(triple.problem, needs=(len(triple.problem.labels),))
+    asked = replace(triple.problem, thresholds=(len(triple.problem.labels),))
     workspace(asked).net(0)
     stages = [stage for stage in strategy.stages if isinstance(stage, AttackStage)]
     hard = [replace(stage, refine=1) for stage in stages]
@@ -131,7 +131,7 @@ def attacked(triple: Triple, strategy: Strategy) -> tuple[Attacked, float]:
 def answer(triple: Triple, need: int, known: Attacked, strategy: Strategy) -> Answer:
     """Decides one question, with what the attack has found before."""
     question = triple.question(need)
-    asked = replace(triple.problem, needs=(need,))
+    asked = replace(triple.problem, thresholds=(need,))
     workspace(asked).net(0)
     before = known._replace(question=question)
     started = time.process_time()

@@ -68,6 +68,6 @@ def batches(graph: Graph, data: Digits, size: float, count: int, each: int) -> I
             indices=tuple(int(i) for i in chosen),
             excluded=(),
             selections=(np.arange(each),),
-            needs=(1,),
+            thresholds=(1,),
             pairs=((0, 0),),
         )

@@ -20,7 +20,7 @@ from verifluxa.bounds.linear import Subproblems, all_layers
 from verifluxa.bounds.optimise import BoundTask, optimise
 from verifluxa.question import Floats, Integers, Problem
 from verifluxa.search.bab import Budget
-from verifluxa.search.claims import BoundContext, take_layers
+from verifluxa.search.disjuncts import BoundContext, take_layers
 from verifluxa.search.initial_bounds import bound_root, whole_domain
 from verifluxa.search.relational import relational_search
 from verifluxa.search.settings import CrossStage

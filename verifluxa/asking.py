@@ -27,7 +27,7 @@ MOST_VALUES = 1 << 26
 """Of all operations on some inputs, which are bounded together."""
 
 
-def asked_of(inputs: Inputs, prop: Property, gap: Fraction | None = None) -> PropertyQuery:
+def describe_property(inputs: Inputs, prop: Property, gap: Fraction | None = None) -> PropertyQuery:
     """What the spec says of a property; `gap` takes the place of what it says of the gap of a measurement."""
     statement = prop.statement
     model = inputs.models[statement.model].decl
@@ -54,7 +54,7 @@ def _kind(statement: Statement) -> str:
     return "search" if isinstance(statement, RateBound) and statement.searched else "assert"
 
 
-def problem_of(inputs: Inputs, prop: Property, digest: str, arithmetic: str) -> Problem:
+def build_problem(inputs: Inputs, prop: Property, digest: str, arithmetic: str) -> Problem:
     """The questions of a property.
 
     Raises:
@@ -65,7 +65,7 @@ def problem_of(inputs: Inputs, prop: Property, digest: str, arithmetic: str) -> 
 
     statement = prop.statement
     if isinstance(statement, Compare):
-        return problem_of(inputs, replace(prop, statement=statement.new), digest, arithmetic)
+        return build_problem(inputs, replace(prop, statement=statement.new), digest, arithmetic)
     graph = inputs.models[statement.model].lifted.graph
     correct = statement.selection.correct
     judge = None if correct in (None, statement.model) else inputs.models[correct].lifted.graph

@@ -4,7 +4,7 @@
 
 A node of the tree stands for a domain (the root's is the question's). At each node some inputs fall
 away: for every alternative of their violation one row is below zero on the whole domain. What fell at a
-node stays away below it. A leaf is closed when fewer than `need` inputs remain.
+node stays away below it. A leaf is closed when fewer than `threshold` inputs remain.
 
 Alternatives may fall one by one on the path from the root: an input is gone once each of its alternatives
 has fallen, here or above.
@@ -25,7 +25,7 @@ from verifluxa.verdict import Reason, Verdict
 OPEN = -1
 """In `PrunedDisjunct.rows`: this alternative does not fall here."""
 MOST_LEVELS = 1 << 19
-"""Slopes under the `Ends` of one leaf, a byte each: more are not written, and refused."""
+"""Slopes under the `IntermediateSlopes` of one leaf, a byte each: more are not written, and refused."""
 CONTRADICTED = -2
 """In `PrunedDisjunct.rows`: the clipped bounds of some neuron cross, so the alternative cannot be met."""
 
@@ -72,8 +72,8 @@ class BoxSplit:
 
 
 @dataclass(frozen=True)
-class StripSplit:
-    """Halves of one strip direction's range at `cut` (both closed)."""
+class SlabSplit:
+    """Halves of one slab direction's range at `cut` (both closed)."""
 
     tag: ClassVar[str] = "s"
     direction: int
@@ -100,8 +100,9 @@ class NeuronSplit:
 class InputSplit:
     """Cases of which input is the first to violate: in each child its input does, and those of the cases before do not.
 
-    Where more than `need` inputs are left by fewer than there are cases, one of them violates wherever the question is
-    met. What is handed down to a child is clipped, behind all else, by a plane of its input, which must be met there.
+    Where more than `threshold` inputs are left by fewer than there are cases, one of them violates wherever the
+    question is met. What is handed down to a child is clipped, behind all else, by a plane of its input, which must be
+    met there.
 
     Attributes:
         cases: by child an input with one open alternative, and a row of it; the row's plane is that of this node.
@@ -111,7 +112,7 @@ class InputSplit:
     cases: Annotated[tuple[tuple[int, int], ...], NOT_EMPTY]
 
 
-Partition = BoxSplit | StripSplit | NeuronSplit | InputSplit
+Partition = BoxSplit | SlabSplit | NeuronSplit | InputSplit
 
 
 def parts_of(partition: Partition) -> int:
@@ -140,7 +141,7 @@ class FarkasTerm(NamedTuple):
 
 @dataclass(frozen=True)
 class Joint:
-    """A joint closing: an upper bound below `need` on how many inputs can violate together in the domain.
+    """A joint closing: an upper bound below `threshold` on how many inputs can violate together in the domain.
 
     With `z_i <= 1 + g_ij / M_ij` for each plane g_ij >= 0 where the claim is met and `M_ij >= -min g_ij`, any
     nonnegative weights give a bound by weak duality (see `search/joint.py`). A node either carries weights,
@@ -148,7 +149,7 @@ class Joint:
 
     Attributes:
         weights: of the planes; empty at a branching.
-        beta: multipliers of the strips, shape (m,), or none where no strip cuts the box.
+        beta: multipliers of the slabs, shape (m,), or none where no slab cuts the box.
         branch_on: the input, or -1.
         children: two, or none.
     """
@@ -159,7 +160,7 @@ class Joint:
     children: tuple[Joint, ...] = ()
 
 
-class Steered(NamedTuple):
+class WeightedTerm(NamedTuple):
     """One plane of a case of a conflict, with its own choices.
 
     Attributes:
@@ -192,7 +193,7 @@ class Case:
         children: two, or none.
     """
 
-    planes: tuple[Steered, ...] = ()
+    planes: tuple[WeightedTerm, ...] = ()
     split: NeuronSplit | None = None
     children: tuple[Case, ...] = ()
 
@@ -215,7 +216,7 @@ Ascending = Annotated[tuple[int, ...], ASCENDING]
 """Numbers of neurons."""
 
 
-class Ends(NamedTuple):
+class IntermediateSlopes(NamedTuple):
     """Slopes that make the ends of an input's pre-activations tighter than the default rule does.
 
     Each end is that of an upper plane of the neuron, or of its negation, whose lower slopes are those given; layers
@@ -254,12 +255,12 @@ cannot be, by crossing bounds, a leaf is closed by that."""
 
 @dataclass(frozen=True)
 class Counted:
-    """A leaf where fewer than `need` inputs are left."""
+    """A leaf where fewer than `threshold` inputs are left."""
 
 
 @dataclass(frozen=True)
 class JointClosing:
-    """A leaf where fewer than `need` inputs violate together.
+    """A leaf where fewer than `threshold` inputs violate together.
 
     Attributes:
         joint: the bound.
@@ -283,7 +284,7 @@ _FEW_LEVELS = Rule(
 
 @dataclass(frozen=True)
 class Conflicts:
-    """A leaf where any `need` inputs, each by an open alternative, hold all claims of one conflict.
+    """A leaf where any `threshold` inputs, each by an open alternative, hold all claims of one conflict.
 
     Attributes:
         conflicts: at least one.
@@ -292,14 +293,14 @@ class Conflicts:
 
     tag: ClassVar[str] = "c"
     conflicts: Annotated[tuple[Conflict, ...], NOT_EMPTY]
-    ends: Annotated[tuple[Annotated[Ends, _FITS], ...], OMITTED, _FEW_LEVELS] = ()
+    ends: Annotated[tuple[Annotated[IntermediateSlopes, _FITS], ...], OMITTED, _FEW_LEVELS] = ()
 
 
 @dataclass(frozen=True)
 class Unrecorded:
     """A leaf that an SMT solver, exact rationals at a single point, an enumeration or another engine decided.
 
-    Fewer than `need` inputs violate together in the domain, and there is nothing that a checker could follow.
+    Fewer than `threshold` inputs violate together in the domain, and there is nothing that a checker could follow.
     """
 
 
@@ -416,7 +417,7 @@ class Outcome:
         proved: no trigger of the domain makes more inputs violate than this.
         stage: the stage that decided, or the last one that tried.
         boxes: domains that were bounded.
-        tree: the split tree when certified (strip directions beside it), else None.
+        tree: the split tree when certified (slab directions beside it), else None.
     """
 
     question: Question

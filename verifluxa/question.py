@@ -1,6 +1,6 @@
 """What is to be decided: a Problem (shared, shipped once) and the small Questions that point into it.
 
-A question asks: is there ONE trigger `tau` in the domain that makes at least `need` of the selected
+A question asks: is there ONE trigger `tau` in the domain that makes at least `threshold` of the selected
 inputs violate, at this placement? Universal properties select many inputs; per-input properties one.
 """
 
@@ -76,7 +76,7 @@ class AffineInputMap:
 
 
 @dataclass(frozen=True, eq=False)
-class Strips:
+class SlabConstraints:
     """`lower <= directions @ tau <= upper`; directions (m, d) are exact stored floats."""
 
     directions: Floats
@@ -101,12 +101,12 @@ class Listed:
 
 @dataclass(frozen=True, eq=False)
 class Domain:
-    """Where tau lives: a box, its grid, and possibly strips and lists. Bounds may leave the lists out.
+    """Where tau lives: a box, its grid, and possibly slabs and lists. Bounds may leave the lists out.
 
     Attributes:
         lower, upper: shape (d,), inclusive, on the grid where there is one.
         step: shape (d,); the distance of grid lines from `lower`, 0 where continuous.
-        strips: further linear limits, or None.
+        slabs: further linear limits, or None.
         lists: coordinates that take listed points alone.
         names: for each coordinate what people call it, with `{}` for its value; empty where it has no name.
     """
@@ -114,7 +114,7 @@ class Domain:
     lower: Floats
     upper: Floats
     step: Floats
-    strips: Strips | None = None
+    slabs: SlabConstraints | None = None
     lists: tuple[Listed, ...] = ()
     names: tuple[str, ...] = ()
 
@@ -128,15 +128,15 @@ class Domain:
         return tuple(said[k] for k in sorted(said))
 
     def contains(self, trigger: Floats) -> bool:
-        """Whether a point lies in the box, the strips (in exact rationals) and the lists; the grid is not asked."""
+        """Whether a point lies in the box, the slabs (in exact rationals) and the lists; the grid is not asked."""
         if not bool(((self.lower <= trigger) & (trigger <= self.upper)).all()):
             return False
         if not all((one.points == trigger[one.coordinates]).all(1).any() for one in self.lists):
             return False
-        if self.strips is None:
+        if self.slabs is None:
             return True
         point = [Fraction(float(value)) for value in trigger]
-        limits = zip(self.strips.directions, self.strips.lower, self.strips.upper, strict=True)
+        limits = zip(self.slabs.directions, self.slabs.lower, self.slabs.upper, strict=True)
         return all(
             Fraction(float(low))
             <= sum(Fraction(float(v)) * p for v, p in zip(row, point, strict=True))
@@ -172,7 +172,7 @@ class Placement:
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class OutputConstraints:
     """Linear rows over the outputs: row r is met at `y` when `coefficients[r] @ y + constants[r] >= 0`.
 
     A closed row (class: a tie violates) is met at 0; an open one (range, deviation) only above 0.
@@ -184,7 +184,7 @@ class Rows:
         closed: shape (R,).
         replayed: shape (R,): constants for the network's own outputs in a replay, where a row that is above 0 is
             violated; None: `constants`, or zeros where the readout is not the output.
-        sure: shape (R,): constants with which a row above 0 is violated in every evaluation; None: `constants`,
+        certain: shape (R,): constants with which a row above 0 is violated in every evaluation; None: `constants`,
             or their negatives where the readout is not the output.
     """
 
@@ -192,7 +192,7 @@ class Rows:
     constants: Floats
     closed: NDArray[np.bool_]
     replayed: Floats | None = None
-    sure: Floats | None = None
+    certain: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -211,12 +211,12 @@ class Violation:
 
 
 class Question(NamedTuple):
-    """One question of a problem: indices into its placements, violations and selections, and `need`."""
+    """One question of a problem: indices into its placements, violations and selections, and `threshold`."""
 
     placement: int
     violation: int
     selection: int
-    need: int
+    threshold: int
 
 
 @dataclass(frozen=True)
@@ -229,13 +229,13 @@ class Doubt:
     Attributes:
         inputs: indices into the problem's inputs, ascending.
         not_replayed: those of them that do not count in the replay.
-        replay_needs: by selection how many of the inputs that count in the replay must violate to refute.
+        replay_thresholds: by selection how many of the inputs that count in the replay must violate to refute.
         unprovable: selections of a rate in which no input counts in every evaluation: nothing is proved about them.
     """
 
     inputs: tuple[int, ...] = ()
     not_replayed: tuple[int, ...] = ()
-    replay_needs: tuple[int, ...] = ()
+    replay_thresholds: tuple[int, ...] = ()
     unprovable: tuple[int, ...] = ()
 
 
@@ -256,11 +256,11 @@ class Problem:
         excluded: (position in the data file, reason) of those that do not count, and of those in doubt.
         placements: all placements.
         domain: the domain of tau at each placement that has none of its own.
-        rows: the rows that violations name.
+        constraints: those that violations name.
         violations: one per target; one when untargeted.
         selections: inputs (indices into `inputs`) by selection index.
         per_input: whether each question speaks of one input.
-        needs: `need` by selection index.
+        thresholds: `threshold` by selection index.
         pairs: (violation, selection) pairs that are asked at each placement.
         arithmetic: `float32`, `float64` or `real`.
         readout: index of the node whose values the rows speak of: the output, or the logits in front of a
@@ -281,10 +281,10 @@ class Problem:
     excluded: tuple[tuple[int, str], ...]
     placements: tuple[Placement, ...]
     domain: Domain
-    rows: Rows
+    constraints: OutputConstraints
     violations: tuple[Violation, ...]
     selections: tuple[Integers, ...]
-    needs: tuple[int, ...]
+    thresholds: tuple[int, ...]
     pairs: tuple[tuple[int, int], ...]
     per_input: bool
     arithmetic: str = "real"
@@ -302,36 +302,36 @@ class Problem:
     @cached_property
     def totals(self) -> tuple[int, ...]:
         """By selection, how many inputs count in every evaluation, or else may count: what rates are shares of."""
-        sure = (int((~np.isin(chosen, self.doubt.inputs)).sum()) for chosen in self.selections)
-        return tuple(count or len(chosen) for count, chosen in zip(sure, self.selections, strict=True))
+        certain = (int((~np.isin(chosen, self.doubt.inputs)).sum()) for chosen in self.selections)
+        return tuple(count or len(chosen) for count, chosen in zip(certain, self.selections, strict=True))
 
     def replayed_total(self, selection: int) -> int:
         """How many inputs of a selection count in the replay."""
         return int((~np.isin(self.selections[selection], self.doubt.not_replayed)).sum())
 
-    def asking(self, needs: tuple[int, ...]) -> Problem:
+    def asking(self, thresholds: tuple[int, ...]) -> Problem:
         """The same with other numbers of inputs that must violate, as where it is measured how many can."""
-        doubt = replace(self.doubt, replay_needs=needs) if self.doubt.inputs else self.doubt
-        return replace(self, needs=needs, doubt=doubt)
+        doubt = replace(self.doubt, replay_thresholds=thresholds) if self.doubt.inputs else self.doubt
+        return replace(self, thresholds=thresholds, doubt=doubt)
 
     def refutes(self, question: Question, violated: int) -> bool:
         """Whether a replay in which so many of the inputs that count violate refutes what a question asks."""
-        needs = self.doubt.replay_needs
-        return violated >= (needs[question.selection] if needs else question.need)
+        thresholds = self.doubt.replay_thresholds
+        return violated >= (thresholds[question.selection] if thresholds else question.threshold)
 
     @cached_property
     def replayed(self) -> Floats:
         """The rows' constants in a replay, shape (R,)."""
-        if self.rows.replayed is not None:
-            return self.rows.replayed
-        return np.zeros_like(self.rows.constants) if self.readout != -1 else self.rows.constants
+        if self.constraints.replayed is not None:
+            return self.constraints.replayed
+        return np.zeros_like(self.constraints.constants) if self.readout != -1 else self.constraints.constants
 
     @cached_property
-    def sure(self) -> Floats:
+    def certain(self) -> Floats:
         """The rows' constants with which a row above 0 is violated in every evaluation, shape (R,)."""
-        if self.rows.sure is not None:
-            return self.rows.sure
-        return -self.rows.constants if self.readout != -1 else self.rows.constants
+        if self.constraints.certain is not None:
+            return self.constraints.certain
+        return -self.constraints.constants if self.readout != -1 else self.constraints.constants
 
     @cached_property
     def size(self) -> int:
@@ -344,7 +344,7 @@ class Problem:
 
     def questions(self, placement: int) -> list[Question]:
         """The questions at one placement: they share bounds."""
-        return [Question(placement, v, s, self.needs[s]) for v, s in self.pairs]
+        return [Question(placement, v, s, self.thresholds[s]) for v, s in self.pairs]
 
     def all_questions(self) -> Iterator[Question]:
         """All questions, placement by placement."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from verifluxa.asking import asked_of, problem_of
+from verifluxa.asking import build_problem, describe_property
 from verifluxa.errors import DataError
 from verifluxa.inputs import Choice, Inputs, load_inputs
 from verifluxa.question import Domain, Floats, Problem, Question
@@ -54,7 +54,7 @@ class Replayed:
     @property
     def reproduced(self) -> bool:
         """Whether the property is refuted again."""
-        return self.violated >= self.question.need
+        return self.violated >= self.question.threshold
 
 
 def replay_result(path: Path, choice: Choice | None = None, spec: str | None = None) -> list[Replayed]:
@@ -168,9 +168,9 @@ def asked_again(stored: StoredResult, item: StoredProperty, inputs: Inputs) -> A
         UnsupportedError: the property cannot be put into questions.
     """
     prop = next(prop for prop in inputs.properties if prop.name == item.name)
-    asked = asked_of(inputs, prop)
+    asked = describe_property(inputs, prop)
     _same(f"property {item.name}", asked.digest, item.digest)
-    problem = problem_of(inputs, prop, asked.digest, stored.arithmetic)
+    problem = build_problem(inputs, prop, asked.digest, stored.arithmetic)
     replayed = None if item.shown is None else _replayed(stored, item.shown, problem, asked)
     return AskedAgain(asked, problem, replayed)
 
@@ -181,7 +181,7 @@ def _replayed(stored: StoredResult, found: StoredCounterexample, problem: Proble
     question, trigger = _locate(problem, found, stored)
     if asked.kind in ("compare", "measure"):
         # How many are too many was found out by the run; what it showed must show again.
-        question = question._replace(need=max(1, len(found.inputs)))
+        question = question._replace(threshold=max(1, len(found.inputs)))
     return Replayed(asked.name, found, problem, question, trigger, replay(problem, question, trigger), asked)
 
 

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any, TypedDict, Unpack
 
 from verifluxa import __version__
-from verifluxa.asking import asked_of, problem_of
+from verifluxa.asking import build_problem, describe_property
 from verifluxa.certificate.population import population_bound
 from verifluxa.dispatch.cluster import Cluster, load_cluster, open_pool
 from verifluxa.dispatch.driver import Answers, Plan, drive, unasked
@@ -252,12 +252,12 @@ def pool_for(prepared: Prepared, engine: Engine | None = None) -> Pool:
 
 
 def _make_ready(inputs: Inputs, prop: Property, arithmetic: str, gap: Fraction | None) -> Ready:
-    asked, other = asked_of(inputs, prop, gap), None
+    asked, other = describe_property(inputs, prop, gap), None
     try:
         if isinstance(prop.statement, Compare):
             compared = replace(prop, statement=prop.statement.old)
-            other = problem_of(inputs, compared, asked.digest, arithmetic)
-        return Ready(prop, asked, problem_of(inputs, prop, asked.digest, arithmetic), other)
+            other = build_problem(inputs, compared, asked.digest, arithmetic)
+        return Ready(prop, asked, build_problem(inputs, prop, asked.digest, arithmetic), other)
     except UnsupportedError as error:
         return Ready(prop, asked, None, None, Reason.UNSUPPORTED, str(error))
 

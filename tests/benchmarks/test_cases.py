@@ -67,7 +67,7 @@ def _deployed(case: BoundsCase, tau: Floats) -> Floats:
                 picture = case.problem.inputs[image].ravel().copy()
                 picture[place.stamp.positions] = tau[item]
                 output = case.problem.graph.run(picture.reshape(1, *case.problem.graph.input_shape))[0]
-                values.append(case.problem.rows.coefficients[case.rows] @ output)
+                values.append(case.problem.constraints.coefficients[case.rows] @ output)
                 item += 1
     return np.array(values)
 

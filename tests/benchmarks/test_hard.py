@@ -12,8 +12,8 @@ from benchmarks import bench_hard
 from benchmarks.hard_questions import answer, graphs, need_of, recheck_answer, triples
 from benchmarks.train import digits
 from verifluxa.errors import CertificateError
-from verifluxa.strategy.attacked import Attacked
 from verifluxa.strategy.load import load_strategy
+from verifluxa.strategy.work import Attacked
 from verifluxa.verdict import Verdict
 
 

@@ -14,7 +14,7 @@ from verifluxa.bounds.domain import Domains, Geometry, geometry
 from verifluxa.bounds.linear import Subproblems
 from verifluxa.bounds.net import Net
 from verifluxa.question import Problem, Question
-from verifluxa.search.claims import BoundContext
+from verifluxa.search.disjuncts import BoundContext
 from verifluxa.search.workspace import Workspace, workspace
 
 Floats = NDArray[np.float64]

@@ -24,7 +24,7 @@ from verifluxa.bounds.alpha import (
 from verifluxa.bounds.crown import LinearBounds
 from verifluxa.bounds.linear import LayerBounds, all_layers
 from verifluxa.bounds.optimise import BoundTask, OptimisedBounds, optimise
-from verifluxa.search.claims import row_bounds, with_signs
+from verifluxa.search.disjuncts import constraint_bounds, with_signs
 
 Floats = np.ndarray
 
@@ -70,7 +70,7 @@ def some_slopes(sample: Sample, layers: list[LayerBounds], random: np.random.Gen
 def test_the_default_rule_gives_the_planes_of_crown(sample: Sample) -> None:
     layers = all_layers(sample.net, sample.geometry, sample.pairs)
     rows = all_rows(sample)
-    found = row_bounds(sample.scene, layers, torch.arange(len(rows)), sample.pairs, rows)
+    found = constraint_bounds(sample.scene, layers, torch.arange(len(rows)), sample.pairs, rows)
     for row in range(rows.shape[1]):
         value, slope = task_of(sample, layers, row).bounds(default(sample.net, layers))
         torch.testing.assert_close(value, found.value[:, row], rtol=1e-9, atol=1e-9)

@@ -23,7 +23,7 @@ from verifluxa.bounds.domain import spread, spread_shared
 from verifluxa.bounds.linear import LayerBounds, all_layers
 from verifluxa.bounds.net import Net
 from verifluxa.evidence import CONTRADICTED, OPEN
-from verifluxa.search.claims import ClaimBounds, decide_claims, row_bounds
+from verifluxa.search.disjuncts import DisjunctBounds, constraint_bounds, decide_disjuncts
 from verifluxa.search.workspace import Claims
 
 SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large)
@@ -64,13 +64,13 @@ def states(sample: Sample) -> list[Floats]:
 
 def all_rows(sample: Sample) -> Tensor:
     """Every row of the problem for every input, shape (N, R)."""
-    return torch.arange(len(sample.problem.rows.constants)).expand(len(sample.problem.inputs), -1)
+    return torch.arange(len(sample.problem.constraints.constants)).expand(len(sample.problem.inputs), -1)
 
 
 def check_planes(sample: Sample, layers: list[LayerBounds], rows: Floats) -> None:
     """Upper planes of all rows lie above the given row values (T, N, R) at the points, and below `upper`."""
     everything = torch.arange(len(sample.problem.inputs))
-    planes = row_bounds(sample.scene, layers, everything, sample.pairs, all_rows(sample))
+    planes = constraint_bounds(sample.scene, layers, everything, sample.pairs, all_rows(sample))
     at = planes.value.numpy() + np.einsum("nrd,td->tnr", planes.slope.numpy(), sample.offsets)
     above(at, rows)
     above(np.broadcast_to(planes.upper.numpy(), at.shape), at)
@@ -88,7 +88,7 @@ def check_layers(layers: list[LayerBounds], values: list[Floats]) -> None:
 def test_the_local_network_is_the_whole_one(sample: Sample) -> None:
     """Locality, layouts, windows, pools: the chain gives the rows of the exact evaluation of the graph."""
     outputs = states(sample)[-1]
-    rows = outputs @ sample.problem.rows.coefficients.T + sample.problem.rows.constants
+    rows = outputs @ sample.problem.constraints.coefficients.T + sample.problem.constraints.constants
     np.testing.assert_allclose(rows, exact_rows(sample), rtol=ROUNDING, atol=ROUNDING)
 
 
@@ -159,7 +159,7 @@ def check_clipping(sample: Sample) -> None:
     layers = all_layers(sample.net, sample.geometry, pairs)
     index, own = torch.arange(len(claims)), sample.work.alternatives[claims.alternative]
     for _ in range(2):
-        planes = row_bounds(sample.scene, layers, index, pairs, own)
+        planes = constraint_bounds(sample.scene, layers, index, pairs, own)
         clipped = self_clip(sample.net, layers, sample.geometry, pairs, planes.row(planes.tightest()))
         assert not (clipped.contradicted.numpy() & met.any(axis=0)).any(), "contradicted, and met at a point"
         layers = clipped.layers
@@ -168,7 +168,7 @@ def check_clipping(sample: Sample) -> None:
             for bounds, z in zip(layers, values, strict=True):
                 above(np.broadcast_to(bounds.upper[claim].numpy(), z[there, input_].shape), z[there, input_])
                 above(-np.broadcast_to(bounds.lower[claim].numpy(), z[there, input_].shape), -z[there, input_])
-        planes = row_bounds(sample.scene, layers, index, pairs, own)
+        planes = constraint_bounds(sample.scene, layers, index, pairs, own)
         at = planes.value.numpy() + np.einsum("crd,td->tcr", planes.slope.numpy(), sample.offsets)
         truly = np.stack([rows[:, int(i)][:, r.numpy()] for i, r in zip(claims.input, own, strict=True)], axis=1)
         above(np.where(met[..., None], at, np.inf), truly)
@@ -190,7 +190,7 @@ def test_claims_that_fall_are_met_nowhere(rounds: int, sample: Sample) -> None:
     met = met_claims(sample, claims, exact_rows(sample))
     pairs = sample.pairs.take(claims.input)
     layers = all_layers(sample.net, sample.geometry, pairs)
-    verdicts = decide_claims(sample.scene, layers, pairs, claims, rounds)
+    verdicts = decide_disjuncts(sample.scene, layers, pairs, claims, rounds)
     fell = (verdicts.row != OPEN).numpy()
     assert (fell == ~verdicts.alive.numpy()).all()
     assert not (fell & met.any(axis=0)).any()
@@ -198,7 +198,7 @@ def test_claims_that_fall_are_met_nowhere(rounds: int, sample: Sample) -> None:
     check_last(sample, verdicts.last, met, claims)
 
 
-def check_last(sample: Sample, last: ClaimBounds, met: NDArray[np.bool_], claims: Claims) -> None:
+def check_last(sample: Sample, last: DisjunctBounds, met: NDArray[np.bool_], claims: Claims) -> None:
     """What is handed to the joint step speaks of the right claims, and holds where they are met."""
     assert (last.pairs.input == claims.input[last.at]).all()
     values = states(sample)
@@ -226,7 +226,7 @@ def check_float32(sample: Sample, seed: int) -> None:
         return
     for _ in range(4):
         outputs = evaluate(problem.graph, inputs, random).reshape(len(within), len(problem.inputs), -1)
-        rows = outputs.astype(np.float64) @ problem.rows.coefficients.T + problem.rows.constants
+        rows = outputs.astype(np.float64) @ problem.constraints.coefficients.T + problem.constraints.constants
         check_planes(sample, layers, rows)
 
 

@@ -182,8 +182,8 @@ def test_strips_are_tightened_by_the_box() -> None:
     """A strip that is wider than the box costs nothing, and says nothing of any function."""
     wide = geometry(domains([(0.0, 1.0)] * 3, ([1.0, 1.0, 1.0], -50.0, 1000.0)))
     tight = geometry(domains([(0.0, 1.0)] * 3, ([1.0, 1.0, 1.0], 0.0, 3.0)))
-    assert float(wide.strip_half) == pytest.approx(1.5, abs=1e-6)
-    torch.testing.assert_close(wide.strip_half, tight.strip_half, rtol=1e-6, atol=1e-6)
+    assert float(wide.slab_half) == pytest.approx(1.5, abs=1e-6)
+    torch.testing.assert_close(wide.slab_half, tight.slab_half, rtol=1e-6, atol=1e-6)
     assert not wide.empty.any()
     plain = geometry(domains([(0.0, 1.0)] * 3))
     rows = torch.randn(50, 3, generator=torch.Generator().manual_seed(1)).double()
@@ -207,7 +207,7 @@ def test_empty_only_with_a_margin(low: float, high: float, empty: bool) -> None:
     """Touching is not empty: a hair's breadth may be the rounding of the sums."""
     shape = geometry(domains([(0.0, 1.0)] * 3, ([1.0, 1.0, 1.0], low, high)))
     assert bool(shape.empty) == empty
-    assert bool((shape.strip_half >= 0).all())
+    assert bool((shape.slab_half >= 0).all())
 
 
 def test_two_strips_that_contradict_each_other_are_empty() -> None:

@@ -21,7 +21,7 @@ from verifluxa.evidence import Joint
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Affine, Reshape
 from verifluxa.question import Problem
-from verifluxa.search.claims import decide_claims
+from verifluxa.search.disjuncts import decide_disjuncts
 from verifluxa.search.joint import joint_step
 
 SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large)
@@ -45,7 +45,7 @@ def closing(sample: Sample, need: int, rounds: int) -> Joint | None:
     claims = claims_of(sample)
     pairs = sample.pairs.take(claims.input)
     layers = all_layers(sample.net, sample.geometry, pairs)
-    last = decide_claims(sample.scene, layers, pairs, claims, rounds).last
+    last = decide_disjuncts(sample.scene, layers, pairs, claims, rounds).last
     if not len(last.at):
         return None
     together = joint_step(sample.scene, last, claims.take(last.at), need, 3.0)

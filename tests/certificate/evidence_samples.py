@@ -21,17 +21,17 @@ from verifluxa.evidence import (
     Conflict,
     Conflicts,
     Counted,
-    Ends,
     FarkasTerm,
+    IntermediateSlopes,
     Joint,
     JointClosing,
     NeuronSplit,
     Node,
     PrunedDisjunct,
+    SlabSplit,
     Split,
-    Steered,
-    StripSplit,
     Strongest,
+    WeightedTerm,
     Witness,
 )
 from verifluxa.question import Question
@@ -74,17 +74,17 @@ def same(first: Record, second: Record) -> bool:
     )
 
 
-PLANE = Steered(0, 1, 2, 0.5, ("00ff", ""), ((0, 3, -1.5),))
+PLANE = WeightedTerm(0, 1, 2, 0.5, ("00ff", ""), ((0, 3, -1.5),))
 BARE = PLANE._replace(slopes=(), betas=())
 CLIPPED = Case((BARE, PLANE), NeuronSplit(0, 0, 2), (Case((PLANE,)), Case((BARE,))))
 CASES = Case(split=NeuronSplit(0, 1, 3), children=(Case((PLANE,)), CLIPPED))
-SLOPES = Ends(2, 1, (0, 3), ((1, 2),), bytes(range(8)))
+SLOPES = IntermediateSlopes(2, 1, (0, 3), ((1, 2),), bytes(range(8)))
 CONFLICTS = Node(step=Conflicts((Conflict(((0, 1), (2, 0)), CASES),), (SLOPES,)))
 RECORDS = [
     record(0, Node([PrunedDisjunct(0, (1,))], Counted())),
     record(
         1,
-        Node([], Split(StripSplit(1, -0.1), [Node(step=Counted()), Node()])),
+        Node([], Split(SlabSplit(1, -0.1), [Node(step=Counted()), Node()])),
         directions=np.array([[0.1, -0.0], [1e-300, 3.0]]),
     ),
     record(2, None, verdict=Verdict.UNKNOWN, reason=Reason.TIME, proved=3, strongest=Strongest(1, np.array([7.0]))),

@@ -9,7 +9,7 @@ import numpy as np
 
 from tests.certificate.steps import edit, joint_of
 from verifluxa.certificate.evidence_lines import Record
-from verifluxa.evidence import OPEN, BoxSplit, Counted, Joint, JointClosing, Node, PrunedDisjunct, StripSplit
+from verifluxa.evidence import OPEN, BoxSplit, Counted, Joint, JointClosing, Node, PrunedDisjunct, SlabSplit
 from verifluxa.verdict import Verdict
 
 
@@ -64,16 +64,16 @@ def other_coordinate(record: Record, random: np.random.Generator) -> Record | No
 
 
 def move_strip(record: Record, random: np.random.Generator) -> Record | None:
-    node = a_node(record, random, lambda item: isinstance(item.split, StripSplit))
+    node = a_node(record, random, lambda item: isinstance(item.split, SlabSplit))
     if node is None:
         return None
-    assert isinstance(node.split, StripSplit)
+    assert isinstance(node.split, SlabSplit)
     edit(node, partition=replace(node.split, cut=node.split.cut + 30.0))
     return record
 
 
 def turn_direction(record: Record, random: np.random.Generator) -> Record | None:
-    if record.directions is None or not any(isinstance(n.split, StripSplit) for n in nodes(record.tree or Node())):
+    if record.directions is None or not any(isinstance(n.split, SlabSplit) for n in nodes(record.tree or Node())):
         return None
     return replace(record, directions=-record.directions)
 
@@ -148,7 +148,7 @@ def other_question(record: Record, random: np.random.Generator) -> Record | None
 
 
 def other_need(record: Record, random: np.random.Generator) -> Record | None:
-    return replace(record, question=record.question._replace(need=record.question.need + 1))
+    return replace(record, question=record.question._replace(threshold=record.question.threshold + 1))
 
 
 def joint_without_weights(record: Record, random: np.random.Generator) -> Record | None:

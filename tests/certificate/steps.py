@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from verifluxa.evidence import Conflict, Conflicts, Ends, Joint, JointClosing, Node, Unrecorded
+from verifluxa.evidence import Conflict, Conflicts, IntermediateSlopes, Joint, JointClosing, Node, Unrecorded
 
 
 def joint_of(node: Node) -> Joint | None:
@@ -16,7 +16,7 @@ def conflicts_of(node: Node | None) -> tuple[Conflict, ...]:
     return node.step.conflicts if node is not None and isinstance(node.step, Conflicts) else ()
 
 
-def leaf_ends(node: Node | None) -> tuple[Ends, ...]:
+def leaf_ends(node: Node | None) -> tuple[IntermediateSlopes, ...]:
     return node.step.ends if node is not None and isinstance(node.step, Conflicts) else ()
 
 

@@ -128,11 +128,11 @@ def test_forged_cases_prove_nothing_that_is_false(shape: Shape, arithmetic: str)
     for seed in range(8):
         found = scene(seed, shape, arithmetic)
         random = np.random.default_rng(seed)
-        false = [record for record in found.prove() if record.witness is not None and record.question.need > 1]
+        false = [record for record in found.prove() if record.witness is not None and record.question.threshold > 1]
         for record in false[:3]:
             for _ in range(6):
                 tree = forged(random, found, record)
-                assert record.question.need > 1
+                assert record.question.threshold > 1
                 with pytest.raises(CertificateError, match=r"VF505[45]"):
                     found.check([replace(record, verdict=Verdict.CERTIFIED, reason=None, witness=None, tree=tree)])
                 refused += 1
@@ -145,7 +145,7 @@ def forged(random: np.random.Generator, found: Scene, record: Record) -> Node:
     inputs = problem.selections[question.selection].tolist()
     rows = {k: problem.violations[question.violation].by_label[int(problem.labels[k])] for k in inputs}
     clips = [(k, at, (int(random.choice(own)),)) for k in inputs for at, own in enumerate(rows[k])]
-    chosen = random.permutation(inputs)[: len(inputs) - question.need + 1].tolist()
+    chosen = random.permutation(inputs)[: len(inputs) - question.threshold + 1].tolist()
     split = InputSplit(tuple((k, int(random.choice(rows[k][0]))) for k in chosen))
     children = [Node(drops(random, rows), Counted()) for _ in chosen]
     return Node(step=Split(split, children, tuple(clips) if random.random() < 0.8 else ()))

@@ -18,7 +18,7 @@ from verifluxa.certificate.check import cases
 from verifluxa.certificate.check.bounds import State
 from verifluxa.certificate.check.judge import Judge, Part
 from verifluxa.certificate.evidence_lines import Record
-from verifluxa.evidence import BoxSplit, Case, Conflict, Conflicts, NeuronSplit, Node, Split, Steered
+from verifluxa.evidence import BoxSplit, Case, Conflict, Conflicts, NeuronSplit, Node, Split, WeightedTerm
 from verifluxa.search.workspace import workspace
 from verifluxa.verdict import Verdict
 
@@ -44,7 +44,7 @@ def asked(shape: Shape, arithmetic: str) -> Iterator[tuple[Scene, Record, Met]]:
             for layer in work.net(record.question.placement).layers:
                 sums.append((point @ layer.weight.T + layer.offset_of(at)).numpy()[0])
                 point = layer.apply(torch.as_tensor(sums[-1])[None])
-            worst = [min(float(problem.rows.coefficients[row] @ sums[-1]) for row in rows) for rows in every]
+            worst = [min(float(problem.constraints.coefficients[row] @ sums[-1]) for row in rows) for rows in every]
             number = int(np.argmax(worst))
             if worst[number] > 0:
                 yield found, record, (index, number, tuple(every[number]), sums)
@@ -65,7 +65,7 @@ def grown(
         betas = [(layer, neuron, (1.0 if up else -1.0) * float(random.exponential())) for layer, neuron, up in signs]
         some = tuple(push for push in betas if random.random() < 0.5)
         slopes = tuple(random.bytes(size).hex() for size in sizes) if random.random() < 0.5 else ()
-        planes.append(Steered(index, number, int(row), float(random.random()) + 0.1, slopes, some))
+        planes.append(WeightedTerm(index, number, int(row), float(random.random()) + 0.1, slopes, some))
     if len(signs) == 3:
         return Case(tuple(planes))
     layer = int(random.integers(len(sizes)))
@@ -119,7 +119,7 @@ def holds(sums: Values, place: int, state: State) -> bool:
 def test_each_case_of_a_claim_that_is_met_needs_its_own_planes(arithmetic: str) -> None:
     """Whichever neuron is split, one of the two cases may be met, though the other may be empty."""
     for found, record, (index, number, rows, _) in asked(PLAIN, arithmetic):
-        leaf = Case((Steered(index, number, rows[0], 1.0),))
+        leaf = Case((WeightedTerm(index, number, rows[0], 1.0),))
         for layer, neuron in [*((0, k) for k in range(12)), *((1, k) for k in range(8))]:
             case = Case((), NeuronSplit(index, layer, neuron), (leaf, leaf))
             assert code_of(found, forged(record, (index, number), case)) == "VF5054"
@@ -130,7 +130,7 @@ def test_conflicts_are_looked_at_in_the_box_of_their_leaf(arithmetic: str) -> No
     """A witness lies in one of two halves, and a claim may well be impossible in the other."""
     for found, record, (index, *_) in asked(PLAIN, arithmetic):
         every = found.problem.violations[record.question.violation].by_label[int(found.problem.labels[index])]
-        named = [(number, Steered(index, number, rows[0], 1.0)) for number, rows in enumerate(every)]
+        named = [(number, WeightedTerm(index, number, rows[0], 1.0)) for number, rows in enumerate(every)]
         conflicts = tuple(Conflict(((index, number),), Case((plane,))) for number, plane in named)
         for coordinate, low in [(at, low) for at in range(4) for low in (0.0, 30.0, 120.0)]:
             halves = [Node(step=Conflicts(conflicts)) for _ in range(2)]
@@ -143,8 +143,8 @@ def test_conflicts_are_looked_at_in_the_box_of_their_leaf(arithmetic: str) -> No
 def test_a_conflict_has_no_row_of_another_alternative(arithmetic: str) -> None:
     """Which may well be below 0 everywhere."""
     for found, record, (index, number, rows, _) in asked(PLAIN, arithmetic):
-        for row in set(range(len(found.problem.rows.constants))) - set(rows):
-            case = Case((Steered(index, number, row, 1.0),))
+        for row in set(range(len(found.problem.constraints.constants))) - set(rows):
+            case = Case((WeightedTerm(index, number, row, 1.0),))
             assert code_of(found, forged(record, (index, number), case)) == "VF5054"
 
 

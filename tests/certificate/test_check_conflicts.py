@@ -23,7 +23,7 @@ from verifluxa.certificate.check.judge import Judge, Known, Visit
 from verifluxa.certificate.check.section import Section
 from verifluxa.certificate.evidence_lines import Record, record_of
 from verifluxa.errors import CertificateError
-from verifluxa.evidence import Case, Conflict, Conflicts, Counted, Ends, Node, Steered
+from verifluxa.evidence import Case, Conflict, Conflicts, Counted, IntermediateSlopes, Node, WeightedTerm
 from verifluxa.search import activation_bab
 from verifluxa.search.relational import CASES_BEFORE_ATTACK
 from verifluxa.search.settings import CrossStage
@@ -109,7 +109,7 @@ def test_more_choices_than_can_be_tried_stay_unrechecked(monkeypatch: pytest.Mon
     assert found.check(list(records)).unrechecked == len(closed(records))
 
 
-def planes(change: Callable[[Steered], Steered]) -> Callable[[Conflict], Conflict]:
+def planes(change: Callable[[WeightedTerm], WeightedTerm]) -> Callable[[Conflict], Conflict]:
     """A change of every plane of a conflict."""
 
     def changed(case: Case) -> Case:
@@ -178,14 +178,14 @@ def test_spoiled_conflicts_are_refused_or_hold(name: str, spoil: str) -> None:
         if spoil in ALWAYS:
             assert code
         if not code:
-            assert most_violations(found, other, 0) < record.question.need
+            assert most_violations(found, other, 0) < record.question.threshold
 
 
-def random_levels(own: Ends) -> Ends:
+def random_levels(own: IntermediateSlopes) -> IntermediateSlopes:
     return own._replace(levels=np.random.default_rng(7).bytes(len(own.levels)))
 
 
-FORGED: dict[str, Callable[[Ends], Ends]] = {
+FORGED: dict[str, Callable[[IntermediateSlopes], IntermediateSlopes]] = {
     "random": random_levels,
     "flat": lambda own: own._replace(levels=bytes(len(own.levels))),
     "backwards": lambda own: own._replace(levels=own.levels[::-1]),
@@ -202,7 +202,7 @@ FORGED: dict[str, Callable[[Ends], Ends]] = {
 NEVER = ("input", "neuron", "slopes of a neuron", "layer", "fewer levels", "no neurons", "fewer layers")
 
 
-def of_splits(change: Callable[[Steered], Steered]) -> Callable[[Conflict], Conflict]:
+def of_splits(change: Callable[[WeightedTerm], WeightedTerm]) -> Callable[[Conflict], Conflict]:
     """A change of the planes that clip, and of no leaf's."""
 
     def changed(case: Case) -> Case:
@@ -245,7 +245,7 @@ def test_forged_clips_are_refused_or_hold(name: str, forge: str) -> None:
         code = code_of(found, other)
         assert code in ({"VF5054"} if forge in WRONG else {"", "VF5054"})
         if not code:
-            assert most_violations(found, other, 0) < record.question.need
+            assert most_violations(found, other, 0) < record.question.threshold
     assert seen
 
 
@@ -275,7 +275,7 @@ def test_forged_slopes_of_ends_are_refused_or_hold(name: str, forge: str) -> Non
         code = code_of(found, other)
         assert code in ({"VF5054"} if forge in NEVER else {"", "VF5054"})
         if not code:
-            assert most_violations(found, other, 0) < record.question.need
+            assert most_violations(found, other, 0) < record.question.threshold
 
 
 @pytest.mark.parametrize("name", sorted(TIGHT))
@@ -342,9 +342,9 @@ def test_without_its_conflicts_a_leaf_leaves_too_many(name: str) -> None:
         assert record.tree is not None
         least = edited(record.tree, conflicts=conflicts_of(record.tree)[:1])
         # Whoever claims less, that enough inputs may be left, has no proof either.
-        left = code_of(found, replace(record, tree=least, proved=record.question.need))
+        left = code_of(found, replace(record, tree=least, proved=record.question.threshold))
         assert left in {"", "VF5055"}
-        assert left or len(conflicts_of(record.tree)) == 1 or record.question.need > 1
+        assert left or len(conflicts_of(record.tree)) == 1 or record.question.threshold > 1
         assert code_of(found, replace(record, tree=Node(record.tree.dropped, Counted()))) == "VF5055"
 
 
@@ -376,7 +376,7 @@ def test_weights_whose_products_vanish_prove_nothing(weight: float) -> None:
             violation = found.problem.violations[record.question.violation]
             options = violation.by_label[int(found.problem.labels[index])]
             for size in (1, 2, 3, 7):
-                named = [(at, Steered(int(index), at, rows[0], weight * size)) for at, rows in enumerate(options)]
+                named = [(at, WeightedTerm(int(index), at, rows[0], weight * size)) for at, rows in enumerate(options)]
                 conflicts_ = tuple(Conflict(((int(index), at),), Case((plane,))) for at, plane in named)
                 tree = Node(step=Conflicts(conflicts_))
                 assert code_of(found, replace(record, verdict=Verdict.CERTIFIED, witness=None, tree=tree)) == "VF5054"

@@ -325,7 +325,7 @@ def edit_files(found: Scene, records: list[Record], folder: Path, seeds: range) 
             held += 1
             for record in read[:1]:
                 if record.verdict is Verdict.CERTIFIED and encode_record(record) not in map(encode_record, records):
-                    assert most_violations(found, record, seed) < record.question.need
+                    assert most_violations(found, record, seed) < record.question.threshold
     return refused, held
 
 

@@ -27,8 +27,8 @@ from verifluxa.evidence import (
     Node,
     Partition,
     PrunedDisjunct,
+    SlabSplit,
     Split,
-    StripSplit,
     Unrecorded,
 )
 from verifluxa.question import Question
@@ -74,7 +74,7 @@ def part_of(random: np.random.Generator, size: int, width: int) -> Part:
             splits.append((BoxSplit(at, float(upper[at]), float(upper[at] + 1)), 0))
     directions = random.normal(size=(1, size))
     cut = float(directions[0] @ (lower + upper) / 2 + random.uniform(-0.3, 0.5) * np.abs(directions[0]).sum() * width)
-    splits.append((StripSplit(0, cut), 0))
+    splits.append((SlabSplit(0, cut), 0))
     inside = random.integers(lower, upper + 1, (400, size))
     corners = np.where(random.random((400, size)) < 0.5, lower, upper)
     triggers = np.concatenate([inside, corners]).astype(np.float64)
@@ -208,7 +208,7 @@ def try_joints(shape: Shape, seeds: range) -> tuple[int, int]:
         for _ in range(4):
             leaf = Node(step=JointClosing(forged_joint(random, list(truth), rows), clips, point))
             good = accepted(section, question, part, leaf, clips if random.random() < 0.5 else ())
-            assert not (good and most >= question.need)
+            assert not (good and most >= question.threshold)
             counts[not good] += 1
     return counts[0], counts[1]
 

@@ -42,10 +42,10 @@ def asked(seed: int, shape: Shape, arithmetic: str) -> tuple[Scene, Record, Reco
         if found < 2 or found == size:
             return None
         more = prove(possible(seed, replace(shape, limit=Fraction(found, size)), arithmetic))
-        best = next(one for one in more if one.question._replace(need=question.need) == question)
+        best = next(one for one in more if one.question._replace(threshold=question.threshold) == question)
         if best.verdict is Verdict.CERTIFIED:
             exact = possible(seed, replace(shape, limit=Fraction(found - 1, size)), arithmetic)
-            return exact, replace(best, question=question._replace(need=found), proved=found - 1), best
+            return exact, replace(best, question=question._replace(threshold=found), proved=found - 1), best
     return None
 
 

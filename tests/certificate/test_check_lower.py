@@ -37,7 +37,7 @@ def test_both_lowerings_agree(shape: Shape) -> None:
     assert (claim.indices, claim.counted) == (problem.indices, problem.counted)
     assert claim.excluded == problem.excluded
     assert claim.names == tuple(violation.label for violation in problem.violations)
-    assert claim.needs == problem.needs
+    assert claim.needs == problem.thresholds
     assert claim.pairs == problem.pairs
     assert [tuple(item) for item in problem.selections] == [tuple(item) for item in claim.selections]
     for positions, placement in zip(claim.positions, problem.placements, strict=True):
@@ -48,7 +48,7 @@ def test_both_lowerings_agree(shape: Shape) -> None:
     inputs = found.data.inputs
     assert found.sources.models["net"].digest == problem.graph.digest
     assert np.array_equal(found.sources.models["net"].run(inputs), problem.graph.run(inputs))
-    assert np.allclose(problem.rows.constants, claim.constants[:, 2])
+    assert np.allclose(problem.constraints.constants, claim.constants[:, 2])
 
 
 def pair_of(row: Floats) -> tuple[int, int]:
@@ -56,7 +56,7 @@ def pair_of(row: Floats) -> tuple[int, int]:
 
 
 def named_rows(problem: Problem, rows: tuple[tuple[int, ...], ...]) -> list[list[tuple[int, int]]]:
-    return [[pair_of(problem.rows.coefficients[row]) for row in item] for item in rows]
+    return [[pair_of(problem.constraints.coefficients[row]) for row in item] for item in rows]
 
 
 def pairs_of(claim: Claim, alternatives: tuple[tuple[int, ...], ...]) -> list[list[tuple[int, int]]]:

@@ -30,7 +30,7 @@ from verifluxa.certificate.check.report import Tally
 from verifluxa.certificate.check.section import Section
 from verifluxa.certificate.evidence_lines import Record
 from verifluxa.errors import CertificateError
-from verifluxa.evidence import BoxSplit, StripSplit
+from verifluxa.evidence import BoxSplit, SlabSplit
 from verifluxa.verdict import Verdict
 
 HARD = Shape("pool", limit=Fraction(1, 2), places=((3, 3),))
@@ -43,7 +43,7 @@ def proved() -> tuple[Scene, list[Record]]:
     records = found.prove(joint=True)
     every = [node for record in records if record.tree for node in nodes(record.tree)]
     assert any(isinstance(node.split, BoxSplit) for node in every)
-    assert any(isinstance(node.split, StripSplit) for node in every)
+    assert any(isinstance(node.split, SlabSplit) for node in every)
     assert any(drop.planes for node in every for drop in node.dropped)
     assert any(joint.branch_on >= 0 for joint in map(joint_of, every) if joint is not None)
     assert any(record.witness for record in records)
@@ -128,7 +128,7 @@ def try_spoils(found: Scene, records: list[Record], spoil: Spoil, seeds: Iterabl
         assert code in CODES | {""}
         refused += code != ""
         if not code and change.verdict is Verdict.CERTIFIED:
-            assert most_violations(found, change, seed) < change.question.need
+            assert most_violations(found, change, seed) < change.question.threshold
     return tried, refused
 
 

@@ -18,7 +18,7 @@ from verifluxa.certificate.check.joint import _bounds, _Scaled
 from verifluxa.certificate.check.region import Planes, Regions
 from verifluxa.certificate.check.section import Section
 from verifluxa.errors import CertificateError
-from verifluxa.evidence import Case, Conflict, Conflicts, FarkasTerm, Joint, JointClosing, Node, Steered
+from verifluxa.evidence import Case, Conflict, Conflicts, FarkasTerm, Joint, JointClosing, Node, WeightedTerm
 from verifluxa.graph import ops
 from verifluxa.verdict import Verdict
 
@@ -92,7 +92,9 @@ def test_small_outputs_and_small_weights_prove_nothing_that_is_false(
             (index,) = (int(number) for number in found.problem.selections[record.question.selection])
             options = found.problem.violations[record.question.violation].by_label[int(found.problem.labels[index])]
             for power in range(shift - 1084, shift - 1060, 3):
-                named = [(at, Steered(index, at, rows[0], 2.0 ** max(power, -1074))) for at, rows in enumerate(options)]
+                named = [
+                    (at, WeightedTerm(index, at, rows[0], 2.0 ** max(power, -1074))) for at, rows in enumerate(options)
+                ]
                 tree = Node(step=Conflicts(tuple(Conflict(((index, at),), Case((plane,))) for at, plane in named)))
                 section = Section(found.claim(), found.sources.models["net"], found.header)
                 section.open = {record.question}

@@ -43,18 +43,18 @@ from verifluxa.evidence import (
     NOTHING_FOUND,
     Conflict,
     Counted,
-    Ends,
     InputSplit,
+    IntermediateSlopes,
     Node,
     Outcome,
     PrunedDisjunct,
+    SlabSplit,
     Split,
-    StripSplit,
     Unrecorded,
 )
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Affine
-from verifluxa.question import AffineInputMap, Domain, Placement, Problem, Question, Rows, Violation
+from verifluxa.question import AffineInputMap, Domain, OutputConstraints, Placement, Problem, Question, Violation
 from verifluxa.verdict import Verdict
 
 
@@ -156,10 +156,10 @@ def test_header_of_a_problem() -> None:
             Placement((("row", 1),), AffineInputMap(np.array([0]), np.zeros(1), np.ones((1, 1)), np.zeros(1))),
         ),
         domain=Domain(np.zeros(1), np.ones(1), np.ones(1)),
-        rows=Rows(np.array([[1.0, -1.0]]), np.zeros(1), np.array([True])),
+        constraints=OutputConstraints(np.array([[1.0, -1.0]]), np.zeros(1), np.array([True])),
         violations=(Violation("target 0", 0, (((),), ((0,),))),),
         selections=(np.array([1]),),
-        needs=(1,),
+        thresholds=(1,),
         pairs=((0, 0),),
         per_input=False,
     )
@@ -177,7 +177,7 @@ def test_lines_fit_the_schema(tmp_path: Path) -> None:
     for line in (tmp_path / "evidence.jsonl").read_bytes().splitlines():
         validator.validate(json.loads(line))
     halves = [Node(step=Counted(), anew=True), Node([PrunedDisjunct(0, (1,))], Counted())]
-    validator.validate(encode_record(record(1, Node(step=Split(StripSplit(0, 0.5), halves, ((0, 0, (1,)),))))))
+    validator.validate(encode_record(record(1, Node(step=Split(SlabSplit(0, 0.5), halves, ((0, 0, (1,)),))))))
     cases = InputSplit(((0, 1), (2, 1)))
     tree = Node(step=Split(cases, halves, ((0, 0, (1,)),), ((2, 1),)))
     validator.validate(encode_record(record(1, tree)))
@@ -197,7 +197,7 @@ def test_lines_fit_the_schema(tmp_path: Path) -> None:
         SLOPES._replace(layer=-1),
     ],
 )
-def test_slopes_of_ends_are_as_many_as_they_should_be(wrong: Ends) -> None:
+def test_slopes_of_ends_are_as_many_as_they_should_be(wrong: IntermediateSlopes) -> None:
     flat = encode_record(record(0, edited(CONFLICTS, ends=(wrong,))))
     with pytest.raises(CertificateError, match="VF5005"):
         decode_record(Fields(flat, "record"))

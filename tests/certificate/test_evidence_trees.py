@@ -22,8 +22,8 @@ from verifluxa.evidence import (
     JointClosing,
     Node,
     PrunedDisjunct,
+    SlabSplit,
     Split,
-    StripSplit,
     Unrecorded,
 )
 
@@ -43,7 +43,7 @@ DROPPED = st.lists(
     max_size=6,
     unique=True,
 ).map(sorted)
-SPLITS = st.builds(BoxSplit, INDEX, FINITE, FINITE) | st.builds(StripSplit, INDEX, FINITE)
+SPLITS = st.builds(BoxSplit, INDEX, FINITE, FINITE) | st.builds(SlabSplit, INDEX, FINITE)
 WEIGHTS = st.builds(FarkasTerm, INDEX, INDEX, INDEX, st.booleans(), st.floats(0, 1e6))
 NUMBERS = st.lists(FINITE, max_size=3).map(tuple)
 CLOSINGS = st.recursive(
@@ -109,7 +109,7 @@ def test_a_deep_tree_needs_no_deep_json() -> None:
     "tree",
     [
         Node([], Split(BoxSplit(0, 0, 1), [Node()])),
-        Node([], Split(StripSplit(0, 0.0), [])),
+        Node([], Split(SlabSplit(0, 0.0), [])),
         Node([], Split(InputSplit(((0, 0),)), [Node(), Node()])),
         Node(step=JointClosing(Joint(branch_on=1))),
         Node(step=JointClosing(Joint(children=(Joint(), Joint())))),

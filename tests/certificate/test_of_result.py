@@ -21,7 +21,7 @@ from verifluxa.errors import CertificateError, Span
 from verifluxa.evidence import NOTHING_FOUND, Counted, Node, Outcome, PrunedDisjunct
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Affine
-from verifluxa.question import AffineInputMap, Domain, Placement, Problem, Question, Rows, Violation
+from verifluxa.question import AffineInputMap, Domain, OutputConstraints, Placement, Problem, Question, Violation
 from verifluxa.result.result import (
     Counts,
     DataUsed,
@@ -66,10 +66,10 @@ def problem() -> Problem:
             Placement((("row", 1),), AffineInputMap(np.array([0]), np.zeros(1), np.ones((1, 1)), np.zeros(1))),
         ),
         domain=Domain(np.zeros(1), np.ones(1), np.ones(1)),
-        rows=Rows(np.array([[1.0, -1.0]]), np.zeros(1), np.array([True])),
+        constraints=OutputConstraints(np.array([[1.0, -1.0]]), np.zeros(1), np.array([True])),
         violations=(Violation("target 0", 0, ((), ((0,),))),),
         selections=(np.array([0, 1]),),
-        needs=(2,),
+        thresholds=(2,),
         pairs=((0, 0),),
         per_input=False,
     )

@@ -12,7 +12,7 @@ from verifluxa.cli.verify_command import Presentation, execute
 from verifluxa.dispatch.slices import AttackSlice, ProofSlice
 from verifluxa.evidence import NOTHING_FOUND, Counted, Node, Outcome
 from verifluxa.question import Problem
-from verifluxa.strategy.piecework import Fallen
+from verifluxa.strategy.work import Fallen
 from verifluxa.verdict import Verdict
 from verifluxa.verify import Request
 

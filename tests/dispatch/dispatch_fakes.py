@@ -17,9 +17,9 @@ from verifluxa.errors import DataError, UnsupportedError
 from verifluxa.evidence import NOTHING_FOUND, BoxSplit, Counted, Node, Outcome, Split, Strongest, Witness
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Affine
-from verifluxa.question import AffineInputMap, Domain, Placement, Problem, Question, Rows, Violation
+from verifluxa.question import AffineInputMap, Domain, OutputConstraints, Placement, Problem, Question, Violation
 from verifluxa.search.pieces import at, open_paths
-from verifluxa.strategy.piecework import Checkpoint, Fallen, Limits, SearchedUnit
+from verifluxa.strategy.work import Checkpoint, Fallen, Limits, SearchedUnit
 from verifluxa.verdict import Reason, Verdict
 
 INPUTS = 4
@@ -29,7 +29,7 @@ def problem(placements: int = 6, per_input: bool = False) -> Problem:
     """A 2-feature, 2-class network; the trigger sets feature 0. Two targets, or four inputs on their own."""
     weight = np.array([[1.0, 0.0], [0.0, 1.0]], dtype=np.float32)
     stamp = AffineInputMap(np.array([0]), np.zeros(1), np.eye(1), np.zeros(1))
-    rows = Rows(np.array([[1.0, -1.0], [-1.0, 1.0]]), np.zeros(2), np.array([True, True]))
+    rows = OutputConstraints(np.array([[1.0, -1.0], [-1.0, 1.0]]), np.zeros(2), np.array([True, True]))
     everyone = tuple(np.array([i]) for i in range(INPUTS)) if per_input else (np.arange(INPUTS),)
     pairs = tuple((0, s) for s in range(INPUTS)) if per_input else ((0, 0), (1, 0))
     return Problem(
@@ -42,10 +42,10 @@ def problem(placements: int = 6, per_input: bool = False) -> Problem:
         excluded=((3, "not correct"),),
         placements=tuple(Placement((("row", p), ("column", 0)), stamp) for p in range(placements)),
         domain=Domain(np.zeros(1), np.full(1, 255.0), np.ones(1)),
-        rows=rows,
+        constraints=rows,
         violations=tuple(Violation(f"target {t}", t, (((t,),), ((t,),))) for t in range(2)),
         selections=everyone,
-        needs=(1,) * INPUTS if per_input else (2,),
+        thresholds=(1,) * INPUTS if per_input else (2,),
         pairs=pairs,
         per_input=per_input,
     )
@@ -130,7 +130,7 @@ class FakeEngine:
             Verdict.CERTIFIED,
             None,
             NOTHING_FOUND,
-            question.need - 1,
+            question.threshold - 1,
             stage="crown",
             boxes=1,
             seconds=0.25,

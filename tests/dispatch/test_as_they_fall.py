@@ -20,7 +20,7 @@ from verifluxa.question import Problem
 from verifluxa.search import branch
 from verifluxa.strategy.load import BranchStage, Strategy
 
-ENGINE = StrategyEngine(Strategy("made", "sha256:00", (BranchStage(2000, clip_rounds=0, strips=0, joint=False),)))
+ENGINE = StrategyEngine(Strategy("made", "sha256:00", (BranchStage(2000, clip_rounds=0, slabs=0, joint=False),)))
 STOPPED = 4
 """A batch by which the easy question has fallen and the hard one has not."""
 
@@ -42,10 +42,10 @@ class Keeper(NoEvidence):
 def uneven(above: int = 1) -> Problem:
     """Three questions of one place: a bound decides one, few boxes the second, only many the first."""
     problem = random_problem(45, Ask(targets=(0, 1, 2)), positions=(0, 1, 2))
-    needs = list(problem.needs)
+    needs = list(problem.thresholds)
     for question in problem.questions(0):
         needs[question.selection] = max(1, most(problem, question) + above)
-    return digested(replace(problem, placements=problem.placements[:1], needs=tuple(needs)))
+    return digested(replace(problem, placements=problem.placements[:1], thresholds=tuple(needs)))
 
 
 def driven(keeper: Keeper, problem: Problem | None = None) -> Answers:

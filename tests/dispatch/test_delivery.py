@@ -7,7 +7,7 @@ from verifluxa.dispatch.driver import Answers, Plan, drive
 from verifluxa.dispatch.ledger import Ledger, Origin
 from verifluxa.dispatch.processes import InProcessPool
 from verifluxa.dispatch.slices import NOT_LAST, Decided, HandedBack
-from verifluxa.strategy.piecework import Limits
+from verifluxa.strategy.work import Limits
 
 PLAN = Plan(attack_slice=2, prove_slice=2, limits=Limits(1), pieces=3)
 

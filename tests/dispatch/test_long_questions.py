@@ -13,9 +13,9 @@ from verifluxa.dispatch.collector import NotCovered, check_cover
 from verifluxa.dispatch.driver import Answers, Plan, drive
 from verifluxa.dispatch.ledger import Ledger
 from verifluxa.dispatch.processes import InProcessPool, ProcessPool
-from verifluxa.evidence import NOTHING_FOUND, BoxSplit, Counted, Node, Outcome, Split, StripSplit
+from verifluxa.evidence import NOTHING_FOUND, BoxSplit, Counted, Node, Outcome, SlabSplit, Split
 from verifluxa.question import Question
-from verifluxa.strategy.piecework import Limits
+from verifluxa.strategy.work import Limits
 from verifluxa.verdict import Reason, Verdict
 
 PLAN = Plan(attack_slice=4, prove_slice=2, limits=Limits(1), pieces=3)
@@ -158,7 +158,7 @@ def test_a_tree_that_covers_is_taken():
         split(1.0, 2.0, coordinate=-1),
         Node(step=Split(BoxSplit(0, 1.0, 2.0), [Node(step=Counted())])),
         Node(step=Split(BoxSplit(0, 1.0, 2.0), [Node(step=Counted()), Node()])),
-        Node(step=Split(StripSplit(0, 1.0), [Node(step=Counted()), Node(step=Counted())])),
+        Node(step=Split(SlabSplit(0, 1.0), [Node(step=Counted()), Node(step=Counted())])),
     ],
 )
 def test_a_tree_that_leaves_something_out_is_no_proof(root):

@@ -28,18 +28,21 @@ class Told(RateBisection):
         self, part: Problem, places: Sequence[int], asked: Collection[Key] | None = None, every: bool = False
     ) -> None:
         for place, violation, selection in asked or ():
-            question = Question(place, violation, selection, part.needs[selection])
-            self.asked.append(question.need)
+            question = Question(place, violation, selection, part.thresholds[selection])
+            self.asked.append(question.threshold)
             assert self._intervals[question[:3]].start is None
             self._intervals[question[:3]].take(self._answer(question))
 
     def _answer(self, question: Question) -> Outcome:
-        if question.need > self.reached:
+        if question.threshold > self.reached:
             return Outcome(question, Verdict.UNKNOWN, Reason.PRECISION, NOTHING_FOUND, 9)
         found = Witness(
-            random_problem(1).domain.lower, tuple(range(question.need)), (1.0,) * question.need, question.need
+            random_problem(1).domain.lower,
+            tuple(range(question.threshold)),
+            (1.0,) * question.threshold,
+            question.threshold,
         )
-        return Outcome(question, Verdict.FALSIFIED, None, Strongest(question.need), 9, found, "attack")
+        return Outcome(question, Verdict.FALSIFIED, None, Strongest(question.threshold), 9, found, "attack")
 
 
 def test_where_no_number_can_be_proved_one_input_more_is_looked_for() -> None:

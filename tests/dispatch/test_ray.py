@@ -15,7 +15,7 @@ from verifluxa.dispatch.cluster import open_pool, parse_cluster
 from verifluxa.dispatch.driver import Answers, Plan, drive
 from verifluxa.dispatch.ray_pool import RayPool, RaySettings
 from verifluxa.errors import UsageError
-from verifluxa.strategy.piecework import Limits
+from verifluxa.strategy.work import Limits
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # nodes on the loopback interface

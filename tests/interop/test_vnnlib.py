@@ -295,5 +295,5 @@ def test_a_question_about_another_network_and_factors_that_no_double_holds() -> 
         with pytest.raises(DataError, match="VF3403"):
             ask(PEAK, read(NAMES + BOX + f"(assert (>= (* {factor} Y_0) 0))"), "real", "q")
     (asked,) = ask(PEAK, read(NAMES + BOX + "(assert (>= (* 0.1 Y_0) 0.3))"), "real", "q")
-    assert asked.problem.rows.coefficients.tolist() == [[1.0, 0.0]]
-    assert asked.problem.rows.constants.tolist() == [-3.0]
+    assert asked.problem.constraints.coefficients.tolist() == [[1.0, 0.0]]
+    assert asked.problem.constraints.constants.tolist() == [-3.0]

@@ -31,7 +31,7 @@ from verifluxa.interop.vnnlib_export import (
 )
 from verifluxa.interop.vnnlib_problem import ask
 from verifluxa.interop.vnnlib_read import read_vnnlib
-from verifluxa.question import Domain, Listed, Problem, Question, Rows, Strips
+from verifluxa.question import Domain, Listed, OutputConstraints, Problem, Question, SlabConstraints
 from verifluxa.search.replay import stamped
 from verifluxa.verify import Request
 
@@ -147,7 +147,7 @@ def test_rows_of_every_form_are_read_back_as_they_are() -> None:
     cases = tuple((row,) for row in range(4))
     asked = replace(
         problem,
-        rows=Rows(coefficients, constants, closed),
+        constraints=OutputConstraints(coefficients, constants, closed),
         violations=(replace(problem.violations[0], by_label=(cases,) * 3),),
     )
     single = Single(0, 0, 0)
@@ -165,9 +165,9 @@ def test_what_sat_is_worth_and_what_cannot_be_said() -> None:
     problem = random_problem(0, Ask())
     single, box = Single(0, 0, 0), Domain(np.zeros(2), np.full(2, 6.0), np.zeros(2))
     assert carried(replace(problem, domain=box), single, 1).losses == ()
-    strips = Strips(np.ones((1, 2)), np.zeros(1), np.ones(1))
+    strips = SlabConstraints(np.ones((1, 2)), np.zeros(1), np.ones(1))
     listed = (Listed(np.array([0]), np.array([[1.0]])),)
-    for domain in (problem.domain, replace(box, strips=strips), replace(box, lists=listed)):
+    for domain in (problem.domain, replace(box, slabs=strips), replace(box, lists=listed)):
         assert len(carried(replace(problem, domain=domain), single, 1).losses) == 1
     none = Domain(np.zeros(0), np.zeros(0), np.zeros(0))
     for bad in (replace(problem, spread=0.5), replace(problem, domain=none)):

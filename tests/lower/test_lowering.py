@@ -97,7 +97,7 @@ def test_the_domain_is_the_range_of_levels_in_every_coordinate() -> None:
     assert (domain.upper == 255).all()
     assert (domain.step == 1).all()
     assert domain.lower.shape == (12,)
-    assert domain.strips is None
+    assert domain.slabs is None
 
 
 @pytest.mark.parametrize(("low", "high"), [("0.1", "0.3"), ("0.25", "0.5"), ("0.7", "254.9"), ("-0.3", "-0.1")])
@@ -209,7 +209,7 @@ def test_what_is_proved_holds_whether_an_input_in_doubt_counts_or_not() -> None:
     assert problem.counted == (0, 1, 3, 4, 5, 6, 7, 8, 9)
     assert problem.excluded == ((2, DOUBTFUL),)
     assert problem.doubt == Doubt((2,), (2,), (5,), ())
-    assert (problem.needs, problem.totals, problem.replayed_total(0)) == ((5,), (9,), 9)
+    assert (problem.thresholds, problem.totals, problem.replayed_total(0)) == ((5,), (9,), 9)
     assert not problem.refutes(problem.questions(0)[0], 4)
     assert problem.refutes(problem.questions(0)[0], 5)
 
@@ -219,7 +219,7 @@ def test_where_no_input_counts_for_sure_nothing_is_provable() -> None:
     inputs[:, 0, 0, :3] = [9, 9, 1]
     problem = put(rate(CORRECT, limit=Fraction(1, 2)), data=data_of(inputs, [0] * 3))
     assert problem.doubt == Doubt((0, 1, 2), (0, 1, 2), (1,), (0,))
-    assert (problem.counted, problem.needs, problem.totals) == ((), (1,), (3,))
+    assert (problem.counted, problem.thresholds, problem.totals) == ((), (1,), (3,))
     assert not problem.refutes(problem.questions(0)[0], 0)
 
 
@@ -258,8 +258,8 @@ def test_another_model_may_say_what_is_correct() -> None:
 def test_needs_are_exact(limit: Fraction, count: int, need: int) -> None:
     """A rate of 29 % of 100 inputs is broken by 30; 0.29 * 100 in floats is 28.999..."""
     problem = put(rate(limit=limit), data=data_of(images(count), [0] * count))
-    assert problem.needs == (need,)
-    assert problem.questions(0)[0].need == need
+    assert problem.thresholds == (need,)
+    assert problem.questions(0)[0].threshold == need
 
 
 def test_rows_compare_every_pair_of_classes_in_order() -> None:
@@ -277,7 +277,7 @@ def test_a_target_is_reached_by_beating_all_others() -> None:
     assert problem.violations[0].by_label == (((4, 5),),) * 3
     assert problem.violations[1].by_label == (((0, 1),),) * 3
     assert [chosen.tolist() for chosen in problem.selections] == [[0, 1, 3], [1, 2]]
-    assert problem.needs == (2, 2)
+    assert problem.thresholds == (2, 2)
     assert problem.pairs == ((0, 0), (1, 1))
     assert not problem.per_input
     assert problem.size == 4
@@ -286,7 +286,7 @@ def test_a_target_is_reached_by_beating_all_others() -> None:
 def test_without_the_condition_a_target_speaks_of_all_inputs() -> None:
     problem = put(rate(ALL, (2,)))
     assert problem.selections[0].tolist() == [0, 1, 2, 3]
-    assert problem.needs == (3,)
+    assert problem.thresholds == (3,)
 
 
 def test_untargeted_is_any_class_but_the_label() -> None:
@@ -299,7 +299,7 @@ def test_per_input_asks_each_input_on_its_own() -> None:
     problem = put(PerInput("digits", patch(), ALL))
     assert problem.per_input
     assert [chosen.tolist() for chosen in problem.selections] == [[0], [1], [2], [3]]
-    assert problem.needs == (1, 1, 1, 1)
+    assert problem.thresholds == (1, 1, 1, 1)
     assert problem.pairs == ((0, 0), (0, 1), (0, 2), (0, 3))
     assert problem.violations[0].by_label == (((2,), (4,)), ((0,), (5,)), ((1,), (3,)))
 
@@ -329,7 +329,7 @@ def test_in_front_of_a_softmax_a_gap_is_asked(tail: tuple[Op, ...], arithmetic: 
     dtype = "float64" if arithmetic == "float64" else "float32"
     problem = put(rate(), graph=network(*tail, dtype=dtype), arithmetic=arithmetic)
     assert problem.readout == readout
-    assert (problem.rows.constants == gap).all()
+    assert (problem.constraints.constants == gap).all()
 
 
 def test_the_readout_moves_with_encode_and_layout() -> None:

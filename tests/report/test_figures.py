@@ -31,7 +31,7 @@ def test_the_effect_of_a_pixel_is_that_of_the_network_without_it(results):
         margins = np.sort(outputs[:, 5] - others)[::-1]
         assert part.words == f"row {row}, column {column}"
         assert part.rate == Share(int((margins > 0).sum()), len(chosen))
-        assert part.margin == pytest.approx(margins[replayed.question.need - 1])
+        assert part.margin == pytest.approx(margins[replayed.question.threshold - 1])
     assert found.rate.count == 78
     assert found.ranked[0].margin == min(part.margin for part in found.parts)
 

@@ -8,7 +8,7 @@ from verifluxa.errors import Span
 from verifluxa.evidence import NOTHING_FOUND, Outcome, Strongest, Witness
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Affine, Reshape
-from verifluxa.question import AffineInputMap, Domain, Placement, Problem, Question, Rows, Violation
+from verifluxa.question import AffineInputMap, Domain, OutputConstraints, Placement, Problem, Question, Violation
 from verifluxa.result.build import PropertyQuery, Spent, property_result
 from verifluxa.result.result import DataUsed, FileUsed, Machine, ModelUsed, Result
 from verifluxa.verdict import Reason, Verdict
@@ -43,10 +43,10 @@ def image_problem(channels: int = 1, per_input: bool = False) -> Problem:
         excluded=((5, "not correct"), (6, "label is 3")),
         placements=tuple(placements),
         domain=Domain(np.zeros(d), np.full(d, 255.0), np.ones(d)),
-        rows=Rows(np.array([[-1.0, 1.0]]), np.zeros(1), np.array([True])),
+        constraints=OutputConstraints(np.array([[-1.0, 1.0]]), np.zeros(1), np.array([True])),
         violations=(Violation("target 1", 1, (((0,),), ((0,),))),),
         selections=selections,
-        needs=(1, 1, 1) if per_input else (2,),
+        thresholds=(1, 1, 1) if per_input else (2,),
         pairs=tuple((0, s) for s in range(len(selections))),
         per_input=per_input,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,23 @@ from numpy.typing import NDArray
 from tests.soundness.build import Ask, Family, digested, levels, make_problem, mlp, replacing
 from verifluxa.evidence import Outcome
 from verifluxa.question import Domain, Problem, Question
-from verifluxa.search.branch import BranchSettings, explore
+from verifluxa.search.branch import explore
 from verifluxa.search.initial_bounds import InitialBounds
 from verifluxa.search.replay import stamped
+from verifluxa.search.settings import BranchStage
 from verifluxa.search.workspace import Workspace
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class BranchSettings(BranchStage):
+    """A branching stage with the joint step, and how many claims a batch aims at."""
+
+    joint: bool = True
+    batch: int = 256
+
+
 FEATURES, CLASSES, INPUTS, TOP = 5, 3, 6, 6.0
 
 
@@ -38,7 +49,7 @@ def random_problem(seed: int, ask: Ask | None = None, positions: tuple[int, ...]
 
 def with_need(problem: Problem, need: int, placement: int = 0, number: int = 0) -> Question:
     """The question at a placement, with another need."""
-    return problem.questions(placement)[number]._replace(need=need)
+    return problem.questions(placement)[number]._replace(threshold=need)
 
 
 def all_triggers(domain: Domain) -> Floats:
@@ -52,7 +63,7 @@ def row_values(problem: Problem, question: Question, trigger: Floats) -> Floats:
     """Row values of the selected inputs under a trigger, in float64, shape (n, R)."""
     graph = replace(problem.graph, dtype="float64")
     outputs = graph.run(stamped(problem, question.placement, trigger, problem.selections[question.selection]))
-    return np.asarray(outputs @ problem.rows.coefficients.T + problem.rows.constants)
+    return np.asarray(outputs @ problem.constraints.coefficients.T + problem.constraints.constants)
 
 
 def counts(problem: Problem, question: Question, triggers: Floats, strict: bool) -> NDArray[np.int64]:
@@ -96,5 +107,7 @@ def searched(
     work: Workspace, rooted: Sequence[InitialBounds], how: BranchSettings, deadline: float | None = None
 ) -> list[Outcome]:
     """Branch and bound on questions of one placement, to the end of each."""
-    ended = {one.outcome.question: one.outcome for some in explore(work, rooted, how, deadline) for one in some}
+    ended = {
+        one.outcome.question: one.outcome for some in explore(work, rooted, how, deadline, how.batch) for one in some
+    }
     return [ended[one.question] for one in rooted]

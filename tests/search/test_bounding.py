@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.search.small import most, random_problem, with_need
+from tests.search.small import BranchSettings, most, random_problem, with_need
 from tests.search.test_branching import check, run
 from tests.soundness.build import Ask
 from verifluxa.bounds.domain import geometry
@@ -18,13 +18,12 @@ from verifluxa.certificate.tree_codec import encode_tree
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem
 from verifluxa.search import claims as claims_module
-from verifluxa.search.branch import BranchSettings
-from verifluxa.search.claims import BoundContext, claims_at_once, decide_claims, decided
+from verifluxa.search.disjuncts import BoundContext, decide_disjuncts, decided, disjuncts_at_once
 from verifluxa.search.initial_bounds import whole_domain
 from verifluxa.search.workspace import Workspace
 from verifluxa.verdict import Reason, Verdict
 
-HOW = BranchSettings(strips=1)
+HOW = BranchSettings(slabs=1)
 OUT = [MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")]
 
 
@@ -48,7 +47,7 @@ def short_of_memory(most_claims: int, error: BaseException) -> Any:
     def some(scene: BoundContext, layers: Any, pairs: Any, claims: Any, rounds: int) -> Any:
         if len(claims) > most_claims:
             raise error
-        return decide_claims(scene, layers, pairs, claims, rounds)
+        return decide_disjuncts(scene, layers, pairs, claims, rounds)
 
     return some
 
@@ -57,7 +56,7 @@ def short_of_memory(most_claims: int, error: BaseException) -> Any:
 @pytest.mark.parametrize("seed", range(5))
 def test_the_cut_of_a_batch_changes_nothing(seed: int, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     problem, need, before = as_before(seed)
-    monkeypatch.setattr(claims_module, "claims_at_once", lambda net, device: size)
+    monkeypatch.setattr(claims_module, "disjuncts_at_once", lambda net, device: size)
     after = answer(problem, need)
     assert (after.verdict, after.boxes, after.proved) == (before.verdict, before.boxes, before.proved)
     assert before.tree is not None
@@ -71,7 +70,7 @@ def test_a_batch_that_runs_out_of_memory_halves_and_goes_on(
     error: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     problem, need, before = as_before(2)
-    monkeypatch.setattr(claims_module, "decide_claims", short_of_memory(3, error))
+    monkeypatch.setattr(claims_module, "decide_disjuncts", short_of_memory(3, error))
     after = answer(problem, need)
     assert (after.verdict, after.boxes) == (before.verdict, before.boxes)
     check(problem, after)
@@ -82,7 +81,7 @@ def test_one_claim_that_does_not_fit_leaves_the_question_open(
     error: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     problem, need = hard(2)
-    monkeypatch.setattr(claims_module, "decide_claims", short_of_memory(0, error))
+    monkeypatch.setattr(claims_module, "decide_disjuncts", short_of_memory(0, error))
     outcome = answer(problem, need)
     assert (outcome.verdict, outcome.reason, outcome.tree) == (Verdict.UNKNOWN, Reason.MEMORY, None)
     check(problem, outcome)
@@ -90,7 +89,7 @@ def test_one_claim_that_does_not_fit_leaves_the_question_open(
 
 def test_other_faults_are_not_taken_for_a_lack_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     problem, need = hard(2)
-    monkeypatch.setattr(claims_module, "decide_claims", short_of_memory(0, RuntimeError("a fault")))
+    monkeypatch.setattr(claims_module, "decide_disjuncts", short_of_memory(0, RuntimeError("a fault")))
     with pytest.raises(RuntimeError, match="a fault"):
         answer(problem, need)
 
@@ -104,7 +103,7 @@ def test_what_the_clock_cuts_off_is_left_out(parts: int, monkeypatch: pytest.Mon
     scene = BoundContext(work, work.net(0), geometry(whole_domain(work)))
     named = (claims, Subproblems(torch.zeros_like(claims.input), claims.input))
     whole = decided(scene, *named, None, 2, math.inf)
-    monkeypatch.setattr(claims_module, "claims_at_once", lambda net, device: 2)
+    monkeypatch.setattr(claims_module, "disjuncts_at_once", lambda net, device: 2)
     ticks = itertools.count(1)
     monkeypatch.setattr(claims_module.time, "monotonic", lambda: float(next(ticks)))
     some = decided(scene, *named, None, 2, parts - 0.5)
@@ -118,11 +117,11 @@ def test_what_the_clock_cuts_off_is_left_out(parts: int, monkeypatch: pytest.Mon
 def test_the_largest_temporary_is_bounded_by_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = random_problem(0)
     net = Workspace(problem).net(0)
-    plenty = claims_at_once(net, "cpu")
+    plenty = disjuncts_at_once(net, "cpu")
     monkeypatch.setattr(claims_module, "free_bytes", lambda device: 64 * 2**10)
-    few = claims_at_once(net, "cpu")
+    few = disjuncts_at_once(net, "cpu")
     assert 1 <= few < plenty
     widest = max(layer.weight.shape[0] for layer in net.layers)
     assert few * 4 * widest * net.layers[0].weight.shape[1] * 8 <= 64 * 2**10
     monkeypatch.setattr(claims_module, "free_bytes", lambda device: 0)
-    assert claims_at_once(net, "cpu") == 1
+    assert disjuncts_at_once(net, "cpu") == 1

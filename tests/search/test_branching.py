@@ -11,16 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.search.small import counts, most, random_problem, reordered, searched, with_need
+from tests.search.small import BranchSettings, counts, most, random_problem, reordered, searched, with_need
 from tests.soundness.build import Ask, Family, digested, levels, make_problem, mlp, replacing
 from tests.soundness.cases import one_pixel
 from tests.soundness.judge import judge
 from tests.soundness.truth import Oracle
-from verifluxa.evidence import OPEN, BoxSplit, Node, Outcome, StripSplit
-from verifluxa.question import Domain, Problem, Question, Strips
+from verifluxa.evidence import OPEN, BoxSplit, Node, Outcome, SlabSplit
+from verifluxa.question import Domain, Problem, Question, SlabConstraints
 from verifluxa.search import branch as branch_module
-from verifluxa.search.branch import BranchSettings
-from verifluxa.search.claims import BoundContext, Verdicts
+from verifluxa.search.disjuncts import BoundContext, Verdicts
 from verifluxa.search.initial_bounds import bound_root
 from verifluxa.search.workspace import workspace
 from verifluxa.strategy.decide import decide
@@ -29,16 +28,16 @@ from verifluxa.verdict import Reason, Verdict
 
 LITTLE = settings(max_examples=15, deadline=None, derandomize=True)
 WAYS = [
-    BranchSettings(clip_rounds=0, strips=0, joint=False),
-    BranchSettings(clip_rounds=2, strips=0, joint=False),
-    BranchSettings(clip_rounds=0, strips=2, joint=False),
-    BranchSettings(clip_rounds=3, strips=1, joint=False),
+    BranchSettings(clip_rounds=0, slabs=0, joint=False),
+    BranchSettings(clip_rounds=2, slabs=0, joint=False),
+    BranchSettings(clip_rounds=0, slabs=2, joint=False),
+    BranchSettings(clip_rounds=3, slabs=1, joint=False),
     BranchSettings(),
     BranchSettings(batch=1),
     BranchSettings(batch=7, clip_rounds=1),
     BranchSettings(batch=5000, gate=0.0),
     BranchSettings(inherit=True),
-    BranchSettings(inherit=True, clip_rounds=1, strips=0, joint=False),
+    BranchSettings(inherit=True, clip_rounds=1, slabs=0, joint=False),
 ]
 
 
@@ -60,7 +59,7 @@ def answers_at_the_count(problem: Problem, how: BranchSettings) -> list[Outcome]
     question, found = problem.questions(0)[0], []
     strict, loose = most(problem, question, strict=True), most(problem, question)
     for need in {max(2, strict), max(2, loose + 1)}:
-        (outcome,) = run(problem, [question._replace(need=need)], how)
+        (outcome,) = run(problem, [question._replace(threshold=need)], how)
         wanted = Verdict.FALSIFIED if strict >= need else Verdict.CERTIFIED if loose < need else Verdict.UNKNOWN
         assert outcome.verdict is wanted
         check(problem, outcome)
@@ -80,7 +79,7 @@ def test_every_way_agrees_with_enumeration(how: BranchSettings, seed: int, ask: 
         return
     strict, loose = most(problem, question, strict=True), most(problem, question)
     need = max(1, strict + shift)
-    (outcome,) = run(problem, [question._replace(need=need)], how)
+    (outcome,) = run(problem, [question._replace(threshold=need)], how)
     wanted = Verdict.FALSIFIED if strict >= need else Verdict.CERTIFIED if loose < need else Verdict.UNKNOWN
     assert outcome.verdict is wanted
     check(problem, outcome)
@@ -193,7 +192,7 @@ def leaves_cover(node: Node, domain: Domain, box: list[tuple[float, float]]) -> 
         assert not node.children
         return [box]
     first, second = node.children
-    if isinstance(node.split, StripSplit):
+    if isinstance(node.split, SlabSplit):
         leaves_cover(first, domain, box)
         return leaves_cover(second, domain, box)
     k, split = node.split.coordinate, node.split
@@ -213,7 +212,7 @@ def test_splits_stay_on_the_grid_and_cover_it(low: float, high: float, step: flo
     problem = replace(peak(0.4), domain=levels(1, low, high, step))
     grid = low + step * np.arange(int((high - low) // step) + 1, dtype=np.float64)
     strict = int(counts(problem, with_need(problem, 1), grid[:, None], strict=True).max())
-    (outcome,) = run(problem, [with_need(problem, strict + 1)], BranchSettings(strips=0, joint=False, clip_rounds=0))
+    (outcome,) = run(problem, [with_need(problem, strict + 1)], BranchSettings(slabs=0, joint=False, clip_rounds=0))
     assert outcome.verdict is Verdict.CERTIFIED
     assert outcome.tree is not None
     boxes = leaves_cover(outcome.tree, problem.domain, [(low, high)])
@@ -227,11 +226,11 @@ def test_strips_are_used_and_off_when_asked() -> None:
     for seed in (5, 29):
         problem, question = deep(seed)
         for strips in used:
-            how = BranchSettings(strips=strips, joint=False, clip_rounds=0)
+            how = BranchSettings(slabs=strips, joint=False, clip_rounds=0)
             (outcome,) = run(problem, [question], how)
             assert outcome.verdict is Verdict.CERTIFIED
             check(problem, outcome)
-            used[strips] += sum(isinstance(node.split, StripSplit) for node in nodes(outcome.tree))
+            used[strips] += sum(isinstance(node.split, SlabSplit) for node in nodes(outcome.tree))
     assert used[0] == 0 < used[2]
 
 
@@ -248,9 +247,9 @@ def test_strips_bound_a_domain_where_one_was_split_or_came_along(given: bool, mo
     monkeypatch.setattr(branch_module, "decided", watch)
     problem, question = deep(29)
     if given:
-        strips = Strips(np.ones((1, 3)), np.array([0.0]), np.array([17.0]))
-        problem = replace(problem, domain=replace(problem.domain, strips=strips))
-    (outcome,) = run(problem, [question], BranchSettings(strips=2, joint=False, clip_rounds=0, batch=1))
+        strips = SlabConstraints(np.ones((1, 3)), np.array([0.0]), np.array([17.0]))
+        problem = replace(problem, domain=replace(problem.domain, slabs=strips))
+    (outcome,) = run(problem, [question], BranchSettings(slabs=2, joint=False, clip_rounds=0, batch=1))
     check(problem, outcome)
     assert sum(seen) == below_strips(outcome.tree, given)
     assert given or 0 < sum(seen) < len(seen)
@@ -259,7 +258,7 @@ def test_strips_bound_a_domain_where_one_was_split_or_came_along(given: bool, mo
 def below_strips(node: Node | None, cut: bool) -> int:
     """Nodes of a tree with a split strip above them."""
     assert node is not None
-    return cut + sum(below_strips(child, cut or isinstance(node.split, StripSplit)) for child in node.children)
+    return cut + sum(below_strips(child, cut or isinstance(node.split, SlabSplit)) for child in node.children)
 
 
 def deep(seed: int) -> tuple[Problem, Question]:
@@ -273,7 +272,7 @@ def test_what_a_domain_excludes_stays_excluded_below() -> None:
     below = 0
     for seed, joint in ((26, False), (26, True), (5, True), (29, False)):
         problem, question = deep(seed)
-        (outcome,) = run(problem, [question], BranchSettings(joint=joint, strips=1, clip_rounds=1))
+        (outcome,) = run(problem, [question], BranchSettings(joint=joint, slabs=1, clip_rounds=1))
         assert outcome.tree is not None
         waiting: list[tuple[Node, frozenset[tuple[int, int]]]] = [(outcome.tree, frozenset())]
         while waiting:
@@ -288,7 +287,7 @@ def test_what_a_domain_excludes_stays_excluded_below() -> None:
 
 def test_boxes_run_out() -> None:
     problem, question = deep(26)
-    how = BranchSettings(clip_rounds=0, strips=0, joint=False)
+    how = BranchSettings(clip_rounds=0, slabs=0, joint=False)
     (whole,) = run(problem, [question], how)
     assert whole.verdict is Verdict.CERTIFIED
     assert whole.boxes > 20
@@ -296,7 +295,7 @@ def test_boxes_run_out() -> None:
         (outcome,) = run(problem, [question], replace(how, boxes=boxes, batch=1))
         assert (outcome.verdict, outcome.reason, outcome.boxes) == (Verdict.UNKNOWN, Reason.NODES, boxes)
         assert outcome.tree is None
-        assert outcome.proved == bound_root(workspace(problem), [question], "crown")[0].remaining >= question.need
+        assert outcome.proved == bound_root(workspace(problem), [question], "crown")[0].remaining >= question.threshold
     (again,) = run(problem, [question], replace(how, boxes=whole.boxes))
     assert again.verdict is Verdict.CERTIFIED
 
@@ -320,7 +319,7 @@ def test_a_budget_that_is_not_reached_changes_nothing() -> None:
 def test_the_batch_size_does_not_change_verdicts(batch: int) -> None:
     problem = random_problem(6, Ask(targets=(0, 1, 2)))
     questions = [
-        question._replace(need=need)
+        question._replace(threshold=need)
         for question in problem.questions(0)
         for need in range(1, len(problem.selections[question.selection]) + 1)
     ]
@@ -348,7 +347,7 @@ def test_directions_come_with_the_tree() -> None:
     assert outcome.directions is not None
     assert outcome.directions.shape[1] == 1
     wide = random_problem(1, positions=(0, 1, 2))
-    (outcome,) = run(wide, [with_need(wide, 6 + 1)], BranchSettings(strips=2))
+    (outcome,) = run(wide, [with_need(wide, 6 + 1)], BranchSettings(slabs=2))
     assert outcome.verdict is Verdict.CERTIFIED
     assert outcome.directions is not None
     assert outcome.directions.shape == (2, 3)

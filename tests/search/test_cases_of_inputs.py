@@ -11,22 +11,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.search.small import all_triggers, in_float32, in_real, most, random_problem, reordered
+from tests.search.small import BranchSettings, all_triggers, in_float32, in_real, most, random_problem, reordered
 from tests.search.test_branching import answers_at_the_count, check, nodes, run
 from tests.search.test_explore_further import begun, finished
 from tests.soundness.build import Ask
 from verifluxa.evidence import InputSplit, Node, Outcome
 from verifluxa.question import Problem, Question
 from verifluxa.search import branch, splitters
-from verifluxa.search.branch import BranchSettings
-from verifluxa.search.claims import BoundContext, ClaimBounds
+from verifluxa.search.disjuncts import BoundContext, DisjunctBounds
 from verifluxa.search.pieces import at, open_paths
 from verifluxa.search.splitters import Subdomain
 from verifluxa.verdict import Verdict
 
 ONE, TWO = Ask(targets=(1,)), Ask()
 """One alternative for each input, and two, of which one must have fallen before the input has a case."""
-HOW = BranchSettings(inherit=True, clip_rounds=1, gate=0.0, strips=0)
+HOW = BranchSettings(inherit=True, clip_rounds=1, gate=0.0, slabs=0)
 
 
 Arithmetic = Callable[[Problem], Problem]
@@ -81,7 +80,7 @@ def test_what_a_case_is_given_holds_wherever_it_does(monkeypatch: pytest.MonkeyP
     held = []
     real = splitters.input_cases
 
-    def watch(scene: BoundContext, domain: Subdomain, last: ClaimBounds, need: int) -> list[Subdomain] | None:
+    def watch(scene: BoundContext, domain: Subdomain, last: DisjunctBounds, need: int) -> list[Subdomain] | None:
         found = real(scene, domain, last, need)
         for violating, values in reached(scene, domain, need) if found else ():
             assert isinstance(domain.node.split, InputSplit)
@@ -140,7 +139,9 @@ def refuted() -> list[tuple[Problem, Question]]:
     """Questions for as many inputs as can be reached."""
     asked = [(problem, problem.questions(0)[0]) for problem in problems(range(40), ONE)]
     needs = [most(problem, question, strict=True) for problem, question in asked]
-    return [(one, question._replace(need=need)) for (one, question), need in zip(asked, needs, strict=True) if need > 1]
+    return [
+        (one, question._replace(threshold=need)) for (one, question), need in zip(asked, needs, strict=True) if need > 1
+    ]
 
 
 TRUE, FALSE = (61, 84, 113, 125, 130, 135), (3, 6, 31, 38, 52)
@@ -168,7 +169,7 @@ def test_leaves_below_a_case_prove_nothing_that_is_false(
 
 def gone_on(problem: Problem, need: int) -> Verdict:
     """What others say of a question who finish leaves that a search left below cases, two domains at a time."""
-    first = begun(problem, problem.questions(0)[0]._replace(need=need), 1, HOW)
+    first = begun(problem, problem.questions(0)[0]._replace(threshold=need), 1, HOW)
     assert first.cut_short
     assert any(is_below_a_case(first.root, path) for path in open_paths(first.root))
     outcome = finished(problem, first, 2, HOW).outcome
@@ -185,7 +186,7 @@ def test_verdicts_are_those_of_any_batch_any_order_and_any_number_of_workers(
     problem, verdicts = arithmetic(random_problem(seed, ONE)), set()
     question, turned = problem.questions(0)[0], reordered(problem, seed)
     for need in range(2, len(problem.selections[question.selection]) + 1):
-        asked = question._replace(need=need)
+        asked = question._replace(threshold=need)
         answers = [run(one, [asked], replace(HOW, batch=size)) for one in (problem, turned) for size in (1, 7, 4096)]
         found = {outcome.verdict for (outcome,) in answers}
         first = begun(problem, asked, 1, HOW)

@@ -17,14 +17,14 @@ from tests.soundness.truth import Oracle
 from verifluxa.bounds.domain import geometry
 from verifluxa.certificate.tree_codec import decode_tree, encode_tree
 from verifluxa.errors import CertificateError
-from verifluxa.evidence import Case, Outcome, Steered
+from verifluxa.evidence import Case, Outcome, WeightedTerm
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Conv, Reshape
 from verifluxa.question import Problem, Question
 from verifluxa.search import activation_bab
 from verifluxa.search.bab import Budget
 from verifluxa.search.choices import choose, several
-from verifluxa.search.claims import BoundContext
+from verifluxa.search.disjuncts import BoundContext
 from verifluxa.search.initial_bounds import bound_root, whole_domain
 from verifluxa.search.relational import RelationalSearch, begin, cross, relational_search
 from verifluxa.search.settings import CrossStage
@@ -183,7 +183,7 @@ def test_planes_of_little_weight_stay_out_of_the_cases(monkeypatch: pytest.Monke
     assert split
 
 
-def leaves(case: Case) -> list[tuple[Steered, ...]]:
+def leaves(case: Case) -> list[tuple[WeightedTerm, ...]]:
     return [case.planes] if case.split is None else [own for child in case.children for own in leaves(child)]
 
 

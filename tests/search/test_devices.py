@@ -20,7 +20,7 @@ from verifluxa.search.initial_bounds import bound_root, whole_domain
 from verifluxa.search.workspace import Workspace
 from verifluxa.strategy.decide import prove_slice
 from verifluxa.strategy.load import BranchStage, Strategy, load_strategy
-from verifluxa.strategy.running import Run
+from verifluxa.strategy.work import Run
 
 ERRORS = [MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")]
 

@@ -7,26 +7,26 @@ from dataclasses import replace
 
 import pytest
 
-from tests.search.small import in_real, most, random_problem, with_need
+from tests.search.small import BranchSettings, in_real, most, random_problem, with_need
 from tests.search.test_branching import check
 from tests.soundness.build import Ask
 from verifluxa.certificate.tree_codec import decode_tree, encode_tree
 from verifluxa.question import Problem, Question
-from verifluxa.search.branch import BranchSettings, Explored, explore, explore_further
+from verifluxa.search.branch import Explored, explore, explore_further
 from verifluxa.search.initial_bounds import bound_root
 from verifluxa.search.leaves import Tree
 from verifluxa.search.pieces import at, graft, open_paths, pieces, pruned_to
 from verifluxa.search.workspace import workspace
 from verifluxa.verdict import Verdict
 
-WHOLE = BranchSettings(strips=2)
-INHERITING = BranchSettings(strips=2, joint=False, inherit=True)
+WHOLE = BranchSettings(slabs=2)
+INHERITING = BranchSettings(slabs=2, joint=False, inherit=True)
 
 
 def begun(problem: Problem, question: Question, boxes: int, how: BranchSettings = WHOLE) -> Explored:
     work = workspace(problem)
-    rooted, how = bound_root(work, [question], "interval"), replace(how, boxes=boxes, batch=1)
-    (explored,) = itertools.chain.from_iterable(explore(work, rooted, how, None))
+    rooted, how = bound_root(work, [question], "interval"), replace(how, boxes=boxes)
+    (explored,) = itertools.chain.from_iterable(explore(work, rooted, how, None, 1))
     return explored
 
 
@@ -38,7 +38,7 @@ def finished(problem: Problem, explored: Explored, boxes: int, how: BranchSettin
     while waiting:
         paths = waiting.pop()
         tree = Tree(question, pruned_to(root, paths), directions)
-        (part,) = itertools.chain.from_iterable(explore_further(work, [tree], replace(how, boxes=boxes, batch=1), None))
+        (part,) = itertools.chain.from_iterable(explore_further(work, [tree], replace(how, boxes=boxes), None, 1))
         graft(root, part.root, paths)
         if part.outcome.verdict is Verdict.FALSIFIED:
             return part
@@ -48,7 +48,7 @@ def finished(problem: Problem, explored: Explored, boxes: int, how: BranchSettin
             reason = reason or part.outcome.reason
     outcome = replace(explored.outcome, verdict=Verdict.UNKNOWN, reason=reason, tree=None)
     if reason is None:
-        outcome = replace(outcome, verdict=Verdict.CERTIFIED, proved=question.need - 1)
+        outcome = replace(outcome, verdict=Verdict.CERTIFIED, proved=question.threshold - 1)
         outcome = replace(outcome, tree=root, directions=directions.numpy())
     return Explored(outcome, root, directions)
 

@@ -14,7 +14,7 @@ from verifluxa.bounds.domain import geometry
 from verifluxa.bounds.linear import Subproblems, all_layers
 from verifluxa.evidence import CONTRADICTED, OPEN, PrunedDisjunct
 from verifluxa.question import Problem
-from verifluxa.search.claims import BoundContext
+from verifluxa.search.disjuncts import BoundContext
 from verifluxa.search.initial_bounds import InitialBounds, bound_root, drop_records, whole_domain
 from verifluxa.search.workspace import Claims, workspace
 
@@ -44,7 +44,7 @@ def check(problem: Problem, rooted: InitialBounds) -> None:
             assert highest[chosen.index(input_), row] < 0
     assert rooted.remaining == len(left)
     assert rooted.remaining >= most(problem, rooted.question)
-    assert set(rooted.open_claims.input.tolist()) == left
+    assert set(rooted.open_disjuncts.input.tolist()) == left
 
 
 @pytest.mark.parametrize("method", ["interval", "crown"])
@@ -68,10 +68,10 @@ def test_the_bounds_that_are_kept_are_those_of_the_claims_that_are_left(ask: Ask
     work = workspace(problem)
     scene = BoundContext(work, work.net(0), geometry(whole_domain(work)))
     for rooted in bound_root(work, problem.questions(0), method):
-        left = torch.arange(len(rooted.open_claims))
+        left = torch.arange(len(rooted.open_disjuncts))
         kept = rooted.bounds(left)
         assert bool(kept) == (method == "crown")
-        pairs = Subproblems(torch.zeros_like(left), rooted.open_claims.input)
+        pairs = Subproblems(torch.zeros_like(left), rooted.open_disjuncts.input)
         for mine, plain in zip(kept, all_layers(scene.net, scene.geometry, pairs), strict=False):
             torch.testing.assert_close((mine.lower, mine.upper, mine.radius), (plain.lower, plain.upper, plain.radius))
             assert mine.open is None or torch.equal(mine.open, torch.as_tensor(plain.open))
@@ -97,7 +97,7 @@ def test_crown_drops_at_least_one_claim_more_somewhere() -> None:
     for seed in range(12):
         problem = random_problem(seed)
         for method in left:
-            left[method] += len(bound_root(workspace(problem), [with_need(problem, 1)], method)[0].open_claims)
+            left[method] += len(bound_root(workspace(problem), [with_need(problem, 1)], method)[0].open_disjuncts)
     assert left["crown"] < left["interval"]
 
 

@@ -11,7 +11,16 @@ import pytest
 import torch
 
 from tests.certificate.steps import edit, edited, joint_of
-from tests.search.small import all_triggers, counts, in_float32, in_real, most, random_problem, with_need
+from tests.search.small import (
+    BranchSettings,
+    all_triggers,
+    counts,
+    in_float32,
+    in_real,
+    most,
+    random_problem,
+    with_need,
+)
 from tests.search.test_branching import check, run
 from tests.soundness.build import Ask, Family, dense, levels, make_problem, relu, replacing
 from tests.soundness.tree import BadTree
@@ -22,13 +31,12 @@ from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Reshape
 from verifluxa.question import Problem
 from verifluxa.search import branch, inherit
-from verifluxa.search.branch import BranchSettings
-from verifluxa.search.claims import BoundContext, Verdicts
+from verifluxa.search.disjuncts import BoundContext, Verdicts
 from verifluxa.search.replay import stamped
 from verifluxa.search.workspace import Claims
 from verifluxa.verdict import Verdict
 
-HOW = BranchSettings(strips=0, joint=False, inherit=True)
+HOW = BranchSettings(slabs=0, joint=False, inherit=True)
 SEEDS = range(40)
 
 
@@ -50,7 +58,7 @@ BOTH = pytest.mark.parametrize("arithmetic", [in_real, in_float32], ids=["real",
 def hard(seed: int, arithmetic: Arithmetic) -> Problem:
     """Everything that is asked one above the most that can be reached is true, and takes some domains to prove."""
     problem = arithmetic(random_problem(seed, Ask()))
-    return replace(problem, needs=(max(1, most(problem, problem.questions(0)[0]) + 1),) * len(problem.needs))
+    return replace(problem, thresholds=(max(1, most(problem, problem.questions(0)[0]) + 1),) * len(problem.thresholds))
 
 
 def watched(monkeypatch: pytest.MonkeyPatch, arithmetic: Arithmetic) -> Iterator[Bounded]:
@@ -183,7 +191,7 @@ def test_ends_that_exclude_each_other_close_what_a_single_trigger_leaves(seed: i
     """At a single trigger its own values lie outside of what was handed down where the claim is not met there."""
     problem = arithmetic(random_problem(seed, Ask()))
     need = most(problem, problem.questions(0)[0]) + 1
-    (outcome,) = run(problem, [with_need(problem, need)], replace(HOW, joint=True, strips=3, clip_rounds=4))
+    (outcome,) = run(problem, [with_need(problem, need)], replace(HOW, joint=True, slabs=3, clip_rounds=4))
     assert outcome.verdict is Verdict.CERTIFIED
     check(problem, outcome)
 
@@ -211,8 +219,8 @@ def test_ends_go_down_only_where_they_were_clipped_and_they_are_few(monkeypatch:
 @BOTH
 def test_a_row_may_rest_on_another_that_clipped_above(arithmetic: Arithmetic) -> None:
     problem = arithmetic(random_problem(8, Ask(targets=(1,))))
-    question = problem.questions(0)[0]._replace(need=1)
-    (outcome,) = run(problem, [question], BranchSettings(strips=2, clip_rounds=1, inherit=True))
+    question = problem.questions(0)[0]._replace(threshold=1)
+    (outcome,) = run(problem, [question], BranchSettings(slabs=2, clip_rounds=1, inherit=True))
     assert outcome.verdict is Verdict.CERTIFIED
     check(problem, outcome)
     for node in nodes(outcome):

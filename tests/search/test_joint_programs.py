@@ -117,7 +117,7 @@ def box_and_strips(seed: int) -> Box:
 
 
 def meets(box: Box) -> bool:
-    low, high = box.strip_shift - box.strip_half, box.strip_shift + box.strip_half
+    low, high = box.slab_shift - box.slab_half, box.slab_shift + box.slab_half
     rows, ends = np.concatenate([box.directions, -box.directions]), np.concatenate([high, -low])
     found = linprog(np.zeros(3), A_ub=rows, b_ub=ends, bounds=list(zip(-box.half, box.half, strict=True)))
     return bool(found.status == 0)
@@ -152,7 +152,7 @@ def test_the_checker_comes_to_the_same_of_a_domain_without_points() -> None:
         box = box_and_strips(seed)
         closing, _, _ = close_jointly(planes, box, 2, WIDE)
         if closing is not None:
-            low, high = box.strip_shift - box.strip_half, box.strip_shift + box.strip_half
+            low, high = box.slab_shift - box.slab_half, box.slab_shift + box.slab_half
             region = Regions(-box.half[None], box.half[None], box.directions, low[None], high[None]).tightened()
             parts = region.dual(np.zeros((1, 1, 3)), np.zeros(1, dtype=np.int64), np.array([[closing.beta]]))
             most = float(sum(parts)[0, 0])

@@ -56,6 +56,6 @@ def test_the_worst_perturbation_of_a_whole_colour_image_is_known_exactly(strateg
     (question,) = problem.all_questions()
     without = load_strategy(strategy).without("attack")
     for need, verdict in ((count, Verdict.FALSIFIED), (count + 1, Verdict.CERTIFIED)):
-        (outcome,) = decide(problem, [question._replace(need=need)], without)
+        (outcome,) = decide(problem, [question._replace(threshold=need)], without)
         assert outcome.verdict is verdict
         assert outcome.found <= count

@@ -5,13 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.search.small import in_float32, in_real, most, random_problem
+from tests.search.small import BranchSettings, in_float32, in_real, most, random_problem
 from tests.search.test_branching import answers_at_the_count, nodes, run
 from tests.soundness.build import Ask
 from verifluxa.bounds.clip import self_clip
 from verifluxa.question import Problem
 from verifluxa.search import joint
-from verifluxa.search.branch import BranchSettings
 
 ONE, TWO = Ask(targets=(1,)), Ask()
 """One alternative for each input, and two, of which one must have fallen before an input must meet the other."""
@@ -24,7 +23,7 @@ def tried(problem: Problem, how: BranchSettings) -> int:
 
 
 @pytest.mark.parametrize("ask", [ONE, TWO], ids=["one", "two"])
-@pytest.mark.parametrize("how", [BranchSettings(clip_rounds=0, strips=0), BranchSettings(inherit=True)], ids=str)
+@pytest.mark.parametrize("how", [BranchSettings(clip_rounds=0, slabs=0), BranchSettings(inherit=True)], ids=str)
 def test_answers_that_rest_on_planes_of_others_agree_with_enumeration(ask: Ask, how: BranchSettings) -> None:
     problems = [(in_float32 if seed % 2 else in_real)(random_problem(seed, ask)) for seed in range(40)]
     shared = sum(tried(problem, how) for problem in problems if len(problem.selections[0]))
@@ -36,7 +35,7 @@ def test_answers_that_rest_on_planes_of_others_agree_with_enumeration(ask: Ask, 
 @pytest.mark.parametrize("start", range(100, 2100, 200))
 def test_many_answers_that_rest_on_planes_of_others_agree_with_enumeration(ask: Ask, start: int) -> None:
     problems = [(in_float32 if seed % 2 else in_real)(random_problem(seed, ask)) for seed in range(start, start + 200)]
-    for how in (BranchSettings(clip_rounds=0, strips=0), BranchSettings(clip_rounds=1), BranchSettings()):
+    for how in (BranchSettings(clip_rounds=0, slabs=0), BranchSettings(clip_rounds=1), BranchSettings()):
         shared = sum(tried(problem, how) for problem in problems if len(problem.selections[0]))
         assert shared > 0 or ask is TWO
 
@@ -60,5 +59,5 @@ def test_planes_of_others_are_used_only_where_all_of_them_are_needed(monkeypatch
         if not len(problem.selections[question.selection]):
             continue
         need = max(2, most(problem, question) + 1)
-        run(problem, [question._replace(need=need)], BranchSettings(clip_rounds=0, strips=0))
+        run(problem, [question._replace(threshold=need)], BranchSettings(clip_rounds=0, slabs=0))
     assert seen

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.search.small import counts, in_float32, in_real, most, random_problem, searched, with_need
+from tests.search.small import BranchSettings, counts, in_float32, in_real, most, random_problem, searched, with_need
 from tests.soundness.build import Ask, Family, levels, make_problem, mlp, replacing
 from tests.soundness.judge import judge
 from tests.soundness.truth import Oracle
@@ -13,7 +13,6 @@ from verifluxa.bounds.optimise import AlphaSettings
 from verifluxa.certificate.tree_codec import decode_tree, encode_tree
 from verifluxa.evidence import NeuronSplit, Node, Outcome
 from verifluxa.question import Problem, Question
-from verifluxa.search.branch import BranchSettings
 from verifluxa.search.initial_bounds import bound_root, optimise_root
 from verifluxa.search.workspace import workspace
 from verifluxa.strategy.decide import decide

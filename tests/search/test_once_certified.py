@@ -18,7 +18,7 @@ from verifluxa.strategy.load import load_strategy
 from verifluxa.verdict import Reason, Verdict
 
 
-def problem_of(graph: Graph, label: int, low: float = 0.0, arithmetic: str = "float32") -> Problem:
+def build_problem(graph: Graph, label: int, low: float = 0.0, arithmetic: str = "float32") -> Problem:
     """One input of zeros whose first value the trigger sets."""
     family = Family((replacing([0]),), levels(1, low, 255))
     start = np.zeros((1, *graph.input_shape))
@@ -53,8 +53,8 @@ def test_a_value_that_overflows_and_shrinks_again(name: str) -> None:
     outputs = graph.run(np.array([[255.0, 0.0]]))[0]
     assert not outputs[1] > outputs[0], "the deployed network does not answer 1"
     assert graph.run(np.array([[1.0, 0.0]]))[0].argmax() == 1
-    assert answer(problem_of(graph, 1))[0] is Verdict.UNKNOWN
-    assert answer(problem_of(graph, 1, arithmetic="real"))[0] is Verdict.CERTIFIED, "the test's own test"
+    assert answer(build_problem(graph, 1))[0] is Verdict.UNKNOWN
+    assert answer(build_problem(graph, 1, arithmetic="real"))[0] is Verdict.CERTIFIED, "the test's own test"
 
 
 def test_a_weight_that_a_processor_flushes() -> None:
@@ -73,8 +73,8 @@ def test_a_weight_that_a_processor_flushes() -> None:
             assert graph.run(image)[0].argmax() == 0, "a deployment that flushes answers 0"
         finally:
             torch.set_flush_denormal(False)
-    assert answer(problem_of(graph, 1, low=200.0))[0] is Verdict.UNKNOWN
-    assert answer(problem_of(graph, 1, low=200.0, arithmetic="real"))[0] is Verdict.CERTIFIED
+    assert answer(build_problem(graph, 1, low=200.0))[0] is Verdict.UNKNOWN
+    assert answer(build_problem(graph, 1, low=200.0, arithmetic="real"))[0] is Verdict.CERTIFIED
 
 
 def test_a_leaky_relu_that_is_steeper_below_zero() -> None:
@@ -82,15 +82,15 @@ def test_a_leaky_relu_that_is_steeper_below_zero() -> None:
     steep = (dense([[1.0], [1.0]], [-127.0, 300.0]), Activation("leakyrelu", 2.0))
     graph = chain((1,), (*steep, dense([[1.0, -1.5], [0.0, 0.0]], [700.0, 0.0])))
     assert graph.run(np.array([[127.0]]))[0].argmax() == 0
-    assert answer(problem_of(graph, 1))[0] is Verdict.FALSIFIED
-    assert answer(problem_of(graph, 1), "quick")[0] is not Verdict.CERTIFIED
+    assert answer(build_problem(graph, 1))[0] is Verdict.FALSIFIED
+    assert answer(build_problem(graph, 1), "quick")[0] is not Verdict.CERTIFIED
     usual = chain((1,), (steep[0], Activation("leakyrelu", 0.5), dense([[1.0, -1.5], [0.0, 0.0]], [0.0, 0.0])))
-    assert answer(problem_of(usual, 1))[0] is Verdict.CERTIFIED
+    assert answer(build_problem(usual, 1))[0] is Verdict.CERTIFIED
 
 
 def test_a_clip_at_an_end_that_float32_rounds() -> None:
     graph = chain((1,), (Clip(0.0, 0.1), dense([[1.0], [0.0]], [0.0, 1.0])))
-    assert answer(problem_of(graph, 1)) == (Verdict.UNKNOWN, Reason.UNSUPPORTED)
+    assert answer(build_problem(graph, 1)) == (Verdict.UNKNOWN, Reason.UNSUPPORTED)
 
 
 def test_exact_arithmetic_does_not_answer_for_float32() -> None:
@@ -98,7 +98,7 @@ def test_exact_arithmetic_does_not_answer_for_float32() -> None:
     graph = chain(
         (1,), (dense([[2.0**24], [0.0]], [1.0, 0.0]), dense([[1.0, 0.0], [0.0, 1.0]], [-(2.0**24) * 255, 0.25]))
     )
-    real = problem_of(graph, 0, low=255.0, arithmetic="real")
+    real = build_problem(graph, 0, low=255.0, arithmetic="real")
     assert answer(real)[0] is Verdict.CERTIFIED, "the 1 is there"
     assert answer(digested(replace(real, arithmetic="float32")))[0] is not Verdict.CERTIFIED, "float32 loses it"
     assert answer(real)[0] is Verdict.CERTIFIED
@@ -106,7 +106,7 @@ def test_exact_arithmetic_does_not_answer_for_float32() -> None:
 
 def test_other_labels_are_another_problem() -> None:
     graph = chain((1,), (dense([[0.0], [0.0]], [1.0, 0.0]),))
-    right = problem_of(graph, 0)
+    right = build_problem(graph, 0)
     assert answer(right)[0] is Verdict.CERTIFIED
     wrong = digested(replace(right, labels=np.array([1])))
     assert answer(wrong)[0] is not Verdict.CERTIFIED
@@ -116,5 +116,5 @@ def test_other_labels_are_another_problem() -> None:
 def test_an_operation_without_bounds_is_no_crash() -> None:
     graph = chain((1,), (Activation("trelu", -0.5), dense([[0.0], [0.0]], [1.0, 0.0])))
     for name in ("balanced", "quick"):
-        assert answer(problem_of(graph, 0), name) == (Verdict.UNKNOWN, Reason.UNSUPPORTED)
+        assert answer(build_problem(graph, 0), name) == (Verdict.UNKNOWN, Reason.UNSUPPORTED)
     assert issubclass(UnsupportedError, Exception)

@@ -105,9 +105,9 @@ def test_each_placement_is_decided_on_its_own_domain(seed: int) -> None:
 
 def test_strips_hold_in_rationals() -> None:
     """Kept for the domain itself: no float rounding lets a point through."""
-    from verifluxa.question import Strips
+    from verifluxa.question import SlabConstraints
 
-    strips = Strips(np.array([[0.1, 0.2]]), np.array([0.3]), np.array([0.3]))
+    strips = SlabConstraints(np.array([[0.1, 0.2]]), np.array([0.3]), np.array([0.3]))
     domain = Domain(np.zeros(2), np.ones(2), np.ones(2), strips)
     exact = Fraction(0.1) + Fraction(0.2) == Fraction(0.3)
     assert domain.contains(np.ones(2)) == exact

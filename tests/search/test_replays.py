@@ -25,15 +25,15 @@ from verifluxa.graph.ops import (
     Shift,
     Softmax,
 )
-from verifluxa.question import AffineInputMap, Problem, Strips
+from verifluxa.question import AffineInputMap, Problem, SlabConstraints
 from verifluxa.search.exact import exact_margins
-from verifluxa.search.replay import replay, stamped, surely_violated, violation_margins, witness
+from verifluxa.search.replay import certainly_violated, replay, stamped, violation_margins, witness
 from verifluxa.search.workspace import workspace
 
 ONE = np.array([0])
 
 
-def problem_of(graph: Graph, arithmetic: str, label: int = 1, top: float = 255.0) -> Problem:
+def build_problem(graph: Graph, arithmetic: str, label: int = 1, top: float = 255.0) -> Problem:
     """One input of zeros; the trigger sets its first value."""
     family = Family((replacing([0]),), levels(1, 0, top))
     inputs = np.zeros((1, *graph.input_shape))
@@ -42,8 +42,8 @@ def problem_of(graph: Graph, arithmetic: str, label: int = 1, top: float = 255.0
 
 def with_gap(problem: Problem, readout: int, gap: float) -> Problem:
     """Rows speak of the values in front of a softmax, and carry its gap."""
-    rows = replace(problem.rows, constants=np.full(len(problem.rows.constants), gap))
-    return digested(replace(problem, rows=rows, readout=readout))
+    rows = replace(problem.constraints, constants=np.full(len(problem.constraints.constants), gap))
+    return digested(replace(problem, constraints=rows, readout=readout))
 
 
 def test_a_stamp_touches_its_places_alone() -> None:
@@ -96,7 +96,7 @@ def test_no_number_no_violation(bad: list[float]) -> None:
 
 def test_an_infinite_margin_is_written_as_a_number() -> None:
     graph = chain((2,), [Scale(np.array([2.0**121, 1.0], np.float32))])
-    problem = problem_of(graph, "float32")
+    problem = build_problem(graph, "float32")
     found = witness(workspace(problem), problem.questions(0)[0], np.array([255.0]))
     assert found.inputs == (0,)
     assert found.margins == (np.finfo(np.float64).max,)
@@ -114,9 +114,9 @@ def test_every_order_or_this_replay() -> None:
     assert witness(work, question, np.array([4096.0])).robust == 1
     near = witness(work, question, np.array([1.0]))
     assert near.robust == 0
-    assert not surely_violated(work, question, np.array([1.0]), ONE)[0]
+    assert not certainly_violated(work, question, np.array([1.0]), ONE)[0]
     exact = workspace(digested(replace(problem, arithmetic="real")))
-    assert surely_violated(exact, question, np.array([1.0]), ONE)[0], "in exact arithmetic there is one order"
+    assert certainly_violated(exact, question, np.array([1.0]), ONE)[0], "in exact arithmetic there is one order"
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -127,7 +127,7 @@ def test_what_is_sure_violates(seed: int) -> None:
     for trigger in ([0.0, 6.0], [6.0, 6.0], [2.0, 0.0]):
         point = np.array(trigger)
         played = replay(problem, question, point)
-        sure = surely_violated(work, question, point, played.inputs)
+        sure = certainly_violated(work, question, point, played.inputs)
         assert (played.margins[sure] > 0).all()
         found = witness(work, question, point)
         assert found.robust == sure.sum() <= len(found.inputs)
@@ -144,22 +144,22 @@ def near_tie(lead: float, dtype: str = "float32") -> Graph:
 
 def test_ties_in_real_arithmetic_are_settled_by_exact_rationals() -> None:
     """float32 sees 2^24 + tau 2^-20 - 2^24 = 0 or a tie; exactly, tau decides."""
-    problem = problem_of(near_tie(0.0), "real")
+    problem = build_problem(near_tie(0.0), "real")
     work, question = workspace(problem), problem.questions(0)[0]
     assert replay(problem, question, np.array([1.0])).margins[0] == 0, "the test's own test"
     found = witness(work, question, np.array([1.0]))
     assert found.inputs == (0,)
     assert found.margins == (2.0**-20,)
     assert witness(work, question, np.array([0.0])).inputs == (), "an exact tie"
-    tied = problem_of(near_tie(2.0**-20), "real")
+    tied = build_problem(near_tie(2.0**-20), "real")
     assert witness(workspace(tied), question, np.array([1.0])).inputs == (), "an exact tie that floats would not see"
     assert witness(workspace(tied), question, np.array([2.0])).inputs == (0,)
-    single = problem_of(near_tie(0.0), "float32")
+    single = build_problem(near_tie(0.0), "float32")
     assert witness(workspace(single), question, np.array([1.0])).inputs == (), "not so in float32"
 
 
 def exact_of(ops: list[Op], shape: Shape, trigger: float) -> Fraction:
-    problem = problem_of(chain(shape, ops, "float64"), "real", label=0)
+    problem = build_problem(chain(shape, ops, "float64"), "real", label=0)
     (margin,) = exact_margins(problem, problem.questions(0)[0], np.array([trigger]), ONE)
     return margin
 
@@ -181,12 +181,12 @@ def test_exact_margins_by_hand() -> None:
 def test_a_sure_witness_exceeds_the_gap_of_a_softmax(op: Op, gap: float) -> None:
     """Below the gap the values behind a softmax may tie in some evaluation, so the witness is this replay's alone."""
     graph = chain((1,), [dense([[2.0**-31], [0.0]], [0.0, 0.0]), op])
-    problem = with_gap(problem_of(graph, "float32"), 1, gap)
+    problem = with_gap(build_problem(graph, "float32"), 1, gap)
     work, question = workspace(problem), problem.questions(0)[0]
-    assert not surely_violated(work, question, np.array([255.0]), ONE).any()
+    assert not certainly_violated(work, question, np.array([255.0]), ONE).any()
     wide = chain((1,), [dense([[2.0**-20], [0.0]], [0.0, 0.0]), op])
-    problem = with_gap(problem_of(wide, "float32"), 1, gap)
-    sure = [surely_violated(workspace(problem), question, np.array([t]), ONE)[0] for t in (0.0, 1.0, 3.0)]
+    problem = with_gap(build_problem(wide, "float32"), 1, gap)
+    sure = [certainly_violated(workspace(problem), question, np.array([t]), ONE)[0] for t in (0.0, 1.0, 3.0)]
     assert sure == [False, False, True]
     found = witness(workspace(problem), question, np.array([255.0]))
     assert found.inputs == (0,)
@@ -194,9 +194,9 @@ def test_a_sure_witness_exceeds_the_gap_of_a_softmax(op: Op, gap: float) -> None
 
 
 def test_a_trigger_outside_the_domains_own_strips_is_no_witness() -> None:
-    problem = problem_of(mlp((1, 1, 1), ([[1.0], [0.0]], [0.0, 1.0])), "float32")
-    strips = Strips(np.array([[2.0]]), np.array([0.0]), np.array([9.0]))
-    cut = digested(replace(problem, domain=replace(problem.domain, strips=strips)))
+    problem = build_problem(mlp((1, 1, 1), ([[1.0], [0.0]], [0.0, 1.0])), "float32")
+    strips = SlabConstraints(np.array([[2.0]]), np.array([0.0]), np.array([9.0]))
+    cut = digested(replace(problem, domain=replace(problem.domain, slabs=strips)))
     question = problem.questions(0)[0]
     assert witness(workspace(problem), question, np.array([5.0])).inputs == (0,)
     assert witness(workspace(cut), question, np.array([5.0])).inputs == ()
@@ -216,6 +216,6 @@ def test_a_trigger_outside_the_domains_own_strips_is_no_witness() -> None:
 def test_an_output_that_overflowed_says_nothing_of_rows_that_do_not_read_it(
     outputs: list[float], margin: float
 ) -> None:
-    problem = problem_of(chain((1,), [dense([[1.0], [0.0], [0.0]], [0.0, 0.0, 0.0])]), "float32")
+    problem = build_problem(chain((1,), [dense([[1.0], [0.0], [0.0]], [0.0, 0.0, 0.0])]), "float32")
     found = violation_margins(problem, problem.pairs[0][0], ONE, np.array([outputs], dtype=np.float32))
     assert found.tolist() == [margin]

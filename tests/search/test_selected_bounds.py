@@ -8,7 +8,7 @@ import torch
 from tests.search.small import random_problem
 from verifluxa.bounds.domain import Domains, geometry
 from verifluxa.bounds.linear import LayerBounds, Subproblems, all_layers
-from verifluxa.search.claims import RowBounds, fallen_row
+from verifluxa.search.disjuncts import ConstraintBounds, fallen_row
 from verifluxa.search.workspace import workspace
 
 INDICES = [
@@ -61,9 +61,9 @@ def test_selecting_twice_is_selecting_once() -> None:
         same(bounds.take(first).take(second), bounds.take(first[second]))
 
 
-def planes(upper: list[list[float]], limit: float = 0.0, closed: bool = True) -> RowBounds:
+def planes(upper: list[list[float]], limit: float = 0.0, closed: bool = True) -> ConstraintBounds:
     values = torch.tensor(upper, dtype=torch.float64)
-    return RowBounds(
+    return ConstraintBounds(
         values, values[..., None], values, torch.full_like(values, limit), torch.full_like(values, closed) > 0
     )
 

@@ -46,23 +46,23 @@ def test_short_alternatives_are_padded_with_their_own_rows() -> None:
 
 def test_row_values_are_those_of_the_rows() -> None:
     problem = with_alternatives((4, 1), (2,))
-    problem = replace(problem, rows=replace(problem.rows, constants=np.arange(6.0)))
+    problem = replace(problem, constraints=replace(problem.constraints, constants=np.arange(6.0)))
     work = Workspace(problem)
     outputs = torch.tensor([[1.0, 5.0, -2.0], [0.0, 3.0, 9.0]], dtype=torch.float64)
     values = work.row_values(outputs, torch.tensor([0, 1]))
-    wanted = outputs.numpy() @ problem.rows.coefficients.T + problem.rows.constants
+    wanted = outputs.numpy() @ problem.constraints.coefficients.T + problem.constraints.constants
     assert values.tolist() == [[wanted[0, 4], wanted[0, 1]], [wanted[1, 2], wanted[1, 2]]]
 
 
 def test_a_problem_has_one_workspace_whatever_is_asked_of_it() -> None:
     problem = random_problem(0)
-    assert workspace(problem) is workspace(replace(problem, pairs=(), needs=(5,)))
+    assert workspace(problem) is workspace(replace(problem, pairs=(), thresholds=(5,)))
     changes: dict[str, Any] = {
         "arithmetic": "float32",
         "labels": problem.labels.copy(),
         "inputs": problem.inputs.copy(),
         "readout": 2,
-        "rows": replace(problem.rows),
+        "constraints": replace(problem.constraints),
         "domain": replace(problem.domain),
         "violations": (replace(problem.violations[0]),),
         "placements": tuple(replace(p) for p in problem.placements),

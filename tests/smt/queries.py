@@ -36,7 +36,7 @@ def asked(problem: Problem, question: Question, sure: bool = False) -> Asked:
     bounds = all_layers(net, geometry(whole_domain(work)), Subproblems(torch.zeros_like(inputs), inputs))
     by_label = problem.violations[question.violation].by_label
     members = [Member(i, by_label[int(problem.labels[i])], pair) for pair, i in enumerate(inputs.tolist())]
-    return Asked(net, bounds, problem.domain, problem.rows, members, question.need, sure)
+    return Asked(net, bounds, problem.domain, problem.constraints, members, question.threshold, sure)
 
 
 def solve(query: Query, more: str = "") -> tuple[str, tuple[Fraction, ...] | None]:
@@ -67,7 +67,7 @@ def pinned(query: Query, point: tuple[Fraction, ...]) -> str:
 
 def with_need(question: Question, need: int) -> Question:
     """The question with another need."""
-    return question._replace(need=need)
+    return question._replace(threshold=need)
 
 
 def in_float32(problem: Problem) -> Problem:

@@ -26,7 +26,7 @@ from verifluxa.bounds.net import NetLayer
 from verifluxa.errors import UnsupportedError
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Activation, Affine, Reshape
-from verifluxa.question import Domain, Problem, Question, Strips
+from verifluxa.question import Domain, Problem, Question, SlabConstraints
 from verifluxa.smt.encode import encode
 from verifluxa.smt.neurons import Neurons, Reading, Writer
 from verifluxa.smt.pieces import PIECES, count_bends
@@ -42,7 +42,7 @@ PARAMETERS = {"relu": (), "leakyrelu": (0.25,), "clip": (-1.0, 2.0)}
 def test_a_need_above_the_count_has_no_solution_and_the_count_has_one(problem: Problem) -> None:
     """Convolutions, pools, clips, ranges, targets; at the exact counts, where it is hardest."""
     question, truth = hardest(problem, 1)
-    if truth.most < question.need:
+    if truth.most < question.threshold:
         assert answers(problem, with_need(question, truth.most + 1)) == "unsat"
     if truth.strict:
         assert answers(problem, with_need(question, truth.strict)) == "sat"
@@ -157,7 +157,7 @@ def test_a_closed_row_is_met_at_zero_and_an_open_one_above(closed: bool, sign: s
     """Errors blur the difference in every answer, so it is read in the text."""
     problem = one_pixel(line(1.0, -1.0), levels(1, 0, 2))
     whole = asked(problem, problem.questions(0)[0])
-    rows = replace(problem.rows, closed=np.full_like(problem.rows.closed, closed))
+    rows = replace(problem.constraints, closed=np.full_like(problem.constraints.closed, closed))
     text = encode(replace(whole, rows=rows)).text
     assert f"(=> v0 (or (and ({sign} " in text
 
@@ -171,9 +171,9 @@ def test_strips_keep_the_trigger_between_them() -> None:
     question = problem.questions(0)[0]
     wanted = [((-math.inf, math.inf), "sat"), ((0.0, 0.0), "sat"), ((1.0, 4.0), "unsat"), ((-0.75, -0.25), "unsat")]
     for (low, high), expected in wanted:
-        strips = Strips(np.array([[1.0, -1.0]]), np.array([low]), np.array([high]))
+        strips = SlabConstraints(np.array([[1.0, -1.0]]), np.array([low]), np.array([high]))
         whole = asked(problem, question)
-        assert solve(encode(replace(whole, domain=replace(whole.domain, strips=strips))))[0] == expected
+        assert solve(encode(replace(whole, domain=replace(whole.domain, slabs=strips))))[0] == expected
 
 
 def test_the_trigger_of_a_solution_is_read_in_the_units_of_the_user() -> None:

@@ -8,7 +8,7 @@ import torch
 
 from tests.search.small import random_problem
 from tests.soundness.build import Ask
-from verifluxa.evidence import OPEN, BoxSplit, Counted, Node, PrunedDisjunct, Split, StripSplit
+from verifluxa.evidence import OPEN, BoxSplit, Counted, Node, PrunedDisjunct, SlabSplit, Split
 from verifluxa.question import Domain
 from verifluxa.search.leaves import Tree, open_leaves
 from verifluxa.search.refine import plain_domain
@@ -33,7 +33,7 @@ def pairs(leaf: Subdomain) -> set[tuple[int, int]]:
 
 def described(domain: Domain) -> tuple[list[float], list[float], list[tuple[list[float], float, float]]]:
     """A domain as plain numbers."""
-    strips = domain.strips
+    strips = domain.slabs
     rows = [] if strips is None else zip(strips.directions.tolist(), strips.lower, strips.upper, strict=True)
     return domain.lower.tolist(), domain.upper.tolist(), [(row, float(low), float(high)) for row, low, high in rows]
 
@@ -55,7 +55,7 @@ def test_closed_leaves_are_passed_over() -> None:
 
 def test_splits_on_the_way_make_the_domain() -> None:
     """Box at 2 | 3, then in the upper half a strip at 4, whose halves end or begin there."""
-    inner = Node(step=Split(StripSplit(1, 4.0), [Node(), Node()]))
+    inner = Node(step=Split(SlabSplit(1, 4.0), [Node(), Node()]))
     root = Node(step=Split(BoxSplit(0, 2.0, 3.0), [Node(), inner]))
     first, second, third = (described(plain_domain(WORK, leaf, DIRECTIONS)) for leaf in found(root))
     assert first == ([0, 0], [2, 6], [])

@@ -104,7 +104,7 @@ def test_random_networks_at_their_exact_counts(problem: Problem) -> None:
         outcome = only(problem, SMT, question=question)
         check(problem, outcome)
         # An open row that touches 0 is not met, but any error at all lets it be.
-        touching = truth.verdict is Verdict.UNKNOWN or not problem.rows.closed.all()
+        touching = truth.verdict is Verdict.UNKNOWN or not problem.constraints.closed.all()
         assert outcome.verdict is truth.verdict or (touching and outcome.reason is Reason.PRECISION)
 
 
@@ -282,7 +282,7 @@ def test_open_leaves_of_a_search_are_closed(strips: int) -> None:
         problem = random_problem(seed, Ask())
         question = problem.questions(0)[0]
         need = Oracle(problem).truth(question).most + 1
-        outcome = only(problem, replace(LITTLE, strips=strips), SMT, question=with_need(problem, need))
+        outcome = only(problem, replace(LITTLE, slabs=strips), SMT, question=with_need(problem, need))
         assert outcome.verdict is Verdict.CERTIFIED
         check(problem, outcome)
         assert outcome.tree is not None

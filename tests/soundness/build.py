@@ -14,7 +14,16 @@ from numpy.typing import ArrayLike
 
 from verifluxa.graph.graph import Graph, chain
 from verifluxa.graph.ops import Activation, Affine, Op, Reshape, Shape
-from verifluxa.question import AffineInputMap, Domain, Floats, Integers, Placement, Problem, Rows, Violation
+from verifluxa.question import (
+    AffineInputMap,
+    Domain,
+    Floats,
+    Integers,
+    OutputConstraints,
+    Placement,
+    Problem,
+    Violation,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,13 +92,13 @@ def pair_row(classes: int, winner: int, loser: int) -> int:
     return winner * (classes - 1) + (loser if loser < winner else loser - 1)
 
 
-def class_rows(classes: int) -> Rows:
+def class_rows(classes: int) -> OutputConstraints:
     """All comparisons of two classes, as closed rows: a tie violates."""
     pairs = [(j, k) for j in range(classes) for k in range(classes) if j != k]
     coefficients = np.zeros((len(pairs), classes))
     for row, (winner, loser) in enumerate(pairs):
         coefficients[row, winner], coefficients[row, loser] = 1.0, -1.0
-    return Rows(coefficients, np.zeros(len(pairs)), np.ones(len(pairs), dtype=bool))
+    return OutputConstraints(coefficients, np.zeros(len(pairs)), np.ones(len(pairs), dtype=bool))
 
 
 def targeted(classes: int, target: int) -> Violation:
@@ -134,7 +143,7 @@ def make_problem(graph: Graph, inputs: ArrayLike, labels: Sequence[int], family:
 class Statement:
     """The statement's side of a problem."""
 
-    rows: Rows
+    rows: OutputConstraints
     violations: tuple[Violation, ...]
     selections: tuple[Integers, ...]
     needs: tuple[int, ...]
@@ -142,7 +151,7 @@ class Statement:
     ask: Ask
 
 
-def range_problem(graph: Graph, inputs: ArrayLike, family: Family, rows: Rows, ask: Ask) -> Problem:
+def range_problem(graph: Graph, inputs: ArrayLike, family: Family, rows: OutputConstraints, ask: Ask) -> Problem:
     """A violation that is an OR of single rows (an output leaves its range), the same for every input."""
     values = np.array(inputs, np.float64)
     violation = Violation("range", None, (tuple((row,) for row in range(len(rows.constants))),))
@@ -164,10 +173,10 @@ def assemble(graph: Graph, inputs: ArrayLike, labels: Integers, family: Family, 
         excluded=(),
         placements=family.placements,
         domain=family.domain,
-        rows=statement.rows,
+        constraints=statement.rows,
         violations=statement.violations,
         selections=statement.selections,
-        needs=statement.needs,
+        thresholds=statement.needs,
         pairs=statement.pairs,
         per_input=statement.ask.per_input,
         arithmetic=statement.ask.arithmetic,
@@ -181,8 +190,13 @@ def digested(problem: Problem) -> Problem:
 
 
 def _digest(problem: Problem) -> str:
-    parts: list[Any] = [problem.graph.digest, problem.inputs, problem.labels, problem.violations, problem.needs]
-    parts += [*vars(problem.domain).values(), *vars(problem.rows).values(), *problem.selections, problem.arithmetic]
+    parts: list[Any] = [problem.graph.digest, problem.inputs, problem.labels, problem.violations, problem.thresholds]
+    parts += [
+        *vars(problem.domain).values(),
+        *vars(problem.constraints).values(),
+        *problem.selections,
+        problem.arithmetic,
+    ]
     parts += [part for placement in problem.placements for part in (placement.label, *vars(placement.stamp).values())]
     digest = hashlib.sha256()
     for part in parts:

@@ -119,7 +119,7 @@ def around_count(name: str, problem: Problem, number: int = 0) -> list[Case]:
 
     def at(need: int, verdict: Verdict) -> Case:
         found = case(f"{name}, need {need}", problem, verdict, number=number)
-        return replace(found, question=question._replace(need=need))
+        return replace(found, question=question._replace(threshold=need))
 
     cases = [at(truth.most + 1, CERTIFIED)]
     cases += [at(truth.strict, FALSIFIED)] if truth.strict else []

@@ -56,7 +56,7 @@ class FloatOracle(Oracle):
         chosen = self.problem.selections[question.selection]
         by_label = self.problem.violations[question.violation].by_label
         options = [by_label[int(label)] for label in self.problem.labels[chosen]]
-        met = np.where(self.problem.rows.closed, rows >= 0, rows > 0)
+        met = np.where(self.problem.constraints.closed, rows >= 0, rows > 0)
         values = Floating(rows.astype(object), 1)
         return Answers(points, values, any_alternative(met, options), any_alternative(rows > 0, options))
 
@@ -67,7 +67,10 @@ class FloatOracle(Oracle):
         moved = triggers @ stamp.gain.T + stamp.offset
         flat[:, :, stamp.positions] = stamp.keep * flat[:, :, stamp.positions] + moved[:, None]
         outputs = self._deployed.run(flat.reshape(-1, *self.problem.graph.input_shape))
-        rows = outputs.reshape(len(outputs), -1) @ self.problem.rows.coefficients.T + self.problem.rows.constants
+        rows = (
+            outputs.reshape(len(outputs), -1) @ self.problem.constraints.coefficients.T
+            + self.problem.constraints.constants
+        )
         return np.asarray(rows.reshape(len(triggers), flat.shape[1], -1), np.float64)
 
 

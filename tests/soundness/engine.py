@@ -16,13 +16,13 @@ STRATEGIES = (
     *("balanced", "balanced without attack", "quick", "quick without attack", "attack-only"),
     *("exact-small", "exact-small without attack", "thorough", "thorough without attack"),
 )
-PLAIN = {"clip_rounds": 0, "strips": 0, "joint": False}
+PLAIN = {"clip_rounds": 0, "slabs": 0, "joint": False}
 TRICKS: dict[str, dict[str, Any]] = {
     "pixels alone": PLAIN,
-    "strips alone": PLAIN | {"strips": 3},
+    "strips alone": PLAIN | {"slabs": 3},
     "clipping alone": PLAIN | {"clip_rounds": 2},
     "joint step alone": PLAIN | {"joint": True},
-    "every trick": {"clip_rounds": 2, "strips": 3, "joint": True, "inherit": True},
+    "every trick": {"clip_rounds": 2, "slabs": 3, "joint": True, "inherit": True},
 }
 """Ways to branch, without attack and first bounds."""
 CONFLICTS = "conflicts alone"

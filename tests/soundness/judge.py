@@ -63,7 +63,7 @@ def check_strongest(problem: Problem, outcome: Outcome, oracle: Oracle) -> None:
 
 def check_shape(outcome: Outcome) -> None:
     """What an outcome carries must fit its verdict."""
-    verdict, need = outcome.verdict, outcome.question.need
+    verdict, need = outcome.verdict, outcome.question.threshold
     if (outcome.reason is not None) != (verdict is Verdict.UNKNOWN):
         raise Wrong(f"{verdict} with reason {outcome.reason}")
     if verdict is Verdict.FALSIFIED and outcome.witness is None:

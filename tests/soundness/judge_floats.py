@@ -35,8 +35,10 @@ def judge_float32(
     if outcome.verdict is Verdict.CERTIFIED:
         check_tree(problem, outcome, points, oracle)
         seen = float_violations(problem, question, points, random)
-        if seen >= question.need:
-            raise Wrong(f"certified, but {seen} inputs violate in some evaluation of one trigger, need {question.need}")
+        if seen >= question.threshold:
+            raise Wrong(
+                f"certified, but {seen} inputs violate in some evaluation of one trigger, need {question.threshold}"
+            )
     if outcome.witness is not None:
         _check_witness(problem, outcome, oracle, random)
 
@@ -76,9 +78,12 @@ def float_violations(
 
 def violations(problem: Problem, question: Question, outputs: NDArray[Any], points: int, strict: bool = False) -> Bools:
     """Which selected inputs violate at float outputs (points * inputs, ...); ties count unless `strict`."""
-    rows = outputs.reshape(len(outputs), -1).astype(np.float64) @ problem.rows.coefficients.T + problem.rows.constants
-    closed = problem.rows.closed & (not strict)
-    met = np.where(closed, rows >= 0, rows > 0).reshape(points, -1, len(problem.rows.constants))
+    rows = (
+        outputs.reshape(len(outputs), -1).astype(np.float64) @ problem.constraints.coefficients.T
+        + problem.constraints.constants
+    )
+    closed = problem.constraints.closed & (not strict)
+    met = np.where(closed, rows >= 0, rows > 0).reshape(points, -1, len(problem.constraints.constants))
     by_label = problem.violations[question.violation].by_label
     chosen = problem.selections[question.selection]
     return any_alternative(met, [by_label[int(label)] for label in problem.labels[chosen]])

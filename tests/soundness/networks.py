@@ -33,7 +33,7 @@ from verifluxa.graph.ops import (
     Shape,
     Shift,
 )
-from verifluxa.question import Domain, Placement, Problem, Question, Rows
+from verifluxa.question import Domain, OutputConstraints, Placement, Problem, Question
 
 LEVELS = {1: 8, 2: 5, 3: 3, 4: 2}
 """The highest level by the number of pixels: at most 81 points."""
@@ -160,11 +160,11 @@ def domains(draw: st.DrawFn, size: int) -> Domain:
     return Domain(lower, upper, step)
 
 
-def spread(classes: int, limit: float, closed: bool) -> Rows:
+def spread(classes: int, limit: float, closed: bool) -> OutputConstraints:
     """The first output lies outside -limit..limit."""
     coefficients = np.zeros((2, classes))
     coefficients[:, 0] = 1.0, -1.0
-    return Rows(coefficients, np.array([-limit, -limit]), np.array([closed, closed]))
+    return OutputConstraints(coefficients, np.array([-limit, -limit]), np.array([closed, closed]))
 
 
 @st.composite
@@ -184,7 +184,7 @@ def problems(draw: st.DrawFn) -> Problem:
         closed = draw(st.booleans())
         problem = range_problem(body.graph(), images, family, spread(classes, 0.0, closed), Ask())
         limit = float(threshold(problem) + above)
-        return digested(replace(problem, rows=spread(classes, max(limit, 0.0), closed)))
+        return digested(replace(problem, constraints=spread(classes, max(limit, 0.0), closed)))
     labels = [0, *(label % classes for label in numbers.labels(len(images) - 1, classes))]
     problem = make_problem(body.graph(), images, labels, family, Ask(targets=(1,)))
     lowered = np.zeros(classes, np.float32)
@@ -229,4 +229,4 @@ def hardest(problem: Problem, shift: int) -> tuple[Question, Truth]:
     truth = Oracle(problem).truth(question)
     inputs = len(problem.selections[question.selection])
     need = min(max(truth.most + shift, 1), inputs + 1)
-    return question._replace(need=need), replace(truth, need=need)
+    return question._replace(threshold=need), replace(truth, need=need)

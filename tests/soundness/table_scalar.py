@@ -10,7 +10,7 @@ from tests.soundness.build import Ask, Family, dense, levels, mlp, range_problem
 from tests.soundness.cases import CERTIFIED, FALSIFIED, TIE, Case, case, hat, line, one_pixel
 from verifluxa.graph.graph import Graph, chain
 from verifluxa.graph.ops import Op, Reshape
-from verifluxa.question import Domain, Problem, Rows
+from verifluxa.question import Domain, OutputConstraints, Problem
 
 NINE = levels(1, 0, 8)
 AROUND = ((2.5, FALSIFIED), (3.0, TIE), (3.5, CERTIFIED))
@@ -122,9 +122,9 @@ def _unmoved() -> list[Case]:
     return found
 
 
-def spread_rows(limit: float, closed: bool) -> Rows:
+def spread_rows(limit: float, closed: bool) -> OutputConstraints:
     """`|y| > limit` (or `>=`) as an OR of two rows, for one output."""
-    return Rows(np.array([[1.0], [-1.0]]), np.array([-limit, -limit]), np.array([closed, closed]))
+    return OutputConstraints(np.array([[1.0], [-1.0]]), np.array([-limit, -limit]), np.array([closed, closed]))
 
 
 def _spread(limit: float, closed: bool, domain: Domain, offsets: tuple[float, ...] = (0.0,), need: int = 1) -> Problem:

@@ -9,7 +9,7 @@ import numpy as np
 from tests.soundness.build import Ask, Family, levels, make_problem, mlp, replacing
 from tests.soundness.cases import CERTIFIED, FALSIFIED, TIE, Case, aimed, around_count, case, diamond_problem, square
 from verifluxa.graph.graph import Graph
-from verifluxa.question import Domain, Problem, Strips
+from verifluxa.question import Domain, Problem, SlabConstraints
 
 NINE = square(1, 8)
 
@@ -244,7 +244,7 @@ def _strips() -> list[Case]:
     """A domain with a strip of its own: the corner that violates is cut off, or just left in."""
     found = []
     for upper, verdict in ((6.0, CERTIFIED), (6.5, CERTIFIED), (7.0, FALSIFIED)):
-        strips = Strips(np.array([[1.0, 1.0]]), np.array([0.0]), np.array([upper]))
+        strips = SlabConstraints(np.array([[1.0, 1.0]]), np.array([0.0]), np.array([upper]))
         domain = Domain(np.zeros(2), np.full(2, 4.0), np.ones(2), strips)
         problem = diamond_problem(domain, [[4.0, 4.0, 1.5]], aimed(1))
         found.append(case(f"a strip up to {upper} before the corner", problem, verdict))

@@ -67,11 +67,11 @@ def confront(problem: Problem, question: Question, climbed: Climbed, names: tupl
     points = climbed.points(60)
     for name in names:
         if climbed.most:
-            refuted = answer(problem, question._replace(need=climbed.most), name, boxes)
+            refuted = answer(problem, question._replace(threshold=climbed.most), name, boxes)
             assert refuted.verdict is not Verdict.CERTIFIED
             assert refuted.proved >= climbed.most
         for more in (1, 3):
-            outcome = answer(problem, question._replace(need=climbed.most + more), name, boxes)
+            outcome = answer(problem, question._replace(threshold=climbed.most + more), name, boxes)
             assert outcome.proved >= climbed.most
             if outcome.verdict is Verdict.CERTIFIED:
                 check_tree(problem, outcome, points, oracle)
@@ -101,7 +101,7 @@ def judge_coarse(seed: int, names: tuple[str, ...], boxes: int) -> None:
     for name in names:
         for more in (0, 1, 2):
             need = min(truth.most + more, len(problem.labels) + 1) or 1
-            outcome = answer(problem, question._replace(need=need), name, boxes)
+            outcome = answer(problem, question._replace(threshold=need), name, boxes)
             judge(problem, outcome, replace(truth, need=need), points, oracle)
 
 
@@ -166,7 +166,7 @@ def test_planted_triggers_of_the_digit_example(arithmetic: str) -> None:
             count = int((oracle.margins(question, triggers) > CLEARLY).sum(axis=1).max())
             reached.append(count)
             for name in WITHOUT[:2]:
-                outcome = answer(problem, question._replace(need=max(count, 1)), name, 6)
+                outcome = answer(problem, question._replace(threshold=max(count, 1)), name, 6)
                 assert outcome.verdict is not Verdict.CERTIFIED or count == 0
                 assert outcome.proved >= count
     assert max(reached) > 80, "the planted trigger must show at its own place"

@@ -27,7 +27,7 @@ from tests.soundness.table import table
 from tests.soundness.truth import Oracle, apply_stamp, grid
 from verifluxa.graph.graph import Graph, chain
 from verifluxa.graph.ops import Activation, Clip, Conv, Divide, MaxPool, MeanPool, Op, Scale, Shift, Transpose
-from verifluxa.question import AffineInputMap, Domain, Strips
+from verifluxa.question import AffineInputMap, Domain, SlabConstraints
 from verifluxa.verdict import Verdict
 
 
@@ -175,7 +175,7 @@ def test_open_rows_are_not_met_at_zero() -> None:
 
 
 def test_grid_points_with_steps_and_strips() -> None:
-    strips = Strips(np.array([[1.0, -1.0]]), np.array([0.0]), np.array([0.5]))
+    strips = SlabConstraints(np.array([[1.0, -1.0]]), np.array([0.0]), np.array([0.5]))
     domain = Domain(np.array([0.0, 1.0]), np.array([1.0, 2.0]), np.array([0.5, 1.0]), strips)
     assert list(grid(domain)) == [(Fraction(1), Fraction(1))]
     plain = Domain(domain.lower, domain.upper, domain.step)
@@ -198,7 +198,7 @@ def test_the_sweep_sees_a_peak_at_one_third(threshold: float, verdict: Verdict) 
 def test_the_sweep_bends_at_clips_and_maxima() -> None:
     ops: list[Op] = [Clip(0.25, 0.75), MaxPool((2,), (1,), (0,), (0,))]
     graph = chain((1, 2), [*ops, Shift(float32(-0.75))])
-    rows = table()["OR of opposite rows over 0.5"].problem.rows
+    rows = table()["OR of opposite rows over 0.5"].problem.constraints
     family = Family((replacing([0]),), levels(1, -1, 2, 0))
     problem = range_problem(graph, [[[0.0, 0.5]]], family, rows, Ask())
     points = {point[0] for point in Oracle(problem).points(next(problem.all_questions()))}
@@ -219,7 +219,7 @@ def test_per_input_and_targeted_problems_ask_what_they_should() -> None:
     assert each.pairs == ((0, 0), (0, 1))
     shared = make_problem(graph, [[0.0]] * 3, [0, 1, 2], family, Ask(targets=(1, 2), limit=Fraction(1, 2)))
     assert [s.tolist() for s in shared.selections] == [[0, 2], [0, 1]]
-    assert shared.needs == (2, 2)
+    assert shared.thresholds == (2, 2)
     assert len({each.digest, shared.digest}) == 2
 
 

@@ -47,16 +47,16 @@ def outputs_of(problem: Problem, inputs: NDArray[np.float32], random: np.random.
     Another order moves no row by a tenth of what counts as clear, so it turns none of those that are left out.
     """
     outputs = problem.graph.run(inputs.reshape(-1, *problem.graph.input_shape)).astype(np.float64)
-    rows = outputs @ problem.rows.coefficients.T
+    rows = outputs @ problem.constraints.coefficients.T
     close = (np.abs(rows) < CLEARLY).any(axis=1) | (random.integers(ONE_IN, size=len(rows)) == 0)
     outputs[close] = evaluate(problem.graph, inputs[close], random)
-    assert np.abs(outputs @ problem.rows.coefficients.T - rows).max() < CLEARLY / 10
+    assert np.abs(outputs @ problem.constraints.coefficients.T - rows).max() < CLEARLY / 10
     return outputs
 
 
 def violating(problem: Problem, question: Question, outputs: NDArray[np.float64]) -> NDArray[np.int64]:
     """How many selected inputs violate for each trigger; a tie counts. Outputs of shape (triggers, N, classes)."""
-    rows = problem.rows
+    rows = problem.constraints
     met = np.where(rows.closed, outputs @ rows.coefficients.T >= 0, outputs @ rows.coefficients.T > 0)
     by_label, total = problem.violations[question.violation].by_label, np.zeros(len(outputs), dtype=np.int64)
     for index in problem.selections[question.selection]:

@@ -122,7 +122,7 @@ def test_float32_answers_of_the_table_hold(name: str) -> None:
     case = table()[name]
     seen = float_violations(case.problem, case.question, list(grid(case.problem.domain)), np.random.default_rng(7), 4)
     if Verdict.CERTIFIED in case.float32:
-        assert seen < case.question.need
+        assert seen < case.question.threshold
 
 
 ABSORBED = [n for n, c in table().items() if c.float32 == {Verdict.UNKNOWN} and c.verdict is Verdict.CERTIFIED]
@@ -135,4 +135,4 @@ def test_cases_that_only_real_arithmetic_certifies_do_violate_in_floats(name: st
     random = np.random.default_rng(11)
     points = list(grid(case.problem.domain))
     seen = [float_violations(case.problem, case.question, points, random) for _ in range(20)]
-    assert max(seen) >= case.question.need
+    assert max(seen) >= case.question.threshold

@@ -140,7 +140,7 @@ CASES: dict[str, tuple[Steps, list[float], Domain, list[int], list[float], float
 }
 
 
-def problem_of(name: str, offset: float, arithmetic: str) -> Problem:
+def build_problem(name: str, offset: float, arithmetic: str) -> Problem:
     """A threshold `offset` above the largest value."""
     steps, row, domain, positions, values, top = CASES[name]
     graph = build(lead(steps, row, top + offset))
@@ -164,7 +164,7 @@ def violates(problem: Problem, trigger: Any, random: np.random.Generator) -> boo
 def test_the_closed_forms_are_right(name: str) -> None:
     """The test of the test: the network reaches its largest value, and no sampled trigger more."""
     domain = CASES[name][2]
-    problem, random = problem_of(name, 0.0, "float32"), np.random.default_rng(0)
+    problem, random = build_problem(name, 0.0, "float32"), np.random.default_rng(0)
     axes = [
         np.linspace(a, b, 5 if name.startswith("words") else 57)
         for a, b in zip(domain.lower, domain.upper, strict=True)
@@ -182,12 +182,12 @@ def test_the_closed_forms_are_right(name: str) -> None:
 @pytest.mark.parametrize("how", ["balanced", "balanced without attack"])
 def test_balanced_certifies_what_is_true(name: str, how: str) -> None:
     for arithmetic in ("float32", "real"):
-        assert decided(problem_of(name, CLEAR, arithmetic), how).verdict is Verdict.CERTIFIED
+        assert decided(build_problem(name, CLEAR, arithmetic), how).verdict is Verdict.CERTIFIED
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_balanced_finds_what_is_false(name: str) -> None:
-    problem = problem_of(name, -CLEAR, "float32")
+    problem = build_problem(name, -CLEAR, "float32")
     outcome = decided(problem, "balanced")
     assert outcome.verdict is Verdict.FALSIFIED
     assert outcome.witness is not None
@@ -199,17 +199,17 @@ RATIONAL = ["parabola", "square", "saddle", "saddle with a constant", "gram", "w
 
 @pytest.mark.parametrize("name", RATIONAL)
 def test_what_is_rational_is_refuted_in_real_arithmetic_too(name: str) -> None:
-    outcome = decided(problem_of(name, -CLEAR, "real"), "balanced")
+    outcome = decided(build_problem(name, -CLEAR, "real"), "balanced")
     assert outcome.verdict is Verdict.FALSIFIED
     assert outcome.witness is not None
-    assert violates(problem_of(name, -CLEAR, "float32"), outcome.witness.trigger, np.random.default_rng(1))
+    assert violates(build_problem(name, -CLEAR, "float32"), outcome.witness.trigger, np.random.default_rng(1))
 
 
 def check(name: str, how: str, arithmetic: str) -> None:
     """Above the largest value nothing is falsified, below it and at it nothing certified."""
-    assert decided(problem_of(name, CLEAR, arithmetic), how).verdict is not Verdict.FALSIFIED
-    assert decided(problem_of(name, -CLEAR, arithmetic), how).verdict is not Verdict.CERTIFIED
-    close = problem_of(name, -1e-6, arithmetic)
+    assert decided(build_problem(name, CLEAR, arithmetic), how).verdict is not Verdict.FALSIFIED
+    assert decided(build_problem(name, -CLEAR, arithmetic), how).verdict is not Verdict.CERTIFIED
+    close = build_problem(name, -1e-6, arithmetic)
     assert decided(close, how).verdict is not Verdict.CERTIFIED
 
 

@@ -30,7 +30,7 @@ FEW = 300
 
 def decidable(problem: Problem) -> bool:
     """Whether enumeration by bounds must succeed: a grid, and no open row that would have to be seen to touch 0."""
-    return bool((problem.domain.step > 0).all()) and bool(problem.rows.closed.all())
+    return bool((problem.domain.step > 0).all()) and bool(problem.constraints.closed.all())
 
 
 def check(problem: Problem, shift: int, names: tuple[str, ...]) -> None:

@@ -23,7 +23,7 @@ from verifluxa.search.settings import CrossStage
 from verifluxa.strategy.decide import decide
 from verifluxa.strategy.load import BoundStage, BranchStage, Stage, load_strategy
 
-CASES = BranchStage(boxes=120, alpha=3, neurons=1, clip_rounds=1, strips=1)
+CASES = BranchStage(boxes=120, alpha=3, neurons=1, clip_rounds=1, slabs=1)
 """Slopes of their own and cases of neurons, however few values the trigger has."""
 STAGES: dict[str, tuple[Stage, ...]] = {
     "ends of neurons": (BoundStage(method="alpha", steps=5, refine=6),),
@@ -57,7 +57,7 @@ def right(problem: Problem, question: Question, outcome: Outcome) -> None:
     if problem.arithmetic == "float32":
         judge_float32(problem, outcome, points, oracle, np.random.default_rng(0))
     else:
-        judge(problem, outcome, replace(oracle.truth(question), need=question.need), points, oracle)
+        judge(problem, outcome, replace(oracle.truth(question), need=question.threshold), points, oracle)
 
 
 def check(problem: Problem, how: tuple[int, str], stages: tuple[Stage, ...]) -> None:
@@ -74,7 +74,7 @@ def check_cut(problem: Problem, how: tuple[int, str], seed: int) -> None:
     random = np.random.default_rng(seed)
     size = int(random.integers(1, 6))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(claims, "claims_at_once", lambda net, device: size)
+        patched.setattr(claims, "disjuncts_at_once", lambda net, device: size)
         clock = SimpleNamespace(monotonic=Clock(random).monotonic)
         patched.setattr(claims, "time", clock)
         patched.setattr(branch, "time", clock)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.soundness.word_problems import LENGTH, NETWORKS, WORDS, Setting, problem_of, violating
+from tests.soundness.word_problems import LENGTH, NETWORKS, WORDS, Setting, build_problem, violating
 from verifluxa.errors import DataError
 from verifluxa.lower.families import family
 from verifluxa.lower.reading import Reads
@@ -33,7 +33,7 @@ UNION = UnionTrigger("any", "text", (APPEND, SYNONYMS, INSERT))
 
 def asked(kind: str, seed: int, trigger: Trigger, per_input: bool) -> Problem:
     """Texts that end in padding, so that there is room to append."""
-    problem = problem_of(Setting(kind, seed, 1, inserts=False, per_input=per_input))
+    problem = build_problem(Setting(kind, seed, 1, inserts=False, per_input=per_input))
     texts = problem.inputs.copy()
     texts[:, -1] = 0
     labels = problem.graph.run(texts).argmax(1).astype(np.int64)
@@ -95,7 +95,7 @@ def test_every_verdict_is_the_truth(kind: str, trigger: Trigger) -> None:
         problem = asked(kind, seed, trigger, per_input=seed % 2 == 0)
         for outcome in decide(problem, list(problem.all_questions()), load_strategy("balanced")):
             strict, loose = truth(problem, outcome.question, trigger)
-            need = outcome.question.need
+            need = outcome.question.threshold
             if outcome.verdict is Verdict.CERTIFIED:
                 assert loose < need
             elif outcome.verdict is Verdict.FALSIFIED:

@@ -84,7 +84,7 @@ def trigger_of(names: tuple[str, ...], count: int) -> TableTrigger:
     return TableTrigger("combo", "rows", count, tuple(KEPT[name] for name in names), places)
 
 
-def problem_of(seed: int, trigger: TableTrigger, per_input: bool) -> tuple[Problem, list[Row]]:
+def build_problem(seed: int, trigger: TableTrigger, per_input: bool) -> tuple[Problem, list[Row]]:
     rng = np.random.default_rng(seed + 500)
     graph, rows = network(seed), rows_of(rng)
     inputs = np.array([written(row) for row in rows])
@@ -102,10 +102,10 @@ def problem_of(seed: int, trigger: TableTrigger, per_input: bool) -> tuple[Probl
         excluded=(),
         placements=placements,
         domain=placements[0].domain,
-        rows=class_rows(),
+        constraints=class_rows(),
         violations=(untargeted(),),
         selections=singles if per_input else (everything,),
-        needs=(1,) * len(rows) if per_input else (int(rng.integers(2, 6)),),
+        thresholds=(1,) * len(rows) if per_input else (int(rng.integers(2, 6)),),
         pairs=tuple((0, i) for i in range(len(rows))) if per_input else ((0, 0),),
         per_input=per_input,
         arithmetic="float32",
@@ -155,39 +155,42 @@ def test_every_verdict_is_the_truth(way: str, attacked: bool, monkeypatch: pytes
         strategy = Strategy(**{**vars(strategy), "stages": stages})
     seen = set()
     for seed, (trigger, per_input) in enumerate(itertools.product(TRIGGERS, (False, True))):
-        problem, rows = problem_of(seed, trigger, per_input)
+        problem, rows = build_problem(seed, trigger, per_input)
         for outcome in decide(problem, list(problem.all_questions()), strategy):
             strict, loose = truth(problem, outcome.question, trigger, rows)
             seen.add(outcome.verdict)
             if outcome.verdict is Verdict.CERTIFIED:
-                assert loose < outcome.question.need
+                assert loose < outcome.question.threshold
             elif outcome.verdict is Verdict.FALSIFIED:
                 assert outcome.witness is not None
-                assert strict >= outcome.question.need
+                assert strict >= outcome.question.threshold
                 domain = problem.domain_of(outcome.question.placement)
                 assert domain.contains(outcome.witness.trigger)
-                assert len(replay(problem, outcome.question, outcome.witness.trigger).violated) >= outcome.question.need
+                assert (
+                    len(replay(problem, outcome.question, outcome.witness.trigger).violated)
+                    >= outcome.question.threshold
+                )
             elif way == "enumerated":
-                assert strict < outcome.question.need <= loose, "only a tie is left open"
+                assert strict < outcome.question.threshold <= loose, "only a tie is left open"
             assert outcome.found <= strict
             assert outcome.proved >= loose
     assert {Verdict.CERTIFIED, Verdict.FALSIFIED} <= seen
 
 
 def test_few_combinations_are_tried_and_many_are_bounded() -> None:
-    problem, _ = problem_of(0, TRIGGERS[1], False)
+    problem, _ = build_problem(0, TRIGGERS[1], False)
     assert enumerable(workspace(problem), 0) is not None
     domain = problem.domain_of(0)
-    assert (domain.strips, len(domain.lists)) == (None, 1)
+    assert (domain.slabs, len(domain.lists)) == (None, 1)
     wide = replace(SPACE, features=(Feature("count", Fraction(0), Fraction(FEW), 1), *SPACE.features[1:]))
     kept = (KeptFeature("count", Fraction(0), Fraction(FEW)), KEPT["region"])
     (placement,) = place_columns(TableTrigger("t", "rows", 2, kept, ((0, 1),)), wide, NOTHING)[0]
     assert placement.domain is not None
-    assert placement.domain.strips is not None
-    assert placement.domain.strips.directions.tolist() == [[0, 1, 1, 1]]
+    assert placement.domain.slabs is not None
+    assert placement.domain.slabs.directions.tolist() == [[0, 1, 1, 1]]
 
 
 def test_a_combination_in_words() -> None:
-    problem, _ = problem_of(0, TRIGGERS[1], False)
+    problem, _ = build_problem(0, TRIGGERS[1], False)
     assert problem.domain_of(0).described(np.array([2.0, 0.0, 0.0, 1.0])) == ("count = 2 piece", "region = east")
     assert problem.domain_of(2).described(np.array([0.0, 1.0, 0.0, 1.0])) == ("region = south", "member = 1")

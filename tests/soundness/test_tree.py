@@ -28,8 +28,8 @@ from verifluxa.evidence import (
     Node,
     Outcome,
     PrunedDisjunct,
+    SlabSplit,
     Split,
-    StripSplit,
     Strongest,
     Witness,
 )
@@ -44,7 +44,7 @@ def closed(*dropped: PrunedDisjunct) -> Node:
     return Node(list(dropped), Counted())
 
 
-def split(how: BoxSplit | StripSplit, low: Node, high: Node, *dropped: PrunedDisjunct) -> Node:
+def split(how: BoxSplit | SlabSplit, low: Node, high: Node, *dropped: PrunedDisjunct) -> Node:
     return Node(list(dropped), Split(how, [low, high]))
 
 
@@ -61,7 +61,7 @@ def check(outcome: Outcome, problem: Problem = TWO_HALVES) -> None:
 
 def good() -> Node:
     """Input 1 falls on 0..4, input 0 on 5..8; a strip split in the upper half changes nothing."""
-    upper = split(StripSplit(0, 6.5), closed(), closed(), PrunedDisjunct(0, (ROW,)))
+    upper = split(SlabSplit(0, 6.5), closed(), closed(), PrunedDisjunct(0, (ROW,)))
     return split(BoxSplit(0, 4.0, 5.0), closed(PrunedDisjunct(1, (ROW,))), upper)
 
 
@@ -188,7 +188,7 @@ def jointly(*parts: Joint, need_one: bool = False) -> Outcome:
     """Both inputs open at the root, closed together; true for need 2, false for need 1."""
     clips = ((0, 0, (ROW,)), (1, 0, ()))
     outcome = certified(Node(step=JointClosing(parts[0], clips, (4.0,))))
-    return replace(outcome, question=outcome.question._replace(need=1)) if need_one else outcome
+    return replace(outcome, question=outcome.question._replace(threshold=1)) if need_one else outcome
 
 
 DUAL = Joint((FarkasTerm(0, 0, ROW, False, 0.5), FarkasTerm(1, 0, ROW, True, 0.5)), (0.0,))
@@ -230,9 +230,9 @@ def test_clips_name_each_open_claim_once(clips: tuple[tuple[int, int, tuple[int,
 def test_a_cut_strip_must_not_lose_points() -> None:
     """Both halves of a strip are closed, so a point on the cut counts in both: input 0 still violates at 2."""
     low, high = closed(PrunedDisjunct(1, (ROW,))), closed(PrunedDisjunct(0, (ROW,)))
-    check(certified(split(StripSplit(0, 4.0), low, high)))
+    check(certified(split(SlabSplit(0, 4.0), low, high)))
     with pytest.raises(BadTree, match="met on the node"):
-        check(certified(split(StripSplit(0, 2.0), low, high)))
+        check(certified(split(SlabSplit(0, 2.0), low, high)))
 
 
 def test_continuous_halves_share_their_end() -> None:

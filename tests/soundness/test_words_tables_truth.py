@@ -16,8 +16,8 @@ from tests.soundness.word_problems import (
     WORDS,
     Put,
     Setting,
+    build_problem,
     network,
-    problem_of,
     triggered,
     truth,
 )
@@ -52,7 +52,7 @@ def test_every_verdict_is_the_truth(kind: str, attacked: bool) -> None:
     seen = set()
     for setting in settings():
         if setting.kind == kind:
-            seen |= judge(problem_of(setting), strategy)
+            seen |= judge(build_problem(setting), strategy)
     assert {Verdict.CERTIFIED, Verdict.FALSIFIED} <= seen
 
 
@@ -66,7 +66,7 @@ def test_clusters_of_words_give_the_truth(kind: str, monkeypatch: pytest.MonkeyP
             monkeypatch.setattr(f"verifluxa.search.word_pairs.{name}", value)
         for seed in (first, first + 10):
             setting = Setting(kind, seed, 2, inserts=first != 2, per_input=False)
-            seen |= judge(problem_of(setting), load_strategy("balanced"), ties=False)
+            seen |= judge(build_problem(setting), load_strategy("balanced"), ties=False)
     assert {Verdict.CERTIFIED, Verdict.FALSIFIED} <= seen
 
 
@@ -78,7 +78,7 @@ def judge(problem: Problem, strategy: Strategy, ties: bool = True, put: Put = tr
     seen = set()
     for outcome in decide(problem, list(problem.all_questions()), strategy):
         strict, loose = truth(problem, outcome.question, put)
-        need = outcome.question.need
+        need = outcome.question.threshold
         assert outcome.found <= strict
         assert outcome.proved >= loose
         if outcome.verdict is Verdict.CERTIFIED:
@@ -107,7 +107,7 @@ def test_radii_hold_what_float32_computes(kind: str) -> None:
             parts = {**vars(op), "weight": op.weight + rng.normal(0, 0.3, op.weight.shape).astype(np.float32)}
             op = type(op)(**parts)
         noisy.append((op, node.inputs))
-    problem = problem_of(Setting(kind, 3, 1, True, False))
+    problem = build_problem(Setting(kind, 3, 1, True, False))
     problem = Problem(**{**vars(problem), "graph": build(noisy)})
     for placement in range(len(problem.placements)):
         assert_enclosed(problem, placement)
@@ -130,7 +130,7 @@ def assert_enclosed(problem: Problem, placement: int) -> None:
 
 def test_placements_of_a_bag_come_to_one() -> None:
     """Inserting into a bag of words whose last word falls off: the place does not matter."""
-    problem = problem_of(Setting("bag", 0, 1, True, False))
+    problem = build_problem(Setting("bag", 0, 1, True, False))
     cut = words.network_split(problem)
     assert cut is not None
     assert cut.in_any_order
@@ -140,13 +140,13 @@ def test_placements_of_a_bag_come_to_one() -> None:
         assert slots is not None
         keys.add(words.base_of(problem, placement.stamp, slots, cut)[0].tobytes())
     assert len(keys) == 1
-    other = words.network_split(problem_of(Setting("convolution", 0, 1, True, False)))
+    other = words.network_split(build_problem(Setting("convolution", 0, 1, True, False)))
     assert other is not None
     assert not other.in_any_order
 
 
 def test_what_does_more_than_putting_words_is_not_enumerated() -> None:
-    problem = problem_of(Setting("bag", 0, 1, False, False))
+    problem = build_problem(Setting("bag", 0, 1, False, False))
     stamp = problem.placements[0].stamp
     for wrong in (
         AffineInputMap(stamp.positions, stamp.keep, stamp.gain * 2, stamp.offset),
@@ -160,7 +160,7 @@ def test_what_does_more_than_putting_words_is_not_enumerated() -> None:
 
 
 def test_a_late_run_is_unknown() -> None:
-    problem = problem_of(Setting("bag", 0, 1, False, False))
+    problem = build_problem(Setting("bag", 0, 1, False, False))
     work = workspace(problem)
     cut = words.enumerable(work, 0)
     assert cut is not None
@@ -171,7 +171,7 @@ def test_a_late_run_is_unknown() -> None:
 
 def appending(kind: str, seed: int, count: int, per_input: bool) -> Problem:
     """Texts of one to `LENGTH - count` words behind which `count` are put; the rest is word 0."""
-    problem = problem_of(Setting(kind, seed, count, False, per_input))
+    problem = build_problem(Setting(kind, seed, count, False, per_input))
     rng = np.random.default_rng(seed)
     inputs = rng.integers(1, WORDS, (len(problem.inputs), LENGTH)).astype(np.float64)
     ends = rng.integers(1, LENGTH - count + 1, len(inputs))
@@ -232,7 +232,7 @@ def test_equal_texts_with_other_labels_have_tables_of_their_own(seed: int) -> No
         "placements": appended(trigger, space, inputs, "a.jsonl"),
         "selections": (np.array([0]), np.array([1])),
         "pairs": ((0, 0), (0, 1)),
-        "needs": (1, 1),
+        "thresholds": (1, 1),
         "indices": (0, 1),
         "digest": f"sha256:bags{seed}",
     }

@@ -31,7 +31,7 @@ from verifluxa.evidence import (
     Node,
     Outcome,
     PrunedDisjunct,
-    StripSplit,
+    SlabSplit,
     parts_of,
 )
 from verifluxa.question import Domain, Problem, Question
@@ -58,7 +58,7 @@ class _Judge:
     @cached_property
     def met(self) -> Bools:
         """Whether each row is met at each point, (T, S, R): many records ask for parts of it."""
-        return self.answers.met(self.problem.rows.closed)
+        return self.answers.met(self.problem.constraints.closed)
 
     def options(self, number: int) -> tuple[tuple[int, ...], ...]:
         """The alternatives of one input."""
@@ -135,15 +135,15 @@ def _check_node(judge: _Judge, node: Node, region: _Region) -> list[tuple[Node, 
         return []
     if len(node.children) != parts_of(node.split):
         raise BadTree("a split node has its children")
-    open_claims = _open_claims(judge, region)
+    open_disjuncts = _open_claims(judge, region)
     if node.clips:
-        _check_clips(judge, node, open_claims, some=True)
-        _check_shared(judge, node, open_claims)
+        _check_clips(judge, node, open_disjuncts, some=True)
+        _check_shared(judge, node, open_disjuncts)
     if node.shared or isinstance(node.split, InputSplit):
         _check_points(judge, region)
         region = replace(region, points=region.points[:0])
     if isinstance(node.split, InputSplit):
-        return list(zip(node.children, _input_cases(judge, node, region, open_claims), strict=True))
+        return list(zip(node.children, _input_cases(judge, node, region, open_disjuncts), strict=True))
     if isinstance(node.split, BoxSplit):
         halves = _box_halves(judge, node.split, region)
     elif isinstance(node.split, NeuronSplit):
@@ -158,14 +158,14 @@ def _check_node(judge: _Judge, node: Node, region: _Region) -> list[tuple[Node, 
     return [(child, replace(half, above={} if child.anew else above)) for child, half in pairs]
 
 
-def _check_conflicts(judge: _Judge, leaf: Conflicts, open_claims: set[tuple[int, int]]) -> None:
+def _check_conflicts(judge: _Judge, leaf: Conflicts, open_disjuncts: set[tuple[int, int]]) -> None:
     """Every choice of `need` inputs, each by an open alternative, holds a conflict."""
     conflicts = [frozenset(conflict.claims) for conflict in leaf.conflicts]
     for conflict in leaf.conflicts:
         _check_case(judge, conflict.case, frozenset(conflict.claims), ())
-    inputs = sorted({number for number, _ in open_claims})
-    for some in combinations(inputs, judge.question.need):
-        for choice in product(*([claim for claim in open_claims if claim[0] == number] for number in some)):
+    inputs = sorted({number for number, _ in open_disjuncts})
+    for some in combinations(inputs, judge.question.threshold):
+        for choice in product(*([claim for claim in open_disjuncts if claim[0] == number] for number in some)):
             if not any(conflict <= set(choice) for conflict in conflicts):
                 raise BadTree(f"{choice} holds no conflict")
 
@@ -199,32 +199,32 @@ def _check_steered(judge: _Judge, case: Case, claims: Claims, split: tuple[Neuro
 def _check_leaf(judge: _Judge, node: Node, region: _Region) -> None:
     if node.step is None:
         raise BadTree("an open leaf")
-    open_claims = _open_claims(judge, region)
-    remaining = len({i for i, _ in open_claims})
-    if region.must - {i for i, _ in open_claims}:
+    open_disjuncts = _open_claims(judge, region)
+    remaining = len({i for i, _ in open_disjuncts})
+    if region.must - {i for i, _ in open_disjuncts}:
         remaining = 0  # an input that is taken to violate cannot
     if isinstance(node.step, JointClosing):
-        _check_joint(judge, node, node.step, open_claims)
+        _check_joint(judge, node, node.step, open_disjuncts)
     elif isinstance(node.step, Conflicts):
-        _check_conflicts(judge, node.step, open_claims)
-    elif isinstance(node.step, Counted) and remaining >= judge.question.need:  # others are judged by their points
-        raise BadTree(f"{remaining} inputs remain at a closed leaf, need is {judge.question.need}")
+        _check_conflicts(judge, node.step, open_disjuncts)
+    elif isinstance(node.step, Counted) and remaining >= judge.question.threshold:  # others are judged by their points
+        raise BadTree(f"{remaining} inputs remain at a closed leaf, need is {judge.question.threshold}")
     _check_points(judge, region)
 
 
 def _check_points(judge: _Judge, region: _Region) -> None:
-    if judge.answers.loose[region.points].sum(axis=1, initial=0).max(initial=0) >= judge.question.need:
+    if judge.answers.loose[region.points].sum(axis=1, initial=0).max(initial=0) >= judge.question.threshold:
         raise BadTree("a part of the domain is closed and a trigger in it makes enough inputs violate")
 
 
-def _input_cases(judge: _Judge, node: Node, region: _Region, open_claims: set[tuple[int, int]]) -> Iterator[_Region]:
+def _input_cases(judge: _Judge, node: Node, region: _Region, open_disjuncts: set[tuple[int, int]]) -> Iterator[_Region]:
     """One of the inputs with cases must violate; those before it do not, and have one alternative whose row clips."""
     assert isinstance(node.split, InputSplit)
     inputs = [i for i, _ in node.split.cases]
-    if len({i for i, _ in open_claims} - set(inputs)) >= judge.question.need or len(set(inputs)) < len(inputs):
-        raise BadTree(f"cases of the inputs {inputs} of {sorted(open_claims)}, need is {judge.question.need}")
+    if len({i for i, _ in open_disjuncts} - set(inputs)) >= judge.question.threshold or len(set(inputs)) < len(inputs):
+        raise BadTree(f"cases of the inputs {inputs} of {sorted(open_disjuncts)}, need is {judge.question.threshold}")
     for i, row in node.split.cases:
-        own = {a for n, a in open_claims if n == i}
+        own = {a for n, a in open_disjuncts if n == i}
         if len(own) != 1 or row not in judge.options(i)[min(own)]:
             raise BadTree(f"row {row} clips in the case of input {i}, which it need not meet")
         yield replace(region, must=region.must | {i})
@@ -235,49 +235,52 @@ def _open_claims(judge: _Judge, region: _Region) -> set[tuple[int, int]]:
     return {(i, a) for i in judge.selected for a in range(len(judge.options(i)))} - region.fallen
 
 
-def _check_clips(judge: _Judge, node: Node, open_claims: set[tuple[int, int]], some: bool = False) -> None:
+def _check_clips(judge: _Judge, node: Node, open_disjuncts: set[tuple[int, int]], some: bool = False) -> None:
     """Clips speak of all open claims, or of some, each once, and of their own rows."""
     clipped = {(i, a) for i, a, _ in node.clips}
-    if len(clipped) != len(node.clips) or clipped - open_claims or (clipped != open_claims and not some):
-        raise BadTree(f"clips speak of {sorted(clipped)}, open are {sorted(open_claims)}")
+    if len(clipped) != len(node.clips) or clipped - open_disjuncts or (clipped != open_disjuncts and not some):
+        raise BadTree(f"clips speak of {sorted(clipped)}, open are {sorted(open_disjuncts)}")
     for i, a, rows in node.clips:
         if not set(rows) <= set(judge.options(i)[a]):
             raise BadTree(f"the planes {rows} are not rows of the alternative {judge.options(i)[a]}")
 
 
-def _check_shared(judge: _Judge, node: Node, open_claims: set[tuple[int, int]]) -> None:
+def _check_shared(judge: _Judge, node: Node, open_disjuncts: set[tuple[int, int]]) -> None:
     """Claims clip each other where all of them must be met, by rows of their own."""
     for i, row in node.shared:
-        met = [rows for n, a in open_claims if n == i for rows in [judge.options(n)[a]]]
-        if len(open_claims) != judge.question.need or len({n for n, _ in open_claims}) != judge.question.need:
-            raise BadTree(f"planes are shared by {sorted(open_claims)}, need is {judge.question.need}")
+        met = [rows for n, a in open_disjuncts if n == i for rows in [judge.options(n)[a]]]
+        if (
+            len(open_disjuncts) != judge.question.threshold
+            or len({n for n, _ in open_disjuncts}) != judge.question.threshold
+        ):
+            raise BadTree(f"planes are shared by {sorted(open_disjuncts)}, need is {judge.question.threshold}")
         if not met or row not in met[0]:
             raise BadTree(f"row {row} is shared, which input {i} need not meet")
 
 
-def _check_joint(judge: _Judge, node: Node, leaf: JointClosing, open_claims: set[tuple[int, int]]) -> None:
+def _check_joint(judge: _Judge, node: Node, leaf: JointClosing, open_disjuncts: set[tuple[int, int]]) -> None:
     """The form of a joint closing: it speaks of open claims and their rows, and branches on their inputs."""
-    _check_clips(judge, node, open_claims)
-    _check_shared(judge, node, open_claims)
+    _check_clips(judge, node, open_disjuncts)
+    _check_shared(judge, node, open_disjuncts)
     stack: list[tuple[Joint, frozenset[int]]] = [(leaf.joint, frozenset())]
     while stack:
         joint, fixed = stack.pop()
         for weighted in joint.weights:
-            _check_weighted(judge, weighted, (leaf, open_claims))
+            _check_weighted(judge, weighted, (leaf, open_disjuncts))
         if joint.branch_on < 0 and joint.children:
             raise BadTree("children of a joint closing that does not branch")
         if joint.branch_on >= 0:
             if joint.weights or len(joint.children) != 2 or joint.branch_on in fixed:
                 raise BadTree("a joint closing branches on an input once, into two, and carries no weights then")
-            if joint.branch_on not in {i for i, _ in open_claims}:
+            if joint.branch_on not in {i for i, _ in open_disjuncts}:
                 raise BadTree(f"a joint closing branches on input {joint.branch_on}, which is not open")
             stack += [(child, fixed | {joint.branch_on}) for child in joint.children]
 
 
 def _check_weighted(judge: _Judge, weighted: FarkasTerm, at: tuple[JointClosing, set[tuple[int, int]]]) -> None:
-    leaf, open_claims = at
+    leaf, open_disjuncts = at
     claim = (weighted.input, weighted.position)
-    if claim not in open_claims or weighted.row not in judge.options(weighted.input)[weighted.position]:
+    if claim not in open_disjuncts or weighted.row not in judge.options(weighted.input)[weighted.position]:
         raise BadTree(f"{weighted} is not about an open claim's row")
     if not 0 <= weighted.weight < math.inf:
         raise BadTree(f"the weight {weighted.weight} is not a nonnegative number")
@@ -337,7 +340,7 @@ def _box_halves(judge: _Judge, split: BoxSplit, region: _Region) -> tuple[_Regio
     return low, high
 
 
-def _strip_halves(judge: _Judge, split: StripSplit, region: _Region) -> tuple[_Region, _Region]:
+def _strip_halves(judge: _Judge, split: SlabSplit, region: _Region) -> tuple[_Region, _Region]:
     direction = judge.directions[split.direction]
     cut = Fraction(split.cut)
     values = [dot(direction, judge.answers.points[p]) for p in region.points]

@@ -70,8 +70,8 @@ class Oracle:
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         self.network = ExactNetwork(problem.graph)
-        self._coefficients = exact(problem.rows.coefficients)
-        self._constants = exact(problem.rows.constants)
+        self._coefficients = exact(problem.constraints.coefficients)
+        self._constants = exact(problem.constraints.constants)
 
     def stamped(self, question: Question, points: Sequence[Point]) -> Exact:
         """Every selected input under every trigger, shape (T * S, values)."""
@@ -93,7 +93,7 @@ class Oracle:
         chosen = self.problem.selections[question.selection]
         values = values.reshape(len(points), len(chosen), -1)
         above = (values.numerators > 0).astype(bool)
-        met = np.where(self.problem.rows.closed, (values.numerators >= 0).astype(bool), above)
+        met = np.where(self.problem.constraints.closed, (values.numerators >= 0).astype(bool), above)
         by_label = self.problem.violations[question.violation].by_label
         alternatives = [by_label[int(label)] for label in self.problem.labels[chosen]]
         return Answers(points, values, any_alternative(met, alternatives), any_alternative(above, alternatives))
@@ -110,13 +110,13 @@ class Oracle:
             answers = self.answers(question, chunk)
             most = _higher(most, _peak(answers.loose, chunk))
             strict = _higher(strict, _peak(answers.strict, chunk))
-        return Truth(question.need, most[0], strict[0], most[1], strict[1])
+        return Truth(question.threshold, most[0], strict[0], most[1], strict[1])
 
     def points(self, question: Question) -> Iterator[Point]:
         """Points that show every answer there is: the grid; along a continuous coordinate, where rows change sign."""
         domain = self.problem.domain
         free = np.flatnonzero((domain.step == 0) & (domain.lower < domain.upper))
-        if len(free) > 1 or (len(free) and domain.strips is not None):
+        if len(free) > 1 or (len(free) and domain.slabs is not None):
             raise ValueError("exact enumeration knows at most one continuous coordinate, and then no strips")
         for point in grid(domain):
             yield from self._line(question, point, int(free[0])) if len(free) else [point]
@@ -212,9 +212,9 @@ def _steps(low: float, high: float, step: float) -> int:
 
 def inside(domain: Domain, point: Point) -> bool:
     """Whether a point meets the domain's strips (all closed)."""
-    if domain.strips is None:
+    if domain.slabs is None:
         return True
-    strips = domain.strips
+    strips = domain.slabs
     ends = zip(strips.directions.tolist(), strips.lower.tolist(), strips.upper.tolist(), strict=True)
     return all(low <= dot(direction, point) <= high for direction, low, high in ends)
 

@@ -27,7 +27,16 @@ from verifluxa.graph.ops import (
     Reshape,
     Transpose,
 )
-from verifluxa.question import AffineInputMap, Domain, Listed, Placement, Problem, Question, Rows, Violation
+from verifluxa.question import (
+    AffineInputMap,
+    Domain,
+    Listed,
+    OutputConstraints,
+    Placement,
+    Problem,
+    Question,
+    Violation,
+)
 
 LENGTH, WORDS, FEATURES, CLASSES = 4, 6, 2, 3
 Steps = list[tuple[Op, tuple[int, ...]]]
@@ -104,7 +113,7 @@ class Setting:
     per_input: bool
 
 
-def problem_of(setting: Setting) -> Problem:
+def build_problem(setting: Setting) -> Problem:
     rng = np.random.default_rng(setting.seed + 1000)
     graph = network(setting.kind, setting.seed)
     inputs = rng.integers(0, WORDS, (6, LENGTH)).astype(np.float64)
@@ -130,10 +139,10 @@ def problem_of(setting: Setting) -> Problem:
         excluded=(),
         placements=tuple(Placement((("position", p),), stamp(p, setting.count)) for p in places),
         domain=domain,
-        rows=class_rows(),
+        constraints=class_rows(),
         violations=violations,
         selections=singles if setting.per_input else (everything,),
-        needs=(1,) * len(singles) if setting.per_input else (int(rng.integers(2, 6)),),
+        thresholds=(1,) * len(singles) if setting.per_input else (int(rng.integers(2, 6)),),
         pairs=pairs,
         per_input=setting.per_input,
         arithmetic="float32",
@@ -146,13 +155,13 @@ def untargeted() -> Violation:
     return Violation("untargeted", None, tuple(misses))
 
 
-def class_rows() -> Rows:
+def class_rows() -> OutputConstraints:
     """Row of each ordered pair (j, k): y_j - y_k >= 0."""
     pairs = [(j, k) for j in range(CLASSES) for k in range(CLASSES) if j != k]
     coefficients = np.zeros((len(pairs), CLASSES))
     for row, (j, k) in enumerate(pairs):
         coefficients[row, j], coefficients[row, k] = 1.0, -1.0
-    return Rows(coefficients, np.zeros(len(pairs)), np.ones(len(pairs), dtype=bool))
+    return OutputConstraints(coefficients, np.zeros(len(pairs)), np.ones(len(pairs), dtype=bool))
 
 
 def _row(j: int, k: int) -> int:
@@ -186,7 +195,7 @@ def truth(problem: Problem, question: Question, put: Put = triggered) -> tuple[i
 def violating(problem: Problem, question: Question, inputs: NDArray[np.float64]) -> tuple[int, int]:
     """How many of the question's inputs violate as they are in `inputs`: strictly, and with ties."""
     chosen = problem.selections[question.selection]
-    values = problem.graph.run(inputs).astype(np.float64)[chosen] @ problem.rows.coefficients.T
+    values = problem.graph.run(inputs).astype(np.float64)[chosen] @ problem.constraints.coefficients.T
     by_label = problem.violations[question.violation].by_label
     met = [
         [any(all(test(values[n, r]) for r in rows) for rows in by_label[problem.labels[i]]) for test in TESTS]

@@ -24,11 +24,10 @@ from verifluxa.search.settings import CrossStage
 from verifluxa.search.workspace import Workspace
 from verifluxa.strategy import attacking
 from verifluxa.strategy import decide as decide_module
-from verifluxa.strategy.attacked import Attacked
 from verifluxa.strategy.attacking import attack_slice
 from verifluxa.strategy.decide import decide, prove_slice
 from verifluxa.strategy.load import AttackStage, BoundStage, BranchStage, Stage, Strategy, load_strategy
-from verifluxa.strategy.running import Run
+from verifluxa.strategy.work import Attacked, Run
 from verifluxa.verdict import Reason, Verdict
 
 
@@ -54,7 +53,7 @@ def crossing() -> Problem:
 def hard() -> Problem:
     """One input more than any trigger reaches: true, and no single bound shows it."""
     problem = random_problem(26, positions=(0, 1, 2))
-    return digested(replace(problem, needs=(most(problem, problem.questions(0)[0]) + 1,)))
+    return digested(replace(problem, thresholds=(most(problem, problem.questions(0)[0]) + 1,)))
 
 
 def reachable() -> Problem:
@@ -150,7 +149,7 @@ def test_an_attack_alone_proves_nothing(problem: Problem) -> None:
 def test_an_attack_on_fewer_inputs_than_are_needed_finds_what_there_is() -> None:
     problem = reachable()
     (question,) = problem.questions(0)
-    (outcome,) = decide(problem, [question._replace(need=2)], load_strategy("attack-only"))
+    (outcome,) = decide(problem, [question._replace(threshold=2)], load_strategy("attack-only"))
     assert (outcome.verdict, outcome.found, outcome.proved) == (Verdict.UNKNOWN, 1, 1)
 
 
@@ -162,7 +161,7 @@ def test_a_strategy_that_ends_early_says_so() -> None:
 
 def test_the_rate_that_is_proved_is_kept_when_the_question_stays_open() -> None:
     problem = random_problem(26, positions=(0, 1, 2))
-    question = problem.questions(0)[0]._replace(need=1)
+    question = problem.questions(0)[0]._replace(threshold=1)
     (outcome,) = decide(problem, [question], strategy(CROWN))
     assert outcome.verdict is Verdict.UNKNOWN
     assert most(problem, question) <= outcome.proved <= 6
@@ -242,7 +241,7 @@ def test_attacks_over_placements_name_their_questions() -> None:
     for attacked in found:
         assert attacked.trigger is not None
         assert attacked.found <= most(problem, attacked.question, strict=True)
-        assert attacked.witness is None or len(attacked.witness.inputs) >= attacked.question.need
+        assert attacked.witness is None or len(attacked.witness.inputs) >= attacked.question.threshold
 
 
 def test_an_attack_without_a_second_pass_replays_nothing() -> None:
@@ -254,11 +253,11 @@ def test_an_attack_without_a_second_pass_replays_nothing() -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_the_found_count_is_never_above_the_proved_one(seed: int) -> None:
     problem = in_float32(random_problem(seed, Ask(targets=(0, 1, 2))))
-    chosen = [q._replace(need=n) for q in problem.all_questions() for n in (1, 3)]
+    chosen = [q._replace(threshold=n) for q in problem.all_questions() for n in (1, 3)]
     for outcome in decide(problem, chosen, strategy(ATTACK, INTERVAL, CROWN, BRANCH)):
         assert 0 <= outcome.found <= outcome.proved
         if outcome.verdict is Verdict.CERTIFIED:
-            assert outcome.proved < outcome.question.need
+            assert outcome.proved < outcome.question.threshold
 
 
 def test_questions_come_back_in_the_order_asked() -> None:
@@ -274,6 +273,8 @@ def verdicts(problem: Problem, questions: list[Question], seed: int) -> list[tup
 
 def test_a_seed_says_the_same_twice_and_no_seed_changes_a_verdict() -> None:
     problem = random_problem(8)
-    questions = [question._replace(need=need) for question in problem.all_questions() for need in (1, 2, 3, 4, 5, 6)]
+    questions = [
+        question._replace(threshold=need) for question in problem.all_questions() for need in (1, 2, 3, 4, 5, 6)
+    ]
     assert verdicts(problem, questions, 3) == verdicts(problem, questions, 3)
     assert [v for v, _, _ in verdicts(problem, questions, 3)] == [v for v, _, _ in verdicts(problem, questions, 4)]

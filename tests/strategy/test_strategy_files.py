@@ -44,19 +44,26 @@ def test_values_and_defaults() -> None:
         'schema = 1\nname = "other"\ndescription = "d"\nseed = 7\n'
         '[[stage]]\nkind = "attack"\nstarts = 5\n'
         '[[stage]]\nkind = "bound"\nmethod = "interval"\n'
-        '[[stage]]\nkind = "branch"\nseconds = 3\njoint = true\ngate = 0.5\nstrips = 0\n'
+        '[[stage]]\nkind = "branch"\nseconds = 3\njoint = true\ngate = 0.5\nslabs = 0\n'
         '[[stage]]\nkind = "bound"\n'
     )
     assert strategy.stages == (
         AttackStage(starts=5),
         BoundStage("interval"),
-        BranchStage(seconds=3.0, joint=True, gate=0.5, strips=0),
+        BranchStage(seconds=3.0, joint=True, gate=0.5, slabs=0),
         BoundStage("crown"),
     )
     assert (strategy.name, strategy.seed, strategy.bounds, strategy.description) == ("mine", 7, "native", "d")
     branching = strategy.stages[2]
     assert isinstance(branching, BranchStage)
     assert isinstance(branching.seconds, float)
+
+
+def test_older_files_say_strips_for_slabs() -> None:
+    text = 'schema = 1\n[[stage]]\nkind = "branch"\n'
+    assert parse(text + "strips = 7\n").stages == (BranchStage(slabs=7),)
+    with pytest.raises(UsageError, match="strips"):
+        parse(text + "strips = 7\nslabs = 7\n")
 
 
 def test_without_a_kind_of_stage() -> None:
@@ -92,7 +99,7 @@ BAD = {
     "a slip in a key": STAGE + 'kind = "branch"\nbox = 20000\n',
     "a number that is a text": STAGE + 'kind = "branch"\nboxes = "many"\n',
     "a whole number with a fraction": STAGE + 'kind = "branch"\nboxes = 2.5\n',
-    "a number below 0": STAGE + 'kind = "branch"\nstrips = -1\n',
+    "a number below 0": STAGE + 'kind = "branch"\nslabs = -1\n',
     "a number that is true": STAGE + 'kind = "branch"\nboxes = true\n',
     "a number that is far too large": STAGE + 'kind = "branch"\nboxes = 100000000000\n',
     "no time": STAGE + 'kind = "branch"\nseconds = 0\n',

@@ -69,7 +69,7 @@ def test_ends_meet_and_every_question_has_its_proof(spec: str) -> None:
     assert found.found == found.proved
     assert len(keeper.outcomes) == found.counts.total == found.counts.certified == 6
     for outcome in keeper.outcomes:
-        assert outcome.question.need == outcome.proved + 1
+        assert outcome.question.threshold == outcome.proved + 1
         assert outcome.tree is not None
     ends = [(progress.found, progress.proved) for progress in watcher.seen]
     assert ends == sorted(ends, key=lambda pair: (pair[0], -pair[1])), "the interval only shrinks"

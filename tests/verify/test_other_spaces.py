@@ -209,13 +209,13 @@ def test_a_vocabulary_that_was_cut_short_is_told(text: Path) -> None:
 
 def test_decimals_are_what_the_network_reads(table: Path) -> None:
     """0.2 is no float32 number: the problem holds the one that the network is given."""
-    from verifluxa.asking import asked_of, problem_of
+    from verifluxa.asking import build_problem, describe_property
     from verifluxa.inputs import Choice, load_inputs
 
     (table / "a.vfx").write_text(TABLE.replace("COUNT", "1").replace("LIST", "age"))
     inputs = load_inputs(str(table / "a.vfx"), Choice())
     prop = inputs.properties[0]
-    problem: Problem = problem_of(inputs, prop, asked_of(inputs, prop).digest, "float32")
+    problem: Problem = build_problem(inputs, prop, describe_property(inputs, prop).digest, "float32")
     assert problem.inputs[0, 1] == float(np.float32(0.2)) != 0.2
 
 

@@ -194,7 +194,7 @@ def test_questions_that_cannot_be_put_are_one_unknown(spec, monkeypatch):
     def refuse(*_):
         raise UnsupportedError("VF7001", "there are no bounds for this")
 
-    monkeypatch.setattr("verifluxa.verify.problem_of", refuse)
+    monkeypatch.setattr("verifluxa.verify.build_problem", refuse)
     result = verifluxa.verify(spec)
     assert {item.reason for item in result.properties} == {Reason.UNSUPPORTED}
     assert result.properties[0].message is not None

@@ -72,10 +72,10 @@ class _Measure:
     """How far linear functions rise on one domain per claim, in slopes times half-widths.
 
     Attributes:
-        half: of the boxes, shape (C, d): without strips the L1 norm is all.
-        ridge: to the strips' multipliers, shape (C, d, m).
-        across: the strips' directions times half-widths, shape (C, m, d).
-        wide, shift: of the strips, shape (C, 1, m) and (C, m, 1).
+        half: of the boxes, shape (C, d): without slabs the L1 norm is all.
+        ridge: to the slabs' multipliers, shape (C, d, m).
+        across: the slabs' directions times half-widths, shape (C, m, d).
+        wide, shift: of the slabs, shape (C, 1, m) and (C, m, 1).
         terms: the size of all that is summed for a norm of 1, shape (C, 1, 1).
     """
 
@@ -87,7 +87,7 @@ class _Measure:
     terms: Tensor
 
     def rise(self, slopes: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Of `slopes` of norm 1, blocks (C, n, d), and of `slopes - points`, (C, k, d): by the box or the strips.
+        """Of `slopes` of norm 1, blocks (C, n, d), and of `slopes - points`, (C, k, d): by the box or the slabs.
 
         Returns:
             shape (C, n, 1), by the box alone a number, and (C, n, k).
@@ -100,14 +100,14 @@ class _Measure:
         return alone, torch.minimum(plain, torch.cdist(near, far, p=1.0) + (shift - back.transpose(1, 2)))
 
     def _within(self, slopes: Tensor) -> tuple[Tensor, Tensor]:
-        """The vector whose L1 norm counts, shape (C, n, d + m), and what the strips' shift adds, shape (C, n, 1)."""
+        """The vector whose L1 norm counts, shape (C, n, d + m), and what the slabs' shift adds, shape (C, n, 1)."""
         beta = slopes @ self.ridge
         rest = torch.baddbmm(slopes, beta, self.across, alpha=-1.0)
         return torch.cat([rest, beta * self.wide], 2), beta @ self.shift
 
 
 def _measure(domain: Tensor, geometry: Geometry) -> _Measure:
-    half, wide, shift = geometry.half, geometry.strip_half[:, None], geometry.strip_shift[..., None]
+    half, wide, shift = geometry.half, geometry.slab_half[:, None], geometry.slab_shift[..., None]
     ridge = (geometry.ridge / half.clamp(min=1e-300)[:, None]).transpose(1, 2)
     across = geometry.directions * half[:, None]
     reach = wide.transpose(1, 2) + shift.abs() + across.abs().sum(2, keepdim=True)
@@ -153,6 +153,6 @@ def _least(slopes: Tensor, cut: LinearBounds, measure: _Measure) -> Tensor:
     alone, rise = measure.rise(boxes.mul_(1 / size.clamp(min=1e-300)), cuts * -share[..., None])
     scaled = share[:, None] * cut.value[:, None, None]
     beyond = (scaled + rise + OWN * (scaled.abs() + rise.abs() + (1 + factors) * measure.terms)).amin(-1, keepdim=True)
-    # The multiplier 0 is what box and strips say of the rows themselves.
+    # The multiplier 0 is what box and slabs say of the rows themselves.
     least: Tensor = (size * torch.minimum(beyond, alone + OWN * (alone.abs() + measure.terms)))[..., 0]
     return least

@@ -1,11 +1,11 @@
 """Batches of trigger domains, and the largest value of a linear function over them.
 
-A domain is a box `lower <= tau <= upper`, cut by strips `low <= V tau <= high` along a few directions V
+A domain is a box `lower <= tau <= upper`, cut by slabs `low <= V tau <= high` along a few directions V
 shared by all domains of a question. For any multipliers beta (Lagrange, weak duality)
 
-    max a.t <= |a - beta V|.r + |beta|.w + beta.(strip center - V center),      t = tau - center,
+    max a.t <= |a - beta V|.r + |beta|.w + beta.(slab center - V center),      t = tau - center,
 
-with r the half-widths of the box and w those of the strips. beta = 0 is the plain box; the ridge solution
+with r the half-widths of the box and w those of the slabs. beta = 0 is the plain box; the ridge solution
 `beta = a S V' (V S V' + diag(w^2))^-1`, S = diag(.64 d r^2), is close to the best. Any beta is sound.
 """
 
@@ -21,17 +21,17 @@ REWEIGHTINGS = 5
 FEW_DOMAINS = 4
 """Up to so many, half-widths are multiplied out for all domains and one is picked: no copy for each pair (measured)."""
 ROUNDING_SHARE = 2.0**-40
-"""Added to the half-width of a strip, relative to the size of its terms: covers the rounding of beta terms."""
+"""Added to the half-width of a slab, relative to the size of its terms: covers the rounding of beta terms."""
 
 
 @dataclass(frozen=True, eq=False)
 class Domains:
-    """D domains in d dimensions with m strip directions.
+    """D domains in d dimensions with m slab directions.
 
     Attributes:
         lower, upper: shape (D, d).
         directions: V, shape (m, d), exact stored floats, m may be 0.
-        low, high: strips, shape (D, m).
+        low, high: slabs, shape (D, m).
     """
 
     lower: Tensor
@@ -53,8 +53,8 @@ class Geometry:
         largest: the largest |tau|, shape (D, d).
         directions: V, shape (m, d).
         ridge: beta = ridge @ a, shape (D, m, d).
-        strip_half, strip_shift: half-widths of the strips, and strip center - V center, shape (D, m).
-        empty: shape (D,): the strips and the box surely do not meet.
+        slab_half, slab_shift: half-widths of the slabs, and slab center - V center, shape (D, m).
+        empty: shape (D,): the slabs and the box surely do not meet.
     """
 
     center: Tensor
@@ -62,13 +62,13 @@ class Geometry:
     largest: Tensor
     directions: Tensor
     ridge: Tensor
-    strip_half: Tensor
-    strip_shift: Tensor
+    slab_half: Tensor
+    slab_shift: Tensor
     empty: Tensor
 
 
 def geometry(domains: Domains) -> Geometry:
-    """Tightens the strips by the boxes and prepares the ridge solutions."""
+    """Tightens the slabs by the boxes and prepares the ridge solutions."""
     plain = _geometry(domains, domains.low, domains.high)
     if not len(domains.directions):
         return plain
@@ -87,8 +87,8 @@ def geometry(domains: Domains) -> Geometry:
         tight.largest,
         tight.directions,
         tight.ridge,
-        tight.strip_half,
-        tight.strip_shift,
+        tight.slab_half,
+        tight.slab_shift,
         empty,
     )
 
@@ -100,18 +100,18 @@ def _geometry(domains: Domains, low: Tensor, high: Tensor) -> Geometry:
     largest = torch.maximum(domains.lower.abs(), domains.upper.abs())
     directions = domains.directions
     size = half.shape[1]
-    strip_half = (high - low) / 2
+    slab_half = (high - low) / 2
     shift = (high + low) / 2 - center @ directions.T
     if len(directions):
         weighted = directions * (0.64 * size * half**2)[:, None, :]
-        ridge = torch.linalg.solve(_regular(weighted @ directions.T, strip_half**2), weighted)
+        ridge = torch.linalg.solve(_regular(weighted @ directions.T, slab_half**2), weighted)
     else:
         ridge = center.new_zeros(len(center), 0, size)
     # Whatever beta does to the sums below, their own rounding stays under this share of its terms.
     reach = half @ directions.abs().T + center.abs() @ directions.abs().T + low.abs() + high.abs()
-    strip_half = strip_half + ROUNDING_SHARE * reach
+    slab_half = slab_half + ROUNDING_SHARE * reach
     empty = torch.zeros(len(center), dtype=torch.bool, device=center.device)
-    return Geometry(center, half, largest, directions, ridge, strip_half, shift, empty)
+    return Geometry(center, half, largest, directions, ridge, slab_half, shift, empty)
 
 
 def _regular(matrix: Tensor, diagonal: Tensor) -> Tensor:
@@ -137,8 +137,8 @@ def spread(rows: Tensor, domain: Tensor, geometry: Geometry, spare: bool = False
     plain = _widths(rows, domain, geometry)
     beta = rows @ geometry.ridge[domain].transpose(1, 2)
     rest = _widths(rows - beta @ geometry.directions, domain, geometry)
-    rest = rest + (beta.abs() @ geometry.strip_half[domain][:, :, None])[..., 0]
-    shift = (beta @ geometry.strip_shift[domain][:, :, None])[..., 0]
+    rest = rest + (beta.abs() @ geometry.slab_half[domain][:, :, None])[..., 0]
+    shift = (beta @ geometry.slab_shift[domain][:, :, None])[..., 0]
     return torch.minimum(plain, rest + shift), torch.minimum(plain, rest - shift)
 
 
@@ -165,17 +165,17 @@ def spread_shared(rows: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor]:
     down = up.clone()
     if not len(geometry.directions):
         return up, down
-    directions, strip_half = geometry.directions, geometry.strip_half[:, None, :]
+    directions, slab_half = geometry.directions, geometry.slab_half[:, None, :]
     beta = rows @ geometry.ridge.transpose(1, 2)
     for step in range(REWEIGHTINGS + 1):
         rest = rows - beta @ directions
-        base = (rest.abs() * half).sum(-1) + (beta.abs() * strip_half).sum(-1)
-        shift = (beta * geometry.strip_shift[:, None, :]).sum(-1)
+        base = (rest.abs() * half).sum(-1) + (beta.abs() * slab_half).sum(-1)
+        shift = (beta * geometry.slab_shift[:, None, :]).sum(-1)
         up, down = torch.minimum(up, base + shift), torch.minimum(down, base - shift)
         if step == REWEIGHTINGS:
             break
         weight = half / (rest.abs() + 1e-3 * rows.abs().amax(-1, keepdim=True) + 1e-12)
-        penalty = strip_half / (beta.abs() + 1e-3 * beta.abs().amax(-1, keepdim=True) + 1e-12)
+        penalty = slab_half / (beta.abs() + 1e-3 * beta.abs().amax(-1, keepdim=True) + 1e-12)
         weighted = directions * weight[:, :, None, :]
         matrix = _regular(weighted @ directions.T, penalty)
         beta = torch.linalg.solve(matrix, weighted @ rows[..., None])[..., 0]

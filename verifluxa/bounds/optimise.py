@@ -566,7 +566,7 @@ def _descended(
 def steepest(slope: Tensor, domain: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor]:
     """How far linear functions rise above their value at the center (C,), and where they do so (C, d), from the center.
 
-    With strips the second is the gradient of the first, which any multipliers of strips make a fair guide.
+    With slabs the second is the gradient of the first, which any multipliers of slabs make a fair guide.
     """
     if not len(geometry.directions):
         half = geometry.half[domain].to(slope.dtype)

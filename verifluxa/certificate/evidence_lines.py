@@ -15,7 +15,7 @@ from verifluxa.certificate.tree_codec import count_leaves, decode_tree, encode_t
 from verifluxa.documents import LARGEST_INTEGER, NOT_ZERO, SHA256, Form, Rule
 from verifluxa.errors import CertificateError
 from verifluxa.evidence import Node, Outcome, Strongest, Unrecorded, Witness
-from verifluxa.question import Problem, Question, Rows
+from verifluxa.question import OutputConstraints, Problem, Question
 from verifluxa.verdict import Reason, Verdict
 
 SCHEMA = "verifluxa/evidence/3"
@@ -129,13 +129,13 @@ def header_of(problem: Problem, data_digest: str) -> Header:
         placements=tuple(placement.label for placement in problem.placements),
         violations=tuple(violation.label for violation in problem.violations),
         selections=tuple(tuple(int(index) for index in selection) for selection in problem.selections),
-        needs=tuple(int(need) for need in problem.needs),
+        needs=tuple(int(need) for need in problem.thresholds),
         pairs=tuple((int(violation), int(selection)) for violation, selection in problem.pairs),
-        rows=_rows_of(problem.rows),
+        rows=_rows_of(problem.constraints),
     )
 
 
-def _rows_of(rows: Rows) -> tuple[Row, ...]:
+def _rows_of(rows: OutputConstraints) -> tuple[Row, ...]:
     sparse = []
     for coefficients, constant, closed in zip(rows.coefficients, rows.constants, rows.closed, strict=True):
         pairs = tuple((int(output), float(coefficients[output])) for output in np.flatnonzero(coefficients))

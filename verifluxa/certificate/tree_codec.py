@@ -41,8 +41,8 @@ from verifluxa.evidence import (
     Shared,
     Slopes,
     Split,
-    Steered,
     Unrecorded,
+    WeightedTerm,
     parts_of,
 )
 
@@ -55,7 +55,7 @@ MOST_SPLITS = 256
 _INDEX, _ROWS, _INDICES = codec_of(int), array(integer(low=CONTRADICTED)), codec_of(tuple[int, ...])
 _SLOPES, _BETAS, _FLOATS = codec_of(Slopes), codec_of(Betas), array(FLOAT)
 _WEIGHTS = array(codec_of(FarkasTerm))
-_STEERED = codec_of(Annotated[tuple[Steered, ...], NOT_EMPTY])
+_STEERED = codec_of(Annotated[tuple[WeightedTerm, ...], NOT_EMPTY])
 _NEURON, _PARTITION = codec_of(NeuronSplit), codec_of(Partition)
 _CLIPS, _SHARED = codec_of(Annotated[tuple[Clip, ...], NOT_EMPTY]), codec_of(Annotated[Shared, NOT_EMPTY])
 _SPLIT = (_PARTITION, _CLIPS, _SHARED)

@@ -68,12 +68,12 @@ def _empty(folder: Path) -> None:
 
 def _problems(inputs: Inputs) -> list[Problem]:
     """The problems of all properties, in real arithmetic, as other verifiers take a network."""
-    from verifluxa.asking import asked_of, problem_of
+    from verifluxa.asking import build_problem, describe_property
     from verifluxa.interop.vnnlib_export import check_sayable
 
     problems = []
     for prop in inputs.properties:
-        problem = problem_of(inputs, prop, asked_of(inputs, prop).digest, "real")
+        problem = build_problem(inputs, prop, describe_property(inputs, prop).digest, "real")
         check_sayable(problem)
         problems.append(problem)
     return problems

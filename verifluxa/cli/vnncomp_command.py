@@ -154,7 +154,7 @@ def _shown(asked: RegionQuery, found: Witness) -> Answer:
     import numpy as np
 
     from verifluxa.interop.vnnlib_problem import inward
-    from verifluxa.search.replay import judged, replay, surely_violated
+    from verifluxa.search.replay import certainly_violated, judged, replay
     from verifluxa.search.workspace import workspace
 
     problem = asked.problem
@@ -163,7 +163,9 @@ def _shown(asked: RegionQuery, found: Witness) -> Answer:
         if not asked.region.contains(point):
             continue
         known = bool(found.robust) and bool((point == found.trigger).all())
-        sure = np.array([True]) if known else surely_violated(workspace(asked.placed), question, point, np.array([0]))
+        sure = (
+            np.array([True]) if known else certainly_violated(workspace(asked.placed), question, point, np.array([0]))
+        )
         played = replay(problem, question, point)
         if judged(workspace(problem), question, point, played, sure).inputs:
             return Answer("sat", point, played.after[0].astype("float64"))

@@ -11,7 +11,7 @@ from verifluxa.dispatch.slices import Engine, Pool
 from verifluxa.documents import Form
 from verifluxa.errors import UsageError
 from verifluxa.library import Library, resolve
-from verifluxa.strategy.piecework import Limits
+from verifluxa.strategy.work import Limits
 
 KINDS = ("in-process", "processes", "ray")
 DEVICES = ("cpu", "cuda")

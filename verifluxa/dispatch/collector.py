@@ -13,9 +13,9 @@ from fractions import Fraction
 from verifluxa.dispatch.interrupts import interrupts_blocked
 from verifluxa.dispatch.observe import EvidenceSink
 from verifluxa.dispatch.slices import Pairs
-from verifluxa.evidence import NOTHING_FOUND, BoxSplit, Node, Outcome, StripSplit, Strongest, parts_of
+from verifluxa.evidence import NOTHING_FOUND, BoxSplit, Node, Outcome, SlabSplit, Strongest, parts_of
 from verifluxa.question import Domain, Problem, Question
-from verifluxa.strategy.attacked import Attacked
+from verifluxa.strategy.work import Attacked
 from verifluxa.verdict import Reason, Verdict
 
 
@@ -53,7 +53,7 @@ def check_cover(problem: Problem, outcome: Outcome) -> None:
         if isinstance(node.split, BoxSplit):
             waiting += _halves(place, node.split, domain, outcome)
         else:
-            if isinstance(node.split, StripSplit) and node.split.direction >= strips:
+            if isinstance(node.split, SlabSplit) and node.split.direction >= strips:
                 raise NotCovered(f"{outcome.question}: a split along a direction that is not there")
             waiting += [_Place(child, place.lower, place.upper) for child in node.children]
 

@@ -33,7 +33,7 @@ from verifluxa.dispatch.slices import (
 from verifluxa.errors import UnsupportedError
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem, Question
-from verifluxa.strategy.piecework import Checkpoint, Limits
+from verifluxa.strategy.work import Checkpoint, Limits
 from verifluxa.verdict import Reason
 
 log = logging.getLogger(__name__)

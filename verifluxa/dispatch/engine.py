@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from verifluxa.dispatch.slices import AttackSlice, PieceSlice, ProofSlice
 from verifluxa.errors import UsageError
 from verifluxa.question import Problem
-from verifluxa.strategy.attacked import Attacked
-from verifluxa.strategy.piecework import Fallen, SearchedUnit
+from verifluxa.strategy.work import Attacked, Fallen, Run, SearchedUnit
 
 if TYPE_CHECKING:
     from verifluxa.strategy.load import Strategy
@@ -35,7 +34,6 @@ class StrategyEngine:
     def attack(self, problem: Problem, slice: AttackSlice) -> Sequence[Attacked]:
         """The best trigger that the strategy's attack finds for each question."""
         from verifluxa.strategy.attacking import attack_slice
-        from verifluxa.strategy.running import Run
 
         with _threads(self.threads):
             return attack_slice(problem, slice.placements, Run(self.strategy, slice.deadline, self.device))
@@ -43,7 +41,6 @@ class StrategyEngine:
     def prove(self, problem: Problem, slice: ProofSlice) -> Iterable[Fallen]:
         """One outcome for each question, as they fall; `Checkpoint` where limits cut one short."""
         from verifluxa.strategy.decide import prove_slice
-        from verifluxa.strategy.running import Run
 
         with _threads(self.threads):
             run = Run(self.strategy, slice.deadline, self.device, slice.limits)
@@ -52,7 +49,6 @@ class StrategyEngine:
     def further(self, problem: Problem, slice: PieceSlice) -> SearchedUnit:
         """Goes on with a piece of a question that was begun."""
         from verifluxa.strategy.decide import further
-        from verifluxa.strategy.running import Run
 
         with _threads(self.threads):
             return further(problem, slice.piece, Run(self.strategy, slice.deadline, self.device, slice.limits))

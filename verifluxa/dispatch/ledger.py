@@ -63,8 +63,7 @@ from verifluxa.dispatch.observe import Progress, Recalled
 from verifluxa.dispatch.slices import AttackDone, PieceDone
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem
-from verifluxa.strategy.attacked import Attacked
-from verifluxa.strategy.piecework import Checkpoint
+from verifluxa.strategy.work import Attacked, Checkpoint
 from verifluxa.verdict import Reason, Verdict
 
 SHOW_SECONDS = 1.0
@@ -369,7 +368,7 @@ class Ledger:
 
 
 def _keys(problem: Problem) -> Iterator[tuple[int, int, int]]:
-    """Placement, violation and selection of each question, in order; `need` follows from the selection."""
+    """Placement, violation and selection of each question, in order; `threshold` follows from the selection."""
     return (question[:3] for question in problem.all_questions())
 
 

@@ -25,9 +25,8 @@ from verifluxa.dispatch.slices import PieceDone
 from verifluxa.evidence import Node
 from verifluxa.question import Question
 from verifluxa.search.pieces import Path, at, put
-from verifluxa.strategy import piecework
-from verifluxa.strategy.attacked import Attacked
-from verifluxa.strategy.piecework import Checkpoint
+from verifluxa.strategy import work
+from verifluxa.strategy.work import Attacked, Checkpoint
 from verifluxa.verdict import Reason
 
 ATTACK_LIMITS = Limits(16 * 2**20, 8)
@@ -125,7 +124,7 @@ def decode_begun(line: bytes, pieces: Iterable[bytes], dimension: int, place: st
     Args:
         line: its first record.
         pieces: those of its pieces, in the order in which they came.
-        dimension: of tau, for trees without strips.
+        dimension: of tau, for trees without slabs.
         place: for messages.
 
     Raises:
@@ -196,13 +195,13 @@ def _path(fields: Fields, value: Json) -> Path:
     return tuple(value)  # type: ignore[arg-type]
 
 
-def _allowed(fields: Fields) -> piecework.Limits:
+def _allowed(fields: Fields) -> work.Limits:
     value = fields.raw("allowed")
     if not isinstance(value, list) or len(value) != 2 or type(value[0]) is not int:
         fields.fail("allowed", "[boxes, seconds]", value)
     boxes, seconds = value
     assert isinstance(boxes, int)
-    return piecework.Limits(boxes, None if seconds is None else _seconds(fields, seconds))
+    return work.Limits(boxes, None if seconds is None else _seconds(fields, seconds))
 
 
 def _seconds(fields: Fields, value: Json) -> float:

@@ -12,7 +12,7 @@ from verifluxa.dispatch.slices import HandedBack, PieceDone, PieceSlice
 from verifluxa.evidence import Outcome, Strongest
 from verifluxa.question import Question
 from verifluxa.search.pieces import Paths, graft, open_paths, pieces, pruned_to
-from verifluxa.strategy.piecework import Checkpoint, Limits, SearchedUnit, WorkUnit
+from verifluxa.strategy.work import Checkpoint, Limits, SearchedUnit, WorkUnit
 from verifluxa.verdict import Reason, Verdict
 
 

@@ -18,7 +18,7 @@ from verifluxa.dispatch.observe import NoEvidence, Observer, Progress, Recalled
 from verifluxa.dispatch.slices import AttackDone, Pool
 from verifluxa.evidence import NOTHING_FOUND, Counted, Node, Outcome, Strongest, Witness, strength_of
 from verifluxa.question import Floats, Problem, Question
-from verifluxa.strategy.attacked import Attacked
+from verifluxa.strategy.work import Attacked
 from verifluxa.verdict import Reason, Verdict
 
 Count = tuple[int, int]
@@ -213,7 +213,7 @@ class RateBisection:
         assert measured.strongest is not None
         question, witness = measured.strongest
         total = self.problem.totals[question.selection]
-        asked, strongest = question._replace(need=floor(limit * total) + 1), strength_of(witness)
+        asked, strongest = question._replace(threshold=floor(limit * total) + 1), strength_of(witness)
         found = Outcome(asked, Verdict.FALSIFIED, None, strongest, total, witness, stage="attack")
         outcomes = tuple(found if one.question[:3] == question[:3] else one for one in measured.answers.outcomes)
         return replace(measured.answers, outcomes=outcomes)
@@ -229,10 +229,10 @@ class RateBisection:
         key = max(shown)[1]
         best = self._intervals[key].shown
         assert best is not None
-        found = witness(workspace(self.problem), Question(*key, need=best[0]), best[1])
+        found = witness(workspace(self.problem), Question(*key, threshold=best[0]), best[1])
         if not found.inputs:
             return None
-        return Question(*key, need=len(found.inputs)), found
+        return Question(*key, threshold=len(found.inputs)), found
 
     def _outcome(self, question: Question, within: Fraction) -> Outcome:
         one = self._intervals[question[:3]]
@@ -240,7 +240,7 @@ class RateBisection:
         if not settled or self._interrupted:
             reason = Reason.INTERRUPTED if self._interrupted else Reason.TIME if self._late else one.reason
             return Outcome(question, Verdict.UNKNOWN, reason, one.strongest, one.proved)
-        asked = question._replace(need=one.proved + 1)
+        asked = question._replace(threshold=one.proved + 1)
         if one.proof is None:
             return Outcome(asked, Verdict.CERTIFIED, None, one.strongest, one.proved, tree=Node(step=Counted()))
         return replace(one.proof, question=asked, strongest=one.strongest)
@@ -261,7 +261,7 @@ class RateBisection:
         for outcome in kept.outcomes:
             key = _key(outcome.question, places)
             if asked is None or key in asked:
-                self._intervals[key].take(replace(outcome, question=Question(*key, outcome.question.need)))
+                self._intervals[key].take(replace(outcome, question=Question(*key, outcome.question.threshold)))
 
     def _known(self, part: Problem, places: Sequence[int], asked: Collection[Key]) -> Recalled:
         """What the attack found is not looked for again, and only what is asked is asked."""

@@ -9,8 +9,7 @@ from typing import Protocol
 from verifluxa.dispatch.slices import AttackDone, PieceDone
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem
-from verifluxa.strategy.attacked import Attacked
-from verifluxa.strategy.piecework import Checkpoint
+from verifluxa.strategy.work import Attacked, Checkpoint
 
 
 @dataclass(frozen=True)

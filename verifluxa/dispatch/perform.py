@@ -30,7 +30,7 @@ from verifluxa.dispatch.slices import (
 from verifluxa.errors import VerifluxaError
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem
-from verifluxa.strategy.piecework import Checkpoint
+from verifluxa.strategy.work import Checkpoint
 from verifluxa.verdict import Verdict
 
 log = logging.getLogger(__name__)

@@ -10,8 +10,7 @@ from verifluxa.errors import VerifluxaError
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem, Question
 from verifluxa.search.pieces import Paths
-from verifluxa.strategy.attacked import Attacked
-from verifluxa.strategy.piecework import Checkpoint, Fallen, Limits, SearchedUnit, WorkUnit
+from verifluxa.strategy.work import Attacked, Checkpoint, Fallen, Limits, SearchedUnit, WorkUnit
 
 Pairs = tuple[tuple[int, int], ...]
 

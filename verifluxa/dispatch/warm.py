@@ -10,11 +10,11 @@ import numpy as np
 from verifluxa.certificate.evidence_file import read_evidence
 from verifluxa.certificate.evidence_lines import Header, Record
 from verifluxa.dispatch.collector import NotCovered, check_cover
-from verifluxa.evidence import NOTHING_FOUND, BoxSplit, Counted, Node, Outcome, Split, StripSplit
+from verifluxa.evidence import NOTHING_FOUND, BoxSplit, Counted, Node, Outcome, SlabSplit, Split
 from verifluxa.question import Problem, Question
-from verifluxa.search.settings import SmtStage
-from verifluxa.strategy.load import BranchStage, Strategy
-from verifluxa.strategy.piecework import Checkpoint, Limits
+from verifluxa.search.settings import BranchStage, SmtStage
+from verifluxa.strategy.load import Strategy
+from verifluxa.strategy.work import Checkpoint, Limits
 from verifluxa.verdict import Verdict
 
 EVIDENCE_NAMES = ("evidence.jsonl.gz", "evidence.jsonl")
@@ -100,7 +100,7 @@ def _begun(problem: Problem, question: Question, record: Record, strategy: Strat
 
 
 def _bare(node: Node, closed: bool) -> Node:
-    """The splits of boxes and strips alone; whatever else was split becomes a leaf."""
-    if not isinstance(node.split, BoxSplit | StripSplit):
+    """The splits of boxes and slabs alone; whatever else was split becomes a leaf."""
+    if not isinstance(node.split, BoxSplit | SlabSplit):
         return Node(step=Counted() if closed else None)
     return Node(step=Split(node.split, [_bare(child, closed) for child in node.children]))

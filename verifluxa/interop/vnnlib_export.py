@@ -147,13 +147,13 @@ def carried(problem: Problem, single: Single, version: int) -> Carried:
     losses = []
     if (domain.step > 0).any() or domain.lists:
         losses.append("the trigger has steps or listed values; the box has all values between")
-    if domain.strips is not None:
+    if domain.slabs is not None:
         losses.append("the trigger keeps further linear limits; the box does not")
     rows = sorted({row for case in _alternatives(problem, single) for row in case})
-    if version == 1 and not problem.rows.closed[rows].all():
+    if version == 1 and not problem.constraints.closed[rows].all():
         losses.append("a condition is strict, and VNN-LIB 1.0 has >= alone")
-    inner = problem.rows.replayed
-    if inner is not None and (inner[rows] != problem.rows.constants[rows]).any():
+    inner = problem.constraints.replayed
+    if inner is not None and (inner[rows] != problem.constraints.constants[rows]).any():
         losses.append("a limit is rounded outwards")
     return Carried(tuple(losses))
 
@@ -172,7 +172,7 @@ def question_text(problem: Problem, single: Single, version: int) -> str:
         single: the question.
         version: 1 or 2.
     """
-    outputs, domain = problem.rows.coefficients.shape[1], problem.domain_of(single.placement)
+    outputs, domain = problem.constraints.coefficients.shape[1], problem.domain_of(single.placement)
     names = _Names(version, "float32" if problem.graph.dtype == "float32" else "float64")
     lines = [f"; {_comment(problem.name)}: {_comment(described(problem, single))}"]
     lines += [f"; sat need not be a trigger: {loss}" for loss in carried(problem, single, version).losses]
@@ -219,10 +219,10 @@ def _alternatives(problem: Problem, single: Single) -> Sequence[tuple[int, ...]]
 
 def _condition(problem: Problem, row: int, names: _Names) -> str:
     """`row @ y + constant >= 0`, in the plainest form: verifiers read few others."""
-    factors, constant = problem.rows.coefficients[row], float(problem.rows.constants[row])
+    factors, constant = problem.constraints.coefficients[row], float(problem.constraints.constants[row])
     used = np.flatnonzero(factors)
     values = factors[used].tolist()
-    end = "=" if problem.rows.closed[row] or names.version == 1 else ""
+    end = "=" if problem.constraints.closed[row] or names.version == 1 else ""
     if values in ([1.0], [-1.0]):
         sign = (">" if values == [1.0] else "<") + end
         return f"({sign} {names.one('Y', int(used[0]))} {_number(-constant * values[0])})"

@@ -1,4 +1,4 @@
-"""A VNN-LIB question about a network as problems: one input that the whole trigger replaces, `need` 1."""
+"""A VNN-LIB question about a network as problems: one input that the whole trigger replaces, `threshold` 1."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from verifluxa.errors import DataError
 from verifluxa.graph.graph import Graph, Node, build
 from verifluxa.graph.ops import Affine, Embedding, Input, Op, Reshape, Shift
 from verifluxa.interop.vnnlib_read import LARGEST, Condition, Query, Region, too_large
-from verifluxa.question import AffineInputMap, Domain, Floats, Placement, Problem, Rows, Violation
+from verifluxa.question import AffineInputMap, Domain, Floats, OutputConstraints, Placement, Problem, Violation
 
 # A network whose first step only puts its variables into an input: that step as a stamp, which keeps bounds local.
 
@@ -169,17 +169,19 @@ def _problem(graph: Graph, region: Region, arithmetic: str, name: str) -> Proble
         excluded=(),
         placements=(Placement((), stamp),),
         domain=Domain(lower, upper, np.zeros(size)),
-        rows=rows,
+        constraints=rows,
         violations=(Violation("the conditions on the outputs", None, (alternatives,)),),
         selections=(np.zeros(1, dtype=np.int64),),
-        needs=(1,),
+        thresholds=(1,),
         pairs=((0, 0),),
         per_input=True,
         arithmetic=arithmetic,
     )
 
 
-def _rows(alternatives: Sequence[Sequence[Condition]], outputs: int) -> tuple[Rows, tuple[tuple[int, ...], ...]]:
+def _rows(
+    alternatives: Sequence[Sequence[Condition]], outputs: int
+) -> tuple[OutputConstraints, tuple[tuple[int, ...], ...]]:
     """The rows of all conditions, each once, and the alternatives as row numbers."""
     known: dict[object, int] = {}
     lines: list[tuple[Floats, Fraction, bool]] = []
@@ -194,12 +196,12 @@ def _rows(alternatives: Sequence[Sequence[Condition]], outputs: int) -> tuple[Ro
             chosen.append(known[key])
         numbered.append(tuple(dict.fromkeys(chosen)))
     inner = np.array([_downward(constant) for _, constant, _ in lines])
-    rows = Rows(
+    rows = OutputConstraints(
         np.array([row for row, _, _ in lines]),
         np.array([_upward(constant) for _, constant, _ in lines]),
         np.array([closed for _, _, closed in lines]),
         replayed=inner,
-        sure=inner,
+        certain=inner,
     )
     return rows, tuple(numbered)
 

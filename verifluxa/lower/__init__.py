@@ -17,7 +17,7 @@ from verifluxa.lower.families import family
 from verifluxa.lower.outputs import Untouched, classes_of, readout, upward
 from verifluxa.lower.reading import Reads, as_read
 from verifluxa.lower.stamp import without_trigger
-from verifluxa.question import Floats, Integers, Problem, Rows, Violation
+from verifluxa.question import Floats, Integers, OutputConstraints, Problem, Violation
 from verifluxa.spec.spec import (
     BinaryOutput,
     ClassOutput,
@@ -109,10 +109,10 @@ def lower(spec: Spec, prop: Property, given: Given) -> Problem:
         excluded=excluded,
         placements=placements,
         domain=domain,
-        rows=asked.rows,
+        constraints=asked.rows,
         violations=asked.violations,
         selections=asked.selections,
-        needs=asked.needs,
+        thresholds=asked.thresholds,
         pairs=asked.pairs,
         per_input=isinstance(statement, PerInput),
         arithmetic=arithmetic,
@@ -168,7 +168,9 @@ def _has_outputs(graph: Graph, model: ModelDecl) -> None:
     )
 
 
-def _outputs(groups: Groups, graph: Graph, inputs: Floats, given: Given) -> tuple[Rows, Violation, Integers]:
+def _outputs(
+    groups: Groups, graph: Graph, inputs: Floats, given: Given
+) -> tuple[OutputConstraints, Violation, Integers]:
     """The rows of a condition on outputs, for these inputs."""
     untouched = None
     if reads_untouched(groups) and len(inputs):
@@ -177,7 +179,7 @@ def _outputs(groups: Groups, graph: Graph, inputs: Floats, given: Given) -> tupl
         untouched = given.untouched(graph, inputs, given.arithmetic)
     rows, violation, labels = output_rows(groups, len(inputs), untouched)
     # Real arithmetic replays in exact rationals, of which f(x) is known up to its radius.
-    return (replace(rows, replayed=rows.sure) if given.arithmetic == "real" else rows), violation, labels
+    return (replace(rows, replayed=rows.certain) if given.arithmetic == "real" else rows), violation, labels
 
 
 def _counted(spec: Spec, statement: Statement, given: Given) -> tuple[Integers, Counting, tuple[tuple[int, str], ...]]:

@@ -1,4 +1,4 @@
-"""What a statement asks: rows of outputs, violations, selections of inputs, needs, and which pairs of them.
+"""What a statement asks: rows of outputs, violations, selections of inputs, thresholds, and which pairs of them.
 
 Where inputs move (`around D within r`): the move e of all pixels that a patch leaves alone is a variable like the
 patch's own levels. `x + e`, clipped to the range of the space, is every image of the ball and no other. Bounds then
@@ -19,7 +19,17 @@ from numpy.typing import NDArray
 from verifluxa.errors import DataError
 from verifluxa.lower.outputs import Classes, Untouched, downward, upward
 from verifluxa.lower.reading import Placed, outward
-from verifluxa.question import NO_DOUBT, AffineInputMap, Domain, Doubt, Floats, Integers, Placement, Rows, Violation
+from verifluxa.question import (
+    NO_DOUBT,
+    AffineInputMap,
+    Domain,
+    Doubt,
+    Floats,
+    Integers,
+    OutputConstraints,
+    Placement,
+    Violation,
+)
 from verifluxa.spec.spec import ImageSpace, InputSpace, OutputRow, PerInput, RateBound, Statement
 from verifluxa.spec.spec import Rows as Groups
 
@@ -77,19 +87,24 @@ class Counting:
 
 @dataclass(frozen=True, eq=False)
 class StatementQuery:
-    """What the statement becomes: rows, violations, selections, needs, the pairs that are asked, labels, doubt."""
+    """What the statement becomes: rows, violations, selections, thresholds, the pairs that are asked, labels, doubt."""
 
-    rows: Rows
+    rows: OutputConstraints
     violations: tuple[Violation, ...]
     selections: tuple[Integers, ...]
-    needs: tuple[int, ...]
+    thresholds: tuple[int, ...]
     pairs: tuple[tuple[int, int], ...]
     labels: Integers
     doubt: Doubt = NO_DOUBT
 
 
 def ask_outputs(
-    claim: RateBound | PerInput, rows: Rows, violation: Violation, labels: Integers, counting: Counting, name: str
+    claim: RateBound | PerInput,
+    rows: OutputConstraints,
+    violation: Violation,
+    labels: Integers,
+    counting: Counting,
+    name: str,
 ) -> StatementQuery:
     """What a claim about outputs asks.
 
@@ -103,8 +118,8 @@ def ask_outputs(
     if isinstance(claim, PerInput):
         return _each(rows, violation, labels, counting)
     everything = np.arange(len(labels))
-    needs, doubt = _needs(claim, (None,), (everything,), counting)
-    return StatementQuery(rows, (violation,), (everything,), needs, ((0, 0),), labels, doubt)
+    thresholds, doubt = _thresholds(claim, (None,), (everything,), counting)
+    return StatementQuery(rows, (violation,), (everything,), thresholds, ((0, 0),), labels, doubt)
 
 
 def ask_classes(
@@ -131,12 +146,12 @@ def ask_classes(
         _not_empty(len(chosen), name, target)
         violations.append(classes.targeted(target) if target is not None else classes.untargeted())
         selections.append(chosen)
-    needs, doubt = _needs(claim, targets, selections, counting)
+    thresholds, doubt = _thresholds(claim, targets, selections, counting)
     pairs = tuple((number, number) for number in range(len(violations)))
-    return StatementQuery(classes.rows, tuple(violations), tuple(selections), needs, pairs, labels, doubt)
+    return StatementQuery(classes.rows, tuple(violations), tuple(selections), thresholds, pairs, labels, doubt)
 
 
-def _needs(
+def _thresholds(
     claim: RateBound, targets: Sequence[int | None], selections: Sequence[Integers], counting: Counting
 ) -> tuple[tuple[int, ...], Doubt]:
     """How many inputs must violate: of those that may count, to refute the bound whichever of them count; and doubt.
@@ -146,29 +161,29 @@ def _needs(
     """
     ways = list(zip(targets, selections, strict=True))
     sure = [int(counting.surely[chosen].sum()) for _, chosen in ways]
-    replayed = tuple(need_of(claim, target, int(counting.replayed[chosen].sum())) for target, chosen in ways)
-    needs = tuple(
-        need_of(claim, target, count) if count else need
-        for (target, _), count, need in zip(ways, sure, replayed, strict=True)
+    replayed = tuple(threshold_of(claim, target, int(counting.replayed[chosen].sum())) for target, chosen in ways)
+    thresholds = tuple(
+        threshold_of(claim, target, count) if count else threshold
+        for (target, _), count, threshold in zip(ways, sure, replayed, strict=True)
     )
     empty = tuple(number for number, count in enumerate(sure) if not count)
-    return needs, _doubt(counting, replayed, empty)
+    return thresholds, _doubt(counting, replayed, empty)
 
 
-def _doubt(counting: Counting, replay_needs: tuple[int, ...], empty: tuple[int, ...] = ()) -> Doubt:
+def _doubt(counting: Counting, replay_thresholds: tuple[int, ...], empty: tuple[int, ...] = ()) -> Doubt:
     if counting.surely.all():
         return NO_DOUBT
     doubtful, absent = np.flatnonzero(~counting.surely), np.flatnonzero(~counting.replayed)
-    return Doubt(tuple(doubtful.tolist()), tuple(absent.tolist()), replay_needs, empty)
+    return Doubt(tuple(doubtful.tolist()), tuple(absent.tolist()), replay_thresholds, empty)
 
 
-def need_of(claim: RateBound, target: int | None, count: int) -> int:
+def threshold_of(claim: RateBound, target: int | None, count: int) -> int:
     """How many of `count` inputs must violate together to refute the bound."""
     limit = claim.limit_of(target) * count
     return max(1, math.ceil(limit)) if claim.below else math.floor(limit) + 1
 
 
-def _each(rows: Rows, violation: Violation, labels: Integers, counting: Counting) -> StatementQuery:
+def _each(rows: OutputConstraints, violation: Violation, labels: Integers, counting: Counting) -> StatementQuery:
     single, ones = tuple(np.array([i]) for i in range(len(labels))), (1,) * len(labels)
     pairs = tuple((0, i) for i in range(len(labels)))
     return StatementQuery(rows, (violation,), single, ones, pairs, labels, _doubt(counting, ones))
@@ -196,8 +211,10 @@ def reads_untouched(groups: Groups) -> bool:
     return any(any(row.clean) for group in groups for row in group)
 
 
-def output_rows(groups: Groups, count: int, untouched: Untouched | None) -> tuple[Rows, Violation, Integers]:
-    """Rows, the violation, and the labels by which its alternatives are chosen.
+def output_rows(
+    groups: Groups, count: int, untouched: Untouched | None
+) -> tuple[OutputConstraints, Violation, Integers]:
+    """OutputConstraints, the violation, and the labels by which its alternatives are chosen.
 
     Args:
         groups: the condition.
@@ -210,7 +227,7 @@ def output_rows(groups: Groups, count: int, untouched: Untouched | None) -> tupl
     coefficients = np.array([[float(value) for value in row.stamped] for row in own]).reshape(len(own), width)
     ends = [_constants(row, untouched, kind) for kind in range(kinds) for row in own]
     constants, replayed, sure = (np.array(part) for part in zip(*ends, strict=True))
-    rows = Rows(
+    rows = OutputConstraints(
         np.tile(coefficients, (kinds, 1)),
         constants,
         np.tile([row.closed for row in own], kinds),

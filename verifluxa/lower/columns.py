@@ -8,12 +8,12 @@ import numpy as np
 
 from verifluxa.lower.deploy import nearest
 from verifluxa.lower.reading import Placed, Reads, flushed, outward
-from verifluxa.question import AffineInputMap, Domain, Floats, Integers, Listed, Placement, Strips
+from verifluxa.question import AffineInputMap, Domain, Floats, Integers, Listed, Placement, SlabConstraints
 from verifluxa.spec.spec import Feature, TableSpace
 from verifluxa.spec.triggers.columns import KeptFeature, TableTrigger
 
 FEW = 2**17
-"""Up to so many combinations strips are left away: each combination is then tried alone."""
+"""Up to so many combinations slabs are left away: each combination is then tried alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,13 +88,13 @@ def _domain(parts: list[_Part]) -> Domain:
         lower=np.concatenate([part.lower for part in parts]),
         upper=np.concatenate([part.upper for part in parts]),
         step=np.concatenate([np.full(len(part.lower), part.step) for part in parts]),
-        strips=None if few else _one_each(parts, starts),
+        slabs=None if few else _one_each(parts, starts),
         lists=tuple(lists),
         names=tuple(templates),
     )
 
 
-def _one_each(parts: list[_Part], starts: Integers) -> Strips | None:
+def _one_each(parts: list[_Part], starts: Integers) -> SlabConstraints | None:
     """The numbers of a category sum to 1: a help where bounds leave the lists out."""
     rows = [np.arange(s, s + len(part.lower)) for s, part in zip(starts[:-1], parts, strict=True) if part.one_hot]
     if not rows:
@@ -102,4 +102,4 @@ def _one_each(parts: list[_Part], starts: Integers) -> Strips | None:
     directions = np.zeros((len(rows), starts[-1]))
     for direction, at in zip(directions, rows, strict=True):
         direction[at] = 1.0
-    return Strips(directions, np.ones(len(rows)), np.ones(len(rows)))
+    return SlabConstraints(directions, np.ones(len(rows)), np.ones(len(rows)))

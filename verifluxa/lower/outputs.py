@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from verifluxa.graph.graph import Graph
 from verifluxa.graph.ops import LogSoftmax, Softmax
-from verifluxa.question import Floats, Rows, Violation
+from verifluxa.question import Floats, OutputConstraints, Violation
 from verifluxa.spec.spec import BinaryOutput, Output, PerInput
 
 SOFTMAX_GAP = {
@@ -43,7 +43,7 @@ class Classes:
     """
 
     count: int
-    rows: Rows
+    rows: OutputConstraints
     of_one_score: bool = False
 
     def reaches(self, target: int) -> tuple[int, ...]:
@@ -87,18 +87,20 @@ def classes_of(output: Output, gap: float) -> Classes:
     coefficients = np.zeros((len(pairs), output.count))
     for row, (j, k) in enumerate(pairs):
         coefficients[row, j], coefficients[row, k] = 1.0, -1.0
-    return Classes(output.count, Rows(coefficients, np.full(len(pairs), gap), np.ones(len(pairs), dtype=bool)))
+    return Classes(
+        output.count, OutputConstraints(coefficients, np.full(len(pairs), gap), np.ones(len(pairs), dtype=bool))
+    )
 
 
-def _threshold_rows(threshold: Fraction) -> Rows:
+def _threshold_rows(threshold: Fraction) -> OutputConstraints:
     ends = (threshold, -threshold)
     inward = np.array([downward(end) for end in ends])
-    return Rows(
+    return OutputConstraints(
         np.array([[-1.0], [1.0]]),
         np.array([upward(end) for end in ends]),
         np.ones(2, dtype=bool),
         replayed=inward,
-        sure=inward,
+        certain=inward,
     )
 
 

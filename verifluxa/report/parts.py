@@ -78,15 +78,15 @@ def effects(replayed: Replayed, space: InputSpace) -> Effects | None:
     if len(groups) < 2:
         return None
     chosen = problem.selections[question.selection][: max(1, MOST_EVALUATIONS // len(groups))]
-    need = min(question.need, len(chosen))
+    threshold = min(question.threshold, len(chosen))
     before, after = _both(replayed, chosen)
     whole = _judged(replayed, chosen, after)
     parts = []
     for group in groups:
         reset = after.copy()
         reset[:, group.positions] = before[:, group.positions]
-        parts.append(group.part(*_summed(_judged(replayed, chosen, reset), need)))
-    rate, margin = _summed(whole, need)
+        parts.append(group.part(*_summed(_judged(replayed, chosen, reset), threshold)))
+    rate, margin = _summed(whole, threshold)
     return Effects(rate, margin, tuple(parts), (len(chosen), len(problem.selections[question.selection])))
 
 
@@ -112,9 +112,9 @@ def _judged(replayed: Replayed, chosen: Integers, flat: Floats) -> Floats:
     return violation_margins(problem, replayed.question.violation, chosen, np.concatenate(outputs))
 
 
-def _summed(margins: Floats, need: int) -> tuple[Share, float]:
+def _summed(margins: Floats, threshold: int) -> tuple[Share, float]:
     known = np.nan_to_num(margins, nan=-np.inf)
-    deciding = deciding_margin([float(value) for value in known], need)
+    deciding = deciding_margin([float(value) for value in known], threshold)
     return Share(int((known > 0).sum()), len(known)), deciding
 
 

@@ -19,7 +19,7 @@ def scene_of_result(item: PropertyResult, found: Counterexample) -> Scene:
     """The scene of a counterexample that a run has just found."""
     problem = item.problem
     assert problem is not None
-    question = Question(found.placement_index, found.violation, found.selection, problem.needs[found.selection])
+    question = Question(found.placement_index, found.violation, found.selection, problem.thresholds[found.selection])
     trigger = trigger_vector(problem, problem.placements[question.placement], found.trigger)
     assert trigger is not None
     played = replay(problem, question, trigger)

@@ -51,7 +51,7 @@ def strongest(problem: Problem, question: Question, most: int = MOST_SHOWN) -> S
     if table is None:
         return None
     chosen = problem.selections[question.selection]
-    counts = table.sure[question.violation][chosen].sum(0)
+    counts = table.certain[question.violation][chosen].sum(0)
     order = np.argsort(-counts, kind="stable")[:most]
     domain = problem.domain_of(question.placement)
     ranked = tuple(

@@ -260,17 +260,17 @@ def shown_trigger(problem: Problem, question: Question, witness: Witness) -> Cou
         trigger=trigger_grid(problem, placement, witness.trigger),
         inputs=tuple(problem.indices[index] for index in witness.inputs),
         rate=None if problem.per_input else share,
-        margin=deciding_margin(witness.margins, question.need),
-        holds_in="every order" if witness.robust >= question.need else "this replay",
+        margin=deciding_margin(witness.margins, question.threshold),
+        holds_in="every order" if witness.robust >= question.threshold else "this replay",
         words=problem.domain_of(question.placement).described(witness.trigger),
     )
 
 
 def _strength(problem: Problem, question: Question, witness: Witness) -> tuple[Fraction, int, float]:
     total = problem.replayed_total(question.selection)
-    return Fraction(len(witness.inputs), total), witness.robust, deciding_margin(witness.margins, question.need)
+    return Fraction(len(witness.inputs), total), witness.robust, deciding_margin(witness.margins, question.threshold)
 
 
-def deciding_margin(margins: Sequence[float], need: int) -> float:
-    """The margin that the verdict rests on: the `need`-th largest, since weaker ones could be left out."""
-    return sorted(margins, reverse=True)[min(need, len(margins)) - 1]
+def deciding_margin(margins: Sequence[float], threshold: int) -> float:
+    """The margin that the verdict rests on: the `threshold`-th largest, since weaker ones could be left out."""
+    return sorted(margins, reverse=True)[min(threshold, len(margins)) - 1]

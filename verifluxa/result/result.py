@@ -108,7 +108,7 @@ class Counterexample:
         trigger: its levels.
         inputs: positions in the data file of the inputs that violate.
         rate: the share of the counted inputs; None where the property speaks of one input.
-        margin: the least margin that the verdict rests on: the `need`-th largest.
+        margin: the least margin that the verdict rests on: the `threshold`-th largest.
         holds_in: `every order` of evaluation, or `this replay` only.
         words: the trigger as people say it: words of a text, `region = north`; empty where it is numbers alone.
     """

@@ -39,9 +39,9 @@ from verifluxa.bounds.linear import (
 from verifluxa.bounds.maxima import folded, pairs_of, spread_over
 from verifluxa.bounds.net import Net, NetLayer
 from verifluxa.bounds.optimise import BoundTask, OptimisedBounds, SinglePrecision, optimise, relaxed_activations
-from verifluxa.evidence import MOST_LEVELS, Ends
+from verifluxa.evidence import MOST_LEVELS, IntermediateSlopes
 from verifluxa.search.bab import Batch, Budget, Search, run
-from verifluxa.search.claims import ROUNDED, SLACK
+from verifluxa.search.disjuncts import ROUNDED, SLACK
 from verifluxa.search.splitters import Sign
 
 LEAST_WEIGHT = 0.05
@@ -424,7 +424,9 @@ def _gap(layer: NetLayer, bounds: LayerBounds, above: Tensor, slope: Tensor, z: 
     return cost.double() + TIES * most
 
 
-def tightened(net: Net, geometry: Geometry, pairs: Subproblems) -> tuple[list[LayerBounds], tuple[Ends, ...]]:
+def tightened(
+    net: Net, geometry: Geometry, pairs: Subproblems
+) -> tuple[list[LayerBounds], tuple[IntermediateSlopes, ...]]:
     """Bounds of every layer of one input, bottom up, and how the ends of hidden layers came about.
 
     Layers whose ends would need more slopes than evidence may hold keep the default rule.
@@ -435,7 +437,7 @@ def tightened(net: Net, geometry: Geometry, pairs: Subproblems) -> tuple[list[La
         pairs: one.
     """
     bounds = all_layers(net, geometry, pairs)
-    ends: list[Ends] = []
+    ends: list[IntermediateSlopes] = []
     for number in range(1, len(net.hidden)):
         if ends:
             bounds[number] = next_layer(net, bounds[:number], geometry, pairs, "crown")
@@ -448,7 +450,7 @@ def tightened(net: Net, geometry: Geometry, pairs: Subproblems) -> tuple[list[La
         bent = [part.nonzero()[:, 0] for part in free]
         given = torch.cat([part[:, at] for part, at in zip(levels, bent, strict=True)], 1).to(torch.uint8)
         named, neurons = tuple(tuple(part.tolist()) for part in bent), tuple(places.neuron.tolist())
-        ends.append(Ends(int(pairs.input[0]), number, neurons, named, bytes(given.flatten().tolist())))
+        ends.append(IntermediateSlopes(int(pairs.input[0]), number, neurons, named, bytes(given.flatten().tolist())))
     if ends:
         bounds[-1] = next_layer(net, bounds[:-1], geometry, pairs, "crown")
     return bounds, tuple(ends)

@@ -310,18 +310,18 @@ def local_search(
     width = work.upper - work.lower
     place = ((starts - work.lower) / width.clamp(min=1e-300)).clamp(0, 1)
     momentum, square = torch.zeros_like(place), torch.zeros_like(place)
-    best = _best(work, net, claims, question.need, starts)
+    best = _best(work, net, claims, question.threshold, starts)
     for step in range(steps):
         left = 1 - step / steps
         gradient = _gradient(
-            work, net, claims, question.need, work.lower + place * width, LOCAL_HOT * left + LOCAL_COLD
+            work, net, claims, question.threshold, work.lower + place * width, LOCAL_HOT * left + LOCAL_COLD
         )
         momentum, square = 0.9 * momentum + 0.1 * gradient, 0.99 * square + 0.01 * gradient**2
         unbiased = momentum / (1 - 0.9 ** (step + 1)), square / (1 - 0.99 ** (step + 1))
         # Adam (Kingma and Ba 2015), in shares of the domain's width.
         place = (place + (FAST * left + SLOW) * unbiased[0] / (unbiased[1].sqrt() + 1e-12)).clamp(0, 1)
         if step % LOOK == LOOK - 1 or step == steps - 1:
-            found = _best(work, net, claims, question.need, work.lower + place * width)
+            found = _best(work, net, claims, question.threshold, work.lower + place * width)
             best = found if found.margin > best.margin else best
             if best.margin > 0:
                 break

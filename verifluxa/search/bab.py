@@ -191,15 +191,15 @@ class Incumbent:
     strongest: Strongest = NOTHING_FOUND
     witness: Witness | None = None
 
-    def replay(self, work: Workspace, trigger: Floats, sure: NDArray[np.bool_] | None = None) -> bool:
+    def replay(self, work: Workspace, trigger: Floats, certain: NDArray[np.bool_] | None = None) -> bool:
         """Replays a trigger (d,) on the unsimplified network; whether it refutes.
 
         Args:
             work: of the problem.
             trigger: a point of the domain.
-            sure: see `replay.witness`.
+            certain: see `replay.witness`.
         """
-        found = witness(work, self.question, trigger, sure)
+        found = witness(work, self.question, trigger, certain)
         self.strongest = self.strongest.or_stronger(strength_of(found))
         refutes = work.problem.refutes(self.question, len(found.inputs))
         if refutes:

@@ -24,11 +24,12 @@ from verifluxa.bounds.optimise import AlphaSettings
 from verifluxa.evidence import OPEN, Counted, JointClosing, Node, Outcome, Split
 from verifluxa.search.attack import LocalOptimum, lacking, local_search
 from verifluxa.search.bab import Batch, Budget, Incumbent, Search, branch_and_bound, in_turn
-from verifluxa.search.claims import BoundContext, ClaimBounds, Verdicts, decided, joined_layer
+from verifluxa.search.disjuncts import BoundContext, DisjunctBounds, Verdicts, decided, joined_layer
 from verifluxa.search.inherit import can_inherit, clips_of, inherited_bounds, leave, narrower, pass_down, trim
 from verifluxa.search.initial_bounds import InitialBounds, drop_records, improve, started, whole_domain
 from verifluxa.search.joint import JointStep, MutualClipping, SharedConstraint, clip_mutually, joint_step
 from verifluxa.search.leaves import Tree, open_leaves
+from verifluxa.search.settings import BranchStage
 from verifluxa.search.splitters import (
     Scores,
     Subdomain,
@@ -43,42 +44,14 @@ from verifluxa.search.splitters import (
 from verifluxa.search.workspace import Claims, Workspace
 from verifluxa.verdict import Reason
 
+BATCH = 256
+"""Claims that one batch aims at."""
 LOCAL_FIRST, LOCAL_EVERY, LOCAL_STEPS = 48, 256, 160
 """Domains before the first local search; between two of them as many as there were before, but no more than this."""
 LOCAL_SHARE, LOCAL_POINTS = 8, 32
 """A local search has a start for so many domains since the last one, and no more than this."""
 AFTER_TIE = 256
 """Domains, and with them a local search, that still look for a trigger where nothing can be certified any more."""
-
-
-@dataclass(frozen=True)
-class BranchSettings:
-    """Limits and choices of the search.
-
-    Attributes:
-        boxes: domains that may be bounded per question.
-        seconds: wall-clock limit per question, or None.
-        clip_rounds: rounds of self-clipping, 0: none.
-        strips: shared directions of slabs, 0: pixel splits alone.
-        joint: whether the joint step is taken.
-        gate: branch on inputs (0/1 program) when the linear program is within this of the threshold.
-        batch: claims that one batch aims at.
-        alpha: gradient steps on the slopes of what is still open where one violating input refutes; 0: none.
-        neurons: where one input is left that refutes alone, and the trigger has more values than this, neurons are
-            split and not the box; 0: never.
-        inherit: the parts of a domain start from the clipped bounds of its neurons.
-    """
-
-    boxes: int = 20000
-    seconds: float | None = None
-    clip_rounds: int = 2
-    strips: int = 3
-    joint: bool = True
-    gate: float = 3.0
-    batch: int = 256
-    alpha: int = 0
-    neurons: int = 0
-    inherit: bool = False
 
 
 @dataclass(kw_only=True)
@@ -110,7 +83,7 @@ class DomainSearch(Search[Subdomain]):
     @property
     def threshold(self) -> int:
         """How many inputs must violate together."""
-        return self.found.question.need
+        return self.found.question.threshold
 
     def check(self) -> None:
         """Stops a search whose budget is spent, or that has nothing to certify any more."""
@@ -156,7 +129,11 @@ class Explored:
 
 
 def explore(
-    work: Workspace, rooted: Sequence[InitialBounds], settings: BranchSettings, deadline: float | None
+    work: Workspace,
+    rooted: Sequence[InitialBounds],
+    settings: BranchStage,
+    deadline: float | None,
+    batch: int = BATCH,
 ) -> Iterator[list[Explored]]:
     """Searches questions of one placement until each is decided or its budget is spent.
 
@@ -165,43 +142,49 @@ def explore(
         rooted: the questions that the initial bounds left open.
         settings: the limits, of each question.
         deadline: on the clock of `time.monotonic`, or None.
+        batch: claims that one batch aims at.
 
     Yields:
         after each batch, the searches that it ended.
     """
     work = work.at(rooted[0].question.placement)
     net = work.net(rooted[0].question.placement)
-    directions = torch.cat([whole_domain(work).directions, slab_directions(net, settings.strips)])
+    directions = torch.cat([whole_domain(work).directions, slab_directions(net, settings.slabs)])
     searches = [_begun(work, one, directions, _budget(settings, deadline)) for one in rooted]
-    yield from _explored(work, net, directions, searches, settings)
+    yield from _explored(work, net, directions, searches, settings, batch)
 
 
 def explore_further(
-    work: Workspace, trees: Sequence[Tree], settings: BranchSettings, deadline: float | None
+    work: Workspace, trees: Sequence[Tree], settings: BranchStage, deadline: float | None, batch: int = BATCH
 ) -> Iterator[list[Explored]]:
     """Goes on with the open leaves of trees of one placement, which another search has left. Changes the trees."""
     placement = trees[0].question.placement
     work = work.at(placement)
     searches = [_taken_up(work, tree, _budget(settings, deadline)) for tree in trees]
-    yield from _explored(work, work.net(placement), trees[0].slabs(work), searches, settings)
+    yield from _explored(work, work.net(placement), trees[0].slabs(work), searches, settings, batch)
 
 
-def _budget(settings: BranchSettings, deadline: float | None) -> Budget:
+def _budget(settings: BranchStage, deadline: float | None) -> Budget:
     return Budget.of(settings.seconds, deadline, settings.boxes)
 
 
 def _explored(
-    work: Workspace, net: Net, directions: Tensor, searches: list[DomainSearch], settings: BranchSettings
+    work: Workspace,
+    net: Net,
+    directions: Tensor,
+    searches: list[DomainSearch],
+    settings: BranchStage,
+    size: int,
 ) -> Iterator[list[Explored]]:
     def pop(open_: Sequence[DomainSearch]) -> Batch[DomainSearch, Subdomain]:
-        return in_turn(open_, settings.batch, lambda domain: len(domain.claims))
+        return in_turn(open_, size, lambda domain: len(domain.claims))
 
     for ended in branch_and_bound(searches, pop, partial(_bound, work, net, directions, settings), prune_or_split):
         yield [search.explored(directions) for search in ended]
 
 
 def _begun(work: Workspace, rooted: InitialBounds, directions: Tensor, budget: Budget) -> DomainSearch:
-    claims = rooted.open_claims
+    claims = rooted.open_disjuncts
     root = whole(work, Node(dropped=rooted.dropped()), claims, directions)
     root.bounds = rooted.bounds(torch.arange(len(claims), device=work.device))
     found = Incumbent(rooted.question)
@@ -224,7 +207,7 @@ class Bounded:
     """A subdomain after bounding: its verdicts, and what is kept of the batch.
 
     Attributes:
-        scene: the batch.
+        context: the batch.
         settings: of the search.
         number: of the subdomain in the batch.
         verdicts: on its own claims.
@@ -232,15 +215,15 @@ class Bounded:
         mutual: what its claims say of each other, or None.
     """
 
-    scene: BoundContext
-    settings: BranchSettings
+    context: BoundContext
+    settings: BranchStage
     number: int
     verdicts: Verdicts
     scores: BranchingScores
     mutual: MutualClipping | None
 
     @cached_property
-    def last(self) -> ClaimBounds:
+    def last(self) -> DisjunctBounds:
         """The open claims with their bounds, clipped by each other where all must be met."""
         own, mutual = self.verdicts.last, self.mutual
         return own if mutual is None or not self.shared else replace(mutual.of(self.number), at=own.at)
@@ -252,13 +235,13 @@ class Bounded:
 
 
 def _bound(
-    work: Workspace, net: Net, directions: Tensor, settings: BranchSettings, batch: Batch[DomainSearch, Subdomain]
+    work: Workspace, net: Net, directions: Tensor, settings: BranchStage, batch: Batch[DomainSearch, Subdomain]
 ) -> list[Bounded]:
     """Bounds a batch; fewer than all of it when the time ends before."""
     opened = [domain for _, domain in batch]
     domains = domains_of(opened, directions)
     shape = geometry(domains if any(bool(domain.cut.any()) for domain in opened) else _without_slabs(domains))
-    scene = BoundContext(work, net, shape)
+    context = BoundContext(work, net, shape)
     claims = Claims.joined([domain.claims for domain in opened])
     sizes = torch.tensor([len(domain.claims) for domain in opened], device=work.device)
     of_domain = torch.repeat_interleave(torch.arange(len(batch), device=work.device), sizes)
@@ -268,25 +251,25 @@ def _bound(
     alone = settings.alpha > 0 and any(search.threshold == 1 for search, _ in batch)
     # Where no slopes are optimised nobody asks for gradients, for which every small operation would prepare.
     with torch.set_grad_enabled(alone):
-        verdicts = decided(scene, claims, pairs, signs, settings.clip_rounds, deadline)
+        verdicts = decided(context, claims, pairs, signs, settings.clip_rounds, deadline)
     kept = int((sizes.cumsum(0) <= len(verdicts.row)).sum())
     if kept < len(batch):
         batch, whole = batch[:kept], int(sizes[:kept].sum())
         verdicts, of_domain = part_of(verdicts, 0, whole), of_domain[:whole]
-    verdicts = _improved(scene, verdicts, claims, of_domain, batch, settings.alpha, signs)
+    verdicts = _improved(context, verdicts, claims, of_domain, batch, settings.alpha, signs)
     together = settings.joint and signs is None
     needs = [search.threshold if together and search.threshold > 1 else 0 for search, _ in batch]
-    mutual = clip_mutually(scene, verdicts, claims, of_domain, needs)
+    mutual = clip_mutually(context, verdicts, claims, of_domain, needs)
     scores = BranchingScores(domains, verdicts, of_domain)
     ends = sizes.cumsum(0).tolist()
     return [
-        Bounded(scene, settings, number, part_of(verdicts, end - len(domain.claims), end), scores, mutual)
+        Bounded(context, settings, number, part_of(verdicts, end - len(domain.claims), end), scores, mutual)
         for number, ((_, domain), end) in enumerate(zip(batch, ends, strict=False))
     ]
 
 
 def _improved(
-    scene: BoundContext,
+    context: BoundContext,
     verdicts: Verdicts,
     claims: Claims,
     of_domain: Tensor,
@@ -301,9 +284,9 @@ def _improved(
         return verdicts
     open_ = verdicts.last.take(wanted)
     own = None if signs is None else [part[open_.at] for part in signs]
-    start = started([(domain.chosen, len(domain.claims)) for _, domain in batch], open_, scene.net)
+    start = started([(domain.chosen, len(domain.claims)) for _, domain in batch], open_, context.net)
     found = improve(
-        scene, open_, claims.take(open_.at), verdicts.planes[open_.at], AlphaSettings(steps), signs=own, start=start
+        context, open_, claims.take(open_.at), verdicts.planes[open_.at], AlphaSettings(steps), signs=own, start=start
     )
     row = verdicts.row.clone()
     row[open_.at] = found.row
@@ -355,8 +338,8 @@ class BranchingScores:
     def of(self, number: int) -> Scores:
         """Those of one domain."""
         shape, (pixels, slabs) = self._shape, self._influence
-        middle = shape.directions @ shape.center[number] + shape.strip_shift[number]
-        return Scores(pixels[number], slabs[number], middle, shape.strip_half[number])
+        middle = shape.directions @ shape.center[number] + shape.slab_shift[number]
+        return Scores(pixels[number], slabs[number], middle, shape.slab_half[number])
 
     @cached_property
     def _shape(self) -> Geometry:
@@ -371,7 +354,7 @@ class BranchingScores:
         weight = torch.where(self.verdicts.alive, 1 / size, torch.zeros_like(size))
         weighted = torch.nan_to_num(slopes * weight[:, None])
         pixels = half.new_zeros(half.shape).index_add(0, of_domain, weighted.abs()) * half
-        slabs_half = self._shape.strip_half
+        slabs_half = self._shape.slab_half
         beta = (weighted[:, None] @ self._shape.ridge[of_domain].transpose(1, 2))[:, 0]
         slabs = slabs_half.new_zeros(slabs_half.shape).index_add(0, of_domain, beta.abs()) * slabs_half
         return pixels, slabs
@@ -390,7 +373,7 @@ class BranchingScores:
 
 def prune_or_split(search: DomainSearch, domain: Subdomain, bounded: Bounded) -> list[Subdomain]:
     """Closes, refutes or splits one domain; what is open of it."""
-    verdicts, work, threshold = bounded.verdicts, bounded.scene.work, search.threshold
+    verdicts, work, threshold = bounded.verdicts, bounded.context.work, search.threshold
     before = domain.node.dropped
     domain.node.dropped = before + drop_records(domain.claims, verdicts.row, verdicts.planes, verdicts.closings)
     alive = domain.claims.take(verdicts.alive.nonzero()[:, 0])
@@ -410,7 +393,7 @@ def prune_or_split(search: DomainSearch, domain: Subdomain, bounded: Bounded) ->
             return []
         domain.last_lp_value, domain.last_lp_inputs = together.value, remaining
         points += [work.on_grid(point) for point in together.points]
-    if _refutes(bounded.scene, search, alive, torch.stack(points)):
+    if _refutes(bounded.context, search, alive, torch.stack(points)):
         search.stop()
         return []
     domain.chosen = None if verdicts.chosen is None else verdicts.chosen.take(verdicts.alive)
@@ -429,17 +412,17 @@ def _joint_step(search: DomainSearch, domain: Subdomain, bounded: Bounded) -> Jo
     hopeless = least > 1.5 * threshold + 5
     if not settings.joint or threshold == 1 or hopeless or len(last.at) != int(bounded.verdicts.alive.sum()):
         return None
-    return joint_step(bounded.scene, bounded.last, domain.claims.take(last.at), threshold, settings.gate)
+    return joint_step(bounded.context, bounded.last, domain.claims.take(last.at), threshold, settings.gate)
 
 
 def _split(search: DomainSearch, domain: Subdomain, bounded: Bounded, alive: Claims) -> list[Subdomain]:
     """Cases of inputs, cases of a neuron, or halves, with what goes down to them; none of a single point."""
-    verdicts, scene, settings, threshold = bounded.verdicts, bounded.scene, bounded.settings, search.threshold
-    kept = settings.inherit and can_inherit(scene.net, verdicts)
-    cases = input_cases(scene, domain, bounded.last, threshold) if kept and settings.joint and threshold > 1 else None
+    verdicts, context, settings, threshold = bounded.verdicts, bounded.context, bounded.settings, search.threshold
+    kept = settings.inherit and can_inherit(context.net, verdicts)
+    cases = input_cases(context, domain, bounded.last, threshold) if kept and settings.joint and threshold > 1 else None
     wanted = threshold == 1 and len(torch.unique(alive.input)) == 1 and 0 < settings.neurons < len(domain.lower)
-    neurons = split_neuron(scene, domain, alive, verdicts.last) if wanted else None
-    parts = cases or neurons or split_domain(scene.work, domain, alive, bounded.scores.of(bounded.number))
+    neurons = split_neuron(context, domain, alive, verdicts.last) if wanted else None
+    parts = cases or neurons or split_domain(context.work, domain, alive, bounded.scores.of(bounded.number))
     shared = bounded.shared
     own = narrower(domain, bounded.last, search.budget.spent) if kept and cases is None and not shared else None
     if cases is None:
@@ -453,15 +436,15 @@ def _split(search: DomainSearch, domain: Subdomain, bounded: Bounded, alive: Cla
     return parts
 
 
-def _refutes(scene: BoundContext, search: DomainSearch, alive: Claims, points: Tensor) -> bool:
+def _refutes(context: BoundContext, search: DomainSearch, alive: Claims, points: Tensor) -> bool:
     """Tries grid points as triggers; a hit is replayed on the unsimplified network."""
-    work, threshold = scene.work, search.threshold
-    margins = lacking(work, scene.net, alive, threshold, points)
+    work, threshold = context.work, search.threshold
+    margins = lacking(work, context.net, alive, threshold, points)
     best = LocalOptimum(points[int(margins.argmax())], float(margins.max()))
     search.near.append(best)
     if best.margin <= 0 and search.budget.spent >= search.next_local_search:
         best = _search_locally(work, search)
-        if best.margin <= 0 and is_undecided(work, scene.net, search.claims, threshold, best.trigger):
+        if best.margin <= 0 and is_undecided(work, context.net, search.claims, threshold, best.trigger):
             search.give_up_proving()
     if best.margin <= 0:
         return False
@@ -501,6 +484,6 @@ def is_undecided(work: Workspace, net: Net, claims: Claims, threshold: int, poin
     problem = work.problem
     if problem.arithmetic == "real" or not problem.domain.contains(point.cpu().numpy()):
         return False
-    scene = BoundContext.of_boxes(work, net, point[None], point[None])
-    verdicts = decided(scene, claims, Subproblems(torch.zeros_like(claims.input), claims.input))
+    context = BoundContext.of_boxes(work, net, point[None], point[None])
+    verdicts = decided(context, claims, Subproblems(torch.zeros_like(claims.input), claims.input))
     return len(torch.unique(claims.input[verdicts.alive])) >= threshold

@@ -112,7 +112,7 @@ def exact_margins(problem: Problem, question: Question, trigger: Floats, inputs:
         if outputs is None:
             margins.append(Fraction(-1))
             continue
-        values = [low(_row(problem, r, outputs)) for r in range(len(problem.rows.constants))]
+        values = [low(_row(problem, r, outputs)) for r in range(len(problem.constraints.constants))]
         margins.append(max(min(values[r] for r in rows) for rows in by_label[int(problem.labels[i])]))
     return margins
 
@@ -134,13 +134,15 @@ def may_violate(problem: Problem, question: Question, trigger: Floats, inputs: I
 
 
 def _met(problem: Problem, row: int, outputs: Row) -> bool:
-    terms = zip(problem.rows.coefficients[row], outputs, strict=True)
-    value = high(sum((Fraction(float(c)) * y for c, y in terms if c), Fraction(float(problem.rows.constants[row]))))
-    return bool(value > 0 or (value == 0 and problem.rows.closed[row]))
+    terms = zip(problem.constraints.coefficients[row], outputs, strict=True)
+    value = high(
+        sum((Fraction(float(c)) * y for c, y in terms if c), Fraction(float(problem.constraints.constants[row])))
+    )
+    return bool(value > 0 or (value == 0 and problem.constraints.closed[row]))
 
 
 def _row(problem: Problem, row: int, outputs: Row) -> Number:
-    coefficients = problem.rows.coefficients[row]
+    coefficients = problem.constraints.coefficients[row]
     used = np.flatnonzero(coefficients)
     total = Fraction(float(problem.replayed[row]))
     return sum((Fraction(float(coefficients[k])) * outputs[k] for k in used), total)

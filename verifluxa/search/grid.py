@@ -21,7 +21,7 @@ from verifluxa.bounds.memory import rows_that_fit
 from verifluxa.evidence import BoxSplit, Closing, Counted, Node, Outcome, Split, Unrecorded
 from verifluxa.question import Domain, Floats
 from verifluxa.search.bab import Batch, Budget, Incumbent, Search, in_turn, run
-from verifluxa.search.claims import BoundContext, decided
+from verifluxa.search.disjuncts import BoundContext, decided
 from verifluxa.search.exact import may_violate
 from verifluxa.search.initial_bounds import InitialBounds, drop_records
 from verifluxa.search.settings import GridStage
@@ -82,7 +82,7 @@ def enumerate_grid(
     if domain.lists or count_points(domain) > settings.points:
         return
     for one in rooted:
-        root, claims = Node(dropped=one.dropped()), one.open_claims
+        root, claims = Node(dropped=one.dropped()), one.open_disjuncts
         points = list(_points(domain, root))[::-1]
         count = len(points)
         budget = Budget.of(settings.seconds, deadline)
@@ -112,10 +112,10 @@ def _bound(batch: Batch[_GridSearch, _Point]) -> list[_Bound]:
     search = batch[0][0]
     work, count = search.work, len(search.claims)
     triggers = torch.as_tensor(np.stack([point.trigger for _, point in batch]), device=work.device)
-    scene = BoundContext.of_boxes(work, work.net(search.found.question.placement), triggers, triggers)
+    context = BoundContext.of_boxes(work, work.net(search.found.question.placement), triggers, triggers)
     claims = search.claims.take(torch.arange(count, device=work.device).repeat(len(batch)))
     of_point = torch.arange(len(batch), device=work.device).repeat_interleave(count)
-    verdicts = decided(scene, claims, Subproblems(of_point, claims.input))
+    verdicts = decided(context, claims, Subproblems(of_point, claims.input))
     row, alive = (part.view(len(batch), count) for part in (verdicts.row, verdicts.alive))
     return [_Bound(*both) for both in zip(row, alive, strict=True)]
 
@@ -129,14 +129,14 @@ def _close(search: _GridSearch, point: _Point, found: _Bound) -> list[_Point]:
     inputs = torch.unique(search.claims.input[found.alive]).cpu().numpy()
     closing: Closing = Counted()
     left = len(inputs)
-    if left >= question.need and search.found.replay(search.work, point.trigger):
+    if left >= question.threshold and search.found.replay(search.work, point.trigger):
         search.stop()
         return []
-    if left >= question.need and problem.arithmetic == "real" and search.budget.seconds_left > 0:
+    if left >= question.threshold and problem.arithmetic == "real" and search.budget.seconds_left > 0:
         left = sum(may_violate(problem, question, point.trigger, inputs))
         closing = Unrecorded()
     search.proved = max(search.proved, left)
-    if left < question.need:
+    if left < question.threshold:
         point.node.step = closing
     else:
         search.reason = Reason.PRECISION

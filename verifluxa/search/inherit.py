@@ -21,7 +21,7 @@ from torch import Tensor
 from verifluxa.bounds.linear import Interval
 from verifluxa.bounds.net import Net
 from verifluxa.evidence import OPEN, Clip, InputSplit, Joint, JointClosing, Node, Split
-from verifluxa.search.claims import ClaimBounds, Verdicts
+from verifluxa.search.disjuncts import DisjunctBounds, Verdicts
 from verifluxa.search.splitters import Subdomain
 from verifluxa.search.workspace import Claims
 
@@ -67,7 +67,7 @@ def can_inherit(net: Net, verdicts: Verdicts) -> bool:
     return whole and small and checker_agrees(net)
 
 
-def narrower(domain: Subdomain, last: ClaimBounds, boxes: int) -> Tensor:
+def narrower(domain: Subdomain, last: DisjunctBounds, boxes: int) -> Tensor:
     """Which open claims of a domain hand down ends of their own: the others' parts start from what these started from.
 
     The checker computes what is handed down, and where that says little more than what came from above it need not.
@@ -82,7 +82,7 @@ def narrower(domain: Subdomain, last: ClaimBounds, boxes: int) -> Tensor:
     return torch.stack([own < WORTH * before for own, before in widths]).any(0)
 
 
-def pass_down(parts: Sequence[Subdomain], last: ClaimBounds | None, own: Tensor | None = None) -> None:
+def pass_down(parts: Sequence[Subdomain], last: DisjunctBounds | None, own: Tensor | None = None) -> None:
     """Lets the parts of a domain, with its claims that are alive, start from the ends of these, or from nothing.
 
     Args:

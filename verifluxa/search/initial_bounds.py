@@ -31,7 +31,7 @@ from verifluxa.bounds.optimise import AlphaSettings, BoundTask, fits, optimise
 from verifluxa.bounds.refined import refined_layers
 from verifluxa.evidence import OPEN, PrunedDisjunct
 from verifluxa.question import Question
-from verifluxa.search.claims import BoundContext, ClaimBounds, fallen_row, row_bounds, take_layers
+from verifluxa.search.disjuncts import BoundContext, DisjunctBounds, constraint_bounds, fallen_row, take_layers
 from verifluxa.search.workspace import Claims, Workspace
 
 FEW_ROWS = 32
@@ -62,7 +62,7 @@ class InitialBounds:
     place: Tensor | None = None
 
     @property
-    def open_claims(self) -> Claims:
+    def open_disjuncts(self) -> Claims:
         """Claims that no bound has excluded."""
         return self.claims.take((self.row == OPEN).nonzero()[:, 0])
 
@@ -88,12 +88,12 @@ def bound_root(work: Workspace, questions: Sequence[Question], method: str) -> l
     work = work.at(questions[0].placement)
     per_question = [work.claims(q.violation, q.selection) for q in questions]
     inputs, claims, back = _distinct(per_question, len(work.alternatives))
-    scene = BoundContext(work, work.net(questions[0].placement), geometry(whole_domain(work)))
+    context = BoundContext(work, work.net(questions[0].placement), geometry(whole_domain(work)))
     # Inference mode spares each of the many small operations what it does for gradients; rows are copied outside.
     work.prepare_rows()
     with torch.inference_mode():
-        size = pairs_at_once(scene.net, work.device)
-        found = in_chunks(len(inputs), size, partial(_decide, scene, inputs, claims, method))
+        size = pairs_at_once(context.net, work.device)
+        found = in_chunks(len(inputs), size, partial(_decide, context, inputs, claims, method))
     row = torch.cat([rows for rows, _ in found])
     layers, *more = [layers for _, layers in found]
     few = len(inputs) == 1 or sum(layer.lower.numel() for layer in layers) <= KEPT_NUMBERS
@@ -110,22 +110,22 @@ def bound_root(work: Workspace, questions: Sequence[Question], method: str) -> l
 
 
 def whole_domain(work: Workspace) -> Domains:
-    """The problem's domain as a batch of one, with the strips that it came with."""
-    strips = work.problem.domain.strips
-    if strips is None:
+    """The problem's domain as a batch of one, with the slabs that it came with."""
+    slabs = work.problem.domain.slabs
+    if slabs is None:
         none = work.lower.new_zeros(0, len(work.lower))
         return Domains(work.lower[None], work.upper[None], none, work.lower.new_zeros(1, 0), work.lower.new_zeros(1, 0))
     directions, low, high = (
-        torch.as_tensor(part, device=work.device) for part in (strips.directions, strips.lower, strips.upper)
+        torch.as_tensor(part, device=work.device) for part in (slabs.directions, slabs.lower, slabs.upper)
     )
     return Domains(work.lower[None], work.upper[None], directions, low[None], high[None])
 
 
-def whole_strips(work: Workspace, directions: Tensor) -> tuple[Tensor, Tensor]:
-    """Ends of strips along directions (m, d) that hold all of the problem's domain, shape (m,) each.
+def whole_slabs(work: Workspace, directions: Tensor) -> tuple[Tensor, Tensor]:
+    """Ends of slabs along directions (m, d) that hold all of the problem's domain, shape (m,) each.
 
     Args:
-        directions: those of the domain's own strips first; the others start wider than the box reaches, and cut
+        directions: those of the domain's own slabs first; the others start wider than the box reaches, and cut
             nothing until they are split.
     """
     middle = directions @ (work.lower + work.upper) / 2
@@ -145,7 +145,7 @@ def _distinct(per_question: list[Claims], alternatives: int) -> tuple[Tensor, Cl
 
 
 def _decide(
-    scene: BoundContext, every_input: Tensor, every_claim: Claims, method: str, start: int, end: int
+    context: BoundContext, every_input: Tensor, every_claim: Claims, method: str, start: int, end: int
 ) -> tuple[Tensor, list[LayerBounds]]:
     """Fallen rows of the claims (sorted by input) of some inputs, beside the bounds of those inputs.
 
@@ -154,31 +154,31 @@ def _decide(
     first, last = torch.searchsorted(every_claim.input, every_claim.input.new_tensor([start, end])).tolist()
     own = every_claim.take(torch.arange(first, last, device=every_input.device))
     inputs, claims = every_input[start:end], Claims(own.input - start, own.alternative, own.position)
-    work, net, shape = scene.work, scene.net, scene.geometry
+    work, net, shape = context.work, context.net, context.geometry
     pairs = Subproblems(torch.zeros_like(inputs), inputs)
     layers = all_layers(net, shape, pairs, method)
     rows = work.alternatives[claims.alternative]
     if rows.numel() <= FEW_ROWS:
-        result = _fall(scene, layers, claims.input, pairs, rows)
+        result = _fall(context, layers, claims.input, pairs, rows)
     else:
         outputs = evaluate(net, shape.center.expand(len(inputs), -1), inputs)
         likely = work.row_values(outputs[claims.input], claims.alternative).argmin(1)
         at = torch.arange(len(claims), device=rows.device)
-        result = _fall(scene, layers, claims.input, pairs, rows[at, likely][:, None])
+        result = _fall(context, layers, claims.input, pairs, rows[at, likely][:, None])
         rest = (result == OPEN).nonzero()[:, 0]
         if len(rest) and rows.shape[1] > 1:
-            result[rest] = _fall(scene, layers, claims.input[rest], pairs, rows[rest])
-    return torch.where(scene.bounded(layers, inputs)[claims.input], result, OPEN), layers
+            result[rest] = _fall(context, layers, claims.input[rest], pairs, rows[rest])
+    return torch.where(context.bounded(layers, inputs)[claims.input], result, OPEN), layers
 
 
-def _fall(scene: BoundContext, layers: list[LayerBounds], index: Tensor, pairs: Subproblems, rows: Tensor) -> Tensor:
-    widest = max(layer.weight.shape[0] for layer in scene.net.layers)
+def _fall(context: BoundContext, layers: list[LayerBounds], index: Tensor, pairs: Subproblems, rows: Tensor) -> Tensor:
+    widest = max(layer.weight.shape[0] for layer in context.net.layers)
 
     def some(start: int, end: int) -> Tensor:
         at, own = index[start:end], rows[start:end]
-        return fallen_row(row_bounds(scene, layers, at, pairs.take(at), own), own)
+        return fallen_row(constraint_bounds(context, layers, at, pairs.take(at), own), own)
 
-    results = in_chunks(len(index), rows_that_fit(widest * rows.shape[1], scene.work.device), some)
+    results = in_chunks(len(index), rows_that_fit(widest * rows.shape[1], context.work.device), some)
     return torch.cat(results) if results else rows.new_zeros(0)
 
 
@@ -221,14 +221,14 @@ def optimise_root(
         settings: how hard to try.
         refine: steps on the slopes of each neuron's ends before; the records do not hold those.
     """
-    scene = BoundContext(work, work.net(rooted[0].question.placement), geometry(whole_domain(work)))
-    widest = max(layer.weight.shape[0] * layer.weight.shape[1] for layer in scene.net.layers)
+    context = BoundContext(work, work.net(rooted[0].question.placement), geometry(whole_domain(work)))
+    widest = max(layer.weight.shape[0] * layer.weight.shape[1] for layer in context.net.layers)
     size = max(4, 4 * rows_that_fit(widest, work.device))
     found = []
     for one in rooted:
         row, closings = one.row.clone(), dict(one.closings)
         for index in torch.split((row == OPEN).nonzero()[:, 0], size):
-            fallen, records = _optimised(scene, one.claims.take(index), settings, refine)
+            fallen, records = _optimised(context, one.claims.take(index), settings, refine)
             row[index] = fallen
             closings.update({int(index[at]): record for at, record in records.items()})
         remaining = len(torch.unique(one.claims.input[row == OPEN]))
@@ -237,27 +237,27 @@ def optimise_root(
 
 
 def _optimised(
-    scene: BoundContext, claims: Claims, settings: AlphaSettings, refine: int
+    context: BoundContext, claims: Claims, settings: AlphaSettings, refine: int
 ) -> tuple[Tensor, dict[int, PrunedDisjunct]]:
     """Fallen rows of some claims (C,), and the records of those that fell."""
     inputs, of_input = torch.unique(claims.input, return_inverse=True)
     pairs = Subproblems(torch.zeros_like(inputs), inputs)
-    shared = refined_layers(scene.net, scene.geometry, pairs, refine)
-    safe = scene.bounded(shared, inputs)[of_input].nonzero()[:, 0]
+    shared = refined_layers(context.net, context.geometry, pairs, refine)
+    safe = context.bounded(shared, inputs)[of_input].nonzero()[:, 0]
     row = torch.full_like(claims.input, OPEN)
     if not len(safe):
         return row, {}
     own, kept = of_input[safe], claims.take(safe)
     layers, pairs = take_layers(shared, own), pairs.take(own)
-    planes = row_bounds(scene, layers, torch.arange(len(safe), device=row.device), pairs, scene.rows(kept))
-    found = improve(scene, ClaimBounds(safe, pairs, layers, planes), kept, row.new_zeros(len(safe), 0), settings)
+    planes = constraint_bounds(context, layers, torch.arange(len(safe), device=row.device), pairs, context.rows(kept))
+    found = improve(context, DisjunctBounds(safe, pairs, layers, planes), kept, row.new_zeros(len(safe), 0), settings)
     row[safe] = found.row
     return row, {int(safe[at]): record for at, record in found.closings.items()}
 
 
 @dataclass(frozen=True, eq=False)
 class Improved:
-    """What became of the claims of a `ClaimBounds`.
+    """What became of the claims of a `DisjunctBounds`.
 
     Attributes:
         row: the row that fell, or OPEN, shape (C,).
@@ -271,8 +271,8 @@ class Improved:
 
 
 def improve(
-    scene: BoundContext,
-    open_: ClaimBounds,
+    context: BoundContext,
+    open_: DisjunctBounds,
     claims: Claims,
     clips: Tensor,
     settings: AlphaSettings,
@@ -283,7 +283,7 @@ def improve(
     """Optimises the tightest row of each open claim.
 
     Args:
-        scene: where they are open.
+        context: where they are open.
         open_: the claims, with bounds and planes.
         claims: the same claims.
         clips: the rows that clipped them (C, rounds), -1 where none did.
@@ -293,19 +293,19 @@ def improve(
     """
     count = len(claims)
     row = torch.full((count,), OPEN, dtype=torch.long, device=clips.device)
-    if not count or not settings.steps or not is_supported(scene.net) or not scene.net.hidden:
+    if not count or not settings.steps or not is_supported(context.net) or not context.net.hidden:
         return Improved(row, {}, None)
     position = open_.planes.tightest()
     each = torch.arange(count, device=clips.device)
-    rows = scene.rows(claims)[each, position]
+    rows = context.rows(claims)[each, position]
     closings: dict[int, PrunedDisjunct] = {}
     parts: list[tuple[Tensor, BoundParameters]] = []
     # A batch ends early when every claim of it is settled: those that are nearly settled come together.
-    for index in torch.split(open_.planes.upper[each, position].argsort(), fits(scene.net, scene.work.device)):
-        task = _task(scene, open_, index, rows[index], position[index], signs)
+    for index in torch.split(open_.planes.upper[each, position].argsort(), fits(context.net, context.work.device)):
+        task = _task(context, open_, index, rows[index], position[index], signs)
         found = optimise(task, settings.steps, settings.patience, None if start is None else start.take(index))
         largest, chosen = found.largest, found.chosen
-        closed = scene.work.closed[rows[index]]
+        closed = context.work.closed[rows[index]]
         fell = torch.where(closed, largest < task.limits, largest <= task.limits) & torch.isfinite(largest)
         row[index[fell]] = rows[index[fell]]
         parts.append((index, chosen))
@@ -314,26 +314,26 @@ def improve(
             planes = tuple(int(p) for p in clips[claim].tolist() if p >= 0)
             named_rows = (*[OPEN] * int(claims.position[claim]), int(rows[claim]))
             record = PrunedDisjunct(int(claims.input[claim]), named_rows, planes)
-            closings[claim] = _with_choices(scene.net, task, chosen, at, record)
+            closings[claim] = _with_choices(context.net, task, chosen, at, record)
     back = torch.cat([index for index, _ in parts]).argsort()
     return Improved(row, closings, joined_parameters([chosen for _, chosen in parts]).take(back))
 
 
 def _task(
-    scene: BoundContext,
-    open_: ClaimBounds,
+    context: BoundContext,
+    open_: DisjunctBounds,
     index: Tensor,
     rows: Tensor,
     position: Tensor,
     signs: Sequence[Tensor] | None,
 ) -> BoundTask:
     return BoundTask.alone(
-        scene.net,
+        context.net,
         take_layers(open_.layers, index),
-        scene.geometry,
+        context.geometry,
         open_.pairs.take(index),
-        scene.work.coefficients[rows],
-        scene.work.row_constants[rows],
+        context.work.coefficients[rows],
+        context.work.row_constants[rows],
         open_.planes.limit[index, position],
         None if signs is None else [part[index] for part in signs],
     )
@@ -367,7 +367,7 @@ def _levels(layer: NetLayer, bounds: LayerBounds, chosen: BoundParameters, numbe
 
 
 def started(
-    given: Sequence[tuple[BoundParameters | None, int]], open_: ClaimBounds, net: Net
+    given: Sequence[tuple[BoundParameters | None, int]], open_: DisjunctBounds, net: Net
 ) -> BoundParameters | None:
     """Multipliers that parents hand on to the open claims, by the default rule where they have none.
 

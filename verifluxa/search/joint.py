@@ -38,7 +38,7 @@ from verifluxa.bounds.linear import LayerBounds, Subproblems
 from verifluxa.bounds.net import Net
 from verifluxa.evidence import FarkasTerm, Joint
 from verifluxa.question import Floats, Integers
-from verifluxa.search.claims import BoundContext, ClaimBounds, RowBounds, Verdicts, row_bounds
+from verifluxa.search.disjuncts import BoundContext, ConstraintBounds, DisjunctBounds, Verdicts, constraint_bounds
 from verifluxa.search.inherit import checker_agrees
 from verifluxa.search.program import Box, PlaneTable, Solved, missed, solve
 from verifluxa.search.workspace import Claims
@@ -69,7 +69,9 @@ class JointStep:
     tangent_at: Tensor
 
 
-def joint_step(scene: BoundContext, last: ClaimBounds, claims: Claims, threshold: int, gate: float) -> JointStep | None:
+def joint_step(
+    context: BoundContext, last: DisjunctBounds, claims: Claims, threshold: int, gate: float
+) -> JointStep | None:
     """Linear program over the planes; then, where it is close, tangents at its point and the 0/1 program.
 
     Args:
@@ -79,21 +81,21 @@ def joint_step(scene: BoundContext, last: ClaimBounds, claims: Claims, threshold
             `threshold + gate`.
     """
     domain = last.pairs.domain[0]
-    box = _box(scene, int(domain))
-    rows = scene.rows(claims)
-    first = _table(scene, last.planes, rows, last.pairs, claims, tangent=False)
+    box = _box(context, int(domain))
+    rows = context.rows(claims)
+    first = _table(context, last.planes, rows, last.pairs, claims, tangent=False)
     closing, solved, _ = close_jointly(first, box, threshold, -np.inf)
-    center = scene.geometry.center[domain]
+    center = context.geometry.center[domain]
     if solved is None:
         return None if closing is None else JointStep(closing, 0.0, [], center)
     touching = center + torch.as_tensor(solved.point, device=center.device)
     result = JointStep(closing, solved.value, [touching], touching)
     if closing is not None or solved.value > threshold + gate:
         return result
-    tangent = _tangents(scene.net, last.layers, touching, last.pairs)
+    tangent = _tangents(context.net, last.layers, touching, last.pairs)
     index = torch.arange(len(rows), device=rows.device)
-    planes = row_bounds(scene, tangent, index, last.pairs, rows)
-    second = _table(scene, planes, rows, last.pairs, claims, tangent=True)
+    planes = constraint_bounds(context, tangent, index, last.pairs, rows)
+    second = _table(context, planes, rows, last.pairs, claims, tangent=True)
     closing, again, whole = close_jointly(_both(first, second), box, threshold, gate)
     if again is None:
         return result
@@ -101,25 +103,25 @@ def joint_step(scene: BoundContext, last: ClaimBounds, claims: Claims, threshold
     return JointStep(closing, min(again.value, solved.value), [touching, *points], touching)
 
 
-def _box(scene: BoundContext, domain: int) -> Box:
-    shape = scene.geometry
+def _box(context: BoundContext, domain: int) -> Box:
+    shape = context.geometry
     return Box(
         shape.half[domain].cpu().numpy(),
         shape.directions.cpu().numpy(),
-        shape.strip_half[domain].cpu().numpy(),
-        shape.strip_shift[domain].cpu().numpy(),
+        shape.slab_half[domain].cpu().numpy(),
+        shape.slab_shift[domain].cpu().numpy(),
     )
 
 
 def _table(
-    scene: BoundContext, planes: RowBounds, rows: Tensor, pairs: Subproblems, claims: Claims, *, tangent: bool
+    context: BoundContext, planes: ConstraintBounds, rows: Tensor, pairs: Subproblems, claims: Claims, *, tangent: bool
 ) -> PlaneTable:
     kept = min(ROWS_KEPT, rows.shape[1])
     order = planes.upper.topk(kept, dim=1, largest=False).indices
     claim = torch.arange(len(rows), device=rows.device)[:, None].expand(-1, kept).reshape(-1)
     at = (claim, order.reshape(-1))
     slope, value = planes.slope[at], planes.value[at]
-    down = spread(slope[:, None], pairs.domain[claim], scene.geometry)[1][:, 0]
+    down = spread(slope[:, None], pairs.domain[claim], context.geometry)[1][:, 0]
     size = -(value - down) * SIZE_UP + 1e-12 * (1 + value.abs() + down.abs())
     fine = (size > 0) & torch.isfinite(size) & torch.isfinite(value)
     inputs, owner = torch.unique(claims.input, return_inverse=True)
@@ -179,7 +181,7 @@ def close_jointly(
 
     Returns:
         the closing, or None; the relaxed solution, whose point is worth a try as a trigger; and the point of the
-        0/1 program where it could not be closed. A domain whose strips miss its box is closed without a solution.
+        0/1 program where it could not be closed. A domain whose slabs miss its box is closed without a solution.
     """
     free = np.full(len(planes.inputs), -1)
     solved = solve(planes, box, free)
@@ -217,9 +219,9 @@ def _branch(program: _Program, solved: Solved, fixed: Integers) -> Joint | None:
 
 
 def _nowhere(planes: PlaneTable, box: Box, threshold: int) -> Joint | None:
-    """The closing of a domain without points: strips that together miss the box.
+    """The closing of a domain without points: slabs that together miss the box.
 
-    The multipliers of the strips give a dual value that falls without end as they are scaled up.
+    The multipliers of the slabs give a dual value that falls without end as they are scaled up.
     """
     beta = missed(box)
     if beta is None:
@@ -249,7 +251,7 @@ def _weighted(planes: PlaneTable, plane: int, weight: float) -> FarkasTerm:
 
 
 def dual_value(planes: PlaneTable, box: Box, weights: Floats, beta: Floats, fixed: Integers) -> tuple[float, float]:
-    """The bound on the count that any weights (P,) >= 0 and strip multipliers (m,) give; the size of its terms.
+    """The bound on the count that any weights (P,) >= 0 and slab multipliers (m,) give; the size of its terms.
 
     For an input fixed to 1 that has one claim, `g >= 0` itself is used: 1 + w g / M. One fixed to 0 leaves.
     """
@@ -267,8 +269,8 @@ def dual_value(planes: PlaneTable, box: Box, weights: Floats, beta: Floats, fixe
     total = left[fixed != 0].sum() + spare[fixed[planes.owner] != 0].sum() + constant.sum()
     slope = ratio @ planes.slope
     rest = slope - beta @ box.directions
-    reach = np.abs(rest) @ box.half + np.abs(beta) @ box.strip_half
-    shift = beta @ box.strip_shift
+    reach = np.abs(rest) @ box.half + np.abs(beta) @ box.slab_half
+    shift = beta @ box.slab_shift
     terms = np.abs(constant).sum() + np.abs(slope) @ box.half + reach + np.abs(shift) + len(planes.inputs)
     return float(total + reach + shift), float(terms)
 
@@ -282,16 +284,16 @@ class MutualClipping:
         cuts: by domain the planes that clipped all of its claims, in their order.
     """
 
-    claims: ClaimBounds
+    claims: DisjunctBounds
     cuts: dict[int, tuple[SharedConstraint, ...]]
 
-    def of(self, domain: int) -> ClaimBounds:
+    def of(self, domain: int) -> DisjunctBounds:
         """Those of one domain."""
         return self.claims.take(self.claims.pairs.domain == domain)
 
 
 def clip_mutually(
-    scene: BoundContext, verdicts: Verdicts, claims: Claims, of_domain: Tensor, needs: list[int]
+    context: BoundContext, verdicts: Verdicts, claims: Claims, of_domain: Tensor, needs: list[int]
 ) -> MutualClipping | None:
     """Clips the open claims of all domains in which each of them must be met; None where there is none.
 
@@ -300,7 +302,7 @@ def clip_mutually(
         of_domain: the domain of each of the first of them, to which the verdicts belong.
         needs: of each domain how many inputs have to violate; 0: leave it alone.
     """
-    if not checker_agrees(scene.net):
+    if not checker_agrees(context.net):
         return None
     last = verdicts.last
     needed = torch.tensor(needs, device=of_domain.device)
@@ -312,31 +314,31 @@ def clip_mutually(
     if not bool(chosen.any()):
         return None
     part = last.take(chosen)
-    return _clipped(scene, part, claims.take(part.at))
+    return _clipped(context, part, claims.take(part.at))
 
 
-def _clipped(scene: BoundContext, part: ClaimBounds, claims: Claims) -> MutualClipping:
-    rows = scene.rows(claims)
+def _clipped(context: BoundContext, part: DisjunctBounds, claims: Claims) -> MutualClipping:
+    rows = context.rows(claims)
     each = torch.arange(len(part.at), device=rows.device)
     cuts: dict[int, list[SharedConstraint]] = {}
     for number in range(MUTUAL_ROUNDS):
         best = part.planes.tightest()
-        cutting = _cutting(scene, part, number)
+        cutting = _cutting(context, part, number)
         for domain, at in zip(part.pairs.domain.tolist(), cutting.tolist(), strict=True):
             own = cuts.setdefault(domain, [])
             if len(own) == number:
                 own.append((int(claims.input[at]), int(rows[at, best[at]])))
         plane = part.planes.row(best)
-        clipped = self_clip(scene.net, part.layers, scene.geometry, part.pairs, plane.take(cutting))
-        bounds = row_bounds(scene, clipped.layers, each, part.pairs, rows)
-        part = ClaimBounds(part.at, part.pairs, clipped.layers, bounds)
+        clipped = self_clip(context.net, part.layers, context.geometry, part.pairs, plane.take(cutting))
+        bounds = constraint_bounds(context, clipped.layers, each, part.pairs, rows)
+        part = DisjunctBounds(part.at, part.pairs, clipped.layers, bounds)
     return MutualClipping(part, {domain: tuple(own) for domain, own in cuts.items()})
 
 
-def _cutting(scene: BoundContext, part: ClaimBounds, number: int) -> Tensor:
+def _cutting(context: BoundContext, part: DisjunctBounds, number: int) -> Tensor:
     """For each claim the claim of its domain whose plane leaves least of it, or the next ones, shape (C,)."""
     domain, plane = part.pairs.domain, part.planes.row(part.planes.tightest())
-    size = (plane.slope.abs() * scene.geometry.half[domain]).sum(1).clamp(min=1e-300)
+    size = (plane.slope.abs() * context.geometry.half[domain]).sum(1).clamp(min=1e-300)
     share = torch.nan_to_num(part.planes.upper.amin(1) / size)
     order = share.argsort(stable=True)
     order = order[domain[order].argsort(stable=True)]

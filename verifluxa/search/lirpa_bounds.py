@@ -14,7 +14,7 @@ from verifluxa.bounds.memory import in_chunks
 from verifluxa.errors import UnsupportedError, UsageError
 from verifluxa.evidence import OPEN
 from verifluxa.question import Question
-from verifluxa.search.claims import BoundContext
+from verifluxa.search.disjuncts import BoundContext
 from verifluxa.search.initial_bounds import InitialBounds, whole_domain
 from verifluxa.search.workspace import Claims, Workspace
 
@@ -65,9 +65,9 @@ def _bounds_of(work: Workspace, question: Question, method: str) -> InitialBound
     claims = work.claims(question.violation, question.selection)
     rows = work.alternatives[claims.alternative]
     upper = torch.cat(in_chunks(len(claims), BATCH, lambda a, b: _upper(work, question, claims, slice(a, b), method)))
-    scene = BoundContext(work, work.net(question.placement), geometry(whole_domain(work)))
+    context = BoundContext(work, work.net(question.placement), geometry(whole_domain(work)))
     pairs = Subproblems(torch.zeros_like(claims.input), claims.input)
-    radius, fine = _rounding(scene, pairs)
+    radius, fine = _rounding(context, pairs)
     sizes = (work.coefficients.abs()[rows] * radius[:, None]).sum(-1)
     value = upper + work.row_constants[rows]
     size = work.row_constants[rows].abs() + upper.abs()
@@ -89,20 +89,20 @@ def _upper(work: Workspace, question: Question, claims: Claims, own: slice, meth
         problem.inputs.reshape(len(problem.inputs), -1)[inputs],
         problem.domain.lower[None].repeat(len(inputs), 0),
         problem.domain.upper[None].repeat(len(inputs), 0),
-        problem.rows.coefficients[rows],
+        problem.constraints.coefficients[rows],
     )
     return torch.as_tensor(upper_bounds(asked, method), device=work.device)
 
 
-def _rounding(scene: BoundContext, pairs: Subproblems) -> tuple[Tensor, Tensor]:
+def _rounding(context: BoundContext, pairs: Subproblems) -> tuple[Tensor, Tensor]:
     """How far float64 sums may be off at each output (B, outputs), and which pairs cannot overflow (B,).
 
     Radii of the layers, carried forward: no function that auto-LiRPA bounds is steeper than 1, and a maximum of two is
     off by no more than the larger of their radii.
     """
-    layers = all_layers(scene.net, scene.geometry, pairs, "interval")
+    layers = all_layers(context.net, context.geometry, pairs, "interval")
     error = layers[0].radius
-    for below, layer, bounds in zip(scene.net.layers, scene.net.layers[1:], layers[1:], strict=False):
+    for below, layer, bounds in zip(context.net.layers, context.net.layers[1:], layers[1:], strict=False):
         error = error if below.special is None else below.special.value(error)
         error = error @ layer.magnitude.T + bounds.radius
-    return error, scene.bounded(layers, pairs.input)
+    return error, context.bounded(layers, pairs.input)

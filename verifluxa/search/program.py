@@ -21,12 +21,12 @@ LEAST_WEIGHT = 1e-12
 
 @dataclass(frozen=True, eq=False)
 class Box:
-    """One domain: half-widths (d,), strips as |V t - shift| <= half with t measured from the center."""
+    """One domain: half-widths (d,), slabs as |V t - shift| <= half with t measured from the center."""
 
     half: Floats
     directions: Floats
-    strip_half: Floats
-    strip_shift: Floats
+    slab_half: Floats
+    slab_shift: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,7 @@ class PlaneTable:
 
 @dataclass(frozen=True, eq=False)
 class Solved:
-    """What a linear program gave: its value, the point t, weights (P,), strip multipliers (m,), and z (n,)."""
+    """What a linear program gave: its value, the point t, weights (P,), slab multipliers (m,), and z (n,)."""
 
     value: float
     point: Floats
@@ -92,9 +92,9 @@ def solve(planes: PlaneTable, box: Box, fixed: Integers) -> Solved | None:
 
 
 def missed(box: Box) -> Floats | None:
-    """Multipliers (m,) that show that the strips together miss the box; None where they meet in it.
+    """Multipliers (m,) that show that the slabs together miss the box; None where they meet in it.
 
-    Each strip alone is met somewhere in the box, so this takes a linear program: the least eps with
+    Each slab alone is met somewhere in the box, so this takes a linear program: the least eps with
     |V t - shift| <= half + eps.
     """
     solver = _solver()
@@ -108,19 +108,19 @@ def missed(box: Box) -> Floats | None:
 
 
 def _meeting(box: Box) -> highspy.HighsLp:
-    """Columns t (d), eps; rows V t - eps <= top and V t + eps >= bottom of each strip."""
-    strips, dimension = box.directions.shape
-    rows = np.zeros((2 * strips, dimension + 1))
+    """Columns t (d), eps; rows V t - eps <= top and V t + eps >= bottom of each slab."""
+    slabs, dimension = box.directions.shape
+    rows = np.zeros((2 * slabs, dimension + 1))
     rows[:, :dimension] = np.concatenate([box.directions, box.directions])
-    rows[:strips, -1], rows[strips:, -1] = -1.0, 1.0
-    infinity = np.full(strips, highspy.kHighsInf)
+    rows[:slabs, -1], rows[slabs:, -1] = -1.0, 1.0
+    infinity = np.full(slabs, highspy.kHighsInf)
     lp = highspy.HighsLp()
     lp.num_row_, lp.num_col_ = rows.shape
     lp.col_cost_ = np.append(np.zeros(dimension), 1.0)
     lp.col_lower_ = np.append(-box.half, 0.0)
     lp.col_upper_ = np.append(box.half, highspy.kHighsInf)
-    lp.row_lower_ = np.concatenate([-infinity, box.strip_shift - box.strip_half])
-    lp.row_upper_ = np.concatenate([box.strip_shift + box.strip_half, infinity])
+    lp.row_lower_ = np.concatenate([-infinity, box.slab_shift - box.slab_half])
+    lp.row_upper_ = np.concatenate([box.slab_shift + box.slab_half, infinity])
     _fill(lp, rows)
     return lp
 
@@ -134,7 +134,7 @@ def _solver() -> highspy._core._Highs:
 
 
 def _model(planes: PlaneTable, box: Box, fixed: Integers) -> highspy.HighsLp:
-    """Columns t (d), z_ia (C), z_i (n); rows per plane, per input (z_i <= sum_a z_ia), per strip.
+    """Columns t (d), z_ia (C), z_i (n); rows per plane, per input (z_i <= sum_a z_ia), per slab.
 
     An input fixed to 1 may stay below it at the price `FORCED`: so there is always an optimum, and a dual.
     """
@@ -152,7 +152,7 @@ def _model(planes: PlaneTable, box: Box, fixed: Integers) -> highspy.HighsLp:
     lp.col_cost_ = np.concatenate([np.zeros(dimension + claims), -1.0 - FORCED * (fixed == 1)])
     lp.col_lower_ = np.concatenate([-box.half, np.zeros(claims + inputs)])
     lp.col_upper_ = np.concatenate([box.half, np.ones(claims), (fixed != 0).astype(float)])
-    low, high = box.strip_shift - box.strip_half, box.strip_shift + box.strip_half
+    low, high = box.slab_shift - box.slab_half, box.slab_shift + box.slab_half
     lp.row_lower_ = np.concatenate([np.full(count + inputs, -infinity), low])
     lp.row_upper_ = np.concatenate([1 + planes.value / planes.size, np.zeros(inputs), high])
     _fill(lp, rows)

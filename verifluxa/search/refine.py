@@ -23,9 +23,9 @@ from verifluxa.bounds.linear import LayerBounds, Subproblems, all_layers
 from verifluxa.bounds.net import Net
 from verifluxa.errors import UnsupportedError
 from verifluxa.evidence import Counted, Outcome, Unrecorded
-from verifluxa.question import Domain, Strips
+from verifluxa.question import Domain, SlabConstraints
 from verifluxa.search.bab import Budget, Incumbent
-from verifluxa.search.claims import BoundContext, ClaimBounds, Verdicts, decide_claims, decided
+from verifluxa.search.disjuncts import BoundContext, DisjunctBounds, Verdicts, decide_disjuncts, decided
 from verifluxa.search.initial_bounds import drop_records
 from verifluxa.search.leaves import Tree, open_leaves
 from verifluxa.search.settings import SmtStage
@@ -76,7 +76,7 @@ def refine(work: Workspace, trees: Sequence[Tree], settings: SmtStage, deadline:
 class _Case:
     """A leaf with bounds: one pair per claim, in the order of the claims."""
 
-    scene: BoundContext
+    context: BoundContext
     domain: Domain
     claims: Claims
     layers: list[LayerBounds]
@@ -84,7 +84,7 @@ class _Case:
 
     @property
     def net(self) -> Net:
-        return self.scene.net
+        return self.context.net
 
 
 @dataclass
@@ -101,7 +101,7 @@ class _Attempt:
     @property
     def threshold(self) -> int:
         """How many inputs must violate together."""
-        return self.found.question.need
+        return self.found.question.threshold
 
     def run(self, tree: Tree) -> Reason | None:
         """Decides leaf after leaf; None when all are closed, or when a witness is found."""
@@ -152,9 +152,9 @@ class _Attempt:
         shape = geometry(domains_of([leaf], directions))
         pairs = Subproblems(torch.zeros_like(leaf.claims.input), leaf.claims.input)
         layers = all_layers(net, shape, pairs)
-        scene = BoundContext(self.work, net, shape)
-        verdicts = decide_claims(scene, layers, pairs, leaf.claims, CLIP_ROUNDS)
-        return _Case(scene, plain_domain(self.work, leaf, directions), leaf.claims, layers, verdicts)
+        context = BoundContext(self.work, net, shape)
+        verdicts = decide_disjuncts(context, layers, pairs, leaf.claims, CLIP_ROUNDS)
+        return _Case(context, plain_domain(self.work, leaf, directions), leaf.claims, layers, verdicts)
 
     def _alone(self, case: _Case) -> tuple[Tensor, Reason | None]:
         """Asks each claim alone: which stay open, shape (C,), and why the first of them does."""
@@ -183,12 +183,12 @@ class _Attempt:
             fine = fine & torch.isfinite(layer.lower).all(1) & torch.isfinite(layer.upper).all(1)
         return sorted(fine.nonzero()[:, 0].tolist(), key=lambda pair: int(bends[pair]))
 
-    def _claim(self, case: _Case, last: ClaimBounds, number: int, until: float) -> Reason | None:
+    def _claim(self, case: _Case, last: DisjunctBounds, number: int, until: float) -> Reason | None:
         """One claim alone: None when it cannot be met."""
         at = int(last.at[number])
         rows = self._rows(case.claims, at)
         member = Member(int(case.claims.input[at]), (rows,), number)
-        asked = Asked(case.net, last.layers, case.domain, self.work.problem.rows, (member,), clipped=True)
+        asked = Asked(case.net, last.layers, case.domain, self.work.problem.constraints, (member,), clipped=True)
         if self.threshold == 1:
             return self._decide(asked, case.claims, until)
         answer = self.solver.decide(encode(asked), until - time.monotonic())
@@ -206,14 +206,14 @@ class _Attempt:
         free = _count(case.claims.input[open_]) - len(members)
         if free >= self.threshold or len(members) * count_weights(case.net) > MOST_WEIGHTS:
             return Reason.STRATEGY
-        rows, lacking = self.work.problem.rows, self.threshold - free
+        rows, lacking = self.work.problem.constraints, self.threshold - free
         return self._decide(
             Asked(case.net, case.layers, case.domain, rows, members, lacking), case.claims, self.budget.deadline
         )
 
     def _members(self, case: _Case, open_: Tensor) -> Iterator[Member]:
         """Inputs with an open claim; the bounds hold wherever the trigger is, so none of them is clipped."""
-        safe = case.scene.bounded(case.layers, case.claims.input)
+        safe = case.context.bounded(case.layers, case.claims.input)
         fitting = set(self._fitting(case, case.layers, len(open_)))
         by_input: dict[int, list[int]] = {}
         for at in open_.nonzero()[:, 0].tolist():
@@ -266,7 +266,7 @@ def plain_domain(work: Workspace, leaf: Subdomain, directions: Tensor) -> Domain
     lower, upper, low, high, along = (
         part.cpu().numpy() for part in (leaf.lower, leaf.upper, leaf.low[cut], leaf.high[cut], directions[cut])
     )
-    slabs = Strips(along, low, high) if len(along) else None
+    slabs = SlabConstraints(along, low, high) if len(along) else None
     return Domain(lower, upper, np.asarray(work.problem.domain.step), slabs)
 
 

@@ -30,13 +30,13 @@ from verifluxa.bounds.domain import geometry, spread
 from verifluxa.bounds.linear import LayerBounds, Subproblems, all_layers, joined, pairs_at_once
 from verifluxa.bounds.net import Net
 from verifluxa.bounds.optimise import BoundTask, OptimisedBounds, optimise
-from verifluxa.evidence import NeuronSplit, Node, Outcome, Steered
+from verifluxa.evidence import NeuronSplit, Node, Outcome, WeightedTerm
 from verifluxa.question import Floats, Question
 from verifluxa.search.activation_bab import ActivationSearch, Case, go_on, refuted, tightened
 from verifluxa.search.attack import count_violations
 from verifluxa.search.bab import Budget, Incumbent
 from verifluxa.search.choices import Choice, choose, several
-from verifluxa.search.claims import ROUNDED, SLACK, BoundContext, RowBounds, row_bounds
+from verifluxa.search.disjuncts import ROUNDED, SLACK, BoundContext, ConstraintBounds, constraint_bounds
 from verifluxa.search.initial_bounds import InitialBounds, whole_domain
 from verifluxa.search.joint import ROWS_KEPT
 from verifluxa.search.settings import CrossStage
@@ -94,7 +94,7 @@ class RelationalSearch:
     """The open claims of one question in one domain, what conflicts are known, and how many inputs they leave.
 
     Attributes:
-        scene: with one domain.
+        context: with one domain.
         layers: bounds of all layers of some inputs on it.
         of_input: of each claim into these, shape (C,).
         claims: that are open, on inputs whose sums cannot overflow.
@@ -106,14 +106,14 @@ class RelationalSearch:
         begun: groups that are not closed yet, by their claims.
     """
 
-    scene: BoundContext
+    context: BoundContext
     layers: Sequence[LayerBounds]
     of_input: Tensor
     claims: Claims
-    planes: RowBounds
+    planes: ConstraintBounds
     settings: CrossStage
     budget: Budget
-    slopes: tuple[evidence.Ends, ...] = ()
+    slopes: tuple[evidence.IntermediateSlopes, ...] = ()
     conflicts: list[Conflict] = field(default_factory=list)
     begun: dict[Choice, _Begun] = field(default_factory=dict)
 
@@ -270,20 +270,20 @@ class RelationalSearch:
 
     def _groups(self, choices: Sequence[Choice]) -> tuple[BoundTask, Tensor, Tensor]:
         """The choices as groups of planes, with the claim and the problem row of each plane."""
-        scene, device = self.scene, self.claims.input.device
+        context, device = self.context, self.claims.input.device
         kept = min(ROWS_ALONE if self.slopes else ROWS_KEPT, self.planes.upper.shape[1])
         best = self.planes.upper.topk(kept, dim=1, largest=False).indices
         claim = torch.tensor([c for choice in choices for c in choice], device=device).repeat_interleave(kept)
         group = torch.tensor([g for g, choice in enumerate(choices) for _ in choice], device=device)
-        row = scene.work.alternatives[self.claims.alternative[claim], best[claim[::kept]].reshape(-1)]
+        row = context.work.alternatives[self.claims.alternative[claim], best[claim[::kept]].reshape(-1)]
         groups = BoundTask(
-            scene.net,
+            context.net,
             self.layers,
-            scene.geometry,
+            context.geometry,
             self.of_input[claim],
             Subproblems(torch.zeros_like(claim), self.claims.input[claim]),
-            scene.work.coefficients[row],
-            scene.work.row_constants[row],
+            context.work.coefficients[row],
+            context.work.row_constants[row],
             group.repeat_interleave(kept),
             torch.full((len(choices),), -CLEARLY, dtype=torch.float64, device=device),
         )
@@ -301,7 +301,7 @@ class RelationalSearch:
     def _below(self, own: Tensor, together: OptimisedBounds) -> bool:
         weights = together.weights[own]
         slope = (weights[:, None] * together.bounds.slope[own]).sum(0)
-        up = spread(slope[None, None], torch.zeros_like(own[:1]), self.scene.geometry)[0][0, 0]
+        up = spread(slope[None, None], torch.zeros_like(own[:1]), self.context.geometry)[0][0, 0]
         room = (weights * (SLACK * together.size[own] + ROUNDED * together.summed[own])).sum()
         return bool((weights * together.bounds.value[own]).sum() + up < -room)
 
@@ -323,8 +323,8 @@ def begin(
     wanted = [one for one in rooted if len(work.lower) > _few(one, settings)]
     if not wanted or not net.hidden or not is_supported(net):
         return {}
-    scene = BoundContext(work, net, geometry(whole_domain(work)))
-    return {one.question: ConflictSearch(scene, one, settings, Budget.of(None, deadline).deadline) for one in wanted}
+    context = BoundContext(work, net, geometry(whole_domain(work)))
+    return {one.question: ConflictSearch(context, one, settings, Budget.of(None, deadline).deadline) for one in wanted}
 
 
 def cross(
@@ -350,7 +350,7 @@ def cross(
 
 def _few(rooted: InitialBounds, settings: CrossStage) -> int:
     """How many values of a trigger are left to boxes."""
-    return settings.alone if rooted.question.need == 1 else settings.values
+    return settings.alone if rooted.question.threshold == 1 else settings.values
 
 
 @dataclass
@@ -358,7 +358,7 @@ class ConflictSearch:
     """The search for conflicts of one question, which may be gone on with.
 
     Attributes:
-        scene: with the whole domain.
+        context: with the whole domain.
         rooted: the question with its initial bounds.
         settings: the limits.
         deadline: on the clock of `time.monotonic`.
@@ -367,7 +367,7 @@ class ConflictSearch:
         seconds: spent so far.
     """
 
-    scene: BoundContext
+    context: BoundContext
     rooted: InitialBounds
     settings: CrossStage
     deadline: float
@@ -385,7 +385,7 @@ class ConflictSearch:
             self.before += spent
             budget = Budget(self.deadline, self.settings.cases)
             self.relational, self.unsafe = relational_search(
-                self.scene, self.rooted, self.settings, budget, tight=tight
+                self.context, self.rooted, self.settings, budget, tight=tight
             )
         assert self.relational is not None
         return self.relational
@@ -393,7 +393,7 @@ class ConflictSearch:
     @property
     def corner(self) -> Tensor:
         """Where the plane that is in the way of the most promising claim is largest, shape (d,)."""
-        relational, work = self._begun(), self.scene.work
+        relational, work = self._begun(), self.context.work
         if not len(relational.claims):
             return (work.lower + work.upper) / 2
         planes = relational.planes.row(relational.planes.tightest())
@@ -408,13 +408,13 @@ class ConflictSearch:
         if not budget.spent:
             budget.deadline = min(started + self.settings.seconds, self.deadline)
         budget.boxes = min(cases, self.settings.cases)
-        threshold = self.rooted.question.need - self.unsafe
+        threshold = self.rooted.question.threshold - self.unsafe
         fewer = threshold > 0 and relational.closes(threshold)
         most = relational.most()
         closed = fewer and most < threshold
         found = Incumbent(self.rooted.question)
         if relational.points and not closed:
-            found.replay(self.scene.work, _best(self.scene, self.rooted, relational.points))
+            found.replay(self.context.work, _best(self.context, self.rooted, relational.points))
         reason = None if closed else budget.exceeded or Reason.STRATEGY
         self.seconds += time.monotonic() - started
         return found.outcome(
@@ -423,56 +423,56 @@ class ConflictSearch:
             most + self.unsafe,
             boxes=self.before + budget.spent,
             seconds=self.seconds,
-            tree=_leaf(self.scene.net, self.rooted, relational, most + 1) if closed else None,
+            tree=_leaf(self.context.net, self.rooted, relational, most + 1) if closed else None,
         )
 
 
 def relational_search(
-    scene: BoundContext, rooted: InitialBounds, settings: CrossStage, budget: Budget, *, tight: bool = False
+    context: BoundContext, rooted: InitialBounds, settings: CrossStage, budget: Budget, *, tight: bool = False
 ) -> tuple[RelationalSearch, int]:
     """The open claims with their bounds, and how many inputs must stay open because a sum may overflow.
 
     Args:
-        scene: with one domain.
+        context: with one domain.
         rooted: the question with its initial bounds.
         settings: how hard to try.
         budget: of the search.
         tight: whether bounds of neurons have slopes of their own; then all claims are of one input.
     """
-    claims = rooted.open_claims
+    claims = rooted.open_disjuncts
     inputs, of_input = torch.unique(claims.input, return_inverse=True)
-    slopes: tuple[evidence.Ends, ...] = ()
+    slopes: tuple[evidence.IntermediateSlopes, ...] = ()
     if tight:
-        layers, slopes = tightened(scene.net, scene.geometry, Subproblems(torch.zeros_like(inputs), inputs))
+        layers, slopes = tightened(context.net, context.geometry, Subproblems(torch.zeros_like(inputs), inputs))
     else:
         some = inputs.scatter(0, of_input, _count(claims))
-        layers = rooted.bounds(some) or _layers(scene, inputs)
-    safe = scene.bounded(layers, inputs)
+        layers = rooted.bounds(some) or _layers(context, inputs)
+    safe = context.bounded(layers, inputs)
     kept = safe[of_input].nonzero()[:, 0]
     claims, of_input = claims.take(kept), of_input[kept]
     pairs = Subproblems(torch.zeros_like(claims.input), claims.input)
     own = [bounds.take(of_input) for bounds in layers]
-    planes = row_bounds(scene, own, _count(claims), pairs, scene.rows(claims))
-    return RelationalSearch(scene, layers, of_input, claims, planes, settings, budget, slopes), int((~safe).sum())
+    planes = constraint_bounds(context, own, _count(claims), pairs, context.rows(claims))
+    return RelationalSearch(context, layers, of_input, claims, planes, settings, budget, slopes), int((~safe).sum())
 
 
 def _count(claims: Claims) -> Tensor:
     return torch.arange(len(claims), device=claims.input.device)
 
 
-def _layers(scene: BoundContext, inputs: Tensor) -> list[LayerBounds]:
+def _layers(context: BoundContext, inputs: Tensor) -> list[LayerBounds]:
     """Bounds of all layers of some inputs, without the planes of neurons: with many values these are large."""
     parts = []
-    for some in torch.split(inputs, pairs_at_once(scene.net, scene.work.device)):
-        layers = all_layers(scene.net, scene.geometry, Subproblems(torch.zeros_like(some), some))
+    for some in torch.split(inputs, pairs_at_once(context.net, context.work.device)):
+        layers = all_layers(context.net, context.geometry, Subproblems(torch.zeros_like(some), some))
         parts.append([replace(bounds) for bounds in layers])
     return [joined(column) for column in zip(*parts, strict=True)]
 
 
-def _best(scene: BoundContext, rooted: InitialBounds, points: Sequence[Tensor]) -> Floats:
+def _best(context: BoundContext, rooted: InitialBounds, points: Sequence[Tensor]) -> Floats:
     """The best of the points that the search has seen, on the grid."""
-    triggers = scene.work.on_grid(torch.stack(list(points)))
-    counts = count_violations(scene.work, scene.net, rooted.open_claims, triggers)
+    triggers = context.work.on_grid(torch.stack(list(points)))
+    counts = count_violations(context.work, context.net, rooted.open_disjuncts, triggers)
     best: Floats = triggers[int(counts.argmax())].cpu().numpy()
     return best
 
@@ -507,7 +507,7 @@ def _case(net: Net, claims: Claims, conflict: Conflict, case: Case) -> evidence.
     return evidence.Case(planes, split, tuple(_case(net, claims, conflict, child) for child in case.children))
 
 
-def _planes(net: Net, claims: Claims, conflict: Conflict, chosen: BoundParameters) -> Iterator[Steered]:
+def _planes(net: Net, claims: Claims, conflict: Conflict, chosen: BoundParameters) -> Iterator[WeightedTerm]:
     # Only proportions count: the largest weight is 1.
     weights = (chosen.log_weights[:, 0] - chosen.log_weights.max()).exp().tolist()
     for at, (claim, row) in enumerate(zip(conflict.claim.tolist(), conflict.row.tolist(), strict=True)):
@@ -521,4 +521,4 @@ def _planes(net: Net, claims: Claims, conflict: Conflict, chosen: BoundParameter
             for layer, part in enumerate(chosen.betas)
             for neuron in part[at].nonzero()[:, 0].tolist()
         )
-        yield Steered(int(claims.input[claim]), int(claims.position[claim]), row, weights[at], slopes, betas)
+        yield WeightedTerm(int(claims.input[claim]), int(claims.position[claim]), row, weights[at], slopes, betas)

@@ -1,4 +1,4 @@
-"""Replays a trigger on the unsimplified network, as deployed, and says how sure each violation is."""
+"""Replays a trigger on the unsimplified network, as deployed, and says how certain each violation is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from verifluxa.bounds.domain import Domains, geometry
 from verifluxa.bounds.linear import Subproblems, all_layers, output_bounds
 from verifluxa.evidence import Witness
 from verifluxa.question import Floats, Integers, Problem, Question
-from verifluxa.search.claims import BoundContext
+from verifluxa.search.disjuncts import BoundContext
 from verifluxa.search.exact import exact_margins
 from verifluxa.search.workspace import Claims, Workspace
 
@@ -79,7 +79,7 @@ def _row_values(problem: Problem, outputs: Floats) -> Floats:
 
     What comes to Inf - Inf has no sign: it counts as violated by nobody.
     """
-    rows, constants = problem.rows.coefficients, problem.replayed
+    rows, constants = problem.constraints.coefficients, problem.replayed
     values = _product(outputs, rows) + constants
     # A product by 1 is exact, and a sum of two numbers has the right sign.
     terms = (rows != 0).sum(1) + (constants != 0)
@@ -101,23 +101,23 @@ def _product(outputs: Floats, rows: Floats) -> Floats:
     return values
 
 
-def witness(work: Workspace, question: Question, trigger: Floats, sure: NDArray[np.bool_] | None = None) -> Witness:
+def witness(work: Workspace, question: Question, trigger: Floats, certain: NDArray[np.bool_] | None = None) -> Witness:
     """The evidence that a trigger gives; it refutes when `threshold` inputs violate.
 
-    `sure`: which of the selection's inputs violate in every evaluation, where that is known.
+    `certain`: which of the selection's inputs violate in every evaluation, where that is known.
     """
     work = work.at(question.placement)
     played = replay(work.problem, question, trigger)
-    sure = surely_violated(work, question, trigger, played.inputs) if sure is None else sure
-    return judged(work, question, trigger, played, sure)
+    certain = certainly_violated(work, question, trigger, played.inputs) if certain is None else certain
+    return judged(work, question, trigger, played, certain)
 
 
-def judged(work: Workspace, question: Question, trigger: Floats, played: Replay, sure: NDArray[np.bool_]) -> Witness:
-    """The evidence of a trigger that was replayed; `sure` as in `witness`."""
+def judged(work: Workspace, question: Question, trigger: Floats, played: Replay, certain: NDArray[np.bool_]) -> Witness:
+    """The evidence of a trigger that was replayed; `certain` as in `witness`."""
     real = work.problem.arithmetic == "real"
-    margins = _in_real(work, question, trigger, played, sure) if real else played.margins
+    margins = _in_real(work, question, trigger, played, certain) if real else played.margins
     violated = (margins > 0) & work.contains(trigger)
-    robust = surely_counted(work.problem, question, sure & violated)
+    robust = certainly_counted(work.problem, question, certain & violated)
     violated &= ~np.isin(played.inputs, work.problem.doubt.not_replayed)
     inputs = tuple(int(i) for i in played.inputs[violated])
     # A margin may be infinite where the deployed network overflows; a document holds numbers alone.
@@ -125,7 +125,7 @@ def judged(work: Workspace, question: Question, trigger: Floats, played: Replay,
     return Witness(trigger, inputs, tuple(float(m) for m in finite), robust)
 
 
-def surely_counted(problem: Problem, question: Question, violated: NDArray[np.bool_]) -> int:
+def certainly_counted(problem: Problem, question: Question, violated: NDArray[np.bool_]) -> int:
     """How many inputs violate whichever inputs in doubt count, see `evidence.Witness.robust`.
 
     Args:
@@ -138,19 +138,21 @@ def surely_counted(problem: Problem, question: Question, violated: NDArray[np.bo
     return count * problem.totals[question.selection] // len(chosen)
 
 
-def _in_real(work: Workspace, question: Question, trigger: Floats, played: Replay, sure: NDArray[np.bool_]) -> Floats:
-    """Margins in exact arithmetic: the replay's where they are sure, exact rationals where they are doubtful."""
-    margins = np.where(sure, np.maximum(played.margins, np.finfo(np.float64).tiny), -np.inf)
+def _in_real(
+    work: Workspace, question: Question, trigger: Floats, played: Replay, certain: NDArray[np.bool_]
+) -> Floats:
+    """Margins in exact arithmetic: the replay's where they are certain, exact rationals where they are doubtful."""
+    margins = np.where(certain, np.maximum(played.margins, np.finfo(np.float64).tiny), -np.inf)
     scale = 1e-3 * (1 + float(np.abs(played.margins).max(initial=0.0)))
-    # Where inputs stand for others beside them, `sure` speaks of all of those, and says little of the input itself.
+    # Where inputs stand for others beside them, `certain` speaks of all of those, and says little of the input itself.
     near = (np.abs(played.margins) < scale) | ((played.margins > 0) & (work.problem.spread > 0))
-    doubtful = np.flatnonzero(near & ~(sure & (played.margins > 0)))[:EXACT_INPUTS]
+    doubtful = np.flatnonzero(near & ~(certain & (played.margins > 0)))[:EXACT_INPUTS]
     if len(doubtful):
         margins[doubtful] = [float(m) for m in exact_margins(work.problem, question, trigger, played.inputs[doubtful])]
     return margins
 
 
-def surely_violated(work: Workspace, question: Question, trigger: Floats, inputs: Integers) -> NDArray[np.bool_]:
+def certainly_violated(work: Workspace, question: Question, trigger: Floats, inputs: Integers) -> NDArray[np.bool_]:
     """Inputs that violate strictly in every allowed evaluation, shape (n,)."""
     claims = work.claims(question.violation, question.selection)
     lowest = _lowest(work, question.placement, trigger, claims)
@@ -163,20 +165,22 @@ def _lowest(work: Workspace, placement: int, trigger: Floats, claims: Claims) ->
     net = work.net(placement)
     point = torch.as_tensor(trigger, device=work.device)[None]
     none = point.new_zeros(0, point.shape[1])
-    scene = BoundContext(work, net, geometry(Domains(point, point, none, point.new_zeros(1, 0), point.new_zeros(1, 0))))
+    context = BoundContext(
+        work, net, geometry(Domains(point, point, none, point.new_zeros(1, 0), point.new_zeros(1, 0)))
+    )
     # At a point intervals lack only what signs of error radii cancel.
-    lowest = _lowest_by(scene, claims, "interval")
-    return lowest if bool((lowest > 0).all()) else torch.maximum(lowest, _lowest_by(scene, claims, "crown"))
+    lowest = _lowest_by(context, claims, "interval")
+    return lowest if bool((lowest > 0).all()) else torch.maximum(lowest, _lowest_by(context, claims, "crown"))
 
 
-def _lowest_by(scene: BoundContext, claims: Claims, method: str) -> torch.Tensor:
-    work, net, shape = scene.work, scene.net, scene.geometry
+def _lowest_by(context: BoundContext, claims: Claims, method: str) -> torch.Tensor:
+    work, net, shape = context.work, context.net, context.geometry
     inputs, index = torch.unique(claims.input, return_inverse=True)
     pairs = Subproblems(torch.zeros_like(inputs), inputs)
     layers = all_layers(net, shape, pairs, method)
     rows = work.alternatives[claims.alternative]
     # In front of a softmax these are the gap below which its values may tie: a witness must exceed it.
-    table = -work.coefficients, -work.sure_constants
+    table = -work.coefficients, -work.certain_constants
     value, _ = output_bounds(net, layers, shape, index, pairs.take(index), rows, *table)
-    fine = scene.bounded(layers, inputs)[index]
+    fine = context.bounded(layers, inputs)[index]
     return torch.where(fine, (-value).amin(1), torch.full((len(claims),), -torch.inf, dtype=value.dtype))

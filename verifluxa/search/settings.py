@@ -54,3 +54,32 @@ class SmtStage:
     seconds: float = 30.0
     memory_mb: int = 2000
     unstable: int = 32
+
+
+@dataclass(frozen=True)
+class BranchStage:
+    """Branch and bound; see `search.branch`.
+
+    Attributes:
+        boxes: domains that may be bounded per question.
+        seconds: wall-clock limit per question.
+        clip_rounds: rounds of self-clipping, 0: none.
+        slabs: shared directions of slabs, 0: only single values are split.
+        joint: whether the joint step is taken.
+        gate: branch on inputs (0/1 program) when the linear program is within this of the threshold.
+        alpha: gradient steps on the slopes of what is still open where one violating input refutes; 0: none.
+        neurons: where one input is left that refutes alone, and the trigger has more values than this, neurons are
+            split and not the box; 0: never.
+        inherit: the parts of a domain start from the clipped bounds of its neurons.
+    """
+
+    kind: ClassVar[str] = "branch"
+    boxes: int = 20000
+    seconds: float = 60.0
+    clip_rounds: int = 2
+    slabs: int = 3
+    joint: bool = False
+    gate: float = 3.0
+    alpha: int = 0
+    neurons: int = 0
+    inherit: bool = False

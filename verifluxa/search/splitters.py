@@ -22,9 +22,9 @@ from verifluxa.bounds.domain import Domains, spread
 from verifluxa.bounds.linear import Interval, LayerBounds, Subproblems
 from verifluxa.bounds.maxima import pairs_of, spread_over
 from verifluxa.bounds.net import Net
-from verifluxa.evidence import BoxSplit, InputSplit, NeuronSplit, Node, Partition, Split, StripSplit
-from verifluxa.search.claims import BoundContext, ClaimBounds, take_layers
-from verifluxa.search.initial_bounds import whole_domain, whole_strips
+from verifluxa.evidence import BoxSplit, InputSplit, NeuronSplit, Node, Partition, SlabSplit, Split
+from verifluxa.search.disjuncts import BoundContext, DisjunctBounds, take_layers
+from verifluxa.search.initial_bounds import whole_domain, whole_slabs
 from verifluxa.search.workspace import Claims, Workspace
 
 THIN = 0.4
@@ -81,7 +81,7 @@ class Subdomain:
 
 def whole(work: Workspace, node: Node, claims: Claims, directions: Tensor) -> Subdomain:
     """The problem's domain, with slabs along directions (m, d), those of the domain itself first."""
-    low, high = whole_strips(work, directions)
+    low, high = whole_slabs(work, directions)
     cut = torch.arange(len(directions), device=work.device) < len(whole_domain(work).directions)
     return Subdomain(node, work.lower, work.upper, low, high, claims, cut)
 
@@ -108,7 +108,7 @@ def parts_of(domain: Subdomain, split: Partition) -> list[Subdomain]:
         upper, lower = domain.upper.clone(), domain.lower.clone()
         upper[split.coordinate], lower[split.coordinate] = split.low_end, split.high_start
         return [replace(domain, upper=upper), replace(domain, lower=lower)]
-    if isinstance(split, StripSplit):
+    if isinstance(split, SlabSplit):
         at, high, low, cut = split.direction, domain.high.clone(), domain.low.clone(), domain.cut.clone()
         high[at], low[at] = min(split.cut, float(high[at])), max(split.cut, float(low[at]))
         cut[at] = True
@@ -155,7 +155,7 @@ def split_domain(work: Workspace, domain: Subdomain, alive: Claims, scores: Scor
         at = int(slabs.argmax())
         # Slabs thinner than this stop helping; pixels, which end on the grid, take over.
         if float(2 * scores.half[at]) > 1e-3 * float((domain.upper - domain.lower).abs().max()):
-            return split_by(domain, StripSplit(at, float(scores.middle[at])), alive)
+            return split_by(domain, SlabSplit(at, float(scores.middle[at])), alive)
     return split_by(domain, _box_split(work, domain, int(pixels.argmax())), alive)
 
 
@@ -167,7 +167,9 @@ def _box_split(work: Workspace, domain: Subdomain, at: int) -> BoxSplit:
     return BoxSplit(at, (low + high) / 2, (low + high) / 2)
 
 
-def split_neuron(scene: BoundContext, domain: Subdomain, alive: Claims, last: ClaimBounds) -> list[Subdomain] | None:
+def split_neuron(
+    context: BoundContext, domain: Subdomain, alive: Claims, last: DisjunctBounds
+) -> list[Subdomain] | None:
     """Two cases of a neuron of the only input that is left; None where nothing bends.
 
     Args:
@@ -177,8 +179,8 @@ def split_neuron(scene: BoundContext, domain: Subdomain, alive: Claims, last: Cl
     if not len(last.at):
         return None
     claims = domain.claims.take(last.at)
-    signs = signs_of(scene.net, claims, torch.zeros_like(claims.input), [domain.signs])
-    chosen = choose_neuron(scene, last, signs, scene.rows(claims))
+    signs = signs_of(context.net, claims, torch.zeros_like(claims.input), [domain.signs])
+    chosen = choose_neuron(context, last, signs, context.rows(claims))
     if chosen is None:
         return None
     return split_by(domain, NeuronSplit(chosen.input, chosen.layer, chosen.neuron), alive)
@@ -202,7 +204,9 @@ def signs_of(net: Net, claims: Claims, of_domain: Tensor, known: Sequence[tuple[
     return signs
 
 
-def choose_neuron(scene: BoundContext, open_: ClaimBounds, signs: Sequence[Tensor] | None, rows: Tensor) -> Sign | None:
+def choose_neuron(
+    context: BoundContext, open_: DisjunctBounds, signs: Sequence[Tensor] | None, rows: Tensor
+) -> Sign | None:
     """The neuron whose two cases promise most for the worst claim, or None where nothing bends.
 
     What a neuron's relaxation adds to the claim's tightest row at most: the intercept of the line above where the row
@@ -215,8 +219,8 @@ def choose_neuron(scene: BoundContext, open_: ClaimBounds, signs: Sequence[Tenso
     """
     position = open_.planes.tightest()
     at = int(open_.planes.upper[torch.arange(len(position), device=position.device), position].argmax())
-    net, row = scene.net, rows[at, position[at]]
-    coefficients = scene.work.coefficients[row] @ net.layers[-1].weight
+    net, row = context.net, rows[at, position[at]]
+    coefficients = context.work.coefficients[row] @ net.layers[-1].weight
     best: tuple[float, Sign] | None = None
     for number in range(len(net.hidden) - 1, -1, -1):
         layer, bounds = net.layers[number], open_.layers[number]
@@ -238,7 +242,9 @@ def choose_neuron(scene: BoundContext, open_: ClaimBounds, signs: Sequence[Tenso
     return best[1] if best else None
 
 
-def input_cases(scene: BoundContext, domain: Subdomain, last: ClaimBounds, threshold: int) -> list[Subdomain] | None:
+def input_cases(
+    context: BoundContext, domain: Subdomain, last: DisjunctBounds, threshold: int
+) -> list[Subdomain] | None:
     """A child for each case, which starts from the ends that its plane leaves; None where halves promise more.
 
     Args:
@@ -250,33 +256,33 @@ def input_cases(scene: BoundContext, domain: Subdomain, last: ClaimBounds, thres
     cases = len(inputs) - threshold + 1
     if not 2 <= cases <= MOST:
         return None
-    share = _left(scene, last)
+    share = _left(context, last)
     taken = torch.tensor(sorted(domain.assumed_violating), dtype=torch.long, device=share.device)
     share[(counts[torch.searchsorted(inputs, claims.input)] > 1) | torch.isin(claims.input, taken)] = torch.inf
     best = share.argsort(stable=True)[:cases]
     if not float(share[best].sum()) <= THIN:
         return None
-    rows = scene.rows(claims)
+    rows = context.rows(claims)
     tightest = last.planes.tightest()
     pairs = [(int(claims.input[at]), int(rows[at, tightest[at]])) for at in best.tolist()]
     parts = split_by(domain, InputSplit(tuple(pairs)), claims)
-    ends = _clipped(scene, last, best)
+    ends = _clipped(context, last, best)
     for number, part in enumerate(parts):
         kept = ~torch.isin(claims.input, claims.input[best[:number]])
         part.ends = tuple((lower[number][kept], upper[number][kept]) for lower, upper in ends)
     return parts[::-1]
 
 
-def _left(scene: BoundContext, last: ClaimBounds) -> Tensor:
+def _left(context: BoundContext, last: DisjunctBounds) -> Tensor:
     """Of each claim the share of its tightest plane's height over the domain that is above 0, shape (C,)."""
     tightest = last.planes.tightest()
     plane = last.planes.row(tightest)
-    up, down = spread(plane.slope[:, None], last.pairs.domain, scene.geometry)
+    up, down = spread(plane.slope[:, None], last.pairs.domain, context.geometry)
     share = last.planes.upper.amin(1) / (up + down)[:, 0].clamp(min=1e-300)
     return torch.nan_to_num(share, nan=torch.inf)
 
 
-def _clipped(scene: BoundContext, last: ClaimBounds, best: Tensor) -> list[Interval]:
+def _clipped(context: BoundContext, last: DisjunctBounds, best: Tensor) -> list[Interval]:
     """Ends of the hidden layers of all claims in each case, shape (cases, C, n) each.
 
     Where they exclude each other the claim cannot be met in that case: there they are left crossing.
@@ -286,7 +292,7 @@ def _clipped(scene: BoundContext, last: ClaimBounds, best: Tensor) -> list[Inter
     pairs = Subproblems(last.pairs.domain[each], last.pairs.input[each])
     layers = take_layers(last.layers, each)
     plane = last.planes.row(last.planes.tightest()).take(best.repeat_interleave(count))
-    clipped = self_clip(scene.net, layers, scene.geometry, pairs, plane)
+    clipped = self_clip(context.net, layers, context.geometry, pairs, plane)
     crossing = clipped.contradicted[:, None]
     return [
         (

@@ -207,7 +207,7 @@ class _Walk:
         row = function_of(node.op)
         if row is None:
             raise not_provable(node.op)
-        return self._function(node, row, live[node.inputs[0]])
+        return self._function(node, *row, live[node.inputs[0]])
 
     def _filled(self, number: int, reach: Reach) -> tuple[Floats, Floats]:
         """Magnitudes and radii of a whole node, shape (n, size) each."""
@@ -240,8 +240,7 @@ class _Walk:
         own, words = reach.parts
         return summed(rows, own @ local.T + constant, words @ local.T, spread)
 
-    def _function(self, node: Node, row: tuple[str, tuple[float, ...]], reach: Reach) -> Reach:
-        name, parameters = row
+    def _function(self, node: Node, name: str, parameters: tuple[float, ...], reach: Reach) -> Reach:
         rounding, values = self.constants.rounding, reach.values()
         error = function_error(name, rounding.arithmetic, parameters)
         if name == "relu":

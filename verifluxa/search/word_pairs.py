@@ -24,7 +24,7 @@ from verifluxa.evidence import Node, Outcome, Unrecorded
 from verifluxa.question import AffineInputMap, Domain, Placement, Question
 from verifluxa.search import words
 from verifluxa.search.bab import Batch, Budget, Incumbent, Search, in_turn, run
-from verifluxa.search.claims import BoundContext, row_bounds
+from verifluxa.search.disjuncts import BoundContext, constraint_bounds
 from verifluxa.search.words import NetworkSplit, Slots, Table, base_of, judged, slots_of, strongest_of
 from verifluxa.search.workspace import Claims, Workspace
 from verifluxa.verdict import Reason
@@ -111,17 +111,17 @@ def decide_pairs(
         late: past this (`time.monotonic`) the rest is unknown.
     """
     started = time.monotonic()
-    scene = _scene(work, cut, questions[0].placement)
+    context = _scene(work, cut, questions[0].placement)
     known = work.kept.setdefault("pairs", {})
-    words_of = tuple(points.tobytes() for points in scene.slots.points)
-    key = (scene.inner.problem.inputs.tobytes(), scene.columns.tobytes(), words_of)
+    words_of = tuple(points.tobytes() for points in context.slots.points)
+    key = (context.inner.problem.inputs.tobytes(), context.columns.tobytes(), words_of)
     searches = []
     for question in questions:
-        search = _begun(scene, question, late)
+        search = _begun(context, question, late)
         before = known.get((key, question[1:]))
-        if before is None or not _take_over(scene, search, before):
-            _try(scene, search, _promising(scene, search))
-            run([search], partial(in_turn, room=1), partial(_bound, scene), partial(_branch, scene))
+        if before is None or not _take_over(context, search, before):
+            _try(context, search, _promising(context, search))
+            run([search], partial(in_turn, room=1), partial(_bound, context), partial(_branch, context))
             known[key, question[1:]] = search
         searches.append(search)
     for search in searches:
@@ -130,40 +130,42 @@ def decide_pairs(
             Reason.TIME if search.cut_short else search.reason,
             search.proved,
             otherwise=len(work.problem.selections[search.found.question.selection]),
-            boxes=scene.slots.count,
+            boxes=context.slots.count,
             seconds=time.monotonic() - started,
             # Decided by evaluation and bounds of clusters: there is nothing that a checker could follow step by step.
             tree=Node(step=Unrecorded()),
         )
 
 
-def _begun(scene: _Scene, question: Question, late: float | None) -> _WordSearch:
+def _begun(context: _Scene, question: Question, late: float | None) -> _WordSearch:
     """A search with all clusters open."""
     clusters: list[Cluster] = [()]
-    for part in scene.rows:
+    for part in context.rows:
         clusters = [(*one, own) for one in clusters for own in _clusters(part, np.arange(len(part)), FIRST)]
-    claims = scene.inner.claims(question.violation, question.selection)
+    claims = context.inner.claims(question.violation, question.selection)
     return _WordSearch(clusters, Budget.of(SECONDS, late), found=Incumbent(question), claims=claims)
 
 
-def _take_over(scene: _Scene, search: _WordSearch, before: _WordSearch) -> bool:
+def _take_over(context: _Scene, search: _WordSearch, before: _WordSearch) -> bool:
     """Takes over what an equal placement gave: a proof as it is, a trigger once it is replayed here."""
     if before.reason is not None:
         return False
     if before.found.witness is not None:
         trigger = before.found.witness.trigger
-        if not search.found.replay(scene.work, trigger, _sure(scene, search, trigger)):
+        if not search.found.replay(context.work, trigger, _sure(context, search, trigger)):
             return False
     search.found.strongest, search.proved = before.found.strongest, before.proved
     return True
 
 
-def _sure(scene: _Scene, search: _WordSearch, trigger: Floats) -> NDArray[np.bool_]:
-    table = _evaluated(scene, trigger[None], None)
+def _sure(context: _Scene, search: _WordSearch, trigger: Floats) -> NDArray[np.bool_]:
+    table = _evaluated(context, trigger[None], None)
     assert table is not None
     question = search.found.question
-    sure: NDArray[np.bool_] = table.sure[question.violation, scene.work.problem.selections[question.selection], 0]
-    return sure
+    certain: NDArray[np.bool_] = table.certain[
+        question.violation, context.work.problem.selections[question.selection], 0
+    ]
+    return certain
 
 
 def _scene(work: Workspace, cut: NetworkSplit, placement: int) -> _Scene:
@@ -197,66 +199,68 @@ def _hull(node: Sequence[Integers], rows: Sequence[Floats]) -> Domain:
     return Domain(lower, upper, np.zeros(len(lower)))
 
 
-def _bound(scene: _Scene, batch: Batch[_WordSearch, Cluster]) -> list[Integers]:
+def _bound(context: _Scene, batch: Batch[_WordSearch, Cluster]) -> list[Integers]:
     """How many inputs each combination of a cluster may bring over, shape of the cluster."""
-    return [_counts(scene, search, cluster) for search, cluster in batch]
+    return [_counts(context, search, cluster) for search, cluster in batch]
 
 
-def _branch(scene: _Scene, search: _WordSearch, cluster: Cluster, counts: Integers) -> list[Cluster]:
+def _branch(context: _Scene, search: _WordSearch, cluster: Cluster, counts: Integers) -> list[Cluster]:
     """Halves a cluster at each place, or evaluates what its bounds leave open."""
-    open_ = np.argwhere(counts >= search.found.question.need)
+    open_ = np.argwhere(counts >= search.found.question.threshold)
     if len(open_) > max(SHARE * counts.size, 1) and counts.size > LEAST:
-        return _halved(scene, cluster)
+        return _halved(context, cluster)
     closed = np.ones(counts.shape, dtype=bool)
     closed[tuple(open_.T)] = False
     search.proved = max(search.proved, int(counts[closed].max(initial=0)))
     chosen = np.stack([own[open_[:, k]] for k, own in enumerate(cluster)], 1)
     for start in range(0, len(open_), BATCH):
-        _try(scene, search, chosen[start : start + BATCH])
+        _try(context, search, chosen[start : start + BATCH])
     return []
 
 
-def _promising(scene: _Scene, search: _WordSearch) -> Integers:
+def _promising(context: _Scene, search: _WordSearch) -> Integers:
     """Combinations of the words that, by a linear view of the whole, bring most inputs nearest, shape (T, k)."""
-    whole = [np.arange(len(part)) for part in scene.rows]
-    slopes = _planes(scene, search, tuple(whole))[1].mean((0, 1))
-    features = scene.cut.split.features
+    whole = [np.arange(len(part)) for part in context.rows]
+    slopes = _planes(context, search, tuple(whole))[1].mean((0, 1))
+    features = context.cut.split.features
     best = [
         np.argsort(-(part @ slopes[k * features : (k + 1) * features].numpy()))[:BEST]
-        for k, part in enumerate(scene.rows)
+        for k, part in enumerate(context.rows)
     ]
     return np.stack([axis.ravel() for axis in np.meshgrid(*best, indexing="ij")], 1)
 
 
-def _try(scene: _Scene, search: _WordSearch, chosen: Integers) -> None:
+def _try(context: _Scene, search: _WordSearch, chosen: Integers) -> None:
     """Evaluates combinations (T, k), given as indices into the words of each place; stops at one that refutes."""
     if not len(chosen) or search.finished:
         return
-    triggers = np.stack([points[chosen[:, k], 0] for k, points in enumerate(scene.slots.points)], 1)
-    table = _evaluated(scene, triggers, search.budget.deadline)
+    triggers = np.stack([points[chosen[:, k], 0] for k, points in enumerate(context.slots.points)], 1)
+    table = _evaluated(context, triggers, search.budget.deadline)
     if table is None:
         search.reason = Reason.TIME
         search.stop()
         return
-    problem, found, question = scene.work.problem, search.found, search.found.question
+    problem, found, question = context.work.problem, search.found, search.found.question
     asked = problem.selections[question.selection]
-    may, sure, plain = (part[question.violation][asked] for part in (table.may, table.sure, table.plain))
-    counts = may.sum(0)
-    found.strongest = found.strongest.or_stronger(strongest_of(problem, question, sure, triggers.__getitem__))
+    possible, certain, nominal = (
+        part[question.violation][asked] for part in (table.possible, table.certain, table.nominal)
+    )
+    counts = possible.sum(0)
+    found.strongest = found.strongest.or_stronger(strongest_of(problem, question, certain, triggers.__getitem__))
     search.proved = max(search.proved, int(counts.max()))
-    for at in np.lexsort((-counts, -plain.sum(0), -sure.sum(0)))[:8]:
-        if counts[at] >= question.need and found.replay(scene.work, triggers[at], sure[:, at]):
+    for at in np.lexsort((-counts, -nominal.sum(0), -certain.sum(0)))[:8]:
+        if counts[at] >= question.threshold and found.replay(context.work, triggers[at], certain[:, at]):
             search.stop()
             break
-    if found.witness is None and bool((counts >= question.need).any()):
+    if found.witness is None and bool((counts >= question.threshold).any()):
         search.reason = Reason.PRECISION
 
 
-def _evaluated(scene: _Scene, triggers: Floats, late: float | None) -> Table | None:
-    features = scene.cut.split.features
-    places = scene.columns[::features] // features
-    columns, put = scene.cut.split.put(places, triggers)
-    return judged(scene.work.problem, scene.cut.split, scene.inner.constants, columns, put, late)
+def _evaluated(context: _Scene, triggers: Floats, late: float | None) -> Table | None:
+    features = context.cut.split.features
+    places = context.columns[::features] // features
+    columns, put = context.cut.split.put(places, triggers)
+    return judged(context.work.problem, context.cut.split, context.inner.constants, columns, put, late)
 
 
 def _clusters(rows: Floats, own: Integers, most: int) -> list[Integers]:
@@ -274,36 +278,36 @@ def _halves(rows: Floats, members: Integers) -> list[Integers]:
     return [order[: len(order) // 2], order[len(order) // 2 :]]
 
 
-def _halved(scene: _Scene, node: Cluster) -> list[Cluster]:
+def _halved(context: _Scene, node: Cluster) -> list[Cluster]:
     parts: list[Cluster] = [()]
-    for rows, own in zip(scene.rows, node, strict=True):
+    for rows, own in zip(context.rows, node, strict=True):
         parts = [(*part, half) for part in parts for half in _halves(rows, own)]
     return parts
 
 
-def _planes(scene: _Scene, search: _WordSearch, node: Cluster) -> tuple[Tensor, Tensor, Tensor]:
+def _planes(context: _Scene, search: _WordSearch, node: Cluster) -> tuple[Tensor, Tensor, Tensor]:
     """Bounds of all claims on the hull of one node: value at the center (C, r), slope (C, r, d), limit (C, r)."""
-    work, claims = scene.inner, search.claims
-    hull = _hull(node, scene.rows)
+    work, claims = context.inner, search.claims
+    hull = _hull(node, context.rows)
     box = (torch.as_tensor(end, device=work.device)[None] for end in (hull.lower, hull.upper))
     inside = BoundContext.of_boxes(work, work.net(0), *box)
     inputs, index = torch.unique(claims.input, return_inverse=True)
     pairs = Subproblems(torch.zeros_like(inputs), inputs)
     layers = all_layers(inside.net, inside.geometry, pairs)
-    planes = row_bounds(inside, layers, index, pairs.take(index), inside.rows(claims))
+    planes = constraint_bounds(inside, layers, index, pairs.take(index), inside.rows(claims))
     # What may overflow has no bounds: it counts as violating whatever the words are.
     fine = inside.bounded(layers, inputs)[index][:, None]
     return torch.where(fine, planes.value, torch.inf), planes.slope, planes.limit
 
 
-def _counts(scene: _Scene, search: _WordSearch, node: Cluster) -> Integers:
+def _counts(context: _Scene, search: _WordSearch, node: Cluster) -> Integers:
     """How many inputs each combination may bring over, by bounds on the cluster, shape of the cluster."""
-    value, slope, limit = _planes(scene, search, node)
-    hull = _hull(node, scene.rows)
+    value, slope, limit = _planes(context, search, node)
+    hull = _hull(node, context.rows)
     center = (hull.lower + hull.upper) / 2
-    features, sizes = scene.cut.split.features, [len(own) for own in node]
+    features, sizes = context.cut.split.features, [len(own) for own in node]
     effects = []
-    for k, (rows, own) in enumerate(zip(scene.rows, node, strict=True)):
+    for k, (rows, own) in enumerate(zip(context.rows, node, strict=True)):
         part = slice(k * features, (k + 1) * features)
         effects.append(slope[..., part].cpu() @ torch.as_tensor(rows[own] - center[part]).T)
     start = (value - limit).cpu()

@@ -24,7 +24,7 @@ from verifluxa.errors import UnsupportedError
 from verifluxa.evidence import NOTHING_FOUND, Node, Outcome, Strongest, Unrecorded
 from verifluxa.question import AffineInputMap, Domain, Problem, Question
 from verifluxa.search.bab import Incumbent
-from verifluxa.search.replay import surely_counted
+from verifluxa.search.replay import certainly_counted
 from verifluxa.search.tail import Evaluation, Split, any_order, evaluate, split
 from verifluxa.search.workspace import Workspace
 from verifluxa.verdict import Reason
@@ -90,20 +90,20 @@ class Table:
     """Which inputs violate under which trigger of a placement, by violation, shape (V, N, T) each.
 
     Attributes:
-        may: in some evaluation.
-        sure: in every evaluation.
-        plain: in the verifier's own.
+        possible: in some evaluation.
+        certain: in every evaluation.
+        nominal: in the verifier's own.
     """
 
-    may: Flags
-    sure: Flags
-    plain: Flags
+    possible: Flags
+    certain: Flags
+    nominal: Flags
 
     @classmethod
     def joined(cls, parts: Sequence[tuple[Integers, Table]]) -> Table:
         """Parts with the inputs of each, as one."""
         order = np.concatenate([own for own, _ in parts]).argsort()
-        kinds = zip(*((table.may, table.sure, table.plain) for _, table in parts), strict=True)
+        kinds = zip(*((table.possible, table.certain, table.nominal) for _, table in parts), strict=True)
         return cls(*(np.concatenate(kind, axis=1)[:, order] for kind in kinds))
 
 
@@ -112,7 +112,7 @@ def slots_of(stamp: AffineInputMap, domain: Domain) -> Slots | None:
     size = stamp.gain.shape[1]
     put = np.flatnonzero(np.abs(stamp.gain).sum(1))
     of_place = stamp.gain[put].argmax(1)
-    if not stamp.exact.all() or domain.strips is not None:
+    if not stamp.exact.all() or domain.slabs is not None:
         return None
     listed = {int(k) for one in domain.lists for k in one.coordinates}
     alone = [k for k in range(size) if k not in listed]
@@ -200,15 +200,17 @@ def decide_words(
 def _decide(work: Workspace, question: Question, table: Table, slots: Slots, started: float) -> Outcome:
     """One question by the table: the strongest triggers are replayed as deployed where enough inputs may violate."""
     chosen = work.problem.selections[question.selection]
-    sure, plain, may = (part[question.violation][chosen] for part in (table.sure, table.plain, table.may))
-    counts = may.sum(0)
-    found, proved = Incumbent(question, strongest_of(work.problem, question, sure, slots.trigger)), int(counts.max())
-    for at in np.lexsort((-counts, -plain.sum(0), -sure.sum(0)))[:TRIES] if proved >= question.need else ():
-        if counts[at] < question.need or found.replay(work, slots.trigger(int(at)), sure[:, at]):
+    certain, nominal, possible = (
+        part[question.violation][chosen] for part in (table.certain, table.nominal, table.possible)
+    )
+    counts = possible.sum(0)
+    found, proved = Incumbent(question, strongest_of(work.problem, question, certain, slots.trigger)), int(counts.max())
+    for at in np.lexsort((-counts, -nominal.sum(0), -certain.sum(0)))[:TRIES] if proved >= question.threshold else ():
+        if counts[at] < question.threshold or found.replay(work, slots.trigger(int(at)), certain[:, at]):
             break
     return found.outcome(
         STAGE,
-        Reason.PRECISION if proved >= question.need else None,
+        Reason.PRECISION if proved >= question.threshold else None,
         proved,
         boxes=slots.count,
         seconds=time.monotonic() - started,
@@ -218,17 +220,17 @@ def _decide(work: Workspace, question: Question, table: Table, slots: Slots, sta
 
 
 def strongest_of(
-    problem: Problem, question: Question, sure: NDArray[np.bool_], trigger_at: Callable[[int], Floats]
+    problem: Problem, question: Question, certain: NDArray[np.bool_], trigger_at: Callable[[int], Floats]
 ) -> Strongest:
     """The strongest of some triggers.
 
     Args:
-        sure: which inputs of the selection violate in every evaluation under which trigger, shape (n, triggers).
+        certain: which inputs of the selection violate in every evaluation under which trigger, shape (n, triggers).
         trigger_at: the values of a trigger.
     """
     doubtful = np.isin(problem.selections[question.selection], problem.doubt.inputs)
-    best = int(sure[~doubtful].sum(0).argmax())
-    count = surely_counted(problem, question, sure[:, best])
+    best = int(certain[~doubtful].sum(0).argmax())
+    count = certainly_counted(problem, question, certain[:, best])
     return Strongest(count, trigger_at(best)) if count else NOTHING_FOUND
 
 
@@ -324,7 +326,7 @@ def judged(
 
 
 def _judge(problem: Problem, found: Evaluation, labels: Integers) -> Flags:
-    """(may, sure, plain) by violation, shape (3, V, n, T)."""
+    """(possible, certain, nominal) by violation, shape (3, V, n, T)."""
     flags = np.zeros((3, len(problem.violations), *found.values.shape[:2]), dtype=bool)
     for label in np.unique(labels):
         own = np.flatnonzero(labels == label)
@@ -337,8 +339,12 @@ def _judge(problem: Problem, found: Evaluation, labels: Integers) -> Flags:
 
 def _met(problem: Problem, found: Evaluation, alternative: list[int]) -> Flags:
     """Whether all rows of an alternative may be met, surely are, and are in the verifier's own numbers, (3, n, T)."""
-    coefficients = problem.rows.coefficients[alternative]
-    constants, clear, closed = problem.rows.constants[alternative], problem.sure[alternative], problem.rows.closed
+    coefficients = problem.constraints.coefficients[alternative]
+    constants, clear, closed = (
+        problem.constraints.constants[alternative],
+        problem.certain[alternative],
+        problem.constraints.closed,
+    )
     size = np.abs(coefficients).T
     values = found.values @ coefficients.T
     largest = np.abs(found.values).max(1, initial=0.0)
@@ -347,6 +353,6 @@ def _met(problem: Problem, found: Evaluation, alternative: list[int]) -> Flags:
     spread = np.where(np.isnan(spread), np.inf, spread)[:, None]
     with np.errstate(invalid="ignore"):
         reach = values + constants + spread
-        may = np.where(closed[alternative], reach >= 0, reach > 0) | np.isnan(reach)
-        sure, plain = values + clear - spread > 0, values + clear > 0
-    return np.stack([may.all(2), sure.all(2), plain.all(2)])
+        possible = np.where(closed[alternative], reach >= 0, reach > 0) | np.isnan(reach)
+        certain, nominal = values + clear - spread > 0, values + clear > 0
+    return np.stack([possible.all(2), certain.all(2), nominal.all(2)])

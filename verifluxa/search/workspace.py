@@ -124,22 +124,22 @@ class Workspace:
     @cached_property
     def coefficients(self) -> Tensor:
         """Row coefficients, shape (R, outputs)."""
-        return torch.as_tensor(self.problem.rows.coefficients, device=self.device)
+        return torch.as_tensor(self.problem.constraints.coefficients, device=self.device)
 
     @cached_property
     def row_constants(self) -> Tensor:
         """Row constants, shape (R,)."""
-        return torch.as_tensor(self.problem.rows.constants, device=self.device)
+        return torch.as_tensor(self.problem.constraints.constants, device=self.device)
 
     @cached_property
-    def sure_constants(self) -> Tensor:
+    def certain_constants(self) -> Tensor:
         """Row constants with which a row above 0 is violated in every evaluation, shape (R,)."""
-        return torch.as_tensor(self.problem.sure, device=self.device)
+        return torch.as_tensor(self.problem.certain, device=self.device)
 
     @cached_property
     def closed(self) -> Tensor:
         """Whether a row is met at 0, shape (R,)."""
-        return torch.as_tensor(self.problem.rows.closed, device=self.device)
+        return torch.as_tensor(self.problem.constraints.closed, device=self.device)
 
     @cached_property
     def _claims(self) -> dict[tuple[int, int], Claims]:
@@ -189,7 +189,7 @@ class Workspace:
         return torch.as_tensor(self.problem.domain.step, device=self.device)
 
     def contains(self, trigger: NDArray[np.float64]) -> bool:
-        """Whether a point lies in the problem's domain; strips are tested in exact rationals."""
+        """Whether a point lies in the problem's domain; slabs are tested in exact rationals."""
         return self.problem.domain.contains(trigger)
 
     def on_grid(self, trigger: Tensor) -> Tensor:
@@ -234,7 +234,14 @@ class _Same:
 
     def _parts(self) -> tuple[object, ...]:
         problem = self.problem
-        shared = (problem.graph, problem.inputs, problem.labels, problem.placements, problem.domain, problem.rows)
+        shared = (
+            problem.graph,
+            problem.inputs,
+            problem.labels,
+            problem.placements,
+            problem.domain,
+            problem.constraints,
+        )
         objects = (*shared, problem.violations, problem.selections)
         return (*map(id, objects), problem.arithmetic, problem.readout, problem.spread)
 

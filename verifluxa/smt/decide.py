@@ -31,7 +31,7 @@ LEAST_MEMORY_MB = 64
 
 @dataclass(frozen=True)
 class Unsat:
-    """No trigger of the domain makes `need` of the members violate, in any allowed evaluation."""
+    """No trigger of the domain makes `threshold` of the members violate, in any allowed evaluation."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A question about a chain as SMT-LIB text in exact rationals: can `need` inputs violate under one trigger?
+"""A question about a chain as SMT-LIB text in exact rationals: can `threshold` inputs violate under one trigger?
 
 Every float of the chain is the rational that it stands for. A deployed pre-activation is `x = weight @ state +
 offset` plus an error of at most r, the radius of the bounds (|state| at its largest, so that r is a number). The
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from verifluxa.bounds.linear import LayerBounds
 from verifluxa.bounds.net import Net
-from verifluxa.question import Domain, Rows
+from verifluxa.question import Domain, OutputConstraints
 from verifluxa.smt.neurons import Before, Neurons, Reading, Writer
 from verifluxa.smt.pieces import ONE, ZERO, pieces_of
 from verifluxa.smt.query import Axis, Query, axes_of
@@ -56,7 +56,7 @@ class Asked:
         domain: where tau lives.
         rows: the problem's rows.
         members: inputs that may violate.
-        need: how many of them have to, together.
+        threshold: how many of them have to, together.
         sure: ask for a trigger that violates clearly instead: errors left out, and every row above zero by
             `CLEARLY` times the error of the outputs. This finds triggers and proves nothing.
         clipped: the bounds hold only where the one member violates, so they narrow the domain.
@@ -65,9 +65,9 @@ class Asked:
     net: Net
     bounds: list[LayerBounds]
     domain: Domain
-    rows: Rows
+    rows: OutputConstraints
     members: Sequence[Member]
-    need: int = 1
+    threshold: int = 1
     sure: bool = False
     clipped: bool = False
 
@@ -86,7 +86,9 @@ def encode(asked: Asked) -> Query:
         flag = writer.declare("Bool", f"v{place}")
         writer.require(f"(=> {flag} {network.violation(member)})")
         flags.append(flag)
-    writer.require(f"((_ at-least {asked.need}) {' '.join(flags)})" if asked.need > 1 else f"(or {' '.join(flags)})")
+    writer.require(
+        f"((_ at-least {asked.threshold}) {' '.join(flags)})" if asked.threshold > 1 else f"(or {' '.join(flags)})"
+    )
     return Query("\n".join(writer.lines) + "\n", axes)
 
 
@@ -103,9 +105,9 @@ def _trigger(writer: Writer, axes: tuple[Axis, ...], domain: Domain) -> list[For
             low, high = ("0", str(axis.count)) if axis.step else (number(axis.lower), number(axis.upper))
             writer.require(f"(<= {low} {axis.name} {high})")
     tau = [axis.form() for axis in axes]
-    if domain.strips is not None:
-        strips = domain.strips
-        ends = zip(strips.directions.tolist(), strips.lower.tolist(), strips.upper.tolist(), strict=True)
+    if domain.slabs is not None:
+        slabs = domain.slabs
+        ends = zip(slabs.directions.tolist(), slabs.lower.tolist(), slabs.upper.tolist(), strict=True)
         for direction, low_end, high_end in ends:
             along = term(combined(zip(map(Fraction, direction), tau, strict=True), ZERO))
             for sign, end in ((">=", low_end), ("<=", high_end)):

@@ -16,9 +16,8 @@ from verifluxa.search.attack import AttackSettings, Candidate, attack, lacking, 
 from verifluxa.search.replay import witness
 from verifluxa.search.words import enumerable
 from verifluxa.search.workspace import Workspace, workspace
-from verifluxa.strategy.attacked import Attacked
 from verifluxa.strategy.load import AttackStage
-from verifluxa.strategy.running import Run
+from verifluxa.strategy.work import Attacked, Run
 
 NEAR, LOCAL_STARTS = 2, 4
 """Where at most so many inputs are lacking, one of so many ends of an attack is taken further."""
@@ -86,7 +85,7 @@ def short_attack(
     led, others = ([q for q in questions if (q in starts) == known] for known in (True, False))
     found = attack(work, led, settings, torch.stack([starts[q] for q in led])) if led else []
     found += attack(work, others, settings) if others else []
-    return [candidate for candidate in found if candidate.count >= candidate.question.need]
+    return [candidate for candidate in found if candidate.count >= candidate.question.threshold]
 
 
 def full_attack(stage: AttackStage, run: Run, again: int = 0) -> AttackSettings:
@@ -105,12 +104,12 @@ def replayed(work: Workspace, candidate: Candidate) -> Attacked:
 def improved(work: Workspace, candidate: Candidate, stage: AttackStage) -> Candidate:
     """Where a few inputs are lacking, the best ends of an attack are taken further, towards those."""
     question = candidate.question
-    if not max(1, question.need - NEAR) <= candidate.count < question.need:
+    if not max(1, question.threshold - NEAR) <= candidate.count < question.threshold:
         return candidate
     claims = work.claims(question.violation, question.selection)
-    if question.need > len(torch.unique(claims.input)):
+    if question.threshold > len(torch.unique(claims.input)):
         return candidate  # no trigger does it
-    margins = lacking(work, work.net(question.placement), claims, question.need, candidate.ends)
+    margins = lacking(work, work.net(question.placement), claims, question.threshold, candidate.ends)
     best = margins.topk(min(len(margins), stage.refine_starts // LOCAL_STARTS)).indices
     found = local_search(work, question, candidate.ends[best], stage.refine_steps)
     return replace(candidate, trigger=found.trigger) if found.margin > 0 else candidate

@@ -7,8 +7,9 @@ placement, and yields whenever some of them may have fallen.
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -21,23 +22,128 @@ from verifluxa.evidence import NOTHING_FOUND, Counted, Node, Outcome, Unrecorded
 from verifluxa.question import Problem, Question
 from verifluxa.search.attack import attack
 from verifluxa.search.bab import Incumbent
-from verifluxa.search.branch import BranchSettings, Explored, explore, explore_further
+from verifluxa.search.branch import Explored, explore, explore_further
 from verifluxa.search.grid import enumerate_grid
-from verifluxa.search.initial_bounds import bound_root, optimise_root
+from verifluxa.search.initial_bounds import InitialBounds, bound_root, optimise_root
 from verifluxa.search.leaves import Tree
 from verifluxa.search.refine import refine
-from verifluxa.search.relational import CASES_BEFORE_ATTACK, begin, cross
-from verifluxa.search.settings import CrossStage, GridStage, SmtStage
+from verifluxa.search.relational import CASES_BEFORE_ATTACK, ConflictSearch, begin, cross
+from verifluxa.search.settings import BranchStage, CrossStage, GridStage, SmtStage
 from verifluxa.search.word_pairs import decide_listed
 from verifluxa.search.words import enumerable
-from verifluxa.search.workspace import workspace
-from verifluxa.strategy.attacked import Attacked
+from verifluxa.search.workspace import Workspace, workspace
 from verifluxa.strategy.attacking import attack_slice, full_attack, improved, replayed, short_attack
-from verifluxa.strategy.load import AttackStage, BoundStage, BranchStage, Strategy
-from verifluxa.strategy.piecework import Checkpoint, Fallen, Limits, SearchedUnit, WorkUnit
-from verifluxa.strategy.running import Run
-from verifluxa.strategy.state import State
+from verifluxa.strategy.load import AttackStage, BoundStage, Strategy
+from verifluxa.strategy.work import Attacked, Checkpoint, Fallen, Limits, Run, SearchedUnit, WorkUnit
 from verifluxa.verdict import Reason, Verdict
+
+
+@dataclass
+class State:
+    """Where the questions of one placement stand: their answers, and what is known of the open ones.
+
+    Attributes:
+        work: of the placement.
+        run: strategy, deadline and device.
+        questions: all of the placement's that are asked.
+        known: what attacks found.
+        given: the questions on which an attack was made before.
+        answers: of questions that are decided, or handed back for others to go on with, as they fell.
+        rooted: the last bounds of the whole domain.
+        stage: the last one that tried.
+        tried: whether what the bounds left open has been attacked once more.
+        trees: what branching left open.
+        left: what the last stage that gave up on a question says.
+        searches: for conflicts, which were begun before the attack.
+        told: how many answers `fallen` has given out.
+        started: on the clock of `time.monotonic`.
+    """
+
+    work: Workspace
+    run: Run
+    questions: Sequence[Question]
+    known: dict[Question, Attacked]
+    given: frozenset[Question] = frozenset()
+    answers: dict[Question, Outcome | Checkpoint] = field(default_factory=dict)
+    rooted: dict[Question, InitialBounds] = field(default_factory=dict)
+    stage: str = ""
+    tried: bool = False
+    trees: dict[Question, Tree] = field(default_factory=dict)
+    left: dict[Question, Outcome] = field(default_factory=dict)
+    searches: dict[Question, ConflictSearch] = field(default_factory=dict)
+    told: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def of(
+        cls, work: Workspace, run: Run, questions: Sequence[Question], attacked: Mapping[Question, Attacked]
+    ) -> State:
+        """Nothing is known but what an attack found."""
+        known = {question: attacked.get(question, Attacked(question)) for question in questions}
+        return cls(work.at(questions[0].placement), run, questions, known, frozenset(attacked))
+
+    @property
+    def open(self) -> list[Question]:
+        """The questions that have no answer yet."""
+        return [question for question in self.questions if question not in self.answers]
+
+    @property
+    def open_rooted(self) -> list[InitialBounds]:
+        """Those of them whose whole domain was bounded."""
+        return [self.rooted[question] for question in self.open]
+
+    def fallen(self) -> Fallen:
+        """The answers since the last call."""
+        fallen = tuple(itertools.islice(self.answers.values(), self.told, None))
+        self.told += len(fallen)
+        return fallen
+
+    def take(self, outcome: Outcome) -> None:
+        """Keeps an outcome: for good when it decides, else for the case that no later stage does."""
+        question = outcome.question
+        known = self.known[question]
+        strongest = known.strongest.or_stronger(outcome.strongest)
+        self.known[question] = known._replace(strongest=strongest)
+        before = self.left.get(question)
+        if outcome.verdict is Verdict.UNKNOWN and before is not None:
+            outcome = replace(outcome, proved=min(outcome.proved, before.proved))
+        outcome = replace(outcome, strongest=strongest)
+        if outcome.verdict is Verdict.UNKNOWN:
+            self.left[question] = outcome
+        else:
+            self.answers[question] = outcome
+
+    def take_attacked(self, attacked: Attacked) -> None:
+        """Keeps what an attack found, which decides where it refutes."""
+        question = attacked.question
+        before = self.known[question]
+        attacked = attacked._replace(strongest=before.strongest.or_stronger(attacked.strongest))
+        self.known[question] = attacked
+        if attacked.witness is not None:
+            found = Incumbent(question, attacked.strongest, attacked.witness)
+            self.answers[question] = found.outcome("attack", None, self._total(question), seconds=self.seconds)
+
+    @property
+    def seconds(self) -> float:
+        """Since it began."""
+        return time.monotonic() - self.started
+
+    def unknown(self, question: Question, reason: Reason) -> Outcome:
+        """No stage decided: what the last one that gave up says, else what is known of the whole domain."""
+        left = self.left.get(question)
+        if left is not None:
+            return replace(left, reason=Reason.TIME) if reason is Reason.TIME else left
+        rooted = self.rooted.get(question)
+        return Incumbent(question, self.known[question].strongest).outcome(
+            self.stage,
+            reason,
+            rooted.remaining if rooted else self._total(question),
+            boxes=1 if rooted else 0,
+            seconds=self.seconds,
+        )
+
+    def _total(self, question: Question) -> int:
+        return self.work.problem.totals[question.selection]
 
 
 class Step(NamedTuple):
@@ -166,7 +272,7 @@ def _bound(stage: BoundStage, state: State, only: Sequence[Question] | None = No
         question = rooted.question
         if recorded or not native:
             state.rooted[question] = rooted
-        if rooted.remaining < question.need:
+        if rooted.remaining < question.threshold:
             node = Node(rooted.dropped(), Counted()) if recorded else Node(step=Unrecorded())
             found = Incumbent(question, state.known[question].strongest)
             state.answers[question] = found.outcome(
@@ -184,7 +290,7 @@ def _crown(state: State) -> Iterator[None]:
 
 def _short_attack(stage: CrossStage, state: State) -> Iterator[None]:
     """A short attack and a few cases of single inputs, which cost less than the hard attack that they spare most."""
-    rooted = [one for one in state.open_rooted if one.remaining == one.question.need == 1]
+    rooted = [one for one in state.open_rooted if one.remaining == one.question.threshold == 1]
     state.searches = begin(state.work, rooted, stage, state.run.deadline)
     if any(isinstance(stage, AttackStage) for stage in state.run.strategy.stages):
         fresh = [one.question for one in rooted if state.known[one.question].trigger is None]
@@ -252,7 +358,7 @@ def _smt(stage: SmtStage, state: State) -> Iterator[None]:
 def _branch(number: int, stage: BranchStage, state: State) -> Iterator[None]:
     """Branch and bound; what a slice has cut short is handed back."""
     rooted, run = state.open_rooted, state.run
-    for ended in explore(state.work, rooted, _branch_settings(stage, run.limits), run.deadline):
+    for ended in explore(state.work, rooted, _within(stage, run.limits), run.deadline):
         for explored in ended:
             outcome, question = explored.outcome, explored.outcome.question
             state.trees[question] = Tree(question, explored.root, explored.directions)
@@ -281,13 +387,12 @@ def _checkpoint(number: int, stage: BranchStage, explored: Explored, state: Stat
     )
 
 
-def _branch_settings(stage: BranchStage, limits: Limits | None) -> BranchSettings:
-    """The search of a stage, within what one slice may do."""
+def _within(stage: BranchStage, limits: Limits | None) -> BranchStage:
+    """The stage with no more than one slice may do."""
     limits = limits or Limits()
     boxes = stage.boxes if limits.boxes is None else min(stage.boxes, limits.boxes)
     seconds = stage.seconds if limits.seconds is None else min(stage.seconds, limits.seconds)
-    same = ("clip_rounds", "strips", "joint", "gate", "alpha", "neurons", "inherit")
-    return BranchSettings(boxes, seconds, **{name: getattr(stage, name) for name in same})
+    return replace(stage, boxes=boxes, seconds=seconds)
 
 
 def further(problem: Problem, piece: WorkUnit, run: Run) -> SearchedUnit:
@@ -298,7 +403,7 @@ def further(problem: Problem, piece: WorkUnit, run: Run) -> SearchedUnit:
         return _finished(State.of(work, run, [piece.question], {}), piece, tree)
     stage = run.strategy.stages[piece.stage]
     assert isinstance(stage, BranchStage)
-    searched = explore_further(work, [tree], _branch_settings(stage, run.limits), run.deadline)
+    searched = explore_further(work, [tree], _within(stage, run.limits), run.deadline)
     (explored,) = itertools.chain.from_iterable(searched)
     outcome = explored.outcome
     return SearchedUnit(

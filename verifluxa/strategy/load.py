@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from verifluxa import documents, library
 from verifluxa.errors import UsageError
 from verifluxa.library import Library, Resource
-from verifluxa.search.settings import CrossStage, GridStage, SmtStage
+from verifluxa.search.settings import BranchStage, CrossStage, GridStage, SmtStage
 
 
 @dataclass(frozen=True)
@@ -47,22 +47,6 @@ class BoundStage:
     refine: int = 0
 
 
-@dataclass(frozen=True)
-class BranchStage:
-    """Branch and bound; see `search.branch.BranchSettings`."""
-
-    kind: ClassVar[str] = "branch"
-    boxes: int = 20000
-    seconds: float = 60.0
-    clip_rounds: int = 2
-    strips: int = 3
-    joint: bool = False
-    gate: float = 3.0
-    alpha: int = 0
-    neurons: int = 0
-    inherit: bool = False
-
-
 Stage = AttackStage | BoundStage | GridStage | CrossStage | BranchStage | SmtStage
 STAGES: dict[str, type[Stage]] = {
     "attack": AttackStage,
@@ -77,12 +61,19 @@ BACK_ENDS = ("native", "auto-lirpa")
 SECOND = ("attack", "bound")
 """Stages that the second bounds engine has."""
 MOST = 10**9
+OLD_NAMES = {"slabs": "strips"}
+"""Settings by the names that older strategy files give them."""
 
 
 class StrategyFile(documents.Table):
     """A table of a strategy file."""
 
     form = documents.TEXT
+
+    def name_of(self, key: str) -> str:
+        """The key by which the file gives a setting: the old one where only that is there."""
+        old = OLD_NAMES.get(key, key)
+        return old if old in self._value and key not in self._value else key
 
     @classmethod
     def error(cls, place: str, problem: str, expected: str | None) -> UsageError:
@@ -174,10 +165,11 @@ def _stage(table: StrategyFile) -> Stage:
 def _value(table: StrategyFile, item: Field[Any]) -> Any:
     """The value of a setting, or its default."""
     default: Any = item.default
+    name = table.name_of(item.name)
     if item.type == "bool":
-        return table.flag(item.name, default)
+        return table.flag(name, default)
     if item.type == "int":
-        return table.integer(item.name, 0, MOST - 1, default)
+        return table.integer(name, 0, MOST - 1, default)
     if item.type == "float":
-        return table.number(item.name, 0, MOST, default, above=True)
-    return table.choice(item.name, *METHODS, default=default)
+        return table.number(name, 0, MOST, default, above=True)
+    return table.choice(name, *METHODS, default=default)

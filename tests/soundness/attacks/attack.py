@@ -157,8 +157,8 @@ def met(problem: Problem, outputs: NDArray[np.floating], count: int, strict: boo
 
 def _rows(problem: Problem, values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Each row as winner minus loser: a product with zeros would make NaN of every Inf."""
-    winners = problem.rows.coefficients.argmax(axis=1)
-    losers = problem.rows.coefficients.argmin(axis=1)
+    winners = problem.constraints.coefficients.argmax(axis=1)
+    losers = problem.constraints.coefficients.argmin(axis=1)
     return values[:, winners] - values[:, losers]
 
 

@@ -73,12 +73,12 @@ def check_witness(attack: Attack, outcome: Outcome) -> None:
     assert witness is not None
     assert on_grid(problem.domain, tuple(Fraction(float(value)) for value in witness.trigger))
     outputs = problem.graph.run(stamped(problem, [witness.trigger.tolist()]))
-    assert met(problem, outputs, 1, strict=True).sum() >= attack.question.need
+    assert met(problem, outputs, 1, strict=True).sum() >= attack.question.threshold
 
 
 def check_deceives(attack: Attack) -> None:
     """The test of the test: what is wrong deployed cannot be seen exactly (or in the bounds of a plain verifier)."""
-    need = attack.question.need
+    need = attack.question.threshold
     assert violating(attack.problem, [attack.trigger], attack.how)[0].sum() >= need
     assert not attack.quiet or not untouched(attack.problem, attack.how).any()
     exactly = truth(attack.problem)
@@ -106,12 +106,12 @@ def check_sound(problem: Problem, random: int) -> None:
     points = [[float(value) for value in point] for point in grid(problem.domain)]
     question = next(problem.all_questions())
     for how in EVERY[: len(EVERY) if problem.graph.dtype == "float32" else -2]:
-        assert violating(problem, points, how).sum(axis=1).max() < question.need, how
+        assert violating(problem, points, how).sum(axis=1).max() < question.threshold, how
     if problem.graph.dtype == "float32" and problem.readout == -1:
         inputs, generator = stamped(problem, points), np.random.default_rng(5)
         for _ in range(random):
             outputs = evaluate(problem.graph, inputs, generator)
-            assert met(problem, outputs, len(points)).sum(axis=1).max() < question.need
+            assert met(problem, outputs, len(points)).sum(axis=1).max() < question.threshold
 
 
 @pytest.mark.parametrize("name", SAMPLE)

@@ -9,7 +9,7 @@ from verifluxa.certificate.check.bounds import State
 from verifluxa.certificate.check.functions import Floats
 from verifluxa.certificate.check.judge import MOST_VALUES, Judge, Known, Place, Visit, unproved
 from verifluxa.certificate.check.region import sure
-from verifluxa.evidence import Conflicts, Ends
+from verifluxa.evidence import Conflicts, IntermediateSlopes
 
 
 def ends_of(judge: Judge, visit: Visit) -> Known:
@@ -36,14 +36,14 @@ def _nothing(size: int) -> tuple[Floats, Floats]:
     return np.full(size, -np.inf), np.full(size, np.inf)
 
 
-def _is_named(place: Place, own: Ends) -> bool:
+def _is_named(place: Place, own: IntermediateSlopes) -> bool:
     """Whether all layers and values are there, some at all, and a level for each slope."""
     layers, levels = [*enumerate(own.bent), (own.layer, own.neurons)], 2 * len(own.neurons) * sum(map(len, own.bent))
     fits = len(own.bent) == own.layer < len(place.hidden) and len(own.levels) == levels and len(own.neurons) > 0
     return fits and all(place.neuron(layer, neuron) for layer, neurons in layers for neuron in neurons)
 
 
-def _most(judge: Judge, state: State, own: Ends) -> Floats:
+def _most(judge: Judge, state: State, own: IntermediateSlopes) -> Floats:
     """The largest values of some values of the one entry of a state, then of their negatives; infinite for nothing."""
     count, step = 2 * len(own.neurons), max(1, MOST_VALUES // judge.place.size)
     levels = np.frombuffer(own.levels, dtype=np.uint8).reshape(count, -1)
@@ -52,7 +52,7 @@ def _most(judge: Judge, state: State, own: Ends) -> Floats:
     return sure(most)
 
 
-def _some(judge: Judge, state: State, own: Ends, levels: tuple[slice, NDArray[np.uint8]]) -> Floats:
+def _some(judge: Judge, state: State, own: IntermediateSlopes, levels: tuple[slice, NDArray[np.uint8]]) -> Floats:
     """Like `_most` for some of its rows, named with the levels of their slopes."""
     place, (part, own_levels), start = judge.place, levels, 0
     layer, number = place.chain[place.hidden[own.layer] - 1], place.hidden[own.layer]

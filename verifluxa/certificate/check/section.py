@@ -169,7 +169,7 @@ class Section:
             raise refused("VF5055", f"question {list(question)} has strips of another size")
         by_label = claim.violations[question.violation]
         alternatives = {i: by_label[int(claim.labels[i])] for i in claim.selections[question.selection]}
-        return Asked(claim, place, alternatives, question.need, self.rows, directions), record.tree
+        return Asked(claim, place, alternatives, question.threshold, self.rows, directions), record.tree
 
     def _falsified(self, record: Record) -> None:
         question, witness = record.question, record.witness

@@ -27,7 +27,7 @@ from verifluxa.evidence import (
     Node,
     Partition,
     PrunedDisjunct,
-    StripSplit,
+    SlabSplit,
     Unrecorded,
 )
 
@@ -172,7 +172,7 @@ def _parts(asked: Asked, at: tuple[Part, Fallen], left: Left, split: Partition) 
     return parts
 
 
-def _halves(asked: Asked, part: Part, split: BoxSplit | StripSplit | NeuronSplit) -> tuple[Part, Part]:
+def _halves(asked: Asked, part: Part, split: BoxSplit | SlabSplit | NeuronSplit) -> tuple[Part, Part]:
     """Both halves: those of a strip meet, nothing of the grid lies between those of a box, a value has some sign."""
     claim = asked.claim
     if isinstance(split, NeuronSplit):
@@ -182,7 +182,7 @@ def _halves(asked: Asked, part: Part, split: BoxSplit | StripSplit | NeuronSplit
             raise unproved("VF5055", what, part)
         low, high = (Sign(split.input, *neuron, positive) for positive in (False, True))
         return part._replace(signs=(*part.signs, low)), part._replace(signs=(*part.signs, high))
-    if isinstance(split, StripSplit):
+    if isinstance(split, SlabSplit):
         if split.direction >= len(part.low):
             raise unproved("VF5055", f"a split of strip {split.direction}, which is not stored", part)
         at = np.arange(len(part.low)) == split.direction

@@ -76,7 +76,7 @@ def proved_ends(problem: Problem, deadline: float) -> list[Ends]:
         deadline: on the clock of `time.monotonic`.
     """
     # More than all: whatever the bounds leave is certified, and says how much that is.
-    every = replace(problem, needs=tuple(len(selection) + 1 for selection in problem.selections))
+    every = replace(problem, thresholds=tuple(len(selection) + 1 for selection in problem.selections))
     engine = StrategyEngine(BOUNDS, threads=1)
     found: dict[Question, Ends] = {}
     for placement in _spread_out(len(every.placements)):
@@ -211,7 +211,7 @@ def rank_words(problem: Problem, deadline: float) -> list[Word]:
         triggers = slots.triggers()
         for violation, selection in problem.pairs:
             chosen = problem.selections[selection]
-            counts = table.sure[violation][chosen].sum(0)
+            counts = table.certain[violation][chosen].sum(0)
             for at in np.argsort(-counts, kind="stable")[:MOST]:
                 said = ", ".join(problem.domain_of(placement).described(triggers[at])) or str(triggers[at].tolist())
                 share = Share(int(counts[at]), len(chosen))

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from verifluxa.asking import asked_of, problem_of
+from verifluxa.asking import build_problem, describe_property
 from verifluxa.data.dataset import Dataset
 from verifluxa.errors import DataError, UsageError
 from verifluxa.graph.graph import Graph
@@ -113,7 +113,7 @@ def load(subject: Subject) -> Loaded:
     answers = predictions(graph, data.inputs, loaded.decl.output)
     _has_classes(data, answers)
     prop = next(one for one in inputs.properties if one.name == STRONGEST)
-    problem = problem_of(inputs, prop, asked_of(inputs, prop).digest, graph.dtype)
+    problem = build_problem(inputs, prop, describe_property(inputs, prop).digest, graph.dtype)
     return Loaded(inputs, problem, graph, subject.trigger, answers)
 
 

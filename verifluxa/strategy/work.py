@@ -1,17 +1,20 @@
-"""One hard question over many workers: what a slice leaves open, the pieces it is cut into, what comes back.
+"""What a worker is given and what it gives back: how to run, what attacks found, pieces of a hard question.
 
 Plain values without torch; they go between processes.
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from verifluxa.evidence import Node, Outcome, Strongest, Witness
+from verifluxa.evidence import NOTHING_FOUND, Node, Outcome, Strongest, Witness
 from verifluxa.question import Question
+from verifluxa.strategy.load import Strategy
 from verifluxa.verdict import Reason
 
 
@@ -26,6 +29,51 @@ class Limits:
     seconds: float | None = None
 
 
+@dataclass(frozen=True)
+class Run:
+    """How one run works on its questions.
+
+    Attributes:
+        strategy: the stages.
+        deadline: on the clock of `time.monotonic`; past it the rest is unknown(time). None: no limit.
+        device: `cpu`, or a torch device such as `cuda`.
+        limits: how much branching a question may have before it is handed back as `Checkpoint`; None: no limit.
+    """
+
+    strategy: Strategy
+    deadline: float | None = None
+    device: str = "cpu"
+    limits: Limits | None = None
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the deadline has passed."""
+        return self.deadline is not None and time.monotonic() > self.deadline
+
+
+class Attacked(NamedTuple):
+    """What an attack found out about one question.
+
+    Attributes:
+        question: the question.
+        strongest: the replayed trigger that makes most inputs violate in every evaluation order.
+        witness: the trigger, where it refutes.
+        trigger: the best point that was seen, shape (d,); a start for later tries.
+        hard: whether the harder attack, which what the bounds leave open meets, was made on it already.
+    """
+
+    question: Question
+    strongest: Strongest = NOTHING_FOUND
+    witness: Witness | None = None
+    trigger: NDArray[np.float64] | None = None
+    hard: bool = False
+
+    @property
+    def found(self) -> int:
+        """How many inputs the strongest trigger makes violate in every evaluation order."""
+        return self.strongest.count
+
+
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
     """A question that a slice has begun and not finished.
@@ -34,7 +82,7 @@ class Checkpoint:
         question: the question.
         stage: index of the branching stage in the strategy.
         root: its split tree so far.
-        directions: of its strips, shape (m, d).
+        directions: of its slabs, shape (m, d).
         boxes, seconds: spent so far.
         strongest: the strongest trigger that was replayed.
         proved: inputs that were open at the root.
@@ -70,7 +118,7 @@ class WorkUnit:
         question: the question.
         stage: index of the branching stage in the strategy.
         root: the tree down to those leaves; everything else in it looks closed. It is no evidence.
-        directions: of its strips, shape (m, d).
+        directions: of its slabs, shape (m, d).
         last: whether branching has spent its budget, and the stages behind it shall have the whole tree.
     """
 

@@ -68,7 +68,7 @@ class BoundContext:
 
 
 @dataclass(frozen=True, eq=False)
-class RowBounds:
+class ConstraintBounds:
     """Upper planes of the rows of claims.
 
     Attributes:
@@ -99,25 +99,27 @@ class RowBounds:
         below = torch.where(self.closed, self.upper < self.limit, self.upper <= self.limit)
         return below & torch.isfinite(self.upper)
 
-    def take(self, index: Tensor) -> RowBounds:
+    def take(self, index: Tensor) -> ConstraintBounds:
         """Those of some claims."""
-        return RowBounds(self.value[index], self.slope[index], self.upper[index], self.limit[index], self.closed[index])
+        return ConstraintBounds(
+            self.value[index], self.slope[index], self.upper[index], self.limit[index], self.closed[index]
+        )
 
 
 @dataclass(frozen=True, eq=False)
-class ClaimBounds:
+class DisjunctBounds:
     """Claims with bounds of their own: indices into all claims (ascending), pairs, bounds, planes."""
 
     at: Tensor
     pairs: Subproblems
     layers: list[LayerBounds]
-    planes: RowBounds
+    planes: ConstraintBounds
 
-    def take(self, keep: Tensor) -> ClaimBounds:
+    def take(self, keep: Tensor) -> DisjunctBounds:
         """Those for which `keep` holds."""
         index = keep.nonzero()[:, 0]
         layers = take_layers(self.layers, index)
-        return ClaimBounds(self.at[index], self.pairs.take(index), layers, self.planes.take(index))
+        return DisjunctBounds(self.at[index], self.pairs.take(index), layers, self.planes.take(index))
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,37 +140,37 @@ class Verdicts:
     row: Tensor
     planes: Tensor
     branching: tuple[Tensor, Tensor]
-    last: ClaimBounds
+    last: DisjunctBounds
     closings: Mapping[int, PrunedDisjunct] = field(default_factory=dict)
     chosen: BoundParameters | None = None
 
 
-def row_bounds(
-    scene: BoundContext, layers: list[LayerBounds], index: Tensor, pairs: Subproblems, rows: Tensor
-) -> RowBounds:
+def constraint_bounds(
+    context: BoundContext, layers: list[LayerBounds], index: Tensor, pairs: Subproblems, rows: Tensor
+) -> ConstraintBounds:
     """Planes of the given rows of claims.
 
     Args:
-        scene: the domains.
+        context: the domains.
         layers: bounds of some pairs.
         index: of each claim into those, shape (C,).
         pairs: the claims' own.
         rows: of the problem, shape (C, r).
     """
-    coefficients, constants = scene.work.coefficients, scene.work.row_constants
-    value, slope = output_bounds(scene.net, layers, scene.geometry, index, pairs, rows, coefficients, constants)
-    up = spread(slope, pairs.domain, scene.geometry)[0]
+    coefficients, constants = context.work.coefficients, context.work.row_constants
+    value, slope = output_bounds(context.net, layers, context.geometry, index, pairs, rows, coefficients, constants)
+    up = spread(slope, pairs.domain, context.geometry)[0]
     # The size of what the rows sum; 0 where it is not finite.
     largest = torch.maximum(layers[-1].lower.abs(), layers[-1].upper.abs()).index_select(0, index)
     summed = torch.addmm(constants.abs(), largest, coefficients.abs().T).gather(1, rows)
     summed = torch.nan_to_num(summed, nan=0.0, posinf=0.0)
     limit = value.abs().add_(up.abs()).mul_(-SLACK).sub_(summed, alpha=ROUNDED)
-    closed = scene.work.closed.expand(len(rows), -1).gather(1, rows)
-    return RowBounds(value, slope, value + up, limit, closed)
+    closed = context.work.closed.expand(len(rows), -1).gather(1, rows)
+    return ConstraintBounds(value, slope, value + up, limit, closed)
 
 
-def decide_claims(
-    scene: BoundContext, layers: list[LayerBounds], pairs: Subproblems, claims: Claims, clip_rounds: int
+def decide_disjuncts(
+    context: BoundContext, layers: list[LayerBounds], pairs: Subproblems, claims: Claims, clip_rounds: int
 ) -> Verdicts:
     """Drops claims by plain planes, then by rounds of self-clipping.
 
@@ -177,39 +179,39 @@ def decide_claims(
         pairs: one per claim.
         claims: whose `input` is that of the pair.
     """
-    rows = scene.rows(claims)
+    rows = context.rows(claims)
     everything = torch.arange(len(claims), device=rows.device)
-    planes = row_bounds(scene, layers, everything, pairs, rows)
-    safe_to_drop = scene.bounded(layers, claims.input)
+    planes = constraint_bounds(context, layers, everything, pairs, rows)
+    safe_to_drop = context.bounded(layers, claims.input)
     row = torch.where(safe_to_drop, fallen_row(planes, rows), OPEN)
-    row = torch.where(scene.geometry.empty[pairs.domain], CONTRADICTED, row)
+    row = torch.where(context.geometry.empty[pairs.domain], CONTRADICTED, row)
     used = torch.full((len(row), clip_rounds), -1, dtype=torch.long, device=row.device)
     branching = planes.row(planes.tightest())
     slopes, values = branching.slope.clone(), branching.value.clone()
-    current = ClaimBounds(everything, pairs, layers, planes)
+    current = DisjunctBounds(everything, pairs, layers, planes)
     for number in range(clip_rounds):
         still = (row[current.at] == OPEN) & safe_to_drop[current.at]
         if not still.any():
             break
         current = current.take(still)
         used[current.at, number] = rows[current.at, current.planes.tightest()]
-        current, row[current.at] = _clip_once(scene, current, rows[current.at])
+        current, row[current.at] = _clip_once(context, current, rows[current.at])
         branching = current.planes.row(current.planes.tightest())
         slopes[current.at], values[current.at] = branching.slope, branching.value
     current = current.take((row[current.at] == OPEN) & safe_to_drop[current.at])
     return Verdicts(row == OPEN, row, used, (slopes, values), current)
 
 
-def _clip_once(scene: BoundContext, current: ClaimBounds, rows: Tensor) -> tuple[ClaimBounds, Tensor]:
+def _clip_once(context: BoundContext, current: DisjunctBounds, rows: Tensor) -> tuple[DisjunctBounds, Tensor]:
     plane = current.planes.row(current.planes.tightest())
-    clipped = self_clip(scene.net, current.layers, scene.geometry, current.pairs, plane)
+    clipped = self_clip(context.net, current.layers, context.geometry, current.pairs, plane)
     index = torch.arange(len(current.at), device=current.at.device)
-    planes = row_bounds(scene, clipped.layers, index, current.pairs, rows)
+    planes = constraint_bounds(context, clipped.layers, index, current.pairs, rows)
     fallen = torch.where(clipped.contradicted, CONTRADICTED, fallen_row(planes, rows))
-    return ClaimBounds(current.at, current.pairs, clipped.layers, planes), fallen
+    return DisjunctBounds(current.at, current.pairs, clipped.layers, planes), fallen
 
 
-def fallen_row(planes: RowBounds, rows: Tensor) -> Tensor:
+def fallen_row(planes: ConstraintBounds, rows: Tensor) -> Tensor:
     """The problem row that lies furthest below zero, or OPEN, shape (C,)."""
     below = planes.fallen()
     score = torch.where(below, planes.upper, torch.full_like(planes.upper, torch.inf))
@@ -225,7 +227,7 @@ def take_layers(layers: list[LayerBounds], index: Tensor) -> list[LayerBounds]:
     return [bounds.take(index) for bounds in layers]
 
 
-def claims_at_once(net: Net, device: str) -> int:
+def disjuncts_at_once(net: Net, device: str) -> int:
     """How many claims to clip at once: each neuron has a row for each multiplier over all values of the trigger."""
     widest = max(layer.weight.shape[0] for layer in net.layers)
     numbers = len(MULTIPLIERS) * widest * max(1, net.layers[0].weight.shape[1])
@@ -233,7 +235,7 @@ def claims_at_once(net: Net, device: str) -> int:
 
 
 def decided(
-    scene: BoundContext,
+    context: BoundContext,
     claims: Claims,
     pairs: Subproblems,
     signs: Sequence[Tensor] | None = None,
@@ -243,7 +245,7 @@ def decided(
     """Decides the claims of a batch of domains, or, when the time ends before the last part, the first of them.
 
     Args:
-        scene: the batch.
+        context: the batch.
         claims: whose bounds are to be computed.
         pairs: one for each claim, with what is known of its layers' bounds.
         signs: what splits of neurons say, per hidden layer (C, n), or None.
@@ -258,27 +260,27 @@ def decided(
         if start and time.monotonic() > deadline:
             return None
         if end - start == len(claims):
-            return _some(scene, claims, pairs, signs, clip_rounds)
+            return _some(context, claims, pairs, signs, clip_rounds)
         index = torch.arange(start, end, device=pairs.domain.device)
         own = None if signs is None else [part[index] for part in signs]
-        return _some(scene, claims.take(index), pairs.take(index), own, clip_rounds)
+        return _some(context, claims.take(index), pairs.take(index), own, clip_rounds)
 
-    found = in_chunks(len(claims), claims_at_once(scene.net, scene.work.device), some)
-    parts = [part for part in found if part is not None] or [_some(scene, claims, pairs, signs, clip_rounds)]
+    found = in_chunks(len(claims), disjuncts_at_once(context.net, context.work.device), some)
+    parts = [part for part in found if part is not None] or [_some(context, claims, pairs, signs, clip_rounds)]
     return parts[0] if len(parts) == 1 else _joined(parts)
 
 
 def _some(
-    scene: BoundContext, claims: Claims, pairs: Subproblems, signs: Sequence[Tensor] | None, clip_rounds: int
+    context: BoundContext, claims: Claims, pairs: Subproblems, signs: Sequence[Tensor] | None, clip_rounds: int
 ) -> Verdicts:
     if signs is None:
-        layers, gone = all_layers(scene.net, scene.geometry, pairs), None
+        layers, gone = all_layers(context.net, context.geometry, pairs), None
     else:
-        layers, gone = with_signs(scene.net, scene.geometry, pairs, signs)
-    verdicts = decide_claims(scene, layers, Subproblems(pairs.domain, pairs.input), claims, clip_rounds)
+        layers, gone = with_signs(context.net, context.geometry, pairs, signs)
+    verdicts = decide_disjuncts(context, layers, Subproblems(pairs.domain, pairs.input), claims, clip_rounds)
     excluded = [part for part in (gone, *(layer.infeasible for layer in layers)) if part is not None]
     if excluded:
-        verdicts = drop_infeasible(verdicts, torch.stack(excluded).any(0) & scene.bounded(layers, claims.input))
+        verdicts = drop_infeasible(verdicts, torch.stack(excluded).any(0) & context.bounded(layers, claims.input))
     return verdicts
 
 
@@ -325,7 +327,7 @@ def _joined(parts: Sequence[Verdicts]) -> Verdicts:
     return Verdicts(alive, row, planes, (slopes, values), _joined_bounds([part.last for part in parts], sizes))
 
 
-def _joined_bounds(parts: Sequence[ClaimBounds], sizes: Sequence[int]) -> ClaimBounds:
+def _joined_bounds(parts: Sequence[DisjunctBounds], sizes: Sequence[int]) -> DisjunctBounds:
     starts = [sum(sizes[:number]) for number in range(len(sizes))]
     at = torch.cat([part.at + start for part, start in zip(parts, starts, strict=True)])
     pairs = Subproblems(
@@ -333,8 +335,8 @@ def _joined_bounds(parts: Sequence[ClaimBounds], sizes: Sequence[int]) -> ClaimB
     )
     layers = [joined_layer(column) for column in zip(*(part.layers for part in parts), strict=True)]
     names = ("value", "slope", "upper", "limit", "closed")
-    planes = RowBounds(*(torch.cat([getattr(part.planes, name) for part in parts]) for name in names))
-    return ClaimBounds(at, pairs, layers, planes)
+    planes = ConstraintBounds(*(torch.cat([getattr(part.planes, name) for part in parts]) for name in names))
+    return DisjunctBounds(at, pairs, layers, planes)
 
 
 def joined_layer(parts: Sequence[LayerBounds]) -> LayerBounds:
