@@ -263,7 +263,7 @@ def test_needs_are_exact(limit: Fraction, count: int, need: int) -> None:
 
 
 def test_rows_compare_every_pair_of_classes_in_order() -> None:
-    rows = put(rate()).rows
+    rows = put(rate()).constraints
     pairs = [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)]
     assert [(int(r.argmax()), int(r.argmin())) for r in rows.coefficients] == pairs
     assert (np.abs(rows.coefficients).sum(1) == 2).all()

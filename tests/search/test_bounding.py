@@ -17,7 +17,7 @@ from verifluxa.bounds.linear import Subproblems
 from verifluxa.certificate.tree_codec import encode_tree
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem
-from verifluxa.search import claims as claims_module
+from verifluxa.search import disjuncts as disjuncts_module
 from verifluxa.search.disjuncts import BoundContext, decide_disjuncts, decided, disjuncts_at_once
 from verifluxa.search.initial_bounds import whole_domain
 from verifluxa.search.workspace import Workspace
@@ -56,7 +56,7 @@ def short_of_memory(most_claims: int, error: BaseException) -> Any:
 @pytest.mark.parametrize("seed", range(5))
 def test_the_cut_of_a_batch_changes_nothing(seed: int, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     problem, need, before = as_before(seed)
-    monkeypatch.setattr(claims_module, "disjuncts_at_once", lambda net, device: size)
+    monkeypatch.setattr(disjuncts_module, "disjuncts_at_once", lambda net, device: size)
     after = answer(problem, need)
     assert (after.verdict, after.boxes, after.proved) == (before.verdict, before.boxes, before.proved)
     assert before.tree is not None
@@ -70,7 +70,7 @@ def test_a_batch_that_runs_out_of_memory_halves_and_goes_on(
     error: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     problem, need, before = as_before(2)
-    monkeypatch.setattr(claims_module, "decide_disjuncts", short_of_memory(3, error))
+    monkeypatch.setattr(disjuncts_module, "decide_disjuncts", short_of_memory(3, error))
     after = answer(problem, need)
     assert (after.verdict, after.boxes) == (before.verdict, before.boxes)
     check(problem, after)
@@ -81,7 +81,7 @@ def test_one_claim_that_does_not_fit_leaves_the_question_open(
     error: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     problem, need = hard(2)
-    monkeypatch.setattr(claims_module, "decide_disjuncts", short_of_memory(0, error))
+    monkeypatch.setattr(disjuncts_module, "decide_disjuncts", short_of_memory(0, error))
     outcome = answer(problem, need)
     assert (outcome.verdict, outcome.reason, outcome.tree) == (Verdict.UNKNOWN, Reason.MEMORY, None)
     check(problem, outcome)
@@ -89,7 +89,7 @@ def test_one_claim_that_does_not_fit_leaves_the_question_open(
 
 def test_other_faults_are_not_taken_for_a_lack_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     problem, need = hard(2)
-    monkeypatch.setattr(claims_module, "decide_disjuncts", short_of_memory(0, RuntimeError("a fault")))
+    monkeypatch.setattr(disjuncts_module, "decide_disjuncts", short_of_memory(0, RuntimeError("a fault")))
     with pytest.raises(RuntimeError, match="a fault"):
         answer(problem, need)
 
@@ -103,9 +103,9 @@ def test_what_the_clock_cuts_off_is_left_out(parts: int, monkeypatch: pytest.Mon
     scene = BoundContext(work, work.net(0), geometry(whole_domain(work)))
     named = (claims, Subproblems(torch.zeros_like(claims.input), claims.input))
     whole = decided(scene, *named, None, 2, math.inf)
-    monkeypatch.setattr(claims_module, "disjuncts_at_once", lambda net, device: 2)
+    monkeypatch.setattr(disjuncts_module, "disjuncts_at_once", lambda net, device: 2)
     ticks = itertools.count(1)
-    monkeypatch.setattr(claims_module.time, "monotonic", lambda: float(next(ticks)))
+    monkeypatch.setattr(disjuncts_module.time, "monotonic", lambda: float(next(ticks)))
     some = decided(scene, *named, None, 2, parts - 0.5)
     assert len(some.row) == 2 * parts
     assert some.row.tolist() == whole.row[: 2 * parts].tolist()
@@ -118,10 +118,10 @@ def test_the_largest_temporary_is_bounded_by_memory(monkeypatch: pytest.MonkeyPa
     problem = random_problem(0)
     net = Workspace(problem).net(0)
     plenty = disjuncts_at_once(net, "cpu")
-    monkeypatch.setattr(claims_module, "free_bytes", lambda device: 64 * 2**10)
+    monkeypatch.setattr(disjuncts_module, "free_bytes", lambda device: 64 * 2**10)
     few = disjuncts_at_once(net, "cpu")
     assert 1 <= few < plenty
     widest = max(layer.weight.shape[0] for layer in net.layers)
     assert few * 4 * widest * net.layers[0].weight.shape[1] * 8 <= 64 * 2**10
-    monkeypatch.setattr(claims_module, "free_bytes", lambda device: 0)
+    monkeypatch.setattr(disjuncts_module, "free_bytes", lambda device: 0)
     assert disjuncts_at_once(net, "cpu") == 1

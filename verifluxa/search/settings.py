@@ -34,7 +34,7 @@ class CrossStage:
 
     kind: ClassVar[str] = "cross"
     values: int = 64
-    alone: int = 30
+    alone: int = 12
     seconds: float = 30.0
     cases: int = 20000
     steps: int = 6
