@@ -320,7 +320,7 @@ def begin(
         return {}
     work = work.at(rooted[0].question.placement)
     net = work.net(rooted[0].question.placement)
-    wanted = [one for one in rooted if len(work.lower) > _few(one, settings)]
+    wanted = [one for one in rooted if len(work.lower) > _few(one, net, settings)]
     if not wanted or not net.hidden or not is_supported(net):
         return {}
     context = BoundContext(work, net, geometry(whole_domain(work)))
@@ -348,9 +348,10 @@ def cross(
     return (both[one.question].run(settings.cases) for one in rooted if one.question in both)
 
 
-def _few(rooted: InitialBounds, settings: CrossStage) -> int:
+def _few(rooted: InitialBounds, net: Net, settings: CrossStage) -> int:
     """How many values of a trigger are left to boxes."""
-    return settings.alone if rooted.question.threshold == 1 else settings.values
+    large = sum(len(layer.weight) for layer in net.hidden) >= settings.large_network
+    return settings.alone if rooted.question.threshold == 1 or large else settings.values
 
 
 @dataclass

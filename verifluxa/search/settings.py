@@ -26,7 +26,9 @@ class CrossStage:
 
     Attributes:
         values: triggers with no more values than this are left to boxes.
-        alone: the same where one violating input refutes, so that conflicts are cases of a single input.
+        alone: the same where one violating input refutes, so that conflicts are cases of a single input, and where
+            the trigger reaches at least `large_network` neurons.
+        large_network: neurons; boxes of many values close nothing in larger networks, splits of neurons do.
         seconds: for one question.
         cases: that may be bounded for one question.
         steps: gradient steps of one case.
@@ -35,6 +37,7 @@ class CrossStage:
     kind: ClassVar[str] = "cross"
     values: int = 64
     alone: int = 12
+    large_network: int = 500
     seconds: float = 30.0
     cases: int = 20000
     steps: int = 6
