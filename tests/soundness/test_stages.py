@@ -18,7 +18,7 @@ from tests.soundness.parts import explore, in_parts
 from tests.soundness.truth import Oracle
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem, Question
-from verifluxa.search import bab, branch, claims
+from verifluxa.search import bab, branch, disjuncts
 from verifluxa.search.settings import CrossStage
 from verifluxa.strategy.decide import decide
 from verifluxa.strategy.load import BoundStage, BranchStage, Stage, load_strategy
@@ -74,9 +74,9 @@ def check_cut(problem: Problem, how: tuple[int, str], seed: int) -> None:
     random = np.random.default_rng(seed)
     size = int(random.integers(1, 6))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(claims, "disjuncts_at_once", lambda net, device: size)
+        patched.setattr(disjuncts, "disjuncts_at_once", lambda net, device: size)
         clock = SimpleNamespace(monotonic=Clock(random).monotonic)
-        patched.setattr(claims, "time", clock)
+        patched.setattr(disjuncts, "time", clock)
         patched.setattr(branch, "time", clock)
         patched.setattr(bab, "time", clock)
         check(problem, how, TIMED)
