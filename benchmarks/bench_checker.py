@@ -14,7 +14,7 @@ from benchmarks.questions import Setting, digits, lifted, problem, spec_of
 from benchmarks.rechecked import Ground, recheck, write_evidence
 from benchmarks.records import Record, interleaved, machine
 from verifluxa.certificate.tree_codec import count_leaves
-from verifluxa.evidence import Node, Outcome
+from verifluxa.evidence import Conflicts, JointClosing, Node, Outcome, Unrecorded
 from verifluxa.question import Problem, Question
 from verifluxa.strategy.decide import decide
 from verifluxa.strategy.load import BranchStage, Strategy, load_strategy
@@ -55,7 +55,7 @@ class Case:
 
 
 def _is_joint(node: Node) -> bool:
-    return node.joint is not None
+    return isinstance(node.step, JointClosing)
 
 
 def _is_tuned(node: Node) -> bool:
@@ -65,7 +65,7 @@ def _is_tuned(node: Node) -> bool:
 
 def _is_searched(node: Node) -> bool:
     """Whether something falls by slopes that were optimised, by a linear program or by cases of neurons."""
-    return _is_joint(node) or _is_tuned(node) or bool(node.conflicts)
+    return _is_joint(node) or _is_tuned(node) or isinstance(node.step, Conflicts)
 
 
 SMALL = Setting("clean", 4, CORNERS, "6 %", arithmetic="float32")
@@ -121,7 +121,7 @@ def _is_about(asked: Problem, question: Question, target: int | None) -> bool:
 def _counts(case: Case, tree: Node) -> bool:
     """Whether a proof rests on what the case is about, and on nothing that the checker does not recompute."""
     nodes = list(_nodes(tree))
-    return any(map(case.rests, nodes)) and not any(node.unrecorded for node in nodes)
+    return any(map(case.rests, nodes)) and not any(isinstance(node.step, Unrecorded) for node in nodes)
 
 
 def _nodes(node: Node) -> Iterator[Node]:

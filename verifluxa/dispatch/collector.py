@@ -39,7 +39,7 @@ def check_cover(problem: Problem, outcome: Outcome) -> None:
     if outcome.tree is None:
         raise NotCovered(f"{outcome.question} is certified without a tree")
     domain = problem.domain_of(outcome.question.placement)
-    strips = 0 if outcome.directions is None else len(outcome.directions)
+    slabs = 0 if outcome.directions is None else len(outcome.directions)
     waiting = [_Place(outcome.tree, tuple(domain.lower.tolist()), tuple(domain.upper.tolist()))]
     while waiting:
         place = waiting.pop()
@@ -53,7 +53,7 @@ def check_cover(problem: Problem, outcome: Outcome) -> None:
         if isinstance(node.split, BoxSplit):
             waiting += _halves(place, node.split, domain, outcome)
         else:
-            if isinstance(node.split, SlabSplit) and node.split.direction >= strips:
+            if isinstance(node.split, SlabSplit) and node.split.direction >= slabs:
                 raise NotCovered(f"{outcome.question}: a split along a direction that is not there")
             waiting += [_Place(child, place.lower, place.upper) for child in node.children]
 

@@ -138,7 +138,7 @@ class UnitScheduler:
     def __init__(
         self, collector: ResultCollector, deadline: float | None, limits: Limits | None, pieces: int, tries: int
     ) -> None:
-        self._tally = collector
+        self._collector = collector
         self._deadline = deadline
         self._limits = limits
         self._pieces = pieces
@@ -157,7 +157,7 @@ class UnitScheduler:
     def begin_anew(self, begun: Checkpoint) -> None:
         """Takes over a question whose tree comes from elsewhere, unless it goes on already or has its answer."""
         if begun.question not in self._long and self._is_open(begun.question):
-            self._tally.evidence.begun(self._tally.problem, begun)
+            self._collector.evidence.begun(self._collector.problem, begun)
             self._long[begun.question] = SplitQuestion.of(begun)
 
     def parts_of_all(self) -> list[AssignedUnit]:
@@ -190,13 +190,14 @@ class UnitScheduler:
             return []
         long.out -= 1
         if grown.outcome is not None:
-            self._tally.record(replace(grown.outcome, strongest=long.strongest.or_stronger(grown.outcome.strongest)))
+            strongest = long.strongest.or_stronger(grown.outcome.strongest)
+            self._collector.record(replace(grown.outcome, strongest=strongest))
         elif piece.last:
-            self._tally.record(long.outcome(long.spent))
+            self._collector.record(long.outcome(long.spent))
         elif grown.witness is not None:
-            self._tally.record(long.refuted(event))
+            self._collector.record(long.refuted(event))
         else:
-            self._tally.evidence.grown(self._tally.problem, event)
+            self._collector.evidence.grown(self._collector.problem, event)
             long.take(event.slice.paths, grown)
             if grown.cut_short and long.spent is None:
                 return self._parts(long, event.slice.paths)
@@ -220,7 +221,7 @@ class UnitScheduler:
         """Answers what is open, with what was found on the way."""
         for question, long in self._long.items():
             if self._is_open(question):
-                self._tally.record(long.outcome(reason))
+                self._collector.record(long.outcome(reason))
 
     def _leave(self, slice: PieceSlice, reason: Reason) -> Sequence[AssignedUnit]:
         """Gives a piece up: its leaves stay open, and so does the question; the other pieces may still refute it."""
@@ -243,8 +244,8 @@ class UnitScheduler:
         if outcome.verdict is Verdict.UNKNOWN and long.begun.later and not long.last:
             long.last, long.out = True, 1
             return [AssignedUnit(long.begun.question, ((),))]
-        self._tally.record(outcome)
+        self._collector.record(outcome)
         return []
 
     def _is_open(self, question: Question) -> bool:
-        return question not in self._tally.outcomes and not self._tally.is_refuted(question.selection)
+        return question not in self._collector.outcomes and not self._collector.is_refuted(question.selection)

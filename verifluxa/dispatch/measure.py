@@ -145,7 +145,7 @@ class RateBisection:
         return sorted({Fraction(count, total) for total in totals for count in range(total + 1)})
 
     def attack(self) -> None:
-        """Looks for strong triggers; no need can be met, so nothing ends early."""
+        """Looks for strong triggers; no threshold can be met, so nothing ends early."""
         hopeless = tuple(len(selection) + 1 for selection in self.problem.selections)
         self._round(self.problem.asking(hopeless), range(len(self.problem.placements)))
 
@@ -336,7 +336,7 @@ def measure(problem: Problem, close: Closeness, pool: Pool, plan: Plan, observer
     """Measures until the ends are no further apart than the gap, or nothing more can be told apart, or time is up.
 
     Args:
-        problem: the questions; their needs mean nothing.
+        problem: the questions; their thresholds mean nothing.
         close: how closely.
         pool: where the work is done.
         plan: how it is cut, and when it ends.

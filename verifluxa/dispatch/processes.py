@@ -17,17 +17,13 @@ from verifluxa.dispatch.worker import work
 from verifluxa.question import Problem
 
 
-class InProcessPool:
-    """Works on a slice while the driver waits for the next event."""
-
-    workers = 1
-    capacity = 1
+class _Queue:
+    """The problem of a pool of this machine, and the slices of it that nobody works on yet."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._problem: Problem | None = None
         self._queue: deque[Slice] = deque()
-        self._running: Iterator[Event] = iter(())
 
     def load(self, problem: Problem) -> None:
         """Makes this the problem that the following slices point into."""
@@ -44,6 +40,21 @@ class InProcessPool:
             raise RuntimeError("a slice was handed in before its problem")
         self._queue.append(slice)
 
+    def cancel(self) -> None:
+        """Drops what is not done."""
+        self._queue.clear()
+
+
+class InProcessPool(_Queue):
+    """Works on a slice while the driver waits for the next event."""
+
+    workers = 1
+    capacity = 1
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self._running: Iterator[Event] = iter(())
+
     def next(self, timeout: float) -> Event | None:
         """Works until the next event; the timeout cannot be kept, since nobody else does the work."""
         while True:
@@ -56,7 +67,7 @@ class InProcessPool:
 
     def cancel(self) -> None:
         """Drops what is not done."""
-        self._queue.clear()
+        super().cancel()
         self._running = iter(())
 
     def close(self) -> None:
@@ -109,16 +120,14 @@ class _Worker:
         self.process.close()
 
 
-class ProcessPool:
+class ProcessPool(_Queue):
     """Hands slices to idle workers; a worker that dies is replaced, and its slice is reported as lost."""
 
     def __init__(self, engine: Engine, workers: int, threads: int = 1) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._threads = threads
         self._count = workers
         self._workers: list[_Worker] = []
-        self._problem: Problem | None = None
-        self._queue: deque[Slice] = deque()
         self._events: deque[Event] = deque()
 
     @property
@@ -131,20 +140,13 @@ class ProcessPool:
         """Twice the workers, so that none of them waits for the driver."""
         return 2 * self._count
 
-    def load(self, problem: Problem) -> None:
-        """Makes this the problem that the following slices point into."""
-        self.cancel()
-        self._problem = problem
-
     def submit(self, slice: Slice) -> None:
         """Hands in a slice; processes are started when there is work for them.
 
         Raises:
             RuntimeError: when no problem is loaded.
         """
-        if self._problem is None:
-            raise RuntimeError("a slice was handed in before its problem")
-        self._queue.append(slice)
+        super().submit(slice)
         self._feed()
 
     def next(self, timeout: float) -> Event | None:
@@ -156,7 +158,7 @@ class ProcessPool:
 
     def cancel(self) -> None:
         """Drops what is not done; a busy worker is ended, since native code cannot be interrupted."""
-        self._queue.clear()
+        super().cancel()
         self._events.clear()
         busy = [worker for worker in self._workers if worker.slice is not None]
         self._workers = [worker for worker in self._workers if worker.slice is None]

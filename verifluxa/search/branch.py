@@ -258,8 +258,8 @@ def _bound(
         verdicts, of_domain = part_of(verdicts, 0, whole), of_domain[:whole]
     verdicts = _improved(context, verdicts, claims, of_domain, batch, settings.alpha, signs)
     together = settings.joint and signs is None
-    needs = [search.threshold if together and search.threshold > 1 else 0 for search, _ in batch]
-    mutual = clip_mutually(context, verdicts, claims, of_domain, needs)
+    thresholds = [search.threshold if together and search.threshold > 1 else 0 for search, _ in batch]
+    mutual = clip_mutually(context, verdicts, claims, of_domain, thresholds)
     scores = BranchingScores(domains, verdicts, of_domain)
     ends = sizes.cumsum(0).tolist()
     return [

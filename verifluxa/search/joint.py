@@ -293,23 +293,23 @@ class MutualClipping:
 
 
 def clip_mutually(
-    context: BoundContext, verdicts: Verdicts, claims: Claims, of_domain: Tensor, needs: list[int]
+    context: BoundContext, verdicts: Verdicts, claims: Claims, of_domain: Tensor, thresholds: list[int]
 ) -> MutualClipping | None:
     """Clips the open claims of all domains in which each of them must be met; None where there is none.
 
     Args:
         claims: of the batch.
         of_domain: the domain of each of the first of them, to which the verdicts belong.
-        needs: of each domain how many inputs have to violate; 0: leave it alone.
+        thresholds: of each domain how many inputs have to violate; 0: leave it alone.
     """
     if not checker_agrees(context.net):
         return None
     last = verdicts.last
-    needed = torch.tensor(needs, device=of_domain.device)
+    threshold = torch.tensor(thresholds, device=of_domain.device)
     alive, inputs = of_domain[verdicts.alive], claims.input[: len(of_domain)][verdicts.alive]
     pairs = torch.unique(torch.stack([alive, inputs], 1), dim=0)[:, 0]
-    counts = [torch.bincount(part, minlength=len(needs)) for part in (alive, pairs, last.pairs.domain)]
-    wanted = (needed > 0) & torch.stack([count == needed for count in counts]).all(0)
+    counts = [torch.bincount(part, minlength=len(thresholds)) for part in (alive, pairs, last.pairs.domain)]
+    wanted = (threshold > 0) & torch.stack([count == threshold for count in counts]).all(0)
     chosen = wanted[last.pairs.domain]
     if not bool(chosen.any()):
         return None
