@@ -10,7 +10,6 @@ from functools import cache
 import numpy as np
 import pytest
 
-from tests.certificate import scenes
 from tests.certificate.scenes import Scene, Shape, scene
 from tests.certificate.spoils import nodes
 from tests.certificate.steps import edit
@@ -119,20 +118,20 @@ def test_other_cases_are_refused(spoil: Callable[[Node], None]) -> None:
     assert caught.value.code in {"VF5054", "VF5055"}
 
 
-def one_value(monkeypatch: pytest.MonkeyPatch) -> Scene:
+def one_value() -> Scene:
     """The second output rises where the trigger's only value is above 230; the first is that of another pixel."""
     weight, swapped = np.zeros((2, 64), np.float32), np.eye(2, dtype=np.float32)[::-1]
     weight[0, 0], weight[1, 63] = 1.0, 1 / 255
     first, last = Affine(weight, np.array([-230.0, 0.0], np.float32)), Affine(swapped, np.zeros(2, np.float32))
-    monkeypatch.setattr(scenes, "ENCODE", ())
-    monkeypatch.setattr(scenes, "_layers", lambda *_: [Reshape((-1,)), first, Activation("relu"), last])
-    return scene(1, Shape(classes=2, patch=1, places=((0, 0),), inputs=9, per_input=True))
+    layers = [Reshape((-1,)), first, Activation("relu"), last]
+    shape = Shape(classes=2, patch=1, places=((0, 0),), inputs=9, per_input=True)
+    return scene(1, shape, layers_of=lambda *_: layers, encode=())
 
 
 @pytest.mark.parametrize("size", [1.0, 1e3, 1e300, 8e305, 1e306, 1.7e308])
-def test_pushes_that_overflow_prove_nothing(size: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pushes_that_overflow_prove_nothing(size: float) -> None:
     """The value is >= 0 in the second case, so no multiple of it excludes anything, however its terms are summed."""
-    found = one_value(monkeypatch)
+    found = one_value()
     outcomes = list(decide(found.problem, list(found.problem.all_questions()), load_strategy("balanced")))
     refuted = [
         item

@@ -11,7 +11,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from verifluxa.dispatch.interrupts import interrupts_blocked
-from verifluxa.dispatch.perform import perform
+from verifluxa.dispatch.perform import Pace, perform
 from verifluxa.dispatch.slices import NOT_LAST, Engine, Event, Lost, Slice
 from verifluxa.dispatch.worker import work
 from verifluxa.question import Problem
@@ -23,8 +23,9 @@ class InProcessPool:
     workers = 1
     capacity = 1
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, pace: Pace | None = None) -> None:
         self._engine = engine
+        self._pace = pace
         self._problem: Problem | None = None
         self._queue: deque[Slice] = deque()
         self._running: Iterator[Event] = iter(())
@@ -52,7 +53,7 @@ class InProcessPool:
                 return event
             if not self._queue or self._problem is None:
                 return None
-            self._running = perform(self._engine, self._problem, self._queue.popleft())
+            self._running = perform(self._engine, self._problem, self._queue.popleft(), self._pace)
 
     def cancel(self) -> None:
         """Drops what is not done."""
