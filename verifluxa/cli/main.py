@@ -47,12 +47,12 @@ def run(arguments: list[str], build: Callable[[], Callable[..., object]] | None 
 def _dispatch(arguments: list[str], build: Callable[[], Callable[..., object]] | None) -> int:
     import typer
 
-    from verifluxa.cli.app import build_app
+    from verifluxa.cli.app import whole_command
     from verifluxa.cli.messages import show_error, show_usage
     from verifluxa.errors import VerifluxaError
 
     try:
-        code = (build or build_app)()(arguments, prog_name="verifluxa", standalone_mode=False)
+        code = (build or whole_command)()(arguments, prog_name="verifluxa", standalone_mode=False)
     except VerifluxaError as error:
         show_error(error)
         return error.exit_code
