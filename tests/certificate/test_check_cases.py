@@ -120,6 +120,8 @@ def test_forged_cases_prove_nothing_that_is_false(shape: Shape, arithmetic: str)
     """Trees of a claim that a trigger refutes: whatever cases, clips and drops they name, the checker refuses them."""
     refused = 0
     for seed in range(8):
+        if refused > 20:
+            break
         found = scene(seed, shape, arithmetic)
         random = np.random.default_rng(seed)
         false = [record for record in found.prove() if record.witness is not None and record.question.threshold > 1]

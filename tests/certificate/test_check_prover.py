@@ -105,7 +105,8 @@ def test_prover_and_checker_count_the_same_radii(shape: Shape) -> None:
 INHERITING = [
     *((shape, arithmetic) for shape in (Shape(), Shape("cnn")) for arithmetic in ("float32", "real")),
     (Shape("pool"), "float32"),
-    (Shape("branches", places=((3, 3),)), "real"),
+    (Shape("branches", inputs=12, places=((3, 3),)), "real"),
+    pytest.param(Shape("branches", places=((3, 3),)), "real", marks=pytest.mark.soak),
     pytest.param(Shape("pool"), "real", marks=pytest.mark.soak),
     pytest.param(Shape("branches", places=((3, 3),)), "float32", marks=pytest.mark.soak),
 ]

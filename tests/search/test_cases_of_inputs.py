@@ -62,7 +62,7 @@ def tried(problem: Problem, how: BranchSettings) -> list[Outcome]:
 @pytest.mark.parametrize("ask", [ONE, TWO], ids=["one", "two"])
 @pytest.mark.parametrize("how", [HOW, THIN], ids=["first", "thin"])
 def test_answers_by_cases_agree_with_enumeration(ask: Ask, how: BranchSettings) -> None:
-    split = sum(len(tried(problem, how)) for problem in problems(range(40), ask, ARITHMETICS))
+    split = sum(len(tried(problem, how)) for problem in problems(range(20), ask, ARITHMETICS))
     assert split > 0 or how is not HOW
 
 
@@ -79,11 +79,11 @@ def test_the_first_case_alone_would_certify_what_is_false() -> None:
         found = input_cases(*arguments)
         return found and found[-1:]  # the search takes the last one first
 
-    assert wrong(replace(UNSEEN, cases=fewer))
+    assert any(wrong(replace(UNSEEN, cases=fewer)))
 
 
 def test_what_a_case_is_given_holds_wherever_it_does() -> None:
-    """At every trigger that meets the question, in the case of the first input that violates."""
+    """At every trigger that meets the question, in the case of the first input that violates; and nothing is wrong."""
     held = []
 
     def watch(
@@ -103,7 +103,7 @@ def test_what_a_case_is_given_holds_wherever_it_does() -> None:
             held.append(first)
         return found
 
-    assert not wrong(replace(UNSEEN, cases=watch))
+    assert not any(wrong(replace(UNSEEN, cases=watch)))
     assert len(held) > 20
     assert len(set(held)) > 1
 
@@ -128,15 +128,11 @@ def reached(scene: BoundContext, domain: Subdomain, need: int) -> Iterator[tuple
             yield violating, values
 
 
-def test_nothing_is_wrong_where_triggers_are_not_looked_for() -> None:
-    assert not wrong(UNSEEN)
-
-
-def wrong(steps: Steps) -> int:
-    """How many questions that can be refuted are certified."""
-    how = replace(HOW, boxes=60)
-    outcomes = [run(problem, [question], how, steps=steps)[0] for problem, question in refuted()]
-    return sum(outcome.verdict is Verdict.CERTIFIED for outcome in outcomes)
+def wrong(steps: Steps) -> Iterator[bool]:
+    """Whether questions that can be refuted are certified, one after the other."""
+    for problem, question in refuted():
+        (outcome,) = run(problem, [question], replace(HOW, boxes=60), steps=steps)
+        yield outcome.verdict is Verdict.CERTIFIED
 
 
 @cache

@@ -39,7 +39,7 @@ from verifluxa.search.workspace import Claims
 from verifluxa.verdict import Verdict
 
 HOW = BranchSettings(slabs=0, joint=False, inherit=True)
-SEEDS = range(40)
+SEEDS = range(20)
 
 
 @dataclass(frozen=True, eq=False)
