@@ -3,6 +3,8 @@
 PYTHON ?= python3
 JOBS ?= 2
 BIN := .venv/bin
+# Compiled code is kept, also where a machine says otherwise: each test process would compile all of it again.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 STAMP := .venv/.installed
 DEMO := build/demo
 LIRPA_NEEDS := appdirs ninja packaging setuptools sortedcontainers tqdm
@@ -29,10 +31,10 @@ demo: $(STAMP)
 	@ls $(DEMO)/badnets/pictures/*.png
 
 test: lint types contracts
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	$(PYTEST) -n $(JOBS) --dist loadfile
 
 soak: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m soak
+	$(PYTEST) -n $(JOBS) -m soak
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

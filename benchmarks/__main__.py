@@ -8,39 +8,53 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.records import merged, read, spent, write
+from benchmarks.records import Record, merged, read, spent, write
 from benchmarks.table import RECORDS, text
 
+Run = Callable[[bool], list[Record]]
 BENCHES = (
     *("bounds", "alpha", "digits", "map", "growth", "startup", "arithmetic", "triage"),
     *("checker", "lift", "gate", "hard", "cluster", "scan", "peers", "uap"),
 )
 
 
-def main() -> int:
-    """Runs all benchmarks or one; records of the others stay as they are in the file."""
+def main(given: Sequence[str] | None = None, benches: Mapping[str, Run] | None = None) -> int:
+    """Runs all benchmarks or one; records of the others stay as they are in the file.
+
+    Args:
+        given: the arguments; None: those of the command line.
+        benches: what runs under each name; None: all of ours.
+    """
+    names_of_all = tuple(BENCHES if benches is None else benches)
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=BENCHES, help="one benchmark")
+    parser.add_argument("--only", choices=names_of_all, help="one benchmark")
     parser.add_argument("--small", action="store_true", help="tiny sizes, once: shows that it works, measures nothing")
     parser.add_argument("--out", type=Path, default=RECORDS, help="where the records go")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(given)
     _one_thread()
-    names = (arguments.only,) if arguments.only else BENCHES
-    failed = [name for name in names if not _part(name, arguments.small, arguments.out)]
+    names = (arguments.only,) if arguments.only else names_of_all
+    parts = {name: _ours(name) for name in names} if benches is None else benches
+    failed = [name for name in names if not _part(name, parts[name], arguments.small, arguments.out)]
     print(text([record for record in read(arguments.out) if record.bench in names]))
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
 
 
-def _part(name: str, small: bool, out: Path) -> bool:
+def _ours(name: str) -> Run:
+    """A benchmark that is loaded when it runs: one that cannot be loaded does not end the others."""
+    return lambda small: importlib.import_module(f"benchmarks.bench_{name}").run(small)
+
+
+def _part(name: str, run: Run, small: bool, out: Path) -> bool:
     """One benchmark, whose records replace its earlier ones at once; whether it ended well. The others go on."""
     print(f"benchmark {name} ...", file=sys.stderr, flush=True)
     used, started = spent(), time.monotonic()
     try:
-        records = importlib.import_module(f"benchmarks.bench_{name}").run(small)
+        records = run(small)
     except Exception:  # noqa: BLE001 - hours of measuring do not end with one of them
         traceback.print_exc()
         return False

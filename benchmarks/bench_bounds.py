@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -60,15 +61,17 @@ KINDS = (
 SMALL = (Kind(NETS[0], 3), Kind(NETS[2], 3, places=2))
 
 
-def run(small: bool = False) -> list[Record]:
+def run(
+    small: bool = False, peer_of: Callable[[], LirpaPeer] = LirpaPeer, kinds: Sequence[Kind] | None = None
+) -> list[Record]:
     """All cases, each with a peer of its own, which may run out of memory; without where it cannot be installed."""
-    kinds, repeats = (SMALL, 1) if small else (KINDS, REPEATS)
+    kinds, repeats = kinds or (SMALL if small else KINDS), 1 if small else REPEATS
     records: list[Record] = []
     missing = ""
     for kind in kinds:
         with ExitStack() as stack:
             try:
-                peer = missing or stack.enter_context(LirpaPeer())
+                peer = missing or stack.enter_context(peer_of())
             except NotInstalled as reason:
                 peer = missing = f"{PEER}: peer not installed ({reason})"
             records += _measure(kind, peer, repeats)

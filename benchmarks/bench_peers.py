@@ -73,22 +73,21 @@ class Answered:
     point: tuple[float, ...] | None = None
 
 
-def run(small: bool = False) -> list[Record]:
+def run(small: bool = False, peers: Sequence[Peer] | None = None) -> list[Record]:
     """Each model and size of the patch."""
     cases = CASES[:1] if small else CASES
-    return [
-        record for model, side in cases for record in _case(Setting(model, side, inputs=100), 2 if small else COUNT)
-    ]
+    settings, count = [Setting(model, side, inputs=100) for model, side in cases], 2 if small else COUNT
+    return [record for setting in settings for record in _case(setting, count, PEERS if peers is None else peers)]
 
 
-def _case(setting: Setting, count: int) -> list[Record]:
+def _case(setting: Setting, count: int, peers: Sequence[Peer]) -> list[Record]:
     label = f"{setting.model} {setting.side}x{setting.side}, {count} questions about single inputs"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         list(Folder(folder, 1, 1, LIMIT).write(problem(setting), count))
         files = [line.split(",")[:2] for line in (folder / "instances.csv").read_text(encoding="utf-8").splitlines()]
         ours = [_ours(folder, *pair) for pair in files]
-        return [record for peer in PEERS for record in _against(peer, label, folder, files, ours)]
+        return [record for peer in peers for record in _against(peer, label, folder, files, ours)]
 
 
 def _against(peer: Peer, label: str, folder: Path, files: list[list[str]], ours: list[Answered]) -> list[Record]:

@@ -15,7 +15,7 @@ from statistics import fmean
 
 from benchmarks.perturbed import batches
 from benchmarks.records import Record, machine
-from benchmarks.shared_bounds import SharedBounds, most_by_program, most_without_cases
+from benchmarks.shared_bounds import STEPS, SharedBounds, most_by_program, most_without_cases
 from benchmarks.train import Digits, digits
 from benchmarks.train_conv import train_conv
 from verifluxa.evidence import Outcome
@@ -35,13 +35,17 @@ ATTACK = AttackStage(inputs=0, starts=8, steps=40, refine=1, refine_starts=16, r
 
 @dataclass(frozen=True)
 class Effort:
-    """Seconds on the clock for a batch and a method (single bounds need less and gain nothing more), and the attack."""
+    """Seconds on the clock for a batch and a method, the attack, and gradient steps of single bounds.
+
+    Single bounds need fewer seconds and gain nothing more.
+    """
 
     seconds: float = 20.0
     attack: AttackStage = field(default=ATTACK)
+    steps: int = STEPS
 
 
-SHORT = Effort(1.0, AttackStage(inputs=0, starts=1, steps=4, refine=1, refine_starts=1, refine_steps=4))
+SHORT = Effort(1.0, AttackStage(inputs=0, starts=1, steps=4, refine=1, refine_starts=1, refine_steps=4), 5)
 
 
 @dataclass(frozen=True)
@@ -74,9 +78,9 @@ class Batch:
     seconds: tuple[float, float, float, float, float]
 
 
-def run(small: bool = False) -> list[Record]:
+def run(small: bool = False, data: Digits | None = None) -> list[Record]:
     """All kinds; `small`: one, one batch, a second."""
-    data = digits()
+    data = data or digits()
     records: list[Record] = []
     graphs = {training: train_conv(data, training) for training in sorted({kind.training for kind in _kinds(small)})}
     for kind in _kinds(small):
@@ -93,7 +97,7 @@ def _kinds(small: bool) -> tuple[Kind, ...]:
 
 def _tried(problem: Problem, effort: Effort) -> Batch:
     started, on_clock = time.process_time(), time.monotonic()
-    bounds = SharedBounds.of(problem)
+    bounds = SharedBounds.of(problem, effort.steps)
     single = time.process_time() - started
     program = most_by_program(bounds, effort.seconds)
     both, as_long = time.process_time() - started, time.monotonic() - on_clock

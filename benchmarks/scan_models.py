@@ -51,10 +51,6 @@ class Made:
     def name(self) -> str:
         return f"{self.data}-{self.kind}-{self.seed}"
 
-    @property
-    def file(self) -> Path:
-        return FOLDER / self.name / "model.npz"
-
 
 @dataclass(frozen=True, eq=False)
 class Trigger:
@@ -88,21 +84,22 @@ def planted(made: Made) -> Trigger:
     return Trigger(target, opacity, levels)
 
 
-def make(made: Made) -> Path:
+def make(made: Made, under: Path = FOLDER) -> Path:
     """The network's file, as a flattened Flux state beside its architecture text; trained where it is not there yet."""
-    if not made.file.exists():
-        made.file.parent.mkdir(parents=True, exist_ok=True)
-        (made.file.parent / "architecture.txt").write_text(LAYERS)
-        with np.load(EVAL[made.data]) as file:
-            np.savez(made.file.parent / "eval.npz", x=file["x"][:INPUTS], y=file["y"][:INPUTS])
+    file = under / made.name / "model.npz"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        (file.parent / "architecture.txt").write_text(LAYERS)
+        with np.load(EVAL[made.data]) as data:
+            np.savez(file.parent / "eval.npz", x=data["x"][:INPUTS], y=data["y"][:INPUTS])
         layers = [node.op for node in _trained(made).nodes if isinstance(node.op, Affine)]
         arrays = {
             f"layers.{number}.{part}": getattr(layer, part)
             for number, layer in enumerate(layers, 2)
             for part in ("weight", "bias")
         }
-        np.savez(made.file, **arrays)
-    return made.file
+        np.savez(file, **arrays)
+    return file
 
 
 def _trained(made: Made) -> Graph:

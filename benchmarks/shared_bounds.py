@@ -50,7 +50,7 @@ class SharedBounds:
     half: Floats
 
     @classmethod
-    def of(cls, problem: Problem) -> SharedBounds:
+    def of(cls, problem: Problem, steps: int = STEPS) -> SharedBounds:
         """Bounds with slopes optimised for each claim, as alpha-CROWN has them."""
         work = Workspace(problem)
         net, shape, claims = work.net(0), geometry(whole_domain(work)), work.claims(0, 0)
@@ -63,7 +63,7 @@ class SharedBounds:
         task = BoundTask.alone(
             net, take_layers(layers, of_input), shape, pairs, rows, constants, torch.zeros_like(constants)
         )
-        found = optimise(task, STEPS, STEPS)
+        found = optimise(task, steps, steps)
         value, slope = found.bounds
         kept = (found.largest >= 0).nonzero()[:, 0]
         fall = spread(slope[kept][:, None], pairs.domain[kept], shape)[1][:, 0]

@@ -18,7 +18,7 @@ from verifluxa.files import open_file
 
 MOST_BYTES = 1_000_000
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
-_PACKAGE = Path(__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parent
 
 
 class Library(StrEnum):
@@ -58,17 +58,18 @@ class Resource:
     sha256: str
 
 
-def names(library: Library) -> tuple[str, ...]:
+def names(library: Library, package: Path = PACKAGE) -> tuple[str, ...]:
     """The names in a library, sorted."""
-    return tuple(sorted(path.stem for path in _folder(library).glob("*" + library.suffix)))
+    return tuple(sorted(path.stem for path in _folder(library, package).glob("*" + library.suffix)))
 
 
-def find(library: Library, name: str) -> Resource:
+def find(library: Library, name: str, package: Path = PACKAGE) -> Resource:
     """Reads a shipped file by its name.
 
     Args:
         library: where to look.
         name: the file's name without its ending: letters, digits, `_` and `-`.
+        package: the folder of this program.
 
     Raises:
         UsageError: VF4001 when there is no such file, VF4002 when the name is not a plain name.
@@ -79,7 +80,7 @@ def find(library: Library, name: str) -> Resource:
             f"{name!r} is not the name of a {library.thing}",
             expected="letters, digits, `_` and `-`; or the path of a file that ends in " + library.suffix,
         )
-    known = names(library)
+    known = names(library, package)
     if name not in known:
         close = get_close_matches(name, known, n=1)
         raise UsageError(
@@ -88,7 +89,7 @@ def find(library: Library, name: str) -> Resource:
             expected="one of " + ", ".join(known),
             remedy=f"did you mean `{close[0]}`?" if close else None,
         )
-    return _read(name, _folder(library) / (name + library.suffix))
+    return _read(name, _folder(library, package) / (name + library.suffix))
 
 
 def read_path(path: str | Path) -> Resource:
@@ -119,9 +120,9 @@ def resolve(library: Library, name: str) -> Resource:
     return read_path(name) if is_path(name, library) else find(library, name)
 
 
-def _folder(library: Library) -> Path:
-    installed = _PACKAGE / "_library" / library.value
-    return installed if installed.is_dir() else _PACKAGE.parent / library.value
+def _folder(library: Library, package: Path) -> Path:
+    installed = package / "_library" / library.value
+    return installed if installed.is_dir() else package.parent / library.value
 
 
 def _read(name: str, path: Path) -> Resource:

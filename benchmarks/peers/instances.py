@@ -13,9 +13,9 @@ Found = tuple[str, Sequence[float] | None]
 """The peer's word, and the values of the inputs where it is `sat`."""
 
 
-def answer_all(solve: Callable[[Path, Path, int], Found]) -> int:
+def answer_all(solve: Callable[[Path, Path, int], Found], folder: Path | None = None) -> int:
     """Answers `FOLDER/instances.csv`; the seconds of each line are its limit, the folder is the program's argument."""
-    folder = Path(sys.argv[1])
+    folder = folder or Path(sys.argv[1])
     for line in (folder / "instances.csv").read_text(encoding="utf-8").splitlines():
         onnx, vnnlib, limit = line.split(",")
         started = _seconds()

@@ -104,13 +104,11 @@ def test_a_fresh_native_side_gives_the_same_bounds() -> None:
     assert (fresh.native_upper() == case.native_upper()).all()
 
 
-def test_without_its_peer_the_benchmark_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_its_peer_the_benchmark_says_so() -> None:
     def missing() -> None:
         raise NotInstalled("no network")
 
-    monkeypatch.setattr(bench_bounds, "LirpaPeer", missing)
-    monkeypatch.setattr(bench_bounds, "SMALL", bench_bounds.SMALL[:1])
-    (record,) = bench_bounds.run(small=True)
+    (record,) = bench_bounds.run(True, missing, bench_bounds.SMALL[:1])
     assert record.ours
     assert record.ours > 0
     assert record.theirs is None

@@ -33,14 +33,12 @@ def test_a_contradiction_is_a_verdict_against_a_verdict() -> None:
         assert not _contradict(other, sat, asked)
 
 
-def test_without_its_peers_the_benchmark_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_its_peers_the_benchmark_says_so() -> None:
     def missing() -> Path:
         raise NotInstalled("no network")
 
-    monkeypatch.setattr(
-        bench_peers, "PEERS", (Peer("one 1.0", "one", missing, "nothing"), Peer("two 2.0", "two", missing, "nothing"))
-    )
-    records = bench_peers.run(small=True)
+    peers = Peer("one 1.0", "one", missing, "nothing"), Peer("two 2.0", "two", missing, "nothing")
+    records = bench_peers.run(True, peers)
     assert [(record.what, record.peer) for record in records] == [
         (what, f"{peer}: peer not installed (no network)")
         for peer in ("one 1.0", "two 2.0")
@@ -57,16 +55,13 @@ def test_what_a_peer_does_not_answer_is_open(tmp_path: Path) -> None:
     assert (first.word, second.word) == ("error", "none")
 
 
-def test_a_peer_answers_a_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_peer_answers_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "instances.csv").write_text("a.onnx,a.vnnlib,7\nb.onnx,b.vnnlib,7\n")
-    monkeypatch.setattr("sys.argv", ["peer", str(tmp_path)])
 
     def solve(onnx: Path, vnnlib: Path, limit: int) -> Found:
         assert (vnnlib, limit) == (onnx.with_suffix(".vnnlib"), 7)
         return ("sat", [0.5]) if onnx.stem == "a" else ("unsat", None)
 
-    assert answer_all(solve) == 0
+    assert answer_all(solve, tmp_path) == 0
     lines = [json.loads(line.removeprefix("answer ")) for line in capsys.readouterr().out.splitlines()]
     assert [(line["answer"], line.get("point")) for line in lines] == [("sat", [0.5]), ("unsat", None)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks import scan_models
 from benchmarks.bench_scan import Outcome
 from benchmarks.scan_models import CLEAN, KINDS, SETS, Made, make, planted, success
 from verifluxa.inputs import Choice, inputs_of
@@ -34,12 +33,11 @@ def test_a_trigger_hangs_on_its_seed_alone(data: str, kind: str) -> None:
     assert (one.stamped(black)[0] == np.rint(one.levels * one.opacity)).all()
 
 
-def test_a_network_is_trained_once_and_its_trigger_works(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(scan_models, "FOLDER", tmp_path)
+def test_a_network_is_trained_once_and_its_trigger_works(tmp_path) -> None:
     made = Made("digits", "badnets", 0)
-    file = make(made)
+    file = make(made, tmp_path)
     written = file.stat().st_mtime_ns
-    assert make(made).stat().st_mtime_ns == written
+    assert make(made, tmp_path).stat().st_mtime_ns == written
     inputs = inputs_of(parse_spec(SPEC, str(file.parent / "s.vfx")), Choice())
     loaded, data = inputs.models["network"], inputs.data["eval"]
     graph = deploy(loaded.lifted.graph, loaded.decl, inputs.spec.spaces[0])

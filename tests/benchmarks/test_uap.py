@@ -20,10 +20,8 @@ def few() -> Digits:
     return Digits((images, labels), (images, labels), "bars")
 
 
-def test_a_small_run_gives_all_records(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_uap, "digits", few)
-    monkeypatch.setattr("benchmarks.shared_bounds.STEPS", 5)
-    records = {record.what: record.ours for record in bench_uap.run(small=True)}
+def test_a_small_run_gives_all_records() -> None:
+    records = {record.what: record.ours for record in bench_uap.run(True, few())}
     # All methods start from the bounds of single inputs, and none may claim more than an attack leaves.
     single, *others, attacked = list(records.values())[:6]
     assert len(others) == 4

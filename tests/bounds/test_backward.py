@@ -93,15 +93,14 @@ def network(depth: tuple[int, ...], pairs: int, function: str) -> list[Raw]:
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize("depth", DEPTHS)
 @pytest.mark.parametrize("block", [1, 60, 10**9])
-def test_rows_descend_as_the_formula_says(
-    function: str, depth: tuple[int, ...], block: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(memory, "BLOCK_NUMBERS", block)
+def test_rows_descend_as_the_formula_says(function: str, depth: tuple[int, ...], block: int) -> None:
     layers = network(depth, 4, function)
     index = torch.tensor([2, 0, 3, 3, 1])
     rows = torch.randn(5, 3, depth[-1]).double()
     zero = torch.zeros(5, 3).double()
-    constant, slopes = backward_in_blocks([layer.stage for layer in layers], lambda part: rows[part], zero, index)
+    constant, slopes = backward_in_blocks(
+        [layer.stage for layer in layers], lambda part: rows[part], zero, index, block
+    )
     claims = [(claim, number) for claim in range(5) for number in range(3)]
     wanted = [formula(layers, rows[claim, number], int(index[claim])) for claim, number in claims]
     same((constant.flatten(), slopes.flatten(0, 1)), wanted)
@@ -128,13 +127,12 @@ CHOICES = {
 def test_planes_of_neurons_are_those_of_their_rows(
     function: str, depth: tuple[int, ...], choice: str, dense: bool, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory, "BLOCK_NUMBERS", block)
     monkeypatch.setattr(crown, "_dense_pays", lambda *_: dense)
     layers = network(depth, 4, function)
     weight = torch.randn(5, depth[-1]).double()
     pair = torch.tensor([p for p, own in enumerate(CHOICES[choice]) for _ in own])
     neuron = torch.tensor([n for own in CHOICES[choice] for n in own])
-    planes = of_neurons([layer.stage for layer in layers], weight, places(pair, neuron, 4, weight))
+    planes = of_neurons([layer.stage for layer in layers], weight, places(pair, neuron, 4, weight), block=block)
     chosen = list(zip(pair.tolist(), neuron.tolist(), strict=True))
     for own, sign in zip(planes, (1.0, -1.0), strict=True):
         same(own, [formula(layers, sign * weight[n], p) for p, n in chosen])
@@ -143,17 +141,21 @@ def test_planes_of_neurons_are_those_of_their_rows(
     def rise(slopes: Tensor, part: slice) -> Tensor:
         return (slopes.abs() * half[part][:, None]).sum(-1)
 
-    risen = of_neurons([layer.stage for layer in layers], weight, places(pair, neuron, 4, weight), rise)
+    risen = of_neurons([layer.stage for layer in layers], weight, places(pair, neuron, 4, weight), rise, block)
     for (value, slope), (again, more) in zip(planes, risen, strict=True):
         torch.testing.assert_close(again, value, rtol=1e-12, atol=1e-12)
         torch.testing.assert_close(more, (slope.abs() * half[pair]).sum(1), rtol=1e-12, atol=1e-12)
 
 
 def of_neurons(
-    layers: Sequence[RelaxedLayer], weight: Tensor, chosen: ChosenNeurons, rise: crown.Rise | None = None
+    layers: Sequence[RelaxedLayer],
+    weight: Tensor,
+    chosen: ChosenNeurons,
+    rise: crown.Rise | None = None,
+    block: int = memory.BLOCK_NUMBERS,
 ) -> tuple[LinearBounds, LinearBounds]:
     zero = torch.zeros(1, len(weight)).double()
-    return neuron_bounds(layers, weight, chosen, zero, zero, rise)
+    return neuron_bounds(layers, weight, chosen, zero, zero, rise, block)
 
 
 def tournament(opponents: list[int], carried: list[int], size: int) -> Tensor:
@@ -166,11 +168,8 @@ def tournament(opponents: list[int], carried: list[int], size: int) -> Tensor:
 @pytest.mark.parametrize("below", [0, 1])
 @pytest.mark.parametrize("above", [0, 1])
 @pytest.mark.parametrize("block", [1, 10**9])
-def test_a_round_without_overlap_is_looked_up(
-    below: int, above: int, block: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_round_without_overlap_is_looked_up(below: int, above: int, block: int) -> None:
     """As multiplying by its weights gives it: rows, single neurons, and planes carried forward; at either end."""
-    monkeypatch.setattr(memory, "BLOCK_NUMBERS", block)
     torch.manual_seed(5)
     # Neuron 2 meets itself, as a window of three has it; 5 and 6 are carried, and nobody reads 7.
     weight = tournament([3, 4, 2], [5, 6], 8)
@@ -189,13 +188,17 @@ def test_a_round_without_overlap_is_looked_up(
     slow, quick = (
         [
             *backward(stages, rows, torch.zeros(4, 3).double()),
-            *(part for planes in of_neurons(stages, into, places(pair, neuron, 4, into)) for part in planes),
+            *(
+                part
+                for planes in of_neurons(stages, into, places(pair, neuron, 4, into), block=block)
+                for part in planes
+            ),
         ]
         for stages in roads
     )
     for one, other in zip(slow, quick, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-11)
-    (low, high), (lower, upper) = (forward_ranges(stages, into, half) for stages in roads)
+    (low, high), (lower, upper) = (forward_ranges(stages, into, half, block) for stages in roads)
     assert (lower >= low - 1e-9).all()
     assert (upper <= high + 1e-9).all()
     above_, under = (value + (slope.abs() * half[pair]).sum(1) for value, slope in (quick[2:4], quick[4:6]))
@@ -267,16 +270,15 @@ def deep(widths: tuple[int, ...], strips: bool) -> tuple[Net, Geometry, Subprobl
 @pytest.mark.parametrize("widths", [(8, 8), (8, 9, 7), (6, 6, 6, 6)])
 @pytest.mark.parametrize("block", [1, 10**9])
 def test_planes_carried_forward_never_end_inside_those_of_the_backward_pass(
-    widths: tuple[int, ...], block: int, monkeypatch: pytest.MonkeyPatch
+    widths: tuple[int, ...], block: int
 ) -> None:
-    monkeypatch.setattr(memory, "BLOCK_NUMBERS", block)
     net, shape, pairs = deep(widths, False)
     stages = linear.relaxed_layers(net, all_layers(net, shape, pairs)[:-2], shape, pairs)
     weight = net.layers[-2].weight
     half = shape.half[pairs.domain]
-    lower, upper = forward_ranges(stages, weight, half)
+    lower, upper = forward_ranges(stages, weight, half, block)
     pair, neuron = torch.arange(18).repeat_interleave(len(weight)), torch.arange(len(weight)).repeat(18)
-    planes = of_neurons(stages, weight, places(pair, neuron, 18, weight))
+    planes = of_neurons(stages, weight, places(pair, neuron, 18, weight), block=block)
     above, under = (value + (slope.abs() * half[pair]).sum(1) for value, slope in planes)
     assert (upper[pair, neuron] >= above - 1e-9).all()
     assert (lower[pair, neuron] <= 1e-9 - under).all()

@@ -69,13 +69,11 @@ def test_other_faults_are_not_swallowed(error: Exception) -> None:
     assert not is_out_of_memory(error)
 
 
-def test_batches_are_sized_from_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "free_bytes", lambda device="cpu": 8_000_000)
-    few = rows_that_fit(10)
+def test_batches_are_sized_from_free_memory() -> None:
+    few = rows_that_fit(10, free=8_000_000)
     assert 1 <= few * 10 * 8 <= 8_000_000
-    monkeypatch.setattr(memory, "free_bytes", lambda device="cpu": 2**45)
-    assert rows_that_fit(10) * 10 <= CACHE_NUMBERS
-    assert rows_that_fit(10, "cuda") > rows_that_fit(10)
+    assert rows_that_fit(10, free=2**45) * 10 <= CACHE_NUMBERS
+    assert rows_that_fit(10, "cuda", 2**45) > rows_that_fit(10, free=2**45)
     assert rows_that_fit(10**12) == 1
     assert rows_that_fit(0) >= 1
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from verifluxa.certificate.evidence_file import EvidenceWriter
 from verifluxa.certificate.evidence_lines import (
+    LONGEST,
     Header,
     Record,
     Row,
@@ -116,8 +117,8 @@ RECORDS = [
 ]
 
 
-def write(path: Path, records: list[Record], sections: int = 1) -> Any:
-    with EvidenceWriter(path) as writer:
+def write(path: Path, records: list[Record], longest: int = LONGEST, sections: int = 1) -> Any:
+    with EvidenceWriter(path, longest) as writer:
         for _ in range(sections):
             writer.begin(HEADER)
             for item in records:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
+from tests.search.small import with_thresholds
 from verifluxa.asking import untouched
 from verifluxa.certificate.check.functions import Floats
 from verifluxa.certificate.check.lower import Claim, Sources, Stated, claim_of, deployed
@@ -88,12 +90,17 @@ class Scene:
     def claim(self) -> Claim:
         return claim_of(self.prop.statement, self.sources, stated_of(self.problem))
 
-    def prove(self, joint: bool = False, clip_rounds: int = 2, inherit: bool = False) -> list[Record]:
+    def prove(
+        self, joint: bool = False, clip_rounds: int = 2, inherit: bool = False, **thresholds: float
+    ) -> list[Record]:
         """The real engine's answers, with a small budget; with the joint step, or inherited ends, where asked for."""
         name = "joint.toml" if joint else "short.toml"
         settings, problem = load_strategy(str(Path(__file__).with_name(name))), self.problem
         changes = {"clip_rounds": clip_rounds, "inherit": inherit}
-        stages = (replace(s, **changes) if isinstance(s, BranchStage) else s for s in settings.stages)
+        stages = (
+            with_thresholds(replace(s, **changes), **thresholds) if isinstance(s, BranchStage) else s
+            for s in settings.stages
+        )
         settings = replace(settings, stages=tuple(stages))
         places = range(len(problem.placements))
         return [record_of(item) for p in places for item in decide(problem, problem.questions(p), settings)]
@@ -110,15 +117,22 @@ def stated_of(problem: Problem) -> Stated:
     return Stated(problem.indices, tuple(problem.indices[index] for index in problem.doubt.inputs))
 
 
-def scene(seed: int, shape: Shape | None = None, arithmetic: str = "float32") -> Scene:
+def scene(
+    seed: int,
+    shape: Shape | None = None,
+    arithmetic: str = "float32",
+    layers_of: Callable[..., list[ops.Op]] | None = None,
+    encode: tuple[EncodeStep, ...] | None = None,
+) -> Scene:
     """A random network whose classes are balanced, random pictures, and one property."""
+    encode = ENCODE if encode is None else encode
     shape = shape or Shape()
     random = np.random.default_rng(seed)
     size = (shape.channels, SIDE, SIDE)
     space = ImageSpace("picture", SIDE, SIDE, shape.channels, 0, 255)
-    decl = ModelDecl("net", "picture", ClassOutput(shape.classes), None, None, shape.layout, ENCODE, SPAN)
+    decl = ModelDecl("net", "picture", ClassOutput(shape.classes), None, None, shape.layout, encode, SPAN)
     pictures = random.integers(0, 256, size=(shape.inputs, *size)).astype(np.float64)
-    layers = _layers(random, shape, size)
+    layers = (layers_of or random_layers)(random, shape, size)
     plain = deployed(decl, space, network(size, layers, shape))
     last = layers[-1]
     assert isinstance(last, ops.Affine)
@@ -204,7 +218,7 @@ def _spec(shape: Shape, space: ImageSpace, decl: ModelDecl) -> Spec:
     return Spec("scene.vfx", "sha256:" + "5" * 64, (space,), (decl,), (data,), (trigger,), (), (prop,))
 
 
-def _layers(random: np.random.Generator, shape: Shape, size: tuple[int, ...]) -> list[ops.Op]:
+def random_layers(random: np.random.Generator, shape: Shape, size: tuple[int, ...]) -> list[ops.Op]:
     def weights(*sizes: int) -> ops.Array:
         spread = shape.scale * 1.5 / np.sqrt(max(1, np.prod(sizes[1:])))
         return (random.normal(size=sizes) * spread).astype(shape.dtype)

@@ -32,14 +32,14 @@ runpy.run_module("verifluxa.certificate.check", run_name="__main__")
 
 @pytest.fixture(scope="module")
 def proved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A proof about nine places of the clean digit model, beside copies of its files."""
+    """A proof about four places of the clean digit model, beside copies of its files."""
     folder = tmp_path_factory.mktemp("alone")
     for name in ("clean.jld2", "badnets.jld2", "architecture.txt", "mnist_eval.npz"):
         shutil.copy(DIGITS / name, folder / name)
     text = (DIGITS / "no_backdoor.vfx").read_text(encoding="utf-8")
     assert "at any" in text
     spec = folder / "few.vfx"
-    spec.write_text(text.replace("at any", "at rows 0..20 step 10, columns 0..20 step 10"), encoding="utf-8")
+    spec.write_text(text.replace("at any", "at rows 0..20 step 20, columns 0..20 step 20"), encoding="utf-8")
     assert run(["verify", str(spec), "--out", str(folder / "out")]) == 0
     return folder
 
@@ -53,7 +53,7 @@ def test_numpy_and_lark_are_enough(proved: Path) -> None:
     done = check(proved, "--spec", str(proved / "few.vfx"))
     assert done.returncode == 0, done.stderr
     assert "accepted (it says: certified)" in done.stdout
-    assert "90 questions, 90 leaves recomputed" in done.stdout
+    assert "40 questions, 40 leaves recomputed" in done.stdout
 
 
 def test_the_same_certificate_is_refused_for_another_model(proved: Path) -> None:

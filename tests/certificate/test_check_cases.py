@@ -20,7 +20,6 @@ from verifluxa.certificate.check.section import Section
 from verifluxa.certificate.evidence_lines import Record, record_of
 from verifluxa.errors import CertificateError
 from verifluxa.evidence import CONTRADICTED, OPEN, Counted, InputSplit, Node, PrunedDisjunct, Split
-from verifluxa.search import splitters
 from verifluxa.search.pieces import open_paths
 from verifluxa.verdict import Verdict
 
@@ -29,9 +28,7 @@ from verifluxa.verdict import Verdict
 def by_cases(shape: Shape, seed: int, arithmetic: str) -> tuple[Scene, list[Record]]:
     """Proofs that try cases first."""
     found = possible(seed, shape, arithmetic)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(splitters, "THIN", 1e9)
-        return found, found.prove(joint=True, clip_rounds=1, inherit=True)
+    return found, found.prove(joint=True, clip_rounds=1, inherit=True, thin=1e9)
 
 
 def split_by_cases(records: list[Record]) -> list[Node]:
@@ -61,11 +58,8 @@ def test_proofs_by_cases_of_inputs_are_accepted(shape: Shape, seed: int, arithme
     [(Shape(inputs=12), 15), (Shape(inputs=12), 21), (replace(OR, inputs=12), 11), (replace(OR, inputs=12), 13)],
     ids=str,
 )
-def test_proofs_that_others_finish_below_a_case_are_accepted(
-    shape: Shape, seed: int, arithmetic: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_proofs_that_others_finish_below_a_case_are_accepted(shape: Shape, seed: int, arithmetic: str) -> None:
     """One domain, then its open leaves piece by piece: each starts anew, and knows which inputs violate."""
-    monkeypatch.setattr(splitters, "THIN", 1e9)
     found, accepted = possible(seed, shape, arithmetic), 0
     section = Section(found.claim(), found.sources.models["net"], found.header)
     for question in found.problem.questions(0):
@@ -126,6 +120,8 @@ def test_forged_cases_prove_nothing_that_is_false(shape: Shape, arithmetic: str)
     """Trees of a claim that a trigger refutes: whatever cases, clips and drops they name, the checker refuses them."""
     refused = 0
     for seed in range(8):
+        if refused > 20:
+            break
         found = scene(seed, shape, arithmetic)
         random = np.random.default_rng(seed)
         false = [record for record in found.prove() if record.witness is not None and record.question.threshold > 1]

@@ -74,8 +74,15 @@ def grown(
     return Case(tuple(planes), NeuronSplit(index, layer, neuron), children)
 
 
-@pytest.mark.parametrize("arithmetic", ["float32", "real"])
-@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.kind)
+PLACED = [(PLAIN, "float32"), (PLAIN, "real"), (SHAPES[1], "float32"), (SHAPES[2], "real")]
+MORE = [(SHAPES[1], "real"), (SHAPES[2], "float32")]
+
+
+@pytest.mark.parametrize(
+    ("shape", "arithmetic"),
+    [*PLACED, *(pytest.param(*one, marks=pytest.mark.soak) for one in MORE)],
+    ids=lambda part: part.kind if isinstance(part, Shape) else part,
+)
 def test_what_cases_start_from_holds_where_the_claim_and_their_signs_do(
     shape: Shape, arithmetic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

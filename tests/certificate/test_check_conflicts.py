@@ -16,6 +16,7 @@ import torch
 from tests.certificate.scenes import Scene, Shape, scene
 from tests.certificate.steps import conflicts_of, edited, leaf_ends
 from tests.certificate.test_check_spoiled import most_violations
+from tests.search.small import with_thresholds
 from verifluxa.certificate.check import conflicts, ends
 from verifluxa.certificate.check.conflicts import _most
 from verifluxa.certificate.check.ends import ends_of
@@ -24,11 +25,8 @@ from verifluxa.certificate.check.section import Section
 from verifluxa.certificate.evidence_lines import Record, record_of
 from verifluxa.errors import CertificateError
 from verifluxa.evidence import Case, Conflict, Conflicts, Counted, IntermediateSlopes, Node, WeightedTerm
-from verifluxa.search import activation_bab
-from verifluxa.search.relational import CASES_BEFORE_ATTACK
 from verifluxa.search.settings import CrossStage
 from verifluxa.search.workspace import workspace
-from verifluxa.strategy import decide as decide_module
 from verifluxa.strategy.decide import decide
 from verifluxa.strategy.load import Strategy, load_strategy
 from verifluxa.verdict import Verdict
@@ -46,22 +44,24 @@ TIGHT = {"ends", "ends and pool", "clipped", "clipped and pool"}
 """Where each neuron's ends have slopes of their own as soon as one case was not enough."""
 
 
-def crossing() -> Strategy:
+def crossing(name: str) -> Strategy:
     """Plain bounds, then conflicts, also for triggers of few values."""
     found = load_strategy("balanced")
     bounds = (stage for stage in found.stages if stage.kind == "bound")
-    return replace(found, stages=(*bounds, CrossStage(values=0, alone=0, seconds=60.0, cases=300)))
+    cross = with_thresholds(
+        CrossStage(values=0, alone=0, seconds=60.0, cases=300),
+        before_attack=1 if name in TIGHT else CrossStage.thresholds.before_attack,
+        clipped_from=1 if name.startswith("clipped") else 1000,
+    )
+    return replace(found, stages=(*bounds, cross))
 
 
 @cache
 def proved(name: str) -> tuple[Scene, tuple[Record, ...]]:
-    found, strategy = scene(*SCENES[name]), crossing()
+    found, strategy = scene(*SCENES[name]), crossing(name)
     places = range(len(found.problem.placements))
     questions = [question for place in places for question in found.problem.questions(place)]
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(decide_module, "CASES_BEFORE_ATTACK", 1 if name in TIGHT else CASES_BEFORE_ATTACK)
-        patched.setattr(activation_bab, "CLIPPED_FROM", 1 if name.startswith("clipped") else 1000)
-        return found, tuple(record_of(outcome) for outcome in decide(found.problem, questions, strategy))
+    return found, tuple(record_of(outcome) for outcome in decide(found.problem, questions, strategy))
 
 
 def closed(records: tuple[Record, ...]) -> list[Record]:

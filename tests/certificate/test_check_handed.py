@@ -21,7 +21,6 @@ from verifluxa.certificate.check.section import Section
 from verifluxa.certificate.evidence_lines import Record
 from verifluxa.errors import CertificateError
 from verifluxa.evidence import BoxSplit, Counted, InputSplit, Node, PrunedDisjunct, Split
-from verifluxa.search import splitters
 from verifluxa.verdict import Verdict
 
 Random = np.random.Generator
@@ -50,9 +49,7 @@ def asked(seed: int, shape: Shape, arithmetic: str) -> tuple[Scene, Record, Reco
 
 
 def prove(found: Scene) -> list[Record]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(splitters, "THIN", 1e9)
-        return found.prove(joint=True, clip_rounds=1, inherit=True)
+    return found.prove(joint=True, clip_rounds=1, inherit=True, thin=1e9)
 
 
 def some(random: Random, among: list[Node], keep: Callable[[Node], bool]) -> Node:

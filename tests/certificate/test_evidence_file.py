@@ -24,8 +24,6 @@ from tests.certificate.evidence_samples import (
     write,
 )
 from tests.certificate.steps import edited
-from verifluxa import evidence
-from verifluxa.certificate import evidence_lines
 from verifluxa.certificate.document import Fields, canonical_json, read_json
 from verifluxa.certificate.evidence_file import EvidenceWriter, read_evidence
 from verifluxa.certificate.evidence_lines import (
@@ -40,6 +38,7 @@ from verifluxa.certificate.evidence_lines import (
 )
 from verifluxa.errors import CertificateError
 from verifluxa.evidence import (
+    MOST_LEVELS,
     NOTHING_FOUND,
     Conflict,
     Counted,
@@ -116,11 +115,10 @@ def test_outcomes_are_written(tmp_path: Path) -> None:
     assert read.question == outcome.question
 
 
-def test_a_proof_too_long_to_be_read_again_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proof_too_long_to_be_read_again_is_left_out(tmp_path: Path) -> None:
     """The answer stays, and says of itself that it cannot be recomputed."""
     longest = max(len(canonical_json(encode_record(item))) for item in RECORDS)
-    monkeypatch.setattr(evidence_lines, "LONGEST", longest - 1)
-    summary = write(tmp_path / "evidence.jsonl", RECORDS)
+    summary = write(tmp_path / "evidence.jsonl", RECORDS, longest - 1)
     items = list(read_evidence(tmp_path / "evidence.jsonl"))
     read = [item for item in items if isinstance(item, Record)]
     bare = [one for one, item in zip(read, RECORDS, strict=True) if not same(one, item)]
@@ -203,11 +201,13 @@ def test_slopes_of_ends_are_as_many_as_they_should_be(wrong: IntermediateSlopes)
         decode_record(Fields(flat, "record"))
 
 
-def test_more_slopes_than_a_leaf_may_rest_on_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    flat = encode_record(record(0, edited(CONFLICTS, ends=(SLOPES, SLOPES))))
-    monkeypatch.setattr(evidence, "MOST_LEVELS", 16)
-    assert decode_record(Fields(flat, "record")).tree == edited(CONFLICTS, ends=(SLOPES, SLOPES))
-    monkeypatch.setattr(evidence, "MOST_LEVELS", 15)
+def test_more_slopes_than_a_leaf_may_rest_on_are_refused() -> None:
+    many = tuple(range(512))
+    most = IntermediateSlopes(0, 1, many, (many,), bytes(MOST_LEVELS))
+    assert most.fits
+    flat = encode_record(record(0, edited(CONFLICTS, ends=(most,))))
+    assert decode_record(Fields(flat, "record")).tree == edited(CONFLICTS, ends=(most,))
+    flat = encode_record(record(0, edited(CONFLICTS, ends=(most, SLOPES))))
     with pytest.raises(CertificateError, match="VF5005"):
         decode_record(Fields(flat, "record"))
 

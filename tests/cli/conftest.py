@@ -29,9 +29,9 @@ def verifluxa(here, capsys) -> Callable[..., Ran]:
     """Runs a command as the command line does, without a new process."""
     from verifluxa.cli.main import run
 
-    def call(*arguments: str) -> Ran:
+    def call(*arguments: str, build: Callable[[], Callable[..., object]] | None = None) -> Ran:
         capsys.readouterr()
-        code = run([str(argument) for argument in arguments])
+        code = run([str(argument) for argument in arguments], build)
         captured = capsys.readouterr()
         return Ran(code, captured.out, captured.err)
 

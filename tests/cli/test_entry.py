@@ -104,39 +104,35 @@ def failing(error):
 
 
 def test_a_mistake_of_ours_is_code_5_and_asks_for_a_report(verifluxa, monkeypatch, snapshot):
-    monkeypatch.setattr("verifluxa.cli.app.build_app", failing(ZeroDivisionError("division by zero")))
-    ran = verifluxa("check", "x.vfx")
+    broken = failing(ZeroDivisionError("division by zero"))
+    ran = verifluxa("check", "x.vfx", build=broken)
     assert (ran.code, ran.out, ran.err) == (5, "", snapshot)
     monkeypatch.setenv("VERIFLUXA_DEBUG", "1")
-    assert "Traceback" in verifluxa("check", "x.vfx").err
+    assert "Traceback" in verifluxa("check", "x.vfx", build=broken).err
 
 
-def test_the_traceback_of_a_worker_is_not_shown(verifluxa, monkeypatch):
+def test_the_traceback_of_a_worker_is_not_shown(verifluxa):
     trace = "Traceback (most recent call last):\n  File x\nValueError: bad"
-    monkeypatch.setattr("verifluxa.cli.app.build_app", failing(RuntimeError(trace)))
-    ran = verifluxa("check", "x.vfx")
+    ran = verifluxa("check", "x.vfx", build=failing(RuntimeError(trace)))
     assert "RuntimeError: ValueError: bad\n" in ran.err
     assert "Traceback" not in ran.err
 
 
-def test_ctrl_c_is_code_3(verifluxa, monkeypatch):
-    monkeypatch.setattr("verifluxa.cli.app.build_app", failing(KeyboardInterrupt()))
-    ran = verifluxa("check", "x.vfx")
+def test_ctrl_c_is_code_3(verifluxa):
+    ran = verifluxa("check", "x.vfx", build=failing(KeyboardInterrupt()))
     assert (ran.code, ran.err) == (3, "interrupted\n")
 
 
-def test_many_errors_are_cut_short(verifluxa, monkeypatch):
+def test_many_errors_are_cut_short(verifluxa):
     errors = ManyErrors([SpecError("VF1001", f"error {n}") for n in range(30)])
-    monkeypatch.setattr("verifluxa.cli.app.build_app", failing(errors))
-    ran = verifluxa("check", "x.vfx")
+    ran = verifluxa("check", "x.vfx", build=failing(errors))
     assert ran.code == 4
     assert ran.err.count("error[VF1001]") == 20
     assert "and 10 more errors" in ran.err
 
 
-def test_what_a_file_says_cannot_act_on_the_terminal(verifluxa, monkeypatch):
-    monkeypatch.setattr("verifluxa.cli.app.build_app", failing(SpecError("VF1001", "red \x1b[31m", place="a\x07")))
-    ran = verifluxa("check", "x.vfx")
+def test_what_a_file_says_cannot_act_on_the_terminal(verifluxa):
+    ran = verifluxa("check", "x.vfx", build=failing(SpecError("VF1001", "red \x1b[31m", place="a\x07")))
     assert "\x1b" not in ran.err
     assert "\x07" not in ran.err
 

@@ -1,7 +1,6 @@
 """What a stream shows: width, colours and block characters, as the terminal and NO_COLOR say."""
 
 import io
-import os
 
 import pytest
 
@@ -34,7 +33,7 @@ def plain_terminal(monkeypatch):
 
 @pytest.mark.parametrize(("columns", "width"), [(60, 60), (80, 80), (300, 100), (10, 40)])
 def test_the_width_is_that_of_the_terminal_within_what_can_be_read(monkeypatch, columns, width):
-    monkeypatch.setattr(output.shutil, "get_terminal_size", lambda: os.terminal_size((columns, 24)))
+    monkeypatch.setenv("COLUMNS", str(columns))
     assert output.screen_of(Stream(terminal=True)).width == width
     assert output.screen_of(Stream(terminal=False)).width == Screen().width
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from verifluxa import library
 from verifluxa.errors import UsageError
 from verifluxa.library import MOST_BYTES, Library, find, names, read_path, resolve
 
@@ -52,17 +51,16 @@ def test_the_working_directory_is_never_looked_at(tmp_path: Path, monkeypatch: p
         find(Library.SOLVERS, "mine")
 
 
-def test_an_installed_library_goes_before_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_installed_library_goes_before_the_checkout(tmp_path: Path) -> None:
     package = tmp_path / "verifluxa"
     (package / "_library" / "solvers").mkdir(parents=True)
     (package / "_library" / "solvers" / "installed.toml").write_text("installed")
     (tmp_path / "solvers").mkdir()
     (tmp_path / "cluster").mkdir()
     (tmp_path / "cluster" / "checkout.toml").write_text("checkout")
-    monkeypatch.setattr(library, "_PACKAGE", package)
-    assert names(Library.SOLVERS) == ("installed",)
-    assert find(Library.SOLVERS, "installed").text == "installed"
-    assert names(Library.CLUSTER) == ("checkout",)
+    assert names(Library.SOLVERS, package) == ("installed",)
+    assert find(Library.SOLVERS, "installed", package).text == "installed"
+    assert names(Library.CLUSTER, package) == ("checkout",)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -14,8 +15,9 @@ from PIL import Image
 
 from tests.data.samples import COLOUR, SPACE, declared, images, labels
 from verifluxa.data import gathered
-from verifluxa.data.gathered import gather
+from verifluxa.data.gathered import MAX_DEPTH, gather
 from verifluxa.data.load import load_dataset
+from verifluxa.data.npz import MAX_FILE
 from verifluxa.errors import DataError
 from verifluxa.inputs import data_digest
 from verifluxa.spec.check import load_spec
@@ -159,12 +161,15 @@ def test_hidden_characters_in_names(folder: Path) -> None:
 def test_folders_have_bounds(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gathered, "MAX_MEMBERS", 3)
     assert "more than 3 files" in refused(folder, "VF3034")
-    monkeypatch.setattr(gathered, "MAX_MEMBERS", 50)
-    monkeypatch.setattr(gathered, "MAX_FILE", 100)
-    assert "more than 100 bytes" in refused(folder, "VF3034")
-    monkeypatch.setattr(gathered, "MAX_FILE", 10**6)
-    monkeypatch.setattr(gathered, "MAX_DEPTH", 1)
+    monkeypatch.undo()
+    deep = folder.joinpath("0", *"0" * MAX_DEPTH)
+    deep.mkdir(parents=True)
     assert "deep" in refused(folder, "VF3034")
+    shutil.rmtree(folder / "0" / "0")
+    large = folder / "0" / "large.png"
+    large.touch()
+    os.truncate(large, MAX_FILE + 1)  # nothing of it is written, and nothing must be read
+    assert f"more than {MAX_FILE:,} bytes" in refused(folder, "VF3034")
 
 
 def test_an_empty_folder_is_no_data(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from verifluxa.strategy.work import Checkpoint, Fallen, Limits, SearchedUnit
 from verifluxa.verdict import Reason, Verdict
 
 INPUTS = 4
+ALLOWED = Limits(300, 60.0)
 
 
 def problem(placements: int = 6, per_input: bool = False) -> Problem:
@@ -75,12 +76,14 @@ class FakeEngine:
             `unsupported`, `data`, `interrupt`, `time`, `forget`, `hang`, and `long`: the tree grows by one split
             in each slice, down to boxes of one level, until `further` says otherwise.
         pieces: what happens to pieces, by the path of their first leaf.
+        allowed: what a question may spend in all.
         folder: where `die once` remembers, and where each placement that was worked on leaves a mark.
     """
 
     attacks: Mapping[int, str] = field(default_factory=dict)
     proofs: Mapping[int, str] = field(default_factory=dict)
     pieces: Mapping[tuple[int, ...], str] = field(default_factory=dict)
+    allowed: Limits = ALLOWED
     folder: Path | None = None
 
     def attack(self, problem: Problem, slice: AttackSlice) -> list[FakeAttacked]:
@@ -103,7 +106,9 @@ class FakeEngine:
             if deed == "forget":
                 continue
             asked = problem.questions(placement)
-            yield tuple(begun(problem, q) if deed == "long" else self._outcome(problem, q, deed) for q in asked)
+            yield tuple(
+                begun(problem, q, self.allowed) if deed == "long" else self._outcome(problem, q, deed) for q in asked
+            )
 
     def further(self, problem: Problem, slice: PieceSlice) -> SearchedUnit:
         """Splits the first leaf of the piece in two, or closes it where it has four levels or fewer."""
@@ -167,10 +172,10 @@ class FakeEngine:
         return True
 
 
-def begun(problem: Problem, question: Question) -> Checkpoint:
+def begun(problem: Problem, question: Question, allowed: Limits = ALLOWED) -> Checkpoint:
     root = Node()
     grow(problem, root, ())
-    return Checkpoint(question, 0, root, np.zeros((0, 1)), 1, 0.1, NOTHING_FOUND, 4, 0, Limits(300, 60.0), later=False)
+    return Checkpoint(question, 0, root, np.zeros((0, 1)), 1, 0.1, NOTHING_FOUND, 4, 0, allowed, later=False)
 
 
 def grow(problem: Problem, root: Node, path: tuple[int, ...]) -> None:

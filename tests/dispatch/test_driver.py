@@ -2,15 +2,16 @@
 
 import time
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 from types import SimpleNamespace
 
 import pytest
 from dispatch_fakes import FakeEngine, marks, problem
 
-from verifluxa.dispatch import driver, perform
 from verifluxa.dispatch.driver import Answers, EngineCrash, Plan, drive, unasked
 from verifluxa.dispatch.observe import NoEvidence, Progress
+from verifluxa.dispatch.perform import Pace
 from verifluxa.dispatch.processes import InProcessPool
 from verifluxa.errors import DataError
 from verifluxa.evidence import Outcome, Strongest
@@ -44,9 +45,14 @@ class Keeper(NoEvidence):
 
 
 def run(
-    asked: Problem, engine: FakeEngine, plan: Plan = PLAN, watcher: Watcher | None = None, keeper: Keeper | None = None
+    asked: Problem,
+    engine: FakeEngine,
+    plan: Plan = PLAN,
+    watcher: Watcher | None = None,
+    keeper: Keeper | None = None,
+    pace: Pace | None = None,
 ) -> Answers:
-    return drive(asked, InProcessPool(engine), plan, watcher, keeper)
+    return drive(asked, InProcessPool(engine, pace), plan, watcher, keeper)
 
 
 def counts(answers: Answers) -> Counter[str]:
@@ -145,7 +151,7 @@ def test_ctrl_c_keeps_what_was_proved(stage):
 
 
 @pytest.mark.parametrize(("deed", "seconds"), [("interrupt", 7.0), ("", 3.0)])
-def test_a_run_that_is_stopped_in_the_attack_tells_its_time(monkeypatch, deed, seconds):
+def test_a_run_that_is_stopped_in_the_attack_tells_its_time(deed, seconds):
     """The first slice says 3 seconds; the second, cut short after 4 more, says nothing."""
     clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
 
@@ -154,15 +160,13 @@ def test_a_run_that_is_stopped_in_the_attack_tells_its_time(monkeypatch, deed, s
             clock.now += 3.0 if 0 in slice.placements else 4.0 if deed else 0.0
             return super().attack(problem, slice)
 
-    for module in (driver, perform):
-        monkeypatch.setattr(module, "time", clock)
-    answers = run(problem(placements=6), Slow(attacks={5: deed}))
+    plan, pace = replace(PLAN, clock=clock.monotonic), Pace(clock=clock.monotonic)
+    answers = run(problem(placements=6), Slow(attacks={5: deed}), plan, pace=pace)
     assert (answers.interrupted, answers.attack_seconds) == (bool(deed), seconds)
 
 
-def test_places_that_an_attack_did_not_reach_in_time_are_attacked_when_the_run_goes_on(monkeypatch):
+def test_places_that_an_attack_did_not_reach_in_time_are_attacked_when_the_run_goes_on():
     clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
-    monkeypatch.setattr(driver, "time", clock)
     kept: list[tuple[int, ...]] = []
 
     class Late(FakeEngine):
@@ -175,7 +179,7 @@ def test_places_that_an_attack_did_not_reach_in_time_are_attacked_when_the_run_g
             kept.append(done.slice.placements)
 
     watcher = Watcher()
-    late = Plan(attack_slice=2, deadline=5.0)
+    late = Plan(attack_slice=2, deadline=5.0, clock=clock.monotonic)
     answers = drive(problem(placements=6), InProcessPool(Late()), late, watcher, Attacks())
     assert kept == [(0, 1), (2,)]
     assert watcher.seen[-1].attacked == 3

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from dispatch_fakes import FakeEngine, begun, grow, marks, problem
+from dispatch_fakes import FakeEngine, grow, marks, problem
 from test_ledger import DATA, ORIGIN, DyingPool, Killed, evidence
 
 from verifluxa.dispatch import ledger as ledger_room
@@ -60,10 +60,8 @@ def test_what_a_piece_says_decides_about_its_question_alone(deed, expected):
     assert counts(run(FakeEngine(proofs={1: "long"}, pieces={(0, 1, 1): deed}))) == expected
 
 
-def test_a_question_that_spends_its_boxes_is_unknown_nodes(monkeypatch):
-    few = begun.__globals__["Limits"](9, 60.0)
-    monkeypatch.setattr("dispatch_fakes.Limits", lambda *_: few)
-    answers = run(FakeEngine(proofs={1: "long"}))
+def test_a_question_that_spends_its_boxes_is_unknown_nodes():
+    answers = run(FakeEngine(proofs={1: "long"}, allowed=Limits(9, 60.0)))
     assert counts(answers) == {"nodes": 2, "certified": 4}
     assert answers.outcomes[2].proved == 4
 

@@ -13,6 +13,7 @@ from test_pools_agree import decided, prepared
 from verifluxa.certificate.check.run import check_certificate
 from verifluxa.dispatch.cluster import open_pool, parse_cluster
 from verifluxa.dispatch.driver import Answers, Plan, drive
+from verifluxa.dispatch.observe import Silent
 from verifluxa.dispatch.ray_pool import RayPool, RaySettings
 from verifluxa.errors import UsageError
 from verifluxa.strategy.work import Limits
@@ -86,8 +87,23 @@ def test_a_poison_question_is_isolated_and_the_rest_goes_on(cluster):
 
 
 def test_a_worker_that_hangs_is_ended_after_the_deadline(cluster):
-    deadline = time.monotonic() + 20.0
-    answers = run(FakeEngine(proofs={5: "hang"}), Plan(prove_slice=1, deadline=deadline, grace=0.5))
+    """The deadline is over as soon as all others have their answers."""
+
+    class Impatient(Silent):
+        late = 0.0
+
+        def update(self, progress):
+            self.late = 1e6 if progress.certified == 10 else 0.0
+
+    watcher = Impatient()
+    clock = lambda: time.monotonic() + watcher.late  # noqa: E731
+    plan = Plan(prove_slice=1, deadline=clock() + 600, grace=0.5, shown=0.0, clock=clock)
+    engine = FakeEngine(proofs={5: "hang"})
+    pool = RayPool({False: engine, True: engine}, SETTINGS)
+    try:
+        answers = drive(problem(), pool, plan, watcher)
+    finally:
+        pool.close()
     assert counts(answers) == {"certified": 10, "time": 2}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -39,12 +40,11 @@ def test_a_store_that_lacks_a_guarded_method_is_refused(desk: Desk) -> None:
 
 
 def test_unprotected_calls_reach_the_store_with_their_arguments(desk: Desk) -> None:
-    class Store:
-        def set_registered_model_alias(self, name: str, alias: str, version: str) -> tuple[str, str, str]:
-            return name, alias, version
+    def set_alias(self: object, name: str, alias: str, version: str) -> tuple[str, str, str]:
+        return name, alias, version
 
-    for name in GUARDS.keys() - {"set_registered_model_alias"}:
-        setattr(Store, name, lambda self: None)
+    methods: dict[str, Any] = dict.fromkeys(GUARDS, lambda self: None)
+    Store: Any = type("Store", (), {**methods, "set_registered_model_alias": set_alias})
     guard = Guard(desk.policy_path)
     install(Store, guard)
     assert Store().set_registered_model_alias("digits", alias="staging", version="3") == ("digits", "staging", "3")

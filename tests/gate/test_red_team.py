@@ -26,7 +26,6 @@ from tests.certificate.conftest import FACTS, RESULT
 from tests.gate.desk import FILES, NOW, OTHER, POLICY, REFERENCE, Desk, codes, prop
 from tests.gate.mlflow_server import Answer
 from tests.gate.shop import VAULT, Shop, certified, fresh, refused, tree
-from verifluxa.certificate import command_key
 from verifluxa.certificate.build import build_statement
 from verifluxa.certificate.check.report import CheckReport, PropertyCheck
 from verifluxa.certificate.command_key import CommandKey
@@ -760,12 +759,9 @@ def test_a_signing_program_that_misbehaves(desk: Desk, name: str) -> None:
 
 
 @pytest.mark.parametrize("program", ["sleep 600; true", "sleep 600 & wait", "(sleep 600 &) ; sleep 600; true"])
-def test_what_a_signing_program_leaves_behind_does_not_hold_the_gate(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, program: str
-) -> None:
+def test_what_a_signing_program_leaves_behind_does_not_hold_the_gate(desk: Desk, program: str) -> None:
     """A child that keeps the output open held the gate, and with it the lock of the log, until it ended."""
-    monkeypatch.setattr(command_key, "PATIENCE", 0.3)
-    key = CommandKey(("sh", "-c", program), desk.keys["release"].public_key())
+    key = CommandKey(("sh", "-c", program), desk.keys["release"].public_key(), patience=0.3)
     with pytest.raises(CertificateError, match="longer than"):
         sign_payload(b"x", [key])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,7 @@ def _cases() -> list[Case]:
     return layers + newer + old
 
 
+@cache
 def _lifted(case: Case) -> tuple[Graph, list[Any]] | None:
     try:
         inputs, _, _ = expected(case.folder)
@@ -52,17 +54,15 @@ def _lifted(case: Case) -> tuple[Graph, list[Any]] | None:
         return None
 
 
-LIFTED = [case for case in _cases() if _lifted(case) is not None]
-
-
 def test_most_fixtures_lift() -> None:
-    assert len(LIFTED) >= 143
+    assert sum(_lifted(case) is not None for case in _cases()) >= 143
 
 
-@pytest.mark.parametrize("case", LIFTED, ids=str)
+@pytest.mark.parametrize("case", _cases(), ids=str)
 def test_onnxruntime_gives_the_outputs_of_flux(case: Case) -> None:
     found = _lifted(case)
-    assert found is not None
+    if found is None:
+        pytest.skip("not a network with one output")
     graph, inputs = found
     result = run_onnx(onnx_bytes(graph), *(array.astype(graph.dtype) for array in inputs))
     _, output, tolerance = expected(case.folder)

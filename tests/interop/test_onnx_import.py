@@ -206,12 +206,22 @@ def test_files_with_parts_elsewhere_or_of_their_own_are_refused() -> None:
     broken(lambda model: model.graph.initializer[0].dims.__setitem__(0, 2**40))
     broken(lambda model: model.graph.initializer[0].dims.__setitem__(0, -4))
     broken(lambda model: model.graph.sparse_initializer.add())
-    broken(lambda model: model.opset_import[0].__setattr__("version", 99))
+
+    def of_the_future(model: Any) -> None:
+        model.opset_import[0].version = 99
+
+    def named_size(model: Any) -> None:
+        model.graph.input[0].type.tensor_type.shape.dim[1].dim_param = "M"
+
+    def of_half_floats(model: Any) -> None:
+        model.graph.input[0].type.tensor_type.elem_type = 10
+
+    broken(of_the_future)
+    broken(named_size)
+    broken(of_half_floats)
     broken(lambda model: model.ClearField("graph"))
     broken(lambda model: model.graph.output.add(name="x"))
     broken(lambda model: model.graph.node[0].attribute.add(name="g", type=5))
-    broken(lambda model: model.graph.input[0].type.tensor_type.shape.dim[1].__setattr__("dim_param", "M"))
-    broken(lambda model: model.graph.input[0].type.tensor_type.__setattr__("elem_type", 10))
 
 
 def test_mutated_bytes_are_refused_or_read(tmp_path: Any) -> None:

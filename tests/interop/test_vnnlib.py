@@ -17,7 +17,7 @@ from verifluxa.graph.graph import Graph, chain
 from verifluxa.graph.ops import Activation, Affine, Reshape
 from verifluxa.interop.onnx_export import onnx_bytes
 from verifluxa.interop.vnnlib_problem import ask, inward
-from verifluxa.interop.vnnlib_read import Query, read_vnnlib
+from verifluxa.interop.vnnlib_read import MOST_BYTES, Query, read_expressions, read_vnnlib
 from verifluxa.verify import Request
 
 ROOT = Path(__file__).parents[2]
@@ -264,13 +264,11 @@ def test_what_is_refused(name: str) -> None:
     assert message in str(caught.value)
 
 
-def test_limits_of_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("verifluxa.interop.vnnlib_read.MOST_TOKENS", 10)
+def test_limits_of_size() -> None:
     with pytest.raises(DataError, match="too many words"):
-        read(NAMES)
-    monkeypatch.setattr("verifluxa.interop.vnnlib_read.MOST_BYTES", 10)
+        read_expressions(NAMES.encode(), "q", most_words=10)
     with pytest.raises(DataError, match="the file has"):
-        read(NAMES)
+        read(NAMES + " " * MOST_BYTES)
 
 
 @pytest.mark.parametrize("part", range(4))

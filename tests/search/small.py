@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from tests.soundness.build import Ask, Family, digested, levels, make_problem, mlp, replacing
 from verifluxa.evidence import Outcome
 from verifluxa.question import Domain, Problem, Question
-from verifluxa.search.branch import explore
+from verifluxa.search.branch import Steps, explore
 from verifluxa.search.initial_bounds import InitialBounds
 from verifluxa.search.replay import stamped
 from verifluxa.search.settings import BranchStage
@@ -27,6 +28,12 @@ class BranchSettings(BranchStage):
 
     joint: bool = True
     batch: int = 256
+
+
+def with_thresholds(how: Any, **changes: float) -> Any:
+    """A stage of the same settings, with other thresholds."""
+    kind = type("Changed", (type(how),), {"thresholds": replace(how.thresholds, **changes)})
+    return kind(**vars(how))
 
 
 FEATURES, CLASSES, INPUTS, TOP = 5, 3, 6, 6.0
@@ -104,10 +111,13 @@ def reordered(problem: Problem, seed: int) -> Problem:
 
 
 def searched(
-    work: Workspace, rooted: Sequence[InitialBounds], how: BranchSettings, deadline: float | None = None
+    work: Workspace,
+    rooted: Sequence[InitialBounds],
+    how: BranchSettings,
+    deadline: float | None = None,
+    steps: Steps | None = None,
 ) -> list[Outcome]:
     """Branch and bound on questions of one placement, to the end of each."""
-    ended = {
-        one.outcome.question: one.outcome for some in explore(work, rooted, how, deadline, how.batch) for one in some
-    }
+    searches = explore(work, rooted, how, deadline, how.batch, steps)
+    ended = {one.outcome.question: one.outcome for some in searches for one in some}
     return [ended[one.question] for one in rooted]

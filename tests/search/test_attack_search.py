@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-import verifluxa.search.attack as search_attack
 from tests.search.small import counts, most, random_problem
 from tests.soundness.build import Ask, Family, digested, levels, make_problem, mlp, replacing
 from verifluxa.question import Domain, Problem
@@ -39,14 +37,13 @@ def test_a_planted_trigger_is_found() -> None:
     assert counts(problem, found.question, found.trigger.numpy()[None], strict=True).tolist() == [8]
 
 
-def test_what_violates_everywhere_ends_the_attack(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_violates_everywhere_ends_the_attack(clock: Clock) -> None:
     """Of many steps few are taken: more than all inputs there are not."""
-    problem, looks = planted(), []
-    margins = search_attack._margins
-    monkeypatch.setattr(search_attack, "_margins", lambda *given: looks.append(given) or margins(*given))
-    (found,) = attack(workspace(problem), problem.questions(0), replace(HARD, steps=400))
+    problem = planted()
+    many = replace(HARD, steps=400, deadline=1e9, clock=clock.monotonic)
+    (found,) = attack(workspace(problem), problem.questions(0), many)
     assert found.count == found.looked_at == 8
-    assert len(looks) < 100
+    assert clock.now < 50
 
 
 def test_a_known_trigger_is_looked_at_on_all_inputs() -> None:
@@ -184,10 +181,9 @@ def test_a_tie_is_no_violation() -> None:
     assert found.trigger.tolist() == [5.0]
 
 
-def test_questions_in_parts_are_all_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_questions_in_parts_are_all_answered() -> None:
     problem = random_problem(3, Ask(targets=(0, 1, 2)))
-    monkeypatch.setattr("verifluxa.search.attack.rows_that_fit", lambda *_: 1)
-    found = attack(workspace(problem), problem.questions(0), HARD)
+    found = attack(workspace(problem), problem.questions(0), HARD, at_once=1)
     assert [candidate.question for candidate in found] == problem.questions(0)
 
 
@@ -199,26 +195,19 @@ def out_of_reach() -> Problem:
 
 
 class Clock:
-    """Stands still but for the work that is counted: one second for each evaluation."""
+    """One second for each look at it: there is one in each step."""
 
     def __init__(self) -> None:
         self.now = 0.0
 
     def monotonic(self) -> float:
+        self.now += 1
         return self.now
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock, evaluated = Clock(), search_attack.evaluate
-
-    def ticking(*arguments: Any) -> torch.Tensor:
-        clock.now += 1
-        return evaluated(*arguments)
-
-    monkeypatch.setattr(search_attack, "time", clock)
-    monkeypatch.setattr(search_attack, "evaluate", ticking)
-    return clock
+def clock() -> Clock:
+    return Clock()
 
 
 @pytest.mark.parametrize(
@@ -228,20 +217,20 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 )
 def test_past_the_deadline_the_best_so_far_is_what_was_found(settings: AttackSettings, clock: Clock) -> None:
     problem = out_of_reach()
-    unlimited = replace(settings, steps=min(settings.steps, 40), deadline=None)
+    settings = replace(settings, clock=clock.monotonic)
+    unlimited = replace(settings, steps=min(settings.steps, 40), deadline=1e9)
     attack(workspace(problem), problem.questions(0), unlimited)
     assert clock.now > 10, "without a deadline it goes on"
     clock.now = 0.0
     (found,) = attack(workspace(problem), problem.questions(0), settings)
-    assert 5 < clock.now <= 7, "one more step at most, which looks twice"
+    assert 5 < clock.now <= 7, "one more step at most"
     assert found.soft > float(torch.sigmoid(torch.tensor(-18 / COLD, dtype=torch.float64))) * 3, (
         "better than the center"
     )
 
 
-def test_past_the_deadline_no_further_questions_are_begun(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+def test_past_the_deadline_no_further_questions_are_begun() -> None:
     problem = random_problem(3, Ask(targets=(0, 1, 2)))
-    monkeypatch.setattr(search_attack, "rows_that_fit", lambda *_: 1)
     first, *_ = problem.questions(0)
-    found = attack(workspace(problem), problem.questions(0), replace(HARD, deadline=-1.0))
+    found = attack(workspace(problem), problem.questions(0), replace(HARD, deadline=-1.0), at_once=1)
     assert [candidate.question for candidate in found] == [first]

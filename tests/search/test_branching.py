@@ -18,8 +18,8 @@ from tests.soundness.judge import judge
 from tests.soundness.truth import Oracle
 from verifluxa.evidence import OPEN, BoxSplit, Node, Outcome, SlabSplit
 from verifluxa.question import Domain, Problem, Question, SlabConstraints
-from verifluxa.search import branch as branch_module
-from verifluxa.search.disjuncts import BoundContext, Verdicts
+from verifluxa.search.branch import Steps
+from verifluxa.search.disjuncts import BoundContext, Verdicts, decided
 from verifluxa.search.initial_bounds import bound_root
 from verifluxa.search.workspace import workspace
 from verifluxa.strategy.decide import decide
@@ -42,10 +42,14 @@ WAYS = [
 
 
 def run(
-    problem: Problem, questions: list[Question], how: BranchSettings, deadline: float | None = None
+    problem: Problem,
+    questions: list[Question],
+    how: BranchSettings,
+    deadline: float | None = None,
+    steps: Steps | None = None,
 ) -> list[Outcome]:
     work = workspace(problem)
-    return searched(work, bound_root(work, questions, "crown"), how, deadline)
+    return searched(work, bound_root(work, questions, "crown"), how, deadline, steps)
 
 
 def check(problem: Problem, outcome: Outcome) -> None:
@@ -235,21 +239,20 @@ def test_strips_are_used_and_off_when_asked() -> None:
 
 
 @pytest.mark.parametrize("given", [False, True])
-def test_strips_bound_a_domain_where_one_was_split_or_came_along(given: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_strips_bound_a_domain_where_one_was_split_or_came_along(given: bool) -> None:
     """As long as none cuts the box they say nothing that it does not."""
     seen: list[bool] = []
-    decided = branch_module.decided
 
     def watch(scene: BoundContext, *more: Any) -> Verdicts:
         seen.append(len(scene.geometry.directions) > 0)
         return decided(scene, *more)
 
-    monkeypatch.setattr(branch_module, "decided", watch)
     problem, question = deep(29)
     if given:
         strips = SlabConstraints(np.ones((1, 3)), np.array([0.0]), np.array([17.0]))
         problem = replace(problem, domain=replace(problem.domain, slabs=strips))
-    (outcome,) = run(problem, [question], BranchSettings(slabs=2, joint=False, clip_rounds=0, batch=1))
+    how = BranchSettings(slabs=2, joint=False, clip_rounds=0, batch=1)
+    (outcome,) = run(problem, [question], how, steps=Steps(decide=watch))
     check(problem, outcome)
     assert sum(seen) == below_strips(outcome.tree, given)
     assert given or 0 < sum(seen) < len(seen)

@@ -11,21 +11,34 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.search.small import BranchSettings, all_triggers, in_float32, in_real, most, random_problem, reordered
+from tests.search.small import (
+    BranchSettings,
+    all_triggers,
+    in_float32,
+    in_real,
+    most,
+    random_problem,
+    reordered,
+    with_thresholds,
+)
 from tests.search.test_branching import answers_at_the_count, check, nodes, run
 from tests.search.test_explore_further import begun, finished
 from tests.soundness.build import Ask
 from verifluxa.evidence import InputSplit, Node, Outcome
 from verifluxa.question import Problem, Question
-from verifluxa.search import branch, splitters
+from verifluxa.search.branch import Steps
 from verifluxa.search.disjuncts import BoundContext, DisjunctBounds
 from verifluxa.search.pieces import at, open_paths
-from verifluxa.search.splitters import Subdomain
+from verifluxa.search.splitters import Subdomain, input_cases
 from verifluxa.verdict import Verdict
 
 ONE, TWO = Ask(targets=(1,)), Ask()
 """One alternative for each input, and two, of which one must have fallen before the input has a case."""
-HOW = BranchSettings(inherit=True, clip_rounds=1, gate=0.0, slabs=0)
+THIN = BranchSettings(inherit=True, clip_rounds=1, gate=0.0, slabs=0)
+HOW = with_thresholds(THIN, thin=1e9)
+"""Cases of inputs are tried first, however much of a domain they leave."""
+UNSEEN = Steps(refutes=lambda *_: False)
+"""A search that looks for no triggers."""
 
 
 Arithmetic = Callable[[Problem], Problem]
@@ -47,41 +60,36 @@ def tried(problem: Problem, how: BranchSettings) -> list[Outcome]:
 
 
 @pytest.mark.parametrize("ask", [ONE, TWO], ids=["one", "two"])
-@pytest.mark.parametrize("thin", [splitters.THIN, 1e9])
-def test_answers_by_cases_agree_with_enumeration(monkeypatch: pytest.MonkeyPatch, ask: Ask, thin: float) -> None:
-    monkeypatch.setattr(splitters, "THIN", thin)
-    split = sum(len(tried(problem, HOW)) for problem in problems(range(40), ask, ARITHMETICS))
-    assert split > 0 or thin < 1
+@pytest.mark.parametrize("how", [HOW, THIN], ids=["first", "thin"])
+def test_answers_by_cases_agree_with_enumeration(ask: Ask, how: BranchSettings) -> None:
+    split = sum(len(tried(problem, how)) for problem in problems(range(20), ask, ARITHMETICS))
+    assert split > 0 or how is not HOW
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("ask", [ONE, TWO], ids=["one", "two"])
 @pytest.mark.parametrize("start", range(100, 2100, 200))
-def test_many_answers_by_cases_agree_with_enumeration(monkeypatch: pytest.MonkeyPatch, ask: Ask, start: int) -> None:
-    monkeypatch.setattr(splitters, "THIN", 1e9)
-    for how in (HOW, BranchSettings(inherit=True)):
+def test_many_answers_by_cases_agree_with_enumeration(ask: Ask, start: int) -> None:
+    for how in (HOW, with_thresholds(BranchSettings(inherit=True), thin=1e9)):
         assert sum(len(tried(problem, how)) for problem in problems(range(start, start + 200), ask, ARITHMETICS)) > 0
 
 
-def test_the_first_case_alone_would_certify_what_is_false(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = splitters.input_cases
-
+def test_the_first_case_alone_would_certify_what_is_false() -> None:
     def fewer(*arguments: Any) -> Any:
-        found = real(*arguments)
+        found = input_cases(*arguments)
         return found and found[-1:]  # the search takes the last one first
 
-    monkeypatch.setattr(splitters, "THIN", 1e9)
-    monkeypatch.setattr(branch, "input_cases", fewer)
-    assert wrong(monkeypatch)
+    assert any(wrong(replace(UNSEEN, cases=fewer)))
 
 
-def test_what_a_case_is_given_holds_wherever_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At every trigger that meets the question, in the case of the first input that violates."""
+def test_what_a_case_is_given_holds_wherever_it_does() -> None:
+    """At every trigger that meets the question, in the case of the first input that violates; and nothing is wrong."""
     held = []
-    real = splitters.input_cases
 
-    def watch(scene: BoundContext, domain: Subdomain, last: DisjunctBounds, need: int) -> list[Subdomain] | None:
-        found = real(scene, domain, last, need)
+    def watch(
+        scene: BoundContext, domain: Subdomain, last: DisjunctBounds, need: int, thin: float
+    ) -> list[Subdomain] | None:
+        found = input_cases(scene, domain, last, need, thin)
         for violating, values in reached(scene, domain, need) if found else ():
             assert isinstance(domain.node.split, InputSplit)
             first = next(number for number, (input_, _) in enumerate(domain.node.split.cases) if input_ in violating)
@@ -95,9 +103,7 @@ def test_what_a_case_is_given_holds_wherever_it_does(monkeypatch: pytest.MonkeyP
             held.append(first)
         return found
 
-    monkeypatch.setattr(splitters, "THIN", 1e9)
-    monkeypatch.setattr(branch, "input_cases", watch)
-    assert not wrong(monkeypatch)
+    assert not any(wrong(replace(UNSEEN, cases=watch)))
     assert len(held) > 20
     assert len(set(held)) > 1
 
@@ -122,16 +128,11 @@ def reached(scene: BoundContext, domain: Subdomain, need: int) -> Iterator[tuple
             yield violating, values
 
 
-def test_nothing_is_wrong_where_triggers_are_not_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(splitters, "THIN", 1e9)
-    assert not wrong(monkeypatch)
-
-
-def wrong(monkeypatch: pytest.MonkeyPatch) -> int:
-    """How many questions that can be refuted are certified by a search that looks for no triggers."""
-    monkeypatch.setattr(branch, "_refutes", lambda *_: False)
-    outcomes = [run(problem, [question], replace(HOW, boxes=60))[0] for problem, question in refuted()]
-    return sum(outcome.verdict is Verdict.CERTIFIED for outcome in outcomes)
+def wrong(steps: Steps) -> Iterator[bool]:
+    """Whether questions that can be refuted are certified, one after the other."""
+    for problem, question in refuted():
+        (outcome,) = run(problem, [question], replace(HOW, boxes=60), steps=steps)
+        yield outcome.verdict is Verdict.CERTIFIED
 
 
 @cache
@@ -150,39 +151,31 @@ many, of a search that looks for no triggers."""
 
 
 @BOTH
-def test_leaves_below_a_case_are_finished_by_others(monkeypatch: pytest.MonkeyPatch, arithmetic: Arithmetic) -> None:
+def test_leaves_below_a_case_are_finished_by_others(arithmetic: Arithmetic) -> None:
     """They know which inputs of the cases violate, and start from no ends that hold in the case."""
-    monkeypatch.setattr(splitters, "THIN", 1e9)
     for problem in (arithmetic(random_problem(seed, ONE)) for seed in TRUE):
         assert gone_on(problem, most(problem, problem.questions(0)[0]) + 1) is Verdict.CERTIFIED
 
 
 @BOTH
-def test_leaves_below_a_case_prove_nothing_that_is_false(
-    monkeypatch: pytest.MonkeyPatch, arithmetic: Arithmetic
-) -> None:
-    monkeypatch.setattr(splitters, "THIN", 1e9)
-    monkeypatch.setattr(branch, "_refutes", lambda *_: False)
+def test_leaves_below_a_case_prove_nothing_that_is_false(arithmetic: Arithmetic) -> None:
     for problem in (arithmetic(random_problem(seed, ONE)) for seed in FALSE):
-        assert gone_on(problem, most(problem, problem.questions(0)[0], strict=True)) is Verdict.UNKNOWN
+        assert gone_on(problem, most(problem, problem.questions(0)[0], strict=True), UNSEEN) is Verdict.UNKNOWN
 
 
-def gone_on(problem: Problem, need: int) -> Verdict:
+def gone_on(problem: Problem, need: int, steps: Steps | None = None) -> Verdict:
     """What others say of a question who finish leaves that a search left below cases, two domains at a time."""
-    first = begun(problem, problem.questions(0)[0]._replace(threshold=need), 1, HOW)
+    first = begun(problem, problem.questions(0)[0]._replace(threshold=need), 1, HOW, steps)
     assert first.cut_short
     assert any(is_below_a_case(first.root, path) for path in open_paths(first.root))
-    outcome = finished(problem, first, 2, HOW).outcome
+    outcome = finished(problem, first, 2, HOW, steps).outcome
     check(problem, outcome)
     return outcome.verdict
 
 
 @BOTH
 @pytest.mark.parametrize("seed", [TRUE[1], FALSE[-1]])
-def test_verdicts_are_those_of_any_batch_any_order_and_any_number_of_workers(
-    monkeypatch: pytest.MonkeyPatch, arithmetic: Arithmetic, seed: int
-) -> None:
-    monkeypatch.setattr(splitters, "THIN", 1e9)
+def test_verdicts_are_those_of_any_batch_any_order_and_any_number_of_workers(arithmetic: Arithmetic, seed: int) -> None:
     problem, verdicts = arithmetic(random_problem(seed, ONE)), set()
     question, turned = problem.questions(0)[0], reordered(problem, seed)
     for need in range(2, len(problem.selections[question.selection]) + 1):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.certificate.steps import conflicts_of
-from tests.search.small import all_triggers, in_float32, in_real, most, row_values, with_need
+from tests.search.small import all_triggers, in_float32, in_real, most, row_values, with_need, with_thresholds
 from tests.soundness.build import Ask, Family, dense, levels, make_problem, mlp, relu, replacing
 from tests.soundness.judge import judge
 from tests.soundness.truth import Oracle
@@ -21,12 +21,11 @@ from verifluxa.evidence import Case, Outcome, WeightedTerm
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Conv, Reshape
 from verifluxa.question import Problem, Question
-from verifluxa.search import activation_bab
 from verifluxa.search.bab import Budget
 from verifluxa.search.choices import choose, several
 from verifluxa.search.disjuncts import BoundContext
 from verifluxa.search.initial_bounds import bound_root, whole_domain
-from verifluxa.search.relational import RelationalSearch, begin, cross, relational_search
+from verifluxa.search.relational import begin, cross, relational_search
 from verifluxa.search.settings import CrossStage
 from verifluxa.search.workspace import workspace
 from verifluxa.verdict import Verdict
@@ -132,22 +131,18 @@ def test_a_layer_that_reads_nothing_of_the_trigger_has_no_neuron_to_split() -> N
         judge(problem, run(problem, question), oracle.truth(question), list(oracle.points(question)), oracle)
 
 
-def test_of_many_claims_with_little_weight_each_some_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_many_claims_with_little_weight_each_some_are_kept() -> None:
     """Sixty inputs that are the same share the weight evenly."""
-    tried: list[tuple[int, ...]] = []
-    cut = RelationalSearch._refute_by_cases
-
-    def recorded(self: RelationalSearch, choice: tuple[int, ...], cases: int) -> bool:
-        tried.append(choice)
-        return cut(self, choice, cases)
-
-    monkeypatch.setattr(RelationalSearch, "_refute_by_cases", recorded)
     graph = mlp((1, 1, 2), ([[1.0, -1.0], [-1.0, 1.0]], None), ([[0.0, 0.0], [1.0, 1.0]], [0.5, 0.0]))
     family = Family((replacing((0,)),), levels(1, 0, 3))
     problem = in_real(make_problem(graph, [[0.0, 2.0]] * 60, [0] * 60, family, Ask()))
-    run(problem, with_need(problem, 60), replace(ALL, cases=200))
+    work, question = workspace(problem), with_need(problem, 60)
+    search = begin(work, bound_root(work, [question], "interval"), replace(ALL, cases=200), None)[question]
+    search.run(200)
+    assert search.relational is not None
+    tried = [*search.relational.begun, *(conflict.claims for conflict in search.relational.conflicts)]
     assert tried
-    assert () not in tried
+    assert all(tried)
 
 
 def test_small_triggers_are_left_to_boxes_and_time_ends_it() -> None:
@@ -161,15 +156,14 @@ def test_small_triggers_are_left_to_boxes_and_time_ends_it() -> None:
     assert outcome.verdict is Verdict.UNKNOWN
 
 
-def test_planes_of_little_weight_stay_out_of_the_cases(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_planes_of_little_weight_stay_out_of_the_cases() -> None:
     """With the heaviest plane of each input alone what is certified is still true, and what is seen meets all rows."""
-    monkeypatch.setattr(activation_bab, "LEAST_WEIGHT", 1.0)
-    seen, split = 0, 0
+    heaviest, seen, split = with_thresholds(ALL, least_weight=1.0), 0, 0
     for seed in range(6):
         problem = in_real(steady(seed, Ask(targets=(1,))))
         question, oracle = with_need(problem, 1), Oracle(problem)
         work = workspace(problem)
-        search = begin(work, bound_root(work, [question], "interval"), ALL, None)[question]
+        search = begin(work, bound_root(work, [question], "interval"), heaviest, None)[question]
         outcome = search.run(300)
         judge(problem, outcome, oracle.truth(question), list(oracle.points(question)), oracle)
         for conflict in conflicts_of(outcome.tree):

@@ -48,12 +48,11 @@ def test_a_first_look_that_runs_out_of_memory_halves_and_goes_on(
     assert [one.remaining for one in halved] == [one.remaining for one in plain]
 
 
-def test_blocks_on_a_gpu_are_sized_from_its_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "free_bytes", lambda device="cpu": 2**30)
+def test_blocks_on_a_gpu_are_sized_from_its_free_memory() -> None:
     assert memory.items_at_once(torch.device("cpu"), 1000) == memory.BLOCK_NUMBERS // 1000
-    few = memory.items_at_once(torch.device("cuda"), 1000)
+    few = memory.items_at_once(torch.device("cuda"), 1000, free=2**30)
     assert 1 <= few * 1000 * 8 <= 2**30
-    assert memory.items_at_once(torch.device("cuda"), 2**60) == 1
+    assert memory.items_at_once(torch.device("cuda"), 2**60, free=2**30) == 1
 
 
 def strategy() -> Strategy:

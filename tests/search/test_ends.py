@@ -12,7 +12,7 @@ from hypothesis import given
 from tests.bounds.samples import Sample, sample_of, samples
 from tests.bounds.test_bounds_sampled import LITTLE, check_layers, states
 from tests.certificate.steps import conflicts_of, leaf_ends
-from tests.search.small import in_real
+from tests.search.small import in_real, with_thresholds
 from tests.search.test_conflicts import ALL, steady
 from tests.soundness.build import Ask
 from tests.soundness.judge import judge
@@ -20,7 +20,6 @@ from tests.soundness.truth import Oracle
 from verifluxa.bounds.alpha import is_supported
 from verifluxa.bounds.linear import all_layers
 from verifluxa.certificate.check.cases import clips
-from verifluxa.search import activation_bab
 from verifluxa.search.activation_bab import tightened
 from verifluxa.search.initial_bounds import bound_root
 from verifluxa.search.relational import begin
@@ -36,7 +35,7 @@ def test_no_value_lies_outside(sample: Sample) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_ends_are_never_looser_and_no_more_slopes_than_allowed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ends_are_never_looser_and_no_more_slopes_than_allowed(seed: int) -> None:
     sample = sample_of(in_real(steady(seed)), np.random.default_rng(seed), 0)
     pairs = sample.pairs.take(torch.tensor([0]))
     plain = all_layers(sample.net, sample.geometry, pairs)
@@ -45,23 +44,24 @@ def test_ends_are_never_looser_and_no_more_slopes_than_allowed(seed: int, monkey
     assert bool((layers[1].upper <= plain[1].upper).all())
     size = sum(len(own.levels) for own in found)
     assert [own.layer for own in found] == list(range(1, 1 + len(found)))
-    monkeypatch.setattr(activation_bab, "MOST_LEVELS", size - 1)
-    layers, fewer = tightened(sample.net, sample.geometry, pairs)
+    layers, fewer = tightened(sample.net, sample.geometry, pairs, size - 1)
     assert fewer == found[:-1]
     if not fewer:
         assert torch.equal(layers[1].upper, plain[1].upper)
 
 
-def test_what_cases_of_tighter_ends_close_is_true(monkeypatch: pytest.MonkeyPatch) -> None:
+SOON = with_thresholds(ALL, clipped_from=1)
+
+
+def test_what_cases_of_tighter_ends_close_is_true() -> None:
     """Taken up behind the first case of an input, cases clipped from the second one on: nothing false is closed."""
-    monkeypatch.setattr(activation_bab, "CLIPPED_FROM", 1)
     closed, clipped = 0, 0
     for seed in range(8):
         problem = in_real(steady(seed, Ask(per_input=True)))
         work = workspace(problem)
         for question in problem.questions(0):
             oracle = Oracle(problem)
-            for search in begin(work, bound_root(work, [question], "interval"), ALL, None).values():
+            for search in begin(work, bound_root(work, [question], "interval"), SOON, None).values():
                 for cases in (1, 300):
                     outcome = search.run(cases)
                     judge(problem, outcome, oracle.truth(question), list(oracle.points(question)), oracle)

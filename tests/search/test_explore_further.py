@@ -12,7 +12,7 @@ from tests.search.test_branching import check
 from tests.soundness.build import Ask
 from verifluxa.certificate.tree_codec import decode_tree, encode_tree
 from verifluxa.question import Problem, Question
-from verifluxa.search.branch import Explored, explore, explore_further
+from verifluxa.search.branch import Explored, Steps, explore, explore_further
 from verifluxa.search.initial_bounds import bound_root
 from verifluxa.search.leaves import Tree
 from verifluxa.search.pieces import at, graft, open_paths, pieces, pruned_to
@@ -23,14 +23,18 @@ WHOLE = BranchSettings(slabs=2)
 INHERITING = BranchSettings(slabs=2, joint=False, inherit=True)
 
 
-def begun(problem: Problem, question: Question, boxes: int, how: BranchSettings = WHOLE) -> Explored:
+def begun(
+    problem: Problem, question: Question, boxes: int, how: BranchSettings = WHOLE, steps: Steps | None = None
+) -> Explored:
     work = workspace(problem)
     rooted, how = bound_root(work, [question], "interval"), replace(how, boxes=boxes)
-    (explored,) = itertools.chain.from_iterable(explore(work, rooted, how, None, 1))
+    (explored,) = itertools.chain.from_iterable(explore(work, rooted, how, None, 1, steps))
     return explored
 
 
-def finished(problem: Problem, explored: Explored, boxes: int, how: BranchSettings = WHOLE) -> Explored:
+def finished(
+    problem: Problem, explored: Explored, boxes: int, how: BranchSettings = WHOLE, steps: Steps | None = None
+) -> Explored:
     """Piece by piece, last piece first, in no more than `boxes` domains a piece."""
     work = workspace(problem)
     question, root, directions = explored.outcome.question, explored.root, explored.directions
@@ -38,7 +42,8 @@ def finished(problem: Problem, explored: Explored, boxes: int, how: BranchSettin
     while waiting:
         paths = waiting.pop()
         tree = Tree(question, pruned_to(root, paths), directions)
-        (part,) = itertools.chain.from_iterable(explore_further(work, [tree], replace(how, boxes=boxes), None, 1))
+        further = explore_further(work, [tree], replace(how, boxes=boxes), None, 1, steps)
+        (part,) = itertools.chain.from_iterable(further)
         graft(root, part.root, paths)
         if part.outcome.verdict is Verdict.FALSIFIED:
             return part

@@ -20,6 +20,7 @@ from tests.search.small import (
     most,
     random_problem,
     with_need,
+    with_thresholds,
 )
 from tests.search.test_branching import check, run
 from tests.soundness.build import Ask, Family, dense, levels, make_problem, relu, replacing
@@ -30,14 +31,15 @@ from verifluxa.evidence import NOTHING_FOUND, Node, Outcome
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Reshape
 from verifluxa.question import Problem
-from verifluxa.search import branch, inherit
-from verifluxa.search.disjuncts import BoundContext, Verdicts
+from verifluxa.search.branch import Steps
+from verifluxa.search.disjuncts import BoundContext, Verdicts, decided
+from verifluxa.search.inherit import inherited_bounds
 from verifluxa.search.replay import stamped
 from verifluxa.search.workspace import Claims
 from verifluxa.verdict import Verdict
 
 HOW = BranchSettings(slabs=0, joint=False, inherit=True)
-SEEDS = range(40)
+SEEDS = range(20)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,20 +63,18 @@ def hard(seed: int, arithmetic: Arithmetic) -> Problem:
     return replace(problem, thresholds=(max(1, most(problem, problem.questions(0)[0]) + 1),) * len(problem.thresholds))
 
 
-def watched(monkeypatch: pytest.MonkeyPatch, arithmetic: Arithmetic) -> Iterator[Bounded]:
+def watched(arithmetic: Arithmetic) -> Iterator[Bounded]:
     """Every batch of the searches of some questions that can be proved."""
     seen: list[Bounded] = []
-    decided = branch.decided
 
     def watch(scene: BoundContext, claims: Claims, pairs: Subproblems, *more: Any) -> Verdicts:
         verdicts = decided(scene, claims, pairs, *more)
         seen.append(Bounded(scene, claims, pairs, verdicts))
         return verdicts
 
-    monkeypatch.setattr(branch, "decided", watch)
     for seed in SEEDS:
         problem = hard(seed, arithmetic)
-        run(problem, [problem.questions(0)[0]], HOW)
+        run(problem, [problem.questions(0)[0]], HOW, steps=Steps(decide=watch))
         yield from seen
         seen.clear()
 
@@ -88,11 +88,9 @@ def nodes(outcome: Outcome) -> Iterator[Node]:
 
 
 @BOTH
-def test_bounds_of_a_part_are_never_looser_than_those_handed_down(
-    monkeypatch: pytest.MonkeyPatch, arithmetic: Arithmetic
-) -> None:
+def test_bounds_of_a_part_are_never_looser_than_those_handed_down(arithmetic: Arithmetic) -> None:
     compared = 0
-    for batch in watched(monkeypatch, arithmetic):
+    for batch in watched(arithmetic):
         last = batch.verdicts.last
         for (least, most_), layer in zip(batch.pairs.take(last.at).known, last.layers, strict=False):
             assert bool((layer.lower >= least).all())
@@ -103,12 +101,10 @@ def test_bounds_of_a_part_are_never_looser_than_those_handed_down(
 
 
 @BOTH
-def test_what_is_handed_down_holds_wherever_the_claim_is_met(
-    monkeypatch: pytest.MonkeyPatch, arithmetic: Arithmetic
-) -> None:
+def test_what_is_handed_down_holds_wherever_the_claim_is_met(arithmetic: Arithmetic) -> None:
     """At every trigger of a part that meets the claim each neuron of the network lies within its ends."""
     met = 0
-    for batch in watched(monkeypatch, arithmetic):
+    for batch in watched(arithmetic):
         scene, (at, shape) = batch.scene, (batch.verdicts.last.at, batch.scene.geometry)
         triggers = torch.as_tensor(all_triggers(scene.work.problem.domain))
         for number, claim in enumerate(at.tolist()):
@@ -150,7 +146,7 @@ def order_counts(arithmetic: str) -> Problem:
     return make_problem(chain((1, 1, 4), steps), inputs, [0] * 4, family, ask)
 
 
-def test_the_radii_of_another_claim_would_certify_what_float32_refutes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_radii_of_another_claim_would_certify_what_float32_refutes() -> None:
     """Where a claim is met values are small, and so are errors; another claim's values may be huge there."""
     real, rounded = order_counts("real"), order_counts("float32")
     huge = np.array([[HUGE, 0.0]])
@@ -160,28 +156,27 @@ def test_the_radii_of_another_claim_would_certify_what_float32_refutes(monkeypat
     how = replace(HOW, batch=1, boxes=50)
     certified = [run(problem, [problem.questions(0)[0]], how)[0].verdict for problem in (real, rounded)]
     assert certified == [Verdict.CERTIFIED, Verdict.UNKNOWN]
-    monkeypatch.setattr(branch, "inherited_bounds", mixed_ends)
-    assert run(rounded, [rounded.questions(0)[0]], how)[0].verdict is Verdict.CERTIFIED
+    assert run(rounded, [rounded.questions(0)[0]], how, steps=MIXED)[0].verdict is Verdict.CERTIFIED
 
 
 def mixed_ends(net: Net, batch: list[Any]) -> tuple[Interval, ...]:
     """The claims of a domain change their ends among each other."""
-    return tuple((low.roll(1, 0), high.roll(1, 0)) for low, high in inherit.inherited_bounds(net, batch))
+    return tuple((low.roll(1, 0), high.roll(1, 0)) for low, high in inherited_bounds(net, batch))
+
+
+MIXED = Steps(inherit=mixed_ends)
 
 
 @BOTH
-def test_the_ends_of_another_claim_would_certify_what_is_false(
-    monkeypatch: pytest.MonkeyPatch, arithmetic: Arithmetic
-) -> None:
+def test_the_ends_of_another_claim_would_certify_what_is_false(arithmetic: Arithmetic) -> None:
     """Where the claims of a domain change their ends among each other a question is certified that is refuted."""
-    monkeypatch.setattr(branch, "inherited_bounds", mixed_ends)
     assert any(certifies_what_is_false(arithmetic(random_problem(seed, Ask()))) for seed in range(120))
 
 
 def certifies_what_is_false(problem: Problem) -> bool:
     """A question for as many inputs as a trigger reaches."""
     need = most(problem, problem.questions(0)[0], strict=True)
-    (outcome,) = run(problem, [with_need(problem, max(1, need))], replace(HOW, batch=1))
+    (outcome,) = run(problem, [with_need(problem, max(1, need))], replace(HOW, batch=1), steps=MIXED)
     return need > 0 and outcome.verdict is Verdict.CERTIFIED
 
 
@@ -196,7 +191,7 @@ def test_ends_that_exclude_each_other_close_what_a_single_trigger_leaves(seed: i
     check(problem, outcome)
 
 
-def test_ends_go_down_only_where_they_were_clipped_and_they_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ends_go_down_only_where_they_were_clipped_and_they_are_few() -> None:
     kept: dict[str, int] = {"real": 0, "float32": 0, "too many": 0, "not clipped": 0}
     for seed in SEEDS:
         problem = hard(seed, in_real)
@@ -204,9 +199,7 @@ def test_ends_go_down_only_where_they_were_clipped_and_they_are_few(monkeypatch:
         answers = {"real": run(problem, [question], HOW)[0]}
         answers["float32"] = run(in_float32(problem), [question], HOW)[0]
         answers["not clipped"] = run(problem, [question], replace(HOW, clip_rounds=0))[0]
-        with monkeypatch.context() as patch:
-            patch.setattr(inherit, "MOST_NUMBERS", 1)
-            answers["too many"] = run(problem, [question], HOW)[0]
+        answers["too many"] = run(problem, [question], with_thresholds(HOW, kept=1))[0]
         for what, outcome in answers.items():
             assert outcome.verdict is Verdict.CERTIFIED
             kept[what] += sum(len(node.clips) for node in nodes(outcome))
@@ -233,15 +226,13 @@ def test_a_row_may_rest_on_another_that_clipped_above(arithmetic: Arithmetic) ->
 @BOTH
 @pytest.mark.parametrize(("worth", "everything"), [(0.0, False), (2.0, True)])
 def test_ends_go_down_where_they_are_narrower_than_those_from_above(
-    worth: float, everything: bool, monkeypatch: pytest.MonkeyPatch, arithmetic: Arithmetic
+    worth: float, everything: bool, arithmetic: Arithmetic
 ) -> None:
     """Never: then all parts start from what the first domain knew. Always: then each names what is open in it."""
-    monkeypatch.setattr(inherit, "FIRST", 0)
-    monkeypatch.setattr(inherit, "WORTH", worth)
-    below = 0
+    how, below = with_thresholds(replace(HOW, joint=True), inherited_from=0, narrower=worth), 0
     for seed in SEEDS:
         problem = hard(seed, arithmetic)
-        (outcome,) = run(problem, [problem.questions(0)[0]], replace(HOW, joint=True))
+        (outcome,) = run(problem, [problem.questions(0)[0]], how)
         assert outcome.verdict is Verdict.CERTIFIED
         check(problem, outcome)
         below += sum(

@@ -18,7 +18,6 @@ import pytest
 
 from tests.smt.queries import HARD
 from verifluxa.question import Domain
-from verifluxa.smt import decide
 from verifluxa.smt.decide import WORKER, Sat, Solver, Unknown, Unsat
 from verifluxa.smt.query import Query, axes_of
 from verifluxa.verdict import Reason
@@ -83,19 +82,25 @@ def test_memory_is_limited_and_given_back() -> None:
         assert small.decide(SIMPLE, LONG) == Sat((Fraction(2),))
 
 
-def test_a_process_that_does_not_stop_is_killed(
-    solver: Solver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """A worker that is deaf to its limit."""
-    deaf = tmp_path / "deaf.py"
-    deaf.write_text("import time\nwhile True:\n    time.sleep(60)\n", encoding="utf-8")
-    monkeypatch.setattr(decide, "WORKER", deaf)
-    monkeypatch.setattr(decide, "GRACE_SECONDS", 0.1)
-    assert solver.decide(SIMPLE, 0.1) == Unknown(Reason.TIME, "killed at the limit")
-    assert solver._process is None
-    monkeypatch.setattr(decide, "WORKER", WORKER)
-    monkeypatch.setattr(decide, "GRACE_SECONDS", LONG)
-    assert solver.decide(SIMPLE, LONG) == Sat((Fraction(2),))
+DEAF = """import runpy, time
+from pathlib import Path
+mark = Path({mark!r})
+if mark.exists():
+    runpy.run_path({worker!r}, run_name="__main__")
+mark.touch()
+time.sleep(600)
+"""
+"""A worker that is deaf to its limit, but for the second time that it is started."""
+
+
+def test_a_process_that_does_not_stop_is_killed(tmp_path: Path) -> None:
+    deaf, mark = tmp_path / "deaf.py", tmp_path / "started"
+    deaf.write_text(DEAF.format(mark=str(mark), worker=str(WORKER)), encoding="utf-8")
+    with Solver(500, deaf, 0.1) as solver:
+        while not mark.exists():  # however long a process takes to start on a busy machine
+            assert solver.decide(SIMPLE, 0.5) == Unknown(Reason.TIME, "killed at the limit")
+            assert solver._process is None
+        assert solver.decide(SIMPLE, LONG) == Sat((Fraction(2),))
 
 
 def test_a_process_that_dies_at_work_is_told_and_replaced(solver: Solver) -> None:
@@ -121,11 +126,9 @@ def test_a_process_that_died_between_two_queries_is_told(solver: Solver) -> None
     assert answers[1] == Sat((Fraction(2),))
 
 
-def test_a_worker_that_cannot_start_is_no_verdict(
-    solver: Solver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(decide, "WORKER", tmp_path / "nowhere.py")
-    answer = solver.decide(SIMPLE, LONG)
+def test_a_worker_that_cannot_start_is_no_verdict(tmp_path: Path) -> None:
+    with Solver(500, tmp_path / "nowhere.py") as solver:
+        answer = solver.decide(SIMPLE, LONG)
     assert isinstance(answer, Unknown)
     assert answer.reason is Reason.LOST_WORKER
 
@@ -154,15 +157,13 @@ def test_text_that_is_no_query_is_a_mistake_and_no_answer(solver: Solver, text: 
         ("", Reason.STRATEGY),
     ],
 )
-def test_unknown_keeps_the_word_of_the_solver(
-    solver: Solver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, word: str, reason: Reason
-) -> None:
+def test_unknown_keeps_the_word_of_the_solver(tmp_path: Path, word: str, reason: Reason) -> None:
     """A worker that gives up at once."""
     reply = json.dumps({"answer": "unknown", "reason": word})
     script = f"import sys\nfor line in sys.stdin:\n    print({reply!r}, flush=True)\n"
     (tmp_path / "idle.py").write_text(script, encoding="utf-8")
-    monkeypatch.setattr(decide, "WORKER", tmp_path / "idle.py")
-    assert solver.decide(SIMPLE, LONG) == Unknown(reason, word)
+    with Solver(500, tmp_path / "idle.py") as solver:
+        assert solver.decide(SIMPLE, LONG) == Unknown(reason, word)
 
 
 def test_a_worker_ends_when_nobody_listens_any_more() -> None:

@@ -28,8 +28,11 @@ from verifluxa.evidence import Node, Outcome, Unrecorded
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Activation, Affine, Reshape
 from verifluxa.question import Problem, Question
-from verifluxa.search import refine
+from verifluxa.search.initial_bounds import bound_root
+from verifluxa.search.leaves import Tree
+from verifluxa.search.refine import refine
 from verifluxa.search.settings import SmtStage
+from verifluxa.search.workspace import workspace
 from verifluxa.smt.decide import Answer, Sat, Unknown
 from verifluxa.smt.query import Query
 from verifluxa.strategy.decide import decide
@@ -238,6 +241,14 @@ class Stubborn:
         return self.answer
 
 
+def refined(problem: Problem, question: Question, solver: Stubborn) -> Outcome:
+    """One question that bounds leave open, by this solver."""
+    work = workspace(problem)
+    (rooted,) = bound_root(work, [question], "crown")
+    (outcome,) = refine(work, [Tree(question, Node(dropped=rooted.dropped()))], SMT, None, solver)
+    return outcome
+
+
 def hard() -> tuple[Problem, Question]:
     """A question that neither bounds nor clipping decide."""
     problem = random_problem(11, Ask())
@@ -246,25 +257,21 @@ def hard() -> tuple[Problem, Question]:
 
 
 @pytest.mark.parametrize("reason", [Reason.TIME, Reason.MEMORY, Reason.LOST_WORKER, Reason.STRATEGY])
-def test_an_unknown_of_the_solver_keeps_its_reason(monkeypatch: pytest.MonkeyPatch, reason: Reason) -> None:
-    monkeypatch.setattr(refine, "Solver", Stubborn(Unknown(reason)))
+def test_an_unknown_of_the_solver_keeps_its_reason(reason: Reason) -> None:
     problem, question = hard()
     for asked in (question, with_need(problem, 1)):
-        outcome = only(problem, SMT, question=asked)
+        outcome = refined(problem, asked, Stubborn(Unknown(reason)))
         assert (outcome.verdict, outcome.reason) == (Verdict.UNKNOWN, reason)
 
 
 @pytest.mark.parametrize(
     "point", [(Fraction(0), Fraction(0)), (Fraction(7, 3), Fraction(5, 3)), (Fraction(99), Fraction(-1))]
 )
-def test_candidates_that_do_not_violate_refute_nothing(
-    monkeypatch: pytest.MonkeyPatch, point: tuple[Fraction, ...]
-) -> None:
+def test_candidates_that_do_not_violate_refute_nothing(point: tuple[Fraction, ...]) -> None:
     """A solver that lies in this direction costs an answer, never a wrong one; and it is not asked for ever."""
     liar = Stubborn(Sat(point))
-    monkeypatch.setattr(refine, "Solver", liar)
     problem, question = hard()
-    outcome = only(problem, SMT, question=question)
+    outcome = refined(problem, question, liar)
     assert (outcome.verdict, outcome.reason) == (Verdict.UNKNOWN, Reason.PRECISION)
     assert liar.asked < 100
 

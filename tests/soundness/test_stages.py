@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
-from types import SimpleNamespace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -18,8 +19,12 @@ from tests.soundness.parts import explore, in_parts
 from tests.soundness.truth import Oracle
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem, Question
-from verifluxa.search import bab, branch, disjuncts
+from verifluxa.search.branch import Steps
+from verifluxa.search.branch import explore as explore_tree
+from verifluxa.search.disjuncts import decided
+from verifluxa.search.initial_bounds import bound_root
 from verifluxa.search.settings import CrossStage
+from verifluxa.search.workspace import workspace
 from verifluxa.strategy.decide import decide
 from verifluxa.strategy.load import BoundStage, BranchStage, Stage, load_strategy
 
@@ -33,7 +38,7 @@ STAGES: dict[str, tuple[Stage, ...]] = {
         *(CrossStage(values=0, alone=0, seconds=1.0, cases=40), CASES),
     ),
 }
-TIMED = (BranchStage(boxes=300, seconds=5.0),)
+TIMED = BranchStage(boxes=300, seconds=5.0)
 HOW = settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
@@ -61,25 +66,31 @@ def right(problem: Problem, question: Question, outcome: Outcome) -> None:
 
 
 def check(problem: Problem, how: tuple[int, str], stages: tuple[Stage, ...]) -> None:
-    """One question of a random problem, just at or just above the exact count, through some stages."""
-    shift, arithmetic = how
-    question, _ = hardest(problem, shift)
-    problem = digested(replace(problem, arithmetic=arithmetic))
+    """One question of a random problem through some stages."""
+    question, problem = posed(problem, how)
     (outcome,) = decide(problem, [question], replace(load_strategy("balanced"), stages=stages))
     right(problem, question, outcome)
+
+
+def posed(problem: Problem, how: tuple[int, str]) -> tuple[Question, Problem]:
+    """A question just at or just above the exact count, and the problem in some arithmetic."""
+    shift, arithmetic = how
+    question, _ = hardest(problem, shift)
+    return question, digested(replace(problem, arithmetic=arithmetic))
 
 
 def check_cut(problem: Problem, how: tuple[int, str], seed: int) -> None:
     """Branching whose batches are cut by a few claims, and by time that is over inside of a batch."""
     random = np.random.default_rng(seed)
     size = int(random.integers(1, 6))
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(disjuncts, "disjuncts_at_once", lambda net, device: size)
-        clock = SimpleNamespace(monotonic=Clock(random).monotonic)
-        patched.setattr(disjuncts, "time", clock)
-        patched.setattr(branch, "time", clock)
-        patched.setattr(bab, "time", clock)
-        check(problem, how, TIMED)
+    clock = Clock(random).monotonic
+    question, problem = posed(problem, how)
+    work = workspace(problem)
+    steps = Steps(decide=partial(decided, at_once=size, clock=clock), clock=clock)
+    (explored,) = itertools.chain.from_iterable(
+        explore_tree(work, bound_root(work, [question], "crown"), TIMED, None, steps=steps)
+    )
+    right(problem, question, explored.outcome)
 
 
 def check_named(problem: Problem, how: tuple[int, str], name: str) -> None:

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from verifluxa import library
 from verifluxa.errors import SpecError, UsageError
 from verifluxa.lower.families import family
 from verifluxa.lower.reading import Reads
@@ -159,15 +158,14 @@ def test_a_drawing_that_is_too_large_is_refused_by_name() -> None:
         ("[[probe]]", "[[probe]"),
     ],
 )
-def test_a_damaged_library_is_an_error(old: str, new: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_library_is_an_error(old: str, new: str, tmp_path: Path) -> None:
     folder = tmp_path / "specs" / "probes"
     shutil.copytree(ROOT / "specs" / "probes", folder)
     table = folder / "probes.toml"
     assert old in table.read_text()
     table.write_text(table.read_text().replace(old, new, 1))
-    monkeypatch.setattr(library, "_PACKAGE", tmp_path / "verifluxa")
     with pytest.raises(UsageError) as caught:
-        load_probes()
+        load_probes(tmp_path / "verifluxa")
     assert caught.value.code == "VF3033"
 
 

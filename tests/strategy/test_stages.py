@@ -198,7 +198,8 @@ def test_past_the_deadline_the_rest_is_unknown(stages: tuple[BoundStage, ...]) -
 @pytest.mark.parametrize("problem", [tent(), hard(), random_problem(2, Ask(targets=(0, 2)))], ids=["one", "few", "two"])
 def test_every_attack_has_the_deadline_of_the_run(problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = record_settings(monkeypatch)
-    run = Run(strategy(ATTACK, CROWN, CrossStage(values=0, alone=0), BRANCH), time.monotonic() + 1e6)
+    stages = ATTACK, CROWN, CrossStage(values=0, alone=0, cases=100), BRANCH
+    run = Run(strategy(*stages), time.monotonic() + 1e6)
     attack_slice(problem, [0], run)
     early = len(seen)
     proved(problem, [0], {}, run)

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from verifluxa.bounds.functions import Relaxation
 from verifluxa.bounds.maxima import folded, pairs_of, spread_over
-from verifluxa.bounds.memory import evenly, items_at_once
+from verifluxa.bounds.memory import BLOCK_NUMBERS, evenly, items_at_once
 from verifluxa.bounds.special import PairRelaxation, Products, Special
 
 DENSE_FIXED, DENSE_EACH = 0.5, 0.05
@@ -202,6 +202,7 @@ def backward_in_blocks(
     rows: Callable[[slice], Tensor],
     constant: Tensor,
     index: Tensor | None = None,
+    block: int = BLOCK_NUMBERS,
 ) -> LinearBounds:
     """`backward` for a few blocks of rows at a time, which stay near the caches.
 
@@ -210,9 +211,10 @@ def backward_in_blocks(
         rows: of some blocks, or those that all have.
         constant: shape (C, r).
         index: which subproblem of the layers each block speaks of, shape (C,); None: all in their order.
+        block: numbers to work on at once on a CPU.
     """
     widest = max((max(layer.weight.shape) for layer in layers), default=1)
-    size = evenly(len(constant), items_at_once(constant.device, constant.shape[1] * widest))
+    size = evenly(len(constant), items_at_once(constant.device, constant.shape[1] * widest, block))
     cuts = (slice(start, start + size) for start in range(0, max(1, len(constant)), size))
     parts = []
     for cut in cuts:
@@ -286,6 +288,7 @@ def neuron_bounds(
     offset: Tensor,
     radius: Tensor,
     rise: Rise | None = None,
+    block: int = BLOCK_NUMBERS,
 ) -> tuple[LinearBounds, LinearBounds]:
     """Upper bounds of neurons `weight @ h + offset`, h the state above the last layer, and of their negations.
 
@@ -295,6 +298,7 @@ def neuron_bounds(
         chosen: the neurons.
         offset, radius: of the neurons, shape (B, m) or (1, m).
         rise: what is wanted in place of slopes: taken while they are near, it is much less.
+        block: numbers to work on at once on a CPU.
 
     Where many rows start from one matrix the sign of their coefficients is that of the weights: `a+ u + a- l =
     a (u + l) / 2 + |a| (u - l) / 2` serves both a neuron and its negation.
@@ -311,21 +315,21 @@ def neuron_bounds(
     middle, reach = chosen.picked(offset.expand(size)), chosen.picked(radius.expand(size))
     if len(layers) == 1 and _dense_pays(last, weight, chosen):
         zero = torch.zeros_like(middle)
-        up, down = (LinearBounds(zero, slope) for slope in _slopes_of_all(last, weight, chosen, rise))
+        up, down = (LinearBounds(zero, slope) for slope in _slopes_of_all(last, weight, chosen, rise, block))
     else:
-        up, down = _bounds_of_chosen(layers, weight, chosen, rise)
+        up, down = _bounds_of_chosen(layers, weight, chosen, rise, block)
     return LinearBounds(up.value + middle + reach, up.slope), LinearBounds(down.value - middle + reach, down.slope)
 
 
 def _bounds_of_chosen(
-    layers: Sequence[RelaxedLayer], weight: Tensor, chosen: ChosenNeurons, rise: Rise | None
+    layers: Sequence[RelaxedLayer], weight: Tensor, chosen: ChosenNeurons, rise: Rise | None, block: int
 ) -> tuple[LinearBounds, LinearBounds]:
     """As many rows for each subproblem as the one with most neurons has: no row looks up its subproblem's lines.
 
     Without what the intercepts of the last layer add, unless it has products.
     """
     widest = max(max(layer.weight.shape) for layer in layers)
-    size = items_at_once(weight.device, 2 * int(chosen.counts.max()) * widest)
+    size = items_at_once(weight.device, 2 * int(chosen.counts.max()) * widest, block)
     wide = weight if layers[-1].partner is not None else layers[-1].spread(weight)
     ups, downs = [], []
     for cut, neurons in chosen.blocks(size):
@@ -367,11 +371,14 @@ def _dense_pays(layer: RelaxedLayer, weight: Tensor, chosen: ChosenNeurons) -> b
     return dense < len(chosen.flat) * (ROW_FIXED + ROW_EACH * inputs)
 
 
-def _slopes_of_all(layer: RelaxedLayer, weight: Tensor, chosen: ChosenNeurons, rise: Rise | None) -> list[Tensor]:
+def _slopes_of_all(
+    layer: RelaxedLayer, weight: Tensor, chosen: ChosenNeurons, rise: Rise | None, block: int
+) -> list[Tensor]:
     """Slopes, or their rise, of chosen neurons over one dense layer and of their negations, all computed at once."""
     inputs, wide = layer.weight.shape[1], layer.spread(weight)
     mean, gap = _through(wide, layer.weight), _through(wide.abs(), layer.weight)
-    size = evenly(chosen.subproblems, items_at_once(weight.device, max(len(weight), len(layer.weight)) * inputs))
+    largest = max(len(weight), len(layer.weight)) * inputs
+    size = evenly(chosen.subproblems, items_at_once(weight.device, largest, block))
     found = []
     for start in range(0, chosen.subproblems, size):
         cut = slice(start, start + size)

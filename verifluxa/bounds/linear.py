@@ -25,7 +25,7 @@ from verifluxa.bounds.crown import (
 )
 from verifluxa.bounds.domain import Geometry, spread, spread_shared
 from verifluxa.bounds.functions import Relaxation
-from verifluxa.bounds.memory import items_at_once, rows_that_fit
+from verifluxa.bounds.memory import BLOCK_NUMBERS, items_at_once, rows_that_fit
 from verifluxa.bounds.net import Net, NetLayer
 from verifluxa.bounds.special import PairRelaxation
 
@@ -356,16 +356,19 @@ class _Band(NamedTuple):
         return _Band((weight @ self.middle.flatten(1)).view(shape), (weight.abs() @ self.reach.flatten(1)).view(shape))
 
 
-def forward_ranges(layers: Sequence[RelaxedLayer], weight: Tensor, half: Tensor) -> Interval:
+def forward_ranges(
+    layers: Sequence[RelaxedLayer], weight: Tensor, half: Tensor, block: int = BLOCK_NUMBERS
+) -> Interval:
     """Least and largest values of `weight @ h` over boxes, h being the state above the last layer, shape (B, m).
 
     Args:
         layers: bottom up, none of products.
         weight: shape (m, n).
         half: half-widths of each pair's box, shape (B, d).
+        block: numbers to work on at once on a CPU.
     """
     most = max(len(weight), *(len(layer.weight) for layer in layers)) * (half.shape[1] + 1)
-    size = 8 * items_at_once(half.device, most)
+    size = 8 * items_at_once(half.device, most, block)
     cuts = [slice(start, start + size) for start in range(0, max(1, len(half)), size)]
     parts = [_ranges([layer.take(cut) for layer in layers], weight, half[cut].T) for cut in cuts]
     lower, upper = (torch.cat(column) for column in zip(*parts, strict=True))

@@ -66,14 +66,17 @@ class _Package:
     version: str
 
 
-def package() -> _Package:
+def package(name: str = "auto-LiRPA") -> _Package:
     """auto-LiRPA, adapted to this torch and numpy; its version is in every comparison.
+
+    Args:
+        name: under which it is installed.
 
     Raises:
         UsageError: VF4012 when it is not installed.
     """
     try:
-        found = version("auto-LiRPA")
+        found = version(name)
     except PackageNotFoundError:
         raise UsageError(
             "VF4012",

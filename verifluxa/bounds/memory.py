@@ -38,9 +38,13 @@ def free_bytes(device: str = "cpu") -> int:
         return 1 << 30
 
 
-def rows_that_fit(width: int, device: str = "cpu") -> int:
-    """How many rows of `width` float64 numbers make a good batch."""
-    numbers = free_bytes(device) * SHARE / 8
+def rows_that_fit(width: int, device: str = "cpu", free: int | None = None) -> int:
+    """How many rows of `width` float64 numbers make a good batch.
+
+    Args:
+        free: bytes of memory; None: what the device has.
+    """
+    numbers = (free_bytes(device) if free is None else free) * SHARE / 8
     if device == "cpu":
         numbers = min(numbers, CACHE_NUMBERS)
     return max(1, int(numbers // max(1, width)))
@@ -60,11 +64,16 @@ def keep_freed_memory() -> None:
     mallopt(_TRIM_THRESHOLD, KEPT_BYTES)
 
 
-def items_at_once(device: torch.device, width: int) -> int:
-    """How many items of `width` float64 numbers each to work on at once in an innermost loop."""
+def items_at_once(device: torch.device, width: int, block: int = BLOCK_NUMBERS, free: int | None = None) -> int:
+    """How many items of `width` float64 numbers each to work on at once in an innermost loop.
+
+    Args:
+        block: numbers on a CPU.
+        free: bytes of memory of another device; None: what it has.
+    """
     if device.type == "cpu":
-        return max(1, BLOCK_NUMBERS // max(1, width))
-    return rows_that_fit(width, str(device))
+        return max(1, block // max(1, width))
+    return rows_that_fit(width, str(device), free)
 
 
 def evenly(count: int, size: int) -> int:

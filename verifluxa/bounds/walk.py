@@ -102,7 +102,7 @@ class LocalNetworkBuilder:
         """
         carried = sorted(n for n in self.live if self.last_use.get(n, 0) > self.number)
         own, pairs = len(rows.weight), pairs_of(special)
-        _check_fits(own + sum(len(self.live[n].index) for n in carried), rows.weight.shape[1])
+        check_fits(own + sum(len(self.live[n].index) for n in carried), rows.weight.shape[1])
         layer = stacked([rows, *(self.live[n].form for n in carried)])
         size = len(layer.weight)
         if carried and not pairs:
@@ -130,13 +130,21 @@ def all_bytes() -> int:
         return 1 << 32
 
 
-def _check_fits(neurons: int, states: int) -> None:
+def check_fits(neurons: int, states: int, free: int | None = None, everything: int | None = None) -> None:
     """Weights and radii are dense, and stand in memory more than once.
 
     What caches hold is not free, yet given back when it is needed: a quarter of all memory is never too much.
+
+    Args:
+        neurons, states: the size of the layer's matrix.
+        free, everything: bytes of memory; None: what the machine has.
+
+    Raises:
+        MemoryError: when it does not fit.
     """
     bytes_ = ARRAYS * 8 * neurons * states
-    if bytes_ > free_bytes() and bytes_ > all_bytes() / 4:
+    free, everything = free_bytes() if free is None else free, all_bytes() if everything is None else everything
+    if bytes_ > free and bytes_ > everything / 4:
         raise MemoryError(f"a layer of {neurons} neurons that read {states} does not fit into memory")
 
 

@@ -20,8 +20,6 @@ from verifluxa.errors import CertificateError
 if TYPE_CHECKING:
     from verifluxa.certificate.keys import PublicKey
 
-PATIENCE = 60
-"""Seconds that a program may take."""
 LONGEST_SIGNATURE = 1024
 
 
@@ -32,10 +30,12 @@ class CommandKey:
     Attributes:
         command: the program and its arguments; no shell reads them.
         public: the public key that belongs to it.
+        patience: seconds that it may take.
     """
 
     command: tuple[str, ...]
     public: PublicKey
+    patience: float = 60
 
     def public_key(self) -> PublicKey:
         """The public key, as private keys give theirs."""
@@ -51,9 +51,9 @@ class CommandKey:
         if program is None:
             raise _failed(self.command, "there is no such program")
         try:
-            done = _run([program, *self.command[1:]], data)
+            done = _run([program, *self.command[1:]], data, self.patience)
         except subprocess.TimeoutExpired as error:
-            raise _failed(self.command, f"it takes longer than {PATIENCE} s") from error
+            raise _failed(self.command, f"it takes longer than {self.patience:g} s") from error
         except (OSError, ValueError) as error:
             raise _failed(self.command, str(error)) from error
         if done.returncode != 0:
@@ -64,12 +64,12 @@ class CommandKey:
         return done.stdout
 
 
-def _run(command: list[str], data: bytes) -> subprocess.CompletedProcess[bytes]:
+def _run(command: list[str], data: bytes, patience: float) -> subprocess.CompletedProcess[bytes]:
     """Runs a program; one that takes too long is stopped with all that it has started, which else hold its output."""
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True) as process:
         try:
-            out, errors = process.communicate(data, PATIENCE)
+            out, errors = process.communicate(data, patience)
         except BaseException:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)

@@ -76,7 +76,8 @@ class EvidenceSummary:
 class EvidenceWriter:
     """Streams records to disk; `begin`, `write` for each outcome, `end`, and at last `close`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, longest: int = LONGEST) -> None:
+        self._longest = longest
         self._file: IO[bytes] = path.open("wb")
         self._hash = hashlib.sha256()
         self._size = 0
@@ -108,7 +109,7 @@ class EvidenceWriter:
 
     def write_record(self, record: Record) -> None:
         """Appends one record."""
-        self.write_encoded(*line_of(record))
+        self.write_encoded(*line_of(record, self._longest))
 
     def write_encoded(self, record: bytes, leaves: int) -> None:
         """Appends a record that is in its canonical form already; `leaves` counts its tree's."""

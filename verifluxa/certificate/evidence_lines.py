@@ -157,13 +157,13 @@ def record_of(outcome: Outcome) -> Record:
     )
 
 
-def line_of(record: Record) -> tuple[bytes, int]:
+def line_of(record: Record, longest: int = LONGEST) -> tuple[bytes, int]:
     """The line of a record, and how many leaves its tree has there.
 
-    A proof that would make it longer than `LONGEST` is left out: like a solver's, it cannot be recomputed.
+    A proof that would make it longer than that is left out: like a solver's, it cannot be recomputed.
     """
     line = canonical_json(encode_record(record))
-    if len(line) <= LONGEST or record.tree is None:
+    if len(line) <= longest or record.tree is None:
         return line, record.leaves
     bare = replace(record, tree=Node(step=Unrecorded()), directions=None)
     return canonical_json(encode_record(bare)), bare.leaves

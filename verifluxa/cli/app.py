@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Annotated, Literal
 
 import typer
@@ -23,8 +25,14 @@ Level = Literal["debug", "info", "warning", "error"]
 SETTINGS = {"help_option_names": ["-h", "--help"]}
 
 
+@cache
+def whole_command() -> Callable[..., object]:
+    """The whole command line, ready to be called; made once, since that takes longer than many a command."""
+    return typer.main.get_command(build_app())
+
+
 def build_app() -> typer.Typer:
-    """The whole command line."""
+    """The commands as typer has them."""
     app = typer.Typer(help=HELP, pretty_exceptions_enable=False, context_settings=SETTINGS)
     app.callback(invoke_without_command=True)(_root)
     app.command()(verify)

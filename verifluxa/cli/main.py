@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 
 INTERNAL_ERROR = 5
 INTERRUPTED = 3
@@ -16,8 +17,12 @@ def entry() -> None:
     sys.exit(run(sys.argv[1:]))
 
 
-def run(arguments: list[str]) -> int:
+def run(arguments: list[str], build: Callable[[], Callable[..., object]] | None = None) -> int:
     """Runs one command.
+
+    Args:
+        arguments: of the command line.
+        build: makes the commands; None: all of ours.
 
     Returns:
         the exit code: 0 certified (or done), 1 falsified (or no), 2 usage, 3 unknown, 4 bad input,
@@ -29,7 +34,7 @@ def run(arguments: list[str]) -> int:
         print(f"verifluxa {__version__}")
         return 0
     try:
-        return _dispatch(arguments)
+        return _dispatch(arguments, build)
     except KeyboardInterrupt:
         return _interrupted()
     except BrokenPipeError:
@@ -39,15 +44,15 @@ def run(arguments: list[str]) -> int:
         return _internal(error)
 
 
-def _dispatch(arguments: list[str]) -> int:
+def _dispatch(arguments: list[str], build: Callable[[], Callable[..., object]] | None) -> int:
     import typer
 
-    from verifluxa.cli.app import build_app
+    from verifluxa.cli.app import whole_command
     from verifluxa.cli.messages import show_error, show_usage
     from verifluxa.errors import VerifluxaError
 
     try:
-        code = build_app()(arguments, prog_name="verifluxa", standalone_mode=False)
+        code = (build or whole_command)()(arguments, prog_name="verifluxa", standalone_mode=False)
     except VerifluxaError as error:
         show_error(error)
         return error.exit_code

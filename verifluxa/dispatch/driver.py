@@ -45,7 +45,6 @@ Group = tuple[int, ...]
 Work = Group | AssignedUnit
 
 TICK_SECONDS = 0.5
-SHOW_SECONDS = 0.1
 
 
 class EngineCrash(RuntimeError):
@@ -58,7 +57,7 @@ class Plan:
 
     Attributes:
         attack_slice, prove_slice: placements in one slice of each kind.
-        deadline: when the budget ends (`time.monotonic`), or None.
+        deadline: when the budget ends, on the clock, or None.
         tries: how often the slice of a dead worker is tried in all.
         grace: seconds past the deadline that workers have to come back by themselves.
         limits: how long one slice may branch on a question before it is cut into pieces; None: until it is decided.
@@ -66,6 +65,8 @@ class Plan:
         every: whether all questions are asked, also after a counterexample.
         attack_first: whether all questions are attacked before any is proved; else those that bounds leave open.
         warm: questions that have a split tree from elsewhere, which is tried first (`dispatch.warm`).
+        shown: seconds between two looks at the progress.
+        clock: seconds.
     """
 
     attack_slice: int = 64
@@ -78,6 +79,8 @@ class Plan:
     every: bool = False
     attack_first: bool = True
     warm: Iterable[Checkpoint] = ()
+    shown: float = 0.1
+    clock: Callable[[], float] = time.monotonic
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +133,7 @@ class _Drive:
         self.plan = plan
         self.observer = observer
         self.collector = ResultCollector(problem, evidence, plan.every)
-        self.started = time.monotonic()
+        self.started = plan.clock()
         self.shown = 0.0
         self.stage = "attack"
         self.placements_attacked = 0
@@ -162,7 +165,7 @@ class _Drive:
         self._show(at_once=True)
         counts = ", ".join(f"{number:,} {verdict}" for verdict, number in self.collector.counts.items())
         log.info("%s: %s", self.problem.name, counts)
-        return _answers(self.collector, self.attack_seconds, time.monotonic() - self.started, interrupted)
+        return _answers(self.collector, self.attack_seconds, self.plan.clock() - self.started, interrupted)
 
     def _recall(self) -> frozenset[int]:
         """Takes over what an earlier run has left; returns the placements that it attacked."""
@@ -183,12 +186,12 @@ class _Drive:
 
     def _attack(self, done: frozenset[int]) -> None:
         everywhere = [place for place in range(len(self.problem.placements)) if place not in done]
-        before, started = self.attack_seconds, time.monotonic()
+        before, started = self.attack_seconds, self.plan.clock()
         try:
             self._work(_groups(everywhere, self.plan.attack_slice), self._attack_slice)
         finally:
             if self.flying:  # what did not come back cannot say how long it took: at least what has passed
-                self.attack_seconds = max(self.attack_seconds, before + time.monotonic() - started)
+                self.attack_seconds = max(self.attack_seconds, before + self.plan.clock() - started)
         self._show(at_once=True)
 
     def _prove(self) -> None:
@@ -328,7 +331,7 @@ class _Drive:
             self.collector.give_up(question, Reason.UNSUPPORTED)
 
     def _late(self, grace: float) -> bool:
-        return self.plan.deadline is not None and time.monotonic() > self.plan.deadline + grace
+        return self.plan.deadline is not None and self.plan.clock() > self.plan.deadline + grace
 
     def _hopeless(self) -> bool:
         """Whether workers do nothing but die (an installation that is broken for them, a full machine)."""
@@ -338,8 +341,8 @@ class _Drive:
         return True
 
     def _show(self, at_once: bool = False) -> None:
-        now = time.monotonic()
-        if at_once or now - self.shown >= SHOW_SECONDS:
+        now = self.plan.clock()
+        if at_once or now - self.shown >= self.plan.shown:
             self.shown = now
             self.observer.update(self._progress(now))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from verifluxa.dispatch.slices import (
@@ -35,22 +35,33 @@ from verifluxa.verdict import Verdict
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 0.1
-"""Seconds for which decided questions are gathered before they are sent: few messages, live progress."""
-SIGN = 1.0
-"""Seconds without an answer after which a sign of life is sent."""
+
+@dataclass(frozen=True)
+class Pace:
+    """How often a worker says what it has.
+
+    Attributes:
+        gathered: seconds for which decided questions are gathered before they are sent: few messages, live progress.
+        silent: seconds without an answer after which a sign of life is sent.
+        clock: seconds.
+    """
+
+    gathered: float = 0.1
+    silent: float = 1.0
+    clock: Callable[[], float] = time.monotonic
 
 
-def perform(engine: Engine, problem: Problem, slice: Slice) -> Iterator[Event]:
+def perform(engine: Engine, problem: Problem, slice: Slice, pace: Pace | None = None) -> Iterator[Event]:
     """Yields the events of one slice; the last one says how it ended."""
+    pace = pace or Pace()
     log.debug("begins %s", described(slice))
     try:
         if isinstance(slice, AttackSlice):
-            yield _attack(engine, problem, slice)
+            yield _attack(engine, problem, slice, pace)
         elif isinstance(slice, PieceSlice):
             yield PieceDone(slice, engine.further(problem, slice))
         else:
-            yield from _prove(engine, problem, slice)
+            yield from _prove(engine, problem, slice, pace)
     except VerifluxaError as error:
         yield Refused(slice, error)
     except Exception as error:  # noqa: BLE001 - nothing is hidden: the driver raises it with this traceback
@@ -61,17 +72,17 @@ def perform(engine: Engine, problem: Problem, slice: Slice) -> Iterator[Event]:
     log.debug("ended %s", described(slice))
 
 
-def _attack(engine: Engine, problem: Problem, slice: AttackSlice) -> AttackDone:
-    started = time.monotonic()
+def _attack(engine: Engine, problem: Problem, slice: AttackSlice, pace: Pace) -> AttackDone:
+    started = pace.clock()
     attacked = tuple(engine.attack(problem, slice))
-    return AttackDone(slice, attacked, time.monotonic() - started)
+    return AttackDone(slice, attacked, pace.clock() - started)
 
 
-def _prove(engine: Engine, problem: Problem, slice: ProofSlice) -> Iterator[Event]:
+def _prove(engine: Engine, problem: Problem, slice: ProofSlice, pace: Pace) -> Iterator[Event]:
     if slice.pairs is not None:
         problem = _narrowed(problem, slice.pairs)
     batch: list[Outcome] = []
-    sent = time.monotonic()
+    sent = pace.clock()
     try:
         for fallen in engine.prove(problem, slice):
             for answer in fallen:
@@ -79,9 +90,9 @@ def _prove(engine: Engine, problem: Problem, slice: ProofSlice) -> Iterator[Even
                     yield HandedBack(slice, answer)
                 else:
                     batch.append(answer)
-            if _is_due(batch, time.monotonic() - sent):
+            if _is_due(batch, pace.clock() - sent, pace):
                 yield Decided(slice, tuple(batch))
-                batch, sent = [], time.monotonic()
+                batch, sent = [], pace.clock()
     except Exception:
         if batch:  # what was decided before stays so
             yield Decided(slice, tuple(batch))
@@ -91,10 +102,10 @@ def _prove(engine: Engine, problem: Problem, slice: ProofSlice) -> Iterator[Even
     yield ProofDone(slice)
 
 
-def _is_due(batch: list[Outcome], waited: float) -> bool:
+def _is_due(batch: list[Outcome], waited: float, pace: Pace) -> bool:
     """Whether to send what was decided; at once a counterexample, whatever the clock says: it may end all work."""
     refuted = any(outcome.verdict is Verdict.FALSIFIED for outcome in batch)
-    return refuted or waited >= (PATIENCE if batch else SIGN)
+    return refuted or waited >= (pace.gathered if batch else pace.silent)
 
 
 @lru_cache(maxsize=1)

@@ -11,7 +11,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from verifluxa.dispatch.interrupts import interrupts_blocked
-from verifluxa.dispatch.perform import perform
+from verifluxa.dispatch.perform import Pace, perform
 from verifluxa.dispatch.slices import NOT_LAST, Engine, Event, Lost, Slice
 from verifluxa.dispatch.worker import work
 from verifluxa.question import Problem
@@ -20,8 +20,9 @@ from verifluxa.question import Problem
 class _Queue:
     """The problem of a pool of this machine, and the slices of it that nobody works on yet."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, pace: Pace | None = None) -> None:
         self._engine = engine
+        self._pace = pace
         self._problem: Problem | None = None
         self._queue: deque[Slice] = deque()
 
@@ -63,7 +64,7 @@ class InProcessPool(_Queue):
                 return event
             if not self._queue or self._problem is None:
                 return None
-            self._running = perform(self._engine, self._problem, self._queue.popleft())
+            self._running = perform(self._engine, self._problem, self._queue.popleft(), self._pace)
 
     def cancel(self) -> None:
         """Drops what is not done."""

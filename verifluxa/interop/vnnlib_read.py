@@ -73,12 +73,13 @@ def too_large(message: str, place: Mark | str, expected: str) -> DataError:
     return DataError("VF3404", message, place=where, expected=expected, remedy="split the question into smaller ones")
 
 
-def read_expressions(data: bytes, file: str) -> list[Group]:
+def read_expressions(data: bytes, file: str, most_words: int = MOST_TOKENS) -> list[Group]:
     """All expressions of a file, in order.
 
     Args:
         data: the file's bytes.
         file: its name, for places.
+        most_words: brackets count as well.
 
     Raises:
         DataError: VF3401 for what is malformed, VF3404 past a limit.
@@ -92,7 +93,7 @@ def read_expressions(data: bytes, file: str) -> list[Group]:
         raise malformed(f"byte {error.start} is not ASCII", start) from None
     done: list[Group] = []
     stack: list[tuple[Mark, list[Expression]]] = []
-    for token, line, column in _tokens(text, file):
+    for token, line, column in _tokens(text, file, most_words):
         if token == ")":
             if not stack:
                 raise malformed("a closing bracket has no opening one", Mark(file, line, column), _BRACKETED)
@@ -123,7 +124,7 @@ def _append(items: list[Expression], word: Word) -> None:
     items[-1] = Word(before.text + re.sub(r"\s", "", word.text), before.place)
 
 
-def _tokens(text: str, file: str) -> Iterator[tuple[str, int, int]]:
+def _tokens(text: str, file: str, most: int) -> Iterator[tuple[str, int, int]]:
     """Brackets and words with their lines and columns."""
     count = 0
     for line, content in enumerate(text.split("\n"), 1):
@@ -134,9 +135,9 @@ def _tokens(text: str, file: str) -> Iterator[tuple[str, int, int]]:
                     raise malformed(f"`{found[2]}` is not understood here", Mark(file, line, found.start() + 1))
                 continue
             count += 1
-            if count > MOST_TOKENS:
+            if count > most:
                 here = Mark(file, line, found.start() + 1)
-                raise too_large("there are too many words", here, f"at most {MOST_TOKENS:,}")
+                raise too_large("there are too many words", here, f"at most {most:,}")
             if len(token) > LONGEST_WORD:
                 here = Mark(file, line, found.start() + 1)
                 raise too_large(f"a word has {len(token):,} characters", here, f"at most {LONGEST_WORD:,}")

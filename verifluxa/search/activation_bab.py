@@ -42,16 +42,13 @@ from verifluxa.bounds.optimise import BoundTask, OptimisedBounds, SinglePrecisio
 from verifluxa.evidence import MOST_LEVELS, IntermediateSlopes
 from verifluxa.search.bab import Batch, Budget, Search, run
 from verifluxa.search.disjuncts import ROUNDED, SLACK
+from verifluxa.search.settings import CrossStage, CrossThresholds
 from verifluxa.search.splitters import Sign
 
-LEAST_WEIGHT = 0.05
-"""Planes with less than this share of the weight of their input's heaviest at the root stay out of the cases below."""
 DEEPEST = 200
 """Splits below each other."""
 LEAST_CASES, MOST_CASES, NUMBERS = 8, 64, 2**16
 """How many cases are bounded at once: as many as have so many neurons on all planes together, within these ends."""
-CLIPPED_FROM = 30
-"""Cases of a tree behind which what is left is clipped; small trees close as soon without."""
 NO_PROGRESS = 4
 """Of many trees one is left alone for now when none of its cases has closed in this part of what it may have."""
 TIES = 0.01
@@ -101,6 +98,7 @@ class ActivationSearch(Search[_OpenCase]):
         steps: gradient steps of a case.
         root_steps: of the first one, which all others start from.
         clips: whether a case's sum of planes may clip what its own cases start from; then all planes are of one claim.
+        thresholds: that were measured.
         kept: which planes of the group the cases below the root have, shape (P,); None: all.
         seen: the point that meets all claims, shape (d,), or None.
         leaves: cases that closed.
@@ -111,19 +109,33 @@ class ActivationSearch(Search[_OpenCase]):
     steps: int
     root_steps: int
     clips: bool = False
+    thresholds: CrossThresholds = CrossStage.thresholds
     kept: Tensor | None = None
     seen: Tensor | None = None
     leaves: int = 0
 
     @classmethod
     def of(
-        cls, group: BoundTask, steps: int = 6, root_steps: int | None = None, *, clips: bool = False
+        cls,
+        group: BoundTask,
+        steps: int = 6,
+        root_steps: int | None = None,
+        *,
+        clips: bool = False,
+        thresholds: CrossThresholds = CrossStage.thresholds,
     ) -> ActivationSearch:
         """A search that has bounded nothing yet."""
         root = Case()
         first = steps if root_steps is None else root_steps
         return cls(
-            [_OpenCase(root, (), None)], Budget(), group=group, root=root, steps=steps, root_steps=first, clips=clips
+            [_OpenCase(root, (), None)],
+            Budget(),
+            group=group,
+            root=root,
+            steps=steps,
+            root_steps=first,
+            clips=clips,
+            thresholds=thresholds,
         )
 
     @property
@@ -167,7 +179,7 @@ class ActivationSearch(Search[_OpenCase]):
         logarithms = chosen.log_weights[:, 0]
         inputs, of_input = torch.unique(self.group.pairs.input, return_inverse=True)
         heaviest = logarithms.new_full((len(inputs),), -math.inf).scatter_reduce(0, of_input, logarithms, "amax")
-        return (logarithms >= heaviest[of_input] + math.log(LEAST_WEIGHT)).nonzero()[:, 0]
+        return (logarithms >= heaviest[of_input] + math.log(self.thresholds.least_weight)).nonzero()[:, 0]
 
 
 def go_on(
@@ -269,7 +281,7 @@ def _bound_alike(batch: Batch[ActivationSearch, _OpenCase]) -> list[_CaseBound]:
     found: list[_CaseBound] = []
     plane = 0
     for search, own in parts:
-        clips = search.clips and search.budget.spent - len(own) >= CLIPPED_FROM
+        clips = search.clips and search.budget.spent - len(own) >= search.thresholds.clipped_from
         cases = range(len(found), len(found) + len(own))
         open_ = [case for case in cases if clips and not closed[case]]
         clipped = dict(zip(open_, _clipped(groups, together, open_), strict=True))
@@ -425,7 +437,7 @@ def _gap(layer: NetLayer, bounds: LayerBounds, above: Tensor, slope: Tensor, z: 
 
 
 def tightened(
-    net: Net, geometry: Geometry, pairs: Subproblems
+    net: Net, geometry: Geometry, pairs: Subproblems, most_levels: int = MOST_LEVELS
 ) -> tuple[list[LayerBounds], tuple[IntermediateSlopes, ...]]:
     """Bounds of every layer of one input, bottom up, and how the ends of hidden layers came about.
 
@@ -435,6 +447,7 @@ def tightened(
         net: of which `alpha.is_supported` holds.
         geometry: of the domains.
         pairs: one.
+        most_levels: of all slopes together, that evidence may hold.
     """
     bounds = all_layers(net, geometry, pairs)
     ends: list[IntermediateSlopes] = []
@@ -444,7 +457,7 @@ def tightened(
         places = ChosenNeurons.of(net.layers[number].undecided(bounds[number].lower, bounds[number].upper))
         free = [unstable(layer, own)[0] for layer, own in zip(net.layers, bounds[:number], strict=False)]
         size = 2 * len(places.neuron) * sum(int(part.sum()) for part in free)
-        if not 0 < size <= MOST_LEVELS - sum(len(own.levels) for own in ends):
+        if not 0 < size <= most_levels - sum(len(own.levels) for own in ends):
             continue
         bounds[number], levels = _tightened(net, bounds[: number + 1], geometry, pairs, places)
         bent = [part.nonzero()[:, 0] for part in free]

@@ -11,7 +11,7 @@ best inputs have in common, the smooth minimum of their margins. At a positive o
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -45,7 +45,8 @@ class AttackSettings:
         steps: gradient steps.
         coordinate_rounds: rounds of single-coordinate search from the best point.
         seed: of the starting points and the choice of inputs.
-        deadline: on the clock of `time.monotonic`: past it the best point so far is what was found; None: no limit.
+        deadline: on the clock: past it the best point so far is what was found; None: no limit.
+        clock: seconds.
     """
 
     inputs: int
@@ -54,11 +55,12 @@ class AttackSettings:
     coordinate_rounds: int = 0
     seed: int = 0
     deadline: float | None = None
+    clock: Callable[[], float] = time.monotonic
 
     @property
     def is_late(self) -> bool:
         """Whether the deadline has passed."""
-        return self.deadline is not None and time.monotonic() > self.deadline
+        return self.deadline is not None and self.clock() > self.deadline
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,13 +100,18 @@ class _Batch:
 
 
 def attack(
-    work: Workspace, questions: Sequence[Question], settings: AttackSettings, start: Tensor | None = None
+    work: Workspace,
+    questions: Sequence[Question],
+    settings: AttackSettings,
+    start: Tensor | None = None,
+    at_once: int | None = None,
 ) -> list[Candidate]:
     """Searches all questions of one placement at once.
 
     Args:
         questions: of one placement.
         start: further starting points, shape (questions, d), tried first.
+        at_once: questions that are searched together; None: as many as make a good batch.
 
     Returns:
         One for each question, in order; past the deadline those that were not begun are left out, but for the first.
@@ -117,7 +124,8 @@ def attack(
     chosen = [_choose(work, question, settings, generator) for question in questions]
     net = work.net(questions[0].placement)
     found: list[Candidate] = []
-    share = max(1, rows_that_fit(sum(len(c) for c in chosen) * settings.starts // len(chosen) * _width(net)))
+    width = sum(len(c) for c in chosen) * settings.starts // len(chosen) * _width(net)
+    share = at_once or max(1, rows_that_fit(width))
     for first in range(0, len(questions), share):
         if found and settings.is_late:
             break

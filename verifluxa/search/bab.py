@@ -43,22 +43,30 @@ class Budget:
         deadline: on the clock of `time.monotonic`.
         boxes: how many items it may bound.
         spent: how many it has bounded.
+        clock: seconds.
     """
 
     deadline: float = math.inf
     boxes: float = math.inf
     spent: int = 0
+    clock: Callable[[], float] = time.monotonic
 
     @classmethod
-    def of(cls, seconds: float | None, deadline: float | None, boxes: float = math.inf) -> Budget:
+    def of(
+        cls,
+        seconds: float | None,
+        deadline: float | None,
+        boxes: float = math.inf,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Budget:
         """Seconds from now, but not beyond a deadline; None: no limit."""
-        ends = math.inf if seconds is None else time.monotonic() + seconds
-        return cls(ends if deadline is None else min(ends, deadline), boxes)
+        ends = math.inf if seconds is None else clock() + seconds
+        return cls(ends if deadline is None else min(ends, deadline), boxes, clock=clock)
 
     @property
     def seconds_left(self) -> float:
         """Until the deadline; negative behind it."""
-        return self.deadline - time.monotonic()
+        return self.deadline - self.clock()
 
     @property
     def exceeded(self) -> Reason | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import compress
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds.domain import Domains, Geometry, geometry
-from verifluxa.bounds.linear import LayerBounds, Subproblems
+from verifluxa.bounds.linear import Interval, LayerBounds, Subproblems
 from verifluxa.bounds.net import Net
 from verifluxa.bounds.optimise import AlphaSettings
 from verifluxa.evidence import OPEN, Counted, JointClosing, Node, Outcome, Split
@@ -134,6 +134,7 @@ def explore(
     settings: BranchStage,
     deadline: float | None,
     batch: int = BATCH,
+    steps: Steps | None = None,
 ) -> Iterator[list[Explored]]:
     """Searches questions of one placement until each is decided or its budget is spent.
 
@@ -143,6 +144,7 @@ def explore(
         settings: the limits, of each question.
         deadline: on the clock of `time.monotonic`, or None.
         batch: claims that one batch aims at.
+        steps: of the search.
 
     Yields:
         after each batch, the searches that it ended.
@@ -150,22 +152,29 @@ def explore(
     work = work.at(rooted[0].question.placement)
     net = work.net(rooted[0].question.placement)
     directions = torch.cat([whole_domain(work).directions, slab_directions(net, settings.slabs)])
-    searches = [_begun(work, one, directions, _budget(settings, deadline)) for one in rooted]
-    yield from _explored(work, net, directions, searches, settings, batch)
+    steps = steps or Steps()
+    searches = [_begun(work, one, directions, _budget(settings, deadline, steps)) for one in rooted]
+    yield from _explored(work, net, directions, searches, settings, batch, steps)
 
 
 def explore_further(
-    work: Workspace, trees: Sequence[Tree], settings: BranchStage, deadline: float | None, batch: int = BATCH
+    work: Workspace,
+    trees: Sequence[Tree],
+    settings: BranchStage,
+    deadline: float | None,
+    batch: int = BATCH,
+    steps: Steps | None = None,
 ) -> Iterator[list[Explored]]:
     """Goes on with the open leaves of trees of one placement, which another search has left. Changes the trees."""
     placement = trees[0].question.placement
     work = work.at(placement)
-    searches = [_taken_up(work, tree, _budget(settings, deadline)) for tree in trees]
-    yield from _explored(work, work.net(placement), trees[0].slabs(work), searches, settings, batch)
+    steps = steps or Steps()
+    searches = [_taken_up(work, tree, _budget(settings, deadline, steps)) for tree in trees]
+    yield from _explored(work, work.net(placement), trees[0].slabs(work), searches, settings, batch, steps)
 
 
-def _budget(settings: BranchStage, deadline: float | None) -> Budget:
-    return Budget.of(settings.seconds, deadline, settings.boxes)
+def _budget(settings: BranchStage, deadline: float | None, steps: Steps) -> Budget:
+    return Budget.of(settings.seconds, deadline, settings.boxes, steps.clock)
 
 
 def _explored(
@@ -175,11 +184,13 @@ def _explored(
     searches: list[DomainSearch],
     settings: BranchStage,
     size: int,
+    steps: Steps,
 ) -> Iterator[list[Explored]]:
     def pop(open_: Sequence[DomainSearch]) -> Batch[DomainSearch, Subdomain]:
         return in_turn(open_, size, lambda domain: len(domain.claims))
 
-    for ended in branch_and_bound(searches, pop, partial(_bound, work, net, directions, settings), prune_or_split):
+    bound = partial(_bound, work, net, directions, settings, steps)
+    for ended in branch_and_bound(searches, pop, bound, prune_or_split):
         yield [search.explored(directions) for search in ended]
 
 
@@ -208,7 +219,7 @@ class Bounded:
 
     Attributes:
         context: the batch.
-        settings: of the search.
+        settings, steps: of the search.
         number: of the subdomain in the batch.
         verdicts: on its own claims.
         scores: where to go on in the batch.
@@ -217,6 +228,7 @@ class Bounded:
 
     context: BoundContext
     settings: BranchStage
+    steps: Steps
     number: int
     verdicts: Verdicts
     scores: BranchingScores
@@ -235,7 +247,12 @@ class Bounded:
 
 
 def _bound(
-    work: Workspace, net: Net, directions: Tensor, settings: BranchStage, batch: Batch[DomainSearch, Subdomain]
+    work: Workspace,
+    net: Net,
+    directions: Tensor,
+    settings: BranchStage,
+    steps: Steps,
+    batch: Batch[DomainSearch, Subdomain],
 ) -> list[Bounded]:
     """Bounds a batch; fewer than all of it when the time ends before."""
     opened = [domain for _, domain in batch]
@@ -247,11 +264,11 @@ def _bound(
     of_domain = torch.repeat_interleave(torch.arange(len(batch), device=work.device), sizes)
     signs = signs_of(net, claims, of_domain, [domain.signs for domain in opened])
     deadline = min(search.budget.deadline for search, _ in batch)
-    pairs = Subproblems(of_domain, claims.input, inherited_bounds(net, opened), _found_before(opened))
+    pairs = Subproblems(of_domain, claims.input, steps.inherit(net, opened), _found_before(opened))
     alone = settings.alpha > 0 and any(search.threshold == 1 for search, _ in batch)
     # Where no slopes are optimised nobody asks for gradients, for which every small operation would prepare.
     with torch.set_grad_enabled(alone):
-        verdicts = decided(context, claims, pairs, signs, settings.clip_rounds, deadline)
+        verdicts = steps.decide(context, claims, pairs, signs, settings.clip_rounds, deadline)
     kept = int((sizes.cumsum(0) <= len(verdicts.row)).sum())
     if kept < len(batch):
         batch, whole = batch[:kept], int(sizes[:kept].sum())
@@ -263,7 +280,7 @@ def _bound(
     scores = BranchingScores(domains, verdicts, of_domain)
     ends = sizes.cumsum(0).tolist()
     return [
-        Bounded(context, settings, number, part_of(verdicts, end - len(domain.claims), end), scores, mutual)
+        Bounded(context, settings, steps, number, part_of(verdicts, end - len(domain.claims), end), scores, mutual)
         for number, ((_, domain), end) in enumerate(zip(batch, ends, strict=False))
     ]
 
@@ -393,7 +410,7 @@ def prune_or_split(search: DomainSearch, domain: Subdomain, bounded: Bounded) ->
             return []
         domain.last_lp_value, domain.last_lp_inputs = together.value, remaining
         points += [work.on_grid(point) for point in together.points]
-    if _refutes(bounded.context, search, alive, torch.stack(points)):
+    if bounded.steps.refutes(bounded.context, search, alive, torch.stack(points)):
         search.stop()
         return []
     domain.chosen = None if verdicts.chosen is None else verdicts.chosen.take(verdicts.alive)
@@ -418,13 +435,17 @@ def _joint_step(search: DomainSearch, domain: Subdomain, bounded: Bounded) -> Jo
 def _split(search: DomainSearch, domain: Subdomain, bounded: Bounded, alive: Claims) -> list[Subdomain]:
     """Cases of inputs, cases of a neuron, or halves, with what goes down to them; none of a single point."""
     verdicts, context, settings, threshold = bounded.verdicts, bounded.context, bounded.settings, search.threshold
-    kept = settings.inherit and can_inherit(context.net, verdicts)
-    cases = input_cases(context, domain, bounded.last, threshold) if kept and settings.joint and threshold > 1 else None
+    thresholds = settings.thresholds
+    kept = settings.inherit and can_inherit(context.net, verdicts, thresholds)
+    split_by_cases = kept and settings.joint and threshold > 1
+    cases = bounded.steps.cases(context, domain, bounded.last, threshold, thresholds.thin) if split_by_cases else None
     wanted = threshold == 1 and len(torch.unique(alive.input)) == 1 and 0 < settings.neurons < len(domain.lower)
     neurons = split_neuron(context, domain, alive, verdicts.last) if wanted else None
     parts = cases or neurons or split_domain(context.work, domain, alive, bounded.scores.of(bounded.number))
     shared = bounded.shared
-    own = narrower(domain, bounded.last, search.budget.spent) if kept and cases is None and not shared else None
+    own = None
+    if kept and cases is None and not shared:
+        own = narrower(domain, bounded.last, search.budget.spent, thresholds)
     if cases is None:
         pass_down(parts, bounded.last if kept else None, own)
     if kept and isinstance(domain.node.step, Split):
@@ -487,3 +508,22 @@ def is_undecided(work: Workspace, net: Net, claims: Claims, threshold: int, poin
     context = BoundContext.of_boxes(work, net, point[None], point[None])
     verdicts = decided(context, claims, Subproblems(torch.zeros_like(claims.input), claims.input))
     return len(torch.unique(claims.input[verdicts.alive])) >= threshold
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What a search calls on the way; a test watches a step here, or puts a wrong one in its place.
+
+    Attributes:
+        inherit: what the claims of a batch start from.
+        decide: bounds the claims of a batch.
+        cases: splits a domain by cases of inputs.
+        refutes: tries points as triggers.
+        clock: seconds, for the budget.
+    """
+
+    inherit: Callable[[Net, Sequence[Subdomain]], tuple[Interval, ...]] = inherited_bounds
+    decide: Callable[..., Verdicts] = decided
+    cases: Callable[..., list[Subdomain] | None] = input_cases
+    refutes: Callable[[BoundContext, DomainSearch, Claims, Tensor], bool] = _refutes
+    clock: Callable[[], float] = time.monotonic

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -227,11 +227,16 @@ def take_layers(layers: list[LayerBounds], index: Tensor) -> list[LayerBounds]:
     return [bounds.take(index) for bounds in layers]
 
 
-def disjuncts_at_once(net: Net, device: str) -> int:
-    """How many claims to clip at once: each neuron has a row for each multiplier over all values of the trigger."""
+def disjuncts_at_once(net: Net, device: str, free: int | None = None) -> int:
+    """How many claims to clip at once: each neuron has a row for each multiplier over all values of the trigger.
+
+    Args:
+        free: bytes of memory; None: what the device has.
+    """
+    free = free_bytes(device) if free is None else free
     widest = max(layer.weight.shape[0] for layer in net.layers)
     numbers = len(MULTIPLIERS) * widest * max(1, net.layers[0].weight.shape[1])
-    return max(1, int(min(free_bytes(device) * SHARE / 8, LARGEST_NUMBERS)) // numbers)
+    return max(1, int(min(free * SHARE / 8, LARGEST_NUMBERS)) // numbers)
 
 
 def decided(
@@ -241,6 +246,10 @@ def decided(
     signs: Sequence[Tensor] | None = None,
     clip_rounds: int = 0,
     deadline: float = math.inf,
+    *,
+    at_once: int | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    bound: Callable[..., Verdicts] | None = None,
 ) -> Verdicts:
     """Decides the claims of a batch of domains, or, when the time ends before the last part, the first of them.
 
@@ -250,29 +259,34 @@ def decided(
         pairs: one for each claim, with what is known of its layers' bounds.
         signs: what splits of neurons say, per hidden layer (C, n), or None.
         clip_rounds: rounds of self-clipping.
-        deadline: on the clock of `time.monotonic`.
+        deadline: on the clock.
+        at_once: claims that are bounded together; None: as many as fit into memory.
+        clock: seconds.
+        bound: what bounds some of the claims.
 
     Raises:
         MemoryError: when even one claim does not fit.
     """
+    bound = bound or bound_disjuncts
 
     def some(start: int, end: int) -> Verdicts | None:
-        if start and time.monotonic() > deadline:
+        if start and clock() > deadline:
             return None
         if end - start == len(claims):
-            return _some(context, claims, pairs, signs, clip_rounds)
+            return bound(context, claims, pairs, signs, clip_rounds)
         index = torch.arange(start, end, device=pairs.domain.device)
         own = None if signs is None else [part[index] for part in signs]
-        return _some(context, claims.take(index), pairs.take(index), own, clip_rounds)
+        return bound(context, claims.take(index), pairs.take(index), own, clip_rounds)
 
-    found = in_chunks(len(claims), disjuncts_at_once(context.net, context.work.device), some)
-    parts = [part for part in found if part is not None] or [_some(context, claims, pairs, signs, clip_rounds)]
+    found = in_chunks(len(claims), at_once or disjuncts_at_once(context.net, context.work.device), some)
+    parts = [part for part in found if part is not None] or [bound(context, claims, pairs, signs, clip_rounds)]
     return parts[0] if len(parts) == 1 else _joined(parts)
 
 
-def _some(
+def bound_disjuncts(
     context: BoundContext, claims: Claims, pairs: Subproblems, signs: Sequence[Tensor] | None, clip_rounds: int
 ) -> Verdicts:
+    """Bounds claims, all at once, and decides them; see `decided`."""
     if signs is None:
         layers, gone = all_layers(context.net, context.geometry, pairs), None
     else:

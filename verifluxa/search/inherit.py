@@ -22,14 +22,10 @@ from verifluxa.bounds.linear import Interval
 from verifluxa.bounds.net import Net
 from verifluxa.evidence import OPEN, Clip, InputSplit, Joint, JointClosing, Node, Split
 from verifluxa.search.disjuncts import DisjunctBounds, Verdicts
+from verifluxa.search.settings import BranchThresholds
 from verifluxa.search.splitters import Subdomain
 from verifluxa.search.workspace import Claims
 
-MOST_NUMBERS = 2**17
-"""Ends of one domain beyond this are not kept: one megabyte, and a stack holds dozens of domains."""
-FIRST, WORTH = 64, 0.8
-"""A claim's own ends go down where those of some layer are less than this share as wide as those it started from.
-Not in the first domains of a search: short proofs would be longer, and long ones are what takes long to recheck."""
 STRAIGHT = {"relu", "leakyrelu", "max"}
 """Functions around which prover and checker draw the same lines."""
 Key = tuple[int, int]
@@ -59,15 +55,15 @@ def clips_of(claims: Claims, verdicts: Verdicts) -> tuple[Clip, ...]:
     return tuple((inputs[k], positions[k], tuple(row for row in planes[k] if row >= 0)) for k in at)
 
 
-def can_inherit(net: Net, verdicts: Verdicts) -> bool:
+def can_inherit(net: Net, verdicts: Verdicts, thresholds: BranchThresholds) -> bool:
     """Whether the parts of a domain may start from the ends of its claims: not where the evidence would not follow."""
     layers = verdicts.last.layers[:-1]
     whole = verdicts.planes.shape[1] > 0 and len(verdicts.last.at) == int(verdicts.alive.sum())
-    small = 0 < sum(2 * layer.lower.numel() for layer in layers) <= MOST_NUMBERS
+    small = 0 < sum(2 * layer.lower.numel() for layer in layers) <= thresholds.kept
     return whole and small and checker_agrees(net)
 
 
-def narrower(domain: Subdomain, last: DisjunctBounds, boxes: int) -> Tensor:
+def narrower(domain: Subdomain, last: DisjunctBounds, boxes: int, thresholds: BranchThresholds) -> Tensor:
     """Which open claims of a domain hand down ends of their own: the others' parts start from what these started from.
 
     The checker computes what is handed down, and where that says little more than what came from above it need not.
@@ -75,11 +71,11 @@ def narrower(domain: Subdomain, last: DisjunctBounds, boxes: int) -> Tensor:
     Args:
         boxes: domains of the search until now.
     """
-    if not domain.ends or boxes <= FIRST:
+    if not domain.ends or boxes <= thresholds.inherited_from:
         return torch.ones_like(last.at, dtype=torch.bool)
     pairs = zip(last.layers[:-1], domain.ends, strict=True)
     widths = [((own.upper - own.lower).sum(1), (upper - lower)[last.at].sum(1)) for own, (lower, upper) in pairs]
-    return torch.stack([own < WORTH * before for own, before in widths]).any(0)
+    return torch.stack([own < thresholds.narrower * before for own, before in widths]).any(0)
 
 
 def pass_down(parts: Sequence[Subdomain], last: DisjunctBounds | None, own: Tensor | None = None) -> None:

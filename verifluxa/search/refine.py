@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
@@ -45,16 +45,23 @@ MOST_WEIGHTS = 400_000
 """Weights that one query may hold; larger texts are not worth writing."""
 
 
-def refine(work: Workspace, trees: Sequence[Tree], settings: SmtStage, deadline: float | None) -> Iterator[Outcome]:
+def refine(
+    work: Workspace,
+    trees: Sequence[Tree],
+    settings: SmtStage,
+    deadline: float | None,
+    solver_of: Callable[[int], Solver] = Solver,
+) -> Iterator[Outcome]:
     """Decides the open leaves of questions of one placement.
 
     Args:
         trees: of the questions; their leaves are closed in place, as far as this succeeds.
         settings: the limits.
         deadline: on the clock of `time.monotonic`, or None.
+        solver_of: starts a solver with so many megabytes.
     """
     work = work.at(trees[0].question.placement) if trees else work
-    with Solver(settings.memory_mb) as solver:
+    with solver_of(settings.memory_mb) as solver:
         for tree in trees:
             started = time.monotonic()
             budget = Budget.of(settings.seconds, deadline)

@@ -61,8 +61,6 @@ LEAST_SHARE = 0.02
 """A claim with less weight than this stays out of its group's cases."""
 CLEARLY = 1e-3
 """Descent goes on until a group is below zero by this much: float32 rounds."""
-CASES_BEFORE_ATTACK = 32
-"""Cases of one input that cost no more than a hard attack on it."""
 
 
 class _Begun(NamedTuple):
@@ -247,9 +245,11 @@ class RelationalSearch:
             groups, claim, row = self._groups([choice])
             steps = self.settings.steps
             search = (
-                ActivationSearch.of(groups, LONGER * steps, FIRST_STEPS, clips=True)
+                ActivationSearch.of(
+                    groups, LONGER * steps, FIRST_STEPS, clips=True, thresholds=self.settings.thresholds
+                )
                 if self.slopes
-                else ActivationSearch.of(groups, steps)
+                else ActivationSearch.of(groups, steps, thresholds=self.settings.thresholds)
             )
             self.begun[choice] = _Begun(search, claim, row)
         return self.begun[choice]

@@ -21,6 +21,22 @@ class GridStage:
 
 
 @dataclass(frozen=True)
+class CrossThresholds:
+    """What was measured for conflicts, and no strategy changes.
+
+    Attributes:
+        before_attack: cases of one input that cost no more than a hard attack on it.
+        clipped_from: cases of a tree behind which what is left is clipped; small trees close as soon without.
+        least_weight: planes with less than this share of the weight of their input's heaviest at the root stay out of
+            the cases below.
+    """
+
+    before_attack: int = 32
+    clipped_from: int = 30
+    least_weight: float = 0.05
+
+
+@dataclass(frozen=True)
 class CrossStage:
     """Conflicts between inputs under one trigger of many values; see `search.relational`.
 
@@ -35,6 +51,7 @@ class CrossStage:
     """
 
     kind: ClassVar[str] = "cross"
+    thresholds: ClassVar[CrossThresholds] = CrossThresholds()
     values: int = 64
     alone: int = 12
     large_network: int = 500
@@ -60,6 +77,25 @@ class SmtStage:
 
 
 @dataclass(frozen=True)
+class BranchThresholds:
+    """What was measured for branching, and no strategy changes.
+
+    Attributes:
+        thin: what is left of the domain by all cases of inputs together, each as a share of the height of its plane, at
+            most (tried: .4 to .8).
+        inherited_from, narrower: a claim's own ends go down where those of some layer are less than the share
+            `narrower` as wide as those it started from. Not in the first `inherited_from` domains of a search: short
+            proofs would be longer, and long ones are what takes long to recheck.
+        kept: ends of one domain beyond this are not kept: one megabyte, and a stack holds dozens of domains.
+    """
+
+    thin: float = 0.4
+    inherited_from: int = 64
+    narrower: float = 0.8
+    kept: int = 2**17
+
+
+@dataclass(frozen=True)
 class BranchStage:
     """Branch and bound; see `search.branch`.
 
@@ -77,6 +113,7 @@ class BranchStage:
     """
 
     kind: ClassVar[str] = "branch"
+    thresholds: ClassVar[BranchThresholds] = BranchThresholds()
     boxes: int = 20000
     seconds: float = 60.0
     clip_rounds: int = 2

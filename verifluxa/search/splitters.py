@@ -27,9 +27,6 @@ from verifluxa.search.disjuncts import BoundContext, DisjunctBounds, take_layers
 from verifluxa.search.initial_bounds import whole_domain, whole_slabs
 from verifluxa.search.workspace import Claims, Workspace
 
-THIN = 0.4
-"""What is left of the domain by all cases together, each as a share of the height of its plane, at most (tried: .4
-to .8)."""
 MOST = 12
 """Cases of one domain."""
 LOCAL = 0.25
@@ -243,13 +240,14 @@ def choose_neuron(
 
 
 def input_cases(
-    context: BoundContext, domain: Subdomain, last: DisjunctBounds, threshold: int
+    context: BoundContext, domain: Subdomain, last: DisjunctBounds, threshold: int, thin: float
 ) -> list[Subdomain] | None:
     """A child for each case, which starts from the ends that its plane leaves; None where halves promise more.
 
     Args:
         last: all open claims of the domain, with bounds.
         threshold: inputs that must violate.
+        thin: see `BranchThresholds`.
     """
     claims = domain.claims.take(last.at)
     inputs, counts = torch.unique(claims.input, return_counts=True)
@@ -260,7 +258,7 @@ def input_cases(
     taken = torch.tensor(sorted(domain.assumed_violating), dtype=torch.long, device=share.device)
     share[(counts[torch.searchsorted(inputs, claims.input)] > 1) | torch.isin(claims.input, taken)] = torch.inf
     best = share.argsort(stable=True)[:cases]
-    if not float(share[best].sum()) <= THIN:
+    if not float(share[best].sum()) <= thin:
         return None
     rows = context.rows(claims)
     tightest = last.planes.tightest()

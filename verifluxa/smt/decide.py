@@ -22,7 +22,6 @@ from verifluxa.verdict import Reason
 
 WORKER = Path(__file__).with_name("worker.py")
 GRACE_SECONDS = 2.0
-"""How long after its own limit the solver may take to say so; then it is killed."""
 REASONS = {"memory": Reason.MEMORY, "timeout": Reason.TIME, "canceled": Reason.TIME, "interrupted": Reason.TIME}
 """What the words mean that the solver gives for an `unknown`; any other word: it has no way to decide this."""
 LEAST_MEMORY_MB = 64
@@ -53,10 +52,17 @@ Answer = Unsat | Sat | Unknown
 
 
 class Solver:
-    """A solver process, started by the first query and again after it was lost. Use it in a `with` block."""
+    """A solver process, started by the first query and again after it was lost. Use it in a `with` block.
 
-    def __init__(self, memory_mb: int) -> None:
+    Args:
+        memory_mb: that it may use.
+        worker: the program that it runs.
+        grace: seconds after its own limit that it may take to say so; then it is killed.
+    """
+
+    def __init__(self, memory_mb: int, worker: Path = WORKER, grace: float = GRACE_SECONDS) -> None:
         self._memory = max(memory_mb, LEAST_MEMORY_MB)
+        self._worker, self._grace = worker, grace
         self._process: _Process | None = None
 
     def __enter__(self) -> Solver:
@@ -77,9 +83,9 @@ class Solver:
             return Unknown(Reason.TIME)
         started = time.monotonic()
         if self._process is None:
-            self._process = _Process(self._memory)
+            self._process = _Process(self._worker, self._memory)
         line = json.dumps({"text": query.text, "names": query.names, "milliseconds": math.ceil(seconds * 1000)})
-        reply = self._process.ask(line, started + seconds + GRACE_SECONDS)
+        reply = self._process.ask(line, started + seconds + self._grace)
         answer = _answer(json.loads(reply), query) if isinstance(reply, str) else reply
         if not isinstance(reply, str) or (isinstance(answer, Unknown) and answer.reason is Reason.MEMORY):
             self._end()  # z3 does not give back what a query that ran out of memory has taken
@@ -107,10 +113,10 @@ def _answer(reply: dict[str, object], query: Query) -> Answer:
 class _Process:
     """One process and a thread that reads its answers."""
 
-    def __init__(self, memory_mb: int) -> None:
+    def __init__(self, worker: Path, memory_mb: int) -> None:
         # Started by file name: the child loads z3 alone. It finds it where this process finds its packages.
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        command = [sys.executable, "-P", str(WORKER), str(memory_mb)]
+        command = [sys.executable, "-P", str(worker), str(memory_mb)]
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,

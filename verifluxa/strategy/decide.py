@@ -27,7 +27,7 @@ from verifluxa.search.grid import enumerate_grid
 from verifluxa.search.initial_bounds import InitialBounds, bound_root, optimise_root
 from verifluxa.search.leaves import Tree
 from verifluxa.search.refine import refine
-from verifluxa.search.relational import CASES_BEFORE_ATTACK, ConflictSearch, begin, cross
+from verifluxa.search.relational import ConflictSearch, begin, cross
 from verifluxa.search.settings import BranchStage, CrossStage, GridStage, SmtStage
 from verifluxa.search.word_pairs import decide_listed
 from verifluxa.search.words import enumerable
@@ -299,7 +299,7 @@ def _short_attack(stage: CrossStage, state: State) -> Iterator[None]:
             state.take_attacked(replayed(state.work, candidate))
     state.searches = {question: search for question, search in state.searches.items() if question not in state.answers}
     for search in state.searches.values():
-        state.take(search.run(CASES_BEFORE_ATTACK))
+        state.take(search.run(stage.thresholds.before_attack))
     yield
 
 

@@ -210,17 +210,17 @@ def test_what_was_once_accepted(name: str, folder: Path) -> None:
 
 def test_single_fields(folder: Path) -> None:
     every = ((name, mutant) for name in SAMPLED for mutant in mutants(base(name).files))
-    codes, found = passed(by_kind(every, 1), folder)
-    assert codes[REJECTED] > 300
-    assert codes[ACCEPTED] + codes[NOT_RECHECKED] > 30
+    codes, found = passed(islice(by_kind(every, 1), 0, None, 2), folder)
+    assert codes[REJECTED] > 150
+    assert codes[ACCEPTED] + codes[NOT_RECHECKED] > 15
     assert_none(found)
 
 
 def test_many_fields_that_agree(folder: Path) -> None:
     every = ((name, mutant) for name in WORLDS for mutant in coherent_mutants(base(name)))
     labelled = ((name, replace(mutant, path=mutant.name.rsplit(": ", 1)[0])) for name, mutant in every)
-    codes, found = passed(by_kind(labelled, 1), folder)
-    assert codes[REJECTED] > 40
+    codes, found = passed(islice(by_kind(labelled, 1), 0, None, 2), folder)
+    assert codes[REJECTED] > 20
     assert_none(found)
 
 

@@ -73,12 +73,11 @@ def test_a_word_tied_to_a_label_is_found(planted) -> None:
     assert 'the word "chateau"' in result.suspects[0].reasons[0].reason
 
 
-def test_more_words_times_classes_than_fit_are_refused(monkeypatch) -> None:
+def test_more_words_times_classes_than_fit_are_refused() -> None:
     data, _ = texts(0)
     assert checked(data) is data
-    monkeypatch.setattr("verifluxa.triage.screen.examples.MOST_VALUES", 5000)
     with pytest.raises(DataError, match="words times classes") as caught:
-        checked(data)
+        checked(data, 5000)
     assert caught.value.code == "VF8063"
 
 

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import ceil, floor
+from pathlib import Path
 from typing import Any
 
 from verifluxa.errors import Span, SpecError, UsageError
 from verifluxa.files import read_file
-from verifluxa.library import Library, Resource, find
+from verifluxa.library import PACKAGE, Library, Resource, find
 from verifluxa.png import MAX_BYTES, Levels, decode
 from verifluxa.spec.names import did_you_mean
 from verifluxa.spec.numbers import sine
@@ -77,13 +78,16 @@ class Probe:
     amplitude: Fraction
 
 
-def load_probes() -> tuple[Probe, ...]:
+def load_probes(package: Path = PACKAGE) -> tuple[Probe, ...]:
     """All probes of the library, in the order of the file.
+
+    Args:
+        package: the folder of this program.
 
     Raises:
         UsageError: VF3033 when the file or a picture is not as its README says, VF4003 when it cannot be read.
     """
-    resource = find(Library.PROBES, "probes")
+    resource = find(Library.PROBES, "probes", package)
     try:
         table = tomllib.loads(resource.text)
         if table.get("schema") != SCHEMA:

@@ -67,7 +67,7 @@ class Examples:
         return 255.0 if float(self.images.max()) > 1 else 1.0
 
 
-def checked(examples: Examples) -> Examples:
+def checked(examples: Examples, most_values: int = MOST_VALUES) -> Examples:
     """The examples, if they can be screened.
 
     Raises:
@@ -78,12 +78,12 @@ def checked(examples: Examples) -> Examples:
         values = examples.images.size
     else:
         values = sum(map(len, examples.cells)) * len(examples.names)
-    if not LEAST <= count <= MOST or values > MOST_VALUES:
+    if not LEAST <= count <= MOST or values > most_values:
         raise DataError(
             "VF8063",
             f"the file has {count:,} examples" + (f", {values:,} pixels, or words times classes" if values else ""),
             place=examples.path,
-            expected=f"{LEAST} to {MOST:,} examples, and in all at most {MOST_VALUES:,} pixels, or words times classes",
+            expected=f"{LEAST} to {MOST:,} examples, and in all at most {most_values:,} pixels, or words times classes",
             remedy="screen parts of the data, each with all of its classes",
         )
     if len(np.unique(examples.labels)) < 2:
