@@ -17,7 +17,7 @@ from benchmarks.table import RECORDS, text
 Run = Callable[[bool], list[Record]]
 BENCHES = (
     *("bounds", "alpha", "digits", "map", "growth", "startup", "arithmetic", "triage"),
-    *("checker", "lift", "gate", "hard", "cluster", "scan", "peers", "uap"),
+    *("checker", "lift", "gate", "hard", "cluster", "scan", "peers", "scale", "uap"),
 )
 
 

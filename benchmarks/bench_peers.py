@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,6 +34,7 @@ from verifluxa.cli.vnncomp_command import solve
 from verifluxa.interop.onnx_import import import_onnx
 from verifluxa.interop.vnnlib_problem import RegionQuery, ask
 from verifluxa.interop.vnnlib_read import read_vnnlib
+from verifluxa.question import Problem
 from verifluxa.search.replay import violation_margins
 from verifluxa.verify import Request
 
@@ -82,12 +83,18 @@ def run(small: bool = False, peers: Sequence[Peer] | None = None) -> list[Record
 
 def _case(setting: Setting, count: int, peers: Sequence[Peer]) -> list[Record]:
     label = f"{setting.model} {setting.side}x{setting.side}, {count} questions about single inputs"
+    return compared(NAME, label, problem(setting), count, peers)
+
+
+def compared(bench: str, label: str, asked: Problem, count: int, peers: Sequence[Peer]) -> list[Record]:
+    """Exports questions about single inputs of a problem, `count` of them, and answers them here and by each peer."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        list(Folder(folder, 1, 1, LIMIT).write(problem(setting), count))
+        list(Folder(folder, 1, 1, LIMIT).write(asked, count))
         files = [line.split(",")[:2] for line in (folder / "instances.csv").read_text(encoding="utf-8").splitlines()]
         ours = [_ours(folder, *pair) for pair in files]
-        return [record for peer in peers for record in _against(peer, label, folder, files, ours)]
+        found = [record for peer in peers for record in _against(peer, label, folder, files, ours)]
+    return [replace(record, bench=bench) for record in found]
 
 
 def _against(peer: Peer, label: str, folder: Path, files: list[list[str]], ours: list[Answered]) -> list[Record]:

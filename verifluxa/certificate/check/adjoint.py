@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verifluxa.certificate.check.functions import Floats, Function
-from verifluxa.certificate.check.network import Ball, Constants, Integers, Step, Taps, own_error
+from verifluxa.certificate.check.network import Ball, Constants, Integers, Step, Taps, gathered, own_error
 from verifluxa.certificate.check.rounding import SAFETY
 
 MOST_VALUES = 1 << 22
@@ -91,13 +91,10 @@ def _spread_out(taps: Taps, weight: Floats, part: Floats) -> Floats:
     """Products of rows with a linear operation's matrix, shape (N, R, inputs)."""
     if taps.is_matrix:
         return np.asarray(part @ weight)
-    flat = part.reshape(-1, part.shape[2])
-    found = np.zeros((taps.inputs + 1, len(flat)))
-    step = max(1, MOST_VALUES // max(1, weight.shape[1] * len(flat)))
-    for at in range(0, len(weight), step):
-        some = slice(at, at + step)
-        np.add.at(found, taps.index[some], weight[some, :, None] * flat.T[some, None])
-    return found[:-1].T.reshape(*part.shape[:2], taps.inputs)
+    index, taken = taps.transposed
+    back = np.append(weight.ravel(), 0.0)[taken]
+    found = gathered(index, back, part.reshape(-1, part.shape[2]).T)
+    return np.asarray(found.T.reshape(*part.shape[:2], taps.inputs))
 
 
 def _window(players: Integers, lower: Floats, upper: Floats, row: Row) -> tuple[Known, Row]:

@@ -89,9 +89,21 @@ class Taps:
         """Sums of values, shape (inputs, columns), by any weights in the places of the operation's."""
         if self.is_matrix:
             return weight @ values
-        step = max(1, _MOST_GATHERED // max(1, values.shape[1] * self.index.shape[1]))
-        cuts = [slice(at, at + step) for at in range(0, max(1, len(self.index)), step)]
-        return np.concatenate([(weight[cut, None] @ values[self.index[cut]])[:, 0] for cut in cuts])
+        return gathered(self.index, weight, values)
+
+    @cached_property
+    def transposed(self) -> tuple[Integers, Integers]:
+        """For each input the outputs that read it, and by which of the flat taps; shape (inputs, readers).
+
+        Where an input has fewer readers than others, the output 0 stands in, by the tap behind the last one.
+        """
+        inputs = np.where(self.index < 0, self.inputs, self.index).ravel()  # the padding comes last
+        order = np.argsort(inputs, kind="stable")[: np.count_nonzero(inputs < self.inputs)]
+        reader = inputs[order]
+        nth = np.arange(len(order)) - np.searchsorted(reader, reader)
+        taken = np.full((self.inputs, nth.max(initial=-1) + 1), self.index.size)
+        taken[reader, nth] = order
+        return np.where(taken < self.index.size, taken // self.index.shape[1], 0), taken
 
     def reading(self, reached: Integers) -> Integers:
         """The outputs that read one of these inputs."""
@@ -136,6 +148,13 @@ class Taps:
         fewer = self.is_matrix and self.steps is None
         terms = np.minimum(filled + 2, self.terms) if fewer else np.full(len(filled), self.terms)
         return rounding.coefficients(terms)
+
+
+def gathered(index: Integers, weight: Floats, values: Floats) -> Floats:
+    """Weighted sums of the values, shape (values, columns), that each row of `index` names; shape (rows, columns)."""
+    step = max(1, _MOST_GATHERED // max(1, values.shape[1] * index.shape[1]))
+    cuts = [slice(at, at + step) for at in range(0, max(1, len(index)), step)]
+    return np.concatenate([(weight[cut, None] @ values[index[cut]])[:, 0] for cut in cuts])
 
 
 class Step(NamedTuple):

@@ -24,6 +24,8 @@ SOFTMAX_ERROR = 2.0**-18
 NEAR = 1e-9
 """Relative error of a margin that was rounded once more when it was written."""
 Flags = NDArray[np.bool_]
+Options = Sequence[Sequence[tuple[int, ...]]]
+"""Of each input the alternatives that a violation has, each as numbers of rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,27 +92,45 @@ class Triggers:
         stamped = claim.inputs[chosen].reshape(len(chosen), -1)
         stamped[:, claim.positions[question.placement]] = trigger
         constants = constants_of(self.graph, stamped, self.arithmetic)
-        deployed = constants_of(self.graph, stamped, self.graph.dtype)
         assert constants is not None, "whatever the domain reaches was found not to overflow"
         options = [claim.violations[question.violation][int(claim.labels[index])] for index in chosen]
+        value, radius = self._rows(constants, options)
         # A violation is strict in the outputs themselves: in front of a softmax by more than may tie behind it.
-        least, most = self._rows(constants, 0)[0], self._rows(constants, 2)[1]
-        surely = _met(least > 0, options)
+        surely = _met(value + claim.constants[:, 0] - radius > 0, options)
+        possibly = _met(value + claim.constants[:, 2] + radius > 0, options)
         own = None if self.arithmetic == "real" else evaluated(constants.steps, stamped, self.graph.dtype)
         replayed = surely if own is None else _met(self._own(own) > 0, options)
-        margins = np.full((len(chosen), 2), (-np.inf, np.inf))
-        if deployed is not None:
-            ends = self._rows(deployed, 1) if self._last is None else self._behind(deployed)
-            margins = np.stack([_margin(end, options) for end in ends], axis=1)
+        margins = self._margins(constants, (value, radius), stamped, options)
         share = claim.shares[question.selection]
-        return Effect(question, trigger, chosen, share, surely, replayed | surely, _met(most > 0, options), margins)
+        return Effect(question, trigger, chosen, share, surely, replayed | surely, possibly, margins)
 
-    def _rows(self, constants: Constants, constant: int) -> tuple[Floats, Floats]:
-        """Least and largest values of all rows, shape (n, R)."""
-        claim, count = self.claim, constants.balls[-1].value.shape[1]
-        value = (claim.weight @ constants.balls[-1].value).T + claim.constants[:, constant]
-        radius = row_radii(constants, np.broadcast_to(claim.weight, (count, *claim.weight.shape)))
-        return value - radius, value + radius
+    def _margins(self, constants: Constants, rows: tuple[Floats, Floats], stamped: Floats, options: Options) -> Floats:
+        """Least and largest strict margin of the deployed evaluation, shape (n, 2); infinite where nothing is known."""
+        deployed = constants
+        if self.arithmetic != self.graph.dtype:
+            other = constants_of(self.graph, stamped, self.graph.dtype)
+            if other is None:
+                return np.full((len(stamped), 2), (-np.inf, np.inf))
+            deployed, rows = other, self._rows(other, options)
+        if self._last is None:
+            value = rows[0] + self.claim.constants[:, 1]
+            bounds = value - rows[1], value + rows[1]
+        else:
+            bounds = self._behind(deployed)
+        return np.stack([_margin(bound, options) for bound in bounds], axis=1)
+
+    def _rows(self, constants: Constants, options: Options) -> tuple[Floats, Floats]:
+        """Values of all rows without their constants, and how far they may be off, shape (n, R).
+
+        Only the rows that some alternative of an input names are looked at: the radius of others is infinite.
+        """
+        weight, named = self.claim.weight, [sorted({row for item in every for row in item}) for every in options]
+        value = (weight @ constants.balls[-1].value).T
+        radius, width = np.full(value.shape, np.inf), max(map(len, named), default=0)
+        # As many of each input as the one with most has: where one has fewer its first row stands in again.
+        table = np.array([(own + (own or [0])[:1] * width)[:width] for own in named], dtype=np.int64)
+        radius[np.arange(len(named))[:, None], table] = row_radii(constants, weight[table])
+        return value, radius
 
     def _own(self, outputs: Floats) -> Floats:
         """Least values of all rows in this checker's own evaluation, shape (n, R)."""
@@ -216,12 +236,12 @@ def _same_trigger(claim: Claim, stated: Nested, trigger: Floats) -> bool:
     return bool((levels.reshape(rows, columns, channels).transpose(2, 0, 1).ravel() == trigger).all())
 
 
-def _met(rows: Flags, options: Sequence[Sequence[tuple[int, ...]]]) -> Flags:
+def _met(rows: Flags, options: Options) -> Flags:
     """Which inputs meet all rows of some alternative, shape (n,)."""
     return np.array([any(row[list(item)].all() for item in every) for row, every in zip(rows, options, strict=True)])
 
 
-def _margin(rows: Floats, options: Sequence[Sequence[tuple[int, ...]]]) -> Floats:
+def _margin(rows: Floats, options: Options) -> Floats:
     """The best alternative's worst row, shape (n,)."""
     pairs = zip(rows, options, strict=True)
     return np.array([max((row[list(item)].min() for item in every), default=-np.inf) for row, every in pairs])
