@@ -52,8 +52,8 @@ class InProcessPool(_Queue):
     workers = 1
     capacity = 1
 
-    def __init__(self, engine: Engine) -> None:
-        super().__init__(engine)
+    def __init__(self, engine: Engine, pace: Pace | None = None) -> None:
+        super().__init__(engine, pace)
         self._running: Iterator[Event] = iter(())
 
     def next(self, timeout: float) -> Event | None:
