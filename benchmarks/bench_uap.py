@@ -20,7 +20,7 @@ from benchmarks.train import Digits, digits
 from benchmarks.train_conv import train_conv
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem
-from verifluxa.search.settings import CrossStage
+from verifluxa.stages import CrossStage
 from verifluxa.strategy.decide import Run, attack_slice, prove_slice
 from verifluxa.strategy.load import AttackStage, BoundStage, Stage, load_strategy
 from verifluxa.verdict import Verdict

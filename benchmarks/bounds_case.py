@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from verifluxa.bounds.domain import Domains, Geometry, geometry
-from verifluxa.bounds.linear import Subproblems, all_layers, pairs_at_once
+from verifluxa.bounds.domain import Domains, Geometry, geometry_of
+from verifluxa.bounds.linear import Subproblems, bound_all_layers, pairs_at_once
 from verifluxa.bounds.memory import in_chunks
-from verifluxa.bounds.optimise import BoundTask, fits, optimise
+from verifluxa.bounds.optimise import BoundTask, claims_at_once, optimise_bounds
 from verifluxa.bounds.refined import refined_layers
 from verifluxa.graph.ops import Activation, Affine, Conv, Divide, MaxPool, Op, Reshape, Transpose
 from verifluxa.question import Problem
@@ -78,7 +78,7 @@ class BoundsCase:
         """The boxes as the engine takes them."""
         lower, upper = (torch.as_tensor(end) for end in self.ends)
         none = lower.new_zeros(self.boxes, 0)
-        return geometry(Domains(lower, upper, lower.new_zeros(0, lower.shape[1]), none, none))
+        return geometry_of(Domains(lower, upper, lower.new_zeros(0, lower.shape[1]), none, none))
 
     def native_seconds(self) -> float:
         """CPU seconds of bounding all rows of all items once: passes until they are long enough to be timed."""
@@ -102,7 +102,7 @@ class BoundsCase:
 
         def some(start: int, end: int) -> Tensor:
             own = pairs.take(torch.arange(start, end))
-            layers = all_layers(scene.net, scene.geometry, own)
+            layers = bound_all_layers(scene.net, scene.geometry, own)
             everything = torch.arange(end - start)
             return constraint_bounds(scene, layers, everything, own, rows.expand(end - start, -1)).upper
 
@@ -130,9 +130,9 @@ class BoundsCase:
             constants = torch.full((end - start,), -torch.inf, dtype=torch.float64)
             parts = (self.work.coefficients[row], self.work.row_constants[row], constants)
             task = BoundTask.alone(scene.net, take_layers(layers, item), scene.geometry, pairs.take(item), *parts)
-            return optimise(task, steps, steps).largest
+            return optimise_bounds(task, steps, steps).largest
 
-        size = fits(scene.net, "cpu")
+        size = claims_at_once(scene.net, "cpu")
         return torch.cat(in_chunks(self.items * len(rows), size, some)).view(self.items, -1).numpy()
 
     def save(self, path: Path) -> None:

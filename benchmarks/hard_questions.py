@@ -21,9 +21,9 @@ from verifluxa.evidence import Outcome, Strongest
 from verifluxa.graph.graph import Graph
 from verifluxa.lower import Given, lower, predictions
 from verifluxa.question import Problem, Question
-from verifluxa.search.settings import GridStage, SmtStage
-from verifluxa.search.workspace import workspace
+from verifluxa.search.workspace import workspace_of
 from verifluxa.spec.digest import property_digest
+from verifluxa.stages import GridStage, SmtStage
 from verifluxa.strategy.decide import Run, attack_slice, prove_slice
 from verifluxa.strategy.load import AttackStage, BranchStage, Stage, Strategy
 from verifluxa.strategy.work import Attacked
@@ -120,7 +120,7 @@ def limited(strategy: Strategy, seconds: float) -> Strategy:
 def attacked(triple: Triple, strategy: Strategy) -> tuple[Attacked, float]:
     """What the strategy's attack finds when it looks for as many as it can get, and its CPU seconds."""
     asked = replace(triple.problem, thresholds=(len(triple.problem.labels),))
-    workspace(asked).net(0)
+    workspace_of(asked).net(0)
     stages = [stage for stage in strategy.stages if isinstance(stage, AttackStage)]
     hard = [replace(stage, refine=1) for stage in stages]
     started = time.process_time()
@@ -132,7 +132,7 @@ def answer(triple: Triple, need: int, known: Attacked, strategy: Strategy) -> An
     """Decides one question, with what the attack has found before."""
     question = triple.question(need)
     asked = replace(triple.problem, thresholds=(need,))
-    workspace(asked).net(0)
+    workspace_of(asked).net(0)
     before = known._replace(question=question)
     started = time.process_time()
     (outcome,) = itertools.chain.from_iterable(

@@ -15,16 +15,16 @@ import torch
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_matrix
 
-from verifluxa.bounds.domain import geometry, spread
-from verifluxa.bounds.linear import Subproblems, all_layers
-from verifluxa.bounds.optimise import BoundTask, optimise
+from verifluxa.bounds.domain import geometry_of, rise_and_fall
+from verifluxa.bounds.linear import Subproblems, bound_all_layers
+from verifluxa.bounds.optimise import BoundTask, optimise_bounds
 from verifluxa.question import Floats, Integers, Problem
 from verifluxa.search.bab import Budget
 from verifluxa.search.disjuncts import BoundContext, take_layers
 from verifluxa.search.initial_bounds import bound_root, whole_domain
 from verifluxa.search.relational import relational_search
-from verifluxa.search.settings import CrossStage
 from verifluxa.search.workspace import Workspace
+from verifluxa.stages import CrossStage
 
 STEPS = 100
 """Gradient steps on the slopes of each claim."""
@@ -53,9 +53,9 @@ class SharedBounds:
     def of(cls, problem: Problem, steps: int = STEPS) -> SharedBounds:
         """Bounds with slopes optimised for each claim, as alpha-CROWN has them."""
         work = Workspace(problem)
-        net, shape, claims = work.net(0), geometry(whole_domain(work)), work.claims(0, 0)
+        net, shape, claims = work.net(0), geometry_of(whole_domain(work)), work.claims(0, 0)
         inputs, of_input = torch.unique(claims.input, return_inverse=True)
-        layers = all_layers(net, shape, Subproblems(torch.zeros_like(inputs), inputs))
+        layers = bound_all_layers(net, shape, Subproblems(torch.zeros_like(inputs), inputs))
         layers = [bounds.take(torch.arange(len(inputs))) for bounds in layers]
         row = work.alternatives[claims.alternative][:, 0]
         pairs = Subproblems(torch.zeros_like(claims.input), claims.input)
@@ -63,10 +63,10 @@ class SharedBounds:
         task = BoundTask.alone(
             net, take_layers(layers, of_input), shape, pairs, rows, constants, torch.zeros_like(constants)
         )
-        found = optimise(task, steps, steps)
+        found = optimise_bounds(task, steps, steps)
         value, slope = found.bounds
         kept = (found.largest >= 0).nonzero()[:, 0]
-        fall = spread(slope[kept][:, None], pairs.domain[kept], shape)[1][:, 0]
+        fall = rise_and_fall(slope[kept][:, None], pairs.domain[kept], shape)[1][:, 0]
         left, owner = np.unique(claims.input[kept].numpy(), return_inverse=True)
         return cls(left, owner, value[kept].numpy(), slope[kept].numpy(), fall.numpy(), shape.half[0].numpy())
 
@@ -104,7 +104,7 @@ def most_without_cases(problem: Problem, seconds: float) -> int:
     """
     work = Workspace(problem)
     (rooted,) = bound_root(work, [problem.questions(0)[0]], "crown")
-    scene = BoundContext(work.at(0), work.net(0), geometry(whole_domain(work)))
+    scene = BoundContext(work.at(0), work.net(0), geometry_of(whole_domain(work)))
     settings = CrossStage()
     search, unsafe = relational_search(scene, rooted, settings, Budget.of(seconds, None, settings.cases))
     return search.without_cases() + unsafe

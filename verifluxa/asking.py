@@ -86,8 +86,7 @@ def untouched(graph: Graph, inputs: Floats, arithmetic: str, rows: Floats | None
     Raises:
         UnsupportedError: VF7001 for an operation without bounds.
     """
-    from verifluxa.bounds.adjoint import row_radii
-    from verifluxa.bounds.constants import propagate
+    from verifluxa.bounds import propagate, row_radii
     from verifluxa.lower import Untouched
 
     size = max(1, MOST_VALUES // sum(math.prod(node.shape) for node in graph.nodes))

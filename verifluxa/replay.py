@@ -17,7 +17,7 @@ from verifluxa.result.read import StoredCounterexample, StoredProperty, StoredRe
 from verifluxa.result.trigger import trigger_vector
 
 if TYPE_CHECKING:
-    from verifluxa.search.replay import Replay
+    from verifluxa.search import Replay
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,13 +176,13 @@ def asked_again(stored: StoredResult, item: StoredProperty, inputs: Inputs) -> A
 
 
 def _replayed(stored: StoredResult, found: StoredCounterexample, problem: Problem, asked: PropertyQuery) -> Replayed:
-    from verifluxa.search.replay import replay
+    from verifluxa.search import replay_trigger
 
     question, trigger = _locate(problem, found, stored)
     if asked.kind in ("compare", "measure"):
         # How many are too many was found out by the run; what it showed must show again.
         question = question._replace(threshold=max(1, len(found.inputs)))
-    return Replayed(asked.name, found, problem, question, trigger, replay(problem, question, trigger), asked)
+    return Replayed(asked.name, found, problem, question, trigger, replay_trigger(problem, question, trigger), asked)
 
 
 def _locate(problem: Problem, found: StoredCounterexample, stored: StoredResult) -> tuple[Question, Floats]:

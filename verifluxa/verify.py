@@ -192,7 +192,7 @@ def prepare(request: Request) -> Prepared:
     inputs = load_inputs(request.spec, request.choice)
     arithmetic = request.arithmetic or _deployed(inputs)
     if strategy.bounds != "native":
-        from verifluxa.search.lirpa_bounds import check_engine
+        from verifluxa.search import check_engine
 
         check_engine(arithmetic)
     gap = None if request.gap is None else Fraction(request.gap)

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.soundness.networks import problems
-from verifluxa.bounds.domain import Domains, Geometry, geometry
+from verifluxa.bounds.domain import Domains, Geometry, geometry_of
 from verifluxa.bounds.linear import Subproblems
 from verifluxa.bounds.net import Net
 from verifluxa.question import Problem, Question
 from verifluxa.search.disjuncts import BoundContext
-from verifluxa.search.workspace import Workspace, workspace
+from verifluxa.search.workspace import Workspace, workspace_of
 
 Floats = NDArray[np.float64]
 
@@ -37,7 +37,7 @@ class Sample:
     @property
     def work(self) -> Workspace:
         """The engine's tables."""
-        return workspace(self.problem)
+        return workspace_of(self.problem)
 
     @property
     def net(self) -> Net:
@@ -47,7 +47,7 @@ class Sample:
     @property
     def geometry(self) -> Geometry:
         """What bounding needs."""
-        return geometry(self.domains)
+        return geometry_of(self.domains)
 
     @property
     def scene(self) -> BoundContext:

@@ -12,10 +12,10 @@ from torch import Tensor
 from tests.bounds.samples import Sample, sample_of
 from tests.bounds.test_alpha_beta import largest_of, task_of, values_of
 from tests.certificate.scenes import Shape, scene
-from verifluxa.bounds.alpha import LEVELS, default, parametrised_relaxation, sampled_row
+from verifluxa.bounds.alpha import LEVELS, default_parameters, parametrised_relaxation, sampled_row
 from verifluxa.bounds.functions import FUNCTIONS, Parameters
-from verifluxa.bounds.linear import all_layers, evaluate
-from verifluxa.bounds.optimise import BoundTask, SinglePrecision, optimise, smooth_layers, steepest
+from verifluxa.bounds.linear import bound_all_layers, evaluate_net
+from verifluxa.bounds.optimise import BoundTask, SinglePrecision, optimise_bounds, smooth_layers, steepest
 from verifluxa.bounds.smooth import SMOOTH
 from verifluxa.certificate.check.functions import function_of
 from verifluxa.graph import ops
@@ -122,7 +122,7 @@ def tasks(activation: str) -> list[tuple[Sample, BoundTask]]:
     found = []
     for seed in (1, 2):
         sample = of_scene(activation, seed)
-        layers = all_layers(sample.net, sample.geometry, sample.pairs)
+        layers = bound_all_layers(sample.net, sample.geometry, sample.pairs)
         found += [(sample, task_of(sample, layers, row)) for row in range(2)]
     return found
 
@@ -131,8 +131,8 @@ def tasks(activation: str) -> list[tuple[Sample, BoundTask]]:
 def test_optimised_slopes_are_never_looser_and_pay(activation: str) -> None:
     before, after = [], []
     for sample, task in tasks(activation):
-        plain = largest_of(task, default(sample.net, task.own_layers))
-        found = optimise(task, 15, 6)
+        plain = largest_of(task, default_parameters(sample.net, task.own_layers))
+        found = optimise_bounds(task, 15, 6)
         largest = found.largest
         torch.testing.assert_close(largest_of(task, found.chosen), largest)
         assert bool((largest <= plain).all())
@@ -149,9 +149,9 @@ def test_planes_of_any_levels_hold(activation: str) -> None:
     for sample, task in tasks(activation)[::2]:
         each = sample.pairs.input.repeat(len(sample.points))
         points = torch.as_tensor(sample.points).repeat_interleave(len(sample.pairs.input), 0)
-        outputs = evaluate(sample.net, points, each).view(len(sample.points), -1, task.rows.shape[1])
+        outputs = evaluate_net(sample.net, points, each).view(len(sample.points), -1, task.rows.shape[1])
         rows = ((outputs * task.rows).sum(-1) + task.constants).numpy()
-        chosen = default(sample.net, task.layers)
+        chosen = default_parameters(sample.net, task.layers)
         for _ in range(3):
             for bent in smooth_layers(task):
                 levels = torch.as_tensor(random.integers(0, LEVELS + 1, tuple(bent.free.shape))).double()
@@ -163,7 +163,10 @@ def test_gradients_are_those_of_the_value() -> None:
     """By central differences, where no line jumps to another sampled point."""
     _, task = tasks("tanh")[0]
     bents = smooth_layers(task)
-    claims, alphas = SinglePrecision(task, bents), [part.float() for part in default(task.net, task.own_layers).alphas]
+    claims, alphas = (
+        SinglePrecision(task, bents),
+        [part.float() for part in default_parameters(task.net, task.own_layers).alphas],
+    )
     along = [bent.slopes.least + 0.6 * bent.slopes.more for bent in bents]
 
     def value(parts: list[Tensor]) -> Tensor:

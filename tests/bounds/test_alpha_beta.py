@@ -14,16 +14,16 @@ from tests.bounds.test_bounds_sampled import LITTLE, above, all_rows, exact_rows
 from verifluxa.bounds.alpha import (
     LEVELS,
     BoundParameters,
-    default,
-    is_supported,
+    default_parameters,
     least_slope,
-    level_of,
+    nearest_levels,
     slope_of,
-    unstable,
+    supports_alpha,
+    unstable_neurons,
 )
 from verifluxa.bounds.crown import LinearBounds
-from verifluxa.bounds.linear import LayerBounds, all_layers
-from verifluxa.bounds.optimise import BoundTask, OptimisedBounds, optimise
+from verifluxa.bounds.linear import LayerBounds, bound_all_layers
+from verifluxa.bounds.optimise import BoundTask, OptimisedBounds, optimise_bounds
 from verifluxa.search.disjuncts import constraint_bounds, with_signs
 
 Floats = np.ndarray
@@ -56,23 +56,23 @@ def values_of(plane: LinearBounds, sample: Sample) -> np.ndarray:
 
 def some_slopes(sample: Sample, layers: list[LayerBounds], random: np.random.Generator) -> list[Tensor]:
     """Any slopes that are sound where a choice is allowed."""
-    rule = default(sample.net, layers).alphas
+    rule = default_parameters(sample.net, layers).alphas
     found = []
     for layer, bounds, own in zip(sample.net.hidden, layers, rule, strict=False):
         least = least_slope(layer)
         any_ = torch.as_tensor(random.choice([0.0, 1.0, 0.3, 0.77], size=tuple(own.shape))).clamp(min=least)
-        found.append(torch.where(unstable(layer, bounds), any_, own))
+        found.append(torch.where(unstable_neurons(layer, bounds), any_, own))
     return found
 
 
 @LITTLE
 @given(samples())
 def test_the_default_rule_gives_the_planes_of_crown(sample: Sample) -> None:
-    layers = all_layers(sample.net, sample.geometry, sample.pairs)
+    layers = bound_all_layers(sample.net, sample.geometry, sample.pairs)
     rows = all_rows(sample)
     found = constraint_bounds(sample.scene, layers, torch.arange(len(rows)), sample.pairs, rows)
     for row in range(rows.shape[1]):
-        value, slope = task_of(sample, layers, row).bounds(default(sample.net, layers))
+        value, slope = task_of(sample, layers, row).bounds(default_parameters(sample.net, layers))
         torch.testing.assert_close(value, found.value[:, row], rtol=1e-9, atol=1e-9)
         torch.testing.assert_close(slope, found.slope[:, row], rtol=1e-9, atol=1e-9)
 
@@ -97,7 +97,9 @@ def test_any_slopes_and_multipliers_hold_where_the_splits_do(sample: Sample) -> 
     for row in range(rows.shape[2]):
         task = task_of(sample, layers, row, signs)
         betas = [sign * torch.as_tensor(random.exponential(size=tuple(sign.shape))) for sign in signs]
-        chosen = replace(default(sample.net, layers), alphas=some_slopes(sample, layers, random), betas=betas)
+        chosen = replace(
+            default_parameters(sample.net, layers), alphas=some_slopes(sample, layers, random), betas=betas
+        )
         plane = values_of(task.bounds(chosen), sample)
         above(np.where(holds, plane, np.inf), np.where(holds, rows[..., row], -np.inf))
 
@@ -105,12 +107,12 @@ def test_any_slopes_and_multipliers_hold_where_the_splits_do(sample: Sample) -> 
 @LITTLE
 @given(samples())
 def test_optimising_is_sound_and_loses_nothing(sample: Sample) -> None:
-    layers = all_layers(sample.net, sample.geometry, sample.pairs)
+    layers = bound_all_layers(sample.net, sample.geometry, sample.pairs)
     rows = exact_rows(sample)
     for row in range(min(2, rows.shape[2])):
         task = task_of(sample, layers, row)
-        found = optimise(task, 8, 6)
-        largest, before = found.largest, largest_of(task, default(sample.net, layers))
+        found = optimise_bounds(task, 8, 6)
+        largest, before = found.largest, largest_of(task, default_parameters(sample.net, layers))
         size = 1 + before.abs() + sum((layer.lower.abs() + layer.upper.abs()).sum(1) for layer in layers)
         assert bool((largest <= before + 0.02 * size).all()), "rounding to a byte costs little"
         plane = values_of(found.bounds, sample)
@@ -121,25 +123,25 @@ def test_optimising_is_sound_and_loses_nothing(sample: Sample) -> None:
 @LITTLE
 @given(samples())
 def test_starting_from_a_parent_is_no_worse(sample: Sample) -> None:
-    layers = all_layers(sample.net, sample.geometry, sample.pairs)
+    layers = bound_all_layers(sample.net, sample.geometry, sample.pairs)
     task = task_of(sample, layers, 0)
-    found = optimise(task, 6, 6)
-    largest, again = found.largest, optimise(task, 2, 6, found.chosen).largest
+    found = optimise_bounds(task, 6, 6)
+    largest, again = found.largest, optimise_bounds(task, 2, 6, found.chosen).largest
     assert bool((again <= largest + 1e-9 * (1 + largest.abs())).all())
 
 
 def test_levels_are_bytes() -> None:
     slopes = torch.tensor([0.0, 0.001, 0.5, 1.0, 1.7, -0.2])
-    assert level_of(slopes).tolist() == [0.0, 0.0, 128.0, LEVELS, LEVELS, 0.0]
+    assert nearest_levels(slopes).tolist() == [0.0, 0.0, 128.0, LEVELS, LEVELS, 0.0]
 
 
 def test_a_leaky_slope_is_the_least() -> None:
     from tests.soundness.table import table
-    from verifluxa.search.workspace import workspace
+    from verifluxa.search.workspace import workspace_of
 
-    net = workspace(table()["leaky ReLU, at its peak"].problem).net(0)
+    net = workspace_of(table()["leaky ReLU, at its peak"].problem).net(0)
     layer = next(layer for layer in net.hidden if layer.function == "leakyrelu")
     assert least_slope(layer) > 0
     assert float(slope_of(torch.tensor([0.0]), layer)[0]) == least_slope(layer)
-    assert is_supported(net)
+    assert supports_alpha(net)
     assert least_slope(replace(layer, function="relu")) == 0.0

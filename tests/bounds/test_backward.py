@@ -20,9 +20,9 @@ from verifluxa.bounds.crown import (
     neuron_bounds,
     relaxed_layer,
 )
-from verifluxa.bounds.domain import Domains, Geometry, geometry
+from verifluxa.bounds.domain import Domains, Geometry, geometry_of
 from verifluxa.bounds.functions import Relaxation, relax
-from verifluxa.bounds.linear import Subproblems, all_layers, forward_ranges, output_bounds
+from verifluxa.bounds.linear import Subproblems, bound_all_layers, forward_ranges, output_bounds
 from verifluxa.bounds.maxima import Maxima, winners_of
 from verifluxa.bounds.net import Net, NetLayer
 from verifluxa.bounds.special import PairRelaxation, Products, Special
@@ -262,7 +262,7 @@ def deep(widths: tuple[int, ...], strips: bool) -> tuple[Net, Geometry, Subprobl
     lower, size = torch.rand(3, 2).double(), torch.tensor([[0.0], [0.3], [3.0]]).double()
     directions = torch.tensor([[1.0, 1.0]]).double()[: int(strips)]
     low, high = (lower @ directions.T + share * size for share in (0.5, 1.0))
-    shape = geometry(Domains(lower, lower + size, directions, low, high))
+    shape = geometry_of(Domains(lower, lower + size, directions, low, high))
     pairs = Subproblems(torch.arange(3).repeat_interleave(6), torch.arange(6).repeat(3))
     return Net(tuple(layers), torch.zeros(6, dtype=torch.bool), 1e30), shape, pairs
 
@@ -273,7 +273,7 @@ def test_planes_carried_forward_never_end_inside_those_of_the_backward_pass(
     widths: tuple[int, ...], block: int
 ) -> None:
     net, shape, pairs = deep(widths, False)
-    stages = linear.relaxed_layers(net, all_layers(net, shape, pairs)[:-2], shape, pairs)
+    stages = linear.relaxed_layers(net, bound_all_layers(net, shape, pairs)[:-2], shape, pairs)
     weight = net.layers[-2].weight
     half = shape.half[pairs.domain]
     lower, upper = forward_ranges(stages, weight, half, block)
@@ -292,9 +292,9 @@ def test_what_forward_planes_decide_changes_no_open_neuron(
 ) -> None:
     net, shape, pairs = deep(widths, strips)
     monkeypatch.setattr(linear, "_forward_pays", lambda *_: False)
-    plain = all_layers(net, shape, pairs)
+    plain = bound_all_layers(net, shape, pairs)
     monkeypatch.setattr(linear, "_forward_pays", lambda layers, *_: len(layers) > 1)
-    quick = all_layers(net, shape, pairs)
+    quick = bound_all_layers(net, shape, pairs)
     skipped = 0
     for layer, one, other in zip(net.hidden, plain, quick, strict=False):
         open_ = layer.undecided(one.lower, one.upper)
@@ -308,7 +308,7 @@ def test_what_forward_planes_decide_changes_no_open_neuron(
 def test_layers_kept_for_one_geometry_are_not_those_of_another() -> None:
     """Bounds of a domain hold in its parts, where the centers are others, and with them the planes."""
     net, shape, pairs = deep((8, 9), False)
-    bounds = all_layers(net, shape, pairs)[:-1]
+    bounds = bound_all_layers(net, shape, pairs)[:-1]
     kept = linear.relaxed_layers(net, bounds, shape, pairs)
     part = replace(shape, center=shape.center + shape.half / 2, half=shape.half / 2)
     fresh = [replace(one) for one in bounds]
@@ -321,7 +321,7 @@ def test_layers_kept_for_one_geometry_are_not_those_of_another() -> None:
 
 def test_of_pairs_that_no_row_names_nothing_is_kept() -> None:
     net, shape, pairs = deep((8, 9), False)
-    bounds = [replace(one) for one in all_layers(net, shape, pairs)]
+    bounds = [replace(one) for one in bound_all_layers(net, shape, pairs)]
     rows, table = torch.zeros(1, 1).long(), (torch.randn(1, 3).double(), torch.zeros(1).double())
     for index in (torch.tensor([4]), torch.tensor([17])):
         found = output_bounds(net, bounds, shape, index, pairs.take(index), rows, *table)
@@ -333,7 +333,7 @@ def test_of_pairs_that_no_row_names_nothing_is_kept() -> None:
 @pytest.mark.parametrize("widths", [(8,), (8, 8), (8, 9, 7)])
 def test_rows_of_a_table_are_those_that_are_asked_for(widths: tuple[int, ...], same_rows: bool) -> None:
     net, shape, pairs = deep(widths, False)
-    bounds = all_layers(net, shape, pairs)
+    bounds = bound_all_layers(net, shape, pairs)
     table = (torch.randn(7, 3).double(), torch.randn(7).double())
     index = torch.tensor([4, 4, 0, 17, 9])
     rows = torch.randint(7, (5, 4))
@@ -352,7 +352,7 @@ def test_rows_of_a_table_are_those_that_are_asked_for(widths: tuple[int, ...], s
 def test_no_pairs_have_no_bounds(widths: tuple[int, ...]) -> None:
     net, shape, _ = deep(widths, False)
     none = torch.zeros(0, dtype=torch.long)
-    bounds = all_layers(net, shape, Subproblems(none, none))
+    bounds = bound_all_layers(net, shape, Subproblems(none, none))
     assert [tuple(layer.lower.shape) for layer in bounds] == [(0, width) for width in (*widths, 3)]
     table = torch.ones(1, 3).double(), torch.ones(1).double()
     value, slope = output_bounds(net, bounds, shape, none, Subproblems(none, none), none[:, None], *table)

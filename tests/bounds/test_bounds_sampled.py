@@ -19,8 +19,8 @@ from tests.soundness.floats import evaluate, stamped
 from tests.soundness.test_attack_off import trained_like
 from tests.soundness.truth import Oracle
 from verifluxa.bounds.clip import self_clip
-from verifluxa.bounds.domain import spread, spread_shared
-from verifluxa.bounds.linear import LayerBounds, all_layers
+from verifluxa.bounds.domain import rise_and_fall, spread_shared
+from verifluxa.bounds.linear import LayerBounds, bound_all_layers
 from verifluxa.bounds.net import Net
 from verifluxa.evidence import CONTRADICTED, OPEN
 from verifluxa.search.disjuncts import DisjunctBounds, constraint_bounds, decide_disjuncts
@@ -94,7 +94,7 @@ def test_the_local_network_is_the_whole_one(sample: Sample) -> None:
 
 def check_bounds(sample: Sample, method: str) -> None:
     """Layers and row planes of one method."""
-    layers = all_layers(sample.net, sample.geometry, sample.pairs, method)
+    layers = bound_all_layers(sample.net, sample.geometry, sample.pairs, method)
     check_layers(layers, states(sample))
     check_planes(sample, layers, exact_rows(sample))
 
@@ -120,7 +120,7 @@ def test_linear_functions_over_strips_are_not_exceeded(sample: Sample, seed: int
     rows = torch.as_tensor(np.random.default_rng(seed).standard_normal((1, 4, len(sample.points[0]))))
     values = np.einsum("rd,td->tr", rows[0].numpy(), sample.offsets)
     for up, down in (
-        spread(rows, torch.zeros(1, dtype=torch.long), sample.geometry),
+        rise_and_fall(rows, torch.zeros(1, dtype=torch.long), sample.geometry),
         spread_shared(rows, sample.geometry),
     ):
         above(np.broadcast_to(up.numpy(), values.shape), values)
@@ -156,7 +156,7 @@ def check_clipping(sample: Sample) -> None:
         return
     met = met_claims(sample, claims, rows)
     pairs = sample.pairs.take(claims.input)
-    layers = all_layers(sample.net, sample.geometry, pairs)
+    layers = bound_all_layers(sample.net, sample.geometry, pairs)
     index, own = torch.arange(len(claims)), sample.work.alternatives[claims.alternative]
     for _ in range(2):
         planes = constraint_bounds(sample.scene, layers, index, pairs, own)
@@ -189,7 +189,7 @@ def test_claims_that_fall_are_met_nowhere(rounds: int, sample: Sample) -> None:
         return
     met = met_claims(sample, claims, exact_rows(sample))
     pairs = sample.pairs.take(claims.input)
-    layers = all_layers(sample.net, sample.geometry, pairs)
+    layers = bound_all_layers(sample.net, sample.geometry, pairs)
     verdicts = decide_disjuncts(sample.scene, layers, pairs, claims, rounds)
     fell = (verdicts.row != OPEN).numpy()
     assert (fell == ~verdicts.alive.numpy()).all()
@@ -219,7 +219,7 @@ def check_float32(sample: Sample, seed: int) -> None:
     fits = (across >= sample.domains.low.numpy()).all(axis=1) & (across <= sample.domains.high.numpy()).all(axis=1)
     within = within[(within >= low).all(axis=1) & (within <= high).all(axis=1) & fits]
     sample = replace(sample, points=within)
-    layers = all_layers(sample.net, sample.geometry, sample.pairs)
+    layers = bound_all_layers(sample.net, sample.geometry, sample.pairs)
     stamp, problem = sample.problem.placements[0].stamp, sample.problem
     inputs = np.concatenate([stamped(stamp, problem.inputs, point) for point in within]) if len(within) else None
     if inputs is None:
@@ -255,7 +255,7 @@ def test_a_thousand_networks(sample: Sample, seed: int) -> None:
 def test_the_engine_sees_the_layers_that_are_checked() -> None:
     """The larger networks have unstable neurons to relax and to clip, else the tests above would be empty."""
     sample = sample_of(trained_like(3), np.random.default_rng(3), 2)
-    layers = all_layers(sample.net, sample.geometry, sample.pairs)
+    layers = bound_all_layers(sample.net, sample.geometry, sample.pairs)
     assert len(layers) >= 3
     assert all(len(bounds.chosen.flat) for bounds in layers[:-1])
     assert isinstance(sample.net, Net)

@@ -6,9 +6,9 @@ import torch
 
 from verifluxa.bounds.build import build_chain
 from verifluxa.bounds.constants import propagate
-from verifluxa.bounds.domain import Domains, geometry
-from verifluxa.bounds.linear import Subproblems, all_layers, evaluate
-from verifluxa.bounds.net import load
+from verifluxa.bounds.domain import Domains, geometry_of
+from verifluxa.bounds.linear import Subproblems, bound_all_layers, evaluate_net
+from verifluxa.bounds.net import load_net
 from verifluxa.graph.graph import Graph, build
 from verifluxa.graph.ops import Activation, Add, Affine, Concat, Conv, Divide, Input, MaxPool, Reshape, Shift
 from verifluxa.question import AffineInputMap
@@ -56,18 +56,18 @@ def test_the_chain_and_its_bounds_agree_with_the_graph(positions: list[int], ari
     size = len(positions)
     stamp = AffineInputMap(np.array(positions), np.zeros(size), np.eye(size), np.zeros(size))
     constants = propagate(graph, inputs, arithmetic, len(graph.nodes) - 1)
-    net = load(build_chain(graph, constants, stamp))
+    net = load_net(build_chain(graph, constants, stamp))
     low = torch.zeros(1, size, dtype=torch.float64)
     none = low.new_zeros(1, 0)
-    shape = geometry(Domains(low, low + 255, low.new_zeros(0, size), none, none))
+    shape = geometry_of(Domains(low, low + 255, low.new_zeros(0, size), none, none))
     index = torch.arange(INPUTS)
-    outputs = all_layers(net, shape, Subproblems(torch.zeros_like(index), index))[-1]
+    outputs = bound_all_layers(net, shape, Subproblems(torch.zeros_like(index), index))[-1]
     lower, upper, radius = outputs.lower.numpy(), outputs.upper.numpy(), outputs.radius.numpy()
     for trigger in rng.integers(0, 256, (60, size)).astype(float):
         stamped = inputs.reshape(INPUTS, -1).copy()
         stamped[:, positions] = trigger
         computed = graph.run(stamped.reshape(inputs.shape)).astype(float)
-        center = evaluate(net, torch.tensor(trigger).expand(INPUTS, -1), index).numpy()
+        center = evaluate_net(net, torch.tensor(trigger).expand(INPUTS, -1), index).numpy()
         spare = 1e-3 if arithmetic == "real" else 0.0
         assert (np.abs(center - computed) <= 1e-3 + radius).all()
         assert (lower - spare <= computed).all()
@@ -79,8 +79,8 @@ def test_an_add_of_a_value_with_itself_counts_twice() -> None:
     inputs = np.array([[1.0, 10.0]])
     constants = propagate(graph, inputs, "real", 2)
     stamp = AffineInputMap(np.array([1]), np.zeros(1), np.eye(1), np.zeros(1))
-    net = load(build_chain(graph, constants, stamp))
-    result = evaluate(net, torch.tensor([[3.0]], dtype=torch.float64), torch.tensor([0]))
+    net = load_net(build_chain(graph, constants, stamp))
+    result = evaluate_net(net, torch.tensor([[3.0]], dtype=torch.float64), torch.tensor([0]))
     assert result.tolist() == [[2.0, 6.0, 1.0, 3.0]]
 
 
@@ -92,6 +92,6 @@ def test_one_value_that_is_not_reached_is_its_constant() -> None:
     inputs = np.array([[[[3.0, 1.0], [0.0, 0.0]]]])
     constants = propagate(graph, inputs, "real", 3)
     stamp = AffineInputMap(np.array([2, 3]), np.zeros(2), np.eye(2), np.zeros(2))
-    net = load(build_chain(graph, constants, stamp))
-    result = evaluate(net, torch.tensor([[7.0, 8.0]], dtype=torch.float64), torch.tensor([0]))
+    net = load_net(build_chain(graph, constants, stamp))
+    result = evaluate_net(net, torch.tensor([[7.0, 8.0]], dtype=torch.float64), torch.tensor([0]))
     assert result.tolist() == [[6.5, -3.0]]

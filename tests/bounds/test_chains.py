@@ -15,11 +15,11 @@ from tests.soundness.build import patch, replacing
 from verifluxa.bounds.build import build_chain
 from verifluxa.bounds.chain import Chain
 from verifluxa.bounds.constants import Constants, propagate
-from verifluxa.bounds.domain import Domains, geometry
-from verifluxa.bounds.linear import Subproblems, all_layers
-from verifluxa.bounds.linear import evaluate as run_chain
-from verifluxa.bounds.maxima import pairs_of
-from verifluxa.bounds.net import load
+from verifluxa.bounds.domain import Domains, geometry_of
+from verifluxa.bounds.linear import Subproblems, bound_all_layers
+from verifluxa.bounds.linear import evaluate_net as run_chain
+from verifluxa.bounds.maxima import pair_count
+from verifluxa.bounds.net import load_net
 from verifluxa.graph.graph import Graph, build, chain
 from verifluxa.graph.ops import (
     Activation,
@@ -134,7 +134,7 @@ def test_the_chain_gives_the_outputs_of_the_graph(body: str, place: str) -> None
     stamp = PLACES[place].stamp
     built = build_chain(graph, constants, stamp)
     check_form(built, len(stamp.positions), len(inputs))
-    net = load(built)
+    net = load_net(built)
     for trigger in triggers(len(stamp.positions)):
         wanted = graph.run(stamped(stamp, inputs, trigger))
         got = run_chain(net, torch.as_tensor(trigger).expand(len(inputs), -1), torch.arange(len(inputs)))
@@ -196,7 +196,7 @@ def check_form(built: Chain, size: int, count: int) -> None:
         assert {len(layer.offset), len(layer.radius)} <= {1, count}
         assert (layer.slope_radius >= 0).all()
         assert (layer.radius >= 0).all()
-        states = layer.weight.shape[0] - 2 * pairs_of(layer.special)
+        states = layer.weight.shape[0] - 2 * pair_count(layer.special)
     assert [layer.function is None for layer in built.layers] == [False] * (len(built.layers) - 1) + [True]
 
 
@@ -205,13 +205,13 @@ def check_form(built: Chain, size: int, count: int) -> None:
 def test_every_float32_evaluation_stays_within_the_radii(body: str, place: str) -> None:
     graph, inputs, constants = setting(body, "float32", "float32")
     stamp = PLACES[place].stamp
-    net = load(build_chain(graph, constants, stamp))
+    net = load_net(build_chain(graph, constants, stamp))
     random = np.random.default_rng(0)
     everyone = torch.arange(len(inputs))
     for trigger in triggers(len(stamp.positions), 2):
         point = torch.as_tensor(trigger)[None]
-        shape = geometry(Domains(point, point, point.new_zeros(0, len(trigger)), point[:, :0], point[:, :0]))
-        last = all_layers(net, shape, Subproblems(torch.zeros_like(everyone), everyone), "interval")[-1]
+        shape = geometry_of(Domains(point, point, point.new_zeros(0, len(trigger)), point[:, :0], point[:, :0]))
+        last = bound_all_layers(net, shape, Subproblems(torch.zeros_like(everyone), everyone), "interval")[-1]
         for _ in range(2):
             got = deployed(graph, stamped(stamp, inputs, trigger), random)
             assert (last.lower.numpy() <= got).all()
@@ -280,13 +280,13 @@ def test_a_patch_that_reaches_nothing_leaves_constants(tail: tuple[Op, ...]) -> 
     graph = network(conv(2, 2, 1, 2, (0, 0)), RELU, *tail)
     inputs = numbers(np.random.default_rng(5), 4, *IMAGE)
     constants = propagate(graph, inputs, "float32", len(graph.nodes) - 1)
-    net = load(build_chain(graph, constants, patch(IMAGE, (1, 1), (1, 1)).stamp))
+    net = load_net(build_chain(graph, constants, patch(IMAGE, (1, 1), (1, 1)).stamp))
     assert net.layers[0].weight.shape[0] == 0
     point = torch.full((1, 2), 3.0, dtype=torch.float64)
     got = run_chain(net, point.expand(4, -1), torch.arange(4))
     np.testing.assert_allclose(got.numpy(), graph.run(inputs), rtol=1e-12, atol=1e-12)
-    shape = geometry(Domains(point - 9, point + 9, point.new_zeros(0, 2), point[:, :0], point[:, :0]))
-    last = all_layers(net, shape, Subproblems(torch.zeros(4, dtype=torch.long), torch.arange(4)))[-1]
+    shape = geometry_of(Domains(point - 9, point + 9, point.new_zeros(0, 2), point[:, :0], point[:, :0]))
+    last = bound_all_layers(net, shape, Subproblems(torch.zeros(4, dtype=torch.long), torch.arange(4)))[-1]
     assert (last.upper - last.lower).max() < 1e-2
 
 
@@ -312,11 +312,13 @@ def test_a_stamp_with_arithmetic_has_radii_of_its_own() -> None:
     )
     constants = propagate(graph, inputs, "float32", len(graph.nodes) - 1)
     built = build_chain(graph, constants, stamp)
-    net = load(built)
+    net = load_net(built)
     for trigger in triggers(2):
         point = torch.as_tensor(trigger)[None]
-        shape = geometry(Domains(point, point, point.new_zeros(0, 2), point[:, :0], point[:, :0]))
-        last = all_layers(net, shape, Subproblems(torch.zeros(4, dtype=torch.long), torch.arange(4)), "interval")[-1]
+        shape = geometry_of(Domains(point, point, point.new_zeros(0, 2), point[:, :0], point[:, :0]))
+        last = bound_all_layers(net, shape, Subproblems(torch.zeros(4, dtype=torch.long), torch.arange(4)), "interval")[
+            -1
+        ]
         images = inputs.reshape(4, -1).copy()
         images[:, stamp.positions] = stamp.keep * images[:, stamp.positions] + stamp.gain @ trigger + stamp.offset
         got = graph.run(images.reshape(inputs.shape)).astype(np.float64)

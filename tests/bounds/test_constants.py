@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from tests.soundness.build import replacing
 from verifluxa.bounds.build import build_chain
 from verifluxa.bounds.constants import propagate
-from verifluxa.bounds.domain import Domains, geometry
-from verifluxa.bounds.linear import Subproblems, all_layers
-from verifluxa.bounds.net import load
+from verifluxa.bounds.domain import Domains, geometry_of
+from verifluxa.bounds.linear import Subproblems, bound_all_layers
+from verifluxa.bounds.net import load_net
 from verifluxa.errors import UnsupportedError
 from verifluxa.graph.graph import build, chain
 from verifluxa.graph.ops import (
@@ -100,13 +100,13 @@ def test_an_overflow_under_the_trigger_alone_is_seen(ops: tuple[Op, ...]) -> Non
     graph = chain((2,), [*whole, Reshape((-1,))])
     constants = propagate(graph, np.zeros((1, 2)), "float32", len(graph.nodes) - 1)
     assert not constants.unsafe.any()
-    net = load(build_chain(graph, constants, replacing([0]).stamp))
+    net = load_net(build_chain(graph, constants, replacing([0]).stamp))
 
     def radius(top: float) -> torch.Tensor:
         high = torch.full((1, 1), top, dtype=torch.float64)
-        shape = geometry(Domains(high * 0, high, high.new_zeros(0, 1), high[:, :0], high[:, :0]))
+        shape = geometry_of(Domains(high * 0, high, high.new_zeros(0, 1), high[:, :0], high[:, :0]))
         pair = Subproblems(torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.long))
-        return torch.stack([bounds.radius.amax() for bounds in all_layers(net, shape, pair)])
+        return torch.stack([bounds.radius.amax() for bounds in bound_all_layers(net, shape, pair)])
 
     assert not np.isfinite(graph.run(np.array([[255.0, 0.0]]))).all()
     assert not (radius(255.0) < net.largest_radius).all()

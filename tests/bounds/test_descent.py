@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from tests.soundness.build import Ask, Family, levels, make_problem, mlp, replacing
-from verifluxa.bounds.alpha import default
-from verifluxa.bounds.domain import Domains, geometry
-from verifluxa.bounds.linear import Subproblems, all_layers
+from verifluxa.bounds.alpha import default_parameters
+from verifluxa.bounds.domain import Domains, geometry_of
+from verifluxa.bounds.linear import Subproblems, bound_all_layers
 from verifluxa.bounds.optimise import BoundTask, ProjectedAdam, SinglePrecision, steepest
 from verifluxa.search.workspace import Workspace
 
@@ -23,7 +23,7 @@ from verifluxa.search.workspace import Workspace
 @pytest.mark.parametrize("strips", [False, True])
 def test_planes_and_gradients_are_those_of_autograd(seed: int, strips: bool) -> None:
     task = _task(seed, strips)
-    rule = default(task.net, task.own_layers)
+    rule = default_parameters(task.net, task.own_layers)
     alphas = [part.clone().requires_grad_(True) for part in rule.alphas]
     betas = [torch.full_like(part, 0.1).requires_grad_(True) for part in alphas]
     value, slope = task.bounds(replace(rule, alphas=alphas, betas=betas))
@@ -51,9 +51,9 @@ def _task(seed: int, strips: bool) -> BoundTask:
     work = Workspace(make_problem(graph, random.normal(size=(3, 6)), [0, 1, 2], family, Ask()))
     directions = torch.tensor([[0.6, 0.8]], dtype=torch.float64)[: int(strips)]
     ends = torch.full((1, int(strips)), 1.5, dtype=torch.float64)
-    shape = geometry(Domains(work.lower[None], work.upper[None], directions, ends, 2 * ends))
+    shape = geometry_of(Domains(work.lower[None], work.upper[None], directions, ends, 2 * ends))
     pairs = Subproblems(torch.zeros(3, dtype=torch.long), torch.arange(3))
-    layers = all_layers(work.net(0), shape, pairs)
+    layers = bound_all_layers(work.net(0), shape, pairs)
     rows, constants = work.coefficients[:1].expand(3, -1), work.row_constants[:1].expand(3)
     # Signs say that there are betas; nothing is split.
     signs = [torch.zeros_like(bounds.lower) for bounds in layers[:-1]]

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scipy.optimize import linprog
 from torch import Tensor
 
-from verifluxa.bounds.clip import MULTIPLIERS, lagrange
+from verifluxa.bounds.clip import CLIP_MULTIPLIERS, lagrange
 from verifluxa.bounds.crown import LinearBounds
-from verifluxa.bounds.domain import Domains, Geometry, geometry, spread, spread_shared
+from verifluxa.bounds.domain import Domains, Geometry, geometry_of, rise_and_fall, spread_shared
 
 Floats = NDArray[np.float64]
 PLENTY = settings(max_examples=50, deadline=None, derandomize=True)
@@ -30,7 +30,7 @@ def domains(box: list[tuple[float, float]], *strips: tuple[list[float], float, f
 def both(rows: Tensor, shape: Geometry) -> list[tuple[Tensor, Tensor]]:
     """Up and down of rows (r, d) of a batch of one domain, by both ways of bounding."""
     one = torch.zeros(1, dtype=torch.long)
-    found = (spread(rows[None], one, shape), spread_shared(rows[None], shape))
+    found = (rise_and_fall(rows[None], one, shape), spread_shared(rows[None], shape))
     return [(up[0], down[0]) for up, down in found]
 
 
@@ -71,7 +71,7 @@ def cut_boxes(draw: st.DrawFn) -> tuple[Domains, int]:
 def test_no_point_of_a_domain_exceeds_the_bound(setting: tuple[Domains, int]) -> None:
     given_, seed = setting
     random = np.random.default_rng(seed)
-    shape = geometry(given_)
+    shape = geometry_of(given_)
     rows = torch.as_tensor(random.normal(0, 1, (4, given_.lower.shape[1])))
     found = points(given_, 400, random)
     for up, down in both(torch.cat([rows, given_.directions, -given_.directions]), shape):
@@ -89,7 +89,7 @@ def test_the_bound_is_never_below_the_optimum(setting: tuple[Domains, int]) -> N
     """Against a linear program, whose optimum no sound bound can be below; and never above the plain box."""
     given_, seed = setting
     random = np.random.default_rng(seed)
-    shape = geometry(given_)
+    shape = geometry_of(given_)
     row = random.normal(0, 1, given_.lower.shape[1])
     best = optimum(given_, row)
     for up, _ in both(torch.as_tensor(row)[None], shape):
@@ -113,7 +113,7 @@ def optimum(given_: Domains, row: Floats) -> float | None:
 def test_a_half_space_leaves_what_its_formula_says(setting: tuple[Domains, int]) -> None:
     """Rows of three claims, one of them without any: m + lambda b + spread(c + lambda a), and no point above it."""
     given_, seed = setting
-    random, shape = np.random.default_rng(seed), geometry(given_)
+    random, shape = np.random.default_rng(seed), geometry_of(given_)
     size = given_.lower.shape[1]
 
     def planes(count: int) -> LinearBounds:
@@ -131,16 +131,16 @@ def test_a_half_space_leaves_what_its_formula_says(setting: tuple[Domains, int])
         assert ((values <= found + slack) | ~allowed[:, of]).all()
         for at, claim in enumerate(of.tolist()):
             reach = float(row.slope[at].abs() @ shape.half[0]), float(cuts.slope[claim].abs() @ shape.half[0])
-            shares = torch.tensor(MULTIPLIERS).double() * (reach[0] / max(reach[1], 1e-300))
+            shares = torch.tensor(CLIP_MULTIPLIERS).double() * (reach[0] / max(reach[1], 1e-300))
             slopes = row.slope[at] + shares[:, None] * cuts.slope[claim]
-            rise = spread(slopes[None], zero[:1], shape)[0][0]
+            rise = rise_and_fall(slopes[None], zero[:1], shape)[0][0]
             exact = (row.value[at] + shares * cuts.value[claim] + rise).min()
             torch.testing.assert_close(found[at], exact, rtol=1e-6, atol=float(slack))
 
 
 def test_a_plain_box_is_exact() -> None:
     given_ = domains([(-1.0, 3.0), (2.0, 2.0), (0.0, 255.0)])
-    shape = geometry(given_)
+    shape = geometry_of(given_)
     rows = torch.tensor([[1.0, -5.0, 0.0], [2.0, 1.0, -1.0]], dtype=torch.float64)
     for up, down in both(rows, shape):
         torch.testing.assert_close(up, torch.tensor([2.0, 4 + 127.5]).double(), rtol=1e-14, atol=0)
@@ -154,13 +154,13 @@ def test_a_plain_box_is_exact() -> None:
 
 @pytest.mark.parametrize(("low", "high"), [(0.1, 0.3), (1e6, 1e6 + 1), (-1e-300, 1e-300), (-7.0, -7.0), (1 / 3, 2 / 3)])
 def test_the_half_width_reaches_both_ends(low: float, high: float) -> None:
-    shape = geometry(domains([(low, high)]))
+    shape = geometry_of(domains([(low, high)]))
     center, half = float(shape.center), float(shape.half)
     assert center - half <= low <= high <= center + half
 
 
 def test_a_strip_along_a_coordinate_is_nearly_exact() -> None:
-    shape = geometry(domains([(0.0, 10.0), (0.0, 10.0)], ([1.0, 0.0], 2.0, 3.0)))
+    shape = geometry_of(domains([(0.0, 10.0), (0.0, 10.0)], ([1.0, 0.0], 2.0, 3.0)))
     row = torch.tensor([[1.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
     up, down = spread_shared(row[None], shape)
     torch.testing.assert_close(up[0], torch.tensor([-2.0, 5.0]).double(), rtol=0, atol=2e-3)
@@ -169,7 +169,7 @@ def test_a_strip_along_a_coordinate_is_nearly_exact() -> None:
 
 def test_a_diagonal_strip_cuts_the_corners() -> None:
     """max of x + y over [0, 10]^2 with 4 <= x + y <= 5 is 5, not 20."""
-    shape = geometry(domains([(0.0, 10.0), (0.0, 10.0)], ([1.0, 1.0], 4.0, 5.0)))
+    shape = geometry_of(domains([(0.0, 10.0), (0.0, 10.0)], ([1.0, 1.0], 4.0, 5.0)))
     for up, down in both(torch.tensor([[1.0, 1.0]], dtype=torch.float64), shape):
         assert float(up) + 10 == pytest.approx(5, abs=0.5)
         assert 10 - float(down) == pytest.approx(4, abs=0.5)
@@ -180,12 +180,12 @@ def test_a_diagonal_strip_cuts_the_corners() -> None:
 
 def test_strips_are_tightened_by_the_box() -> None:
     """A strip that is wider than the box costs nothing, and says nothing of any function."""
-    wide = geometry(domains([(0.0, 1.0)] * 3, ([1.0, 1.0, 1.0], -50.0, 1000.0)))
-    tight = geometry(domains([(0.0, 1.0)] * 3, ([1.0, 1.0, 1.0], 0.0, 3.0)))
+    wide = geometry_of(domains([(0.0, 1.0)] * 3, ([1.0, 1.0, 1.0], -50.0, 1000.0)))
+    tight = geometry_of(domains([(0.0, 1.0)] * 3, ([1.0, 1.0, 1.0], 0.0, 3.0)))
     assert float(wide.slab_half) == pytest.approx(1.5, abs=1e-6)
     torch.testing.assert_close(wide.slab_half, tight.slab_half, rtol=1e-6, atol=1e-6)
     assert not wide.empty.any()
-    plain = geometry(domains([(0.0, 1.0)] * 3))
+    plain = geometry_of(domains([(0.0, 1.0)] * 3))
     rows = torch.randn(50, 3, generator=torch.Generator().manual_seed(1)).double()
     for with_strips, without in zip(both(rows, wide), both(rows, plain), strict=True):
         assert torch.equal(torch.stack(with_strips), torch.stack(without))
@@ -205,14 +205,14 @@ def test_strips_are_tightened_by_the_box() -> None:
 )
 def test_empty_only_with_a_margin(low: float, high: float, empty: bool) -> None:
     """Touching is not empty: a hair's breadth may be the rounding of the sums."""
-    shape = geometry(domains([(0.0, 1.0)] * 3, ([1.0, 1.0, 1.0], low, high)))
+    shape = geometry_of(domains([(0.0, 1.0)] * 3, ([1.0, 1.0, 1.0], low, high)))
     assert bool(shape.empty) == empty
     assert bool((shape.slab_half >= 0).all())
 
 
 def test_two_strips_that_contradict_each_other_are_empty() -> None:
     strips = (([1.0, 1.0], 0.0, 0.5), ([1.0, 1.0000001], 1.5, 2.0))
-    assert bool(geometry(domains([(0.0, 1.0), (0.0, 1.0)], *strips)).empty)
+    assert bool(geometry_of(domains([(0.0, 1.0), (0.0, 1.0)], *strips)).empty)
 
 
 def test_domains_of_a_batch_do_not_meddle_with_each_other() -> None:
@@ -229,24 +229,24 @@ def test_domains_of_a_batch_do_not_meddle_with_each_other() -> None:
         torch.cat([d.high for d in single]),
     )
     rows = torch.tensor([[1.0, 2.0], [-1.0, 0.5]], dtype=torch.float64)
-    batch = geometry(joined)
+    batch = geometry_of(joined)
     order = torch.tensor([2, 0, 1, 0])
-    ups, downs = spread(rows.expand(4, -1, -1), order, batch)
+    ups, downs = rise_and_fall(rows.expand(4, -1, -1), order, batch)
     shared = spread_shared(rows.expand(3, -1, -1), batch)
     assert batch.empty.tolist() == [False, False, True]
     for place, number in enumerate(order.tolist()):
-        (up, down), _ = both(rows, geometry(single[number]))
+        (up, down), _ = both(rows, geometry_of(single[number]))
         torch.testing.assert_close(ups[place], up)
         torch.testing.assert_close(downs[place], down)
     for number, one in enumerate(single):
-        _, (up, down) = both(rows, geometry(one))
+        _, (up, down) = both(rows, geometry_of(one))
         torch.testing.assert_close(shared[0][number], up)
         torch.testing.assert_close(shared[1][number], down)
 
 
 def test_nan_in_a_row_gives_no_bound() -> None:
     for given_ in (domains([(0.0, 1.0)] * 2), domains([(0.0, 1.0)] * 2, ([1.0, 1.0], 0.2, 0.4))):
-        for up, down in both(torch.tensor([[np.nan, 1.0]], dtype=torch.float64), geometry(given_)):
+        for up, down in both(torch.tensor([[np.nan, 1.0]], dtype=torch.float64), geometry_of(given_)):
             assert torch.isnan(up).all()
             assert torch.isnan(down).all()
 
@@ -256,7 +256,7 @@ def test_directions_that_repeat_or_vanish_are_harmless() -> None:
     once = domains([(0.0, 10.0)] * 2, ([1.0, 1.0], 4.0, 5.0))
     again = domains([(0.0, 10.0)] * 2, ([1.0, 1.0], 4.0, 5.0), ([1.0, 1.0], 4.0, 5.0), ([0.0, 0.0], -1.0, 1.0))
     row = torch.tensor([[1.0, 1.0]], dtype=torch.float64)
-    for (first, _), (second, _) in zip(both(row, geometry(once)), both(row, geometry(again)), strict=True):
+    for (first, _), (second, _) in zip(both(row, geometry_of(once)), both(row, geometry_of(again)), strict=True):
         assert torch.isfinite(second).all()
         assert float(second) == pytest.approx(float(first), abs=0.2)
 
@@ -264,11 +264,11 @@ def test_directions_that_repeat_or_vanish_are_harmless() -> None:
 @pytest.mark.parametrize("strips", [(), (([1.0, 2.0], -1.0, 1.0),)])
 @pytest.mark.parametrize("turned", [False, True])
 def test_rows_that_may_be_written_over_spread_as_far(strips: tuple, turned: bool) -> None:
-    shape = geometry(domains([(-1.0, 2.0), (0.0, 0.5)], *strips))
+    shape = geometry_of(domains([(-1.0, 2.0), (0.0, 0.5)], *strips))
     rows = torch.tensor([[[1.0, -2.0], [-3.0, 0.5], [0.0, -1.0]]], dtype=torch.float64)
     rows = rows.transpose(1, 2).contiguous().transpose(1, 2) if turned else rows
     one, kept = torch.zeros(1, dtype=torch.long), rows.clone()
-    wanted = spread(rows, one, shape)
+    wanted = rise_and_fall(rows, one, shape)
     assert torch.equal(rows, kept), "they stay as they are unless they may be written over"
-    for found, own in zip(spread(rows, one, shape, spare=True), wanted, strict=True):
+    for found, own in zip(rise_and_fall(rows, one, shape, spare=True), wanted, strict=True):
         assert torch.equal(found, own)

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from tests.soundness.floats import evaluate as sampled
 from verifluxa.bounds.build import build_chain
 from verifluxa.bounds.constants import propagate
-from verifluxa.bounds.domain import Domains, geometry, spread
-from verifluxa.bounds.linear import LayerBounds, Subproblems, all_layers, evaluate, output_bounds
-from verifluxa.bounds.net import Net, load
+from verifluxa.bounds.domain import Domains, geometry_of, rise_and_fall
+from verifluxa.bounds.linear import LayerBounds, Subproblems, bound_all_layers, evaluate_net, output_bounds
+from verifluxa.bounds.net import Net, load_net
 from verifluxa.graph.graph import Graph, build
 from verifluxa.graph.ops import (
     Activation,
@@ -148,19 +148,19 @@ def bounded(
     """The local network and the bounds of its outputs on a box."""
     constants = propagate(graph, inputs, arithmetic, len(graph.nodes) - 1)
     assert not constants.unsafe.any()
-    net = load(build_chain(graph, constants, stamp))
+    net = load_net(build_chain(graph, constants, stamp))
     low, high = (torch.as_tensor(end)[None] for end in ends)
     none = low.new_zeros(1, 0)
-    shape = geometry(Domains(low, high, low.new_zeros(0, low.shape[1]), none, none))
+    shape = geometry_of(Domains(low, high, low.new_zeros(0, low.shape[1]), none, none))
     index = torch.arange(len(inputs))
     pairs = Subproblems(torch.zeros_like(index), index)
-    layers = all_layers(net, shape, pairs, method)
+    layers = bound_all_layers(net, shape, pairs, method)
     eye = torch.eye(layers[-1].lower.shape[1], dtype=torch.float64)
     rows, zero = torch.arange(len(eye)).expand(len(index), -1), torch.zeros_like(eye[0])
     ends_of = []
     for sign in (-1.0, 1.0):
         value, slope = output_bounds(net, layers, shape, index, pairs, rows, sign * eye, zero)
-        ends_of.append(sign * (value + spread(slope, pairs.domain, shape)[0]))
+        ends_of.append(sign * (value + rise_and_fall(slope, pairs.domain, shape)[0]))
     last = layers[-1]
     if method == "crown":
         last = replace(last, lower=torch.fmax(last.lower, ends_of[0]), upper=torch.fmin(last.upper, ends_of[1]))
@@ -212,7 +212,7 @@ def test_the_center_is_the_graph_and_real_bounds_hold(name: str, positions: list
     net, outputs = bounded(double, inputs, replacing(positions), ends, "real")
     for point in points(random, ends, 20):
         computed = double.run(stamped(inputs, positions, point)).reshape(INPUTS, -1)
-        center = evaluate(net, torch.tensor(point).expand(INPUTS, -1), torch.arange(INPUTS)).numpy()
+        center = evaluate_net(net, torch.tensor(point).expand(INPUTS, -1), torch.arange(INPUTS)).numpy()
         np.testing.assert_allclose(center, computed, rtol=1e-9, atol=1e-9)
         assert (outputs.lower.numpy() <= computed + 1e-9).all()
         assert (computed <= outputs.upper.numpy() + 1e-9).all()
@@ -238,7 +238,7 @@ def test_bounds_shrink_faster_than_the_box(name: str) -> None:
         net, outputs = bounded(graph, inputs, replacing([0]), ends, "real")
         trigger = torch.tensor([[0.0], [size]]).double().repeat_interleave(INPUTS, 0)
         index = torch.arange(INPUTS).repeat(2)
-        values = evaluate(net, trigger, index).reshape(2, INPUTS, -1)
+        values = evaluate_net(net, trigger, index).reshape(2, INPUTS, -1)
         true = (values[1] - values[0]).abs()
         widths.append(((outputs.upper - outputs.lower) - true).max())
     assert widths[1] < widths[0] / 20

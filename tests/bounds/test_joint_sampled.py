@@ -16,7 +16,7 @@ from tests.bounds.test_bounds_sampled import claims_of, exact_rows, met_claims
 from tests.soundness.build import Ask, Family, levels, make_problem, replacing
 from tests.soundness.climb import FloatOracle, climb
 from tests.soundness.test_attack_off import trained_like
-from verifluxa.bounds.linear import all_layers
+from verifluxa.bounds.linear import bound_all_layers
 from verifluxa.evidence import Joint
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Affine, Reshape
@@ -44,7 +44,7 @@ def closing(sample: Sample, need: int, rounds: int) -> Joint | None:
     """What the joint step says about the sample's domain."""
     claims = claims_of(sample)
     pairs = sample.pairs.take(claims.input)
-    layers = all_layers(sample.net, sample.geometry, pairs)
+    layers = bound_all_layers(sample.net, sample.geometry, pairs)
     last = decide_disjuncts(sample.scene, layers, pairs, claims, rounds).last
     if not len(last.at):
         return None

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from tests.bounds.operations import numbers, pointwise, windows
-from verifluxa.bounds.linear_map import LinearMap, linear_map, pool_windows
+from verifluxa.bounds.linear_map import LinearMap, linear_map_of, pool_windows
 from verifluxa.bounds.rounding import TERMS
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Activation, Affine, Clip, Conv, Divide, MaxPool, Op, Scale, Shape, Softmax, Transpose
@@ -19,7 +19,7 @@ PLENTY = settings(max_examples=50, deadline=None, derandomize=True)
 
 def check(op: Op, shape: Shape) -> None:
     """The matrix and bias give what the graph runs, on a few inputs."""
-    found = linear_map(op, shape)
+    found = linear_map_of(op, shape)
     assert found is not None
     graph = chain(shape, [op], "float64")
     x = numbers(np.random.default_rng(1), 3, *shape)
@@ -82,20 +82,20 @@ def test_a_convolution_with_everything_uneven() -> None:
 
 def test_moves_and_factors_read_one_value_each() -> None:
     for op, in_order in ((Divide(np.array(255.0)), True), (Transpose((1, 0, 2)), False)):
-        found = linear_map(op, (2, 3, 4))
+        found = linear_map_of(op, (2, 3, 4))
         assert found is not None
         assert found.single is not None
         assert isinstance(found.single[0], slice) == in_order
-    dense = linear_map(Affine(np.eye(3), None), (3,))
+    dense = linear_map_of(Affine(np.eye(3), None), (3,))
     assert dense is not None
     assert dense.single is None
 
 
 def test_zero_weights_are_read_too() -> None:
     """Infinity times zero is not zero, so what a zero weight multiplies counts as read."""
-    dense = linear_map(Affine(np.zeros((2, 3))), (4, 3))
-    scaled = linear_map(Scale(np.zeros(3)), (3,))
-    kernel = linear_map(Conv(np.zeros((1, 1, 2)), None, (1,), (0,), (0,), (1,)), (1, 3))
+    dense = linear_map_of(Affine(np.zeros((2, 3))), (4, 3))
+    scaled = linear_map_of(Scale(np.zeros(3)), (3,))
+    kernel = linear_map_of(Conv(np.zeros((1, 1, 2)), None, (1,), (0,), (0,), (1,)), (1, 3))
     assert dense is not None
     assert scaled is not None
     assert kernel is not None
@@ -105,15 +105,15 @@ def test_zero_weights_are_read_too() -> None:
 
 
 def test_a_divisor_that_may_be_flushed_gives_no_finite_map() -> None:
-    found = linear_map(Divide(np.array([2.0, 2.0**-127, -(2.0**-149)], np.float32)), (3,))
+    found = linear_map_of(Divide(np.array([2.0, 2.0**-127, -(2.0**-149)], np.float32)), (3,))
     assert found is not None
     assert found.matrix.toarray()[0, 0] == 0.5
     assert np.isinf(found.matrix.data[1:]).all()
-    wide = linear_map(Divide(np.array([2.0**-127])), (1,))
+    wide = linear_map_of(Divide(np.array([2.0**-127])), (1,))
     assert wide is not None
     assert wide.matrix.toarray()[0, 0] == 2.0**127
 
 
 @pytest.mark.parametrize("op", [Activation("relu"), Clip(0.0, 1.0), Softmax(0), MaxPool((2,), (2,), (0,), (0,))])
 def test_other_operations_are_no_maps(op: Op) -> None:
-    assert linear_map(op, (1, 4)) is None
+    assert linear_map_of(op, (1, 4)) is None

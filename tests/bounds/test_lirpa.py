@@ -16,9 +16,9 @@ from torch import nn
 from verifluxa.bounds import lirpa
 from verifluxa.bounds.build import build_chain
 from verifluxa.bounds.constants import propagate
-from verifluxa.bounds.domain import Domains, geometry, spread
-from verifluxa.bounds.linear import Subproblems, all_layers, output_bounds
-from verifluxa.bounds.net import load
+from verifluxa.bounds.domain import Domains, geometry_of, rise_and_fall
+from verifluxa.bounds.linear import Subproblems, bound_all_layers, output_bounds
+from verifluxa.bounds.net import load_net
 from verifluxa.errors import UnsupportedError, UsageError
 from verifluxa.graph.graph import Graph, build, chain
 from verifluxa.graph.ops import (
@@ -145,31 +145,31 @@ ROWS = np.array([[1.0, -1.0, 0.0], [-1.0, 1.0, 0.0], [0.0, 1.0, -1.0], [0.0, 0.0
 HALVES = (0.1, 1.0)
 
 
-def asked(graph: Graph, half: float) -> lirpa.Asked:
+def asked(graph: Graph, half: float) -> lirpa.LirpaTask:
     """Random pictures, a box of this half-width around a random trigger each."""
     random = np.random.default_rng(int(1000 * half))
     center = random.standard_normal((INPUTS, 3))
     flat = random.standard_normal((INPUTS, 32))
     rows = np.repeat(ROWS[None], INPUTS, 0)
-    return lirpa.Asked(graph, len(graph.nodes) - 1, STAMP, flat, center - half, center + half, rows)
+    return lirpa.LirpaTask(graph, len(graph.nodes) - 1, STAMP, flat, center - half, center + half, rows)
 
 
-def native(of: lirpa.Asked, method: str) -> Floats:
+def native(of: lirpa.LirpaTask, method: str) -> Floats:
     constants = propagate(of.graph, of.inputs.reshape(-1, *SHAPE), "real", of.readout)
-    net = load(build_chain(of.graph, constants, of.stamp))
+    net = load_net(build_chain(of.graph, constants, of.stamp))
     lower, upper = torch.tensor(of.lower), torch.tensor(of.upper)
     none = lower.new_zeros(INPUTS, 0)
-    shape = geometry(Domains(lower, upper, lower.new_zeros(0, 3), none, none))
+    shape = geometry_of(Domains(lower, upper, lower.new_zeros(0, 3), none, none))
     pairs = Subproblems(torch.arange(INPUTS), torch.arange(INPUTS))
-    layers = all_layers(net, shape, pairs, method)
+    layers = bound_all_layers(net, shape, pairs, method)
     table = torch.tensor(of.rows).flatten(0, 1)
     rows = torch.arange(len(table)).view(of.rows.shape[:2])
     zero = table.new_zeros(len(table))
     value, slope = output_bounds(net, layers, shape, pairs.domain, pairs, rows, table, zero)
-    return np.asarray(value + spread(slope, pairs.domain, shape)[0])
+    return np.asarray(value + rise_and_fall(slope, pairs.domain, shape)[0])
 
 
-def sampled(of: lirpa.Asked) -> Floats:
+def sampled(of: lirpa.LirpaTask) -> Floats:
     """The largest values that the rows take at random triggers and at corners, shape (B, r)."""
     random = np.random.default_rng(3)
     best = np.full(of.rows.shape[:2], -np.inf)
@@ -192,7 +192,7 @@ def test_both_engines_hold_and_the_native_one_is_at_least_as_tight(name: str) ->
         of = asked(network(name), half)
         most = sampled(of)
         ours.append(native(of, "crown"))
-        theirs.append(lirpa.upper_bounds(of, "crown"))
+        theirs.append(lirpa.lirpa_upper_bounds(of, "crown"))
         assert (ours[-1] >= most - 1e-9).all()
         assert (theirs[-1] >= most - 1e-9).all()
     own, other = np.stack(ours), np.stack(theirs)
@@ -207,7 +207,7 @@ def test_both_engines_hold_and_the_native_one_is_at_least_as_tight(name: str) ->
 @pytest.mark.parametrize("name", NAMES)
 def test_intervals_hold_and_the_native_ones_are_at_least_as_tight(name: str) -> None:
     of = asked(network(name), 0.3)
-    theirs = lirpa.upper_bounds(of, "interval")
+    theirs = lirpa.lirpa_upper_bounds(of, "interval")
     assert (theirs >= sampled(of) - 1e-9).all()
     assert native(of, "interval").mean() <= theirs.mean()
 
@@ -215,16 +215,16 @@ def test_intervals_hold_and_the_native_ones_are_at_least_as_tight(name: str) -> 
 @needs_lirpa
 def test_slopes_may_be_optimised() -> None:
     of = asked(NETWORKS["two relus"], 1.0)
-    better = lirpa.upper_bounds(of, "alpha")
+    better = lirpa.lirpa_upper_bounds(of, "alpha")
     assert (better >= sampled(of) - 1e-9).all()
-    assert better.mean() <= lirpa.upper_bounds(of, "crown").mean()
+    assert better.mean() <= lirpa.lirpa_upper_bounds(of, "crown").mean()
 
 
 @needs_lirpa
 def test_python_and_torch_are_left_as_they_were() -> None:
     """Its import asks Python for a deeper recursion, among other things."""
     deepest = sys.getrecursionlimit()
-    lirpa.upper_bounds(asked(NETWORKS["relu"], 0.3), "interval")
+    lirpa.lirpa_upper_bounds(asked(NETWORKS["relu"], 0.3), "interval")
     assert torch.get_default_dtype() is torch.float32
     assert torch.is_grad_enabled()
     assert sys.getrecursionlimit() == deepest < 100_000
@@ -248,5 +248,5 @@ def test_what_it_does_not_bound_is_named(op: Op) -> None:
 
 def test_without_the_package_it_says_how_to_get_it() -> None:
     with pytest.raises(UsageError, match="not installed") as caught:
-        lirpa.package("no-such-package")
+        lirpa.lirpa_package("no-such-package")
     assert caught.value.code == "VF4012"

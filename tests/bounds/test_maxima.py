@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from torch import Tensor
 
-from verifluxa.bounds.maxima import Maxima, folded, spread_over
+from verifluxa.bounds.maxima import Maxima, repeat_blocks, sum_blocks
 
 PAIR = Maxima(1, plain=False)
 ENDS = st.one_of(
@@ -129,7 +129,7 @@ def test_ends_that_are_not_finite_give_no_planes() -> None:
 
 def test_blocks_are_summed_one_by_one() -> None:
     numbers = torch.arange(7.0)
-    assert folded(numbers, 2).tolist() == [0.0 + 2.0 + 4.0, 1.0 + 3.0 + 5.0, 6.0]
-    assert folded(numbers[:, None], 2, 0)[:, 0].tolist() == [6.0, 9.0, 6.0]
-    assert spread_over(torch.arange(3.0), 2).tolist() == [0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 2.0]
-    assert folded(numbers, 0) is spread_over(numbers, 0) is numbers
+    assert sum_blocks(numbers, 2).tolist() == [0.0 + 2.0 + 4.0, 1.0 + 3.0 + 5.0, 6.0]
+    assert sum_blocks(numbers[:, None], 2, 0)[:, 0].tolist() == [6.0, 9.0, 6.0]
+    assert repeat_blocks(torch.arange(3.0), 2).tolist() == [0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 2.0]
+    assert sum_blocks(numbers, 0) is repeat_blocks(numbers, 0) is numbers

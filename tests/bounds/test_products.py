@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from verifluxa.bounds.chain import Chain, Layer
-from verifluxa.bounds.domain import Domains, geometry
-from verifluxa.bounds.linear import Subproblems, all_layers, evaluate
-from verifluxa.bounds.net import load
+from verifluxa.bounds.domain import Domains, geometry_of
+from verifluxa.bounds.linear import Subproblems, bound_all_layers, evaluate_net
+from verifluxa.bounds.net import load_net
 from verifluxa.bounds.rounding import Rounding
 from verifluxa.bounds.special import PairRelaxation, Products
 
@@ -92,17 +92,17 @@ def chain(random: np.random.Generator) -> Chain:
 @pytest.mark.parametrize("size", [0.0, 0.01, 1.0, 30.0])
 def test_bounds_of_a_chain_of_products_hold(seed: int, size: float) -> None:
     random = np.random.default_rng(seed)
-    net = load(chain(random))
+    net = load_net(chain(random))
     low = torch.as_tensor(random.normal(size=(1, 2)))
     high, none = low + size, low.new_zeros(1, 0)
-    shape = geometry(Domains(low, high, low.new_zeros(0, 2), none, none))
+    shape = geometry_of(Domains(low, high, low.new_zeros(0, 2), none, none))
     pairs = Subproblems(torch.zeros(2, dtype=torch.long), torch.arange(2))
-    crown, interval = (all_layers(net, shape, pairs, method) for method in ("crown", "interval"))
+    crown, interval = (bound_all_layers(net, shape, pairs, method) for method in ("crown", "interval"))
     share = torch.as_tensor(random.random((400, 2)))
     share[:100] = share[:100].round()
     points = low + share * (high - low)
     for index in range(2):
-        outputs = evaluate(net, points, torch.tensor([index]))
+        outputs = evaluate_net(net, points, torch.tensor([index]))
         for bounds in (crown, interval):
             assert (bounds[-1].lower[index] <= outputs + 1e-9).all()
             assert (outputs <= bounds[-1].upper[index] + 1e-9).all()
@@ -112,13 +112,13 @@ def test_bounds_of_a_chain_of_products_hold(seed: int, size: float) -> None:
 
 def test_a_product_of_small_changes_is_nearly_linear() -> None:
     """The width of the bounds falls with the square of the width of the domain."""
-    net = load(chain(np.random.default_rng(0)))
+    net = load_net(chain(np.random.default_rng(0)))
     index, none = torch.zeros(1, dtype=torch.long), torch.zeros(1, 0, dtype=torch.float64)
     radii = []
     for size in (1e-2, 1e-3):
         low = torch.tensor([[0.3, -0.2]]).double()
-        shape = geometry(Domains(low, low + size, low.new_zeros(0, 2), none, none))
-        bounds = all_layers(net, shape, Subproblems(index, index))
+        shape = geometry_of(Domains(low, low + size, low.new_zeros(0, 2), none, none))
+        bounds = bound_all_layers(net, shape, Subproblems(index, index))
         assert isinstance(bounds[0].relaxed, PairRelaxation)
         middle = (bounds[0].lower + bounds[0].upper) / 2
         lines = bounds[0].relaxed

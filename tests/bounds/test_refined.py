@@ -13,7 +13,7 @@ from tests.bounds.test_bounds_sampled import LITTLE, check_layers, check_planes,
 from tests.certificate.steps import is_unrecorded
 from tests.search.small import in_real, most, with_need
 from tests.search.test_conflicts import steady
-from verifluxa.bounds.linear import all_layers
+from verifluxa.bounds.linear import bound_all_layers
 from verifluxa.bounds.refined import refined_layers
 from verifluxa.strategy.decide import decide
 from verifluxa.strategy.load import BoundStage, load_strategy
@@ -31,7 +31,7 @@ def test_no_value_lies_outside(sample: Sample) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_the_first_refined_layer_is_never_looser(seed: int) -> None:
     sample = sample_of(in_real(steady(seed)), np.random.default_rng(seed), 0)
-    plain = all_layers(sample.net, sample.geometry, sample.pairs)
+    plain = bound_all_layers(sample.net, sample.geometry, sample.pairs)
     refined = refined_layers(sample.net, sample.geometry, sample.pairs, 10)
     assert bool((refined[1].lower >= plain[1].lower).all())
     assert bool((refined[1].upper <= plain[1].upper).all())

@@ -15,8 +15,8 @@ from tests.soundness.exact import ExactNetwork, exact
 from tests.soundness.floats import evaluate
 from verifluxa.bounds.build import build_chain
 from verifluxa.bounds.constants import propagate
-from verifluxa.bounds.linear_map import linear_map
-from verifluxa.bounds.rounding import SAFETY, SMALLEST, TERMS, UNIT, Rounding, gamma
+from verifluxa.bounds.linear_map import linear_map_of
+from verifluxa.bounds.rounding import RADIUS_SAFETY, SMALLEST, TERMS, UNIT, Rounding, gamma
 from verifluxa.certificate.check.network import constants_of
 from verifluxa.errors import UsageError
 from verifluxa.graph.arithmetic import LARGEST
@@ -41,10 +41,10 @@ def test_coefficients_cover_deployed_and_own_rounding() -> None:
     for arithmetic in UNIT:
         rounding = Rounding(arithmetic, 100)
         assert rounding.own >= 1000 * 2.0**-53
-        assert rounding.coefficient(0) == SAFETY * rounding.own
+        assert rounding.coefficient(0) == RADIUS_SAFETY * rounding.own
         assert rounding.coefficient(7) >= gamma(7, UNIT[arithmetic]) + rounding.own
         assert rounding.coefficient(8) >= rounding.coefficient(7)
-    assert Rounding("real", 100).coefficient(7) == SAFETY * Rounding("real", 100).own
+    assert Rounding("real", 100).coefficient(7) == RADIUS_SAFETY * Rounding("real", 100).own
     assert Rounding("float64", 100).coefficient(7) < Rounding("float32", 100).coefficient(7)
 
 
@@ -99,7 +99,7 @@ def test_radii_dominate_the_errors_of_float32(seed: int) -> None:
         x = (random.standard_normal((6, size)) * 10.0 ** random.uniform(-2, 4, (6, size))).astype(np.float32)
         graph = chain(shape, [op])
         wanted = ExactNetwork(graph).trace(exact(x.astype(np.float64)))[-1].fractions().reshape(6, -1)
-        found = linear_map(op, shape)
+        found = linear_map_of(op, shape)
         assert found is not None
         rounding = Rounding("float32", size)
         magnitude = np.abs(x) @ abs(found.matrix).toarray().T + found.bias_size

@@ -18,9 +18,9 @@ from tests.search.test_cases_of_inputs import HOW, is_below_a_case
 from tests.search.test_explore_further import begun, finished
 from verifluxa.certificate.check.section import Section
 from verifluxa.certificate.evidence_lines import Record, record_of
+from verifluxa.dispatch.pieces import open_paths
 from verifluxa.errors import CertificateError
 from verifluxa.evidence import CONTRADICTED, OPEN, Counted, InputSplit, Node, PrunedDisjunct, Split
-from verifluxa.search.pieces import open_paths
 from verifluxa.verdict import Verdict
 
 

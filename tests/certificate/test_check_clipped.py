@@ -19,7 +19,7 @@ from verifluxa.certificate.check.bounds import State
 from verifluxa.certificate.check.judge import Judge, Part
 from verifluxa.certificate.evidence_lines import Record
 from verifluxa.evidence import BoxSplit, Case, Conflict, Conflicts, NeuronSplit, Node, Split, WeightedTerm
-from verifluxa.search.workspace import workspace
+from verifluxa.search.workspace import workspace_of
 from verifluxa.verdict import Verdict
 
 PLAIN = Shape(per_input=True, inputs=8, scale=0.9, places=((3, 3),))
@@ -34,7 +34,7 @@ def asked(shape: Shape, arithmetic: str) -> Iterator[tuple[Scene, Record, Met]]:
     """What triggers refute."""
     for seed in range(8):
         found = scene(seed, shape, arithmetic)
-        problem, work = found.problem, workspace(found.problem)
+        problem, work = found.problem, workspace_of(found.problem)
         for record in [record for record in found.prove() if record.witness is not None][:3]:
             (index,) = (int(one) for one in problem.selections[record.question.selection])
             every = problem.violations[record.question.violation].by_label[int(problem.labels[index])]
@@ -97,7 +97,7 @@ def test_what_cases_start_from_holds_where_the_claim_and_their_signs_do(
     random, inside, narrower = np.random.default_rng(0), 0, 0
     for found, record, met in asked(shape, arithmetic):
         index, number, _, sums = met
-        sizes = [len(layer.weight) for layer in workspace(found.problem).net(record.question.placement).hidden]
+        sizes = [len(layer.weight) for layer in workspace_of(found.problem).net(record.question.placement).hidden]
         for _ in range(4):
             levels.clear()
             assert code_of(found, forged(record, (index, number), grown(random, met, sizes, ()))) == "VF5054"

@@ -25,8 +25,8 @@ from verifluxa.certificate.check.section import Section
 from verifluxa.certificate.evidence_lines import Record, record_of
 from verifluxa.errors import CertificateError
 from verifluxa.evidence import Case, Conflict, Conflicts, Counted, IntermediateSlopes, Node, WeightedTerm
-from verifluxa.search.settings import CrossStage
-from verifluxa.search.workspace import workspace
+from verifluxa.search.workspace import workspace_of
+from verifluxa.stages import CrossStage
 from verifluxa.strategy.decide import decide
 from verifluxa.strategy.load import Strategy, load_strategy
 from verifluxa.verdict import Verdict
@@ -308,7 +308,7 @@ def test_ends_of_any_slopes_hold_all_values(name: str, monkeypatch: pytest.Monke
         return seen[-1]
 
     monkeypatch.setattr(conflicts, "ends_of", recorded)
-    work, random, inside = workspace(found.problem), np.random.default_rng(3), 0
+    work, random, inside = workspace_of(found.problem), np.random.default_rng(3), 0
     for record in closed(records):
         assert record.tree is not None
         code_of(

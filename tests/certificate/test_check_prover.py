@@ -22,7 +22,7 @@ from verifluxa.certificate.check.report import Tally
 from verifluxa.certificate.evidence_lines import Record
 from verifluxa.errors import CertificateError, DataError
 from verifluxa.evidence import Node
-from verifluxa.search.workspace import workspace
+from verifluxa.search.workspace import workspace_of
 from verifluxa.verdict import Verdict
 
 BRANCHES = Shape("branches", inputs=10, places=((3, 3),))
@@ -95,7 +95,7 @@ def test_prover_and_checker_count_the_same_radii(shape: Shape) -> None:
     found = possible(3, shape, "float32")
     claim = found.claim()
     theirs = chain_of(walked(found.sources.models["net"], claim.inputs), claim.positions[1])
-    for number, (ours, layer) in enumerate(zip(workspace(found.problem).net(1).layers, theirs, strict=True)):
+    for number, (ours, layer) in enumerate(zip(workspace_of(found.problem).net(1).layers, theirs, strict=True)):
         assert np.array_equal(ours.weight.numpy(), layer.weight[number])
         wanted = layer.absolute + layer.relative[number].sum(axis=1)
         radii = ours.radius.numpy() + ours.slope_radius.numpy().sum(axis=1)

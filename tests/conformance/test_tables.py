@@ -13,7 +13,7 @@ from verifluxa.bounds.build import JOINT, build_chain
 from verifluxa.bounds.constants import propagate
 from verifluxa.bounds.functions import FUNCTIONS
 from verifluxa.bounds.functions import function_of as bounded_function
-from verifluxa.bounds.joint_values import VALUES
+from verifluxa.bounds.joint_values import JOINT_VALUES
 from verifluxa.bounds.linear_map import BUILD
 from verifluxa.bounds.provable import NOT_PROVABLE, NOT_PROVABLE_FUNCTIONS, WALKED
 from verifluxa.bounds.rounding import FUNCTION_ERROR, JOINT_TERMS, TERMS
@@ -118,7 +118,7 @@ def test_an_operation_has_bounds_or_an_entry_that_says_why_not(kind: str) -> Non
     tables = [kind in BUILD, kind in WALKED, kind in NOT_PROVABLE]
     assert sum(tables) == 1
     assert (kind in TERMS) == (kind in BUILD)
-    assert (kind in JOINT_TERMS) == (kind in VALUES) == (kind in JOINT)
+    assert (kind in JOINT_TERMS) == (kind in JOINT_VALUES) == (kind in JOINT)
     assert _has_bounds(_graph(kind)) == (kind in BUILD or kind in WALKED)
 
 

@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from verifluxa.dispatch.pieces import at, open_paths
 from verifluxa.dispatch.slices import AttackSlice, PieceSlice, ProofSlice
 from verifluxa.errors import DataError, UnsupportedError
 from verifluxa.evidence import NOTHING_FOUND, BoxSplit, Counted, Node, Outcome, Split, Strongest, Witness
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Affine
 from verifluxa.question import AffineInputMap, Domain, OutputConstraints, Placement, Problem, Question, Violation
-from verifluxa.search.pieces import at, open_paths
 from verifluxa.strategy.work import Checkpoint, Fallen, Limits, SearchedUnit
 from verifluxa.verdict import Reason, Verdict
 

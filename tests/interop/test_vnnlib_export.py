@@ -32,7 +32,7 @@ from verifluxa.interop.vnnlib_export import (
 from verifluxa.interop.vnnlib_problem import ask
 from verifluxa.interop.vnnlib_read import read_vnnlib
 from verifluxa.question import Domain, Listed, OutputConstraints, Problem, Question, SlabConstraints
-from verifluxa.search.replay import stamped
+from verifluxa.search.replay import stamped_inputs
 from verifluxa.verify import Request
 
 ROOT = Path(__file__).parents[2]
@@ -107,7 +107,7 @@ def test_the_network_of_tau_is_the_stamp_and_the_network(kind: str) -> None:
         readout = replace(problem, graph=whole, readout=len(steps) - 1)
     graph = import_onnx(onnx_of(triggered(readout, Single(0, 0, 2)))).graph
     triggers = np.random.default_rng(0).integers(0, 7, (5, stamp.gain.shape[1])).astype(float)
-    own = np.concatenate([problem.graph.run(stamped(problem, 0, t, np.array([2]))) for t in triggers])
+    own = np.concatenate([problem.graph.run(stamped_inputs(problem, 0, t, np.array([2]))) for t in triggers])
     assert np.allclose(graph.run(triggers), own, rtol=1e-6, atol=1e-5)
 
 

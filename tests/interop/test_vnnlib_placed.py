@@ -10,8 +10,8 @@ from verifluxa.graph.graph import Graph, build, chain
 from verifluxa.graph.ops import Activation, Add, Affine, Conv, Input, Op, Reshape, Shift
 from verifluxa.interop.vnnlib_problem import RegionQuery, ask
 from verifluxa.interop.vnnlib_read import read_vnnlib
-from verifluxa.search.replay import stamped
-from verifluxa.search.workspace import workspace
+from verifluxa.search.replay import stamped_inputs
+from verifluxa.search.workspace import workspace_of
 from verifluxa.verify import Request
 
 
@@ -68,11 +68,11 @@ def test_a_strategy_without_a_search_attacks_what_its_bounds_leave_open() -> Non
 def test_the_stamp_writes_what_the_step_gives_and_the_network_is_local() -> None:
     asked = question(graph_of(1, patch()), 0.0)
     placed, tau = asked.placed, np.array([0.3, -0.7])
-    shown = stamped(placed, 0, tau, np.array([0]))
+    shown = stamped_inputs(placed, 0, tau, np.array([0]))
     np.testing.assert_allclose(placed.graph.run(shown), asked.problem.graph.run(tau[None]), rtol=1e-5, atol=1e-5)
     assert placed.placements[0].stamp.positions.tolist() == [7, 8]
     # Of 3 x 4 x 4 values of the convolution two neighbours at (1, 1) and (1, 2) reach 2 x 3 positions.
-    assert len(workspace(placed).net(0).layers[0].weight) == 18
+    assert len(workspace_of(placed).net(0).layers[0].weight) == 18
 
 
 @pytest.mark.parametrize("why", ["mixed", "dense", "infinite", "alone", "read twice"])
@@ -126,5 +126,5 @@ def test_a_product_and_its_sum_become_one_step_unless_the_product_is_read_twice(
     kinds = [node.op.kind for node in asked.placed.graph.nodes]
     assert kinds == ["input", *(["affine", "shift", "add", "activation"] if twice else ["affine", "activation"]) * 3]
     tau = np.array([0.3, -0.7])
-    shown = stamped(asked.placed, 0, tau, np.array([0]))
+    shown = stamped_inputs(asked.placed, 0, tau, np.array([0]))
     np.testing.assert_array_equal(asked.placed.graph.run(shown), asked.problem.graph.run(tau[None]))

@@ -17,7 +17,7 @@ from verifluxa.graph.graph import Graph, chain
 from verifluxa.graph.ops import Affine, Conv, Divide, LogSoftmax, Op, Reshape, Scale, Shift, Softmax, Transpose
 from verifluxa.lower import Given, deploy, lower, predictions
 from verifluxa.question import Doubt, Problem
-from verifluxa.search.replay import stamped
+from verifluxa.search.replay import stamped_inputs
 from verifluxa.spec.spec import (
     ClassOutput,
     EncodeStep,
@@ -80,7 +80,7 @@ def test_a_patch_lies_where_people_see_it() -> None:
     """Row 1, column 2, two high, three wide, all channels; tau runs by channel, then row, then column."""
     problem = put(rate())
     tau = np.arange(1.0, 13.0) * 10
-    after = stamped(problem, 0, tau, np.array([1]))[0]
+    after = stamped_inputs(problem, 0, tau, np.array([1]))[0]
     wanted = images()[1]
     wanted[0, 1, 2:5], wanted[0, 2, 2:5] = [10, 20, 30], [40, 50, 60]
     wanted[1, 1, 2:5], wanted[1, 2, 2:5] = [70, 80, 90], [100, 110, 120]

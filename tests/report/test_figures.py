@@ -60,7 +60,7 @@ def test_many_pixels_are_put_together_in_blocks(results):
 
 @pytest.mark.parametrize("name", ["reviews", "credit"])
 def test_the_strongest_triggers_are_those_that_replay_finds(results, name):
-    from verifluxa.search.replay import replay
+    from verifluxa.search.replay import replay_trigger
     from verifluxa.search.words import slots_of
 
     story = account(results[name]).stories[0]
@@ -70,7 +70,8 @@ def test_the_strongest_triggers_are_those_that_replay_finds(results, name):
     slots = slots_of(problem.placements[question.placement].stamp, domain)
     chosen = range(slots.count) if slots.count < 100 else [*range(0, slots.count, 97), slots.count - 7]
     counts = {
-        domain.described(slots.trigger(n)): len(replay(problem, question, slots.trigger(n)).violated) for n in chosen
+        domain.described(slots.trigger(n)): len(replay_trigger(problem, question, slots.trigger(n)).violated)
+        for n in chosen
     }
     assert found.count == slots.count
     assert found.ranked[0].rate.count == story.found.rate.count

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from tests.soundness.build import Ask, Family, digested, levels, make_problem, mlp, replacing
 from verifluxa.evidence import Outcome
 from verifluxa.question import Domain, Problem, Question
-from verifluxa.search.branch import Steps, explore
+from verifluxa.search.branch import Steps, branch_on_boxes
 from verifluxa.search.initial_bounds import InitialBounds
-from verifluxa.search.replay import stamped
-from verifluxa.search.settings import BranchStage
+from verifluxa.search.replay import stamped_inputs
 from verifluxa.search.workspace import Workspace
+from verifluxa.stages import BranchStage
 
 Floats = NDArray[np.float64]
 
@@ -69,7 +69,7 @@ def all_triggers(domain: Domain) -> Floats:
 def row_values(problem: Problem, question: Question, trigger: Floats) -> Floats:
     """Row values of the selected inputs under a trigger, in float64, shape (n, R)."""
     graph = replace(problem.graph, dtype="float64")
-    outputs = graph.run(stamped(problem, question.placement, trigger, problem.selections[question.selection]))
+    outputs = graph.run(stamped_inputs(problem, question.placement, trigger, problem.selections[question.selection]))
     return np.asarray(outputs @ problem.constraints.coefficients.T + problem.constraints.constants)
 
 
@@ -118,6 +118,6 @@ def searched(
     steps: Steps | None = None,
 ) -> list[Outcome]:
     """Branch and bound on questions of one placement, to the end of each."""
-    searches = explore(work, rooted, how, deadline, how.batch, steps)
+    searches = branch_on_boxes(work, rooted, how, deadline, how.batch, steps)
     ended = {one.outcome.question: one.outcome for some in searches for one in some}
     return [ended[one.question] for one in rooted]

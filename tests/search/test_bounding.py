@@ -13,7 +13,7 @@ import torch
 from tests.search.small import BranchSettings, most, random_problem, with_need
 from tests.search.test_branching import check, run
 from tests.soundness.build import Ask
-from verifluxa.bounds.domain import geometry
+from verifluxa.bounds.domain import geometry_of
 from verifluxa.bounds.linear import Subproblems
 from verifluxa.certificate.tree_codec import encode_tree
 from verifluxa.evidence import Outcome
@@ -94,7 +94,7 @@ def test_what_the_clock_cuts_off_is_left_out(parts: int) -> None:
     problem, _ = hard(4)
     question, work = problem.questions(0)[0], Workspace(problem)
     claims = work.claims(question.violation, question.selection)
-    scene = BoundContext(work, work.net(0), geometry(whole_domain(work)))
+    scene = BoundContext(work, work.net(0), geometry_of(whole_domain(work)))
     named = (claims, Subproblems(torch.zeros_like(claims.input), claims.input))
     whole = decided(scene, *named, None, 2, math.inf)
     ticks = itertools.count(1)

@@ -21,7 +21,7 @@ from verifluxa.question import Domain, Problem, Question, SlabConstraints
 from verifluxa.search.branch import Steps
 from verifluxa.search.disjuncts import BoundContext, Verdicts, decided
 from verifluxa.search.initial_bounds import bound_root
-from verifluxa.search.workspace import workspace
+from verifluxa.search.workspace import workspace_of
 from verifluxa.strategy.decide import decide
 from verifluxa.strategy.load import load_strategy
 from verifluxa.verdict import Reason, Verdict
@@ -48,7 +48,7 @@ def run(
     deadline: float | None = None,
     steps: Steps | None = None,
 ) -> list[Outcome]:
-    work = workspace(problem)
+    work = workspace_of(problem)
     return searched(work, bound_root(work, questions, "crown"), how, deadline, steps)
 
 
@@ -298,7 +298,9 @@ def test_boxes_run_out() -> None:
         (outcome,) = run(problem, [question], replace(how, boxes=boxes, batch=1))
         assert (outcome.verdict, outcome.reason, outcome.boxes) == (Verdict.UNKNOWN, Reason.NODES, boxes)
         assert outcome.tree is None
-        assert outcome.proved == bound_root(workspace(problem), [question], "crown")[0].remaining >= question.threshold
+        assert (
+            outcome.proved == bound_root(workspace_of(problem), [question], "crown")[0].remaining >= question.threshold
+        )
     (again,) = run(problem, [question], replace(how, boxes=whole.boxes))
     assert again.verdict is Verdict.CERTIFIED
 

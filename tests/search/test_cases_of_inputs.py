@@ -24,11 +24,11 @@ from tests.search.small import (
 from tests.search.test_branching import answers_at_the_count, check, nodes, run
 from tests.search.test_explore_further import begun, finished
 from tests.soundness.build import Ask
+from verifluxa.dispatch.pieces import at, open_paths
 from verifluxa.evidence import InputSplit, Node, Outcome
 from verifluxa.question import Problem, Question
 from verifluxa.search.branch import Steps
 from verifluxa.search.disjuncts import BoundContext, DisjunctBounds
-from verifluxa.search.pieces import at, open_paths
 from verifluxa.search.splitters import Subdomain, input_cases
 from verifluxa.verdict import Verdict
 

@@ -9,8 +9,8 @@ import torch
 from tests.search.small import all_triggers, counts, most, random_problem, row_values, with_need
 from tests.search.test_branching import peak
 from tests.soundness.build import Ask
-from verifluxa.search.attack import lacking, local_search
-from verifluxa.search.workspace import workspace
+from verifluxa.search.attack import local_search, missing_margin
+from verifluxa.search.workspace import workspace_of
 
 
 def at_place(values: np.ndarray, need: int) -> float:
@@ -23,12 +23,12 @@ def at_place(values: np.ndarray, need: int) -> float:
 def test_margins_at_a_place_are_those_of_the_network(ask: Ask, seed: int) -> None:
     problem = random_problem(seed, ask)
     question = problem.questions(0)[0]
-    work, triggers = workspace(problem), all_triggers(problem.domain)
+    work, triggers = workspace_of(problem), all_triggers(problem.domain)
     claims = work.claims(question.violation, question.selection)
     chosen = problem.selections[question.selection]
     by_label = problem.violations[question.violation].by_label
     for need in range(1, len(chosen) + 1):
-        found = lacking(work, work.net(0), claims, need, torch.as_tensor(triggers))
+        found = missing_margin(work, work.net(0), claims, need, torch.as_tensor(triggers))
         for trigger, margin in zip(triggers[::7], found.tolist()[::7], strict=True):
             values = row_values(problem, question, trigger)
             margins = [
@@ -41,7 +41,7 @@ def test_margins_at_a_place_are_those_of_the_network(ask: Ask, seed: int) -> Non
 @pytest.mark.parametrize("seed", range(8))
 def test_a_climb_ends_on_the_grid_at_most_as_high_as_the_highest_point(seed: int) -> None:
     problem = random_problem(seed)
-    work, triggers = workspace(problem), all_triggers(problem.domain)
+    work, triggers = workspace_of(problem), all_triggers(problem.domain)
     strict = most(problem, problem.questions(0)[0], strict=True)
     for need in range(1, 6):
         question = with_need(problem, need)
@@ -57,7 +57,7 @@ def test_a_climb_takes_all_the_inputs_that_are_needed_along() -> None:
     """Three inputs are ahead together at 10 alone, and none of them at either end."""
     problem = peak()
     found = local_search(
-        workspace(problem), with_need(problem, 3), torch.tensor([[0.0], [20.0]], dtype=torch.float64), 60
+        workspace_of(problem), with_need(problem, 3), torch.tensor([[0.0], [20.0]], dtype=torch.float64), 60
     )
     assert found.margin > 0
     assert found.trigger.tolist() == [10.0]
@@ -66,11 +66,11 @@ def test_a_climb_takes_all_the_inputs_that_are_needed_along() -> None:
 def test_what_no_trigger_meets_is_left_out_of_a_climb() -> None:
     """The inputs that violate somewhere are climbed for alone, and what is found is the same."""
     problem = peak()
-    question, work = with_need(problem, 3), workspace(problem)
+    question, work = with_need(problem, 3), workspace_of(problem)
     triggers = all_triggers(problem.domain)
     claims = work.claims(question.violation, question.selection)
     single = [
-        lacking(work, work.net(0), claims.take(torch.tensor([n])), 1, torch.as_tensor(triggers))
+        missing_margin(work, work.net(0), claims.take(torch.tensor([n])), 1, torch.as_tensor(triggers))
         for n in range(len(claims))
     ]
     met = torch.tensor([n for n, margins in enumerate(single) if float(margins.max()) > 0])

@@ -14,7 +14,7 @@ from tests.search.small import all_triggers, in_float32, in_real, most, row_valu
 from tests.soundness.build import Ask, Family, dense, levels, make_problem, mlp, relu, replacing
 from tests.soundness.judge import judge
 from tests.soundness.truth import Oracle
-from verifluxa.bounds.domain import geometry
+from verifluxa.bounds.domain import geometry_of
 from verifluxa.certificate.tree_codec import decode_tree, encode_tree
 from verifluxa.errors import CertificateError
 from verifluxa.evidence import Case, Outcome, WeightedTerm
@@ -25,17 +25,17 @@ from verifluxa.search.bab import Budget
 from verifluxa.search.choices import choose, several
 from verifluxa.search.disjuncts import BoundContext
 from verifluxa.search.initial_bounds import bound_root, whole_domain
-from verifluxa.search.relational import begin, cross, relational_search
-from verifluxa.search.settings import CrossStage
-from verifluxa.search.workspace import workspace
+from verifluxa.search.relational import begin_conflicts, find_conflicts, relational_search
+from verifluxa.search.workspace import workspace_of
+from verifluxa.stages import CrossStage
 from verifluxa.verdict import Verdict
 
 ALL = CrossStage(values=0, alone=0, seconds=60.0, cases=300)
 
 
 def run(problem: Problem, question: Question, settings: CrossStage = ALL) -> Outcome:
-    work = workspace(problem)
-    (outcome,) = cross(work, bound_root(work, [question], "interval"), settings, None)
+    work = workspace_of(problem)
+    (outcome,) = find_conflicts(work, bound_root(work, [question], "interval"), settings, None)
     return outcome
 
 
@@ -108,9 +108,9 @@ def test_no_trigger_meets_all_claims_of_a_conflict(seed: int) -> None:
 def test_what_is_left_without_cases_is_no_less_than_any_trigger_reaches(seed: int) -> None:
     problem = in_real(steady(seed))
     question = with_need(problem, 1)
-    work = workspace(problem)
+    work = workspace_of(problem)
     (rooted,) = bound_root(work, [question], "interval")
-    scene = BoundContext(work.at(0), work.net(0), geometry(whole_domain(work)))
+    scene = BoundContext(work.at(0), work.net(0), geometry_of(whole_domain(work)))
     crossing, unsafe = relational_search(scene, rooted, ALL, Budget())
     left = crossing.without_cases()
     assert not unsafe
@@ -136,8 +136,8 @@ def test_of_many_claims_with_little_weight_each_some_are_kept() -> None:
     graph = mlp((1, 1, 2), ([[1.0, -1.0], [-1.0, 1.0]], None), ([[0.0, 0.0], [1.0, 1.0]], [0.5, 0.0]))
     family = Family((replacing((0,)),), levels(1, 0, 3))
     problem = in_real(make_problem(graph, [[0.0, 2.0]] * 60, [0] * 60, family, Ask()))
-    work, question = workspace(problem), with_need(problem, 60)
-    search = begin(work, bound_root(work, [question], "interval"), replace(ALL, cases=200), None)[question]
+    work, question = workspace_of(problem), with_need(problem, 60)
+    search = begin_conflicts(work, bound_root(work, [question], "interval"), replace(ALL, cases=200), None)[question]
     search.run(200)
     assert search.relational is not None
     tried = [*search.relational.begun, *(conflict.claims for conflict in search.relational.conflicts)]
@@ -148,11 +148,11 @@ def test_of_many_claims_with_little_weight_each_some_are_kept() -> None:
 def test_small_triggers_are_left_to_boxes_and_time_ends_it() -> None:
     problem = in_real(steady(1))
     question = with_need(problem, 1)
-    work = workspace(problem)
-    assert not list(cross(work, bound_root(work, [question], "interval"), CrossStage(values=0, alone=3), None))
+    work = workspace_of(problem)
+    assert not list(find_conflicts(work, bound_root(work, [question], "interval"), CrossStage(values=0, alone=3), None))
     two = bound_root(work, [with_need(problem, 2)], "interval")
-    assert not list(cross(work, two, CrossStage(values=3, alone=0), None))
-    (outcome,) = cross(work, bound_root(work, [question], "interval"), ALL, time.monotonic() - 1)
+    assert not list(find_conflicts(work, two, CrossStage(values=3, alone=0), None))
+    (outcome,) = find_conflicts(work, bound_root(work, [question], "interval"), ALL, time.monotonic() - 1)
     assert outcome.verdict is Verdict.UNKNOWN
 
 
@@ -162,8 +162,8 @@ def test_planes_of_little_weight_stay_out_of_the_cases() -> None:
     for seed in range(6):
         problem = in_real(steady(seed, Ask(targets=(1,))))
         question, oracle = with_need(problem, 1), Oracle(problem)
-        work = workspace(problem)
-        search = begin(work, bound_root(work, [question], "interval"), heaviest, None)[question]
+        work = workspace_of(problem)
+        search = begin_conflicts(work, bound_root(work, [question], "interval"), heaviest, None)[question]
         outcome = search.run(300)
         judge(problem, outcome, oracle.truth(question), list(oracle.points(question)), oracle)
         for conflict in conflicts_of(outcome.tree):
@@ -186,12 +186,12 @@ def test_a_search_may_be_gone_on_with(seed: int) -> None:
     """In bits it says nothing false on the way, and what it comes to at last is as true."""
     problem = in_real(steady(seed))
     question, oracle = with_need(problem, 1), Oracle(problem)
-    work = workspace(problem)
+    work = workspace_of(problem)
     rooted = bound_root(work, [question], "interval")
-    begun = begin(work, rooted, ALL, None)
+    begun = begin_conflicts(work, rooted, ALL, None)
     outcomes = [begun[question].run(cases) for cases in (1, 4)]
     assert outcomes[0].boxes <= outcomes[1].boxes
-    (last,) = cross(work, rooted, ALL, None, begun)
+    (last,) = find_conflicts(work, rooted, ALL, None, begun)
     for outcome in (*outcomes, last):
         judge(problem, outcome, oracle.truth(question), list(oracle.points(question)), oracle)
     assert last.verdict is run(problem, question).verdict

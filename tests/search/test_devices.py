@@ -11,8 +11,8 @@ import torch
 
 from tests.search.small import random_problem
 from verifluxa.bounds import memory
-from verifluxa.bounds.domain import geometry
-from verifluxa.bounds.linear import Subproblems, all_layers
+from verifluxa.bounds.domain import geometry_of
+from verifluxa.bounds.linear import Subproblems, bound_all_layers
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem
 from verifluxa.search import initial_bounds
@@ -39,7 +39,7 @@ def test_a_first_look_that_runs_out_of_memory_halves_and_goes_on(
         sizes.append(len(pairs.input))
         if len(pairs.input) > most:
             raise error
-        return all_layers(net, shape, pairs, method)
+        return bound_all_layers(net, shape, pairs, method)
 
     monkeypatch.setattr(initial_bounds, "all_layers", short)
     halved = bound_root(Workspace(problem), questions, "crown")
@@ -85,7 +85,7 @@ def test_bounds_on_a_gpu_are_those_of_the_cpu() -> None:
         work = Workspace(problem, device)
         inputs = torch.arange(len(problem.inputs), device=device)
         pairs = Subproblems(torch.zeros_like(inputs), inputs)
-        found.append(all_layers(work.net(0), geometry(whole_domain(work)), pairs))
+        found.append(bound_all_layers(work.net(0), geometry_of(whole_domain(work)), pairs))
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one.lower, other.lower.cpu(), rtol=1e-11, atol=1e-11)
         torch.testing.assert_close(one.upper, other.upper.cpu(), rtol=1e-11, atol=1e-11)

@@ -11,12 +11,12 @@ from tests.search.small import BranchSettings, in_real, most, random_problem, wi
 from tests.search.test_branching import check
 from tests.soundness.build import Ask
 from verifluxa.certificate.tree_codec import decode_tree, encode_tree
+from verifluxa.dispatch.pieces import at, graft, open_paths, pieces, pruned_to
 from verifluxa.question import Problem, Question
-from verifluxa.search.branch import Explored, Steps, explore, explore_further
+from verifluxa.search.branch import BranchResult, Steps, branch_further, branch_on_boxes
 from verifluxa.search.initial_bounds import bound_root
-from verifluxa.search.leaves import Tree
-from verifluxa.search.pieces import at, graft, open_paths, pieces, pruned_to
-from verifluxa.search.workspace import workspace
+from verifluxa.search.leaves import SplitTree
+from verifluxa.search.workspace import workspace_of
 from verifluxa.verdict import Verdict
 
 WHOLE = BranchSettings(slabs=2)
@@ -25,24 +25,24 @@ INHERITING = BranchSettings(slabs=2, joint=False, inherit=True)
 
 def begun(
     problem: Problem, question: Question, boxes: int, how: BranchSettings = WHOLE, steps: Steps | None = None
-) -> Explored:
-    work = workspace(problem)
+) -> BranchResult:
+    work = workspace_of(problem)
     rooted, how = bound_root(work, [question], "interval"), replace(how, boxes=boxes)
-    (explored,) = itertools.chain.from_iterable(explore(work, rooted, how, None, 1, steps))
+    (explored,) = itertools.chain.from_iterable(branch_on_boxes(work, rooted, how, None, 1, steps))
     return explored
 
 
 def finished(
-    problem: Problem, explored: Explored, boxes: int, how: BranchSettings = WHOLE, steps: Steps | None = None
-) -> Explored:
+    problem: Problem, explored: BranchResult, boxes: int, how: BranchSettings = WHOLE, steps: Steps | None = None
+) -> BranchResult:
     """Piece by piece, last piece first, in no more than `boxes` domains a piece."""
-    work = workspace(problem)
+    work = workspace_of(problem)
     question, root, directions = explored.outcome.question, explored.root, explored.directions
     waiting, reason = pieces(root, 3), None
     while waiting:
         paths = waiting.pop()
-        tree = Tree(question, pruned_to(root, paths), directions)
-        further = explore_further(work, [tree], replace(how, boxes=boxes), None, 1, steps)
+        tree = SplitTree(question, pruned_to(root, paths), directions)
+        further = branch_further(work, [tree], replace(how, boxes=boxes), None, 1, steps)
         (part,) = itertools.chain.from_iterable(further)
         graft(root, part.root, paths)
         if part.outcome.verdict is Verdict.FALSIFIED:
@@ -55,7 +55,7 @@ def finished(
     if reason is None:
         outcome = replace(outcome, verdict=Verdict.CERTIFIED, proved=question.threshold - 1)
         outcome = replace(outcome, tree=root, directions=directions.numpy())
-    return Explored(outcome, root, directions)
+    return BranchResult(outcome, root, directions)
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -10,13 +10,13 @@ import torch
 
 from tests.search.small import all_triggers, most, random_problem, row_values, with_need
 from tests.soundness.build import Ask
-from verifluxa.bounds.domain import geometry
-from verifluxa.bounds.linear import Subproblems, all_layers
+from verifluxa.bounds.domain import geometry_of
+from verifluxa.bounds.linear import Subproblems, bound_all_layers
 from verifluxa.evidence import CONTRADICTED, OPEN, PrunedDisjunct
 from verifluxa.question import Problem
 from verifluxa.search.disjuncts import BoundContext
 from verifluxa.search.initial_bounds import InitialBounds, bound_root, drop_records, whole_domain
-from verifluxa.search.workspace import Claims, workspace
+from verifluxa.search.workspace import Claims, workspace_of
 
 ASKS = [Ask(), Ask(targets=(0, 2)), Ask(per_input=True), Ask(targets=(1,), need=3)]
 
@@ -52,7 +52,7 @@ def check(problem: Problem, rooted: InitialBounds) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_what_falls_is_below_zero_under_every_trigger(seed: int, ask: Ask, method: str) -> None:
     problem = random_problem(seed, ask)
-    work = workspace(problem)
+    work = workspace_of(problem)
     fell = 0
     for placement in range(2):
         for rooted in bound_root(work, problem.questions(placement), method):
@@ -65,14 +65,14 @@ def test_what_falls_is_below_zero_under_every_trigger(seed: int, ask: Ask, metho
 @pytest.mark.parametrize("method", ["interval", "crown"])
 def test_the_bounds_that_are_kept_are_those_of_the_claims_that_are_left(ask: Ask, method: str) -> None:
     problem, compared = random_problem(1, ask), 0
-    work = workspace(problem)
-    scene = BoundContext(work, work.net(0), geometry(whole_domain(work)))
+    work = workspace_of(problem)
+    scene = BoundContext(work, work.net(0), geometry_of(whole_domain(work)))
     for rooted in bound_root(work, problem.questions(0), method):
         left = torch.arange(len(rooted.open_disjuncts))
         kept = rooted.bounds(left)
         assert bool(kept) == (method == "crown")
         pairs = Subproblems(torch.zeros_like(left), rooted.open_disjuncts.input)
-        for mine, plain in zip(kept, all_layers(scene.net, scene.geometry, pairs), strict=False):
+        for mine, plain in zip(kept, bound_all_layers(scene.net, scene.geometry, pairs), strict=False):
             torch.testing.assert_close((mine.lower, mine.upper, mine.radius), (plain.lower, plain.upper, plain.radius))
             assert mine.open is None or torch.equal(mine.open, torch.as_tensor(plain.open))
             assert not mine.lower.is_inference()
@@ -83,7 +83,7 @@ def test_the_bounds_that_are_kept_are_those_of_the_claims_that_are_left(ask: Ask
 @pytest.mark.parametrize("ask", ASKS, ids=str)
 def test_questions_asked_together_get_the_answers_they_get_alone(ask: Ask) -> None:
     problem = random_problem(2, ask)
-    work, questions = workspace(problem), problem.questions(0)
+    work, questions = workspace_of(problem), problem.questions(0)
     together = bound_root(work, [*questions[::-1], questions[0]], "crown")
     alone = [bound_root(work, [question], "crown")[0] for question in [*questions[::-1], questions[0]]]
     for one, other in zip(together, alone, strict=True):
@@ -97,16 +97,16 @@ def test_crown_drops_at_least_one_claim_more_somewhere() -> None:
     for seed in range(12):
         problem = random_problem(seed)
         for method in left:
-            left[method] += len(bound_root(workspace(problem), [with_need(problem, 1)], method)[0].open_disjuncts)
+            left[method] += len(bound_root(workspace_of(problem), [with_need(problem, 1)], method)[0].open_disjuncts)
     assert left["crown"] < left["interval"]
 
 
 def test_small_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = random_problem(2)
     question = problem.questions(0)
-    wanted = bound_root(workspace(problem), question, "crown")[0].row.tolist()
+    wanted = bound_root(workspace_of(problem), question, "crown")[0].row.tolist()
     monkeypatch.setattr("verifluxa.search.initial_bounds.rows_that_fit", lambda width, device="cpu": 1)
-    assert bound_root(workspace(problem), question, "crown")[0].row.tolist() == wanted
+    assert bound_root(workspace_of(problem), question, "crown")[0].row.tolist() == wanted
 
 
 def test_an_input_that_may_overflow_is_never_dropped() -> None:
@@ -119,13 +119,13 @@ def test_an_input_that_may_overflow_is_never_dropped() -> None:
 
 def falls(problem: Problem) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """Which inputs have a claim that falls at once, at the placement that leaves value 0 alone."""
-    (rooted,) = bound_root(workspace(problem), problem.questions(0), "crown")
+    (rooted,) = bound_root(workspace_of(problem), problem.questions(0), "crown")
     return np.isin(np.arange(len(problem.inputs)), rooted.claims.input[rooted.row != OPEN].numpy())
 
 
 def test_the_whole_domain_is_a_batch_of_one() -> None:
     problem = random_problem(0)
-    found = whole_domain(workspace(problem))
+    found = whole_domain(workspace_of(problem))
     assert found.lower.tolist() == [[0.0, 0.0]]
     assert found.upper.tolist() == [[6.0, 6.0]]
     assert found.directions.shape == (0, 2)

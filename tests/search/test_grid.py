@@ -18,13 +18,13 @@ from verifluxa.question import Domain, Problem, Question
 from verifluxa.search.exact import may_violate
 from verifluxa.search.grid import count_points, enumerate_grid
 from verifluxa.search.initial_bounds import bound_root
-from verifluxa.search.settings import GridStage
-from verifluxa.search.workspace import workspace
+from verifluxa.search.workspace import workspace_of
+from verifluxa.stages import GridStage
 from verifluxa.verdict import Reason, Verdict
 
 
 def run(problem: Problem, question: Question, settings: GridStage | None = None) -> list[Outcome]:
-    work = workspace(problem)
+    work = workspace_of(problem)
     return list(enumerate_grid(work, bound_root(work, [question], "interval"), settings or GridStage(), None))
 
 

@@ -34,7 +34,7 @@ from verifluxa.question import Problem
 from verifluxa.search.branch import Steps
 from verifluxa.search.disjuncts import BoundContext, Verdicts, decided
 from verifluxa.search.inherit import inherited_bounds
-from verifluxa.search.replay import stamped
+from verifluxa.search.replay import stamped_inputs
 from verifluxa.search.workspace import Claims
 from verifluxa.verdict import Verdict
 
@@ -151,7 +151,7 @@ def test_the_radii_of_another_claim_would_certify_what_float32_refutes() -> None
     real, rounded = order_counts("real"), order_counts("float32")
     huge = np.array([[HUGE, 0.0]])
     assert counts(rounded, rounded.questions(0)[0], huge, strict=True).tolist() == [0], "not in exact arithmetic"
-    answers = rounded.graph.run(stamped(rounded, 0, huge[0], np.arange(4)))
+    answers = rounded.graph.run(stamped_inputs(rounded, 0, huge[0], np.arange(4)))
     assert (answers[:, 1] > answers[:, 0]).tolist() == [False, False, True, True]
     how = replace(HOW, batch=1, boxes=50)
     certified = [run(problem, [problem.questions(0)[0]], how)[0].verdict for problem in (real, rounded)]

@@ -14,7 +14,7 @@ from verifluxa.certificate.tree_codec import decode_tree, encode_tree
 from verifluxa.evidence import NeuronSplit, Node, Outcome
 from verifluxa.question import Problem, Question
 from verifluxa.search.initial_bounds import bound_root, optimise_root
-from verifluxa.search.workspace import workspace
+from verifluxa.search.workspace import workspace_of
 from verifluxa.strategy.decide import decide
 from verifluxa.strategy.load import load_strategy
 from verifluxa.verdict import Verdict
@@ -24,7 +24,7 @@ EACH = Ask(per_input=True)
 
 
 def run(problem: Problem, questions: list[Question], how: BranchSettings) -> list[Outcome]:
-    work = workspace(problem)
+    work = workspace_of(problem)
     return searched(work, bound_root(work, questions, "interval"), how)
 
 
@@ -75,7 +75,7 @@ def test_neurons_alone_decide_a_wide_trigger() -> None:
 def test_optimised_slopes_only_take_claims_away(seed: int) -> None:
     """What alpha drops cannot happen, and nothing that CROWN dropped comes back."""
     problem = in_real(random_problem(seed, Ask(targets=(0, 1, 2))))
-    work, questions = workspace(problem), problem.questions(0)
+    work, questions = workspace_of(problem), problem.questions(0)
     before = bound_root(work, questions, "crown")
     for first, second in zip(before, optimise_root(work, before, AlphaSettings(15)), strict=True):
         assert second.remaining <= first.remaining

@@ -12,13 +12,13 @@ import torch
 from tests.search.small import random_problem
 from tests.soundness.build import digested
 from verifluxa.bounds.build import build_chain
-from verifluxa.bounds.domain import Domains, geometry
-from verifluxa.bounds.linear import Subproblems, all_layers, evaluate
-from verifluxa.bounds.net import load
+from verifluxa.bounds.domain import Domains, geometry_of
+from verifluxa.bounds.linear import Subproblems, bound_all_layers, evaluate_net
+from verifluxa.bounds.net import load_net
 from verifluxa.question import AffineInputMap, Domain, Listed, Placement, Problem
 from verifluxa.search.exact import exact_margins
-from verifluxa.search.replay import replay, stamped, witness
-from verifluxa.search.workspace import workspace
+from verifluxa.search.replay import replay_trigger, stamped_inputs, witness_of
+from verifluxa.search.workspace import workspace_of
 from verifluxa.strategy.decide import decide
 from verifluxa.strategy.load import load_strategy
 from verifluxa.verdict import Verdict
@@ -35,7 +35,7 @@ def test_a_stamp_moves_values() -> None:
     problem = random_problem(0)
     size = int(np.prod(problem.graph.input_shape))
     problem = replace(problem, placements=(Placement((("place", 0),), moving(size)),), domain=_levels(1, 0, 3))
-    after = stamped(problem, 0, np.array([7.0]), np.array([1, 2])).reshape(2, -1)
+    after = stamped_inputs(problem, 0, np.array([7.0]), np.array([1, 2])).reshape(2, -1)
     before = problem.inputs[[1, 2]].reshape(2, -1)
     np.testing.assert_array_equal(after[:, 0], [7.0, 7.0])
     np.testing.assert_array_equal(after[:, 1:3], before[:, 0:2])
@@ -51,19 +51,19 @@ def test_the_local_network_of_a_moving_stamp_is_that_of_the_whole() -> None:
     problem = random_problem(3)
     stamp = moving(int(np.prod(problem.graph.input_shape)))
     problem = digested(replace(problem, placements=(Placement((("place", 0),), stamp),), domain=_levels(1, 0, 3)))
-    work = workspace(problem)
-    net = load(build_chain(problem.graph, work.constants, stamp), "cpu")
+    work = workspace_of(problem)
+    net = load_net(build_chain(problem.graph, work.constants, stamp), "cpu")
     inputs = torch.arange(len(problem.inputs))
     for value in (0.0, 2.0):
         trigger = torch.tensor([[value]], dtype=torch.float64)
-        outputs = evaluate(net, trigger.expand(len(inputs), -1), inputs)
-        whole = problem.graph.run(stamped(problem, 0, np.array([value]), np.arange(len(inputs))))
+        outputs = evaluate_net(net, trigger.expand(len(inputs), -1), inputs)
+        whole = problem.graph.run(stamped_inputs(problem, 0, np.array([value]), np.arange(len(inputs))))
         np.testing.assert_allclose(outputs.numpy(), whole, rtol=1e-4, atol=1e-4)
         none = trigger.new_zeros(0, 1)
-        shape = geometry(Domains(trigger, trigger, none, trigger.new_zeros(1, 0), trigger.new_zeros(1, 0)))
-        assert all_layers(net, shape, Subproblems(torch.zeros_like(inputs), inputs))
+        shape = geometry_of(Domains(trigger, trigger, none, trigger.new_zeros(1, 0), trigger.new_zeros(1, 0)))
+        assert bound_all_layers(net, shape, Subproblems(torch.zeros_like(inputs), inputs))
     question = next(problem.all_questions())
-    played = replay(problem, question, np.array([2.0]))
+    played = replay_trigger(problem, question, np.array([2.0]))
     margins = exact_margins(problem, question, np.array([2.0]), played.inputs)
     np.testing.assert_allclose([float(m) for m in margins], played.margins, rtol=1e-3, atol=1e-3)
 
@@ -74,11 +74,11 @@ def test_a_listed_point_is_a_trigger_and_another_is_none() -> None:
     domain = replace(problem.domain, lists=lists)
     assert domain.contains(np.array([0.0, 2.0]))
     assert not domain.contains(np.array([0.0, 0.0])), "each value is listed, the pair is not"
-    work = workspace(digested(replace(problem, domain=domain)))
+    work = workspace_of(digested(replace(problem, domain=domain)))
     snapped = work.on_grid(torch.tensor([[0.2, 1.6], [1.0, 0.4]], dtype=torch.float64))
     np.testing.assert_array_equal(snapped.numpy(), [[0.0, 2.0], [1.0, 0.0]])
     question = next(problem.all_questions())
-    assert witness(work, question, np.array([0.0, 0.0])).inputs == (), "whatever it does, it is not of the family"
+    assert witness_of(work, question, np.array([0.0, 0.0])).inputs == (), "whatever it does, it is not of the family"
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -27,8 +27,8 @@ from verifluxa.graph.ops import (
 )
 from verifluxa.question import AffineInputMap, Problem, SlabConstraints
 from verifluxa.search.exact import exact_margins
-from verifluxa.search.replay import certainly_violated, replay, stamped, violation_margins, witness
-from verifluxa.search.workspace import workspace
+from verifluxa.search.replay import certainly_violated, replay_trigger, stamped_inputs, violation_margins, witness_of
+from verifluxa.search.workspace import workspace_of
 
 ONE = np.array([0])
 
@@ -49,7 +49,7 @@ def with_gap(problem: Problem, readout: int, gap: float) -> Problem:
 def test_a_stamp_touches_its_places_alone() -> None:
     problem = random_problem(0, positions=(3, 1))
     before = problem.inputs.copy()
-    after = stamped(problem, 0, np.array([5.0, 2.0]), np.array([4, 0]))
+    after = stamped_inputs(problem, 0, np.array([5.0, 2.0]), np.array([4, 0]))
     assert (problem.inputs == before).all()
     flat = before[[4, 0]].reshape(2, -1)
     flat[:, 3], flat[:, 1] = 5.0, 2.0
@@ -60,7 +60,7 @@ def test_a_stamp_with_arithmetic() -> None:
     problem = random_problem(0)
     blend = AffineInputMap(np.array([2]), np.array([0.5]), np.array([[0.25, 2.0]]), np.array([1.0]))
     placement = replace(problem.placements[0], stamp=blend)
-    after = stamped(replace(problem, placements=(placement,)), 0, np.array([4.0, 3.0]), np.array([1]))
+    after = stamped_inputs(replace(problem, placements=(placement,)), 0, np.array([4.0, 3.0]), np.array([1]))
     assert after[0, 0, 0, 2] == 0.5 * problem.inputs[1, 0, 0, 2] + 1.0 + 6.0 + 1.0
 
 
@@ -69,7 +69,7 @@ def test_margins_count_what_brute_force_counts(ask: Ask) -> None:
     problem = random_problem(4, ask)
     question = problem.questions(0)[0]
     for trigger in ([0.0, 0.0], [6.0, 1.0], [3.0, 6.0]):
-        played = replay(problem, question, np.array(trigger))
+        played = replay_trigger(problem, question, np.array(trigger))
         assert len(played.violated) == counts(problem, question, np.array([trigger]), strict=True)[0]
         assert (played.before == problem.graph.run(problem.inputs[played.inputs])).all()
         assert played.after.shape == played.before.shape
@@ -97,7 +97,7 @@ def test_no_number_no_violation(bad: list[float]) -> None:
 def test_an_infinite_margin_is_written_as_a_number() -> None:
     graph = chain((2,), [Scale(np.array([2.0**121, 1.0], np.float32))])
     problem = build_problem(graph, "float32")
-    found = witness(workspace(problem), problem.questions(0)[0], np.array([255.0]))
+    found = witness_of(workspace_of(problem), problem.questions(0)[0], np.array([255.0]))
     assert found.inputs == (0,)
     assert found.margins == (np.finfo(np.float64).max,)
     assert found.robust == 0, "an evaluation that overflows says nothing about the others"
@@ -110,26 +110,26 @@ def test_every_order_or_this_replay() -> None:
     problem = make_problem(
         graph, [[1.0, 0.0, 1.0]], [1], Family((replacing([1]),), levels(1, 0, 4096)), Ask(arithmetic="float32")
     )
-    work, question = workspace(problem), problem.questions(0)[0]
-    assert witness(work, question, np.array([4096.0])).robust == 1
-    near = witness(work, question, np.array([1.0]))
+    work, question = workspace_of(problem), problem.questions(0)[0]
+    assert witness_of(work, question, np.array([4096.0])).robust == 1
+    near = witness_of(work, question, np.array([1.0]))
     assert near.robust == 0
     assert not certainly_violated(work, question, np.array([1.0]), ONE)[0]
-    exact = workspace(digested(replace(problem, arithmetic="real")))
+    exact = workspace_of(digested(replace(problem, arithmetic="real")))
     assert certainly_violated(exact, question, np.array([1.0]), ONE)[0], "in exact arithmetic there is one order"
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_what_is_sure_violates(seed: int) -> None:
     problem = in_float32(random_problem(seed))
-    work, question = workspace(problem), problem.questions(0)[0]
+    work, question = workspace_of(problem), problem.questions(0)[0]
     sure_somewhere = 0
     for trigger in ([0.0, 6.0], [6.0, 6.0], [2.0, 0.0]):
         point = np.array(trigger)
-        played = replay(problem, question, point)
+        played = replay_trigger(problem, question, point)
         sure = certainly_violated(work, question, point, played.inputs)
         assert (played.margins[sure] > 0).all()
-        found = witness(work, question, point)
+        found = witness_of(work, question, point)
         assert found.robust == sure.sum() <= len(found.inputs)
         sure_somewhere += int(sure.sum())
     assert sure_somewhere
@@ -145,17 +145,19 @@ def near_tie(lead: float, dtype: str = "float32") -> Graph:
 def test_ties_in_real_arithmetic_are_settled_by_exact_rationals() -> None:
     """float32 sees 2^24 + tau 2^-20 - 2^24 = 0 or a tie; exactly, tau decides."""
     problem = build_problem(near_tie(0.0), "real")
-    work, question = workspace(problem), problem.questions(0)[0]
-    assert replay(problem, question, np.array([1.0])).margins[0] == 0, "the test's own test"
-    found = witness(work, question, np.array([1.0]))
+    work, question = workspace_of(problem), problem.questions(0)[0]
+    assert replay_trigger(problem, question, np.array([1.0])).margins[0] == 0, "the test's own test"
+    found = witness_of(work, question, np.array([1.0]))
     assert found.inputs == (0,)
     assert found.margins == (2.0**-20,)
-    assert witness(work, question, np.array([0.0])).inputs == (), "an exact tie"
+    assert witness_of(work, question, np.array([0.0])).inputs == (), "an exact tie"
     tied = build_problem(near_tie(2.0**-20), "real")
-    assert witness(workspace(tied), question, np.array([1.0])).inputs == (), "an exact tie that floats would not see"
-    assert witness(workspace(tied), question, np.array([2.0])).inputs == (0,)
+    assert witness_of(workspace_of(tied), question, np.array([1.0])).inputs == (), (
+        "an exact tie that floats would not see"
+    )
+    assert witness_of(workspace_of(tied), question, np.array([2.0])).inputs == (0,)
     single = build_problem(near_tie(0.0), "float32")
-    assert witness(workspace(single), question, np.array([1.0])).inputs == (), "not so in float32"
+    assert witness_of(workspace_of(single), question, np.array([1.0])).inputs == (), "not so in float32"
 
 
 def exact_of(ops: list[Op], shape: Shape, trigger: float) -> Fraction:
@@ -182,13 +184,13 @@ def test_a_sure_witness_exceeds_the_gap_of_a_softmax(op: Op, gap: float) -> None
     """Below the gap the values behind a softmax may tie in some evaluation, so the witness is this replay's alone."""
     graph = chain((1,), [dense([[2.0**-31], [0.0]], [0.0, 0.0]), op])
     problem = with_gap(build_problem(graph, "float32"), 1, gap)
-    work, question = workspace(problem), problem.questions(0)[0]
+    work, question = workspace_of(problem), problem.questions(0)[0]
     assert not certainly_violated(work, question, np.array([255.0]), ONE).any()
     wide = chain((1,), [dense([[2.0**-20], [0.0]], [0.0, 0.0]), op])
     problem = with_gap(build_problem(wide, "float32"), 1, gap)
-    sure = [certainly_violated(workspace(problem), question, np.array([t]), ONE)[0] for t in (0.0, 1.0, 3.0)]
+    sure = [certainly_violated(workspace_of(problem), question, np.array([t]), ONE)[0] for t in (0.0, 1.0, 3.0)]
     assert sure == [False, False, True]
-    found = witness(workspace(problem), question, np.array([255.0]))
+    found = witness_of(workspace_of(problem), question, np.array([255.0]))
     assert found.inputs == (0,)
     assert 0 < found.margins[0] < 1e-3, "margins are those of the values that the network returns"
 
@@ -198,10 +200,10 @@ def test_a_trigger_outside_the_domains_own_strips_is_no_witness() -> None:
     strips = SlabConstraints(np.array([[2.0]]), np.array([0.0]), np.array([9.0]))
     cut = digested(replace(problem, domain=replace(problem.domain, slabs=strips)))
     question = problem.questions(0)[0]
-    assert witness(workspace(problem), question, np.array([5.0])).inputs == (0,)
-    assert witness(workspace(cut), question, np.array([5.0])).inputs == ()
-    assert witness(workspace(cut), question, np.array([4.0])).inputs == (0,)
-    assert witness(workspace(problem), question, np.array([256.0])).inputs == ()
+    assert witness_of(workspace_of(problem), question, np.array([5.0])).inputs == (0,)
+    assert witness_of(workspace_of(cut), question, np.array([5.0])).inputs == ()
+    assert witness_of(workspace_of(cut), question, np.array([4.0])).inputs == (0,)
+    assert witness_of(workspace_of(problem), question, np.array([256.0])).inputs == ()
 
 
 @pytest.mark.parametrize(

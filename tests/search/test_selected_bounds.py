@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from tests.search.small import random_problem
-from verifluxa.bounds.domain import Domains, geometry
-from verifluxa.bounds.linear import LayerBounds, Subproblems, all_layers
+from verifluxa.bounds.domain import Domains, geometry_of
+from verifluxa.bounds.linear import LayerBounds, Subproblems, bound_all_layers
 from verifluxa.search.disjuncts import ConstraintBounds, fallen_row
-from verifluxa.search.workspace import workspace
+from verifluxa.search.workspace import workspace_of
 
 INDICES = [
     [0, 1, 2, 3, 4, 5, 6, 7],
@@ -36,28 +36,28 @@ def same(first: LayerBounds, second: LayerBounds) -> None:
 
 @pytest.mark.parametrize("index", INDICES)
 def test_selected_bounds_are_those_of_the_selected_pairs(index: list[int]) -> None:
-    net = workspace(random_problem(3)).net(0)
+    net = workspace_of(random_problem(3)).net(0)
     lower = torch.tensor([[0.0, 0.0], [2.0, 1.0]], dtype=torch.float64)
     upper = torch.tensor([[6.0, 6.0], [4.0, 3.0]], dtype=torch.float64)
     none = torch.zeros(2, 0, dtype=torch.float64)
-    shape = geometry(Domains(lower, upper, torch.zeros(0, 2, dtype=torch.float64), none, none))
+    shape = geometry_of(Domains(lower, upper, torch.zeros(0, 2, dtype=torch.float64), none, none))
     pairs = Subproblems(torch.tensor([0, 0, 1, 1, 0, 1, 0, 1]), torch.tensor([0, 1, 1, 3, 4, 5, 2, 0]))
-    layers = all_layers(net, shape, pairs)
+    layers = bound_all_layers(net, shape, pairs)
     assert len(layers[0].chosen.flat), "some neurons are undecided, else there is nothing to sort"
     chosen = torch.tensor(index, dtype=torch.long)
-    again = all_layers(net, shape, pairs.take(chosen))
+    again = bound_all_layers(net, shape, pairs.take(chosen))
     for bounds, wanted in zip(layers, again, strict=True):
         same(bounds.take(chosen), wanted)
 
 
 def test_selecting_twice_is_selecting_once() -> None:
-    net = workspace(random_problem(4)).net(1)
+    net = workspace_of(random_problem(4)).net(1)
     ends = torch.tensor([[0.0, 0.0], [6.0, 6.0]], dtype=torch.float64)
     none = torch.zeros(1, 0, dtype=torch.float64)
-    shape = geometry(Domains(ends[:1], ends[1:], torch.zeros(0, 2, dtype=torch.float64), none, none))
+    shape = geometry_of(Domains(ends[:1], ends[1:], torch.zeros(0, 2, dtype=torch.float64), none, none))
     pairs = Subproblems(torch.zeros(6, dtype=torch.long), torch.arange(6))
     first, second = torch.tensor([4, 4, 1, 0, 5]), torch.tensor([3, 0, 0])
-    for bounds in all_layers(net, shape, pairs):
+    for bounds in bound_all_layers(net, shape, pairs):
         same(bounds.take(first).take(second), bounds.take(first[second]))
 
 

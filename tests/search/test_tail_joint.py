@@ -23,7 +23,7 @@ from verifluxa.graph.ops import (
     Softmax,
     Transpose,
 )
-from verifluxa.search.tail import evaluate, split
+from verifluxa.search.tail import evaluate, split_network
 
 WORDS, PLACES, FEATURES = 7, 4, 3
 
@@ -55,7 +55,7 @@ def attention(random: np.random.Generator) -> Graph:
 def test_every_word_is_evaluated_as_by_the_network(places: list[int]) -> None:
     random = np.random.default_rng(2)
     graph = attention(random)
-    cut = split(graph, -1)
+    cut = split_network(graph, -1)
     assert cut is not None
     inputs = random.integers(0, WORDS, (5, PLACES)).astype(float)
     blank = inputs.copy()

@@ -11,7 +11,7 @@ import torch
 from tests.search.small import random_problem
 from tests.soundness.build import Ask
 from verifluxa.question import Problem, Violation
-from verifluxa.search.workspace import Workspace, workspace
+from verifluxa.search.workspace import Workspace, workspace_of
 
 
 def with_alternatives(*alternatives: tuple[int, ...]) -> Problem:
@@ -23,24 +23,24 @@ def with_alternatives(*alternatives: tuple[int, ...]) -> Problem:
 
 def test_claims_are_inputs_times_alternatives() -> None:
     problem = random_problem(0)
-    claims = workspace(problem).claims(0, 0)
+    claims = workspace_of(problem).claims(0, 0)
     by_label = problem.violations[0].by_label
     wanted = [(i, p) for i in range(6) for p in range(len(by_label[int(problem.labels[i])]))]
     assert list(zip(claims.input.tolist(), claims.position.tolist(), strict=True)) == wanted
-    rows = workspace(problem).alternatives[claims.alternative]
+    rows = workspace_of(problem).alternatives[claims.alternative]
     for (i, p), own in zip(wanted, rows.tolist(), strict=True):
         assert set(own) == set(by_label[int(problem.labels[i])][p])
 
 
 def test_claims_of_a_selection_speak_of_its_inputs_alone() -> None:
     problem = random_problem(0, Ask(per_input=True))
-    work = workspace(problem)
+    work = workspace_of(problem)
     for number, chosen in enumerate(problem.selections):
         assert set(work.claims(0, number).input.tolist()) == set(chosen.tolist())
 
 
 def test_short_alternatives_are_padded_with_their_own_rows() -> None:
-    work = workspace(with_alternatives((4, 1), (2,), (0, 3, 5)))
+    work = workspace_of(with_alternatives((4, 1), (2,), (0, 3, 5)))
     assert work.alternatives.tolist() == [[4, 1, 4], [2, 2, 2], [0, 3, 5]]
 
 
@@ -56,7 +56,7 @@ def test_row_values_are_those_of_the_rows() -> None:
 
 def test_a_problem_has_one_workspace_whatever_is_asked_of_it() -> None:
     problem = random_problem(0)
-    assert workspace(problem) is workspace(replace(problem, pairs=(), thresholds=(5,)))
+    assert workspace_of(problem) is workspace_of(replace(problem, pairs=(), thresholds=(5,)))
     changes: dict[str, Any] = {
         "arithmetic": "float32",
         "labels": problem.labels.copy(),
@@ -70,7 +70,7 @@ def test_a_problem_has_one_workspace_whatever_is_asked_of_it() -> None:
         "graph": replace(problem.graph),
     }
     for name, value in changes.items():
-        assert workspace(replace(problem, **{name: value})) is not workspace(problem), name
+        assert workspace_of(replace(problem, **{name: value})) is not workspace_of(problem), name
 
 
 def test_chains_are_kept() -> None:

@@ -7,11 +7,11 @@ from fractions import Fraction
 
 import torch
 
-from verifluxa.bounds.domain import geometry
-from verifluxa.bounds.linear import Subproblems, all_layers
+from verifluxa.bounds.domain import geometry_of
+from verifluxa.bounds.linear import Subproblems, bound_all_layers
 from verifluxa.question import Problem, Question
 from verifluxa.search.initial_bounds import whole_domain
-from verifluxa.search.workspace import workspace
+from verifluxa.search.workspace import workspace_of
 from verifluxa.smt.encode import Asked, Member, encode
 from verifluxa.smt.query import Query
 from verifluxa.smt.worker import answer
@@ -30,10 +30,10 @@ HARD = f"""
 
 def asked(problem: Problem, question: Question, sure: bool = False) -> Asked:
     """A question on its whole domain, all claims open, with CROWN bounds."""
-    work = workspace(problem)
+    work = workspace_of(problem)
     inputs = torch.unique(work.claims(question.violation, question.selection).input)
     net = work.net(question.placement)
-    bounds = all_layers(net, geometry(whole_domain(work)), Subproblems(torch.zeros_like(inputs), inputs))
+    bounds = bound_all_layers(net, geometry_of(whole_domain(work)), Subproblems(torch.zeros_like(inputs), inputs))
     by_label = problem.violations[question.violation].by_label
     members = [Member(i, by_label[int(problem.labels[i])], pair) for pair, i in enumerate(inputs.tolist())]
     return Asked(net, bounds, problem.domain, problem.constraints, members, question.threshold, sure)

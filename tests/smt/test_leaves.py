@@ -10,20 +10,20 @@ from tests.search.small import random_problem
 from tests.soundness.build import Ask
 from verifluxa.evidence import OPEN, BoxSplit, Counted, Node, PrunedDisjunct, SlabSplit, Split
 from verifluxa.question import Domain
-from verifluxa.search.leaves import Tree, open_leaves
+from verifluxa.search.leaves import SplitTree, open_leaves
 from verifluxa.search.refine import plain_domain
 from verifluxa.search.splitters import Subdomain
-from verifluxa.search.workspace import workspace
+from verifluxa.search.workspace import workspace_of
 
 PROBLEM = random_problem(11, Ask())
 QUESTION = PROBLEM.questions(0)[0]
-WORK = workspace(PROBLEM)
+WORK = workspace_of(PROBLEM)
 DIRECTIONS = torch.tensor([[1.0, 1.0], [1.0, -1.0]], dtype=torch.float64)
 
 
 def found(root: Node) -> list[Subdomain]:
     """The open leaves of a tree on the square 0..6."""
-    return list(open_leaves(WORK, Tree(QUESTION, root, DIRECTIONS)))
+    return list(open_leaves(WORK, SplitTree(QUESTION, root, DIRECTIONS)))
 
 
 def pairs(leaf: Subdomain) -> set[tuple[int, int]]:

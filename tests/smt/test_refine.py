@@ -29,12 +29,12 @@ from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Activation, Affine, Reshape
 from verifluxa.question import Problem, Question
 from verifluxa.search.initial_bounds import bound_root
-from verifluxa.search.leaves import Tree
-from verifluxa.search.refine import refine
-from verifluxa.search.settings import SmtStage
-from verifluxa.search.workspace import workspace
+from verifluxa.search.leaves import SplitTree
+from verifluxa.search.refine import refine_with_smt
+from verifluxa.search.workspace import workspace_of
 from verifluxa.smt.decide import Answer, Sat, Unknown
 from verifluxa.smt.query import Query
+from verifluxa.stages import SmtStage
 from verifluxa.strategy.decide import decide
 from verifluxa.strategy.load import BoundStage, BranchStage, Stage, Strategy, load_strategy
 from verifluxa.verdict import Reason, Verdict
@@ -243,9 +243,9 @@ class Stubborn:
 
 def refined(problem: Problem, question: Question, solver: Stubborn) -> Outcome:
     """One question that bounds leave open, by this solver."""
-    work = workspace(problem)
+    work = workspace_of(problem)
     (rooted,) = bound_root(work, [question], "crown")
-    (outcome,) = refine(work, [Tree(question, Node(dropped=rooted.dropped()))], SMT, None, solver)
+    (outcome,) = refine_with_smt(work, [SplitTree(question, Node(dropped=rooted.dropped()))], SMT, None, solver)
     return outcome
 
 

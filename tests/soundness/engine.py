@@ -8,7 +8,7 @@ from typing import Any
 
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem, Question
-from verifluxa.search.settings import CrossStage, SmtStage
+from verifluxa.stages import CrossStage, SmtStage
 from verifluxa.strategy.decide import decide
 from verifluxa.strategy.load import BranchStage, Stage, Strategy, load_strategy
 

@@ -20,11 +20,11 @@ from tests.soundness.truth import Oracle
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem, Question
 from verifluxa.search.branch import Steps
-from verifluxa.search.branch import explore as explore_tree
+from verifluxa.search.branch import branch_on_boxes as explore_tree
 from verifluxa.search.disjuncts import decided
 from verifluxa.search.initial_bounds import bound_root
-from verifluxa.search.settings import CrossStage
-from verifluxa.search.workspace import workspace
+from verifluxa.search.workspace import workspace_of
+from verifluxa.stages import CrossStage
 from verifluxa.strategy.decide import decide
 from verifluxa.strategy.load import BoundStage, BranchStage, Stage, load_strategy
 
@@ -85,7 +85,7 @@ def check_cut(problem: Problem, how: tuple[int, str], seed: int) -> None:
     size = int(random.integers(1, 6))
     clock = Clock(random).monotonic
     question, problem = posed(problem, how)
-    work = workspace(problem)
+    work = workspace_of(problem)
     steps = Steps(decide=partial(decided, at_once=size, clock=clock), clock=clock)
     (explored,) = itertools.chain.from_iterable(
         explore_tree(work, bound_root(work, [question], "crown"), TIMED, None, steps=steps)

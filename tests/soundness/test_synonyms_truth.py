@@ -14,7 +14,7 @@ from verifluxa.errors import DataError
 from verifluxa.lower.families import family
 from verifluxa.lower.reading import Reads
 from verifluxa.question import Problem, Question
-from verifluxa.search.replay import replay
+from verifluxa.search.replay import replay_trigger
 from verifluxa.spec.spec import TokenSpace, Trigger
 from verifluxa.spec.triggers.synonyms import SynonymTrigger
 from verifluxa.spec.triggers.union import UnionTrigger
@@ -101,7 +101,7 @@ def test_every_verdict_is_the_truth(kind: str, trigger: Trigger) -> None:
             elif outcome.verdict is Verdict.FALSIFIED:
                 assert strict >= need
                 assert outcome.witness is not None
-                assert len(replay(problem, outcome.question, outcome.witness.trigger).violated) >= need
+                assert len(replay_trigger(problem, outcome.question, outcome.witness.trigger).violated) >= need
             else:
                 assert strict < need <= loose, "only a tie is left open: the networks compute exactly"
             seen.add(outcome.verdict)

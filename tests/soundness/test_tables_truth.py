@@ -20,9 +20,9 @@ from verifluxa.graph.ops import Activation, Affine, Input, Shift
 from verifluxa.lower.columns import FEW, place_columns
 from verifluxa.lower.reading import Reads
 from verifluxa.question import Problem, Question
-from verifluxa.search.replay import replay
+from verifluxa.search.replay import replay_trigger
 from verifluxa.search.words import enumerable
-from verifluxa.search.workspace import workspace
+from verifluxa.search.workspace import workspace_of
 from verifluxa.spec.spec import Feature, TableSpace
 from verifluxa.spec.triggers.columns import KeptFeature, TableTrigger
 from verifluxa.strategy.decide import decide
@@ -167,7 +167,7 @@ def test_every_verdict_is_the_truth(way: str, attacked: bool, monkeypatch: pytes
                 domain = problem.domain_of(outcome.question.placement)
                 assert domain.contains(outcome.witness.trigger)
                 assert (
-                    len(replay(problem, outcome.question, outcome.witness.trigger).violated)
+                    len(replay_trigger(problem, outcome.question, outcome.witness.trigger).violated)
                     >= outcome.question.threshold
                 )
             elif way == "enumerated":
@@ -179,7 +179,7 @@ def test_every_verdict_is_the_truth(way: str, attacked: bool, monkeypatch: pytes
 
 def test_few_combinations_are_tried_and_many_are_bounded() -> None:
     problem, _ = build_problem(0, TRIGGERS[1], False)
-    assert enumerable(workspace(problem), 0) is not None
+    assert enumerable(workspace_of(problem), 0) is not None
     domain = problem.domain_of(0)
     assert (domain.slabs, len(domain.lists)) == (None, 1)
     wide = replace(SPACE, features=(Feature("count", Fraction(0), Fraction(FEW), 1), *SPACE.features[1:]))

@@ -17,7 +17,7 @@ from tests.soundness.language import HEAD, Net, Trigger, World, count, declare, 
 from verifluxa.lower.stamp import blended
 from verifluxa.replay import replay_result
 from verifluxa.report.scenes import scene_of_result
-from verifluxa.search.replay import stamped
+from verifluxa.search.replay import stamped_inputs
 from verifluxa.spec.check import parse_spec
 from verifluxa.spec.digest import property_digest
 from verifluxa.spec.triggers.stamp import StampTrigger
@@ -92,7 +92,7 @@ def test_the_deployed_network_blends_as_written(world: World) -> None:
     assert problem.domain_of(0).lower.tolist() == [0.25, 0, 0]
     assert problem.domain_of(0).step.tolist() == [0, 1, 1]
     assert problem.graph.run(problem.inputs).tolist() == [_outputs(network, image) for image in inputs.astype(float)]
-    planes = stamped(problem, 1, np.array([0.5, 3.0, 1.0]), np.arange(3))
+    planes = stamped_inputs(problem, 1, np.array([0.5, 3.0, 1.0]), np.arange(3))
     wanted = inputs.astype(float)
     wanted[:, 0, 1, 0] += 0.5 * (3 - wanted[:, 0, 1, 0])
     wanted[:, 0, 1, 1] += 0.5 * (1 - wanted[:, 0, 1, 1])

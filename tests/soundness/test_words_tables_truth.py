@@ -26,8 +26,8 @@ from verifluxa.graph.ops import Affine, Conv, Embedding
 from verifluxa.lower.words import appended
 from verifluxa.question import AffineInputMap, Domain, Placement, Problem
 from verifluxa.search import words
-from verifluxa.search.replay import replay
-from verifluxa.search.workspace import workspace
+from verifluxa.search.replay import replay_trigger
+from verifluxa.search.workspace import workspace_of
 from verifluxa.spec.spec import TokenSpace
 from verifluxa.spec.triggers.words import WordTrigger
 from verifluxa.strategy.decide import decide
@@ -86,7 +86,7 @@ def judge(problem: Problem, strategy: Strategy, ties: bool = True, put: Put = tr
         elif outcome.verdict is Verdict.FALSIFIED:
             assert strict >= need
             assert outcome.witness is not None
-            played = replay(problem, outcome.question, outcome.witness.trigger)
+            played = replay_trigger(problem, outcome.question, outcome.witness.trigger)
             assert len(played.violated) >= need
             assert set(outcome.witness.inputs) == set(played.violated.tolist())
         elif ties:
@@ -154,14 +154,14 @@ def test_what_does_more_than_putting_words_is_not_enumerated() -> None:
         AffineInputMap(stamp.positions, stamp.keep + 1, stamp.gain, stamp.offset),
     ):
         changed = Problem(**{**vars(problem), "placements": (Placement((("position", 0),), wrong),)})
-        assert words.enumerable(workspace(changed), 0) is None
+        assert words.enumerable(workspace_of(changed), 0) is None
     free = Problem(**{**vars(problem), "domain": Domain(np.ones(1), np.full(1, 5.0), np.ones(1))})
-    assert words.enumerable(workspace(free), 0) is None, "no list of words"
+    assert words.enumerable(workspace_of(free), 0) is None, "no list of words"
 
 
 def test_a_late_run_is_unknown() -> None:
     problem = build_problem(Setting("bag", 0, 1, False, False))
-    work = workspace(problem)
+    work = workspace_of(problem)
     cut = words.enumerable(work, 0)
     assert cut is not None
     for outcome in words.decide_words(work, cut, problem.questions(0), -1.0):

@@ -19,9 +19,9 @@ from verifluxa.evidence import NOTHING_FOUND, Outcome, Strongest, Witness
 from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Activation
 from verifluxa.question import Problem, Question
-from verifluxa.search.attack import AttackSettings, attack
-from verifluxa.search.settings import CrossStage
+from verifluxa.search.attack import AttackSettings, run_attack
 from verifluxa.search.workspace import Workspace
+from verifluxa.stages import CrossStage
 from verifluxa.strategy import attacking
 from verifluxa.strategy import decide as decide_module
 from verifluxa.strategy.attacking import attack_slice
@@ -91,7 +91,7 @@ def record_settings(monkeypatch: pytest.MonkeyPatch) -> list[AttackSettings]:
 
     def recorded(work: Workspace, questions: Sequence[Question], settings: AttackSettings, *more: Any) -> Any:
         asked.append(settings)
-        return attack(work, questions, settings, *more)
+        return run_attack(work, questions, settings, *more)
 
     for module in (attacking, decide_module):
         monkeypatch.setattr(module, "attack", recorded)
@@ -215,7 +215,7 @@ def test_past_the_deadline_what_an_attack_found_is_taken_no_further(monkeypatch:
     outcome = only(hard(), ATTACK, BRANCH)
     assert climbed
     climbed.clear()
-    monkeypatch.setattr(decide_module, "attack", lambda *arguments: (late.append(1), attack(*arguments))[1])
+    monkeypatch.setattr(decide_module, "attack", lambda *arguments: (late.append(1), run_attack(*arguments))[1])
     late: list[int] = []
     monkeypatch.setattr(Run, "is_late", property(lambda _: bool(late)))
     (again,) = proved(hard(), [0], {}, Run(strategy(ATTACK, BRANCH)))

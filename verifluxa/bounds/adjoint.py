@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from verifluxa.bounds.constants import Constants, Floats, added_error
 from verifluxa.bounds.functions import FUNCTIONS, function_of
 from verifluxa.bounds.linear_map import LinearMap, concat_places, pool_windows
-from verifluxa.bounds.rounding import SAFETY
+from verifluxa.bounds.rounding import RADIUS_SAFETY
 from verifluxa.bounds.smooth import with_parameter
 from verifluxa.graph.graph import Graph, Node
 from verifluxa.graph.ops import Concat, MaxPool, Shape
@@ -58,7 +58,7 @@ def row_radii(graph: Graph, constants: Constants, rows: Floats) -> Floats:
     size = max(1, MOST_VALUES // (number * max(part.shape[1] for part in constants.values)))
     cuts = (slice(at, at + size) for at in range(0, count, size))
     parts = [_some(graph, _of(constants, cut), rows[cut]) for cut in cuts]
-    forward = SAFETY * (np.abs(rows) @ constants.radii[-1][..., None])[..., 0]
+    forward = RADIUS_SAFETY * (np.abs(rows) @ constants.radii[-1][..., None])[..., 0]
     found: Floats = np.minimum(forward, np.concatenate([np.zeros((0, number)), *parts]))
     return found
 
@@ -85,7 +85,7 @@ def _some(graph: Graph, constants: Constants, rows: Floats) -> Floats:
             waiting[source] = (
                 part if before is None else Coefficients(*(a + b for a, b in zip(before, part, strict=True)))
             )
-    return np.asarray(SAFETY * total)
+    return np.asarray(RADIUS_SAFETY * total)
 
 
 def _back(

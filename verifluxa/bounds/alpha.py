@@ -41,7 +41,7 @@ class BoundParameters:
     """What linear bounds of C claims are made with, per hidden layer, bottom up.
 
     Attributes:
-        alphas: lower slopes, shape (C, n) each; they count where `unstable` allows a choice.
+        alphas: lower slopes, shape (C, n) each; they count where `unstable_neurons` allows a choice.
         betas: signed multipliers of split neurons, shape (C, n) each: >= 0 where the pre-activation is >= 0, <= 0 where
             it is <= 0, 0 where it is not split.
         levels: of slopes that both lines of a neuron run along, 0: the default rule; shape (C, n) each.
@@ -71,24 +71,24 @@ class BoundParameters:
         return self.mapped(lambda part: part.new_full((count, part.shape[1]), torch.nan).index_put((at,), part))
 
 
-def joined_parameters(parts: Sequence[BoundParameters]) -> BoundParameters:
+def concat_parameters(parts: Sequence[BoundParameters]) -> BoundParameters:
     """Those of some claims, then those of others."""
     return parts[0].mapped(lambda *column: torch.cat(column), *parts[1:])
 
 
-def default(net: Net, layers: Sequence[LayerBounds]) -> BoundParameters:
+def default_parameters(net: Net, layers: Sequence[LayerBounds]) -> BoundParameters:
     """The default rule's lower slopes, no betas, no levels and equal weights."""
     alphas = [bounds.relaxed.lower_slope for bounds in layers[: len(net.hidden)] if bounds.relaxed is not None]
     betas, levels = ([torch.zeros_like(part) for part in alphas] for _ in range(2))
     return BoundParameters(alphas, betas, levels, torch.zeros_like(layers[-1].lower[:, :1]))
 
 
-def is_supported(net: Net) -> bool:
+def supports_alpha(net: Net) -> bool:
     """Whether slopes may be chosen: no layer of products or look-ups."""
     return all(layer.special is None or isinstance(layer.special, Maxima) for layer in net.layers)
 
 
-def unstable(layer: NetLayer, bounds: LayerBounds) -> Tensor:
+def unstable_neurons(layer: NetLayer, bounds: LayerBounds) -> Tensor:
     """Neurons whose lower slope may be chosen, shape (B, n).
 
     Relu and leaky relu that bend within their bounds, and differences of a max pool's pairs whose sign is open.
@@ -102,7 +102,7 @@ def unstable(layer: NetLayer, bounds: LayerBounds) -> Tensor:
 
 
 def relaxed_function(layer: NetLayer, z: Tensor) -> Tensor:
-    """What the lines of the neurons that `unstable` names are about: relu of the differences of pairs, shape (B, n)."""
+    """What the lines of `unstable_neurons` are about: relu of the differences of pairs, shape (B, n)."""
     return z.clamp(min=0) if isinstance(layer.special, Maxima) else layer.apply(z)
 
 
@@ -111,7 +111,7 @@ def least_slope(layer: NetLayer) -> float:
     return layer.parameters[0] if layer.function == "leakyrelu" else 0.0
 
 
-def level_of(slopes: Tensor) -> Tensor:
+def nearest_levels(slopes: Tensor) -> Tensor:
     """The nearest levels 0..255 of lower slopes of relu, shape as given."""
     return (slopes.clamp(0.0, 1.0) * LEVELS).round()
 
@@ -121,7 +121,7 @@ def slope_of(levels: Tensor, layer: NetLayer) -> Tensor:
     return (levels / LEVELS).clamp(least_slope(layer), 1.0)
 
 
-def hex_of(levels: Tensor) -> str:
+def levels_to_hex(levels: Tensor) -> str:
     """Levels, shape (n,), as evidence holds them: two hex digits each."""
     return bytes(levels.to(torch.uint8).tolist()).hex()
 
@@ -170,7 +170,7 @@ def sampled_row(name: str | None, parameters: Parameters) -> Smooth | None:
     return _S_SHAPED.get(name or "")
 
 
-def row_of(layer: NetLayer) -> Smooth | None:
+def smooth_function_of(layer: NetLayer) -> Smooth | None:
     """The same for a layer's function."""
     return None if layer.special is not None else sampled_row(layer.function, layer.parameters)
 
@@ -212,11 +212,11 @@ def chosen_relaxation(layer: NetLayer, bounds: LayerBounds, free: Tensor, alpha:
     Args:
         layer: not one of products.
         bounds: of the layer.
-        free: the neurons that `unstable` names, shape (B, n).
+        free: the neurons that `unstable_neurons` names, shape (B, n).
         alpha: their lower slopes, shape (B, n).
         levels: of other functions, where they are not 0, shape (B, n).
     """
-    relaxed, row = bounds.relaxed, row_of(layer)
+    relaxed, row = bounds.relaxed, smooth_function_of(layer)
     assert relaxed is not None
     assert not isinstance(relaxed, PairRelaxation)
     relaxed = relaxed._replace(lower_slope=torch.where(free, alpha, relaxed.lower_slope))

@@ -18,7 +18,7 @@ from verifluxa.bounds.lookup import embedding
 from verifluxa.bounds.normal import normalise
 from verifluxa.bounds.pools import maxpool
 from verifluxa.bounds.products import matmul, multiply
-from verifluxa.bounds.rounding import SAFETY, Rounding
+from verifluxa.bounds.rounding import RADIUS_SAFETY, Rounding
 from verifluxa.bounds.softmax import softmax
 from verifluxa.bounds.walk import LocalNetworkBuilder, overflow_of, picked, rounded
 from verifluxa.graph.graph import Graph
@@ -120,8 +120,8 @@ def _sum(walk: LocalNetworkBuilder) -> Reached:
         Layer(
             _total(part.weight for part in parts),
             _total(part.offset for part in parts),
-            _total(SAFETY * p.slope_radius + scale * (np.abs(p.weight) + p.slope_radius) for p in parts),
-            _total(SAFETY * p.radius + scale * (np.abs(p.offset) + p.radius) for p in parts)
+            _total(RADIUS_SAFETY * p.slope_radius + scale * (np.abs(p.weight) + p.slope_radius) for p in parts),
+            _total(RADIUS_SAFETY * p.radius + scale * (np.abs(p.offset) + p.radius) for p in parts)
             + rounding.tiny(len(sources)),
         ),
     )
@@ -157,7 +157,7 @@ def _stamped(stamp: AffineInputMap, constants: Constants) -> Reached:
         radius = scale * (stays * np.abs(original) + np.abs(stamp.offset)) + rounding.tiny(4)
         slope_radius[stamp.exact] = 0.0
         radius[:, stamp.exact] = 0.0
-        radius = radius + SAFETY * np.abs(stamp.keep) * constants.radii[0][:, stamp.sources]
+        radius = radius + RADIUS_SAFETY * np.abs(stamp.keep) * constants.radii[0][:, stamp.sources]
     order = np.argsort(stamp.positions)
     form = Layer(stamp.gain[order], offset[:, order], slope_radius[order], radius[:, order])
     return Reached(stamp.positions[order], form)
@@ -187,8 +187,8 @@ def _linear(linear: LinearMap, reached: Reached, constants: Constants, source: i
     size = constants.rounding.magnitude(local, linear.fewest)
     scale, grown = _relative(linear, constants, source, reached.index)
     most = float(scale.max(initial=0.0))
-    slope_radius = size @ (SAFETY * form.slope_radius + most * (np.abs(form.weight) + form.slope_radius))
-    inner = SAFETY * form.radius + scale * (np.abs(form.offset) + form.radius)
+    slope_radius = size @ (RADIUS_SAFETY * form.slope_radius + most * (np.abs(form.weight) + form.slope_radius))
+    inner = RADIUS_SAFETY * form.radius + scale * (np.abs(form.offset) + form.radius)
     if everything:
         offset = form.offset @ local.T + linear.bias
         base = scale * linear.bias_size[None] + linear.tiny(constants.rounding)
@@ -198,7 +198,7 @@ def _linear(linear: LinearMap, reached: Reached, constants: Constants, source: i
         original, error = (part[source][:, reached.index] for part in (constants.values, constants.radii))
         own = constants.rounding.own
         offset = constants.values[number][:, rows] + (form.offset - original) @ local.T
-        inner = inner - grown * SAFETY * error - scale * (np.abs(original) + error)
+        inner = inner - grown * RADIUS_SAFETY * error - scale * (np.abs(original) + error)
         inner = inner + (0.0 if linear.exact else own) * np.abs(original)
         # An untouched 0 may have no radius at all; under the trigger it may be flushed.
         base = np.maximum(

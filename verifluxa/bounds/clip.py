@@ -18,10 +18,10 @@ from torch import Tensor
 
 from verifluxa.bounds.crown import LinearBounds
 from verifluxa.bounds.domain import Geometry
-from verifluxa.bounds.linear import LayerBounds, Subproblems, bounds_of_neurons, infeasible, narrowed
+from verifluxa.bounds.linear import LayerBounds, Subproblems, bounds_of_neurons, infeasible, narrowed_interval
 from verifluxa.bounds.net import Net
 
-MULTIPLIERS = (0.0, 0.4, 1.0, 2.5)
+CLIP_MULTIPLIERS = (0.0, 0.4, 1.0, 2.5)
 """Lambdas, in units of |c|.r / |a|.r."""
 OWN = 2.0**-40
 """Share of the terms that is added for the verifier's own rounding of the multiplied sums."""
@@ -58,7 +58,7 @@ def self_clip(
         if len(chosen.flat):
             neurons = bounds_of_neurons(net, clipped, geometry, pairs, chosen, bounds.radius)
             up, down = lagrange(*neurons, chosen.subproblem, pairs.domain, plane, geometry)
-            lower, upper = narrowed(bounds.lower, bounds.upper, chosen, down, up)
+            lower, upper = narrowed_interval(bounds.lower, bounds.upper, chosen, down, up)
             contradicted |= infeasible(lower, upper)
             upper = torch.maximum(lower, upper)
             still = None if bounds.open is None else bounds.open & layer.undecided(lower, upper)
@@ -131,7 +131,7 @@ def lagrange(
         geometry: of the domains.
 
     Returns:
-        shape (U,) each: the least over `MULTIPLIERS`.
+        shape (U,) each: the least over `CLIP_MULTIPLIERS`.
     """
     counts = torch.bincount(of, minlength=len(domain))
     most = int(counts.max())
@@ -144,9 +144,9 @@ def lagrange(
 
 
 def _least(slopes: Tensor, cut: LinearBounds, measure: _Measure) -> Tensor:
-    """What the half-spaces add to rows (C, n, d) at the center: the least over `MULTIPLIERS`, shape (C, n)."""
+    """What the half-spaces add to rows (C, n, d) at the center: the least over `CLIP_MULTIPLIERS`, shape (C, n)."""
     # A half-space without a slope is everything or nothing: then the cut itself says so, and nothing is clipped by it.
-    factors = torch.tensor(MULTIPLIERS[1:], dtype=slopes.dtype, device=slopes.device)
+    factors = torch.tensor(CLIP_MULTIPLIERS[1:], dtype=slopes.dtype, device=slopes.device)
     boxes, cuts = slopes * measure.half[:, None], (cut.slope * measure.half)[:, None]
     size, rises = boxes.abs().sum(-1, keepdim=True), cuts.abs().sum(-1)
     share = factors / rises.where(rises > OWN * cut.value.abs()[:, None], torch.inf)

@@ -17,9 +17,9 @@ from scipy.sparse import csc_array
 
 from verifluxa.bounds.chain import Layer
 from verifluxa.bounds.functions import FUNCTIONS, Function, Parameters, function_error, function_of
-from verifluxa.bounds.joint_values import VALUES, Ball, joint_width
-from verifluxa.bounds.linear_map import LinearMap, concat_places, linear_map, pool_windows
-from verifluxa.bounds.rounding import SAFETY, Rounding
+from verifluxa.bounds.joint_values import JOINT_VALUES, Ball, joint_width
+from verifluxa.bounds.linear_map import LinearMap, concat_places, linear_map_of, pool_windows
+from verifluxa.bounds.rounding import RADIUS_SAFETY, Rounding
 from verifluxa.errors import UnsupportedError
 from verifluxa.graph.graph import Graph, Node
 from verifluxa.graph.ops import Add, Concat, MaxPool, MeanPool, Op, Shape
@@ -70,7 +70,7 @@ def propagate(graph: Graph, inputs: Floats, arithmetic: str, readout: int, sprea
         UnsupportedError: VF7001 for an operation without bounds.
     """
     nodes = graph.nodes[: readout + 1]
-    maps = tuple(linear_map(n.op, nodes[n.inputs[0]].shape) if len(n.inputs) == 1 else None for n in nodes)
+    maps = tuple(linear_map_of(n.op, nodes[n.inputs[0]].shape) if len(n.inputs) == 1 else None for n in nodes)
     rounding = Rounding(arithmetic, _width(nodes))
     values: list[Floats] = []
     radii: list[Floats] = []
@@ -97,8 +97,8 @@ def _read(value: Floats, spread: float, rounding: Rounding) -> Floats:
 def _width(nodes: Sequence[Node]) -> int:
     """More than any sum of the verifier's own has terms: all values, those that win a window with its players.
 
-    A state holds a node's values, or what a max pool or an operation of `VALUES` needs in between, and the branches
-    carried past them. The checker counts alike.
+    A state holds a node's values, or what a max pool or an operation of `JOINT_VALUES` needs in between, and the
+    branches carried past them. The checker counts alike.
     """
     total = 0
     for node in nodes:
@@ -135,7 +135,7 @@ def _node(step: _Step, operands: list[Ball], rounding: Rounding) -> Ball:
 def _sum(op: Add, shapes: list[Shape], operands: list[Ball], rounding: Rounding) -> Ball:
     scale = rounding.coefficient(len(operands) - 1)
     value = np.sum([v for v, _ in operands], axis=0)
-    radius = np.sum([SAFETY * e + scale * (np.abs(v) + e) for v, e in operands], axis=0)
+    radius = np.sum([RADIUS_SAFETY * e + scale * (np.abs(v) + e) for v, e in operands], axis=0)
     return value, radius + rounding.tiny(len(operands))
 
 
@@ -185,7 +185,7 @@ def _linear(linear: LinearMap, value: Floats, radius: Floats, rounding: Rounding
     error = np.abs(value)
     error *= scale
     if uncertain:
-        error += (SAFETY + scale) * radius
+        error += (RADIUS_SAFETY + scale) * radius
     moved = times(size, error)
     moved += scale * linear.bias_size + linear.tiny(rounding) if biased else linear.tiny(rounding)
     if single is not None:
@@ -216,7 +216,7 @@ def _function(name: str, parameters: Parameters, value: Floats, radius: Floats, 
     function = FUNCTIONS[name]
     result = function.value(torch.from_numpy(value), parameters).numpy()
     steepness = function.lipschitz(parameters)
-    moved = SAFETY * steepness * radius if steepness < np.inf else _jump(function, parameters, value, radius)
+    moved = RADIUS_SAFETY * steepness * radius if steepness < np.inf else _jump(function, parameters, value, radius)
     relative = function_error(name, rounding.arithmetic, parameters)
     error = relative * np.maximum(1.0, np.abs(result) + moved) + rounding.tiny(1)
     return result, moved + error
@@ -228,7 +228,7 @@ def _jump(function: Function, parameters: Parameters, value: Floats, radius: Flo
         function.value(torch.from_numpy(end), parameters).numpy() for end in (value - radius, value, value + radius)
     )
     low, middle, high = ends
-    return np.asarray(SAFETY * np.maximum(high - middle, middle - low))
+    return np.asarray(RADIUS_SAFETY * np.maximum(high - middle, middle - low))
 
 
 def _maxpool(op: MaxPool, shapes: list[Shape], operands: list[Ball], rounding: Rounding) -> Ball:
@@ -254,7 +254,7 @@ def added_error(graph: Graph, number: int, constants: Constants) -> Floats:
     if row is not None:
         off = constants.radii[node.inputs[0]] * FUNCTIONS[row[0]].lipschitz(row[1])
         relative_error = function_error(row[0], rounding.arithmetic, row[1])
-        return np.asarray(relative_error * np.maximum(1.0, np.abs(value) + SAFETY * off) + rounding.tiny(1))
+        return np.asarray(relative_error * np.maximum(1.0, np.abs(value) + RADIUS_SAFETY * off) + rounding.tiny(1))
     if constants.maps[number] is None and node.op.kind not in ("add", "concat", "maxpool", "reshape"):
         return radius
     # At operands as large as any deployed one, and exact.
@@ -263,5 +263,5 @@ def added_error(graph: Graph, number: int, constants: Constants) -> Floats:
     return _node(step, [(size, np.zeros_like(size)) for size in largest], rounding)[1]
 
 
-WALKED: dict[str, Callable[..., Ball]] = {**VALUES, "add": _sum, "concat": _concat, "maxpool": _maxpool}
+WALKED: dict[str, Callable[..., Ball]] = {**JOINT_VALUES, "add": _sum, "concat": _concat, "maxpool": _maxpool}
 """Operations that are neither linear in one value nor elementwise."""

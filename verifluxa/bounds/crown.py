@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from verifluxa.bounds.functions import Relaxation
-from verifluxa.bounds.maxima import folded, pairs_of, spread_over
+from verifluxa.bounds.maxima import pair_count, repeat_blocks, sum_blocks
 from verifluxa.bounds.memory import BLOCK_NUMBERS, evenly, items_at_once
 from verifluxa.bounds.special import PairRelaxation, Products, Special
 
@@ -83,13 +83,13 @@ class RelaxedLayer:
     def spread(self, rows: Tensor) -> Tensor:
         """Coefficients (..., n) over what the slopes speak of."""
         if self.winner is None:
-            return spread_over(rows, self.pairs)
+            return repeat_blocks(rows, self.pairs)
         return rows.gather(-1, self.winner.expand(*rows.shape[:-1], -1))
 
     def gathered(self, parts: Tensor) -> Tensor:
         """Sums over what belongs to the same value of h, first axis: the transpose of `spread`."""
         if self.winner is None:
-            return folded(parts, self.pairs, 0)
+            return sum_blocks(parts, self.pairs, 0)
         return parts.new_zeros(self.lower_intercept.shape[1], *parts.shape[1:]).index_add_(0, self.winner, parts)
 
     def down(self, rows: Tensor) -> Tensor:
@@ -110,7 +110,7 @@ class RelaxedLayer:
 def with_error(slope: Tensor, intercept: Tensor, offset: Tensor, radius: Tensor, pairs: int, sign: float) -> Tensor:
     """The intercept of an upper (sign 1) or a lower line (-1) that contains offset and radius."""
     if pairs:
-        return intercept + folded((slope * offset).addcmul_(slope.abs(), radius, value=sign), pairs)
+        return intercept + sum_blocks((slope * offset).addcmul_(slope.abs(), radius, value=sign), pairs)
     return torch.addcmul(intercept, slope, offset).addcmul_(slope.abs(), radius, value=sign)
 
 
@@ -134,7 +134,7 @@ def relaxed_layer(
         upper: what `with_error` says of the upper line, where it is known.
     """
     lower_slope, lower_at, upper_slope, upper_at = relaxed[:4]
-    offset, radius, pairs = offset.expand_as(lower_slope), radius.expand_as(lower_slope), pairs_of(special)
+    offset, radius, pairs = offset.expand_as(lower_slope), radius.expand_as(lower_slope), pair_count(special)
     lower_at = with_error(lower_slope, lower_at, offset, radius, pairs, -1.0)
     upper_at = with_error(upper_slope, upper_at, offset, radius, pairs, 1.0) if upper is None else upper
     gap = upper_slope - lower_slope

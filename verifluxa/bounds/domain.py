@@ -67,7 +67,7 @@ class Geometry:
     empty: Tensor
 
 
-def geometry(domains: Domains) -> Geometry:
+def geometry_of(domains: Domains) -> Geometry:
     """Tightens the slabs by the boxes and prepares the ridge solutions."""
     plain = _geometry(domains, domains.low, domains.high)
     if not len(domains.directions):
@@ -120,7 +120,7 @@ def _regular(matrix: Tensor, diagonal: Tensor) -> Tensor:
     return matrix + torch.diag_embed(diagonal + 1e-9 * trace + 1e-9)
 
 
-def spread(rows: Tensor, domain: Tensor, geometry: Geometry, spare: bool = False) -> tuple[Tensor, Tensor]:
+def rise_and_fall(rows: Tensor, domain: Tensor, geometry: Geometry, spare: bool = False) -> tuple[Tensor, Tensor]:
     """How far linear functions rise above and fall below their value at the center.
 
     Args:
@@ -155,7 +155,7 @@ def _widths(rows: Tensor, domain: Tensor, geometry: Geometry, spare: bool = Fals
 
 
 def spread_shared(rows: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor]:
-    """Like `spread` for rows that all inputs share, tighter: iteratively reweighted least squares on beta.
+    """Like `rise_and_fall` for rows that all inputs share, tighter: iteratively reweighted least squares on beta.
 
     Args:
         rows: shape (D, r, d), one set of rows per domain.

@@ -1,6 +1,6 @@
 """Values and interval radii, on untouched inputs, of operations that are no function of one value; and their parts.
 
-One row per operation in `VALUES`: values in float64 and how far any allowed deployed evaluation may be off.
+One row per operation in `JOINT_VALUES`: values in float64 and how far any allowed deployed evaluation may be off.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from verifluxa.bounds.curves import Curve
-from verifluxa.bounds.rounding import JOINT_TERMS, SAFETY, Rounding
+from verifluxa.bounds.rounding import JOINT_TERMS, RADIUS_SAFETY, Rounding
 from verifluxa.graph.ops import Embedding, LogSoftmax, Normalise, Op, Shape, Softmax
 
 Floats = NDArray[np.float64]
@@ -87,7 +87,7 @@ def _product(first: Ball, second: Ball, rounding: Rounding, terms: int) -> Ball:
     (a, e), (b, f) = first, second
     size = (np.abs(a) + e) * (np.abs(b) + f)
     spread = (np.abs(a) + e) * f + e * np.abs(b)
-    return a * b, SAFETY * spread + rounding.coefficient(terms) * size + rounding.tiny(terms)
+    return a * b, RADIUS_SAFETY * spread + rounding.coefficient(terms) * size + rounding.tiny(terms)
 
 
 def _multiply(op: Op, shapes: list[Shape], operands: list[Ball], rounding: Rounding) -> Ball:
@@ -102,7 +102,7 @@ def _matmul(op: Op, shapes: list[Shape], operands: list[Ball], rounding: Roundin
     terms = JOINT_TERMS["matmul"](op, shapes[0])
     spread = (np.abs(a) + e) @ f + e @ np.abs(b)
     fresh = rounding.coefficient(terms) * ((np.abs(a) + e) @ (np.abs(b) + f))
-    radius = SAFETY * spread + fresh + rounding.tiny(terms)
+    radius = RADIUS_SAFETY * spread + fresh + rounding.tiny(terms)
     return (a @ b).reshape(count, -1), radius.reshape(count, -1)
 
 
@@ -127,11 +127,11 @@ def _normalise(op: Normalise, shapes: list[Shape], operands: list[Ball], roundin
         return np.asarray(part + part.mean(2, keepdims=True))
 
     centred = x - x.mean(2, keepdims=True)
-    off = SAFETY * with_mean(e) + scale * with_mean(np.abs(x) + e) + tiny
+    off = RADIUS_SAFETY * with_mean(e) + scale * with_mean(np.abs(x) + e) + tiny
     square, spread = centred**2, 2 * np.abs(centred) * off + off**2
     epsilon = 0.0 if op.by_deviation else op.epsilon
     variance = square.mean(2, keepdims=True) + epsilon
-    wide = SAFETY * spread.mean(2, keepdims=True)
+    wide = RADIUS_SAFETY * spread.mean(2, keepdims=True)
     wide = wide + scale * ((square + spread).mean(2, keepdims=True) + epsilon) + tiny
     quotient = _curve(inverse(op, rounding), variance, wide)
     quotient_terms = JOINT_TERMS["quotient"](op, shapes[0])
@@ -145,7 +145,7 @@ def _curve(curve: Curve, at: Floats, off: Floats) -> Ball:
     ends = [torch.from_numpy(np.ascontiguousarray(part)) for part in (at - off, at + off)]
     value = curve.value(torch.from_numpy(at)).numpy()
     least, most = (part.numpy() for part in curve.span(*ends))
-    return value, SAFETY * np.maximum(most - value, value - least)
+    return value, RADIUS_SAFETY * np.maximum(most - value, value - least)
 
 
 def _softmax(op: Softmax | LogSoftmax, shapes: list[Shape], operands: list[Ball], rounding: Rounding) -> Ball:
@@ -157,26 +157,26 @@ def _softmax(op: Softmax | LogSoftmax, shapes: list[Shape], operands: list[Ball]
     logarithm = shifted - np.log(np.exp(shifted).sum(2, keepdims=True))
     relative, absolute = softmax_error(op, shapes[0], rounding)
     if isinstance(op, LogSoftmax):
-        result, moved = logarithm, SAFETY * 2 * e + np.zeros_like(x)
+        result, moved = logarithm, RADIUS_SAFETY * 2 * e + np.zeros_like(x)
     else:
         result = np.exp(logarithm)
-        moved = np.minimum(SAFETY * result * np.expm1(2 * e), 1.0)
+        moved = np.minimum(RADIUS_SAFETY * result * np.expm1(2 * e), 1.0)
     flat, radius = np.empty_like(value), np.empty_like(value)
     flat[:, lines], radius[:, lines] = result, moved + relative * (np.abs(result) + moved) + absolute
     return flat, radius
 
 
 def joint_width(op: Op, shapes: list[Shape]) -> int:
-    """The widest state that an operation of `VALUES` needs; 0 for others."""
+    """The widest state that an operation of `JOINT_VALUES` needs; 0 for others."""
     sizes = [math.prod(shape) for shape in shapes]
     if isinstance(op, Softmax | LogSoftmax):
         return sizes[0] * shapes[0][op.axis]
     if op.kind == "matmul":
         return sizes[0] * shapes[1][-1] + sizes[1]
-    return 3 * max(sizes, default=0) if op.kind in VALUES else 0
+    return 3 * max(sizes, default=0) if op.kind in JOINT_VALUES else 0
 
 
-VALUES: dict[str, Callable[..., Ball]] = {
+JOINT_VALUES: dict[str, Callable[..., Ball]] = {
     "multiply": _multiply,
     "matmul": _matmul,
     "embedding": _embedding,

@@ -23,7 +23,7 @@ from verifluxa.bounds.crown import (
     neuron_bounds,
     relaxed_layer,
 )
-from verifluxa.bounds.domain import Geometry, spread, spread_shared
+from verifluxa.bounds.domain import Geometry, rise_and_fall, spread_shared
 from verifluxa.bounds.functions import Relaxation
 from verifluxa.bounds.memory import BLOCK_NUMBERS, items_at_once, rows_that_fit
 from verifluxa.bounds.net import Net, NetLayer
@@ -120,7 +120,7 @@ class LayerBounds:
         return relaxed_layer(layer.weight, self.relaxed, offset, self.radius, layer.special, layer.winner)
 
 
-def joined(parts: Sequence[LayerBounds]) -> LayerBounds:
+def concat_layer_bounds(parts: Sequence[LayerBounds]) -> LayerBounds:
     """Bounds of one layer for some pairs, then for others, without what says which neurons are open."""
     relaxed = None
     if parts[0].relaxed is not None:
@@ -130,7 +130,7 @@ def joined(parts: Sequence[LayerBounds]) -> LayerBounds:
     return LayerBounds(lower, upper, radius, None, relaxed)
 
 
-def first_layer(net: Net, geometry: Geometry, pairs: Subproblems) -> LayerBounds:
+def bound_first_layer(net: Net, geometry: Geometry, pairs: Subproblems) -> LayerBounds:
     """Exact rows of the first layer: `weight @ tau` is bounded once per domain for all inputs."""
     layer = net.layers[0]
     rows = layer.weight.expand(len(geometry.center), -1, -1)
@@ -151,7 +151,9 @@ def _with_relaxation(
     return LayerBounds(lower, upper, radius, open_, relaxed, excluded)
 
 
-def next_layer(net: Net, below: list[LayerBounds], geometry: Geometry, pairs: Subproblems, method: str) -> LayerBounds:
+def bound_next_layer(
+    net: Net, below: list[LayerBounds], geometry: Geometry, pairs: Subproblems, method: str
+) -> LayerBounds:
     """Bounds of layer `len(below)`: intervals for all neurons, CROWN's linear bounds for the unstable ones."""
     number = len(below)
     layer, previous = net.layers[number], net.layers[number - 1]
@@ -171,17 +173,17 @@ def next_layer(net: Net, below: list[LayerBounds], geometry: Geometry, pairs: Su
     chosen = ChosenNeurons.of(open_)
 
     def rise(slopes: Tensor, part: slice) -> Tensor:
-        return spread(slopes, pairs.domain[part], geometry, spare=True)[0]
+        return rise_and_fall(slopes, pairs.domain[part], geometry, spare=True)[0]
 
     up, down = (value + more for value, more in neuron_bounds(layers, layer.weight, chosen, offset, radius, rise))
-    lower, upper = narrowed(lower, upper, chosen, down, up)
+    lower, upper = narrowed_interval(lower, upper, chosen, down, up)
     if excluded is not None:
         excluded = excluded | infeasible(lower, upper)
         upper = torch.maximum(lower, upper)
     return _with_relaxation(layer, lower, upper, radius, open_, excluded)
 
 
-def narrowed(lower: Tensor, upper: Tensor, chosen: ChosenNeurons, down: Tensor, up: Tensor) -> Interval:
+def narrowed_interval(lower: Tensor, upper: Tensor, chosen: ChosenNeurons, down: Tensor, up: Tensor) -> Interval:
     """Intersects the intervals of some neurons with `[-down, up]`, shape (U,) each; NaN stays NaN."""
     high = torch.minimum(chosen.picked(upper), up)
     low = torch.maximum(chosen.picked(lower), -down)
@@ -271,17 +273,17 @@ def pairs_at_once(net: Net, device: str) -> int:
     return max(8, 8 * rows_that_fit(numbers, device))
 
 
-def all_layers(net: Net, geometry: Geometry, pairs: Subproblems, method: str = "crown") -> list[LayerBounds]:
+def bound_all_layers(net: Net, geometry: Geometry, pairs: Subproblems, method: str = "crown") -> list[LayerBounds]:
     """Bounds of every layer, bottom up; those that were found before as they are."""
     if pairs.bounds:
         return list(pairs.bounds)
-    bounds = [first_layer(net, geometry, pairs)]
+    bounds = [bound_first_layer(net, geometry, pairs)]
     while len(bounds) < len(net.layers):
-        bounds.append(next_layer(net, bounds, geometry, pairs, method))
+        bounds.append(bound_next_layer(net, bounds, geometry, pairs, method))
     return bounds
 
 
-def evaluate(net: Net, trigger: Tensor, inputs: Tensor) -> Tensor:
+def evaluate_net(net: Net, trigger: Tensor, inputs: Tensor) -> Tensor:
     """The center network's outputs for pairs of a trigger (B, d) and an input (B,)."""
     state = trigger
     for layer in net.layers:

@@ -145,7 +145,7 @@ class LinearMap:
         return written
 
 
-def linear_map(op: Op, shape: Shape) -> LinearMap | None:
+def linear_map_of(op: Op, shape: Shape) -> LinearMap | None:
     """Writes a linear operation on inputs of `shape` as a matrix; None where the operation is not linear."""
     build = BUILD.get(op.kind)
     if build is None:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from verifluxa.bounds import lirpa_adaptations
-from verifluxa.bounds.linear_map import linear_map
+from verifluxa.bounds.linear_map import linear_map_of
 from verifluxa.errors import UnsupportedError, UsageError
 from verifluxa.graph.graph import Graph
 from verifluxa.graph.ops import (
@@ -66,7 +66,7 @@ class _Package:
     version: str
 
 
-def package(name: str = "auto-LiRPA") -> _Package:
+def lirpa_package(name: str = "auto-LiRPA") -> _Package:
     """auto-LiRPA, adapted to this torch and numpy; its version is in every comparison.
 
     Args:
@@ -233,7 +233,7 @@ def _divide(op: Divide, shape: tuple[int, ...]) -> nn.Module:
 
 
 def _batchnorm(op: BatchNorm, shape: tuple[int, ...]) -> nn.Module:
-    known = linear_map(op, shape)
+    known = linear_map_of(op, shape)
     assert known is not None  # each output reads the value at its own place
     factor, added = (part.reshape(1, *shape) for part in (known.matrix.data, known.bias))
     return _Step(lambda x, factor, added: x * factor + added, factor, added)
@@ -268,7 +268,7 @@ STEPS: dict[str, Callable[[Any, tuple[int, ...]], nn.Module | None]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class LirpaTask:
     """What is to be bounded.
 
     Attributes:
@@ -288,7 +288,7 @@ class Asked:
     rows: Floats
 
 
-def upper_bounds(asked: Asked, method: str) -> Floats:
+def lirpa_upper_bounds(asked: LirpaTask, method: str) -> Floats:
     """Upper bounds of the rows' products with the readout, constants left out, shape (B, r).
 
     Args:
@@ -299,7 +299,7 @@ def upper_bounds(asked: Asked, method: str) -> Floats:
         UnsupportedError: VF7003.
         UsageError: VF4012.
     """
-    lirpa = package()
+    lirpa = lirpa_package()
     rest = asked.stamp.applied(asked.inputs, np.zeros(asked.lower.shape[1]))
     lower, upper, fixed, rows = (torch.tensor(part) for part in (asked.lower, asked.upper, rest, asked.rows))
     module = Composed(asked.graph, asked.readout, asked.stamp)

@@ -24,12 +24,12 @@ APART = 0.6
 """Share of the width of a and b together from which on the width of d tells little about how they move together."""
 
 
-def pairs_of(special: object) -> int:
+def pair_count(special: object) -> int:
     """How many pairs a layer has; 0 for one with another function."""
     return special.pairs if isinstance(special, Maxima) else 0
 
 
-def folded(parts: Tensor, pairs: int, axis: int = -1) -> Tensor:
+def sum_blocks(parts: Tensor, pairs: int, axis: int = -1) -> Tensor:
     """Sums over the blocks of an axis: of 3 n + carried numbers n + carried are left."""
     if not pairs:
         return parts
@@ -37,7 +37,7 @@ def folded(parts: Tensor, pairs: int, axis: int = -1) -> Tensor:
     return torch.cat([a + b + d, carried], axis)
 
 
-def spread_over(rows: Tensor, pairs: int) -> Tensor:
+def repeat_blocks(rows: Tensor, pairs: int) -> Tensor:
     """The numbers of pairs once for each block: of n + carried numbers 3 n + carried are made."""
     return torch.cat([rows[..., :pairs], rows[..., :pairs], rows], -1) if pairs else rows
 
@@ -53,7 +53,7 @@ def winners_of(weight: Tensor, pairs: int) -> Tensor | None:
         weight: shape (3 n + carried, s).
         pairs: n.
     """
-    parts = folded((weight != 0).to(weight), pairs, 0).clamp_(max=1)
+    parts = sum_blocks((weight != 0).to(weight), pairs, 0).clamp_(max=1)
     return parts.argmax(0) if len(parts) and float(parts.sum(0).amax()) <= 1 else None
 
 
@@ -99,7 +99,7 @@ class Maxima:
     def open(self, lower: Tensor, upper: Tensor) -> Tensor:
         """Differences whose sign is open, and unless they are plain the neurons of their pairs."""
         unstable = self.unstable(lower, upper)
-        return unstable if self.plain else spread_over(unstable[..., 2 * self.pairs :], self.pairs)
+        return unstable if self.plain else repeat_blocks(unstable[..., 2 * self.pairs :], self.pairs)
 
     def relax(self, lower: Tensor, upper: Tensor) -> Relaxation:
         """Slopes in all blocks, shape (..., 3 n + carried), and intercepts, shape (..., n + carried).
@@ -131,9 +131,9 @@ class Maxima:
         rise = torch.where(open_, top - torch.where(first, a, b), 1.0).clamp(min=UNDERFLOW)
         steep = apart * ((top - other) / rise).clamp(0.0, 1.0)
         constant = torch.where(open_, (apart - steep) * top - near * chord * d, 0.0)
-        sizes = folded(torch.maximum(lower.abs(), upper.abs()), self.pairs)[..., : self.pairs]
+        sizes = sum_blocks(torch.maximum(lower.abs(), upper.abs()), self.pairs)[..., : self.pairs]
         room = torch.where(open_, OWN * sizes, 0.0)
-        nothing = folded((upper - lower) * 0.0, self.pairs)
+        nothing = sum_blocks((upper - lower) * 0.0, self.pairs)
         zero, one = torch.zeros_like(a), torch.ones_like(carried)
         return Relaxation(
             torch.cat([zero + 1.0, zero, slope, one], -1),

@@ -12,7 +12,7 @@ import torch
 
 Result = TypeVar("Result")
 
-SHARE = 0.02
+MEMORY_SHARE = 0.02
 """Share of free memory that one temporary may fill: a few dozen of them live at a time."""
 CACHE_NUMBERS = 65_536
 """No more float64 numbers per temporary than this on a CPU: larger ones leave the caches and gain nothing."""
@@ -44,7 +44,7 @@ def rows_that_fit(width: int, device: str = "cpu", free: int | None = None) -> i
     Args:
         free: bytes of memory; None: what the device has.
     """
-    numbers = (free_bytes(device) if free is None else free) * SHARE / 8
+    numbers = (free_bytes(device) if free is None else free) * MEMORY_SHARE / 8
     if device == "cpu":
         numbers = min(numbers, CACHE_NUMBERS)
     return max(1, int(numbers // max(1, width)))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from verifluxa.bounds.chain import Chain, Layer
 from verifluxa.bounds.functions import FUNCTIONS, Parameters, Relaxation, relax, span_of
-from verifluxa.bounds.maxima import pairs_of, winners_of
+from verifluxa.bounds.maxima import pair_count, winners_of
 from verifluxa.bounds.memory import keep_freed_memory
 from verifluxa.bounds.special import PairRelaxation, Special
 
@@ -118,7 +118,7 @@ _LOADED: WeakKeyDictionary[Layer, dict[str, NetLayer]] = WeakKeyDictionary()
 """By device: chains share layers, see `build.build_chain`."""
 
 
-def load(chain: Chain, device: str = "cpu") -> Net:
+def load_net(chain: Chain, device: str = "cpu") -> Net:
     """Moves a chain to the device, in float64."""
     keep_freed_memory()
 
@@ -139,7 +139,7 @@ def load(chain: Chain, device: str = "cpu") -> Net:
                 None if layer.linear is None else tensor(layer.linear),
                 None if layer.overflow is None else (tensor(layer.overflow[0]), tensor(layer.overflow[1])),
                 None if layer.special is None else layer.special.to(device),
-                winners_of(tensor(layer.weight), pairs_of(layer.special)) if pairs_of(layer.special) else None,
+                winners_of(tensor(layer.weight), pair_count(layer.special)) if pair_count(layer.special) else None,
             )
         return known[device]
 

@@ -18,7 +18,7 @@ from verifluxa.bounds.chain import Floats, Layer, Reached
 from verifluxa.bounds.curves import Curve
 from verifluxa.bounds.joint_values import groups_of, inverse
 from verifluxa.bounds.products import emit_products
-from verifluxa.bounds.rounding import JOINT_TERMS, SAFETY
+from verifluxa.bounds.rounding import JOINT_TERMS, RADIUS_SAFETY
 from verifluxa.bounds.walk import LocalNetworkBuilder, picked, rounded
 from verifluxa.graph.ops import Normalise
 
@@ -55,10 +55,10 @@ def _centred(walk: LocalNetworkBuilder, form: Layer, size: int) -> Layer:
         means = np.broadcast_to(groups.mean(axis + 1, keepdims=True), groups.shape)
         return means.reshape(part.shape)
 
-    slope = SAFETY * (form.slope_radius + mean(form.slope_radius, 0))
+    slope = RADIUS_SAFETY * (form.slope_radius + mean(form.slope_radius, 0))
     size_of_slope = np.abs(form.weight) + form.slope_radius
     slope = slope + scale * (size_of_slope + mean(size_of_slope, 0))
-    radius = SAFETY * (form.radius + mean(form.radius, 1))
+    radius = RADIUS_SAFETY * (form.radius + mean(form.radius, 1))
     size_of_offset = np.abs(form.offset) + form.radius
     radius = radius + scale * (size_of_offset + mean(size_of_offset, 1)) + walk.rounding.tiny(terms)
     result = Layer(form.weight - mean(form.weight, 0), form.offset - mean(form.offset, 1), slope, radius)

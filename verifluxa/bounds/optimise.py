@@ -35,18 +35,18 @@ from verifluxa.bounds.alpha import (
     SlopeRange,
     apply_split,
     chosen_relaxation,
-    default,
+    default_parameters,
     least_slope,
-    level_of,
-    row_of,
+    nearest_levels,
     slope_of,
-    unstable,
+    smooth_function_of,
+    unstable_neurons,
 )
 from verifluxa.bounds.crown import Coefficients, LinearBounds, backward, relaxed_layer, with_error
-from verifluxa.bounds.domain import Geometry, spread
+from verifluxa.bounds.domain import Geometry, rise_and_fall
 from verifluxa.bounds.functions import Relaxation
 from verifluxa.bounds.linear import LayerBounds, Subproblems
-from verifluxa.bounds.maxima import folded, pairs_of
+from verifluxa.bounds.maxima import pair_count, sum_blocks
 from verifluxa.bounds.memory import rows_that_fit
 from verifluxa.bounds.net import Net, NetLayer
 from verifluxa.bounds.smooth import SAMPLES, sample_of
@@ -145,7 +145,9 @@ class BoundTask:
     @cached_property
     def free(self) -> list[Tensor]:
         """The neurons of each hidden layer whose lower slopes may be chosen, shape (C, n)."""
-        return [unstable(layer, bounds) for layer, bounds in zip(self.net.hidden, self.own_layers, strict=False)]
+        return [
+            unstable_neurons(layer, bounds) for layer, bounds in zip(self.net.hidden, self.own_layers, strict=False)
+        ]
 
     @cached_property
     def last(self) -> LinearBounds:
@@ -232,7 +234,7 @@ class OptimisedBounds:
     def largest(self) -> Tensor:
         """The largest value of each claim's bound, or of each group's sum, shape (G,)."""
         value, slope = self.total
-        return value + spread(slope[:, None], self.task.domain, self.task.geometry)[0][:, 0]
+        return value + rise_and_fall(slope[:, None], self.task.domain, self.task.geometry)[0][:, 0]
 
     @cached_property
     def where(self) -> Tensor:
@@ -254,14 +256,14 @@ class OptimisedBounds:
         return torch.nan_to_num(size, nan=0.0, posinf=0.0)
 
 
-def fits(net: Net, device: str) -> int:
+def claims_at_once(net: Net, device: str) -> int:
     """How many claims are worked on at once: each step keeps a dozen copies of all slopes."""
-    each = ((SAMPLES if row_of(layer) else 1) * layer.weight.shape[0] for layer in net.layers)
+    each = ((SAMPLES if smooth_function_of(layer) else 1) * layer.weight.shape[0] for layer in net.layers)
     numbers = sum(each) + net.layers[0].weight.shape[1]
     return max(1, 8 * rows_that_fit(numbers, device))
 
 
-def optimise(
+def optimise_bounds(
     task: BoundTask, steps: int, patience: int, start: BoundParameters | None = None, smooth: bool = True
 ) -> OptimisedBounds:
     """Makes upper bounds as low as a few steps can.
@@ -282,9 +284,9 @@ def optimise(
         if not choice or not steps or bool((began.largest < task.limits).all()):
             return began
     chosen = _descended(task, steps, patience, begin, other)
-    usual = default(task.net, task.own_layers).alphas
+    usual = default_parameters(task.net, task.own_layers).alphas
     alphas = [
-        torch.where(free, slope_of(level_of(alpha), layer), rule)
+        torch.where(free, slope_of(nearest_levels(alpha), layer), rule)
         for layer, alpha, free, rule in zip(task.net.hidden, chosen.alphas, task.free, usual, strict=True)
     ]
     chosen = replace(chosen, alphas=alphas)
@@ -299,7 +301,7 @@ def optimise(
 
 def _begin(task: BoundTask, start: BoundParameters | None, smooth: bool) -> BoundParameters:
     """The start, where there is a choice."""
-    rule = default(task.net, task.own_layers)
+    rule = default_parameters(task.net, task.own_layers)
     if start is None:
         return rule
     alphas = [torch.where(*column) for column in zip(task.free, start.alphas, rule.alphas, strict=True)]
@@ -336,7 +338,7 @@ class _Hidden(NamedTuple):
     def with_error(self) -> Tensor:
         """What `crown.with_error` says of the upper line."""
         line = self.relaxed.upper_slope, self.relaxed.upper_intercept
-        return with_error(*line, self.offset, self.radius, pairs_of(self.special), 1.0)
+        return with_error(*line, self.offset, self.radius, pair_count(self.special), 1.0)
 
 
 def relaxed_activations(hidden: Sequence[_Hidden], passed: Sequence[Coefficients], where: Tensor) -> list[Tensor]:
@@ -345,9 +347,9 @@ def relaxed_activations(hidden: Sequence[_Hidden], passed: Sequence[Coefficients
     for layer, (above, below) in zip(hidden, passed, strict=True):
         z = torch.addcmul(layer.offset, below[:, 0].sign(), layer.radius).addmm_(state, layer.weight.T)
         found.append(z)
-        pairs, relaxed = pairs_of(layer.special), layer.relaxed
-        upper = folded(relaxed.upper_slope * z, pairs).add(relaxed.upper_intercept)
-        lower = folded(relaxed.lower_slope * z, pairs).add(relaxed.lower_intercept)
+        pairs, relaxed = pair_count(layer.special), layer.relaxed
+        upper = sum_blocks(relaxed.upper_slope * z, pairs).add(relaxed.upper_intercept)
+        lower = sum_blocks(relaxed.lower_slope * z, pairs).add(relaxed.lower_intercept)
         state = torch.where(above[:, 0, : upper.shape[1]] > 0, upper, lower)
     return found
 
@@ -375,7 +377,7 @@ class SmoothLayer(NamedTuple):
     @classmethod
     def of(cls, number: int, layer: NetLayer, bounds: LayerBounds) -> SmoothLayer | None:
         """The neurons of layer `number` that bend within their bounds; None where none does."""
-        row = row_of(layer)
+        row = smooth_function_of(layer)
         if row is None:
             return None
         lower, upper = bounds.lower, bounds.upper
@@ -573,7 +575,7 @@ def steepest(slope: Tensor, domain: Tensor, geometry: Geometry) -> tuple[Tensor,
         return (slope.abs() * half).sum(1), slope.sign() * half
     leaf = slope.double().detach().requires_grad_(True)
     with torch.enable_grad():
-        up = spread(leaf[:, None], domain, geometry)[0][:, 0]
+        up = rise_and_fall(leaf[:, None], domain, geometry)[0][:, 0]
         (where,) = torch.autograd.grad(up.sum(), leaf)
     return up.detach().to(slope.dtype), where.to(slope.dtype)
 

@@ -12,7 +12,7 @@ import torch
 from verifluxa.bounds.chain import Floats, Integers, Layer, Reached, stacked
 from verifluxa.bounds.curves import Curve
 from verifluxa.bounds.joint_values import Sums, products_of
-from verifluxa.bounds.rounding import JOINT_TERMS, SAFETY
+from verifluxa.bounds.rounding import JOINT_TERMS, RADIUS_SAFETY
 from verifluxa.bounds.special import Products
 from verifluxa.bounds.walk import LocalNetworkBuilder, picked, rounded
 
@@ -80,4 +80,4 @@ def _constant_part(
         return total.T
 
     spread = (np.abs(a) + e) * f + e * np.abs(b)
-    return (summed(a * b), summed((np.abs(a) + e) * (np.abs(b) + f))), summed(spread) * SAFETY
+    return (summed(a * b), summed((np.abs(a) + e) * (np.abs(b) + f))), summed(spread) * RADIUS_SAFETY

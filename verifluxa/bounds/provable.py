@@ -17,7 +17,7 @@ NOT_PROVABLE_FUNCTIONS: dict[str, str] = {}
 """Activations that lift and run, and in a proof give unknown(unsupported)."""
 
 
-def bounds_of(kind: str) -> str:
+def bound_support(kind: str) -> str:
     """`yes` or `no` for a kind of operation."""
     return "yes" if kind in BUILD or kind in WALKED else "no"
 

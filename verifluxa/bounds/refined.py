@@ -11,17 +11,24 @@ import math
 
 import torch
 
-from verifluxa.bounds.alpha import is_supported
+from verifluxa.bounds.alpha import supports_alpha
 from verifluxa.bounds.crown import ChosenNeurons
 from verifluxa.bounds.domain import Geometry
-from verifluxa.bounds.linear import LayerBounds, Subproblems, all_layers, first_layer, narrowed, next_layer
+from verifluxa.bounds.linear import (
+    LayerBounds,
+    Subproblems,
+    bound_all_layers,
+    bound_first_layer,
+    bound_next_layer,
+    narrowed_interval,
+)
 from verifluxa.bounds.memory import in_chunks
 from verifluxa.bounds.net import Net
-from verifluxa.bounds.optimise import BoundTask, fits, optimise
+from verifluxa.bounds.optimise import BoundTask, claims_at_once, optimise_bounds
 
 
 def refined_layers(net: Net, geometry: Geometry, pairs: Subproblems, steps: int) -> list[LayerBounds]:
-    """Bounds of every layer, bottom up; those of `all_layers` where the network has layers that are not supported.
+    """Bounds of every layer, bottom up; those of `bound_all_layers` where a layer is not supported.
 
     Args:
         net: the network of a placement.
@@ -29,11 +36,11 @@ def refined_layers(net: Net, geometry: Geometry, pairs: Subproblems, steps: int)
         pairs: whose bounds are wanted.
         steps: gradient steps for each end of an undecided neuron.
     """
-    if not is_supported(net) or not steps:
-        return all_layers(net, geometry, pairs)
-    bounds = [first_layer(net, geometry, pairs)]
+    if not supports_alpha(net) or not steps:
+        return bound_all_layers(net, geometry, pairs)
+    bounds = [bound_first_layer(net, geometry, pairs)]
     while len(bounds) < len(net.layers):
-        own = next_layer(net, bounds, geometry, pairs, "crown")
+        own = bound_next_layer(net, bounds, geometry, pairs, "crown")
         if net.layers[len(bounds)].function is not None:
             own = _refined(net, [*bounds, own], geometry, pairs, steps)
         bounds.append(own)
@@ -59,12 +66,12 @@ def _refined(net: Net, bounds: list[LayerBounds], geometry: Geometry, pairs: Sub
         nothing = torch.zeros_like(sign[part])
         mine = [each.take(both[part]) for each in bounds]
         task = BoundTask.alone(shorter, mine, geometry, pairs.take(both[part]), rows, nothing, nothing - math.inf)
-        largest: torch.Tensor = optimise(task, steps, steps).largest
+        largest: torch.Tensor = optimise_bounds(task, steps, steps).largest
         return largest
 
-    ends = torch.cat(in_chunks(len(both), fits(shorter, str(own.lower.device)), some))
+    ends = torch.cat(in_chunks(len(both), claims_at_once(shorter, str(own.lower.device)), some))
     up, down = ends[: len(pair)], ends[len(pair) :]
-    lower, upper = narrowed(own.lower, own.upper, chosen, down, up)
+    lower, upper = narrowed_interval(own.lower, own.upper, chosen, down, up)
     # Ends that cross by a rounding are one value.
     upper = torch.maximum(lower, upper)
     return LayerBounds(lower, upper, own.radius, own.open, layer.relax(lower, upper))

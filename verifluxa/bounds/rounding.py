@@ -27,7 +27,7 @@ SMALLEST = {"float32": 2.0**-126, "float64": 2.0**-800, "real": 2.0**-800}
 
 For float64 that is 2**-1022; the larger number is as sound, and keeps the radii themselves out of the subnormals, with
 which processors are slow."""
-SAFETY = 1.0 + 2.0**-10
+RADIUS_SAFETY = 1.0 + 2.0**-10
 """Radii are computed in float64 and inflated by this, far above the error of computing them."""
 
 
@@ -60,13 +60,13 @@ class Rounding:
     def coefficient(self, terms: int) -> float:
         """Relative error of an operation of `terms` roundings on a path, as a factor on `|W||x| + |b|`."""
         deployed = gamma(terms, UNIT[self.arithmetic]) if terms else 0.0
-        return SAFETY * (deployed + self.own)
+        return RADIUS_SAFETY * (deployed + self.own)
 
     def coefficients(self, terms: NDArray[np.int64]) -> NDArray[np.float64]:
         """`coefficient` of many counts above 0."""
         product = terms * UNIT[self.arithmetic]
         deployed = np.where(product < 0.5, product / (1.0 - np.minimum(product, 0.5)), np.inf)
-        return np.asarray(SAFETY * (deployed + self.own))
+        return np.asarray(RADIUS_SAFETY * (deployed + self.own))
 
     def tiny(self, terms: int) -> float:
         """Absolute error by flushed subnormals: products, partial sums, constants, and results when they are read."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from verifluxa.bounds.chain import Floats, Integers, Layer, Reached, spread_out, stacked
 from verifluxa.bounds.constants import Constants
 from verifluxa.bounds.functions import Parameters
-from verifluxa.bounds.maxima import pairs_of
+from verifluxa.bounds.maxima import pair_count
 from verifluxa.bounds.memory import free_bytes
 from verifluxa.bounds.rounding import Rounding
 from verifluxa.bounds.special import Special
@@ -101,7 +101,7 @@ class LocalNetworkBuilder:
             MemoryError: where a layer alone would fill much of the memory, as behind a normalisation of large images.
         """
         carried = sorted(n for n in self.live if self.last_use.get(n, 0) > self.number)
-        own, pairs = len(rows.weight), pairs_of(special)
+        own, pairs = len(rows.weight), pair_count(special)
         check_fits(own + sum(len(self.live[n].index) for n in carried), rows.weight.shape[1])
         layer = stacked([rows, *(self.live[n].form for n in carried)])
         size = len(layer.weight)

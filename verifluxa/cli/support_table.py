@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from verifluxa.bounds.functions import function_of as bounded_function
-from verifluxa.bounds.joint_values import VALUES
-from verifluxa.bounds.provable import NOT_PROVABLE, NOT_PROVABLE_FUNCTIONS, bounds_of, has_bounds
-from verifluxa.bounds.rounding import FUNCTION_ERROR
+from verifluxa.bounds import (
+    FUNCTION_ERROR,
+    JOINT_VALUES,
+    NOT_PROVABLE,
+    NOT_PROVABLE_FUNCTIONS,
+    bound_support,
+    has_bounds,
+)
+from verifluxa.bounds import function_of as bounded_function
 from verifluxa.certificate.check.functions import function_of
 from verifluxa.certificate.check.network import LAST_ONLY, OPERATIONS
 from verifluxa.flux.layers import TABLE
@@ -63,7 +68,7 @@ def reasons() -> dict[str, str]:
 
 def _proof(kind: str) -> tuple[str, str, str, str]:
     """Radius, bounds, SMT, checker."""
-    bounds = bounds_of(kind)
+    bounds = bound_support(kind)
     checker = "last step" if kind in LAST_ONLY else "yes" if kind in OPERATIONS else "no"
     return bounds, bounds, _exact(kind), checker
 
@@ -72,7 +77,7 @@ def _exact(kind: str) -> str:
     """Whether SMT encodes an operation: one that is linear, or a choice between linear ones."""
     if kind in ("softmax", "logsoftmax"):
         return "last step"
-    return "no" if kind in VALUES or bounds_of(kind) == "no" else "yes"
+    return "no" if kind in JOINT_VALUES or bound_support(kind) == "no" else "yes"
 
 
 def _layer(name: str) -> SupportRow:

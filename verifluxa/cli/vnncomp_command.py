@@ -116,7 +116,7 @@ def solve(asked: tuple[RegionQuery, ...], request: Request, deadline: float | No
     if request.seed is not None:
         strategy = replace(strategy, seed=request.seed)
     if strategy.bounds != "native" and asked:
-        from verifluxa.search.lirpa_bounds import check_engine
+        from verifluxa.search import check_engine
 
         check_engine(asked[0].problem.arithmetic)
     engines = [StrategyEngine(strategy, device, cluster.threads) for device in (cluster.device, "cuda")]
@@ -154,8 +154,7 @@ def _shown(asked: RegionQuery, found: Witness) -> Answer:
     import numpy as np
 
     from verifluxa.interop.vnnlib_problem import inward
-    from verifluxa.search.replay import certainly_violated, judged, replay
-    from verifluxa.search.workspace import workspace
+    from verifluxa.search import certainly_violated, judge_replay, replay_trigger, workspace_of
 
     problem = asked.problem
     question = next(problem.all_questions())
@@ -164,9 +163,11 @@ def _shown(asked: RegionQuery, found: Witness) -> Answer:
             continue
         known = bool(found.robust) and bool((point == found.trigger).all())
         sure = (
-            np.array([True]) if known else certainly_violated(workspace(asked.placed), question, point, np.array([0]))
+            np.array([True])
+            if known
+            else certainly_violated(workspace_of(asked.placed), question, point, np.array([0]))
         )
-        played = replay(problem, question, point)
-        if judged(workspace(problem), question, point, played, sure).inputs:
+        played = replay_trigger(problem, question, point)
+        if judge_replay(workspace_of(problem), question, point, played, sure).inputs:
             return Answer("sat", point, played.after[0].astype("float64"))
     return Answer("unknown")

@@ -21,10 +21,10 @@ from verifluxa.certificate.evidence_lines import (
 )
 from verifluxa.certificate.numbers import float_text, parse_float_text
 from verifluxa.certificate.tree_codec import decode_tree, encode_tree
+from verifluxa.dispatch.pieces import Path, at, put
 from verifluxa.dispatch.slices import PieceDone
 from verifluxa.evidence import Node
 from verifluxa.question import Question
-from verifluxa.search.pieces import Path, at, put
 from verifluxa.strategy import work
 from verifluxa.strategy.work import Attacked, Checkpoint
 from verifluxa.verdict import Reason

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from verifluxa.dispatch.collector import ResultCollector
+from verifluxa.dispatch.pieces import Paths, graft, open_paths, pieces, pruned_to
 from verifluxa.dispatch.slices import HandedBack, PieceDone, PieceSlice
 from verifluxa.evidence import Outcome, Strongest
 from verifluxa.question import Question
-from verifluxa.search.pieces import Paths, graft, open_paths, pieces, pruned_to
 from verifluxa.strategy.work import Checkpoint, Limits, SearchedUnit, WorkUnit
 from verifluxa.verdict import Reason, Verdict
 

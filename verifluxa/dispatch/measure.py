@@ -220,8 +220,7 @@ class RateBisection:
 
     def strongest(self) -> tuple[Question, Witness] | None:
         """The trigger that does most, replayed on the network."""
-        from verifluxa.search.replay import witness
-        from verifluxa.search.workspace import workspace
+        from verifluxa.search import witness_of, workspace_of
 
         shown = [(Fraction(one.shown[0], one.total), key) for key, one in self._intervals.items() if one.shown]
         if not shown:
@@ -229,7 +228,7 @@ class RateBisection:
         key = max(shown)[1]
         best = self._intervals[key].shown
         assert best is not None
-        found = witness(workspace(self.problem), Question(*key, threshold=best[0]), best[1])
+        found = witness_of(workspace_of(self.problem), Question(*key, threshold=best[0]), best[1])
         if not found.inputs:
             return None
         return Question(*key, threshold=len(found.inputs)), found

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from verifluxa.dispatch.pieces import Paths
 from verifluxa.errors import VerifluxaError
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem, Question
-from verifluxa.search.pieces import Paths
 from verifluxa.strategy.work import Attacked, Checkpoint, Fallen, Limits, SearchedUnit, WorkUnit
 
 Pairs = tuple[tuple[int, int], ...]

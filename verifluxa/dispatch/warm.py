@@ -12,7 +12,7 @@ from verifluxa.certificate.evidence_lines import Header, Record
 from verifluxa.dispatch.collector import NotCovered, check_cover
 from verifluxa.evidence import NOTHING_FOUND, BoxSplit, Counted, Node, Outcome, SlabSplit, Split
 from verifluxa.question import Problem, Question
-from verifluxa.search.settings import BranchStage, SmtStage
+from verifluxa.stages import BranchStage, SmtStage
 from verifluxa.strategy.load import Strategy
 from verifluxa.strategy.work import Checkpoint, Limits
 from verifluxa.verdict import Verdict

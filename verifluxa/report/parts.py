@@ -92,16 +92,16 @@ def effects(replayed: Replayed, space: InputSpace) -> Effects | None:
 
 def _both(replayed: Replayed, chosen: Integers) -> tuple[Floats, Floats]:
     """Inputs without and with the trigger, flat, shape (n, size) each."""
-    from verifluxa.search.replay import stamped
+    from verifluxa.search import stamped_inputs
 
     problem = replayed.problem
-    after = stamped(problem, replayed.question.placement, replayed.trigger, chosen)
+    after = stamped_inputs(problem, replayed.question.placement, replayed.trigger, chosen)
     return problem.inputs[chosen].reshape(len(chosen), -1), after.reshape(len(chosen), -1)
 
 
 def _judged(replayed: Replayed, chosen: Integers, flat: Floats) -> Floats:
     """Strict margins of these inputs, shape (n,)."""
-    from verifluxa.search.replay import violation_margins
+    from verifluxa.search import violation_margins
 
     problem = replayed.problem
     at_once = max(1, MOST_NUMBERS // max(1, flat.shape[1]))

@@ -12,7 +12,7 @@ from verifluxa.report.pictures import Scene, choose
 from verifluxa.report.words import answers, effect_words
 from verifluxa.result.result import Counterexample, PropertyResult
 from verifluxa.result.trigger import shown_values, trigger_vector
-from verifluxa.search.replay import Replay, replay, stamped
+from verifluxa.search import Replay, replay_trigger, stamped_inputs
 
 
 def scene_of_result(item: PropertyResult, found: Counterexample) -> Scene:
@@ -22,7 +22,7 @@ def scene_of_result(item: PropertyResult, found: Counterexample) -> Scene:
     question = Question(found.placement_index, found.violation, found.selection, problem.thresholds[found.selection])
     trigger = trigger_vector(problem, problem.placements[question.placement], found.trigger)
     assert trigger is not None
-    played = replay(problem, question, trigger)
+    played = replay_trigger(problem, question, trigger)
     return scene(problem, question, trigger, played, item.classes, effect_words(item, found))
 
 
@@ -51,7 +51,7 @@ def scene(
         trigger=trigger_image(problem, question, trigger),
         shown=shown,
         before=_seen(problem, problem.inputs[list(shown)]),
-        after=_seen(problem, stamped(problem, question.placement, trigger, np.array(shown, dtype=np.int64))),
+        after=_seen(problem, stamped_inputs(problem, question.placement, trigger, np.array(shown, dtype=np.int64))),
         classes=tuple((before[n], after[n]) for n in chosen),
         effect=effect,
     )

@@ -37,8 +37,7 @@ def strongest(problem: Problem, question: Question, most: int = MOST_SHOWN) -> S
 
     None where there are too many, or they cannot be evaluated one and all.
     """
-    from verifluxa.search.words import enumerable, placed_table
-    from verifluxa.search.workspace import Workspace
+    from verifluxa.search import Workspace, enumerable, placed_table
 
     work = Workspace(problem).at(question.placement)
     try:

@@ -23,27 +23,38 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.alpha import BoundParameters, joined_parameters, level_of, relaxed_function, unstable
-from verifluxa.bounds.clip import self_clip
-from verifluxa.bounds.crown import ChosenNeurons
-from verifluxa.bounds.domain import Geometry
-from verifluxa.bounds.linear import (
+from verifluxa.bounds import (
+    BoundParameters,
+    BoundTask,
+    ChosenNeurons,
+    Geometry,
     LayerBounds,
+    Net,
+    NetLayer,
+    OptimisedBounds,
+    SinglePrecision,
     Subproblems,
-    all_layers,
-    evaluate,
-    joined,
-    narrowed,
-    next_layer,
+    bound_all_layers,
+    bound_next_layer,
+    concat_layer_bounds,
+    concat_parameters,
+    evaluate_net,
+    narrowed_interval,
+    nearest_levels,
+    optimise_bounds,
+    pair_count,
+    relaxed_activations,
+    relaxed_function,
+    repeat_blocks,
+    self_clip,
+    sum_blocks,
+    unstable_neurons,
 )
-from verifluxa.bounds.maxima import folded, pairs_of, spread_over
-from verifluxa.bounds.net import Net, NetLayer
-from verifluxa.bounds.optimise import BoundTask, OptimisedBounds, SinglePrecision, optimise, relaxed_activations
 from verifluxa.evidence import MOST_LEVELS, IntermediateSlopes
 from verifluxa.search.bab import Batch, Budget, Search, run
 from verifluxa.search.disjuncts import ROUNDED, SLACK
-from verifluxa.search.settings import CrossStage, CrossThresholds
 from verifluxa.search.splitters import Sign
+from verifluxa.stages import CrossStage, CrossThresholds
 
 DEEPEST = 200
 """Splits below each other."""
@@ -167,7 +178,7 @@ class ActivationSearch(Search[_OpenCase]):
     def meets(self, point: Tensor) -> bool:
         """Whether a point (d,) meets all planes' rows, by the center network."""
         group = self.group
-        outputs = evaluate(group.net, point.expand(len(group.index), -1), group.pairs.input)
+        outputs = evaluate_net(group.net, point.expand(len(group.index), -1), group.pairs.input)
         return bool(((outputs * group.rows).sum(1) + group.constants >= 0).all())
 
     def take(self, count: int) -> list[_OpenCase]:
@@ -271,7 +282,7 @@ def _bound_alike(batch: Batch[ActivationSearch, _OpenCase]) -> list[_CaseBound]:
     groups = _all([_repeated(search.narrow, own) for search, own in parts])
     starts = [one.start for _, one in batch if one.start is not None]
     steps = parts[0][0].steps if starts else parts[0][0].root_steps
-    together = optimise(groups, steps, steps, joined_parameters(starts) if starts else None, smooth=False)
+    together = optimise_bounds(groups, steps, steps, concat_parameters(starts) if starts else None, smooth=False)
     closed = refuted(groups, together).tolist()
     # Roots of easy claims close at once, and then nothing asks where to go on.
     signs: list[Sign | None] = [None] * len(batch)
@@ -326,7 +337,7 @@ def refuted(groups: BoundTask, together: OptimisedBounds) -> Tensor:
 def _met(groups: BoundTask, together: OptimisedBounds) -> list[Tensor | None]:
     """Each group's largest point (d,) where it meets all its claims, by the center network."""
     points = groups.geometry.center[groups.domain] + together.where
-    outputs = evaluate(groups.net, points[groups.group], groups.pairs.input)
+    outputs = evaluate_net(groups.net, points[groups.group], groups.pairs.input)
     missed = groups.summed(((outputs * groups.rows).sum(1) + groups.constants < 0).double()).tolist()
     return [None if some else point for some, point in zip(missed, points, strict=True)]
 
@@ -337,7 +348,7 @@ def _all(parts: Sequence[BoundTask]) -> BoundTask:
     if any(part.layers is not layers for part in parts):
         rows = np.cumsum([0, *(len(part.layers[0].lower) for part in parts[:-1])]).tolist()
         indices = [index + shift for index, shift in zip(indices, rows, strict=True)]
-        layers = [joined(column) for column in zip(*(part.layers for part in parts), strict=True)]
+        layers = [concat_layer_bounds(column) for column in zip(*(part.layers for part in parts), strict=True)]
     shifts = np.cumsum([0, *(len(part.limits) for part in parts[:-1])]).tolist()
     return replace(
         parts[0],
@@ -362,7 +373,10 @@ def _repeated(group: BoundTask, batch: Sequence[_OpenCase]) -> BoundTask:
     layers, index = group.layers, group.index[again]
     if any(one.layers for one in batch):
         own = [one.layers or [bounds.take(group.index[:1]) for bounds in group.layers] for one in batch]
-        layers, index = [joined(column) for column in zip(*own, strict=True)], cases.repeat_interleave(size)
+        layers, index = (
+            [concat_layer_bounds(column) for column in zip(*own, strict=True)],
+            cases.repeat_interleave(size),
+        )
     return replace(
         group,
         layers=layers,
@@ -427,12 +441,14 @@ def _gap(layer: NetLayer, bounds: LayerBounds, above: Tensor, slope: Tensor, z: 
     """What the lines of each neuron cost a row where the relaxed pre-activations are z, shape (C, n)."""
     relaxed = bounds.relaxed
     assert relaxed is not None
-    pairs = pairs_of(layer.special)
-    upper = folded(relaxed.upper_slope * z, pairs) + relaxed.upper_intercept
-    meets = torch.where(above[:, : upper.shape[1]] > 0, upper, folded(slope * z, pairs))
-    cost = above * spread_over(meets - layer.apply(z), pairs)
+    pairs = pair_count(layer.special)
+    upper = sum_blocks(relaxed.upper_slope * z, pairs) + relaxed.upper_intercept
+    meets = torch.where(above[:, : upper.shape[1]] > 0, upper, sum_blocks(slope * z, pairs))
+    cost = above * repeat_blocks(meets - layer.apply(z), pairs)
     ends = (relaxed_function(layer, end) - slope * end for end in (bounds.lower, bounds.upper))
-    most = above.clamp(min=0) * spread_over(relaxed.upper_intercept, pairs) - above.clamp(max=0) * torch.maximum(*ends)
+    most = above.clamp(min=0) * repeat_blocks(relaxed.upper_intercept, pairs) - above.clamp(max=0) * torch.maximum(
+        *ends
+    )
     return cost.double() + TIES * most
 
 
@@ -449,13 +465,13 @@ def tightened(
         pairs: one.
         most_levels: of all slopes together, that evidence may hold.
     """
-    bounds = all_layers(net, geometry, pairs)
+    bounds = bound_all_layers(net, geometry, pairs)
     ends: list[IntermediateSlopes] = []
     for number in range(1, len(net.hidden)):
         if ends:
-            bounds[number] = next_layer(net, bounds[:number], geometry, pairs, "crown")
+            bounds[number] = bound_next_layer(net, bounds[:number], geometry, pairs, "crown")
         places = ChosenNeurons.of(net.layers[number].undecided(bounds[number].lower, bounds[number].upper))
-        free = [unstable(layer, own)[0] for layer, own in zip(net.layers, bounds[:number], strict=False)]
+        free = [unstable_neurons(layer, own)[0] for layer, own in zip(net.layers, bounds[:number], strict=False)]
         size = 2 * len(places.neuron) * sum(int(part.sum()) for part in free)
         if not 0 < size <= most_levels - sum(len(own.levels) for own in ends):
             continue
@@ -465,7 +481,7 @@ def tightened(
         named, neurons = tuple(tuple(part.tolist()) for part in bent), tuple(places.neuron.tolist())
         ends.append(IntermediateSlopes(int(pairs.input[0]), number, neurons, named, bytes(given.flatten().tolist())))
     if ends:
-        bounds[-1] = next_layer(net, bounds[:-1], geometry, pairs, "crown")
+        bounds[-1] = bound_next_layer(net, bounds[:-1], geometry, pairs, "crown")
     return bounds, tuple(ends)
 
 
@@ -480,10 +496,10 @@ def _tightened(
     rows[each, neurons.repeat(2)] = torch.where(each < count, 1.0, -1.0).to(rows)
     at, nothing = torch.zeros_like(each), rows.new_zeros(2 * count)
     groups = BoundTask(shorter, bounds, geometry, at, pairs.take(at), rows, nothing, each, nothing - math.inf)
-    together = optimise(groups, STEPS, STEPS, smooth=False)
+    together = optimise_bounds(groups, STEPS, STEPS, smooth=False)
     most = torch.where(torch.isfinite(together.largest), together.largest, math.inf)
-    lower, upper = narrowed(own.lower, own.upper, places, most[count:], most[:count])
+    lower, upper = narrowed_interval(own.lower, own.upper, places, most[count:], most[:count])
     # Ends that cross by a rounding are one value.
     upper = torch.maximum(lower, upper)
     tight = LayerBounds(lower, upper, own.radius, own.open, shorter.layers[-1].relax(lower, upper))
-    return tight, [level_of(part) for part in together.chosen.alphas]
+    return tight, [nearest_levels(part) for part in together.chosen.alphas]

@@ -18,9 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.linear import evaluate
-from verifluxa.bounds.memory import rows_that_fit
-from verifluxa.bounds.net import Net
+from verifluxa.bounds import Net, evaluate_net, rows_that_fit
 from verifluxa.question import Question
 from verifluxa.search.workspace import Claims, Workspace
 
@@ -99,7 +97,7 @@ class _Batch:
         return bool((count >= inputs).reshape(-1, self.starts).any(1).all())
 
 
-def attack(
+def run_attack(
     work: Workspace,
     questions: Sequence[Question],
     settings: AttackSettings,
@@ -199,7 +197,7 @@ def _batch(chosen: list[Claims], starts: int, work: Workspace) -> _Batch:
 
 def _margins(work: Workspace, net: Net, batch: _Batch, trigger: Tensor) -> Tensor:
     """Violation margin of each (candidate, input) group: the best alternative's worst row."""
-    outputs = evaluate(net, trigger[batch.group_candidate], batch.group_input)[batch.group]
+    outputs = evaluate_net(net, trigger[batch.group_candidate], batch.group_input)[batch.group]
     worst = work.row_values(outputs, batch.claims.alternative).amin(1)
     if len(batch.group_candidate) == len(worst):
         return worst[torch.argsort(batch.group)]
@@ -296,7 +294,7 @@ class LocalOptimum:
     margin: float
 
 
-def lacking(work: Workspace, net: Net, claims: Claims, threshold: int, triggers: Tensor) -> Tensor:
+def missing_margin(work: Workspace, net: Net, claims: Claims, threshold: int, triggers: Tensor) -> Tensor:
     """Margin of the input at place `threshold` under each trigger (K, d), by the center network, shape (K,)."""
     with torch.no_grad():
         return margins_of(work, net, claims, triggers).topk(threshold, dim=1).values[:, -1]
@@ -338,7 +336,7 @@ def local_search(
 
 def _best(work: Workspace, net: Net, claims: Claims, threshold: int, points: Tensor) -> LocalOptimum:
     snapped = work.on_grid(points)
-    margins = lacking(work, net, claims, threshold, snapped)
+    margins = missing_margin(work, net, claims, threshold, snapped)
     at = int(margins.argmax())
     return LocalOptimum(snapped[at], float(margins[at]))
 

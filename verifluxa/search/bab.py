@@ -23,10 +23,10 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from verifluxa.bounds.memory import is_out_of_memory
+from verifluxa.bounds import is_out_of_memory
 from verifluxa.evidence import NOTHING_FOUND, Node, Outcome, Strongest, Witness, strength_of
 from verifluxa.question import Floats, Question
-from verifluxa.search.replay import witness
+from verifluxa.search.replay import witness_of
 from verifluxa.search.workspace import Workspace
 from verifluxa.verdict import Reason, Verdict
 
@@ -207,7 +207,7 @@ class Incumbent:
             trigger: a point of the domain.
             certain: see `replay.witness`.
         """
-        found = witness(work, self.question, trigger, certain)
+        found = witness_of(work, self.question, trigger, certain)
         self.strongest = self.strongest.or_stronger(strength_of(found))
         refutes = work.problem.refutes(self.question, len(found.inputs))
         if refutes:

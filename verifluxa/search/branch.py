@@ -17,19 +17,15 @@ from itertools import compress
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.domain import Domains, Geometry, geometry
-from verifluxa.bounds.linear import Interval, LayerBounds, Subproblems
-from verifluxa.bounds.net import Net
-from verifluxa.bounds.optimise import AlphaSettings
+from verifluxa.bounds import AlphaSettings, Domains, Geometry, Interval, LayerBounds, Net, Subproblems, geometry_of
 from verifluxa.evidence import OPEN, Counted, JointClosing, Node, Outcome, Split
-from verifluxa.search.attack import LocalOptimum, lacking, local_search
+from verifluxa.search.attack import LocalOptimum, local_search, missing_margin
 from verifluxa.search.bab import Batch, Budget, Incumbent, Search, branch_and_bound, in_turn
 from verifluxa.search.disjuncts import BoundContext, DisjunctBounds, Verdicts, decided, joined_layer
 from verifluxa.search.inherit import can_inherit, clips_of, inherited_bounds, leave, narrower, pass_down, trim
 from verifluxa.search.initial_bounds import InitialBounds, drop_records, improve, started, whole_domain
 from verifluxa.search.joint import JointStep, MutualClipping, SharedConstraint, clip_mutually, joint_step
-from verifluxa.search.leaves import Tree, open_leaves
-from verifluxa.search.settings import BranchStage
+from verifluxa.search.leaves import SplitTree, open_leaves
 from verifluxa.search.splitters import (
     Scores,
     Subdomain,
@@ -42,6 +38,7 @@ from verifluxa.search.splitters import (
     whole,
 )
 from verifluxa.search.workspace import Claims, Workspace
+from verifluxa.stages import BranchStage
 from verifluxa.verdict import Reason
 
 BATCH = 256
@@ -95,7 +92,7 @@ class DomainSearch(Search[Subdomain]):
         """A trigger is undecided, so that only a falsification is left to find: for a while."""
         self.reason, self.last = Reason.PRECISION, min(self.last, self.budget.spent + AFTER_TIE)
 
-    def explored(self, directions: Tensor) -> Explored:
+    def explored(self, directions: Tensor) -> BranchResult:
         """What it came to."""
         certified = self.found.witness is None and self.reason is None
         (trim if certified else leave)(self.root)
@@ -109,11 +106,11 @@ class DomainSearch(Search[Subdomain]):
             tree=self.root,
             directions=directions.cpu().numpy(),
         )
-        return Explored(outcome, self.root, directions, self.cut_short, self.proved)
+        return BranchResult(outcome, self.root, directions, self.cut_short, self.proved)
 
 
 @dataclass(frozen=True, eq=False)
-class Explored:
+class BranchResult:
     """What a search found, and its whole tree with the slab directions, even where leaves are still open.
 
     Attributes:
@@ -128,14 +125,14 @@ class Explored:
     closed: int = 0
 
 
-def explore(
+def branch_on_boxes(
     work: Workspace,
     rooted: Sequence[InitialBounds],
     settings: BranchStage,
     deadline: float | None,
     batch: int = BATCH,
     steps: Steps | None = None,
-) -> Iterator[list[Explored]]:
+) -> Iterator[list[BranchResult]]:
     """Searches questions of one placement until each is decided or its budget is spent.
 
     Args:
@@ -157,14 +154,14 @@ def explore(
     yield from _explored(work, net, directions, searches, settings, batch, steps)
 
 
-def explore_further(
+def branch_further(
     work: Workspace,
-    trees: Sequence[Tree],
+    trees: Sequence[SplitTree],
     settings: BranchStage,
     deadline: float | None,
     batch: int = BATCH,
     steps: Steps | None = None,
-) -> Iterator[list[Explored]]:
+) -> Iterator[list[BranchResult]]:
     """Goes on with the open leaves of trees of one placement, which another search has left. Changes the trees."""
     placement = trees[0].question.placement
     work = work.at(placement)
@@ -185,7 +182,7 @@ def _explored(
     settings: BranchStage,
     size: int,
     steps: Steps,
-) -> Iterator[list[Explored]]:
+) -> Iterator[list[BranchResult]]:
     def pop(open_: Sequence[DomainSearch]) -> Batch[DomainSearch, Subdomain]:
         return in_turn(open_, size, lambda domain: len(domain.claims))
 
@@ -202,7 +199,7 @@ def _begun(work: Workspace, rooted: InitialBounds, directions: Tensor, budget: B
     return DomainSearch([root], budget, found=found, claims=claims, root=root.node, limit=rooted.remaining)
 
 
-def _taken_up(work: Workspace, tree: Tree, budget: Budget) -> DomainSearch:
+def _taken_up(work: Workspace, tree: SplitTree, budget: Budget) -> DomainSearch:
     leaves = list(open_leaves(work, tree))
     limit = max((len(torch.unique(leaf.claims.input)) for leaf in leaves), default=0)
     claims = work.claims(tree.question.violation, tree.question.selection)
@@ -257,7 +254,7 @@ def _bound(
     """Bounds a batch; fewer than all of it when the time ends before."""
     opened = [domain for _, domain in batch]
     domains = domains_of(opened, directions)
-    shape = geometry(domains if any(bool(domain.cut.any()) for domain in opened) else _without_slabs(domains))
+    shape = geometry_of(domains if any(bool(domain.cut.any()) for domain in opened) else _without_slabs(domains))
     context = BoundContext(work, net, shape)
     claims = Claims.joined([domain.claims for domain in opened])
     sizes = torch.tensor([len(domain.claims) for domain in opened], device=work.device)
@@ -360,7 +357,7 @@ class BranchingScores:
 
     @cached_property
     def _shape(self) -> Geometry:
-        return geometry(self.domains)
+        return geometry_of(self.domains)
 
     @cached_property
     def _influence(self) -> tuple[Tensor, Tensor]:
@@ -460,7 +457,7 @@ def _split(search: DomainSearch, domain: Subdomain, bounded: Bounded, alive: Cla
 def _refutes(context: BoundContext, search: DomainSearch, alive: Claims, points: Tensor) -> bool:
     """Tries grid points as triggers; a hit is replayed on the unsimplified network."""
     work, threshold = context.work, search.threshold
-    margins = lacking(work, context.net, alive, threshold, points)
+    margins = missing_margin(work, context.net, alive, threshold, points)
     best = LocalOptimum(points[int(margins.argmax())], float(margins.max()))
     search.near.append(best)
     if best.margin <= 0 and search.budget.spent >= search.next_local_search:

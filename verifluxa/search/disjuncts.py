@@ -14,21 +14,28 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.alpha import BoundParameters, apply_split
-from verifluxa.bounds.clip import MULTIPLIERS, self_clip
-from verifluxa.bounds.crown import LinearBounds
-from verifluxa.bounds.domain import Domains, Geometry, geometry, spread
-from verifluxa.bounds.linear import (
+from verifluxa.bounds import (
+    CLIP_MULTIPLIERS,
     INFEASIBLE,
+    MEMORY_SHARE,
+    BoundParameters,
+    Domains,
+    Geometry,
     LayerBounds,
+    LinearBounds,
+    Net,
     Subproblems,
-    all_layers,
-    first_layer,
-    next_layer,
+    apply_split,
+    bound_all_layers,
+    bound_first_layer,
+    bound_next_layer,
+    free_bytes,
+    geometry_of,
+    in_chunks,
     output_bounds,
+    rise_and_fall,
+    self_clip,
 )
-from verifluxa.bounds.memory import SHARE, free_bytes, in_chunks
-from verifluxa.bounds.net import Net
 from verifluxa.evidence import CONTRADICTED, OPEN, PrunedDisjunct
 from verifluxa.search.workspace import Claims, Workspace
 
@@ -53,7 +60,7 @@ class BoundContext:
     def of_boxes(cls, work: Workspace, net: Net, lower: Tensor, upper: Tensor) -> BoundContext:
         """Boxes (D, d) that nothing else cuts; points are boxes."""
         none = lower.new_zeros(len(lower), 0)
-        return cls(work, net, geometry(Domains(lower, upper, lower.new_zeros(0, lower.shape[1]), none, none)))
+        return cls(work, net, geometry_of(Domains(lower, upper, lower.new_zeros(0, lower.shape[1]), none, none)))
 
     def rows(self, claims: Claims) -> Tensor:
         """The problem rows of some claims, shape (C, r)."""
@@ -159,7 +166,7 @@ def constraint_bounds(
     """
     coefficients, constants = context.work.coefficients, context.work.row_constants
     value, slope = output_bounds(context.net, layers, context.geometry, index, pairs, rows, coefficients, constants)
-    up = spread(slope, pairs.domain, context.geometry)[0]
+    up = rise_and_fall(slope, pairs.domain, context.geometry)[0]
     # The size of what the rows sum; 0 where it is not finite.
     largest = torch.maximum(layers[-1].lower.abs(), layers[-1].upper.abs()).index_select(0, index)
     summed = torch.addmm(constants.abs(), largest, coefficients.abs().T).gather(1, rows)
@@ -235,8 +242,8 @@ def disjuncts_at_once(net: Net, device: str, free: int | None = None) -> int:
     """
     free = free_bytes(device) if free is None else free
     widest = max(layer.weight.shape[0] for layer in net.layers)
-    numbers = len(MULTIPLIERS) * widest * max(1, net.layers[0].weight.shape[1])
-    return max(1, int(min(free * SHARE / 8, LARGEST_NUMBERS)) // numbers)
+    numbers = len(CLIP_MULTIPLIERS) * widest * max(1, net.layers[0].weight.shape[1])
+    return max(1, int(min(free * MEMORY_SHARE / 8, LARGEST_NUMBERS)) // numbers)
 
 
 def decided(
@@ -288,7 +295,7 @@ def bound_disjuncts(
 ) -> Verdicts:
     """Bounds claims, all at once, and decides them; see `decided`."""
     if signs is None:
-        layers, gone = all_layers(context.net, context.geometry, pairs), None
+        layers, gone = bound_all_layers(context.net, context.geometry, pairs), None
     else:
         layers, gone = with_signs(context.net, context.geometry, pairs, signs)
     verdicts = decide_disjuncts(context, layers, Subproblems(pairs.domain, pairs.input), claims, clip_rounds)
@@ -312,7 +319,11 @@ def with_signs(
     bounds: list[LayerBounds] = []
     gone = torch.zeros(len(pairs.input), dtype=torch.bool, device=pairs.input.device)
     for number, layer in enumerate(net.layers):
-        own = next_layer(net, bounds, geometry, pairs, "crown") if bounds else first_layer(net, geometry, pairs)
+        own = (
+            bound_next_layer(net, bounds, geometry, pairs, "crown")
+            if bounds
+            else bound_first_layer(net, geometry, pairs)
+        )
         if number < len(net.hidden):
             gone |= _is_gone(own, signs[number])
             own = apply_split(layer, own, signs[number])

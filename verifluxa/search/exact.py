@@ -16,7 +16,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from verifluxa.bounds.linear_map import LinearMap, concat_places, linear_map, pool_windows
+from verifluxa.bounds import LinearMap, concat_places, linear_map_of, pool_windows
 from verifluxa.graph.ops import Activation, BatchNorm, Clip, Concat, Divide, Embedding, MaxPool, MeanPool, Op, Shape
 from verifluxa.question import Floats, Integers, Problem, Question
 
@@ -229,7 +229,7 @@ def _unary(op: Op, state: Row, shape: Shape) -> Row | None:
         return _each(_clip(op), state)
     if isinstance(op, Activation) and op.function in _RISING:
         return _each(_RISING[op.function], state)
-    linear = linear_map(op, shape)
+    linear = linear_map_of(op, shape)
     return None if linear is None else _affine(linear, state)
 
 

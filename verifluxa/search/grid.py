@@ -16,16 +16,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.linear import Subproblems
-from verifluxa.bounds.memory import rows_that_fit
+from verifluxa.bounds import Subproblems, rows_that_fit
 from verifluxa.evidence import BoxSplit, Closing, Counted, Node, Outcome, Split, Unrecorded
 from verifluxa.question import Domain, Floats
 from verifluxa.search.bab import Batch, Budget, Incumbent, Search, in_turn, run
 from verifluxa.search.disjuncts import BoundContext, decided
 from verifluxa.search.exact import may_violate
 from verifluxa.search.initial_bounds import InitialBounds, drop_records
-from verifluxa.search.settings import GridStage
 from verifluxa.search.workspace import Claims, Workspace
+from verifluxa.stages import GridStage
 from verifluxa.verdict import Reason
 
 

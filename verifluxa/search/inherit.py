@@ -18,13 +18,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.linear import Interval
-from verifluxa.bounds.net import Net
+from verifluxa.bounds import Interval, Net
 from verifluxa.evidence import OPEN, Clip, InputSplit, Joint, JointClosing, Node, Split
 from verifluxa.search.disjuncts import DisjunctBounds, Verdicts
-from verifluxa.search.settings import BranchThresholds
 from verifluxa.search.splitters import Subdomain
 from verifluxa.search.workspace import Claims
+from verifluxa.stages import BranchThresholds
 
 STRAIGHT = {"relu", "leakyrelu", "max"}
 """Functions around which prover and checker draw the same lines."""

@@ -13,22 +13,32 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.alpha import (
+from verifluxa.bounds import (
+    AlphaSettings,
     BoundParameters,
-    default,
-    hex_of,
-    is_supported,
-    joined_parameters,
-    level_of,
-    row_of,
-    unstable,
+    BoundTask,
+    Domains,
+    LayerBounds,
+    Net,
+    NetLayer,
+    Subproblems,
+    bound_all_layers,
+    claims_at_once,
+    concat_parameters,
+    default_parameters,
+    evaluate_net,
+    geometry_of,
+    in_chunks,
+    levels_to_hex,
+    nearest_levels,
+    optimise_bounds,
+    pairs_at_once,
+    refined_layers,
+    rows_that_fit,
+    smooth_function_of,
+    supports_alpha,
+    unstable_neurons,
 )
-from verifluxa.bounds.domain import Domains, geometry
-from verifluxa.bounds.linear import LayerBounds, Subproblems, all_layers, evaluate, pairs_at_once
-from verifluxa.bounds.memory import in_chunks, rows_that_fit
-from verifluxa.bounds.net import Net, NetLayer
-from verifluxa.bounds.optimise import AlphaSettings, BoundTask, fits, optimise
-from verifluxa.bounds.refined import refined_layers
 from verifluxa.evidence import OPEN, PrunedDisjunct
 from verifluxa.question import Question
 from verifluxa.search.disjuncts import BoundContext, DisjunctBounds, constraint_bounds, fallen_row, take_layers
@@ -88,7 +98,7 @@ def bound_root(work: Workspace, questions: Sequence[Question], method: str) -> l
     work = work.at(questions[0].placement)
     per_question = [work.claims(q.violation, q.selection) for q in questions]
     inputs, claims, back = _distinct(per_question, len(work.alternatives))
-    context = BoundContext(work, work.net(questions[0].placement), geometry(whole_domain(work)))
+    context = BoundContext(work, work.net(questions[0].placement), geometry_of(whole_domain(work)))
     # Inference mode spares each of the many small operations what it does for gradients; rows are copied outside.
     work.prepare_rows()
     with torch.inference_mode():
@@ -156,12 +166,12 @@ def _decide(
     inputs, claims = every_input[start:end], Claims(own.input - start, own.alternative, own.position)
     work, net, shape = context.work, context.net, context.geometry
     pairs = Subproblems(torch.zeros_like(inputs), inputs)
-    layers = all_layers(net, shape, pairs, method)
+    layers = bound_all_layers(net, shape, pairs, method)
     rows = work.alternatives[claims.alternative]
     if rows.numel() <= FEW_ROWS:
         result = _fall(context, layers, claims.input, pairs, rows)
     else:
-        outputs = evaluate(net, shape.center.expand(len(inputs), -1), inputs)
+        outputs = evaluate_net(net, shape.center.expand(len(inputs), -1), inputs)
         likely = work.row_values(outputs[claims.input], claims.alternative).argmin(1)
         at = torch.arange(len(claims), device=rows.device)
         result = _fall(context, layers, claims.input, pairs, rows[at, likely][:, None])
@@ -221,7 +231,7 @@ def optimise_root(
         settings: how hard to try.
         refine: steps on the slopes of each neuron's ends before; the records do not hold those.
     """
-    context = BoundContext(work, work.net(rooted[0].question.placement), geometry(whole_domain(work)))
+    context = BoundContext(work, work.net(rooted[0].question.placement), geometry_of(whole_domain(work)))
     widest = max(layer.weight.shape[0] * layer.weight.shape[1] for layer in context.net.layers)
     size = max(4, 4 * rows_that_fit(widest, work.device))
     found = []
@@ -293,7 +303,7 @@ def improve(
     """
     count = len(claims)
     row = torch.full((count,), OPEN, dtype=torch.long, device=clips.device)
-    if not count or not settings.steps or not is_supported(context.net) or not context.net.hidden:
+    if not count or not settings.steps or not supports_alpha(context.net) or not context.net.hidden:
         return Improved(row, {}, None)
     position = open_.planes.tightest()
     each = torch.arange(count, device=clips.device)
@@ -301,9 +311,11 @@ def improve(
     closings: dict[int, PrunedDisjunct] = {}
     parts: list[tuple[Tensor, BoundParameters]] = []
     # A batch ends early when every claim of it is settled: those that are nearly settled come together.
-    for index in torch.split(open_.planes.upper[each, position].argsort(), fits(context.net, context.work.device)):
+    for index in torch.split(
+        open_.planes.upper[each, position].argsort(), claims_at_once(context.net, context.work.device)
+    ):
         task = _task(context, open_, index, rows[index], position[index], signs)
-        found = optimise(task, settings.steps, settings.patience, None if start is None else start.take(index))
+        found = optimise_bounds(task, settings.steps, settings.patience, None if start is None else start.take(index))
         largest, chosen = found.largest, found.chosen
         closed = context.work.closed[rows[index]]
         fell = torch.where(closed, largest < task.limits, largest <= task.limits) & torch.isfinite(largest)
@@ -316,7 +328,7 @@ def improve(
             record = PrunedDisjunct(int(claims.input[claim]), named_rows, planes)
             closings[claim] = _with_choices(context.net, task, chosen, at, record)
     back = torch.cat([index for index, _ in parts]).argsort()
-    return Improved(row, closings, joined_parameters([chosen for _, chosen in parts]).take(back))
+    return Improved(row, closings, concat_parameters([chosen for _, chosen in parts]).take(back))
 
 
 def _task(
@@ -344,7 +356,9 @@ def _with_choices(
 ) -> PrunedDisjunct:
     """A record with the slopes and betas of one claim."""
     layers = zip(net.hidden, task.layers, strict=False)
-    slopes = tuple(hex_of(_levels(layer, bounds, chosen, number, at)) for number, (layer, bounds) in enumerate(layers))
+    slopes = tuple(
+        levels_to_hex(_levels(layer, bounds, chosen, number, at)) for number, (layer, bounds) in enumerate(layers)
+    )
     betas = tuple(
         (number, neuron, float(part[at, neuron]))
         for number, part in enumerate(chosen.betas)
@@ -355,15 +369,15 @@ def _with_choices(
 
 def _levels(layer: NetLayer, bounds: LayerBounds, chosen: BoundParameters, number: int, at: int) -> Tensor:
     """The quantised slopes of a claim in a layer; none where the default rule stays for all neurons."""
-    free = unstable(layer, bounds)[at]
+    free = unstable_neurons(layer, bounds)[at]
     slopes = chosen.alphas[number][at]
-    if row_of(layer) is not None:
+    if smooth_function_of(layer) is not None:
         levels = chosen.levels[number][at]
         return levels[: len(levels) * bool((levels > 0).any())]
     assert bounds.relaxed is not None
     if not bool((free & (slopes != bounds.relaxed.lower_slope[at])).any()):
         return slopes[:0]
-    return torch.where(free, level_of(slopes), torch.zeros_like(slopes))
+    return torch.where(free, nearest_levels(slopes), torch.zeros_like(slopes))
 
 
 def started(
@@ -377,10 +391,10 @@ def started(
     """
     if all(chosen is None for chosen, _ in given):
         return None
-    rule = default(net, open_.layers)
+    rule = default_parameters(net, open_.layers)
     parts = []
     for chosen, count in given:
         rest = torch.zeros(0, dtype=torch.long, device=open_.at.device)
         parts.append(rule.take(rest).spread(rest, count) if chosen is None else chosen)
-    handed = joined_parameters(parts).take(open_.at)
+    handed = concat_parameters(parts).take(open_.at)
     return handed.mapped(lambda own, usual: torch.where(torch.isnan(own), usual, own), rule)

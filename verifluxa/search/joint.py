@@ -31,11 +31,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.alpha import unstable
-from verifluxa.bounds.clip import self_clip
-from verifluxa.bounds.domain import spread
-from verifluxa.bounds.linear import LayerBounds, Subproblems
-from verifluxa.bounds.net import Net
+from verifluxa.bounds import LayerBounds, Net, Subproblems, rise_and_fall, self_clip, unstable_neurons
 from verifluxa.evidence import FarkasTerm, Joint
 from verifluxa.question import Floats, Integers
 from verifluxa.search.disjuncts import BoundContext, ConstraintBounds, DisjunctBounds, Verdicts, constraint_bounds
@@ -121,7 +117,7 @@ def _table(
     claim = torch.arange(len(rows), device=rows.device)[:, None].expand(-1, kept).reshape(-1)
     at = (claim, order.reshape(-1))
     slope, value = planes.slope[at], planes.value[at]
-    down = spread(slope[:, None], pairs.domain[claim], context.geometry)[1][:, 0]
+    down = rise_and_fall(slope[:, None], pairs.domain[claim], context.geometry)[1][:, 0]
     size = -(value - down) * SIZE_UP + 1e-12 * (1 + value.abs() + down.abs())
     fine = (size > 0) & torch.isfinite(size) & torch.isfinite(value)
     inputs, owner = torch.unique(claims.input, return_inverse=True)
@@ -153,7 +149,7 @@ def _tangents(net: Net, layers: list[LayerBounds], trigger: Tensor, pairs: Subpr
         z = state @ layer.weight.T + layer.offset_of(pairs.input)
         state = layer.apply(z)
         if layer.function in {"relu", "max"} and bounds.relaxed is not None:
-            slope = torch.where(unstable(layer, bounds), (z > 0).to(z), bounds.relaxed.lower_slope)
+            slope = torch.where(unstable_neurons(layer, bounds), (z > 0).to(z), bounds.relaxed.lower_slope)
             bounds = replace(bounds, relaxed=bounds.relaxed._replace(lower_slope=slope))
         result.append(bounds)
     return [*result, layers[-1]]

@@ -16,7 +16,7 @@ from verifluxa.search.workspace import Claims, Workspace
 
 
 @dataclass(frozen=True, eq=False)
-class Tree:
+class SplitTree:
     """A question's split tree, possibly with open leaves.
 
     Attributes:
@@ -34,7 +34,7 @@ class Tree:
         return whole_domain(work).directions if self.directions is None else self.directions
 
 
-def open_leaves(work: Workspace, tree: Tree) -> Iterator[Subdomain]:
+def open_leaves(work: Workspace, tree: SplitTree) -> Iterator[Subdomain]:
     """The leaves that are not closed, from left to right.
 
     What splits of neurons say is left out, which is sound: they are cases of an evaluation.

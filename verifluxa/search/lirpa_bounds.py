@@ -7,10 +7,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.domain import geometry
-from verifluxa.bounds.linear import Subproblems, all_layers
-from verifluxa.bounds.lirpa import Asked, package, upper_bounds
-from verifluxa.bounds.memory import in_chunks
+from verifluxa.bounds import (
+    LirpaTask,
+    Subproblems,
+    bound_all_layers,
+    geometry_of,
+    in_chunks,
+    lirpa_package,
+    lirpa_upper_bounds,
+)
 from verifluxa.errors import UnsupportedError, UsageError
 from verifluxa.evidence import OPEN
 from verifluxa.question import Question
@@ -40,7 +45,7 @@ def check_engine(arithmetic: str) -> None:
             expected="the arithmetic `real`",
             remedy="give `--arithmetic real`, or choose a strategy with native bounds",
         )
-    package()
+    lirpa_package()
 
 
 def bound_with_lirpa(work: Workspace, questions: Sequence[Question], method: str) -> list[InitialBounds]:
@@ -65,7 +70,7 @@ def _bounds_of(work: Workspace, question: Question, method: str) -> InitialBound
     claims = work.claims(question.violation, question.selection)
     rows = work.alternatives[claims.alternative]
     upper = torch.cat(in_chunks(len(claims), BATCH, lambda a, b: _upper(work, question, claims, slice(a, b), method)))
-    context = BoundContext(work, work.net(question.placement), geometry(whole_domain(work)))
+    context = BoundContext(work, work.net(question.placement), geometry_of(whole_domain(work)))
     pairs = Subproblems(torch.zeros_like(claims.input), claims.input)
     radius, fine = _rounding(context, pairs)
     sizes = (work.coefficients.abs()[rows] * radius[:, None]).sum(-1)
@@ -82,7 +87,7 @@ def _upper(work: Workspace, question: Question, claims: Claims, own: slice, meth
     problem = work.problem
     inputs = claims.input[own].cpu().numpy()
     rows = work.alternatives[claims.alternative[own]].cpu().numpy()
-    asked = Asked(
+    asked = LirpaTask(
         problem.graph,
         work.readout,
         problem.placements[question.placement].stamp,
@@ -91,7 +96,7 @@ def _upper(work: Workspace, question: Question, claims: Claims, own: slice, meth
         problem.domain.upper[None].repeat(len(inputs), 0),
         problem.constraints.coefficients[rows],
     )
-    return torch.as_tensor(upper_bounds(asked, method), device=work.device)
+    return torch.as_tensor(lirpa_upper_bounds(asked, method), device=work.device)
 
 
 def _rounding(context: BoundContext, pairs: Subproblems) -> tuple[Tensor, Tensor]:
@@ -100,7 +105,7 @@ def _rounding(context: BoundContext, pairs: Subproblems) -> tuple[Tensor, Tensor
     Radii of the layers, carried forward: no function that auto-LiRPA bounds is steeper than 1, and a maximum of two is
     off by no more than the larger of their radii.
     """
-    layers = all_layers(context.net, context.geometry, pairs, "interval")
+    layers = bound_all_layers(context.net, context.geometry, pairs, "interval")
     error = layers[0].radius
     for below, layer, bounds in zip(context.net.layers, context.net.layers[1:], layers[1:], strict=False):
         error = error if below.special is None else below.special.value(error)

@@ -18,23 +18,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.domain import geometry
-from verifluxa.bounds.linear import LayerBounds, Subproblems, all_layers
-from verifluxa.bounds.net import Net
+from verifluxa.bounds import LayerBounds, Net, Subproblems, bound_all_layers, geometry_of
 from verifluxa.errors import UnsupportedError
 from verifluxa.evidence import Counted, Outcome, Unrecorded
 from verifluxa.question import Domain, SlabConstraints
 from verifluxa.search.bab import Budget, Incumbent
 from verifluxa.search.disjuncts import BoundContext, DisjunctBounds, Verdicts, decide_disjuncts, decided
 from verifluxa.search.initial_bounds import drop_records
-from verifluxa.search.leaves import Tree, open_leaves
-from verifluxa.search.settings import SmtStage
+from verifluxa.search.leaves import SplitTree, open_leaves
 from verifluxa.search.splitters import Subdomain, domains_of
 from verifluxa.search.workspace import Claims, Workspace
 from verifluxa.smt.decide import Sat, Solver, Unknown, Unsat
 from verifluxa.smt.encode import Asked, Member, count_weights, encode
 from verifluxa.smt.pieces import count_bends
 from verifluxa.smt.query import Point
+from verifluxa.stages import SmtStage
 from verifluxa.verdict import Reason
 
 CLIP_ROUNDS = 3
@@ -45,9 +43,9 @@ MOST_WEIGHTS = 400_000
 """Weights that one query may hold; larger texts are not worth writing."""
 
 
-def refine(
+def refine_with_smt(
     work: Workspace,
-    trees: Sequence[Tree],
+    trees: Sequence[SplitTree],
     settings: SmtStage,
     deadline: float | None,
     solver_of: Callable[[int], Solver] = Solver,
@@ -110,7 +108,7 @@ class _Attempt:
         """How many inputs must violate together."""
         return self.found.question.threshold
 
-    def run(self, tree: Tree) -> Reason | None:
+    def run(self, tree: SplitTree) -> Reason | None:
         """Decides leaf after leaf; None when all are closed, or when a witness is found."""
         reason: Reason | None = None
         try:
@@ -126,7 +124,7 @@ class _Attempt:
             return Reason.UNSUPPORTED
         return reason
 
-    def proved(self, tree: Tree) -> int:
+    def proved(self, tree: SplitTree) -> int:
         """How many inputs may violate together in a tree whose leaves are all closed."""
         return max(self.counts) if tree.root.split is None and self.counts else self.threshold - 1
 
@@ -156,9 +154,9 @@ class _Attempt:
 
     def _case(self, leaf: Subdomain, directions: Tensor) -> _Case:
         net = self.work.net(self.found.question.placement)
-        shape = geometry(domains_of([leaf], directions))
+        shape = geometry_of(domains_of([leaf], directions))
         pairs = Subproblems(torch.zeros_like(leaf.claims.input), leaf.claims.input)
-        layers = all_layers(net, shape, pairs)
+        layers = bound_all_layers(net, shape, pairs)
         context = BoundContext(self.work, net, shape)
         verdicts = decide_disjuncts(context, layers, pairs, leaf.claims, CLIP_ROUNDS)
         return _Case(context, plain_domain(self.work, leaf, directions), leaf.claims, layers, verdicts)

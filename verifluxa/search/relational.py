@@ -25,11 +25,24 @@ import torch
 from torch import Tensor
 
 from verifluxa import evidence
-from verifluxa.bounds.alpha import BoundParameters, hex_of, is_supported, level_of, row_of
-from verifluxa.bounds.domain import geometry, spread
-from verifluxa.bounds.linear import LayerBounds, Subproblems, all_layers, joined, pairs_at_once
-from verifluxa.bounds.net import Net
-from verifluxa.bounds.optimise import BoundTask, OptimisedBounds, optimise
+from verifluxa.bounds import (
+    BoundParameters,
+    BoundTask,
+    LayerBounds,
+    Net,
+    OptimisedBounds,
+    Subproblems,
+    bound_all_layers,
+    concat_layer_bounds,
+    geometry_of,
+    levels_to_hex,
+    nearest_levels,
+    optimise_bounds,
+    pairs_at_once,
+    rise_and_fall,
+    smooth_function_of,
+    supports_alpha,
+)
 from verifluxa.evidence import NeuronSplit, Node, Outcome, WeightedTerm
 from verifluxa.question import Floats, Question
 from verifluxa.search.activation_bab import ActivationSearch, Case, go_on, refuted, tightened
@@ -39,8 +52,8 @@ from verifluxa.search.choices import Choice, choose, several
 from verifluxa.search.disjuncts import ROUNDED, SLACK, BoundContext, ConstraintBounds, constraint_bounds
 from verifluxa.search.initial_bounds import InitialBounds, whole_domain
 from verifluxa.search.joint import ROWS_KEPT
-from verifluxa.search.settings import CrossStage
 from verifluxa.search.workspace import Claims, Workspace
+from verifluxa.stages import CrossStage
 from verifluxa.verdict import Reason
 
 FIRST_CASES, MORE_CASES = 32, 3
@@ -207,7 +220,7 @@ class RelationalSearch:
     def _refute(self, choices: Sequence[Choice], cases: int) -> bool:
         """Whether all choices fall: at once, or by so many cases of those claims that have weight."""
         groups, claim, row = self._groups(choices)
-        together = optimise(groups, FIRST_STEPS, FIRST_STEPS // 2, smooth=False)
+        together = optimise_bounds(groups, FIRST_STEPS, FIRST_STEPS // 2, smooth=False)
         self.budget.spent += len(choices)
         fell = refuted(groups, together).tolist()
         for number in (at for at, fine in enumerate(fell) if fine):
@@ -301,12 +314,12 @@ class RelationalSearch:
     def _below(self, own: Tensor, together: OptimisedBounds) -> bool:
         weights = together.weights[own]
         slope = (weights[:, None] * together.bounds.slope[own]).sum(0)
-        up = spread(slope[None, None], torch.zeros_like(own[:1]), self.context.geometry)[0][0, 0]
+        up = rise_and_fall(slope[None, None], torch.zeros_like(own[:1]), self.context.geometry)[0][0, 0]
         room = (weights * (SLACK * together.size[own] + ROUNDED * together.summed[own])).sum()
         return bool((weights * together.bounds.value[own]).sum() + up < -room)
 
 
-def begin(
+def begin_conflicts(
     work: Workspace, rooted: Sequence[InitialBounds], settings: CrossStage, deadline: float | None
 ) -> dict[Question, ConflictSearch]:
     """Searches for questions of one placement where the trigger has many values, which may be gone on with bit by bit.
@@ -321,13 +334,13 @@ def begin(
     work = work.at(rooted[0].question.placement)
     net = work.net(rooted[0].question.placement)
     wanted = [one for one in rooted if len(work.lower) > _few(one, net, settings)]
-    if not wanted or not net.hidden or not is_supported(net):
+    if not wanted or not net.hidden or not supports_alpha(net):
         return {}
-    context = BoundContext(work, net, geometry(whole_domain(work)))
+    context = BoundContext(work, net, geometry_of(whole_domain(work)))
     return {one.question: ConflictSearch(context, one, settings, Budget.of(None, deadline).deadline) for one in wanted}
 
 
-def cross(
+def find_conflicts(
     work: Workspace,
     rooted: Sequence[InitialBounds],
     settings: CrossStage,
@@ -343,7 +356,7 @@ def cross(
         begun: searches to go on with.
     """
     begun = begun or {}
-    fresh = begin(work, [one for one in rooted if one.question not in begun], settings, deadline)
+    fresh = begin_conflicts(work, [one for one in rooted if one.question not in begun], settings, deadline)
     both = {**begun, **fresh}
     return (both[one.question].run(settings.cases) for one in rooted if one.question in both)
 
@@ -465,9 +478,9 @@ def _layers(context: BoundContext, inputs: Tensor) -> list[LayerBounds]:
     """Bounds of all layers of some inputs, without the planes of neurons: with many values these are large."""
     parts = []
     for some in torch.split(inputs, pairs_at_once(context.net, context.work.device)):
-        layers = all_layers(context.net, context.geometry, Subproblems(torch.zeros_like(some), some))
+        layers = bound_all_layers(context.net, context.geometry, Subproblems(torch.zeros_like(some), some))
         parts.append([replace(bounds) for bounds in layers])
-    return [joined(column) for column in zip(*parts, strict=True)]
+    return [concat_layer_bounds(column) for column in zip(*parts, strict=True)]
 
 
 def _best(context: BoundContext, rooted: InitialBounds, points: Sequence[Tensor]) -> Floats:
@@ -516,7 +529,9 @@ def _planes(net: Net, claims: Claims, conflict: Conflict, chosen: BoundParameter
             continue
         # Lower slopes are chosen of relu alone here; other functions keep the lines of the rule.
         layers = zip(net.hidden, chosen.alphas, strict=True)
-        slopes = tuple("" if row_of(layer) else hex_of(level_of(part[at])) for layer, part in layers)
+        slopes = tuple(
+            "" if smooth_function_of(layer) else levels_to_hex(nearest_levels(part[at])) for layer, part in layers
+        )
         betas = tuple(
             (layer, neuron, float(part[at, neuron]))
             for layer, part in enumerate(chosen.betas)

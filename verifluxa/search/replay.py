@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from verifluxa.bounds.domain import Domains, geometry
-from verifluxa.bounds.linear import Subproblems, all_layers, output_bounds
+from verifluxa.bounds import Domains, Subproblems, bound_all_layers, geometry_of, output_bounds
 from verifluxa.evidence import Witness
 from verifluxa.question import Floats, Integers, Problem, Question
 from verifluxa.search.disjuncts import BoundContext
@@ -48,7 +47,7 @@ class Replay:
         return self.inputs[self.margins > 0]
 
 
-def stamped(problem: Problem, placement: int, trigger: Floats, inputs: Integers) -> Floats:
+def stamped_inputs(problem: Problem, placement: int, trigger: Floats, inputs: Integers) -> Floats:
     """Triggered inputs in the user's units, shape (n, *graph.input_shape)."""
     original = problem.inputs[inputs]
     flat = original.reshape(len(inputs), -1).copy()
@@ -57,10 +56,10 @@ def stamped(problem: Problem, placement: int, trigger: Floats, inputs: Integers)
     return flat.reshape(original.shape)
 
 
-def replay(problem: Problem, question: Question, trigger: Floats) -> Replay:
+def replay_trigger(problem: Problem, question: Question, trigger: Floats) -> Replay:
     """Runs the unsimplified network with a trigger on the selected inputs of a question."""
     inputs = problem.selections[question.selection]
-    after = problem.graph.run(stamped(problem, question.placement, trigger, inputs))
+    after = problem.graph.run(stamped_inputs(problem, question.placement, trigger, inputs))
     return Replay(problem, inputs, after, violation_margins(problem, question.violation, inputs, after))
 
 
@@ -101,19 +100,23 @@ def _product(outputs: Floats, rows: Floats) -> Floats:
     return values
 
 
-def witness(work: Workspace, question: Question, trigger: Floats, certain: NDArray[np.bool_] | None = None) -> Witness:
+def witness_of(
+    work: Workspace, question: Question, trigger: Floats, certain: NDArray[np.bool_] | None = None
+) -> Witness:
     """The evidence that a trigger gives; it refutes when `threshold` inputs violate.
 
     `certain`: which of the selection's inputs violate in every evaluation, where that is known.
     """
     work = work.at(question.placement)
-    played = replay(work.problem, question, trigger)
+    played = replay_trigger(work.problem, question, trigger)
     certain = certainly_violated(work, question, trigger, played.inputs) if certain is None else certain
-    return judged(work, question, trigger, played, certain)
+    return judge_replay(work, question, trigger, played, certain)
 
 
-def judged(work: Workspace, question: Question, trigger: Floats, played: Replay, certain: NDArray[np.bool_]) -> Witness:
-    """The evidence of a trigger that was replayed; `certain` as in `witness`."""
+def judge_replay(
+    work: Workspace, question: Question, trigger: Floats, played: Replay, certain: NDArray[np.bool_]
+) -> Witness:
+    """The evidence of a trigger that was replayed; `certain` as in `witness_of`."""
     real = work.problem.arithmetic == "real"
     margins = _in_real(work, question, trigger, played, certain) if real else played.margins
     violated = (margins > 0) & work.contains(trigger)
@@ -166,7 +169,7 @@ def _lowest(work: Workspace, placement: int, trigger: Floats, claims: Claims) ->
     point = torch.as_tensor(trigger, device=work.device)[None]
     none = point.new_zeros(0, point.shape[1])
     context = BoundContext(
-        work, net, geometry(Domains(point, point, none, point.new_zeros(1, 0), point.new_zeros(1, 0)))
+        work, net, geometry_of(Domains(point, point, none, point.new_zeros(1, 0), point.new_zeros(1, 0)))
     )
     # At a point intervals lack only what signs of error radii cancel.
     lowest = _lowest_by(context, claims, "interval")
@@ -177,7 +180,7 @@ def _lowest_by(context: BoundContext, claims: Claims, method: str) -> torch.Tens
     work, net, shape = context.work, context.net, context.geometry
     inputs, index = torch.unique(claims.input, return_inverse=True)
     pairs = Subproblems(torch.zeros_like(inputs), inputs)
-    layers = all_layers(net, shape, pairs, method)
+    layers = bound_all_layers(net, shape, pairs, method)
     rows = work.alternatives[claims.alternative]
     # In front of a softmax these are the gap below which its values may tie: a witness must exceed it.
     table = -work.coefficients, -work.certain_constants

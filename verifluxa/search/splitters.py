@@ -16,12 +16,20 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.alpha import BoundParameters, relaxed_function, unstable
-from verifluxa.bounds.clip import self_clip
-from verifluxa.bounds.domain import Domains, spread
-from verifluxa.bounds.linear import Interval, LayerBounds, Subproblems
-from verifluxa.bounds.maxima import pairs_of, spread_over
-from verifluxa.bounds.net import Net
+from verifluxa.bounds import (
+    BoundParameters,
+    Domains,
+    Interval,
+    LayerBounds,
+    Net,
+    Subproblems,
+    pair_count,
+    relaxed_function,
+    repeat_blocks,
+    rise_and_fall,
+    self_clip,
+    unstable_neurons,
+)
 from verifluxa.evidence import BoxSplit, InputSplit, NeuronSplit, Node, Partition, SlabSplit, Split
 from verifluxa.search.disjuncts import BoundContext, DisjunctBounds, take_layers
 from verifluxa.search.initial_bounds import whole_domain, whole_slabs
@@ -224,13 +232,13 @@ def choose_neuron(
         relaxed = bounds.relaxed
         assert relaxed is not None
         coefficients, shift = (
-            spread_over(part, pairs_of(layer.special)) for part in (coefficients, relaxed.upper_intercept[at])
+            repeat_blocks(part, pair_count(layer.special)) for part in (coefficients, relaxed.upper_intercept[at])
         )
         slope, above = relaxed.lower_slope[at], relaxed.upper_slope[at]
         low, high = bounds.lower[at], bounds.upper[at]
         positive, negative = coefficients.clamp(min=0), coefficients.clamp(max=0)
         below = torch.maximum(*((relaxed_function(layer, end[None]) - slope * end)[0] for end in (low, high)))
-        free = unstable(layer, bounds)[at]
+        free = unstable_neurons(layer, bounds)[at]
         free = free if signs is None else free & (signs[number][at] == 0)
         score = torch.where(free, positive * shift - negative * below, torch.zeros_like(low))
         if len(score) and float(score.max()) > (best[0] if best else 0.0):
@@ -275,7 +283,7 @@ def _left(context: BoundContext, last: DisjunctBounds) -> Tensor:
     """Of each claim the share of its tightest plane's height over the domain that is above 0, shape (C,)."""
     tightest = last.planes.tightest()
     plane = last.planes.row(tightest)
-    up, down = spread(plane.slope[:, None], last.pairs.domain, context.geometry)
+    up, down = rise_and_fall(plane.slope[:, None], last.pairs.domain, context.geometry)
     share = last.planes.upper.amin(1) / (up + down)[:, 0].clamp(min=1e-300)
     return torch.nan_to_num(share, nan=torch.inf)
 

@@ -15,11 +15,18 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from verifluxa.bounds.constants import Constants, not_provable
-from verifluxa.bounds.functions import FUNCTIONS, function_error, function_of
-from verifluxa.bounds.joint_values import VALUES
-from verifluxa.bounds.linear_map import LinearMap, concat_places, pool_windows
-from verifluxa.bounds.rounding import SAFETY
+from verifluxa.bounds import (
+    FUNCTIONS,
+    JOINT_VALUES,
+    RADIUS_SAFETY,
+    Constants,
+    LinearMap,
+    concat_places,
+    function_error,
+    function_of,
+    not_provable,
+    pool_windows,
+)
 from verifluxa.graph.graph import Graph, Node, build
 from verifluxa.graph.ops import Add, Concat, Embedding, Input, MaxPool, Reshape
 
@@ -62,7 +69,7 @@ class Split:
         return columns, self.table[triggers.astype(np.int64)].reshape(len(triggers), -1)
 
 
-def split(graph: Graph, readout: int) -> Split | None:
+def split_network(graph: Graph, readout: int) -> Split | None:
     """Cuts a network behind its first look-up; None where it does not begin with one that all else reads."""
     at = 1
     while at < len(graph.nodes) and isinstance(graph.nodes[at].op, Reshape):
@@ -202,7 +209,7 @@ class _Walk:
             return self._add(node, live)
         if isinstance(node.op, Concat):
             return self._concat(node, live)
-        if node.op.kind in VALUES:
+        if node.op.kind in JOINT_VALUES:
             return self._joint(node, live)
         row = function_of(node.op)
         if row is None:
@@ -231,7 +238,7 @@ class _Walk:
             rounding, size = self.constants.rounding, matrix.copy()
             size.data = rounding.magnitude(size.data, linear.terms)
             fresh = linear.coefficient(rounding) * ((size @ (most + radius).T).T + linear.bias_size[rows])
-            spread = SAFETY * (size @ radius.T).T + fresh + linear.tiny(rounding, rows)
+            spread = RADIUS_SAFETY * (size @ radius.T).T + fresh + linear.tiny(rounding, rows)
             if linear.folded is not None:
                 fits = linear.folded.largest(most + radius)[:, rows] < rounding.largest
                 spread = np.where(fits, spread, np.inf)
@@ -246,13 +253,13 @@ class _Walk:
         if name == "relu":
             # In place where the sum was made here.
             values = np.maximum(values, 0.0, out=None if reach.parts is None else values)
-            return full(reach.index, values, SAFETY * reach.radius + rounding.tiny(1))
+            return full(reach.index, values, RADIUS_SAFETY * reach.radius + rounding.tiny(1))
         function = FUNCTIONS[name]
         steep = function.lipschitz(parameters)
         if not np.isfinite(steep):
             raise not_provable(node.op)
         values = function.value(torch.from_numpy(np.ascontiguousarray(values)), parameters).numpy()
-        moved = SAFETY * steep * reach.radius
+        moved = RADIUS_SAFETY * steep * reach.radius
         result = full(reach.index, values, moved)
         fresh = error * np.maximum(1.0, result.most + moved) + rounding.tiny(1)
         return Reach(result.index, moved + fresh, result.most, values)
@@ -308,7 +315,7 @@ class _Walk:
             (value.reshape(inputs * words, -1), np.repeat(part.radius, words, 0))
             for value, part in zip(values, parts, strict=True)
         ]
-        value, radius = VALUES[node.op.kind](node.op, shapes, balls, self.constants.rounding)
+        value, radius = JOINT_VALUES[node.op.kind](node.op, shapes, balls, self.constants.rounding)
         index = np.arange(value.shape[1])
         return full(index, value.reshape(inputs, words, -1), radius.reshape(inputs, words, -1).max(1, initial=0.0))
 
@@ -317,7 +324,9 @@ class _Walk:
         parts = [self.everywhere(source, live[source], index) for source in node.inputs]
         rounding = self.constants.rounding
         scale = rounding.coefficient(len(parts) - 1)
-        radius = sum((SAFETY * p.radius + scale * (p.most + p.radius) for p in parts), np.zeros(parts[0].radius.shape))
+        radius = sum(
+            (RADIUS_SAFETY * p.radius + scale * (p.most + p.radius) for p in parts), np.zeros(parts[0].radius.shape)
+        )
         radius = radius + rounding.tiny(len(parts))
         if pairs := _all_parts(parts):
             own, words = (np.sum(halves, axis=0) for halves in zip(*pairs, strict=True))

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from verifluxa.bounds.linear import Subproblems, all_layers
+from verifluxa.bounds import Subproblems, bound_all_layers
 from verifluxa.evidence import Node, Outcome, Unrecorded
 from verifluxa.question import AffineInputMap, Domain, Placement, Question
 from verifluxa.search import words
@@ -293,7 +293,7 @@ def _planes(context: _Scene, search: _WordSearch, node: Cluster) -> tuple[Tensor
     inside = BoundContext.of_boxes(work, work.net(0), *box)
     inputs, index = torch.unique(claims.input, return_inverse=True)
     pairs = Subproblems(torch.zeros_like(inputs), inputs)
-    layers = all_layers(inside.net, inside.geometry, pairs)
+    layers = bound_all_layers(inside.net, inside.geometry, pairs)
     planes = constraint_bounds(inside, layers, index, pairs.take(index), inside.rows(claims))
     # What may overflow has no bounds: it counts as violating whatever the words are.
     fine = inside.bounded(layers, inputs)[index][:, None]

@@ -19,13 +19,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from verifluxa.bounds.constants import Constants, propagate
+from verifluxa.bounds import Constants, propagate
 from verifluxa.errors import UnsupportedError
 from verifluxa.evidence import NOTHING_FOUND, Node, Outcome, Strongest, Unrecorded
 from verifluxa.question import AffineInputMap, Domain, Problem, Question
 from verifluxa.search.bab import Incumbent
 from verifluxa.search.replay import certainly_counted
-from verifluxa.search.tail import Evaluation, Split, any_order, evaluate, split
+from verifluxa.search.tail import Evaluation, Split, any_order, evaluate, split_network
 from verifluxa.search.workspace import Workspace
 from verifluxa.verdict import Reason
 
@@ -142,7 +142,7 @@ class NetworkSplit:
 
 def network_split(problem: Problem) -> NetworkSplit | None:
     """How a problem's network is evaluated; None where some operation is not evaluated for many words at once."""
-    found = split(problem.graph, problem.readout)
+    found = split_network(problem.graph, problem.readout)
     looks_up = found is not None
     found = found or Split(None, problem.graph, problem.readout % len(problem.graph.nodes))
     nothing = np.zeros((1, *found.tail.input_shape))

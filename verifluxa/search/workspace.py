@@ -13,9 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from verifluxa.bounds.build import build_chain
-from verifluxa.bounds.constants import Constants, propagate
-from verifluxa.bounds.net import Net, load
+from verifluxa.bounds import Constants, Net, build_chain, load_net, propagate
 from verifluxa.question import Problem
 
 CHAINS_KEPT = 1024
@@ -98,7 +96,7 @@ class Workspace:
             self._nets.move_to_end(placement)
             return self._nets[placement]
         chain = build_chain(self.problem.graph, self.constants, self.problem.placements[placement].stamp)
-        net = load(chain, self.device)
+        net = load_net(chain, self.device)
         self._nets[placement] = net
         while len(self._nets) > 1 and (len(self._nets) > CHAINS_KEPT or _weights(self._nets.values()) > WEIGHTS_KEPT):
             self._nets.popitem(last=False)
@@ -257,6 +255,6 @@ def _workspace(same: _Same, device: str) -> Workspace:
     return Workspace(same.problem, device)
 
 
-def workspace(problem: Problem, device: str = "cpu") -> Workspace:
+def workspace_of(problem: Problem, device: str = "cpu") -> Workspace:
     """The workspace of a problem: slices of one problem share its constants and chains, whichever pairs they ask."""
     return _workspace(_Same(problem), device)

@@ -17,8 +17,7 @@ from fractions import Fraction
 
 from torch import Tensor
 
-from verifluxa.bounds.linear import LayerBounds
-from verifluxa.bounds.net import Net
+from verifluxa.bounds import LayerBounds, Net
 from verifluxa.question import Domain, OutputConstraints
 from verifluxa.smt.neurons import Before, Neurons, Reading, Writer
 from verifluxa.smt.pieces import ONE, ZERO, pieces_of

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from verifluxa.bounds.linear import LayerBounds
-from verifluxa.bounds.maxima import pairs_of
-from verifluxa.bounds.net import NetLayer
+from verifluxa.bounds import LayerBounds, NetLayer, pair_count
 from verifluxa.smt.pieces import ONE, ZERO, Pieces
 from verifluxa.smt.rational import Form, combined, number, term, variable, widened
 
@@ -104,7 +102,7 @@ class Neurons:
         self._upper = bounds.upper[pair].tolist()
         self._radius = [0.0] * len(self._offset) if exact else bounds.radius[pair].tolist()
         self._linear = [False] * len(self._offset) if layer.linear is None else layer.linear.tolist()
-        self.pairs = pairs_of(layer.special)
+        self.pairs = pair_count(layer.special)
         if self.pairs:
             self._linear = [not 2 * self.pairs <= n < 3 * self.pairs for n in range(len(self._offset))]
 

@@ -13,10 +13,7 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from verifluxa.bounds.functions import Parameters
-from verifluxa.bounds.linear import LayerBounds
-from verifluxa.bounds.maxima import Maxima
-from verifluxa.bounds.net import Net, NetLayer
+from verifluxa.bounds import LayerBounds, Maxima, Net, NetLayer, Parameters
 from verifluxa.errors import UnsupportedError
 
 Line = tuple[Fraction, Fraction]

@@ -12,10 +12,17 @@ from torch import Tensor
 from verifluxa.errors import UnsupportedError
 from verifluxa.evidence import strength_of
 from verifluxa.question import Problem, Question
-from verifluxa.search.attack import AttackSettings, Candidate, attack, lacking, local_search
-from verifluxa.search.replay import witness
-from verifluxa.search.words import enumerable
-from verifluxa.search.workspace import Workspace, workspace
+from verifluxa.search import (
+    AttackSettings,
+    Candidate,
+    Workspace,
+    enumerable,
+    local_search,
+    missing_margin,
+    run_attack,
+    witness_of,
+    workspace_of,
+)
 from verifluxa.strategy.load import AttackStage
 from verifluxa.strategy.work import Attacked, Run
 
@@ -27,7 +34,7 @@ QUICK_STARTS, QUICK_STEPS = 4, 6
 
 def attack_slice(problem: Problem, placements: Sequence[int], run: Run) -> list[Attacked]:
     """Attacks all questions of some placements; the most promising ones twice, and replays what it finds."""
-    work = workspace(problem, run.device)
+    work = workspace_of(problem, run.device)
     best: dict[Question, Attacked] = {}
     placements = [placement for placement in placements if enumerable(work, placement) is None]
     if not placements:
@@ -54,7 +61,7 @@ def _attack(
     for questions in asked:
         if run.is_late:
             break
-        candidates += attack(work, questions, quick)
+        candidates += run_attack(work, questions, quick)
     for candidate in candidates:
         best[candidate.question] = Attacked(candidate.question, trigger=candidate.trigger.cpu().numpy())
     candidates.sort(key=lambda c: (c.count / max(1, c.looked_at), c.soft), reverse=True)
@@ -65,7 +72,7 @@ def _attack(
     for candidate in candidates[:share]:
         if run.is_late:
             break
-        (found,) = attack(work, [candidate.question], settings, candidate.trigger[None])
+        (found,) = run_attack(work, [candidate.question], settings, candidate.trigger[None])
         best[candidate.question] = replayed(work, found)
         if best[candidate.question].witness is not None:
             break
@@ -83,8 +90,8 @@ def short_attack(
     """
     settings = AttackSettings(0, QUICK_STARTS, QUICK_STEPS, 0, run.strategy.seed, run.deadline)
     led, others = ([q for q in questions if (q in starts) == known] for known in (True, False))
-    found = attack(work, led, settings, torch.stack([starts[q] for q in led])) if led else []
-    found += attack(work, others, settings) if others else []
+    found = run_attack(work, led, settings, torch.stack([starts[q] for q in led])) if led else []
+    found += run_attack(work, others, settings) if others else []
     return [candidate for candidate in found if candidate.count >= candidate.question.threshold]
 
 
@@ -96,7 +103,7 @@ def full_attack(stage: AttackStage, run: Run, again: int = 0) -> AttackSettings:
 def replayed(work: Workspace, candidate: Candidate) -> Attacked:
     """What a candidate does on the unsimplified network."""
     trigger = candidate.trigger.cpu().numpy()
-    evidence = witness(work, candidate.question, trigger)
+    evidence = witness_of(work, candidate.question, trigger)
     refutes = work.problem.refutes(candidate.question, len(evidence.inputs))
     return Attacked(candidate.question, strength_of(evidence), evidence if refutes else None, trigger)
 
@@ -109,7 +116,7 @@ def improved(work: Workspace, candidate: Candidate, stage: AttackStage) -> Candi
     claims = work.claims(question.violation, question.selection)
     if question.threshold > len(torch.unique(claims.input)):
         return candidate  # no trigger does it
-    margins = lacking(work, work.net(question.placement), claims, question.threshold, candidate.ends)
+    margins = missing_margin(work, work.net(question.placement), claims, question.threshold, candidate.ends)
     best = margins.topk(min(len(margins), stage.refine_starts // LOCAL_STARTS)).indices
     found = local_search(work, question, candidate.ends[best], stage.refine_steps)
     return replace(candidate, trigger=found.trigger) if found.margin > 0 else candidate

@@ -16,22 +16,31 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from verifluxa.bounds.optimise import AlphaSettings
+from verifluxa.bounds import AlphaSettings
 from verifluxa.errors import UnsupportedError
 from verifluxa.evidence import NOTHING_FOUND, Counted, Node, Outcome, Unrecorded
 from verifluxa.question import Problem, Question
-from verifluxa.search.attack import attack
-from verifluxa.search.bab import Incumbent
-from verifluxa.search.branch import Explored, explore, explore_further
-from verifluxa.search.grid import enumerate_grid
-from verifluxa.search.initial_bounds import InitialBounds, bound_root, optimise_root
-from verifluxa.search.leaves import Tree
-from verifluxa.search.refine import refine
-from verifluxa.search.relational import ConflictSearch, begin, cross
-from verifluxa.search.settings import BranchStage, CrossStage, GridStage, SmtStage
-from verifluxa.search.word_pairs import decide_listed
-from verifluxa.search.words import enumerable
-from verifluxa.search.workspace import Workspace, workspace
+from verifluxa.search import (
+    BranchResult,
+    ConflictSearch,
+    Incumbent,
+    InitialBounds,
+    SplitTree,
+    Workspace,
+    begin_conflicts,
+    bound_root,
+    branch_further,
+    branch_on_boxes,
+    decide_listed,
+    enumerable,
+    enumerate_grid,
+    find_conflicts,
+    optimise_root,
+    refine_with_smt,
+    run_attack,
+    workspace_of,
+)
+from verifluxa.stages import BranchStage, CrossStage, GridStage, SmtStage
 from verifluxa.strategy.attacking import attack_slice, full_attack, improved, replayed, short_attack
 from verifluxa.strategy.load import AttackStage, BoundStage, Strategy
 from verifluxa.strategy.work import Attacked, Checkpoint, Fallen, Limits, Run, SearchedUnit, WorkUnit
@@ -68,7 +77,7 @@ class State:
     rooted: dict[Question, InitialBounds] = field(default_factory=dict)
     stage: str = ""
     tried: bool = False
-    trees: dict[Question, Tree] = field(default_factory=dict)
+    trees: dict[Question, SplitTree] = field(default_factory=dict)
     left: dict[Question, Outcome] = field(default_factory=dict)
     searches: dict[Question, ConflictSearch] = field(default_factory=dict)
     told: int = 0
@@ -199,7 +208,7 @@ def prove_slice(
         run: strategy, deadline and device.
     """
     for placement in placements:
-        yield from _prove(State.of(workspace(problem, run.device), run, problem.questions(placement), attacked))
+        yield from _prove(State.of(workspace_of(problem, run.device), run, problem.questions(placement), attacked))
 
 
 def decide(problem: Problem, questions: Sequence[Question], strategy: Strategy) -> list[Outcome]:
@@ -212,7 +221,7 @@ def decide(problem: Problem, questions: Sequence[Question], strategy: Strategy) 
     outcomes = {
         answer.question: answer
         for group in by_placement.values()
-        for fallen in _prove(State.of(workspace(problem), run, group, attacked))
+        for fallen in _prove(State.of(workspace_of(problem), run, group, attacked))
         for answer in fallen
         if isinstance(answer, Outcome)
     }
@@ -258,7 +267,7 @@ def _bound(stage: BoundStage, state: State, only: Sequence[Question] | None = No
     """Bounds of the whole domain, for all open questions or some: interval, CROWN, alpha, or those of auto-LiRPA."""
     work, left, native = state.work, state.open if only is None else only, state.run.strategy.bounds == "native"
     if not native:
-        from verifluxa.search.lirpa_bounds import bound_with_lirpa
+        from verifluxa.search import bound_with_lirpa
 
         looked = bound_with_lirpa(work, left, stage.method)
     elif stage.method == "alpha":
@@ -291,7 +300,7 @@ def _crown(state: State) -> Iterator[None]:
 def _short_attack(stage: CrossStage, state: State) -> Iterator[None]:
     """A short attack and a few cases of single inputs, which cost less than the hard attack that they spare most."""
     rooted = [one for one in state.open_rooted if one.remaining == one.question.threshold == 1]
-    state.searches = begin(state.work, rooted, stage, state.run.deadline)
+    state.searches = begin_conflicts(state.work, rooted, stage, state.run.deadline)
     if any(isinstance(stage, AttackStage) for stage in state.run.strategy.stages):
         fresh = [one.question for one in rooted if state.known[one.question].trigger is None]
         corners = {question: state.searches[question].corner for question in fresh if question in state.searches}
@@ -326,7 +335,7 @@ def _attack(state: State, left: list[Question]) -> None:
         return
     starts = [start for start in (state.known[question].trigger for question in left) if start is not None]
     given = torch.as_tensor(np.stack(starts), device=work.device) if len(starts) == len(left) else None
-    for candidate in attack(work, left, full_attack(stages[-1], run, again=1), given):
+    for candidate in run_attack(work, left, full_attack(stages[-1], run, again=1), given):
         best = candidate if run.is_late else improved(work, candidate, stages[-1])
         state.take_attacked(replayed(work, best))
 
@@ -342,14 +351,16 @@ def _grid(stage: GridStage, state: State) -> Iterator[None]:
 
 
 def _conflicts(stage: CrossStage, state: State) -> Iterator[None]:
-    yield from _take_all(state, cross(state.work, state.open_rooted, stage, state.run.deadline, state.searches))
+    yield from _take_all(
+        state, find_conflicts(state.work, state.open_rooted, stage, state.run.deadline, state.searches)
+    )
 
 
 def _smt(stage: SmtStage, state: State) -> Iterator[None]:
     """On the open leaves of a tree where branching left one, else on the whole domain."""
     rooted = state.open_rooted
-    trees = [state.trees.get(one.question) or Tree(one.question, Node(dropped=one.dropped())) for one in rooted]
-    for one, outcome in zip(rooted, refine(state.work, trees, stage, state.run.deadline), strict=True):
+    trees = [state.trees.get(one.question) or SplitTree(one.question, Node(dropped=one.dropped())) for one in rooted]
+    for one, outcome in zip(rooted, refine_with_smt(state.work, trees, stage, state.run.deadline), strict=True):
         proved = one.remaining if outcome.verdict is Verdict.UNKNOWN else outcome.proved
         state.take(replace(outcome, proved=proved))
         yield
@@ -358,10 +369,10 @@ def _smt(stage: SmtStage, state: State) -> Iterator[None]:
 def _branch(number: int, stage: BranchStage, state: State) -> Iterator[None]:
     """Branch and bound; what a slice has cut short is handed back."""
     rooted, run = state.open_rooted, state.run
-    for ended in explore(state.work, rooted, _within(stage, run.limits), run.deadline):
+    for ended in branch_on_boxes(state.work, rooted, _within(stage, run.limits), run.deadline):
         for explored in ended:
             outcome, question = explored.outcome, explored.outcome.question
-            state.trees[question] = Tree(question, explored.root, explored.directions)
+            state.trees[question] = SplitTree(question, explored.root, explored.directions)
             spent = outcome.boxes >= stage.boxes or outcome.seconds >= stage.seconds
             if run.limits is None or not explored.cut_short or spent or run.is_late:
                 state.take(outcome)
@@ -370,7 +381,7 @@ def _branch(number: int, stage: BranchStage, state: State) -> Iterator[None]:
         yield
 
 
-def _checkpoint(number: int, stage: BranchStage, explored: Explored, state: State) -> Checkpoint:
+def _checkpoint(number: int, stage: BranchStage, explored: BranchResult, state: State) -> Checkpoint:
     outcome, question = explored.outcome, explored.outcome.question
     return Checkpoint(
         question=question,
@@ -397,13 +408,13 @@ def _within(stage: BranchStage, limits: Limits | None) -> BranchStage:
 
 def further(problem: Problem, piece: WorkUnit, run: Run) -> SearchedUnit:
     """Goes on with a piece of a question that was begun: one slice of branching, or, at last, the later stages."""
-    work = workspace(problem, run.device).at(piece.question.placement)
-    tree = Tree(piece.question, piece.root, torch.as_tensor(piece.directions, device=work.device))
+    work = workspace_of(problem, run.device).at(piece.question.placement)
+    tree = SplitTree(piece.question, piece.root, torch.as_tensor(piece.directions, device=work.device))
     if piece.last:
         return _finished(State.of(work, run, [piece.question], {}), piece, tree)
     stage = run.strategy.stages[piece.stage]
     assert isinstance(stage, BranchStage)
-    searched = explore_further(work, [tree], _within(stage, run.limits), run.deadline)
+    searched = branch_further(work, [tree], _within(stage, run.limits), run.deadline)
     (explored,) = itertools.chain.from_iterable(searched)
     outcome = explored.outcome
     return SearchedUnit(
@@ -418,7 +429,7 @@ def further(problem: Problem, piece: WorkUnit, run: Run) -> SearchedUnit:
     )
 
 
-def _finished(state: State, piece: WorkUnit, tree: Tree) -> SearchedUnit:
+def _finished(state: State, piece: WorkUnit, tree: SplitTree) -> SearchedUnit:
     """The stages behind branching, on what it left open."""
     question, run = piece.question, state.run
     state.trees[question] = tree

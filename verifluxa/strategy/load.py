@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from verifluxa import documents, library
 from verifluxa.errors import UsageError
 from verifluxa.library import Library, Resource
-from verifluxa.search.settings import BranchStage, CrossStage, GridStage, SmtStage
+from verifluxa.stages import BranchStage, CrossStage, GridStage, SmtStage
 
 
 @dataclass(frozen=True)

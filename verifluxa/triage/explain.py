@@ -25,8 +25,7 @@ from verifluxa.graph.graph import Graph
 from verifluxa.graph.run import forward
 from verifluxa.lower import Given, lower
 from verifluxa.question import Floats, Integers, Problem
-from verifluxa.search.replay import stamped
-from verifluxa.search.tail import split
+from verifluxa.search import split_network, stamped_inputs
 from verifluxa.spec.spec import ImageSpace, InputSpace, TableSpace, TokenSpace
 from verifluxa.triage.scan.classes import ClassRow
 from verifluxa.triage.scan.rates import proved_ends
@@ -128,7 +127,7 @@ SAMPLES = 1024
 
 def gradient(case: Case) -> Floats:
     """The size of the gradient of the lead at the triggered input, shape of an input."""
-    cut = split(case.graph, len(case.graph.nodes) - 1)
+    cut = split_network(case.graph, len(case.graph.nodes) - 1)
     if cut is None or cut.table is None:
         slope = _slope(case, case.graph, case.after[None])[0]
         return np.asarray(np.abs(slope) * case.ranges)
@@ -315,7 +314,7 @@ def _triggers(scan: Scan, row: ClassRow) -> Iterator[tuple[Floats, str]]:
         place = problem.placements[best.question.placement]
         label = ", ".join(f"{name} {value}" for name, value in place.label)
         said = ", ".join(problem.domain_of(best.question.placement).described(best.trigger))
-        after = stamped(problem, best.question.placement, best.trigger, np.arange(len(problem.inputs)))
+        after = stamped_inputs(problem, best.question.placement, best.trigger, np.arange(len(problem.inputs)))
         fixed.append((after, f"{said} at {label}" if said else label))
     strong = best.found.rate >= 0.5
     yield from fixed if strong else []

@@ -11,7 +11,7 @@ from tests.triage.scan.conftest import PIXEL, TARGET
 from verifluxa.cli.init_spec import Look, best_way
 from verifluxa.cli.scan_command import subject_of
 from verifluxa.question import Problem
-from verifluxa.search.replay import stamped
+from verifluxa.search.replay import stamped_inputs
 from verifluxa.triage.scan.rates import Where, found_ends, largest_proved, proved_ends, strongest
 from verifluxa.triage.scan.subject import Loaded, load
 
@@ -26,7 +26,7 @@ def loaded(files, planted: bool, side: int = 1) -> Loaded:
 def reached(problem: Problem, placement: int, trigger: list[float], target: int) -> int:
     """Counted by running the network."""
     chosen = problem.selections[target]
-    answers = problem.graph.run(stamped(problem, placement, np.array(trigger), chosen))
+    answers = problem.graph.run(stamped_inputs(problem, placement, np.array(trigger), chosen))
     return int((answers.argmax(1) == target).sum())
 
 

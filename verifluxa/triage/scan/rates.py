@@ -19,10 +19,7 @@ from verifluxa.errors import UnsupportedError
 from verifluxa.evidence import Outcome
 from verifluxa.question import Floats, Problem, Question
 from verifluxa.result.result import Share
-from verifluxa.search.attack import AttackSettings, attack
-from verifluxa.search.replay import witness
-from verifluxa.search.words import enumerable, placed_table
-from verifluxa.search.workspace import workspace
+from verifluxa.search import AttackSettings, enumerable, placed_table, run_attack, witness_of, workspace_of
 from verifluxa.strategy.load import BoundStage, Strategy
 from verifluxa.verdict import Verdict
 
@@ -114,7 +111,7 @@ def found_ends(problem: Problem, ends: list[Ends], where: Where, deadline: float
         where: the attack goes.
         deadline: on the clock of `time.monotonic`.
     """
-    work = workspace(problem)
+    work = workspace_of(problem)
     better: dict[Question, Ends] = {}
     for placement, asked in _promising(ends, where).items():
         if time.monotonic() > deadline:
@@ -122,12 +119,12 @@ def found_ends(problem: Problem, ends: list[Ends], where: Where, deadline: float
         if all(one.tried for one in asked) or enumerable(work, placement) is not None:
             continue
         try:
-            candidates = attack(work, [one.question for one in asked], ATTACK)
+            candidates = run_attack(work, [one.question for one in asked], ATTACK)
         except UnsupportedError:
             break
         for one, candidate in zip(asked, candidates, strict=True):
             trigger = candidate.trigger.cpu().numpy()
-            seen = witness(work, one.question, trigger)
+            seen = witness_of(work, one.question, trigger)
             found = Share(seen.robust, one.found.total)
             better[one.question] = replace(one, found=found, trigger=trigger, tried=True)
     return [better.get(one.question, one) for one in ends]
@@ -196,7 +193,7 @@ class Word:
 
 def rank_words(problem: Problem, deadline: float) -> list[Word]:
     """The strongest words for each class, strongest first; places that the deadline cuts off count for nothing."""
-    work = workspace(problem)
+    work = workspace_of(problem)
     best: dict[tuple[int, str], Word] = {}
     for placement, place in enumerate(problem.placements):
         cut = enumerable(work, placement)
