@@ -72,6 +72,12 @@ OPERATORS = [
     ("gemm_scalar_bias", [_node("Gemm", "w", "b")], {"w": _floats(4, 3), "b": _floats(1)}, (4,)),
     ("sub_left", [helper.make_node("Sub", ["c", "x"], ["y"])], {"c": _floats(1, 4)}, (4,)),
     ("sub_right", [_node("Sub", "c")], {"c": _floats(4)}, (4,)),
+    *(
+        (f"{kind.lower()}_{side}_scalar", [helper.make_node(kind, names, ["y"])], {"c": np.float32(1.7)}, (4,))
+        for kind in ("Add", "Sub", "Mul", "Div")
+        for side, names in (("right", ["x", "c"]), ("left", ["c", "x"]))
+        if (kind, side) != ("Div", "left")
+    ),
     ("div", [_node("Div", "c")], {"c": np.float32([1, 2, 4, 3])}, (4,)),
     ("neg", [_node("Neg")], {}, (4,)),
     ("sub_two", [helper.make_node("Relu", ["x"], ["a"]), _node("Sub", "a")], {}, (4,)),
@@ -137,7 +143,9 @@ def test_an_operator_computes_what_onnxruntime_computes(name: str, nodes: Any, c
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     x = (3 * _floats(3, *shape)).astype(np.float32)
     (wanted,) = session.run(None, {"x": x})
-    found = _import(nodes, constants, shape, opset).run(x)
+    graph = _import(nodes, constants, shape, opset)
+    found = graph.run(x)
+    assert graph.digest.startswith("sha256:")
     assert found.shape == wanted.shape
     np.testing.assert_allclose(found, wanted, rtol=2e-6, atol=2e-6)
 

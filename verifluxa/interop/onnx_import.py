@@ -60,7 +60,8 @@ def _binary(walk: Walk, node: OnnxNode) -> int:
         case "Mul":
             return walk.add(node, ops.Scale(constant), value)
         case "Sub" if second:
-            return walk.add(node, ops.Shift(-constant), value)
+            # In NumPy the negative of an array without axes is a number, and no array.
+            return walk.add(node, ops.Shift(np.asarray(-constant)), value)
         case "Sub":
             # c - x is (-x) + c: changing the sign is exact.
             return walk.add(node, ops.Shift(constant), walk.add(node, ops.Scale(minus), value))
