@@ -36,6 +36,7 @@ from verifluxa.graph.ops import (
     Scale,
     Shape,
     Shift,
+    Take,
     Transpose,
 )
 from verifluxa.question import AffineInputMap
@@ -66,14 +67,18 @@ def network(*ops: Op, shape: Shape = IMAGE, outputs: int = 3, dtype: str = "floa
 
 def cast(op: Op, dtype: str) -> Op:
     """The operation with its arrays in another float type (its numbers fit both)."""
-    arrays = {name: array.astype(dtype) for name, array in vars(op).items() if isinstance(array, np.ndarray)}
+    arrays = {name: array for name, array in vars(op).items() if isinstance(array, np.ndarray)}
+    arrays = {name: array.astype(dtype) for name, array in arrays.items() if array.dtype.kind == "f"}
     return replace(op, **arrays)
 
 
+PLACED = np.where(np.arange(84) % 9 == 4, -1, np.arange(84) * 5 % 61).reshape(2, 7, 6)
+"""Places of an image: some values twice, some nowhere, some zeros."""
 BODIES: dict[str, tuple[Op, ...]] = {
     "linear": (),
     "mlp": (Reshape((-1,)), Affine(numbers(np.random.default_rng(3), 9, 84) / 4), RELU),
     "encode": (Divide(np.array(16.0)), Shift(np.array([[[0.5]], [[-1.0]]])), Scale(np.array([[[2.0]], [[4.0]]]))),
+    "moved": (Take((2, 7, 6), PLACED), conv(2, 3), RELU),
     "layout": (Transpose((0, 2, 1)), conv(2, 3), RELU),
     "stride and padding": (conv(2, 3, 3, 2, (1, 0)), RELU, conv(3, 2, 2, 1, (0, 2)), RELU),
     "stride that skips": (conv(2, 2, 1, 3, (0, 0)), RELU),

@@ -39,6 +39,7 @@ LINEAR: dict[str, tuple[tuple[int, ...], ops.Op]] = {
     "divide": ((2, 3, 3), ops.Divide(array(2, 1, 1))),
     "reshape": ((2, 3, 4), ops.Reshape((4, -1))),
     "transpose": ((2, 3, 4), ops.Transpose((2, 0, 1))),
+    "take": ((2, 3), ops.Take((2, 3), np.array([[5, -1, 2, 2], [0, 3, -1, 5]]))),
 }
 
 

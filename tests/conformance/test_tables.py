@@ -69,6 +69,7 @@ SAMPLES: dict[str, tuple[tuple[int, ...], ops.Op]] = {
     "meanpool": ((1, 4, 4), ops.MeanPool((2, 2), ONES, NONE, NONE)),
     "reshape": ((2, 2), ops.Reshape((4,))),
     "transpose": ((2, 3), ops.Transpose((1, 0))),
+    "take": ((2, 3), ops.Take((2, 3), np.array([[5, -1], [0, 5]]))),
     "softmax": ((4,), ops.Softmax(0)),
     "logsoftmax": ((4,), ops.LogSoftmax(0)),
     "add": ((4,), ops.Add()),

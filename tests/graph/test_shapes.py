@@ -30,6 +30,7 @@ from verifluxa.graph.ops import (
     Reshape,
     Shift,
     Softmax,
+    Take,
     Transpose,
     window_output,
 )
@@ -114,6 +115,10 @@ MISFITS: list[tuple[Op, tuple[int, ...]]] = [
     (Reshape((-2, -2)), (4,)),
     (Transpose((0, 0)), (2, 2)),
     (Transpose((0,)), (2, 2)),
+    (Take((2, 2), np.array([0])), (4,)),
+    (Take((2, 2), np.array([4])), (2, 2)),
+    (Take((2, 2), np.array([-2])), (2, 2)),
+    (Take((2, 2), np.empty((0,), np.int64)), (2, 2)),
     (Softmax(1), (2,)),
     (Softmax(-1), (2,)),
     (Clip(1.0, 0.0), (2,)),

@@ -13,7 +13,7 @@ from verifluxa.errors import ModelError
 from verifluxa.flux.load import lift
 from verifluxa.graph.activations import ACTIVATIONS
 from verifluxa.graph.graph import Graph, chain
-from verifluxa.graph.ops import OPS, Activation, BatchNorm, Normalise
+from verifluxa.graph.ops import OPS, Activation, BatchNorm, Normalise, Take
 from verifluxa.interop.onnx_export import _EXPORT, onnx_bytes
 from verifluxa.interop.onnx_functions import WRITTEN
 
@@ -67,6 +67,15 @@ def test_onnxruntime_gives_the_outputs_of_flux(case: Case) -> None:
     result = run_onnx(onnx_bytes(graph), *(array.astype(graph.dtype) for array in inputs))
     _, output, tolerance = expected(case.folder)
     assert distance(result, output) <= max(tolerance, 1e-12)
+
+
+@pytest.mark.parametrize("index", [[[5, 2, 2]], [[4], [-1], [0]]], ids=["places", "zeros"])
+def test_values_by_their_places(index: Any) -> None:
+    graph = chain((2, 3), [Take((2, 3), np.array(index))])
+    x = np.random.default_rng(1).normal(size=(4, 2, 3)).astype(np.float32)
+    expected = graph.run(x)
+    assert np.array_equal(expected[2], np.where(np.array(index) < 0, 0, x[2].ravel()[index]))
+    assert np.array_equal(run_onnx(onnx_bytes(graph), x), expected)
 
 
 def test_no_operation_and_no_activation_is_refused() -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verifluxa.graph.graph import Graph, Node
-from verifluxa.graph.ops import Activation, BatchNorm, Clip, Concat, Conv, MaxPool, MeanPool, Sizes, Transpose
+from verifluxa.graph.ops import Activation, BatchNorm, Clip, Concat, Conv, MaxPool, MeanPool, Sizes, Take, Transpose
 
 Integers = NDArray[np.object_]
 
@@ -251,6 +251,12 @@ def _transpose(node: Node, constants: Constants, x: Exact) -> Exact:
     return Exact(x.numerators.transpose(0, *(axis + 1 for axis in node.op.order)), x.denominator)
 
 
+def _take(node: Node, constants: Constants, x: Exact) -> Exact:
+    assert isinstance(node.op, Take)
+    taken = x.numerators.reshape(len(x.numerators), -1)[:, node.op.index]
+    return Exact(np.where(node.op.index < 0, 0, taken), x.denominator)
+
+
 _ROWS: dict[str, Callable[..., Exact]] = {
     "affine": _affine,
     "conv": _conv,
@@ -264,6 +270,7 @@ _ROWS: dict[str, Callable[..., Exact]] = {
     "meanpool": _meanpool,
     "reshape": lambda node, constants, x: x.reshape(x.shape[0], *node.shape),
     "transpose": _transpose,
+    "take": _take,
     "add": _sum,
     "concat": _concat,
 }

@@ -33,6 +33,7 @@ from verifluxa.graph.ops import (
     Shift,
     Sizes,
     Softmax,
+    Take,
     Transpose,
 )
 from verifluxa.question import AffineInputMap
@@ -274,6 +275,12 @@ def _transpose(node: Node, order: Order, x: Floats) -> Floats:
     return x.transpose(0, *(axis + 1 for axis in node.op.order))
 
 
+def _take(node: Node, order: Order, x: Floats) -> Floats:
+    assert isinstance(node.op, Take)
+    taken = x.reshape(len(x), -1)[:, node.op.index]
+    return np.asarray(np.where(node.op.index < 0, np.float32(0), taken), np.float32)
+
+
 def _sum(node: Node, order: Order, *branches: Floats) -> Floats:
     total = branches[0]
     for branch in branches[1:]:
@@ -344,6 +351,7 @@ _ROWS: dict[str, Callable[..., Floats]] = {
     "meanpool": _pool,
     "reshape": _reshape,
     "transpose": _transpose,
+    "take": _take,
     "add": _sum,
     "concat": _concat,
     "multiply": _multiply,

@@ -209,6 +209,12 @@ OPERATIONS: dict[str, Make] = {
     "meanpool": lambda draw: _op(draw, ops.MeanPool((3,), (3,), NONE, NONE), draw.wild(2, 6), d.pooled(3, False)),
     "reshape": _moves(ops.Reshape((-1,)), 2, 3),
     "transpose": _moves(ops.Transpose((1, 0)), 2, 3),
+    "take": lambda draw: _op(
+        draw,
+        ops.Take((2, 3), np.array([[5, -1, 2], [2, 0, 2]])),
+        draw.wild(2, 3),
+        lambda n, v: np.array([[v[1, 2], n.number(0), v[0, 2]], [v[0, 2], v[0, 0], v[0, 2]]], dtype=object),
+    ),
     "softmax": lambda draw: _op(draw, ops.Softmax(1), draw.tame(2, 3), d.softmax()),
     "logsoftmax": lambda draw: _op(draw, ops.LogSoftmax(1), draw.tame(2, 3), d.softmax(True)),
     "add": _two(ops.Add(), lambda n, a, b: np.asarray(a + b), 4),

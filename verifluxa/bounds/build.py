@@ -174,7 +174,8 @@ def _linear(linear: LinearMap, reached: Reached, constants: Constants, source: i
     if linear.full is not None and len(reached.index):  # without any the outputs are constants, and stay out
         rows, local = np.arange(len(linear.full)), linear.full if everything else linear.full[:, reached.index]
     elif everything:
-        rows, local = np.arange(linear.shape[0]), linear.matrix.toarray()
+        # What only moves values stays sparse: of a large image a whole matrix would not fit into memory.
+        rows, local = np.arange(linear.shape[0]), linear.matrix.toarray() if linear.terms else linear.matrix
     elif linear.single is not None and isinstance(linear.single[0], slice):
         rows, local = reached.index, np.diag(linear.single[1][reached.index])
     else:

@@ -30,6 +30,7 @@ from verifluxa.graph.ops import (
     Shape,
     Shift,
     Sizes,
+    Take,
     Transpose,
     window_output,
 )
@@ -344,6 +345,14 @@ def _transpose(op: Transpose, shape: Shape) -> tuple[object, Floats]:
     return coo_array((np.ones(size), (np.arange(size), source)), shape=(size, size)), np.zeros(size)
 
 
+def _take(op: Take, shape: Shape) -> tuple[object, Floats]:
+    """Outputs that are a 0 of the operation's own read nothing."""
+    source = op.index.ravel()
+    (rows,) = np.nonzero(source >= 0)
+    matrix = coo_array((np.ones(len(rows)), (rows, source[rows])), shape=(len(source), math.prod(shape)))
+    return matrix, np.zeros(len(source))
+
+
 BUILD: dict[str, Callable[..., tuple[object, Floats]]] = {
     "affine": _affine,
     "conv": _conv,
@@ -354,4 +363,5 @@ BUILD: dict[str, Callable[..., tuple[object, Floats]]] = {
     "batchnorm": _batchnorm,
     "reshape": _reshape,
     "transpose": _transpose,
+    "take": _take,
 }

@@ -160,6 +160,7 @@ TERMS: dict[str, Callable[..., int]] = {
     "meanpool": _meanpool,
     "reshape": _exact,
     "transpose": _exact,
+    "take": _exact,
 }
 """Roundings on the longest path of a linear operation; 0: it only moves values."""
 

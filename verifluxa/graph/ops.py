@@ -142,6 +142,20 @@ class Transpose(Op):
 
 
 @dataclass(frozen=True, eq=False)
+class Take(Op):
+    """Values by their places: entry i of the result is value `index[i]` of the input in C order, or 0 where that is -1.
+
+    Attributes:
+        shape: of the input; values of another shape do not fit.
+        index: whole numbers (int64), of the shape of the result.
+    """
+
+    kind: ClassVar[str] = "take"
+    shape: Shape
+    index: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
 class Softmax(Op):
     """`exp(x) / sum(exp(x))` along one axis (counted without the sample axis)."""
 
@@ -250,6 +264,7 @@ OPS: tuple[type[Op], ...] = (
     MeanPool,
     Reshape,
     Transpose,
+    Take,
     Softmax,
     LogSoftmax,
     Add,
@@ -369,6 +384,14 @@ def _transpose(op: Transpose, shape: Shape) -> Shape:
     return tuple(shape[axis] for axis in op.order)
 
 
+def _take(op: Take, shape: Shape) -> Shape:
+    if shape != op.shape:
+        raise _fail("take", f"values of shape {shape}", f"the shape {op.shape}")
+    if not op.index.size or op.index.min() < -1 or op.index.max() >= math.prod(shape):
+        raise _fail("take", f"values of shape {shape}", "places of such values, and -1 for a 0")
+    return op.index.shape
+
+
 def _axis(op: Softmax | LogSoftmax, shape: Shape) -> Shape:
     if not 0 <= op.axis < len(shape):
         raise _fail(op.kind, f"values of shape {shape}", f"more than {op.axis} axes")
@@ -456,6 +479,7 @@ SHAPE: dict[str, Callable[..., Shape]] = {
     "meanpool": _pool,
     "reshape": _reshape,
     "transpose": _transpose,
+    "take": _take,
     "softmax": _axis,
     "logsoftmax": _axis,
     "add": _add,

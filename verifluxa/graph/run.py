@@ -41,6 +41,7 @@ from verifluxa.graph.ops import (
     Shift,
     Sizes,
     Softmax,
+    Take,
     Transpose,
 )
 
@@ -191,6 +192,12 @@ def _transpose(op: Transpose, x: Tensor) -> Tensor:
     return x.permute(0, *(axis + 1 for axis in op.order))
 
 
+def _take(op: Take, x: Tensor) -> Tensor:
+    index = torch.tensor(op.index.ravel(), device=x.device)
+    taken = x.flatten(1)[:, index.clamp(min=0)]
+    return taken.masked_fill(index < 0, 0.0).reshape(x.shape[0], *op.index.shape)
+
+
 def _softmax(op: Softmax, x: Tensor) -> Tensor:
     return x.softmax(op.axis + 1)
 
@@ -265,6 +272,7 @@ RUN: dict[str, Callable[..., Tensor]] = {
     "meanpool": _meanpool,
     "reshape": _reshape,
     "transpose": _transpose,
+    "take": _take,
     "softmax": _softmax,
     "logsoftmax": _logsoftmax,
     "add": _add,

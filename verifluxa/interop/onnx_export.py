@@ -161,6 +161,16 @@ def _transpose(writer: Writer, op: ops.Transpose, inputs: list[str], _: _Shapes)
     return writer.add("Transpose", inputs[0], perm=[0, *(axis + 1 for axis in op.order)])
 
 
+def _take(writer: Writer, op: ops.Take, inputs: list[str], _: _Shapes) -> str:
+    value = writer.add("Reshape", inputs[0], writer.constant(np.array([-1, math.prod(op.shape)]), np.int64))
+    index = op.index
+    if (index < 0).any():
+        # One 0 more, behind the values.
+        value = writer.add("Pad", value, writer.constant(np.array([0, 0, 0, 1]), np.int64), writer.constant(0.0))
+        index = np.where(index < 0, math.prod(op.shape), index)
+    return writer.add("Gather", value, writer.constant(index, np.int64), axis=1)
+
+
 def _along(kind: str) -> Callable[..., str]:
     def write(writer: Writer, op: Any, inputs: Sequence[str], _: _Shapes) -> str:
         return writer.add(kind, *inputs, axis=op.axis + 1)
@@ -226,6 +236,7 @@ _EXPORT: dict[str, Callable[..., str]] = {
     "meanpool": _pool("AveragePool", 0.0, count_include_pad=1),
     "reshape": _reshape,
     "transpose": _transpose,
+    "take": _take,
     "softmax": _along("Softmax"),
     "logsoftmax": _along("LogSoftmax"),
     "add": _add,

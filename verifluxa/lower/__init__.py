@@ -131,7 +131,7 @@ def _read(inputs: Floats, dtype: str, blends: bool) -> Floats:
 
 MOVING = frozenset(
     {"input", "affine", "conv", "shift", "scale", "divide", "clip", "activation", "maxpool", "meanpool", "reshape"}
-    | {"transpose", "add", "concat", "softmax", "logsoftmax", "batchnorm"}
+    | {"transpose", "take", "add", "concat", "softmax", "logsoftmax", "batchnorm"}
 )
 """Operations whose error at an input of any error is known by a Lipschitz constant."""
 

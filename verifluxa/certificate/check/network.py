@@ -433,6 +433,7 @@ OPERATIONS: dict[str, Callable[[Any, Sequence[Shape]], Taps | Function | Integer
     "batchnorm": _batchnorm,
     "reshape": lambda op, shapes: _moved(_flat(shapes[0])),
     "transpose": lambda op, shapes: _moved(_flat(shapes[0]).transpose(op.order)),
+    "take": lambda op, shapes: _moved(op.index),
     "add": _add,
     "concat": _concat,
     "maxpool": _players,
