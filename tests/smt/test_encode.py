@@ -34,7 +34,7 @@ from verifluxa.smt.query import Query, axes_of
 from verifluxa.smt.rational import number, term, variable
 
 FEW = settings(max_examples=20, deadline=None, derandomize=True)
-PARAMETERS = {"relu": (), "leakyrelu": (0.25,), "clip": (-1.0, 2.0)}
+PARAMETERS: dict[str, tuple[float, ...]] = {"relu": (), "leakyrelu": (0.25,), "clip": (-1.0, 2.0)}
 
 
 @FEW
@@ -116,19 +116,23 @@ def test_a_sure_query_asks_for_more_than_the_error_of_the_outputs(lead: float, p
     assert answers(problem, question, sure=True) == sure
 
 
-@pytest.mark.parametrize("name", PIECES)
+@pytest.mark.parametrize(
+    ("name", "parameters"), [*PARAMETERS.items(), ("clip", (-math.inf, 0.5)), ("clip", (0.5, math.inf))]
+)
 @pytest.mark.parametrize(("radius", "enforced"), [(0.0, False), (0.5, False), (0.5, True)])
 @pytest.mark.parametrize(
     "ends", [(-4.0, 4.0), (-4.0, 1.0), (0.5, 3.0), (-3.0, -2.0), (-1.5, 0.25), (2.0, 4.0), (-1.0, 2.0)]
 )
 def test_a_neuron_takes_every_value_between_its_ends_and_no_other(
-    name: str, radius: float, enforced: bool, ends: tuple[float, float]
+    name: str, parameters: tuple[float, ...], radius: float, enforced: bool, ends: tuple[float, float]
 ) -> None:
     """With x pinned, y may be anything from f(x - r) to f(x + r), within bounds where f bends or they are enforced."""
-    pieces = PIECES[name](PARAMETERS[name])
+    pieces = PIECES[name](parameters)
     writer = Writer()
     x = variable(writer.declare("Real", "x"))
-    neurons = Neurons(writer, *single(name, radius, ends), Reading(0, 0, exact=radius == 0, enforced=enforced))
+    neurons = Neurons(
+        writer, *single(name, parameters, radius, ends), Reading(0, 0, exact=radius == 0, enforced=enforced)
+    )
     writer.require(f"(= y {term(neurons.value(0, x, pieces))})")
     text = "\n".join(["(declare-const y Real)", *writer.lines])
     for step in range(9):
@@ -144,10 +148,16 @@ def test_a_neuron_takes_every_value_between_its_ends_and_no_other(
             assert (solve(query)[0] == "sat") is inside, (at, value)
 
 
-def single(name: str, radius: float, ends: tuple[float, float]) -> tuple[NetLayer, LayerBounds]:
+def test_each_row_has_a_sample() -> None:
+    assert set(PARAMETERS) == set(PIECES)
+
+
+def single(
+    name: str, parameters: tuple[float, ...], radius: float, ends: tuple[float, float]
+) -> tuple[NetLayer, LayerBounds]:
     """A layer of one neuron with given bounds."""
     one, none = torch.ones(1, 1, dtype=torch.float64), torch.zeros(1, 1, dtype=torch.float64)
-    layer = NetLayer(one, one, none, none, none, name, PARAMETERS[name], None, None)
+    layer = NetLayer(one, one, none, none, none, name, parameters, None, None)
     empty = torch.zeros(0, dtype=torch.long)
     return layer, LayerBounds(none + ends[0], none + ends[1], none + radius, empty, empty, None)
 

@@ -6,6 +6,7 @@ with bounds.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from verifluxa.bounds import LayerBounds, Maxima, Net, NetLayer, Parameters
 from verifluxa.errors import UnsupportedError
+from verifluxa.graph.arithmetic import LARGEST
 
 Line = tuple[Fraction, Fraction]
 """(slope, intercept)."""
@@ -56,8 +58,10 @@ def _leakyrelu(parameters: Parameters) -> Pieces:
 
 
 def _clip(parameters: Parameters) -> Pieces:
-    low, high = (Fraction(end) for end in parameters)
-    return Pieces((ZERO, low), low, high)
+    low, high = parameters
+    # An end that is open lies where no value gets.
+    bend = Fraction(max(low, -LARGEST["float64"]))
+    return Pieces((ZERO, bend), bend, None if high == math.inf else Fraction(high))
 
 
 PIECES: dict[str, Callable[[Parameters], Pieces]] = {"relu": _relu, "leakyrelu": _leakyrelu, "clip": _clip}
