@@ -183,7 +183,11 @@ REFUSED = {
         {},
         "VF2018",
     ),
-    "two outputs": ([helper.make_node("Dropout", ["x"], ["y", "mask"])], {}, "VF2017"),
+    "a mask": (
+        [helper.make_node("Dropout", ["x"], ["a", "mask"]), helper.make_node("Relu", ["mask"], ["y"])],
+        {},
+        "VF2018",
+    ),
 }
 
 

@@ -530,7 +530,7 @@ Piece = tuple[dict[str, Any], Any, Definition]
 """Constants by name, an input, and what is computed; an empty name stands for what is left out."""
 
 
-def _onnx(kind: str, make: Callable[[Draw], Piece], inputs: str = "x", **attributes: Any) -> Make:
+def _onnx(kind: str, make: Callable[[Draw], Piece], inputs: str = "x", *, version: int = 20, **attributes: Any) -> Make:
     """One operator. `inputs`: the names it reads, of the input `x`, of constants, or of `relu`, which is that of x."""
 
     def made(draw: Draw) -> Case:
@@ -542,7 +542,8 @@ def _onnx(kind: str, make: Callable[[Draw], Piece], inputs: str = "x", **attribu
         nodes = [helper.make_node("Relu", ["x"], ["relu"])] if "relu" in names else []
         if "words" in names:
             nodes = [helper.make_node("Cast", ["x"], ["words"], to=onnx.TensorProto.INT64)]
-        nodes.append(helper.make_node(kind, ["" if name == "-" else name for name in names], ["y"], **attributes))
+        outputs = ["y", "rest"] if kind == "Split" else ["y"]
+        nodes.append(helper.make_node(kind, ["" if name == "-" else name for name in names], outputs, **attributes))
         body = helper.make_graph(
             nodes,
             "g",
@@ -550,7 +551,7 @@ def _onnx(kind: str, make: Callable[[Draw], Piece], inputs: str = "x", **attribu
             [helper.make_tensor_value_info("y", element, None)],
             [onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
         )
-        model = helper.make_model(body, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+        model = helper.make_model(body, opset_imports=[helper.make_opsetid("", version)], ir_version=9)
         return Case(import_onnx(model.SerializeToString()).graph, x, defined)
 
     return made
@@ -624,8 +625,136 @@ def _words(draw: Draw) -> Piece:
     return {"w": weight}, np.array([2.0, 0.0], draw.dtype), lambda n, v: n.of(weight)[[int(word) for word in v]]
 
 
+def _means(count: int, axis: int) -> Definition:
+    return lambda n, v: np.apply_along_axis(lambda row: n.divided(n.sum(list(row)), n.number(count)), axis, v)
+
+
+def _sums(axis: int) -> Definition:
+    return lambda n, v: np.apply_along_axis(lambda row: n.sum(list(row)), axis, v)
+
+
+def _squared(n: Numbers, v: Values) -> Values:
+    return np.asarray(v * v)
+
+
+def _sloped(draw: Draw) -> Piece:
+    slope = draw.tame(4)
+    below = d.each(lambda n, v: min(v, n.number(0)))
+    above = d.each(lambda n, v: max(v, n.number(0)))
+    return {"c": slope}, draw.tame(4), lambda n, v: above(n, v) + d.scaled(slope)(n, below(n, v))
+
+
+def _transposed_operator(draw: Draw) -> Piece:
+    weight, bias = draw.wild(2, 3, 2), draw.wild(3)
+    return {"w": weight, "b": bias}, draw.wild(2, 3), d.transposed(weight, bias, 2)
+
+
+def _instance_operator(draw: Draw) -> Piece:
+    factor, bias = draw.tame(2), draw.tame(2)
+    plain = d.standardised(lambda v: v, float(np.float32(1e-5)), "plain")
+    wide = (factor.reshape(2, 1), bias.reshape(2, 1))
+    return {"g": factor, "b": bias}, (draw.tame(2, 4) / 1000).astype(draw.dtype), d.then(plain, d.scaled(*wide))
+
+
+def _constants(defined: Definition, shape: tuple[int, ...], **constants: Any) -> Callable[[Draw], Piece]:
+    return lambda draw: ({name: np.array(value) for name, value in constants.items()}, draw.wild(*shape), defined)
+
+
+def _padded_operator(draw: Draw) -> Piece:
+    fill = draw.type(0.3)
+
+    def defined(n: Numbers, v: Values) -> Values:
+        return np.array([[n.number(fill), *row] for row in v], dtype=object)
+
+    return {"p": np.array([0, 0, 1, 0, 0, 0]), "v": fill}, draw.wild(2, 3), defined
+
+
+def _gemm_in_steps(draw: Draw) -> Piece:
+    weight, bias, x = draw.wild(3, 4), draw.wild(3), draw.wild(4)
+    alpha, beta = float(np.float32(0.3)), float(np.float32(1.7))
+
+    def defined(n: Numbers, v: Values) -> Values:
+        product, other = d.scaled(draw.type(alpha))(n, d.affine(weight)(n, v)), n.of(bias) * n.number(draw.type(beta))
+        return np.asarray(product + other)
+
+    return {"w": weight, "b": bias}, x, defined
+
+
 SAME: Definition = lambda n, v: v  # noqa: E731
 OPERATORS: dict[str, Make] = {
+    "Abs": _onnx("Abs", _of_x(d.each(lambda n, v: abs(v)))),
+    "AveragePool, padding that does not count": _onnx(
+        "AveragePool",
+        _of_x(
+            lambda n, v: np.array(
+                [
+                    [n.divided(n.sum([row[0], row[1]]), n.number(2)), n.divided(n.sum(list(row)), n.number(3))]
+                    for row in v
+                ],
+                dtype=object,
+            ),
+            2,
+            3,
+        ),
+        kernel_shape=[3],
+        pads=[1, 0],
+    ),
+    "ConvTranspose": _onnx("ConvTranspose", _transposed_operator, "x w b", strides=[2]),
+    "DepthToSpace": _onnx(
+        "DepthToSpace",
+        _of_x(lambda n, v: v.reshape(2, 2, 1, 1, 2).transpose(2, 3, 0, 4, 1).reshape(1, 2, 4), 4, 1, 2),
+        blocksize=2,
+    ),
+    "Expand": _onnx("Expand", _constants(lambda n, v: np.array([v[0], v[0]]), (1, 3), s=[1, 2, 3]), "x s"),
+    "Gemm, in steps": _onnx("Gemm", _gemm_in_steps, "x w b", alpha=0.3, beta=1.7, transB=1),
+    "HardSwish": _onnx("HardSwish", _named("hardswish")),
+    "InstanceNormalization": _onnx("InstanceNormalization", _instance_operator, "x g b"),
+    "Max": _onnx("Max", _with_relu(lambda n, a, b: np.maximum(a, b)), "x relu"),
+    "Mean": _onnx(
+        "Mean",
+        _with_relu(lambda n, a, b: np.array([n.divided(p + q, n.number(2)) for p, q in zip(a, b, strict=True)])),
+        "x relu",
+    ),
+    "Min": _onnx("Min", _with_relu(lambda n, a, b: np.minimum(a, b)), "x relu"),
+    "PRelu": _onnx("PRelu", _sloped, "x c"),
+    "Pad": _onnx("Pad", _padded_operator, "x p v"),
+    "Pow": _onnx("Pow", lambda draw: ({"c": draw.type(2)}, draw.wild(4), _squared), "x c"),
+    "ReduceMax": _onnx("ReduceMax", _constants(lambda n, v: v.max(0), (2, 3), a=[1]), "x a", keepdims=0),
+    "ReduceMean": _onnx("ReduceMean", _constants(_means(3, 1), (2, 3), a=[2]), "x a", keepdims=0),
+    "ReduceMin": _onnx("ReduceMin", _constants(lambda n, v: v.min(0), (2, 3), a=[1]), "x a", keepdims=0),
+    "ReduceSum": _onnx("ReduceSum", _constants(_sums(0), (2, 3), a=[1]), "x a", keepdims=0),
+    "Resize": _onnx(
+        "Resize",
+        lambda draw: (
+            {"f": np.float32([1, 1, 2])},
+            draw.wild(2, 2),
+            lambda n, v: np.repeat(v, 2, axis=1),
+        ),
+        "x - f",
+    ),
+    "Slice": _onnx("Slice", _constants(lambda n, v: v[:, 1:], (2, 3), s=[1], e=[9], a=[2]), "x s e a"),
+    "SpaceToDepth": _onnx(
+        "SpaceToDepth",
+        _of_x(lambda n, v: v.reshape(1, 1, 2, 1, 2).transpose(2, 4, 0, 1, 3).reshape(4, 1, 1), 1, 2, 2),
+        blocksize=2,
+    ),
+    "Split": _onnx("Split", _of_x(lambda n, v: v[:, :2], 2, 3), axis=2, num_outputs=2),
+    "Tile": _onnx("Tile", _constants(lambda n, v: np.tile(v, (1, 2)), (2, 2), r=[1, 1, 2]), "x r"),
+    "Upsample": _onnx(
+        "Upsample",
+        lambda draw: ({"f": np.float32([1, 1, 2])}, draw.wild(2, 2), lambda n, v: np.repeat(v, 2, axis=1)),
+        "x f",
+        version=9,
+    ),
+    "Where": _onnx(
+        "Where",
+        lambda draw: (
+            {"m": np.array(False)},
+            draw.wild(4),
+            d.activation("relu"),
+        ),
+        "m x relu",
+    ),
     "Add": _onnx("Add", _with_c(d.shifted), "x c"),
     "AveragePool": _onnx("AveragePool", _of_x(d.pooled(3, False), 2, 3), kernel_shape=[3]),
     "BatchNormalization": _onnx("BatchNormalization", _norm_operator(usual=True), "x g b m v"),

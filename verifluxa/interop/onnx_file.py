@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verifluxa.errors import ModelError, UsageError
-from verifluxa.graph.ops import Shape
 
 
 def onnx_package() -> Any:
@@ -52,35 +51,35 @@ FILE_BYTES = (2 << 30) - 1
 """A protobuf message cannot be larger."""
 MOST_NODES = 10_000
 MOST_AXES = 8
-OPSETS = range(7, 23)
-_TYPES = {1: "<f4", 11: "<f8", 7: "<i8", 6: "<i4"}
+OPSETS = range(7, 24)
+_TYPES = {1: "<f4", 11: "<f8", 7: "<i8", 6: "<i4", 9: "|b1"}
 _FLOATS = {1: "float32", 11: "float64"}
-_FIELDS = {1: "float_data", 11: "double_data", 7: "int64_data", 6: "int32_data"}
+_FIELDS = {1: "float_data", 11: "double_data", 7: "int64_data", 6: "int32_data", 9: "int32_data"}
 
 Array = NDArray[Any]
+Dims = tuple[int | None, ...]
 Attribute = int | float | str | tuple[int, ...] | tuple[float, ...] | Array
 
 
 @dataclass(frozen=True, eq=False)
 class OnnxNode:
-    """One operator: names of what it reads and gives (an optional input left out is an empty name)."""
+    """One operator: names of what it reads and gives (what is optional and left out is an empty name)."""
 
     kind: str
     place: str
     inputs: tuple[str, ...]
-    output: str
+    outputs: tuple[str, ...]
     attributes: Mapping[str, Attribute]
 
 
 @dataclass(frozen=True, eq=False)
 class OnnxFile:
-    """A file, its shapes without the sample axis.
+    """A file.
 
     Attributes:
         opset: version of ONNX's own operators.
         dtype: the float type of inputs and output.
-        inputs: name and shape of each.
-        given: the shapes that are asked for; other ones of as many numbers are reshaped first.
+        inputs: name and sizes of each; None where a size, or how many there are, is left open.
         constants: by name.
         nodes: in an order in which every node reads only what stands before it.
         output: name of the one output.
@@ -89,8 +88,7 @@ class OnnxFile:
 
     opset: int
     dtype: str
-    inputs: tuple[tuple[str, Shape], ...]
-    given: tuple[Shape, ...]
+    inputs: tuple[tuple[str, Dims | None], ...]
     constants: Mapping[str, Array]
     nodes: tuple[OnnxNode, ...]
     output: str
@@ -108,12 +106,8 @@ def broken(message: str, place: str | None = None, expected: str | None = None) 
     )
 
 
-def read_onnx(data: bytes | memoryview, input_shape: tuple[Shape, ...] | None = None) -> OnnxFile:
+def read_onnx(data: bytes | memoryview) -> OnnxFile:
     """Reads the bytes of an ONNX file.
-
-    Args:
-        data: the file.
-        input_shape: of each input without the sample axis; where the file has fixed sizes, as many numbers.
 
     Raises:
         ModelError: VF2017 for a file that is malformed or refused, VF2004 when it is too large.
@@ -129,14 +123,13 @@ def read_onnx(data: bytes | memoryview, input_shape: tuple[Shape, ...] | None = 
     if len(body.node) > MOST_NODES:
         raise broken(f"the network has {len(body.node)} operators", expected=f"at most {MOST_NODES}")
     constants = _constants(body)
-    inputs, dtype = _inputs(body, constants, input_shape)
+    inputs, dtype = _inputs(body, constants)
     if len(body.output) != 1:
         raise broken(f"the network gives {len(body.output)} outputs", expected="one")
     return OnnxFile(
         opset=opset,
         dtype=dtype,
         inputs=inputs,
-        given=input_shape or tuple(shape for _, shape in inputs),
         constants=constants,
         nodes=tuple(_node(index, node) for index, node in enumerate(body.node)),
         output=body.output[0].name,
@@ -170,8 +163,8 @@ def _constants(body: Any) -> dict[str, Array]:
     found: dict[str, Array] = {}
     for tensor in body.initializer:
         if tensor.name in found:
-            raise broken(f"the constant `{_short(tensor.name)}` is there twice")
-        found[tensor.name] = array_of(tensor, _short(tensor.name))
+            raise broken(f"the constant `{short(tensor.name)}` is there twice")
+        found[tensor.name] = array_of(tensor, short(tensor.name))
     return found
 
 
@@ -184,7 +177,7 @@ def array_of(tensor: Any, place: str) -> Array:
     if tensor.data_location or len(tensor.external_data):
         raise broken("the values of a constant lie in another file", place, "all values in the one file")
     if tensor.data_type not in _TYPES or tensor.HasField("segment"):
-        raise broken("a constant has a type that no proof covers", place, "float32, float64, int32 or int64")
+        raise broken("a constant has a type that no proof covers", place, "float32, float64, int32, int64 or bool")
     shape = tuple(int(size) for size in tensor.dims)
     if len(shape) > MOST_AXES or any(size < 0 for size in shape):
         raise broken(f"a constant has the shape {shape}", place, f"at most {MOST_AXES} axes")
@@ -203,60 +196,48 @@ def array_of(tensor: Any, place: str) -> Array:
     return values.reshape(shape)
 
 
-def _inputs(
-    body: Any, constants: Mapping[str, Array], given: tuple[Shape, ...] | None
-) -> tuple[tuple[tuple[str, Shape], ...], str]:
+def _inputs(body: Any, constants: Mapping[str, Array]) -> tuple[tuple[tuple[str, Dims | None], ...], str]:
     # Up to IR version 3 the constants are listed among the inputs.
     infos = [info for info in body.input if info.name not in constants]
     types = {info.type.tensor_type.elem_type for info in infos}
     if not infos or len(types) != 1 or not types <= set(_FLOATS):
         raise broken("the inputs have no one float type", expected="float32 or float64")
-    if given is not None and len(given) != len(infos):
-        raise broken(f"the network reads {len(infos)} inputs, shapes are given for {len(given)}")
-    wanted = given or (None,) * len(infos)
-    shapes = tuple(_shape(info, shape) for info, shape in zip(infos, wanted, strict=True))
     names = tuple(info.name for info in infos)
     if len(set(names)) != len(names) or "" in names:
         raise broken("two inputs have one name")
-    return tuple(zip(names, shapes, strict=True)), _FLOATS[types.pop()]
+    return tuple(zip(names, map(_dims, infos), strict=True)), _FLOATS[types.pop()]
 
 
-def _shape(info: Any, given: Shape | None) -> Shape:
-    """Sizes after the first axis, which is the samples'; those given where the file leaves them open."""
-    samples, *sizes = [int(size.dim_value) for size in info.type.tensor_type.shape.dim] or [-1]
-    if given is not None and (samples < 0 or 0 in sizes):
-        return given
-    if samples < 0 or len(sizes) > MOST_AXES or any(not 0 < size < 2**31 for size in sizes):
-        raise ModelError(
-            "VF2013",
-            f"the file leaves the shape of its input `{_short(info.name)}` open",
-            expected="the samples' axis and then fixed sizes",
-            remedy="give it: `--input-shape 3,32,32`, or `input_shape = (3, 32, 32)` in Python",
-        )
-    return tuple(sizes)
+def _dims(info: Any) -> Dims | None:
+    kind = info.type.tensor_type
+    if not kind.HasField("shape"):
+        return None
+    sizes = [int(size.dim_value) if size.HasField("dim_value") else 0 for size in kind.shape.dim]
+    if len(sizes) > MOST_AXES or any(not 0 <= size < 2**31 for size in sizes):
+        raise broken(f"the input `{short(info.name)}` has the shape {sizes}", expected=f"at most {MOST_AXES} axes")
+    return tuple(size or None for size in sizes)
 
 
 def _node(index: int, node: Any) -> OnnxNode:
-    place = f"node {index} ({_short(node.op_type)}{', ' + _short(node.name) if node.name else ''})"
+    place = f"node {index} ({short(node.op_type)}{', ' + short(node.name) if node.name else ''})"
     if node.domain not in ("", "ai.onnx"):
         raise ModelError(
             "VF2018",
-            f"the operator is of the domain `{_short(node.domain)}`, not of ONNX itself",
+            f"the operator is of the domain `{short(node.domain)}`, not of ONNX itself",
             place=place,
             remedy="export the model with ONNX's own operators",
         )
-    outputs = [name for name in node.output if name]
-    if len(outputs) != 1:
-        raise broken(f"an operator gives {len(outputs)} values", place, "one")
+    if not any(node.output):
+        raise broken("an operator gives nothing", place)
     attributes = dict(_attributes(node, place))
-    return OnnxNode(node.op_type, place, tuple(node.input), outputs[0], attributes)
+    return OnnxNode(node.op_type, place, tuple(node.input), tuple(node.output), attributes)
 
 
 def _attributes(node: Any, place: str) -> Iterator[tuple[str, Attribute]]:
     seen: set[str] = set()
     for item in node.attribute:
         if item.name in seen or item.ref_attr_name:
-            raise broken(f"the attribute `{_short(item.name)}` is there twice, or refers to another one", place)
+            raise broken(f"the attribute `{short(item.name)}` is there twice, or refers to another one", place)
         seen.add(item.name)
         match item.type:
             case 1:
@@ -272,8 +253,9 @@ def _attributes(node: Any, place: str) -> Iterator[tuple[str, Attribute]]:
             case 7:
                 yield item.name, tuple(int(value) for value in item.ints)
             case _:
-                raise broken(f"the attribute `{_short(item.name)}` is a graph or of another refused type", place)
+                raise broken(f"the attribute `{short(item.name)}` is a graph or of another refused type", place)
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """A name of the file, cut for a message."""
     return text if len(text) <= 40 else text[:40] + "..."

@@ -11,12 +11,10 @@ import numpy as np
 from verifluxa.graph import ops
 from verifluxa.graph.activations import GELU_CUBIC, GELU_FACTOR, SELU_ALPHA, SELU_SCALE
 from verifluxa.interop.onnx_file import OnnxNode
-from verifluxa.interop.onnx_walk import Walk, allow, refused
+from verifluxa.interop.onnx_walk import Operator, Walk, allow, refused
 
 if TYPE_CHECKING:
     from verifluxa.interop.onnx_export import Writer
-
-Operator = Callable[[Walk, OnnxNode], int]
 
 
 def clipped(writer: Writer, value: str, low: float | None, high: float | None) -> str:
@@ -172,6 +170,7 @@ def _read_shrink(walk: Walk, node: OnnxNode) -> int:
 
 READ: dict[str, Operator] = {
     "Celu": _read_function("celu", "alpha", 1.0),
+    "HardSwish": _read_function("hardswish"),
     "Elu": _read_function("elu", "alpha", 1.0),
     "Gelu": _read_gelu,
     "LeakyRelu": _read_function("leakyrelu", "alpha", 0.01),
