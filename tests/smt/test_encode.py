@@ -148,8 +148,7 @@ def single(name: str, radius: float, ends: tuple[float, float]) -> tuple[NetLaye
     """A layer of one neuron with given bounds."""
     one, none = torch.ones(1, 1, dtype=torch.float64), torch.zeros(1, 1, dtype=torch.float64)
     layer = NetLayer(one, one, none, none, none, name, PARAMETERS[name], None, None)
-    empty = torch.zeros(0, dtype=torch.long)
-    return layer, LayerBounds(none + ends[0], none + ends[1], none + radius, empty, empty, None)
+    return layer, LayerBounds(none + ends[0], none + ends[1], none + radius, None, None)
 
 
 @pytest.mark.parametrize(("closed", "sign"), [(True, ">="), (False, ">")])

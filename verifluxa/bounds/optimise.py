@@ -180,13 +180,13 @@ class BoundTask:
             group=self.group[kept],
         )
 
-    def summed(self, parts: Float[Tensor, C * rest]) -> Float[Tensor, G * rest]:
+    def summed(self, parts: Float[Tensor, " C *rest"]) -> Float[Tensor, " G *rest"]:
         """Sums over each group: (C, ...) to (G, ...)."""
         if self.single:
             return parts
         return parts.new_zeros(len(self.limits), *parts.shape[1:]).index_add(0, self.group, parts)
 
-    def each(self, parts: Float[Tensor, G * rest]) -> Float[Tensor, C * rest]:
+    def each(self, parts: Float[Tensor, " G *rest"]) -> Float[Tensor, " C *rest"]:
         """What its group has, for each claim: (G, ...) to (C, ...)."""
         return parts if self.single else parts[self.group]
 
