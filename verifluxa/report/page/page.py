@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
 
+from verifluxa.report.meaning import meaning
 from verifluxa.report.page.elements import Markup, clipped, element, joined, ranges, short, table
 from verifluxa.report.page.property import badge, property_section
 from verifluxa.report.page.style import policy, sheet
 from verifluxa.report.story import Account
-from verifluxa.report.words import headline, meaning, sentence
+from verifluxa.report.words import headline, sentence
 from verifluxa.result.result import DataUsed, Result
 from verifluxa.result.write import RESULT_FILE
 
@@ -194,7 +195,7 @@ def _top(told: Account) -> list[Markup]:
         element("p.kicker", "Verifluxa report"),
         element("h1", headline(stories)),
         element("p", badge(result.verdict), f" Model: {models}"),
-        *([element("p", meaning(result.verdict))] if len(stories) == 1 and stories[0].compared is None else []),
+        *([element("p", meaning(stories[0]))] if len(stories) == 1 else []),
         element("p.note", f"Asked in {result.spec.path}."),
     ]
 
