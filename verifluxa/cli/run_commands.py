@@ -196,8 +196,8 @@ def report(
     from verifluxa.report.page.compare import comparison
     from verifluxa.report.page.page import page
     from verifluxa.report.story import account
-    from verifluxa.run_folder import PAGES
     from verifluxa.result.write import write_whole
+    from verifluxa.run_folder import PAGES
 
     if model2 and other is None:
         raise typer.BadParameter("--model2 needs RESULT2")
