@@ -61,6 +61,16 @@ def test_nothing_is_asked_again(jobs, verifluxa, monkeypatch):
     assert verifluxa("batch", "jobs.toml", "--out", "nightly").code == 1
 
 
+def test_a_changed_job_replaces_the_result_of_another_only_by_force(jobs, verifluxa):
+    assert verifluxa("batch", "jobs.toml", "--out", "nightly", "--job", "suspect").code == 1
+    jobs.write_text(JOBS.replace("40 %", "45 %"))
+    ran = verifluxa("batch", "jobs.toml", "--out", "nightly")
+    assert (ran.code, ran.out, "VF4426" in ran.err) == (2, "", True)
+    assert not Path("nightly/clean").exists(), "no job was begun"
+    assert verifluxa("batch", "jobs.toml", "--out", "nightly", "--force").code == 1
+    assert json.loads(Path("nightly/suspect/result.json").read_text())["params"]["max_rate"] == "9/20"
+
+
 def test_every_mistake_shows_before_any_work(jobs, verifluxa):
     jobs.write_text(JOBS + '[[job]]\nname = "third"\nspec = "digits/missing.vfx"\n')
     ran = verifluxa("batch", "jobs.toml", "--out", "nightly")

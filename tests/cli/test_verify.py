@@ -117,9 +117,45 @@ def test_the_folder_holds_everything(verifluxa, small, badnets):
     assert json.loads((out / "certificate.json").read_text())["predicate"]["verdict"] == "falsified"
 
 
-def test_a_later_run_leaves_no_pictures_of_an_earlier_one(verifluxa, small, badnets):
-    verifluxa("verify", small, *ONLY_UNIVERSAL, *badnets, "--out", "out")
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_finished_result_is_replaced_only_by_force(verifluxa, small, badnets):
     assert verifluxa("verify", small, *ONLY_UNIVERSAL, "--out", "out").code == 0
+    before = contents(Path("out"))
+    ran = verifluxa("verify", small, *ONLY_UNIVERSAL, *badnets, "--out", "out")
+    assert (ran.code, ran.out) == (2, "")
+    assert "error[VF4426]: the result of another run lies here" in ran.err
+    assert "out/result.json" in ran.err
+    assert "--force" in ran.err
+    assert contents(Path("out")) == before
+    Path("out/result.json").unlink()
+    Path("out/ledger.sqlite").unlink()
+    ran = verifluxa("verify", small, *ONLY_UNIVERSAL, *badnets, "--out", "out")
+    assert (ran.code, "out/certificate.json" in ran.err) == (2, True)
+
+
+def test_in_python_as_well(verifluxa, small):
+    from verifluxa import certify
+    from verifluxa.errors import UsageError
+
+    assert certify(small, "out", properties=("universal",)).verdict == "certified"
+    with pytest.raises(UsageError) as caught:
+        certify(small, "out", properties=("universal",))
+    assert caught.value.code == "VF4426"
+    assert certify(small, "out", properties=("universal",), force=True).verdict == "certified"
+
+
+def test_a_later_run_leaves_nothing_that_speaks_of_an_earlier_one(verifluxa, small, badnets):
+    verifluxa("verify", small, *ONLY_UNIVERSAL, *badnets, "--out", "out")
+    assert verifluxa("report", "out/result.json").code == 0
+    for name in ("certificate.dsse.json", "certificate.svr.dsse.json", "comparison.html"):
+        Path("out", name).write_text("of the earlier run")
+    Path("out/notes.txt").write_text("mine")
+    assert verifluxa("verify", small, *ONLY_UNIVERSAL, "--out", "out", "--force").code == 0
+    assert Path("out/notes.txt").read_text() == "mine"
+    Path("out/notes.txt").unlink()
     assert sorted(path.name for path in Path("out").iterdir()) == [
         "certificate.json",
         "evidence.jsonl.gz",

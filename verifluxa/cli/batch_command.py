@@ -24,6 +24,7 @@ def batch(
     strategy: Strategy = None,
     cluster: Cluster = None,
     budget: Annotated[str | None, typer.Option(metavar="TIME", help="Most time for each job: 90s, 5m, 1.5h.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace older runs of other jobs in DIR.")] = False,
     job_exit: JobExit = False,
 ) -> int:
     """Verifies many models and specs as one queue. A batch that was killed goes on where it was.
@@ -43,6 +44,8 @@ def batch(
     results: dict[str, Result] = {}
     with stop_is_an_interrupt():
         prepared = list(ready(listed))
+        for item in prepared:
+            _check(item, out / item.job.name, force)
         pool = pool_for(prepared[0].prepared)
         try:
             for item in prepared:
@@ -56,6 +59,20 @@ def batch(
     complete = len(results) == len(prepared) and not any(result.interrupted for result in results.values())
     code = EXIT_CODES[combine(result.verdict for result in results.values())]
     return code if not complete and code else 3 if not complete else 0 if job_exit else code
+
+
+def _check(item: ReadyJob, folder: Path, force: bool) -> None:
+    """Refuses a folder in which another run lies, before any job is begun."""
+    from verifluxa.dispatch.ledger import Ledger
+    from verifluxa.dispatch.ledger_file import LEDGER_FILE
+    from verifluxa.run_folder import check_free, is_same
+
+    path = folder / LEDGER_FILE
+    if path.exists():
+        with Ledger.watch(path) as ledger:
+            if is_same(ledger, item.prepared):
+                return
+    check_free(folder, force)
 
 
 def _work(item: ReadyJob, folder: Path, pool: Pool) -> Result:

@@ -170,10 +170,6 @@ def _effect(item: Replayed) -> str:
     return effect(rate, item.stored.inputs, words, allowed(item.asked.kind, item.asked.limit_of(target)))
 
 
-PAGE = "report.html"
-COMPARISON = "comparison.html"
-
-
 def report(
     result: Annotated[Path, typer.Argument(metavar="RESULT", help="The result.json that `verify --out` wrote.")],
     other: Annotated[
@@ -201,6 +197,7 @@ def report(
     from verifluxa.report.page.page import page
     from verifluxa.report.story import account
     from verifluxa.result.write import write_whole
+    from verifluxa.run_folder import PAGES
 
     if model2 and other is None:
         raise typer.BadParameter("--model2 needs RESULT2")
@@ -211,7 +208,7 @@ def report(
         text = page(told)
     else:
         text = comparison(told, account(other, Choice(pairs("--model2", model2), files), spec))
-    path = out or result.parent / (PAGE if other is None else COMPARISON)
+    path = out or result.parent / PAGES[other is not None]
     write_whole(path, text.encode("utf-8", errors="backslashreplace"))
     print_words([f"written: {path}"])
     return 0

@@ -61,9 +61,7 @@ def verify(
     onnx: NetworkFile = None,
     vnnlib: QuestionFile = None,
     show_config: Annotated[bool, typer.Option("--show-config", help="Print every setting and its origin.")] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Start anew where a run that was stopped lies in DIR.")
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an older run that lies in DIR.")] = False,
     job_exit: JobExit = False,
 ) -> int:
     """Proves the properties of a spec, or shows the trigger that breaks one.
@@ -103,7 +101,7 @@ class Presentation:
         format: on stdout.
         out: the folder, or None.
         job_exit: whether any final verdict exits 0.
-        force: whether the work of a run that was stopped, in that folder, may be lost.
+        force: whether an older run in that folder may be lost.
     """
 
     format: Format = Format.TEXT
@@ -126,11 +124,12 @@ def execute(request: Request, presentation: Presentation, engine: Engine | None 
     from verifluxa.cli.messages import show_warnings
     from verifluxa.cli.output import present
     from verifluxa.dispatch.interrupts import stop_is_an_interrupt
-    from verifluxa.result.write import check_writable
     from verifluxa.verify import prepare
 
     if presentation.out is not None:
-        check_writable(presentation.out)
+        from verifluxa.run_folder import check_free
+
+        check_free(presentation.out, presentation.force)
     with stop_is_an_interrupt():
         prepared = prepare(request)
         show_warnings(prepared.inputs.warnings)

@@ -111,12 +111,8 @@ class Ledger:
             UsageError: VF4406 when it cannot be written, VF4421 when a run still writes the older one, VF4425 when a
                 run that was stopped has left work in it.
         """
+        cls.check_replaceable(path, force)
         with told(path):
-            if path.exists():
-                with closing(checked(path, connected(path))) as older:
-                    lost = lost_with(free(older))
-                if lost and not force:
-                    raise stopped_run(path, lost)
             for old in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
                 old.unlink(missing_ok=True)
             database = written(connected(path))
@@ -125,6 +121,21 @@ class Ledger:
             rows = [("request", json.dumps(origin.request)), ("digests", json.dumps(origin.digests))]
             database.executemany("INSERT INTO header VALUES (?, ?)", rows)
         return ledger
+
+    @staticmethod
+    def check_replaceable(path: Path, force: bool = False) -> None:
+        """Makes sure that a new ledger may stand here; changes nothing.
+
+        Raises:
+            UsageError: as `create`.
+        """
+        with told(path):
+            if not path.exists():
+                return
+            with closing(checked(path, connected(path))) as older:
+                lost = lost_with(free(older))
+            if lost and not force:
+                raise stopped_run(path, lost)
 
     @classmethod
     def open(cls, path: Path) -> Ledger:
