@@ -75,7 +75,7 @@ class OutFolder:
         self.path = path
         self.ledger = ledger
         self._spec = spec
-        self._part = path / f".{EVIDENCE}.part.gz"
+        self._part = path / f".{EVIDENCE}.{ledger.token}.part.gz"
 
     def work(self, prepared: Prepared, context: RunContext | None = None) -> Result:
         """Does the work of a run whose ledger is open, and writes what comes of it.
@@ -94,7 +94,7 @@ class OutFolder:
         """Writes everything; `result.json` comes last, so that where it stands the rest is complete.
 
         Raises:
-            UsageError: VF4406 when something cannot be written.
+            UsageError: VF4406 when something cannot be written, VF4426 when another run has taken the ledger over.
             RuntimeError: when the certificate would contradict itself: a mistake of ours.
         """
         with _written(self.path):
@@ -103,13 +103,13 @@ class OutFolder:
             statement = certificate_of(result, self._spec, summary, datetime.now(UTC))
         except CertificateError as error:
             raise RuntimeError(f"the certificate does not agree with the result: {error}") from error
-        with _written(self.path):
+        drawn = pictures_of(result)
+        with self.ledger.finishing(), _written(self.path):
             (self.path / RESULT_FILE).unlink(missing_ok=True)
             self._part.replace(self.path / EVIDENCE)
             write_whole(self.path / CERTIFICATE, encode_statement(statement))
-            write_pictures(self.path / PICTURES, pictures_of(result))
-        write_result(result, self.path)
-        self.ledger.finish()
+            write_pictures(self.path / PICTURES, drawn)
+            write_result(result, self.path)
 
     def abandon(self) -> None:
         """Removes what a failed run has written."""
@@ -125,7 +125,9 @@ def _written(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def out_folder(path: Path, spec: Spec, origin: Origin, force: bool = False) -> Iterator[OutFolder]:
+def out_folder(
+    path: Path, spec: Spec, origin: Origin, force: bool = False, take_over: bool = False
+) -> Iterator[OutFolder]:
     """Opens the folder of a new run; when the run fails before it has found anything, what it wrote goes away again.
 
     A ledger that holds answers stays, whatever ended the run: a second Ctrl-C, a full disk, a mistake of ours.
@@ -135,24 +137,34 @@ def out_folder(path: Path, spec: Spec, origin: Origin, force: bool = False) -> I
             `ledger.sqlite` that is not ours to replace, VF4425 for the work of a run that was stopped, unless `force`.
     """
     made = [folder for folder in (path, *path.parents) if not folder.exists()]
-    with _written(path):
-        path.mkdir(parents=True, exist_ok=True)
-    ledger = Ledger.create(path / LEDGER_FILE, origin, force)
-    folder = OutFolder(path, spec, ledger)
     try:
-        yield folder
+        with _written(path):
+            path.mkdir(parents=True, exist_ok=True)
+        ledger = Ledger.create(path / LEDGER_FILE, origin, force, take_over)
     except BaseException:
-        folder.abandon()
-        if ledger.holds_work():
-            ledger.close()
-            print(f"what was found is kept: verifluxa resume {path}", file=sys.stderr)
-            raise
-        ledger.remove()
-        for empty in made:
-            with suppress(OSError):  # somebody else may have put something there
-                empty.rmdir()
+        _remove_empty(made)
         raise
-    ledger.close()
+    with ledger:
+        folder = OutFolder(path, spec, ledger)
+        try:
+            yield folder
+        except BaseException:
+            folder.abandon()
+            if not ledger.is_ours:
+                raise
+            if ledger.holds_work():
+                print(f"what was found is kept: verifluxa resume {path}", file=sys.stderr)
+                raise
+            ledger.remove()
+            ledger.close()
+            _remove_empty(made)
+            raise
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    for folder in folders:
+        with suppress(OSError):  # somebody else may have put something there
+            folder.rmdir()
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from verifluxa.cli.options import Cluster, JobExit, Strategy, seconds
+from verifluxa.cli.options import Cluster, JobExit, Strategy, TakeOver, seconds
 
 if TYPE_CHECKING:
     from verifluxa.batch import ReadyJob
@@ -24,6 +24,7 @@ def batch(
     strategy: Strategy = None,
     cluster: Cluster = None,
     budget: Annotated[str | None, typer.Option(metavar="TIME", help="Most time for each job: 90s, 5m, 1.5h.")] = None,
+    take_over: TakeOver = False,
     job_exit: JobExit = False,
 ) -> int:
     """Verifies many models and specs as one queue. A batch that was killed goes on where it was.
@@ -46,7 +47,7 @@ def batch(
         pool = pool_for(prepared[0].prepared)
         try:
             for item in prepared:
-                results[item.job.name] = _work(item, out / item.job.name, pool)
+                results[item.job.name] = _work(item, out / item.job.name, pool, take_over)
                 print_words([_line(item.job.name, results[item.job.name])])
                 if results[item.job.name].interrupted:
                     break
@@ -58,7 +59,7 @@ def batch(
     return code if not complete and code else 3 if not complete else 0 if job_exit else code
 
 
-def _work(item: ReadyJob, folder: Path, pool: Pool) -> Result:
+def _work(item: ReadyJob, folder: Path, pool: Pool, take_over: bool) -> Result:
     """One job, in a folder of its own; where the ledger of the very same run lies there, it goes on from it."""
     from verifluxa.cli.verify_command import work_in
     from verifluxa.dispatch.ledger import Ledger
@@ -69,11 +70,11 @@ def _work(item: ReadyJob, folder: Path, pool: Pool) -> Result:
     prepared = replace(item.prepared, deadline=None if budget is None else time.monotonic() + budget)
     spec, path = prepared.inputs.spec, folder / LEDGER_FILE
     if path.exists():
-        with Ledger.open(path) as ledger:
+        with Ledger.open(path, take_over) as ledger:
             if is_same(ledger, prepared):
                 with resumed_folder(ledger, spec) as opened:
                     return work_in(opened, prepared, pool=pool)
-    with out_folder(folder, spec, origin_of(item.job.request, prepared), force=True) as opened:
+    with out_folder(folder, spec, origin_of(item.job.request, prepared), force=True, take_over=take_over) as opened:
         return work_in(opened, prepared, pool=pool, warm=item.job.warm)
 
 

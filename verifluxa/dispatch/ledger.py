@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sqlite3
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -38,17 +40,18 @@ from verifluxa.certificate.evidence_lines import (
 )
 from verifluxa.dispatch.ledger_file import (
     APPLICATION,
+    RUN_TABLES,
     TABLES,
     VERSION,
     checked,
     connected,
-    free,
-    locked,
+    is_shared,
     lost_with,
     not_a_ledger,
     other_run,
     stopped_run,
     told,
+    transaction,
     written,
 )
 from verifluxa.dispatch.ledger_lines import (
@@ -59,14 +62,27 @@ from verifluxa.dispatch.ledger_lines import (
     encode_begun,
     encode_grown,
 )
+from verifluxa.dispatch.ledger_lock import (
+    USUAL,
+    Heartbeat,
+    Timing,
+    Writer,
+    check_token,
+    claim,
+    put_writer,
+    release,
+)
 from verifluxa.dispatch.observe import Progress, Recalled
 from verifluxa.dispatch.slices import AttackDone, PieceDone
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem
+from verifluxa.result.write import umask
 from verifluxa.strategy.work import Attacked, Checkpoint
 from verifluxa.verdict import Reason, Verdict
 
 SHOW_SECONDS = 1.0
+WATCHES = 0
+"""The token of those who only read."""
 
 TRIED_AGAIN = frozenset({Reason.TIME, Reason.INTERRUPTED, Reason.LOST_WORKER, Reason.MEMORY, Reason.DECIDED})
 """Reasons that may be gone when a run is taken up again: another budget, another machine."""
@@ -83,12 +99,22 @@ class Origin:
 class Ledger:
     """An open ledger; an evidence sink (`dispatch.observe.EvidenceSink`) and an observer."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, token: int, timing: Timing = USUAL) -> None:
+        """Made by `create`, `open` and `watch`.
+
+        Args:
+            path: of the file.
+            connection: to it.
+            token: that every write must find in place; `WATCHES` for a reader.
+            timing: of the signs of life.
+        """
         self.path = path
         self._database = connection
+        self._token = token
         self._number = -1
         self._places: dict[tuple[int, int, int], int] = {}
         self._shown = 0.0
+        self._heartbeat = None if token == WATCHES else Heartbeat(path, token, timing.beat)
 
     def __enter__(self) -> Ledger:
         return self
@@ -99,42 +125,57 @@ class Ledger:
         self.close()
 
     @classmethod
-    def create(cls, path: Path, origin: Origin, force: bool = False) -> Ledger:
-        """Starts a new ledger in place of an older one.
+    def create(
+        cls,
+        path: Path,
+        origin: Origin,
+        force: bool = False,
+        take_over: bool = False,
+        timing: Timing = USUAL,
+        shared: bool | None = None,
+    ) -> Ledger:
+        """Starts a new ledger, also in place of an older one, whose file stays and whose content goes at once or not.
 
         Args:
             path: of the file.
             origin: what the run is.
             force: whether also the work of a run that was stopped may be lost.
+            take_over, timing: of the older one, see `ledger_lock.claim`.
+            shared: whether other machines may open the file; None: looked up.
 
         Raises:
-            UsageError: VF4406 when it cannot be written, VF4421 when a run still writes the older one, VF4425 when a
-                run that was stopped has left work in it.
+            UsageError: VF4406 when it cannot be written, VF4420 when something else lies there, VF4421 when a run still
+                writes the older one, VF4425 when a run that was stopped has left work in it.
         """
+        shared = is_shared(path) if shared is None else shared
         with told(path):
-            if path.exists():
-                with closing(checked(path, connected(path))) as older:
-                    lost = lost_with(free(older))
-                if lost and not force:
-                    raise stopped_run(path, lost)
-            for old in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
-                old.unlink(missing_ok=True)
-            database = written(connected(path))
-            database.executescript(f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; {TABLES}")
-            ledger = cls(path, locked(database))
-            rows = [("request", json.dumps(origin.request)), ("digests", json.dumps(origin.digests))]
-            database.executemany("INSERT INTO header VALUES (?, ?)", rows)
-        return ledger
+            if not path.exists():
+                with suppress(FileExistsError):  # somebody else was faster
+                    return cls(path, *_made(path, origin, shared, timing), timing)
+            with _closed_on_error(connected(path, patience=timing.patience)) as database:
+                written(checked(path, database), shared)
+
+                def renew() -> None:
+                    lost = lost_with(database)
+                    if lost and not force:
+                        raise stopped_run(path, lost)
+                    for table in RUN_TABLES:
+                        database.execute(f"DELETE FROM {table}")
+                    _put_header(database, origin)
+
+                return cls(path, database, claim(path, database, take_over, timing, renew), timing)
 
     @classmethod
-    def open(cls, path: Path) -> Ledger:
-        """Takes up a ledger.
+    def open(cls, path: Path, take_over: bool = False, timing: Timing = USUAL, shared: bool | None = None) -> Ledger:
+        """Takes up a ledger; see `create`.
 
         Raises:
             UsageError: VF4420 when it is none of ours, VF4421 when another run writes it.
         """
-        with told(path):
-            return cls(path, locked(written(checked(path, connected(path)))))
+        shared = is_shared(path) if shared is None else shared
+        with told(path), _closed_on_error(connected(path, patience=timing.patience)) as database:
+            written(checked(path, database), shared)
+            return cls(path, database, claim(path, database, take_over, timing), timing)
 
     @classmethod
     def watch(cls, path: Path) -> Ledger:
@@ -143,8 +184,8 @@ class Ledger:
         Raises:
             UsageError: VF4420 when it is none of ours.
         """
-        with told(path):
-            return cls(path, checked(path, connected(path, read_only=True)))
+        with told(path), _closed_on_error(connected(path, read_only=True)) as database:
+            return cls(path, checked(path, database), WATCHES)
 
     @property
     def origin(self) -> Origin:
@@ -173,7 +214,7 @@ class Ledger:
         header = canonical_json(encode_header(header_of(problem, data)))
         identity = "sha256:" + hashlib.sha256(header).hexdigest()
         self._places = {pair_key: at for at, pair_key in enumerate(_keys(problem))}
-        with told(self.path):
+        with told(self.path), self._transaction():
             known = self._database.execute(
                 "SELECT name, identity FROM property WHERE number = ?", (self._number,)
             ).fetchone()
@@ -273,7 +314,7 @@ class Ledger:
 
     def end(self, problem: Problem) -> None:
         """Every question of the problem has its outcome."""
-        with told(self.path):
+        with told(self.path), self._transaction():
             self._database.execute("UPDATE property SET ended = ? WHERE number = ?", (time.time(), self._number))
 
     def update(self, progress: Progress) -> None:
@@ -290,13 +331,19 @@ class Ledger:
             "workers": progress.workers,
             "at": time.time(),
         }
-        with told(self.path):
+        with told(self.path), self._transaction():
             rows = [(key, json.dumps(value)) for key, value in values.items()]
             self._database.executemany("INSERT OR REPLACE INTO progress VALUES (?, ?)", rows)
 
-    def finish(self) -> None:
-        """The run is over and its result is written."""
-        with told(self.path):
+    @contextmanager
+    def finishing(self) -> Iterator[None]:
+        """The run is over once what the block writes into its folder lies there; nobody takes the ledger meanwhile.
+
+        Raises:
+            UsageError: VF4426 when somebody has taken it before; then the block does not begin.
+        """
+        with told(self.path), self._transaction():
+            yield
             self._database.execute("INSERT OR REPLACE INTO progress VALUES ('over', 'true')")
 
     def sections(self) -> Iterator[tuple[bytes, Iterator[tuple[bytes, int]]]]:
@@ -331,15 +378,35 @@ class Ledger:
         attacks = "SELECT 1 FROM attack WHERE CAST(record AS BLOB) != ?"
         return bool(self.rows(f"{found} UNION ALL {attacks} LIMIT 1", encode_attacked([])))
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether nobody has taken it over."""
+        return self.rows("SELECT token FROM writer") == [(self._token,)]
+
+    @property
+    def token(self) -> int:
+        """What tells this writer from all before and after it."""
+        return self._token
+
     def close(self) -> None:
-        """Closes the file; what is in it stays."""
+        """Lets go and closes the file; what is in it stays. May be called twice."""
+        if self._heartbeat is not None:
+            self._heartbeat.end()
+            self._heartbeat = None
+            release(self._database, self._token)
         self._database.close()
 
     def remove(self) -> None:
-        """Closes and deletes it: the run failed and left nothing worth keeping."""
-        self.close()
-        for name in (self.path.name, self.path.name + "-wal", self.path.name + "-shm"):
-            self.path.with_name(name).unlink(missing_ok=True)
+        """Deletes it: the run failed and left nothing worth keeping. Close it afterwards.
+
+        Raises:
+            UsageError: VF4426 when somebody has taken it over, whose it is then.
+        """
+        with told(self.path), self._transaction():
+            _unlink(self.path)
+        if self._heartbeat is not None:  # nothing is let go: whoever has opened it meanwhile must not go on with it
+            self._heartbeat.end()
+            self._heartbeat = None
 
     def _begun(self, problem: Problem, place: int, record: bytes) -> Checkpoint:
         pieces = self.rows(
@@ -358,13 +425,69 @@ class Ledger:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._database.execute("BEGIN")
-        try:
+        """A write; whoever has lost the ledger meanwhile is stopped here."""
+        with transaction(self._database):
+            check_token(self.path, self._database, self._token)
             yield
-        except BaseException:
-            self._database.execute("ROLLBACK")
-            raise
-        self._database.execute("COMMIT")
+
+
+def _made(path: Path, origin: Origin, shared: bool, timing: Timing) -> tuple[sqlite3.Connection, int]:
+    """A new file, made aside and put in its place whole: a full disk leaves nothing that nobody can use.
+
+    Raises:
+        FileExistsError: when somebody else has put one there meanwhile.
+    """
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    part = Path(name)
+    try:
+        with closing(connected(part)) as database:
+            written(database, shared).executescript(
+                f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; BEGIN; {TABLES} COMMIT"
+            )
+            with transaction(database):
+                put_writer(database, Writer.here(1))
+                _put_header(database, origin)
+        part.chmod(0o666 & ~umask())
+        _put_in_place(part, path)
+    finally:
+        _unlink(part)
+    try:
+        with _closed_on_error(connected(path, patience=timing.patience)) as database:
+            return written(database, shared), 1
+    except BaseException:
+        _unlink(path)
+        raise
+
+
+def _put_in_place(part: Path, path: Path) -> None:
+    try:
+        path.hardlink_to(part)  # unlike a renaming, it never replaces what somebody else has put there
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        if path.exists():
+            raise FileExistsError(path) from None
+        part.rename(path)
+
+
+def _put_header(database: sqlite3.Connection, origin: Origin) -> None:
+    rows = [("request", json.dumps(origin.request)), ("digests", json.dumps(origin.digests))]
+    database.executemany("INSERT INTO header VALUES (?, ?)", rows)
+
+
+def _unlink(path: Path) -> None:
+    for name in (path.name, path.name + "-wal", path.name + "-shm", path.name + "-journal"):
+        path.with_name(name).unlink(missing_ok=True)
+
+
+@contextmanager
+def _closed_on_error(database: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    try:
+        yield database
+    except BaseException:
+        database.close()
+        raise
 
 
 def _keys(problem: Problem) -> Iterator[tuple[int, int, int]]:
