@@ -20,7 +20,7 @@ from verifluxa.certificate.of_result import certificate_of
 from verifluxa.dispatch.ledger import Ledger, Origin
 from verifluxa.dispatch.ledger_file import LEDGER_FILE, not_a_ledger, other_run
 from verifluxa.dispatch.observe import Both
-from verifluxa.errors import CertificateError
+from verifluxa.errors import CertificateError, TryAgainError
 from verifluxa.inputs import Choice
 from verifluxa.report.pictures import pictures
 from verifluxa.report.scenes import scene_of_result
@@ -148,11 +148,12 @@ def out_folder(
         folder = OutFolder(path, spec, ledger)
         try:
             yield folder
-        except BaseException:
+        except BaseException as error:
             folder.abandon()
-            if not ledger.is_ours:
+            locked = isinstance(error, TryAgainError)  # then it cannot be looked into either
+            if not locked and not ledger.is_ours:
                 raise
-            if ledger.holds_work():
+            if locked or ledger.holds_work():
                 print(f"what was found is kept: verifluxa resume {path}", file=sys.stderr)
                 raise
             ledger.remove()

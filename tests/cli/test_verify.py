@@ -11,7 +11,8 @@ from PIL import Image
 
 from verifluxa.cli.verify_command import Presentation, execute
 from verifluxa.dispatch.driver import EngineCrash
-from verifluxa.errors import UsageError
+from verifluxa.dispatch.ledger_file import locked
+from verifluxa.errors import TryAgainError, UsageError
 from verifluxa.inputs import Choice
 from verifluxa.verify import Request
 
@@ -213,3 +214,19 @@ def test_a_full_disk_while_proving_is_said_and_keeps_what_was_found(small, here,
     assert caught.value.code == "VF4406"
     assert "verifluxa resume out" in capsys.readouterr().err
     assert [path.name for path in Path("out").iterdir()] == ["ledger.sqlite"]
+
+
+def test_a_ledger_that_stays_locked_is_kept_also_where_it_holds_nothing_yet(small, here, verifluxa, capsys):
+    with pytest.raises(TryAgainError):
+        execute(Request(str(small)), Presentation(out=Path("out")), Broken(locked(Path("out/ledger.sqlite"))))
+    assert "verifluxa resume out" in capsys.readouterr().err
+    assert [path.name for path in Path("out").iterdir()] == ["ledger.sqlite"]
+    assert verifluxa("resume", "out").code == 1
+
+
+def test_the_exit_code_says_try_again(verifluxa):
+    def busy(*_, **__):
+        raise locked(Path("out/ledger.sqlite"))
+
+    ran = verifluxa("verify", build=lambda: busy)
+    assert (ran.code, "VF4427" in ran.err, "verifluxa resume out" in ran.err) == (75, True, True)

@@ -1,6 +1,8 @@
 """The ledger: what it keeps, what it refuses, and that a run goes on from it."""
 
 import sqlite3
+import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,10 @@ from verifluxa.certificate.evidence_file import read_evidence, write_evidence
 from verifluxa.dispatch.driver import Plan, drive
 from verifluxa.dispatch.ledger import Ledger, Origin
 from verifluxa.dispatch.ledger_file import TABLES
+from verifluxa.dispatch.ledger_lock import Timing
 from verifluxa.dispatch.processes import InProcessPool
 from verifluxa.dispatch.status import run_status
-from verifluxa.errors import UsageError
+from verifluxa.errors import TryAgainError, UsageError
 from verifluxa.evidence import Strongest
 from verifluxa.verdict import Reason, Verdict
 
@@ -108,6 +111,49 @@ def test_another_problem_is_refused(tmp_path):
     with pytest.raises(UsageError) as caught:
         run(path, FakeEngine(), asked=problem(placements=5))
     assert caught.value.code == "VF4422"
+
+
+def held(path: Path) -> sqlite3.Connection:
+    """A lock of somebody else, who may let go from another thread."""
+    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    database.execute("BEGIN IMMEDIATE")
+    return database
+
+
+def test_a_lock_that_goes_away_is_waited_for(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    ledger = Ledger.create(path, ORIGIN)
+    with closing(held(path)) as other:
+        ending = threading.Timer(2.5, other.rollback)
+        ending.start()
+        answers = run(path, FakeEngine(), ledger=ledger)
+        ending.join()
+    assert {o.verdict for o in answers.outcomes} == {Verdict.CERTIFIED}
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("after", [0, 2, 4])
+def test_a_lock_that_stays_stops_the_run_and_it_goes_on_later(tmp_path, after, shared):
+    path = tmp_path / "ledger.sqlite"
+    ledger = Ledger.create(path, ORIGIN, timing=Timing(patience=0.2), shared=shared)
+    locks = []
+
+    class Locking(FakeEngine):
+        def prove(self, problem, slice):
+            if after in slice.placements:
+                locks.append(held(path))
+            yield from super().prove(problem, slice)
+
+    with ledger:
+        ledger.begin(problem(), DATA)
+        with pytest.raises(TryAgainError) as caught:
+            drive(problem(), InProcessPool(Locking()), PLAN, ledger, ledger)
+        locks[0].close()
+    assert (caught.value.code, caught.value.exit_code) == ("VF4427", 75)
+    (tmp_path / "again").mkdir()
+    assert {o.verdict for o in run(path, FakeEngine(folder=tmp_path / "again")).outcomes} == {Verdict.CERTIFIED}
+    assert marks(tmp_path / "again", "attack") == []
+    assert marks(tmp_path / "again", "prove") == list(range(after, 6))
 
 
 def test_a_full_disk_is_said_and_what_was_kept_can_be_taken_up(tmp_path):

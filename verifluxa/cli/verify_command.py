@@ -70,7 +70,7 @@ def verify(
 ) -> int:
     """Proves the properties of a spec, or shows the trigger that breaks one.
 
-    Exit codes: 0 certified, 1 falsified, 2 usage, 3 unknown, 4 bad input, 5 internal error.
+    Exit codes: 0 certified, 1 falsified, 2 usage, 3 unknown, 4 bad input, 5 internal error, 75 try again (a lock).
     """
     from verifluxa.inputs import Choice
     from verifluxa.verify import Request

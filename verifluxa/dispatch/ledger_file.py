@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from verifluxa.certificate.evidence_lines import LONGEST
-from verifluxa.errors import CertificateError, UsageError
+from verifluxa.errors import CertificateError, TryAgainError, UsageError
 from verifluxa.result.write import cannot_write
 
 LEDGER_FILE = "ledger.sqlite"
@@ -54,7 +54,7 @@ def connected(path: Path, read_only: bool = False, patience: float = 5.0) -> sql
     Args:
         path: of the file.
         read_only: whether nothing may be written.
-        patience: seconds for which a lock of somebody else is waited for.
+        patience: seconds for which a lock of somebody else is waited for; SQLite looks again after pauses that grow.
     """
     mode = "ro" if read_only else "rw"
     uri = f"{path.absolute().as_uri()}?mode={mode}"
@@ -152,11 +152,29 @@ def told(path: Path) -> Iterator[None]:
     except CertificateError as error:
         raise not_a_ledger(path, f"a record is not understood: {error.message}") from error
     except sqlite3.OperationalError as error:
+        if _is_locked(error):
+            raise locked(path) from error
         raise cannot_write(path, OSError(str(error))) from error
     except sqlite3.DatabaseError as error:
         raise not_a_ledger(path, f"it cannot be read: {error}") from error
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+def _is_locked(error: sqlite3.Error) -> bool:
+    """Whether a lock of somebody else did not go away; the lower byte of a code says what happened at all."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def locked(path: Path) -> TryAgainError:
+    """VF4427."""
+    return TryAgainError(
+        "VF4427",
+        "somebody else keeps this ledger locked",
+        place=str(path),
+        expected="a lock that goes away in time (writers wait for a minute)",
+        remedy=f"nothing is lost: end what reads it in a transaction, then `verifluxa resume {path.parent}`",
+    )
 
 
 def stopped_run(path: Path, count: int) -> UsageError:
