@@ -19,7 +19,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -83,6 +83,7 @@ from verifluxa.verdict import Reason, Verdict
 SHOW_SECONDS = 1.0
 WATCHES = 0
 """The token of those who only read."""
+FIRST_TOKEN = 1
 
 TRIED_AGAIN = frozenset({Reason.TIME, Reason.INTERRUPTED, Reason.LOST_WORKER, Reason.MEMORY, Reason.DECIDED})
 """Reasons that may be gone when a run is taken up again: another budget, another machine."""
@@ -99,14 +100,16 @@ class Origin:
 class Ledger:
     """An open ledger; an evidence sink (`dispatch.observe.EvidenceSink`) and an observer."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, token: int, timing: Timing = USUAL) -> None:
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, token: int = WATCHES, heartbeat: Heartbeat | None = None
+    ) -> None:
         """Made by `create`, `open` and `watch`.
 
         Args:
             path: of the file.
             connection: to it.
-            token: that every write must find in place; `WATCHES` for a reader.
-            timing: of the signs of life.
+            token: that every write must find in place.
+            heartbeat: gives signs of life; None for a reader.
         """
         self.path = path
         self._database = connection
@@ -114,7 +117,9 @@ class Ledger:
         self._number = -1
         self._places: dict[tuple[int, int, int], int] = {}
         self._shown = 0.0
-        self._heartbeat = None if token == WATCHES else Heartbeat(path, token, timing.beat)
+        self._heartbeat = heartbeat
+        if heartbeat is not None:
+            heartbeat.begin(token)
 
     def __enter__(self) -> Ledger:
         return self
@@ -148,22 +153,27 @@ class Ledger:
                 writes the older one, VF4425 when a run that was stopped has left work in it.
         """
         shared = is_shared(path) if shared is None else shared
-        with told(path):
-            if not path.exists():
-                with suppress(FileExistsError):  # somebody else was faster
-                    return cls(path, *_made(path, origin, shared, timing), timing)
-            with _closed_on_error(connected(path, patience=timing.patience)) as database:
-                written(checked(path, database), shared)
 
-                def renew() -> None:
-                    lost = lost_with(database)
-                    if lost and not force:
-                        raise stopped_run(path, lost)
-                    for table in RUN_TABLES:
-                        database.execute(f"DELETE FROM {table}")
-                    _put_header(database, origin)
+        def renew() -> None:
+            lost = lost_with(database)
+            if lost and not force:
+                raise stopped_run(path, lost)
+            for table in RUN_TABLES:
+                database.execute(f"DELETE FROM {table}")
+            _put_header(database, origin)
 
-                return cls(path, database, claim(path, database, take_over, timing, renew), timing)
+        with told(path), ExitStack() as on_error:
+            heartbeat = Heartbeat(path, timing.beat)
+            on_error.callback(heartbeat.end)
+            made = None if path.exists() else _made(path, origin, shared, timing, heartbeat.name)
+            if made is not None:
+                on_error.pop_all()
+                return cls(path, made, FIRST_TOKEN, heartbeat)
+            database = on_error.enter_context(closing(connected(path, patience=timing.patience)))
+            written(checked(path, database), shared)
+            token = claim(path, database, heartbeat.name, take_over, timing, renew)
+            on_error.pop_all()
+            return cls(path, database, token, heartbeat)
 
     @classmethod
     def open(cls, path: Path, take_over: bool = False, timing: Timing = USUAL, shared: bool | None = None) -> Ledger:
@@ -173,9 +183,14 @@ class Ledger:
             UsageError: VF4420 when it is none of ours, VF4421 when another run writes it.
         """
         shared = is_shared(path) if shared is None else shared
-        with told(path), _closed_on_error(connected(path, patience=timing.patience)) as database:
+        with told(path), ExitStack() as on_error:
+            heartbeat = Heartbeat(path, timing.beat)
+            on_error.callback(heartbeat.end)
+            database = on_error.enter_context(closing(connected(path, patience=timing.patience)))
             written(checked(path, database), shared)
-            return cls(path, database, claim(path, database, take_over, timing), timing)
+            token = claim(path, database, heartbeat.name, take_over, timing)
+            on_error.pop_all()
+            return cls(path, database, token, heartbeat)
 
     @classmethod
     def watch(cls, path: Path) -> Ledger:
@@ -184,8 +199,11 @@ class Ledger:
         Raises:
             UsageError: VF4420 when it is none of ours.
         """
-        with told(path), _closed_on_error(connected(path, read_only=True)) as database:
-            return cls(path, checked(path, database), WATCHES)
+        with told(path), ExitStack() as on_error:
+            database = on_error.enter_context(closing(connected(path, read_only=True)))
+            checked(path, database)
+            on_error.pop_all()
+            return cls(path, database)
 
     @property
     def origin(self) -> Origin:
@@ -431,33 +449,34 @@ class Ledger:
             yield
 
 
-def _made(path: Path, origin: Origin, shared: bool, timing: Timing) -> tuple[sqlite3.Connection, int]:
-    """A new file, made aside and put in its place whole: a full disk leaves nothing that nobody can use.
+def _made(path: Path, origin: Origin, shared: bool, timing: Timing, thread: str) -> sqlite3.Connection | None:
+    """A new file, made aside and put in its place whole; None where somebody else has put one there meanwhile.
 
-    Raises:
-        FileExistsError: when somebody else has put one there meanwhile.
+    A full disk so leaves nothing that nobody can use.
     """
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     os.close(handle)
     part = Path(name)
     try:
-        with closing(connected(part)) as database:
-            written(database, shared).executescript(
+        with closing(connected(part)) as database:  # without WAL: what stays in one when it is closed would be lost
+            database.executescript(
                 f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; BEGIN; {TABLES} COMMIT"
             )
             with transaction(database):
-                put_writer(database, Writer.here(1))
+                put_writer(database, Writer.here(FIRST_TOKEN, thread))
                 _put_header(database, origin)
         part.chmod(0o666 & ~umask())
         _put_in_place(part, path)
+    except FileExistsError:
+        return None
     finally:
         _unlink(part)
-    try:
-        with _closed_on_error(connected(path, patience=timing.patience)) as database:
-            return written(database, shared), 1
-    except BaseException:
-        _unlink(path)
-        raise
+    with ExitStack() as on_error:
+        on_error.callback(_unlink, path)
+        database = on_error.enter_context(closing(connected(path, patience=timing.patience)))
+        written(database, shared)
+        on_error.pop_all()
+    return database
 
 
 def _put_in_place(part: Path, path: Path) -> None:
@@ -479,15 +498,6 @@ def _put_header(database: sqlite3.Connection, origin: Origin) -> None:
 def _unlink(path: Path) -> None:
     for name in (path.name, path.name + "-wal", path.name + "-shm", path.name + "-journal"):
         path.with_name(name).unlink(missing_ok=True)
-
-
-@contextmanager
-def _closed_on_error(database: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    try:
-        yield database
-    except BaseException:
-        database.close()
-        raise
 
 
 def _keys(problem: Problem) -> Iterator[tuple[int, int, int]]:

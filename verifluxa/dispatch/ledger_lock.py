@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import sqlite3
 import threading
 import time
@@ -55,6 +56,7 @@ class Writer:
         boot: which boot of which machine, and which process namespace (a container's numbers mean nothing outside).
         process: its number.
         start: when the process began, in clock ticks since boot; empty where the system does not tell.
+        thread: the name of its heartbeat's thread, which tells the ledgers of one process apart.
         beats: its signs of life so far.
     """
 
@@ -64,28 +66,35 @@ class Writer:
     boot: str
     process: int
     start: str
+    thread: str
     beats: int = 0
 
     @classmethod
-    def here(cls, token: int) -> Writer:
+    def here(cls, token: int, thread: str) -> Writer:
         """This process."""
-        return cls(token, True, os.uname().nodename, _boot(), os.getpid(), _start(os.getpid()))
+        return cls(token, True, os.uname().nodename, _boot(), os.getpid(), _start(os.getpid()), thread)
 
     @property
     def is_foreign(self) -> bool:
         """Whether it runs where its number cannot be looked up."""
-        here = Writer.here(0)
+        here = Writer.here(0, "")
         return (self.host, self.boot) != (here.host, here.boot)
 
     @property
     def is_gone(self) -> bool:
-        """Whether it has let go, or is a process of this machine that has ended."""
-        return not self.held or (not self.is_foreign and not _runs(self.process, self.start))
+        """Whether it has let go, or is a process of this machine that has ended, or a ledger of this one (a full disk
+        may have kept it from letting go).
+        """
+        if not self.held or self.is_foreign:
+            return not self.held
+        if self.process == os.getpid():
+            return self.thread not in {thread.name for thread in threading.enumerate()}
+        return not _runs(self.process, self.start)
 
     @property
-    def row(self) -> tuple[int, int, str, str, int, str, int]:
+    def row(self) -> tuple[int, int, str, str, int, str, str, int]:
         """As it stands in the ledger."""
-        return self.token, int(self.held), self.host, self.boot, self.process, self.start, self.beats
+        return self.token, int(self.held), self.host, self.boot, self.process, self.start, self.thread, self.beats
 
 
 def writer_of(path: Path, database: sqlite3.Connection) -> Writer:
@@ -94,8 +103,8 @@ def writer_of(path: Path, database: sqlite3.Connection) -> Writer:
     Raises:
         UsageError: VF4420 when it names none.
     """
-    row = database.execute("SELECT token, held, host, boot, process, start, beats FROM writer").fetchone()
-    kinds = (int, int, str, str, int, str, int)
+    row = database.execute("SELECT token, held, host, boot, process, start, thread, beats FROM writer").fetchone()
+    kinds = (int, int, str, str, int, str, str, int)
     if row is None or not all(type(value) is kind for value, kind in zip(row, kinds, strict=True)):
         raise not_a_ledger(path, "it does not say who writes it")
     if not 0 < row[0] < MOST_WRITERS:
@@ -105,12 +114,13 @@ def writer_of(path: Path, database: sqlite3.Connection) -> Writer:
 
 def put_writer(database: sqlite3.Connection, writer: Writer) -> None:
     """Names a writer in place of the one before."""
-    database.execute("INSERT OR REPLACE INTO writer VALUES (1, ?, ?, ?, ?, ?, ?, ?)", writer.row)
+    database.execute("INSERT OR REPLACE INTO writer VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)", writer.row)
 
 
 def claim(
     path: Path,
     database: sqlite3.Connection,
+    thread: str,
     take_over: bool = False,
     timing: Timing = USUAL,
     renew: Callable[[], None] | None = None,
@@ -120,6 +130,7 @@ def claim(
     Args:
         path: of the ledger.
         database: the ledger.
+        thread: name of the heartbeat that will give the signs of life.
         take_over: whether a writer elsewhere, which cannot be asked, is taken for dead at once.
         timing: how long its silence must be otherwise.
         renew: what belongs to the same transaction.
@@ -135,7 +146,7 @@ def claim(
         with transaction(database):
             found = writer_of(path, database)
             if found.is_gone or found == silent or (take_over and found.is_foreign):
-                put_writer(database, Writer.here(found.token + 1))
+                put_writer(database, Writer.here(found.token + 1, thread))
                 if renew is not None:
                     renew()
                 database.execute("DELETE FROM progress WHERE key = 'over'")
@@ -184,14 +195,26 @@ def release(database: sqlite3.Connection, token: int) -> None:
 
 
 class Heartbeat:
-    """A thread that gives signs of life, also while this process works on something long."""
+    """A thread that gives signs of life, also while this process works on something long.
 
-    def __init__(self, path: Path, token: int, seconds: float) -> None:
-        self._path, self._token, self._seconds = path, token, seconds
+    It begins before the ledger is taken, and as long as it goes on, the ledger counts as held within this process.
+    """
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        self._path, self._seconds, self._token = path, seconds, 0
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="ledger", daemon=True)
+        self._thread = threading.Thread(target=self._beat, name=f"ledger-{secrets.token_hex(8)}", daemon=True)
         with interrupts_blocked():  # else a signal that the main thread blocks would come through this one
             self._thread.start()
+
+    @property
+    def name(self) -> str:
+        """Of the thread; no other has it."""
+        return self._thread.name
+
+    def begin(self, token: int) -> None:
+        """Gives signs of life for this writer from now on."""
+        self._token = token
 
     def end(self) -> None:
         """Ends the thread. May be called twice."""
