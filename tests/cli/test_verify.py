@@ -7,6 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import torch
 from PIL import Image
 
 from verifluxa.cli.verify_command import Presentation, execute
@@ -230,3 +231,9 @@ def test_the_exit_code_says_try_again(verifluxa):
 
     ran = verifluxa("verify", build=lambda: busy)
     assert (ran.code, "VF4427" in ran.err, "verifluxa resume out" in ran.err) == (75, True, True)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the device is there")
+def test_gpu_workers_without_a_gpu_are_refused_before_the_work(verifluxa, small):
+    ran = verifluxa("verify", small, "--cluster", "gpu", "--out", "out")
+    assert (ran.code, "VF4202" in ran.err, Path("out").exists()) == (2, True, False)

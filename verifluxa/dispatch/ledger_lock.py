@@ -82,7 +82,7 @@ class Writer:
 
     @property
     def is_gone(self) -> bool:
-        """Whether it has let go, or is a process of this machine, or a closed ledger of this process, that has ended."""
+        """Whether it has let go, or is a process of this machine or a ledger of this process that has ended."""
         if not self.held or self.is_foreign:
             return not self.held
         if self.process == os.getpid():
