@@ -390,6 +390,12 @@ class Ledger:
         with told(self.path):
             return self._database.execute(query, values).fetchall()
 
+    @property
+    def has_stopped(self) -> bool:
+        """Whether it holds work of a run that did not come to its end."""
+        with told(self.path):
+            return lost_with(self._database) > 0
+
     def holds_work(self) -> bool:
         """Whether it holds anything that a run which takes it up need not do again."""
         found = "SELECT 1 FROM outcome WHERE verdict != 'unknown' UNION ALL SELECT 1 FROM begun"

@@ -207,5 +207,5 @@ def other_run(path: Path, what: str) -> UsageError:
         f"{what} are no longer what this ledger was begun with",
         place=str(path),
         expected="the same spec, models, data, strategy, arithmetic and version of the tool",
-        remedy="put the files back, or start again with `verifluxa verify`",
+        remedy="put the files back, or start anew: `verify --out` in another folder, `verify` or `batch` with --force",
     )
