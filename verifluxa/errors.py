@@ -96,6 +96,13 @@ class UsageError(VerifluxaError):
     exit_code = 2
 
 
+class TryAgainError(UsageError):
+    """VF4427: nothing is wrong, but somebody else is in the way; the same command may succeed later."""
+
+    exit_code = 75
+    """As sysexits.h has it (EX_TEMPFAIL)."""
+
+
 class CertificateError(VerifluxaError):
     """VF5xxx: a certificate, signature or evidence file is refused."""
 

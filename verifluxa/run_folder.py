@@ -20,7 +20,7 @@ from verifluxa.certificate.of_result import certificate_of
 from verifluxa.dispatch.ledger import Ledger, Origin
 from verifluxa.dispatch.ledger_file import LEDGER_FILE, not_a_ledger, other_run
 from verifluxa.dispatch.observe import Both
-from verifluxa.errors import CertificateError, UsageError
+from verifluxa.errors import CertificateError, TryAgainError, UsageError
 from verifluxa.inputs import Choice
 from verifluxa.report.pictures import pictures
 from verifluxa.report.scenes import scene_of_result
@@ -60,7 +60,7 @@ def certify(
 
     Raises:
         VerifluxaError: whatever the user can mend: what `verify` raises, VF4406 for a folder that cannot be written to,
-            VF4425 for the work of a run that was stopped and VF4426 for the result of one that came to its end,
+            VF4425 for the work of a run that was stopped and VF4428 for the result of one that came to its end,
             unless `force`.
     """
     folder = Path(out)
@@ -78,7 +78,7 @@ class OutFolder:
         self.path = path
         self.ledger = ledger
         self._spec = spec
-        self._part = path / f".{EVIDENCE}.part.gz"
+        self._part = path / f".{EVIDENCE}.{ledger.token}.part.gz"
 
     def work(self, prepared: Prepared, context: RunContext | None = None) -> Result:
         """Does the work of a run whose ledger is open, and writes what comes of it.
@@ -97,7 +97,7 @@ class OutFolder:
         """Writes everything; `result.json` comes last, so that where it stands the rest is complete.
 
         Raises:
-            UsageError: VF4406 when something cannot be written.
+            UsageError: VF4406 when something cannot be written, VF4426 when another run has taken the ledger over.
             RuntimeError: when the certificate would contradict itself: a mistake of ours.
         """
         with _written(self.path):
@@ -106,13 +106,13 @@ class OutFolder:
             statement = certificate_of(result, self._spec, summary, datetime.now(UTC))
         except CertificateError as error:
             raise RuntimeError(f"the certificate does not agree with the result: {error}") from error
-        with _written(self.path):
+        drawn = pictures_of(result)
+        with self.ledger.finishing(), _written(self.path):
             _remove_stale(self.path)
             self._part.replace(self.path / EVIDENCE)
             write_whole(self.path / CERTIFICATE, encode_statement(statement))
-            write_pictures(self.path / PICTURES, pictures_of(result))
-        write_result(result, self.path)
-        self.ledger.finish()
+            write_pictures(self.path / PICTURES, drawn)
+            write_result(result, self.path)
 
     def abandon(self) -> None:
         """Removes what a failed run has written."""
@@ -128,37 +128,50 @@ def _written(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def out_folder(path: Path, spec: Spec, origin: Origin, force: bool = False) -> Iterator[OutFolder]:
+def out_folder(
+    path: Path, spec: Spec, origin: Origin, force: bool = False, take_over: bool = False
+) -> Iterator[OutFolder]:
     """Opens the folder of a new run; when the run fails before it has found anything, what it wrote goes away again.
 
     A ledger that holds answers stays, whatever ended the run: a second Ctrl-C, a full disk, a mistake of ours.
 
     Raises:
         UsageError: VF4406 when the folder cannot be made or written to, VF4420 and VF4421 for a file called
-            `ledger.sqlite` that is not ours to replace, VF4425 and VF4426 as `check_free`.
+            `ledger.sqlite` that is not ours to replace, VF4425 and VF4428 as `check_free`.
     """
     check_free(path, force)
     made = [folder for folder in (path, *path.parents) if not folder.exists()]
-    with _written(path):
-        path.mkdir(parents=True, exist_ok=True)
-    ledger = Ledger.create(path / LEDGER_FILE, origin, force)
-    folder = OutFolder(path, spec, ledger)
     try:
         with _written(path):
-            _remove_stale(path)
-        yield folder
+            path.mkdir(parents=True, exist_ok=True)
+        ledger = Ledger.create(path / LEDGER_FILE, origin, force, take_over)
     except BaseException:
-        folder.abandon()
-        if ledger.holds_work():
-            ledger.close()
-            print(f"what was found is kept: verifluxa resume {path}", file=sys.stderr)
-            raise
-        ledger.remove()
-        for empty in made:
-            with suppress(OSError):  # somebody else may have put something there
-                empty.rmdir()
+        _remove_empty(made)
         raise
-    ledger.close()
+    with ledger:
+        folder = OutFolder(path, spec, ledger)
+        try:
+            with _written(path):
+                _remove_stale(path)
+            yield folder
+        except BaseException as error:
+            folder.abandon()
+            locked = isinstance(error, TryAgainError)  # then it cannot be looked into either
+            if not locked and not ledger.is_ours:
+                raise
+            if locked or ledger.holds_work():
+                print(f"what was found is kept: verifluxa resume {path}", file=sys.stderr)
+                raise
+            ledger.remove()
+            ledger.close()
+            _remove_empty(made)
+            raise
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    for folder in folders:
+        with suppress(OSError):  # somebody else may have put something there
+            folder.rmdir()
 
 
 @contextmanager
@@ -181,7 +194,7 @@ def check_free(path: Path, force: bool = False) -> None:
 
     Raises:
         UsageError: VF4406 when it cannot be written to, VF4421 when a run writes it, VF4425 for the work of a run that
-            was stopped and VF4426 for the result of one that came to its end, unless `force`.
+            was stopped and VF4428 for the result of one that came to its end, unless `force`.
     """
     check_writable(path)
     Ledger.check_replaceable(path / LEDGER_FILE, force)
@@ -190,7 +203,7 @@ def check_free(path: Path, force: bool = False) -> None:
     for name in (RESULT_FILE, CERTIFICATE, *SIGNED):
         if (path / name).exists():
             raise UsageError(
-                "VF4426",
+                "VF4428",
                 "the result of another run lies here",
                 place=str(path / name),
                 expected="a new folder, or one that holds no result",

@@ -7,11 +7,13 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import torch
 from PIL import Image
 
 from verifluxa.cli.verify_command import Presentation, execute
 from verifluxa.dispatch.driver import EngineCrash
-from verifluxa.errors import UsageError
+from verifluxa.dispatch.ledger_file import locked
+from verifluxa.errors import TryAgainError, UsageError
 from verifluxa.inputs import Choice
 from verifluxa.verify import Request
 
@@ -126,7 +128,7 @@ def test_a_finished_result_is_replaced_only_by_force(verifluxa, small, badnets):
     before = contents(Path("out"))
     ran = verifluxa("verify", small, *ONLY_UNIVERSAL, *badnets, "--out", "out")
     assert (ran.code, ran.out) == (2, "")
-    assert "error[VF4426]: the result of another run lies here" in ran.err
+    assert "error[VF4428]: the result of another run lies here" in ran.err
     assert "out/result.json" in ran.err
     assert "--force" in ran.err
     assert contents(Path("out")) == before
@@ -143,7 +145,7 @@ def test_in_python_as_well(verifluxa, small):
     assert certify(small, "out", properties=("universal",)).verdict == "certified"
     with pytest.raises(UsageError) as caught:
         certify(small, "out", properties=("universal",))
-    assert caught.value.code == "VF4426"
+    assert caught.value.code == "VF4428"
     assert certify(small, "out", properties=("universal",), force=True).verdict == "certified"
 
 
@@ -249,3 +251,25 @@ def test_a_full_disk_while_proving_is_said_and_keeps_what_was_found(small, here,
     assert caught.value.code == "VF4406"
     assert "verifluxa resume out" in capsys.readouterr().err
     assert [path.name for path in Path("out").iterdir()] == ["ledger.sqlite"]
+
+
+def test_a_ledger_that_stays_locked_is_kept_also_where_it_holds_nothing_yet(small, here, verifluxa, capsys):
+    with pytest.raises(TryAgainError):
+        execute(Request(str(small)), Presentation(out=Path("out")), Broken(locked(Path("out/ledger.sqlite"))))
+    assert "verifluxa resume out" in capsys.readouterr().err
+    assert [path.name for path in Path("out").iterdir()] == ["ledger.sqlite"]
+    assert verifluxa("resume", "out").code == 1
+
+
+def test_the_exit_code_says_try_again(verifluxa):
+    def busy(*_, **__):
+        raise locked(Path("out/ledger.sqlite"))
+
+    ran = verifluxa("verify", build=lambda: busy)
+    assert (ran.code, "VF4427" in ran.err, "verifluxa resume out" in ran.err) == (75, True, True)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the device is there")
+def test_gpu_workers_without_a_gpu_are_refused_before_the_work(verifluxa, small):
+    ran = verifluxa("verify", small, "--cluster", "gpu", "--out", "out")
+    assert (ran.code, "VF4202" in ran.err, Path("out").exists()) == (2, True, False)

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -180,6 +181,47 @@ def test_gpu_workers_prove_and_the_others_attack(cluster, tmp_path):
         assert (marks(tmp_path / "cpu", "prove"), marks(tmp_path / "gpu", "attack")) == ([], [])
     finally:
         cluster.remove_node(gpu)
+
+
+@pytest.mark.parametrize(
+    "asked", [{"gpu_workers": 1, "gpus_each": 0.5}, {"workers": 1, "threads": 3}], ids=["a GPU", "CPUs of one node"]
+)
+@pytest.mark.parametrize("address", ["local", "auto"])
+def test_workers_that_can_never_be_there_are_refused_before_the_work(cluster, asked, address, snapshot):
+    wait_for_report()
+    with pytest.raises(UsageError) as caught:
+        run(FakeEngine(), settings=RaySettings(address=address, **asked))
+    assert caught.value.code == "VF4434"
+    assert str(caught.value) == snapshot
+    assert ray.is_initialized(), "a cluster that others have joined stays"
+
+
+def wait_for_report() -> None:
+    """Until the head has said which nodes there are."""
+    from ray.experimental.internal_kv import _internal_kv_get
+
+    for _ in range(300):
+        if b"active_nodes" in (_internal_kv_get("__autoscaling_status") or b""):
+            return
+        time.sleep(0.1)
+    raise AssertionError("no report")
+
+
+@pytest.mark.parametrize(("most", "refused"), [(3, False), (0, True), (-1, False)])
+def test_what_the_autoscaler_may_start_counts(cluster, most, refused):
+    from ray.core.generated.autoscaler_pb2 import ClusterConfig, NodeGroupConfig
+    from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_put
+
+    name, place = ray._raylet.GCS_AUTOSCALER_CLUSTER_CONFIG_KEY, ray._raylet.GCS_AUTOSCALER_STATE_NAMESPACE
+    group = NodeGroupConfig(resources={"CPU": 4, "GPU": 1}, max_count=most, name="gpu")
+    written = ClusterConfig(node_group_configs=[group]).SerializeToString()
+    settings = RaySettings(address="auto", workers=1, gpu_workers=1)
+    _internal_kv_put(name, written, overwrite=True, namespace=place.encode())
+    try:
+        with pytest.raises(UsageError, match="VF4434") if refused else nullcontext():
+            RayPool({False: FakeEngine(), True: FakeEngine()}, settings).close()
+    finally:
+        _internal_kv_del(name, namespace=place.encode())
 
 
 def test_a_node_that_is_lost_in_the_middle_costs_no_answer(nodes, tmp_path):

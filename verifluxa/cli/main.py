@@ -41,7 +41,7 @@ def run(arguments: list[str], build: Callable[[], Callable[..., object]] | None 
         _silence_stdout()
         return INTERNAL_ERROR
     except Exception as error:  # noqa: BLE001 - the last line of defence; nothing is hidden, see VERIFLUXA_DEBUG
-        return _internal(error)
+        return show_internal(error)
 
 
 def _dispatch(arguments: list[str], build: Callable[[], Callable[..., object]] | None) -> int:
@@ -71,7 +71,8 @@ def _interrupted() -> int:
     return INTERRUPTED
 
 
-def _internal(error: Exception) -> int:
+def show_internal(error: Exception) -> int:
+    """Says that a mistake is ours; returns the exit code."""
     print(f"internal error, please report: {type(error).__name__}: {_first_line(error)}", file=sys.stderr)
     if os.environ.get("VERIFLUXA_DEBUG") == "1":
         import traceback

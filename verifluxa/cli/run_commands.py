@@ -17,6 +17,7 @@ from verifluxa.cli.options import (
     MovedModels,
     MovedSpec,
     RunFolder,
+    TakeOver,
     check_ending,
     pairs,
     seconds,
@@ -31,6 +32,7 @@ def resume(
     ledger: RunFolder,
     cluster: Cluster = None,
     budget: Budget = None,
+    take_over: TakeOver = False,
     format_: Annotated[Format, typer.Option("--format", help="What stands on stdout.")] = Format.TEXT,
     job_exit: JobExit = False,
 ) -> int:
@@ -46,7 +48,7 @@ def resume(
     from verifluxa.run_folder import check_same, request_of, resumed_folder, with_changes
     from verifluxa.verify import prepare
 
-    with stop_is_an_interrupt(), Ledger.open(find_ledger(ledger)) as opened:
+    with stop_is_an_interrupt(), Ledger.open(find_ledger(ledger), take_over) as opened:
         prepared = prepare(with_changes(request_of(opened), cluster, seconds(budget)))
         check_same(opened, prepared)
         show_warnings(prepared.inputs.warnings)

@@ -8,6 +8,7 @@ a hundred times faster than nested `ray.get`; `ray.cancel` does not stop native 
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import signal
 import socket
@@ -75,6 +76,20 @@ def other_version(theirs: str, ours: str) -> UsageError:
         expected=f"the version of the driver, {ours}, on every node",
         remedy="build the workers' image from the same release as the driver's",
     )
+
+
+def no_room(address: str, what: str, asked: Mapping[str, float], largest: str) -> UsageError:
+    """VF4434."""
+    return UsageError(
+        "VF4434",
+        f"the Ray cluster at `{address}` can never have a {what}: each asks for {_amounts(asked)}",
+        expected=f"a node with that much; there is {largest}",
+        remedy="mend `threads`, `gpu_workers` or `gpus_each` in the cluster file, or start Ray on nodes that have it",
+    )
+
+
+def _amounts(resources: Mapping[str, float]) -> str:
+    return ", ".join(f"{resources.get(key, 0.0):g} {key}" for key in ("CPU", "GPU"))
 
 
 LOCAL = "local"
@@ -242,14 +257,14 @@ class RayPool:
 
         Raises:
             UsageError: VF4430 ray is not installed, VF4431 nothing answers, VF4432 it refuses us, VF4433 it runs
-                another version.
+                another version, VF4434 it can never have a worker of a kind that is asked for.
         """
         self._ray = _import_ray(settings.address)
         self._joined = not self._ray.is_initialized()
         if self._joined:
             join(self._ray, settings)
         self._settings = settings
-        self._engines = {gpu: self._ray.put(engine) for gpu, engine in engines.items()}
+        self._engines: dict[bool, Any] = {}
         self._numbers = itertools.count()
         self._hands: list[_Hand] = []
         self._flying: dict[Any, _Hand] = {}
@@ -259,6 +274,12 @@ class RayPool:
         self._shipped: tuple[int, Any] | None = None
         self._failed_starts = 0
         self._metrics = _Metrics()
+        try:
+            self._check_room()
+        except BaseException:
+            self.close()
+            raise
+        self._engines = {gpu: self._ray.put(engine) for gpu, engine in engines.items()}
 
     @property
     def workers(self) -> int:
@@ -310,10 +331,27 @@ class RayPool:
         self.cancel()
         for hand in list(self._hands):
             self._bury(hand)
-        self._shipped, self._engines = None, {}
+        self._shipped = None
+        self._engines = {}
         if self._joined:
             self._ray.shutdown()
             self._joined = False
+
+    def _check_room(self) -> None:
+        """Says before the work that no worker of some kind can ever be placed: it would be waited for in vain."""
+        nodes, open_end = _ever_there(self._ray, self._settings.address)
+        for gpu in (False, True):
+            asked = self._asks(gpu)
+            if not ((gpu and not self._settings.gpu_workers) or open_end or any(_holds(node, asked) for node in nodes)):
+                largest = max(nodes, key=lambda node: (node.get("GPU", 0.0), node.get("CPU", 0.0)), default={})
+                what = "worker with a GPU" if gpu else "worker"
+                raise no_room(self._settings.address, what, asked, f"at most {_amounts(largest)}")
+
+    def _asks(self, gpu: bool) -> dict[str, float]:
+        """What an actor of this kind takes."""
+        if gpu:
+            return {"CPU": 1.0, "GPU": self._settings.gpus_each}
+        return {"CPU": float(self._settings.threads)}
 
     def _ship(self) -> None:
         self._shipped = (next(self._numbers), self._ray.put(self._problem))
@@ -351,14 +389,15 @@ class RayPool:
 
     def _start(self, gpu: bool) -> None:
         settings = self._settings
+        asked = self._asks(gpu)
         options: dict[str, Any] = {
-            "num_cpus": 1 if gpu else settings.threads,
+            "num_cpus": asked["CPU"],
             "max_restarts": 0,
             "max_task_retries": 0,
             "runtime_env": {"env_vars": {**_threads(settings.threads), **settings.environment}},
         }
         if gpu:
-            options["num_gpus"] = settings.gpus_each
+            options["num_gpus"] = asked["GPU"]
         actor = self._ray.remote(_Worker).options(**options).remote()
         hand = _Hand(actor, gpu, time.monotonic())
         self._hands.append(hand)
@@ -447,6 +486,38 @@ class RayPool:
             queue = self._queues[hand.gpu]
             self._events.extend(Lost(slice) for slice in queue)
             queue.clear()
+
+
+def _holds(node: Mapping[str, float], asked: Mapping[str, float]) -> bool:
+    return all(node.get(key, 0.0) >= amount for key, amount in asked.items())
+
+
+READ_ONLY_NODE = "node_"
+"""How Ray's monitor calls the types of nodes where there is no autoscaler to start more."""
+
+
+def _ever_there(ray: Any, address: str) -> tuple[list[dict[str, float]], bool]:
+    """What the nodes have that are there or that the autoscaler may start, and whether there may be others still.
+
+    Ray's newer autoscaler says what it may start. Of the older one only its report can be read, which names the types
+    of the nodes that run; where it is there, or nothing is known, any node may come.
+    """
+    nodes = [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]
+    if address == LOCAL:
+        return nodes, False
+    from ray._private.state import state
+    from ray.experimental.internal_kv import _internal_kv_get
+
+    config = state.get_cluster_config()
+    if config is not None and config.node_group_configs:
+        groups = [group for group in config.node_group_configs if group.max_count != 0]
+        return [*nodes, *({key: float(value) for key, value in group.resources.items()} for group in groups)], False
+    try:
+        report = json.loads(_internal_kv_get("__autoscaling_status") or b"{}").get("autoscaler_report") or {}
+        kinds = list(report["active_nodes"])
+    except (KeyError, TypeError, ValueError):
+        return nodes, True
+    return nodes, not all(kind.startswith(READ_ONLY_NODE) for kind in kinds)
 
 
 class _Metrics:
