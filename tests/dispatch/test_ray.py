@@ -108,6 +108,21 @@ def test_a_worker_that_hangs_is_ended_after_the_deadline(cluster):
     assert counts(answers) == {"certified": 10, "time": 2}
 
 
+SIGNS = RaySettings(workers=2, environment=SETTINGS.environment, silence=4.0, beat=0.3)
+
+
+def test_a_stopped_worker_is_replaced_and_its_slice_asked_again(cluster, tmp_path):
+    engine = FakeEngine(proofs={2: "stop once", 4: "slow"}, folder=tmp_path)
+    assert counts(run(engine, settings=SIGNS)) == {"certified": 12}
+    assert (marks(tmp_path, "prove").count(2), marks(tmp_path, "prove").count(4)) == (2, 1)
+
+
+def test_workers_that_are_stopped_again_and_again_give_their_room_back(cluster, tmp_path):
+    """As many as the cluster has CPUs, and more: a process that is ended for good frees what it held."""
+    engine = FakeEngine(proofs=dict.fromkeys(range(3), "stop"), folder=tmp_path)
+    assert counts(run(engine, settings=SIGNS)) == {"lost-worker": 6, "certified": 6}
+
+
 def test_a_problem_that_left_the_object_store_is_put_there_again(cluster):
     """It is lost with its owner, as it would be with the node that held it."""
 

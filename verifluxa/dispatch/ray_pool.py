@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import os
 import signal
 import socket
@@ -23,7 +24,9 @@ from typing import Any
 from verifluxa import __version__
 from verifluxa.dispatch.perform import perform
 from verifluxa.dispatch.slices import (
+    BEAT_SECONDS,
     NOT_LAST,
+    SILENCE_SECONDS,
     AttackSlice,
     Decided,
     Engine,
@@ -33,9 +36,12 @@ from verifluxa.dispatch.slices import (
     PieceSlice,
     Refused,
     Slice,
+    described,
 )
 from verifluxa.errors import UsageError
 from verifluxa.question import Problem
+
+log = logging.getLogger(__name__)
 
 
 def no_ray() -> UsageError:
@@ -108,6 +114,8 @@ class RaySettings:
         gpu_workers: actors that compute bounds on a GPU; the others then attack and run the later stages.
         gpus_each: share of a GPU that each of them takes.
         environment: variables that workers get.
+        silence: seconds without a sign of life after which a busy worker is replaced.
+        beat: seconds between two signs of life.
     """
 
     address: str = LOCAL
@@ -116,6 +124,8 @@ class RaySettings:
     gpu_workers: int = 0
     gpus_each: float = 1.0
     environment: Mapping[str, str] = field(default_factory=dict)
+    silence: float = SILENCE_SECONDS
+    beat: float = BEAT_SECONDS
 
 
 def join(ray: Any, settings: RaySettings) -> None:
@@ -237,16 +247,27 @@ LOOPBACK = ("127.0.0.1", "localhost")
 
 @dataclass(eq=False)
 class _Hand:
-    """An actor. `slice` is what it works on; `started` when it was asked for, until it has said hello."""
+    """An actor.
+
+    Attributes:
+        actor: the handle.
+        gpu: whether it has a GPU.
+        started: when it was asked for, until it has said hello.
+        slice: what it works on.
+        heard: when it was last known to be alive.
+        sign: the sign of life that it was asked for, if any.
+    """
 
     actor: Any
     gpu: bool
     started: float | None
     slice: Slice | None = None
+    heard: float = 0.0
+    sign: Any = None
 
 
 class RayPool:
-    """Hands slices to idle actors; an actor that dies is replaced, and its slice is reported as lost."""
+    """Hands slices to idle actors; one that dies or falls silent is replaced, and its slice is reported as lost."""
 
     def __init__(self, engines: Mapping[bool, Engine], settings: RaySettings) -> None:
         """Joins or starts the cluster.
@@ -394,6 +415,7 @@ class RayPool:
             "num_cpus": asked["CPU"],
             "max_restarts": 0,
             "max_task_retries": 0,
+            "max_concurrency": 2,  # a slice, and beside it signs of life
             "runtime_env": {"env_vars": {**_threads(settings.threads), **settings.environment}},
         }
         if gpu:
@@ -407,7 +429,7 @@ class RayPool:
         assert self._shipped is not None
         number, problem = self._shipped
         left = None if slice.deadline is None else slice.deadline - time.monotonic()
-        hand.slice = slice
+        hand.slice, hand.heard, hand.sign = slice, time.monotonic(), None
         # In a list a reference stays one: the actor fetches what it does not have yet, and keeps it.
         task = Work(number, slice, left)
         self._flying[hand.actor.work.remote(task, [self._engines[hand.gpu]], [problem])] = hand
@@ -419,6 +441,23 @@ class RayPool:
         for reference in ready:
             self._take(reference, self._flying.pop(reference))
         self._give_up_starting()
+        self._bury_silent()
+
+    def _bury_silent(self) -> None:
+        """Asks busy actors for signs of life, and ends those that give none: a stopped process does not die."""
+        busy = [hand for hand in self._hands if hand.slice is not None]
+        asked = {hand.sign: hand for hand in busy if hand.sign is not None}
+        given, _ = self._ray.wait(list(asked), num_returns=len(asked), timeout=0) if asked else ((), ())
+        now = time.monotonic()
+        for sign in given:  # also one that says that the actor has died: then its slice says so too
+            asked[sign].heard, asked[sign].sign = now, None
+        for hand in busy:
+            if hand.sign is None and now - hand.heard > self._settings.beat:
+                hand.sign = hand.actor.alive.remote()
+            elif now - hand.heard > self._settings.silence:
+                assert hand.slice is not None
+                log.warning("no sign of life for %.0f s with %s", self._settings.silence, described(hand.slice))
+                self._bury(hand)
 
     def _take(self, reference: Any, hand: _Hand) -> None:
         errors = self._ray.exceptions
@@ -549,6 +588,9 @@ class _Worker:
     def hello(self, version: str) -> str:
         """Says which version of the tool works here."""
         return __version__
+
+    def alive(self) -> None:
+        """Answers while `work` works in another thread."""
 
     def work(self, task: Work, engine: list[Any], problem: list[Any]) -> Any:
         """The events of a slice; None when the problem cannot be fetched any more."""

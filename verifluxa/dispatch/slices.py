@@ -169,6 +169,13 @@ NOT_LAST = (Decided, HandedBack)
 """Events after which their slice goes on; every other one ends it."""
 
 
+SILENCE_SECONDS = 60.0
+"""A busy worker that gives no sign of life for this long (it was stopped, its machine stands still) is replaced. A
+thread gives the signs, whatever the slice does, so this says nothing of how long a slice may take."""
+BEAT_SECONDS = 2.0
+"""Between two signs of life."""
+
+
 class Pool(Protocol):
     """Works on slices of one problem at a time. Delivery is at least once; the driver keeps the first."""
 
