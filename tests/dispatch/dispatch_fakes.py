@@ -164,6 +164,7 @@ class FakeEngine:
             time.sleep(600)
         elif deed == "stop" or (deed == "stop once" and self._first_time(name)):
             os.kill(os.getpid(), signal.SIGSTOP)
+            time.sleep(1)  # the signal may reach another thread first, and this one goes on for a moment
         elif deed == "slow":
             time.sleep(4)
 

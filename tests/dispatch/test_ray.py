@@ -1,6 +1,9 @@
 """The Ray pool on a real cluster of this machine: answers as of any pool, and every fault that a cluster can have."""
 
+import json
 import os
+import re
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -282,6 +285,33 @@ def test_an_example_gives_the_laptops_evidence_with_a_node_killed_in_the_middle(
     assert answer == expected
     report = check_certificate(folder / "ray" / "certificate.json", {}, {}, None, None)
     assert (report.accepted, report.unrechecked) == (True, 0)
+
+
+def test_what_prometheus_reads_is_what_is_documented_and_drawn(tmp_path):
+    """One question is refuted by an attack, which decides five more; a worker dies once; the rest is certified."""
+    paths = os.pathsep.join([ROOT, HERE])
+    command = [sys.executable, f"{HERE}/metrics_run.py", str(tmp_path)]
+    subprocess.run(
+        command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": paths}, timeout=200
+    )
+    series = {
+        (name, *sorted(labels.items())): value
+        for name, labels, value in json.loads((tmp_path / "series.json").read_text())
+    }
+    slices, questions = "ray_verifluxa_slices_total", "ray_verifluxa_questions_total"
+    assert series == {
+        ("ray_verifluxa_workers",): 1.0,
+        (questions, ("verdict", "certified")): 18.0,
+        (questions, ("verdict", "falsified")): 1.0,
+        (questions, ("verdict", "unknown")): 5.0,
+        (slices, ("end", "AttackDone"), ("kind", "AttackSlice")): 1.0,
+        (slices, ("end", "Lost"), ("kind", "ProofSlice")): 1.0,
+        (slices, ("end", "ProofDone"), ("kind", "ProofSlice")): 6.0,
+    }
+    names = {key[0] for key in series}
+    for text in ("cluster/grafana.json", "docs/how-to/cluster.md"):
+        written = set(re.findall(r"ray_verifluxa\w+", Path(ROOT, text).read_text()))
+        assert written == names, text
 
 
 def test_no_cluster_at_the_address():

@@ -28,7 +28,6 @@ from verifluxa.dispatch.slices import (
     NOT_LAST,
     SILENCE_SECONDS,
     AttackSlice,
-    Decided,
     Engine,
     Event,
     Lost,
@@ -40,6 +39,7 @@ from verifluxa.dispatch.slices import (
 )
 from verifluxa.errors import UsageError
 from verifluxa.question import Problem
+from verifluxa.verdict import Verdict
 
 log = logging.getLogger(__name__)
 
@@ -316,6 +316,7 @@ class RayPool:
         """Puts a problem into the object store, once; workers fetch it when they see it first."""
         self.cancel()
         self._problem = problem
+        self._metrics.begin()
         self._ship()
 
     def submit(self, slice: Slice) -> None:
@@ -337,6 +338,10 @@ class RayPool:
         event = self._events.popleft() if self._events else None
         self._metrics.tell(event, len(self._hands))
         return event
+
+    def answered(self, counts: Mapping[Verdict, int]) -> None:
+        """Counts the questions that have their answer, whoever gave it: an attack, a proof, the driver itself."""
+        self._metrics.answered(counts)
 
     def cancel(self) -> None:
         """Drops what is not done; a busy actor is killed, since native code cannot be interrupted."""
@@ -560,7 +565,10 @@ def _ever_there(ray: Any, address: str) -> tuple[list[dict[str, float]], bool]:
 
 
 class _Metrics:
-    """What Ray's own endpoint shows to Prometheus: slices by kind and by how they ended, and workers."""
+    """What Ray's own endpoint shows to Prometheus: slices by kind and by how they ended, answers, and workers.
+
+    Ray puts `ray_` before the names and `_total` behind those of counters; `cluster/grafana.json` draws them.
+    """
 
     def __init__(self) -> None:
         from ray.util.metrics import Counter, Gauge
@@ -568,13 +576,22 @@ class _Metrics:
         self._slices = Counter("verifluxa_slices", "Slices that ended", tag_keys=("kind", "end"))
         self._answers = Counter("verifluxa_questions", "Questions answered", tag_keys=("verdict",))
         self._workers = Gauge("verifluxa_workers", "Workers that were started and not lost")
+        self._counted: dict[Verdict, int] = {}
+
+    def begin(self) -> None:
+        """The counts of another problem follow."""
+        self._counted = {}
+
+    def answered(self, counts: Mapping[Verdict, int]) -> None:
+        for verdict, count in counts.items():
+            new = count - self._counted.get(verdict, 0)
+            if new > 0:
+                self._answers.inc(new, tags={"verdict": str(verdict)})
+        self._counted = dict(counts)
 
     def tell(self, event: Event | None, workers: int) -> None:
         self._workers.set(workers)
-        if isinstance(event, Decided):
-            for outcome in event.outcomes:
-                self._answers.inc(tags={"verdict": str(outcome.verdict)})
-        elif event is not None and not isinstance(event, NOT_LAST):
+        if event is not None and not isinstance(event, NOT_LAST):
             self._slices.inc(tags={"kind": type(event.slice).__name__, "end": type(event).__name__})
 
 

@@ -11,6 +11,7 @@ from verifluxa.errors import VerifluxaError
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem, Question
 from verifluxa.strategy.work import Attacked, Checkpoint, Fallen, Limits, SearchedUnit, WorkUnit
+from verifluxa.verdict import Verdict
 
 Pairs = tuple[tuple[int, int], ...]
 
@@ -199,6 +200,10 @@ class Pool(Protocol):
 
     def next(self, timeout: float) -> Event | None:
         """Waits for the next event, at most `timeout` seconds; None when there was none."""
+        ...
+
+    def answered(self, counts: Mapping[Verdict, int]) -> None:
+        """Hears how many questions of the problem have each verdict so far, for whoever watches the pool."""
         ...
 
     def cancel(self) -> None:
