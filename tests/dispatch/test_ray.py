@@ -1,6 +1,9 @@
 """The Ray pool on a real cluster of this machine: answers as of any pool, and every fault that a cluster can have."""
 
+import json
 import os
+import re
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -106,6 +109,21 @@ def test_a_worker_that_hangs_is_ended_after_the_deadline(cluster):
     finally:
         pool.close()
     assert counts(answers) == {"certified": 10, "time": 2}
+
+
+SIGNS = RaySettings(workers=2, environment=SETTINGS.environment, silence=4.0, beat=0.3)
+
+
+def test_a_stopped_worker_is_replaced_and_its_slice_asked_again(cluster, tmp_path):
+    engine = FakeEngine(proofs={2: "stop once", 4: "slow"}, folder=tmp_path)
+    assert counts(run(engine, settings=SIGNS)) == {"certified": 12}
+    assert (marks(tmp_path, "prove").count(2), marks(tmp_path, "prove").count(4)) == (2, 1)
+
+
+def test_workers_that_are_stopped_again_and_again_give_their_room_back(cluster, tmp_path):
+    """As many as the cluster has CPUs, and more: a process that is ended for good frees what it held."""
+    engine = FakeEngine(proofs=dict.fromkeys(range(3), "stop"), folder=tmp_path)
+    assert counts(run(engine, settings=SIGNS)) == {"lost-worker": 6, "certified": 6}
 
 
 def test_a_problem_that_left_the_object_store_is_put_there_again(cluster):
@@ -267,6 +285,33 @@ def test_an_example_gives_the_laptops_evidence_with_a_node_killed_in_the_middle(
     assert answer == expected
     report = check_certificate(folder / "ray" / "certificate.json", {}, {}, None, None)
     assert (report.accepted, report.unrechecked) == (True, 0)
+
+
+def test_what_prometheus_reads_is_what_is_documented_and_drawn(tmp_path):
+    """One question is refuted by an attack, which decides five more; a worker dies once; the rest is certified."""
+    paths = os.pathsep.join([ROOT, HERE])
+    command = [sys.executable, f"{HERE}/metrics_run.py", str(tmp_path)]
+    subprocess.run(
+        command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": paths}, timeout=200
+    )
+    series = {
+        (name, *sorted(labels.items())): value
+        for name, labels, value in json.loads((tmp_path / "series.json").read_text())
+    }
+    slices, questions = "ray_verifluxa_slices_total", "ray_verifluxa_questions_total"
+    assert series == {
+        ("ray_verifluxa_workers",): 1.0,
+        (questions, ("verdict", "certified")): 18.0,
+        (questions, ("verdict", "falsified")): 1.0,
+        (questions, ("verdict", "unknown")): 5.0,
+        (slices, ("end", "AttackDone"), ("kind", "AttackSlice")): 1.0,
+        (slices, ("end", "Lost"), ("kind", "ProofSlice")): 1.0,
+        (slices, ("end", "ProofDone"), ("kind", "ProofSlice")): 6.0,
+    }
+    names = {key[0] for key in series}
+    for text in ("cluster/grafana.json", "docs/how-to/cluster.md"):
+        written = set(re.findall(r"ray_verifluxa\w+", Path(ROOT, text).read_text()))
+        assert written == names, text
 
 
 def test_no_cluster_at_the_address():

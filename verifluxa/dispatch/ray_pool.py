@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import os
 import signal
 import socket
@@ -23,9 +24,10 @@ from typing import Any
 from verifluxa import __version__
 from verifluxa.dispatch.perform import perform
 from verifluxa.dispatch.slices import (
+    BEAT_SECONDS,
     NOT_LAST,
+    SILENCE_SECONDS,
     AttackSlice,
-    Decided,
     Engine,
     Event,
     Lost,
@@ -33,9 +35,13 @@ from verifluxa.dispatch.slices import (
     PieceSlice,
     Refused,
     Slice,
+    described,
 )
 from verifluxa.errors import UsageError
 from verifluxa.question import Problem
+from verifluxa.verdict import Verdict
+
+log = logging.getLogger(__name__)
 
 
 def no_ray() -> UsageError:
@@ -108,6 +114,8 @@ class RaySettings:
         gpu_workers: actors that compute bounds on a GPU; the others then attack and run the later stages.
         gpus_each: share of a GPU that each of them takes.
         environment: variables that workers get.
+        silence: seconds without a sign of life after which a busy worker is replaced.
+        beat: seconds between two signs of life.
     """
 
     address: str = LOCAL
@@ -116,6 +124,8 @@ class RaySettings:
     gpu_workers: int = 0
     gpus_each: float = 1.0
     environment: Mapping[str, str] = field(default_factory=dict)
+    silence: float = SILENCE_SECONDS
+    beat: float = BEAT_SECONDS
 
 
 def join(ray: Any, settings: RaySettings) -> None:
@@ -237,16 +247,27 @@ LOOPBACK = ("127.0.0.1", "localhost")
 
 @dataclass(eq=False)
 class _Hand:
-    """An actor. `slice` is what it works on; `started` when it was asked for, until it has said hello."""
+    """An actor.
+
+    Attributes:
+        actor: the handle.
+        gpu: whether it has a GPU.
+        started: when it was asked for, until it has said hello.
+        slice: what it works on.
+        heard: when it was last known to be alive.
+        sign: the sign of life that it was asked for, if any.
+    """
 
     actor: Any
     gpu: bool
     started: float | None
     slice: Slice | None = None
+    heard: float = 0.0
+    sign: Any = None
 
 
 class RayPool:
-    """Hands slices to idle actors; an actor that dies is replaced, and its slice is reported as lost."""
+    """Hands slices to idle actors; one that dies or falls silent is replaced, and its slice is reported as lost."""
 
     def __init__(self, engines: Mapping[bool, Engine], settings: RaySettings) -> None:
         """Joins or starts the cluster.
@@ -295,6 +316,7 @@ class RayPool:
         """Puts a problem into the object store, once; workers fetch it when they see it first."""
         self.cancel()
         self._problem = problem
+        self._metrics.begin()
         self._ship()
 
     def submit(self, slice: Slice) -> None:
@@ -316,6 +338,10 @@ class RayPool:
         event = self._events.popleft() if self._events else None
         self._metrics.tell(event, len(self._hands))
         return event
+
+    def answered(self, counts: Mapping[Verdict, int]) -> None:
+        """Counts the questions that have their answer, whoever gave it: an attack, a proof, the driver itself."""
+        self._metrics.answered(counts)
 
     def cancel(self) -> None:
         """Drops what is not done; a busy actor is killed, since native code cannot be interrupted."""
@@ -394,6 +420,7 @@ class RayPool:
             "num_cpus": asked["CPU"],
             "max_restarts": 0,
             "max_task_retries": 0,
+            "max_concurrency": 2,  # a slice, and beside it signs of life
             "runtime_env": {"env_vars": {**_threads(settings.threads), **settings.environment}},
         }
         if gpu:
@@ -407,7 +434,7 @@ class RayPool:
         assert self._shipped is not None
         number, problem = self._shipped
         left = None if slice.deadline is None else slice.deadline - time.monotonic()
-        hand.slice = slice
+        hand.slice, hand.heard, hand.sign = slice, time.monotonic(), None
         # In a list a reference stays one: the actor fetches what it does not have yet, and keeps it.
         task = Work(number, slice, left)
         self._flying[hand.actor.work.remote(task, [self._engines[hand.gpu]], [problem])] = hand
@@ -419,6 +446,23 @@ class RayPool:
         for reference in ready:
             self._take(reference, self._flying.pop(reference))
         self._give_up_starting()
+        self._bury_silent()
+
+    def _bury_silent(self) -> None:
+        """Asks busy actors for signs of life, and ends those that give none: a stopped process does not die."""
+        busy = [hand for hand in self._hands if hand.slice is not None]
+        asked = {hand.sign: hand for hand in busy if hand.sign is not None}
+        given, _ = self._ray.wait(list(asked), num_returns=len(asked), timeout=0) if asked else ((), ())
+        now = time.monotonic()
+        for sign in given:  # also one that says that the actor has died: then its slice says so too
+            asked[sign].heard, asked[sign].sign = now, None
+        for hand in busy:
+            if hand.sign is None and now - hand.heard > self._settings.beat:
+                hand.sign = hand.actor.alive.remote()
+            elif now - hand.heard > self._settings.silence:
+                assert hand.slice is not None
+                log.warning("no sign of life for %.0f s with %s", self._settings.silence, described(hand.slice))
+                self._bury(hand)
 
     def _take(self, reference: Any, hand: _Hand) -> None:
         errors = self._ray.exceptions
@@ -521,7 +565,10 @@ def _ever_there(ray: Any, address: str) -> tuple[list[dict[str, float]], bool]:
 
 
 class _Metrics:
-    """What Ray's own endpoint shows to Prometheus: slices by kind and by how they ended, and workers."""
+    """What Ray's own endpoint shows to Prometheus: slices by kind and by how they ended, answers, and workers.
+
+    Ray puts `ray_` before the names and `_total` behind those of counters; `cluster/grafana.json` draws them.
+    """
 
     def __init__(self) -> None:
         from ray.util.metrics import Counter, Gauge
@@ -529,13 +576,22 @@ class _Metrics:
         self._slices = Counter("verifluxa_slices", "Slices that ended", tag_keys=("kind", "end"))
         self._answers = Counter("verifluxa_questions", "Questions answered", tag_keys=("verdict",))
         self._workers = Gauge("verifluxa_workers", "Workers that were started and not lost")
+        self._counted: dict[Verdict, int] = {}
+
+    def begin(self) -> None:
+        """The counts of another problem follow."""
+        self._counted = {}
+
+    def answered(self, counts: Mapping[Verdict, int]) -> None:
+        for verdict, count in counts.items():
+            new = count - self._counted.get(verdict, 0)
+            if new > 0:
+                self._answers.inc(new, tags={"verdict": str(verdict)})
+        self._counted = dict(counts)
 
     def tell(self, event: Event | None, workers: int) -> None:
         self._workers.set(workers)
-        if isinstance(event, Decided):
-            for outcome in event.outcomes:
-                self._answers.inc(tags={"verdict": str(outcome.verdict)})
-        elif event is not None and not isinstance(event, NOT_LAST):
+        if event is not None and not isinstance(event, NOT_LAST):
             self._slices.inc(tags={"kind": type(event.slice).__name__, "end": type(event).__name__})
 
 
@@ -549,6 +605,9 @@ class _Worker:
     def hello(self, version: str) -> str:
         """Says which version of the tool works here."""
         return __version__
+
+    def alive(self) -> None:
+        """Answers while `work` works in another thread."""
 
     def work(self, task: Work, engine: list[Any], problem: list[Any]) -> Any:
         """The events of a slice; None when the problem cannot be fetched any more."""
