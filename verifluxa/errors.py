@@ -7,7 +7,6 @@ words, the place, what was expected and what to do. Solver exceptions never beco
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 
 @dataclass(frozen=True, order=True)
@@ -35,7 +34,8 @@ class VerifluxaError(Exception):
         remedy: what to do.
     """
 
-    exit_code: ClassVar[int] = 4
+    exit_code: int = 4
+    """2: what was typed on the command line is wrong; 4: a file is, also one that an option names."""
 
     def __init__(
         self,
@@ -80,6 +80,12 @@ def _rebuild(
 
 class SpecError(VerifluxaError):
     """VF1xxx: a `.vfx` file does not parse or type-check."""
+
+
+class OptionError(SpecError):
+    """VF1xxx: the spec is right, and a value that an option gives it is not."""
+
+    exit_code = 2
 
 
 class ModelError(VerifluxaError):
@@ -132,6 +138,7 @@ class ManyErrors(VerifluxaError):
             remedy=first.remedy,
         )
         self.errors = tuple(errors)
+        self.exit_code = max(error.exit_code for error in errors)
 
     def __str__(self) -> str:
         return "\n".join(str(error) for error in self.errors)

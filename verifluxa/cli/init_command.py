@@ -24,16 +24,13 @@ def init(
     architecture: Architecture = None,
     companion: Companion = None,
     flux_version: FluxVersion = None,
-    out: Annotated[
-        Path | None,
-        Option("-o", "--out", metavar="FILE", help="The spec (beside the files)."),
-    ] = None,
+    out: Annotated[Path | None, Option("-o", "--out", metavar="FILE", help="The spec (beside the files).")] = None,
 ) -> int:
     """Writes a commented spec for a model and its data, which `verify` takes without an edit.
 
     Ways to read an input are tried on the data; the one with which the model is right most often is written.
-    Without -o nothing is written outside the working folder. What is not given is looked for beside the files:
-    architecture*.txt, scaler.json, vocab.txt.
+    What is not given is looked for beside the files: architecture*.txt, scaler.json, vocab.txt. Without -o nothing is
+    written outside the working folder.
     """
     from verifluxa.cli.init_spec import Look, architectures, beside, best_way, cannot, common_folder, spec_text
     from verifluxa.cli.output import print_words

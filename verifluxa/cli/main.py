@@ -14,6 +14,9 @@ ABORTED = 130
 
 def entry() -> None:
     """Runs the command line and ends the process with its exit code."""
+    from verifluxa.cli.streams import patient
+
+    sys.stdout, sys.stderr = patient(sys.stdout), patient(sys.stderr)
     sys.exit(run(sys.argv[1:]))
 
 
@@ -37,9 +40,6 @@ def run(arguments: list[str], build: Callable[[], Callable[..., object]] | None 
         return _dispatch(arguments, build)
     except KeyboardInterrupt:
         return _interrupted()
-    except BrokenPipeError:
-        _silence_stdout()
-        return INTERNAL_ERROR
     except Exception as error:  # noqa: BLE001 - the last line of defence; nothing is hidden, see VERIFLUXA_DEBUG
         return show_internal(error)
 
@@ -89,8 +89,3 @@ def _first_line(error: Exception) -> str:
     if not lines:
         return "(no message)"
     return lines[-1] if lines[0].startswith("Traceback") else lines[0]
-
-
-def _silence_stdout() -> None:
-    """The reader of our output went away (`| head`); keeps Python from complaining once more at its exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
