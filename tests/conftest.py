@@ -6,6 +6,10 @@ import gc
 from collections.abc import Iterator
 
 import pytest
+from jaxtyping import install_import_hook
+
+# Types and array shapes of the engine are checked at run time, in tests only: before anything of it is imported.
+install_import_hook("verifluxa.bounds", "beartype.beartype")
 
 
 @pytest.hookimpl(wrapper=True)

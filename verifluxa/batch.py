@@ -1,14 +1,18 @@
-"""Many models and specs as one queue on one pool: `verifluxa batch jobs.toml`. Every mistake shows before any work."""
+"""Many models and specs as one queue on one pool: `verifluxa batch jobs.toml`. Every mistake shows before any work.
+
+A job whose files are broken is an error of its own: the others run.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from verifluxa import documents
+from verifluxa.dispatch.driver import EngineCrash
 from verifluxa.documents import Form
-from verifluxa.errors import UsageError
+from verifluxa.errors import UsageError, VerifluxaError
 from verifluxa.files import open_file
 from verifluxa.inputs import Choice
 from verifluxa.verify import Prepared, Request, prepare
@@ -16,6 +20,8 @@ from verifluxa.verify import Prepared, Request, prepare
 MOST_BYTES = 2**20
 MOST_JOBS = 10_000
 MOST_SECONDS = 1e9
+BAD_INPUT = 4
+INTERNAL_ERROR = 5
 NAME = Form("letters, digits, `.`, `_`, `-`: it is a folder's name", r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -68,6 +74,32 @@ class ReadyJob:
     prepared: Prepared
 
 
+@dataclass(frozen=True, eq=False)
+class BrokenJob:
+    """A job that cannot be worked on, or whose work failed."""
+
+    job: Job
+    error: VerifluxaError | EngineCrash
+
+    @property
+    def exit_code(self) -> int:
+        """What a command with this job alone would end with; what a verdict means, an error never does."""
+        if isinstance(self.error, EngineCrash):
+            return INTERNAL_ERROR
+        return BAD_INPUT if self.error.exit_code == 1 else self.error.exit_code
+
+    @property
+    def word(self) -> str:
+        """The error's code, as the summary names it."""
+        return "internal error" if isinstance(self.error, EngineCrash) else self.error.code
+
+
+def worst_code(broken: Iterable[BrokenJob]) -> int:
+    """The exit code of a batch with these broken jobs: what trying again cannot mend comes first."""
+    codes = {item.exit_code for item in broken}
+    return next(code for code in (INTERNAL_ERROR, BAD_INPUT, *sorted(codes)) if code in codes)
+
+
 @dataclass(frozen=True)
 class Overrides:
     """What the command line puts over the file: strategy, cluster, budget in seconds."""
@@ -112,14 +144,13 @@ def load_batch(path: Path, over: Overrides | None = None) -> Batch:
     return Batch(jobs, cluster, strategy)
 
 
-def ready(batch: Batch) -> Iterator[ReadyJob]:
-    """Reads and checks everything that the jobs need.
-
-    Raises:
-        VerifluxaError: whatever the user can mend.
-    """
+def ready(batch: Batch) -> Iterator[ReadyJob | BrokenJob]:
+    """Reads and checks everything that the jobs need; whatever the user can mend in one stops no other."""
     for job in batch.jobs:
-        yield ReadyJob(job, prepare(job.request))
+        try:
+            yield ReadyJob(job, prepare(job.request))
+        except VerifluxaError as error:
+            yield BrokenJob(job, error)
 
 
 def _job(entry: JobsFile, path: Path, same: Request, over: Overrides) -> Job:

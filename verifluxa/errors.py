@@ -7,7 +7,6 @@ words, the place, what was expected and what to do. Solver exceptions never beco
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 
 @dataclass(frozen=True, order=True)
@@ -35,7 +34,8 @@ class VerifluxaError(Exception):
         remedy: what to do.
     """
 
-    exit_code: ClassVar[int] = 4
+    exit_code: int = 4
+    """2: what was typed on the command line is wrong; 4: a file is, also one that an option names."""
 
     def __init__(
         self,
@@ -82,6 +82,12 @@ class SpecError(VerifluxaError):
     """VF1xxx: a `.vfx` file does not parse or type-check."""
 
 
+class OptionError(SpecError):
+    """VF1xxx: the spec is right, and a value that an option gives it is not."""
+
+    exit_code = 2
+
+
 class ModelError(VerifluxaError):
     """VF2xxx: a model file cannot be read, understood or trusted."""
 
@@ -94,6 +100,13 @@ class UsageError(VerifluxaError):
     """VF4xxx: a wrong option, strategy, cluster or combination of them."""
 
     exit_code = 2
+
+
+class TryAgainError(UsageError):
+    """VF4427: nothing is wrong, but somebody else is in the way; the same command may succeed later."""
+
+    exit_code = 75
+    """As sysexits.h has it (EX_TEMPFAIL)."""
 
 
 class CertificateError(VerifluxaError):
@@ -125,6 +138,7 @@ class ManyErrors(VerifluxaError):
             remedy=first.remedy,
         )
         self.errors = tuple(errors)
+        self.exit_code = max(error.exit_code for error in errors)
 
     def __str__(self) -> str:
         return "\n".join(str(error) for error in self.errors)

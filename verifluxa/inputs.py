@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -176,12 +177,29 @@ def load_model_of(spec: Spec, decl: ModelDecl, choice: Choice) -> LoadedModel:
         raise _nobody_gave("model", decl.name)
     architecture = _beside(spec, decl.architecture)
     space = next(item for item in spec.spaces if item.name == decl.space)
-    lifted = _lifted(path, architecture, decl.flux, space)
+    try:
+        lifted = _lifted(path, architecture, decl.flux, space)
+    except ModelError as error:
+        raise error if error.code != "VF2101" else _other_shape(error, space, decl) from error
     digests = ["sha256:" + digest for _, digest in lifted.sources]
     beside = None if architecture is None else (architecture, digests[1])
     graph = lifted.graph
     log.info("model %s: %s, %s, %d nodes, %s", decl.name, path, lifted.format, len(graph.nodes), graph.dtype)
     return LoadedModel(decl, path, digests[0], beside, lifted)
+
+
+def _other_shape(error: ModelError, space: InputSpace, decl: ModelDecl) -> ModelError:
+    """Shapes that do not fit: what goes in is said by the spec, and is as often wrong as the layers are."""
+    shape = _shapes(space)[0]
+    size = " x ".join(map(str, shape)) + (f" = {math.prod(shape)}" if len(shape) > 1 else "")
+    return ModelError(
+        error.code,
+        f"the model `{decl.name}` does not take inputs of `{space.name}`, {size} values: {error.message}",
+        place=error.place,
+        expected=error.expected,
+        remedy=f"look at the size in `input {space.name}` first; else compare the architecture "
+        "with the arrays in the file",
+    )
 
 
 def lift_files(

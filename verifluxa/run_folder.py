@@ -20,7 +20,7 @@ from verifluxa.certificate.of_result import certificate_of
 from verifluxa.dispatch.ledger import Ledger, Origin
 from verifluxa.dispatch.ledger_file import LEDGER_FILE, not_a_ledger, other_run
 from verifluxa.dispatch.observe import Both
-from verifluxa.errors import CertificateError
+from verifluxa.errors import CertificateError, TryAgainError, UsageError
 from verifluxa.inputs import Choice
 from verifluxa.report.pictures import pictures
 from verifluxa.report.scenes import scene_of_result
@@ -32,6 +32,8 @@ from verifluxa.verify import More, Prepared, Request, RunContext, carry_out, pre
 EVIDENCE = "evidence.jsonl.gz"
 CERTIFICATE = "certificate.json"
 PICTURES = "pictures"
+SIGNED = ("certificate.dsse.json", "certificate.svr.dsse.json")
+PAGES = ("report.html", "comparison.html")
 KEYS = {"spec", "choice", "strategy", "cluster", "budget", "arithmetic", "seed", "gap"}
 """Of a request in a ledger."""
 
@@ -53,15 +55,16 @@ def certify(
     Args:
         spec, models, data, strategy, cluster: see `verify`.
         out: the folder; it is made where there is none.
-        force: replace the work of a run that was stopped there.
+        force: replace the result of a finished run, or the work of one that was stopped, that lies there.
         **more: see `verify`.
 
     Raises:
         VerifluxaError: whatever the user can mend: what `verify` raises, VF4406 for a folder that cannot be written to,
-            VF4425 for the work of a run that was stopped, unless `force`.
+            VF4425 for the work of a run that was stopped and VF4428 for the result of one that came to its end,
+            unless `force`.
     """
     folder = Path(out)
-    check_writable(folder)
+    check_free(folder, force)
     request = request_for(spec, models, data, strategy, cluster, more)
     prepared = prepare(request)
     with out_folder(folder, prepared.inputs.spec, origin_of(request, prepared), force) as opened:
@@ -75,7 +78,7 @@ class OutFolder:
         self.path = path
         self.ledger = ledger
         self._spec = spec
-        self._part = path / f".{EVIDENCE}.part.gz"
+        self._part = path / f".{EVIDENCE}.{ledger.token}.part.gz"
 
     def work(self, prepared: Prepared, context: RunContext | None = None) -> Result:
         """Does the work of a run whose ledger is open, and writes what comes of it.
@@ -94,7 +97,7 @@ class OutFolder:
         """Writes everything; `result.json` comes last, so that where it stands the rest is complete.
 
         Raises:
-            UsageError: VF4406 when something cannot be written.
+            UsageError: VF4406 when something cannot be written, VF4426 when another run has taken the ledger over.
             RuntimeError: when the certificate would contradict itself: a mistake of ours.
         """
         with _written(self.path):
@@ -103,13 +106,13 @@ class OutFolder:
             statement = certificate_of(result, self._spec, summary, datetime.now(UTC))
         except CertificateError as error:
             raise RuntimeError(f"the certificate does not agree with the result: {error}") from error
-        with _written(self.path):
-            (self.path / RESULT_FILE).unlink(missing_ok=True)
+        drawn = pictures_of(result)
+        with self.ledger.finishing(), _written(self.path):
+            _remove_stale(self.path)
             self._part.replace(self.path / EVIDENCE)
             write_whole(self.path / CERTIFICATE, encode_statement(statement))
-            write_pictures(self.path / PICTURES, pictures_of(result))
-        write_result(result, self.path)
-        self.ledger.finish()
+            write_pictures(self.path / PICTURES, drawn)
+            write_result(result, self.path)
 
     def abandon(self) -> None:
         """Removes what a failed run has written."""
@@ -125,34 +128,50 @@ def _written(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def out_folder(path: Path, spec: Spec, origin: Origin, force: bool = False) -> Iterator[OutFolder]:
+def out_folder(
+    path: Path, spec: Spec, origin: Origin, force: bool = False, take_over: bool = False
+) -> Iterator[OutFolder]:
     """Opens the folder of a new run; when the run fails before it has found anything, what it wrote goes away again.
 
     A ledger that holds answers stays, whatever ended the run: a second Ctrl-C, a full disk, a mistake of ours.
 
     Raises:
         UsageError: VF4406 when the folder cannot be made or written to, VF4420 and VF4421 for a file called
-            `ledger.sqlite` that is not ours to replace, VF4425 for the work of a run that was stopped, unless `force`.
+            `ledger.sqlite` that is not ours to replace, VF4425 and VF4428 as `check_free`.
     """
+    check_free(path, force)
     made = [folder for folder in (path, *path.parents) if not folder.exists()]
-    with _written(path):
-        path.mkdir(parents=True, exist_ok=True)
-    ledger = Ledger.create(path / LEDGER_FILE, origin, force)
-    folder = OutFolder(path, spec, ledger)
     try:
-        yield folder
+        with _written(path):
+            path.mkdir(parents=True, exist_ok=True)
+        ledger = Ledger.create(path / LEDGER_FILE, origin, force, take_over)
     except BaseException:
-        folder.abandon()
-        if ledger.holds_work():
-            ledger.close()
-            print(f"what was found is kept: verifluxa resume {path}", file=sys.stderr)
-            raise
-        ledger.remove()
-        for empty in made:
-            with suppress(OSError):  # somebody else may have put something there
-                empty.rmdir()
+        _remove_empty(made)
         raise
-    ledger.close()
+    with ledger:
+        folder = OutFolder(path, spec, ledger)
+        try:
+            with _written(path):
+                _remove_stale(path)
+            yield folder
+        except BaseException as error:
+            folder.abandon()
+            locked = isinstance(error, TryAgainError)  # then it cannot be looked into either
+            if not locked and not ledger.is_ours:
+                raise
+            if locked or ledger.holds_work():
+                print(f"what was found is kept: verifluxa resume {path}", file=sys.stderr)
+                raise
+            ledger.remove()
+            ledger.close()
+            _remove_empty(made)
+            raise
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    for folder in folders:
+        with suppress(OSError):  # somebody else may have put something there
+            folder.rmdir()
 
 
 @contextmanager
@@ -164,6 +183,42 @@ def resumed_folder(ledger: Ledger, spec: Spec) -> Iterator[OutFolder]:
     except BaseException:
         folder.abandon()
         raise
+
+
+def check_free(path: Path, force: bool = False) -> None:
+    """Makes sure, before any work, that a run may be written into a folder; changes nothing.
+
+    Args:
+        path: the folder; there may be none yet.
+        force: whether an older run that lies there may be lost.
+
+    Raises:
+        UsageError: VF4406 when it cannot be written to, VF4421 when a run writes it, VF4425 for the work of a run that
+            was stopped and VF4428 for the result of one that came to its end, unless `force`.
+    """
+    check_writable(path)
+    Ledger.check_replaceable(path / LEDGER_FILE, force)
+    if force:
+        return
+    for name in (RESULT_FILE, CERTIFICATE, *SIGNED):
+        if (path / name).exists():
+            raise UsageError(
+                "VF4428",
+                "the result of another run lies here",
+                place=str(path / name),
+                expected="a new folder, or one that holds no result",
+                remedy="give another --out, or replace what lies here with --force",
+            )
+
+
+def _remove_stale(path: Path) -> None:
+    """Removes what a run that is being replaced has left, so that nothing speaks of another run than `result.json`.
+
+    The older evidence stays until the new one takes its place: a new proof may begin with its split trees.
+    """
+    for name in (RESULT_FILE, CERTIFICATE, *SIGNED, *PAGES):
+        (path / name).unlink(missing_ok=True)
+    write_pictures(path / PICTURES, {})
 
 
 def pictures_of(result: Result) -> dict[str, bytes]:

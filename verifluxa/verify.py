@@ -186,7 +186,7 @@ def prepare(request: Request) -> Prepared:
     if request.seed is not None:
         strategy = replace(strategy, seed=request.seed)
     cluster = load_cluster(request.cluster)
-    check_device(cluster.device)
+    check_device(cluster.own_device)
     if request.arithmetic is not None:
         check_known(request.arithmetic)
     inputs = load_inputs(request.spec, request.choice)
@@ -244,7 +244,7 @@ def pool_for(prepared: Prepared, engine: Engine | None = None) -> Pool:
     """The pool of a run's cluster; close it after use.
 
     Raises:
-        UsageError: VF4430 to VF4433 when a Ray cluster cannot be used.
+        UsageError: VF4430 to VF4434 when a Ray cluster cannot be used.
     """
     cluster, strategy = prepared.cluster, prepared.strategy
     on_cluster = engine or StrategyEngine(strategy, cluster.device, cluster.threads)

@@ -81,5 +81,5 @@ def pointwise(draw: st.DrawFn) -> tuple[Op, Shape]:
     kept = shape[draw(st.integers(0, len(shape))) :]
     constant = numbers(random, *(size if draw(st.booleans()) else 1 for size in kept))
     if kind in ("shift", "scale"):
-        return (Shift(constant) if kind == "shift" else Scale(constant)), shape
+        return (Shift if kind == "shift" else Scale)(np.asarray(constant)), shape
     return Divide(np.where(constant == 0, 2.0, np.exp2(np.round(constant)))), shape

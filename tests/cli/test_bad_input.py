@@ -139,3 +139,52 @@ def test_specs_that_are_no_text(refused, here):
     for name, content in (("binary.vfx", b"\xff\xfe\x00"), ("empty.vfx", b"")):
         Path(name).write_bytes(content)
         assert refused(name).code == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("--set", "max_rate=lots"), 2),
+        (("--set", "max_rate=1e99999"), 2),
+        (("--set", "max_rate=1/0"), 2),
+        (("--set", "max_rate=200%"), 2),
+        (("--set", "max_rat=1%"), 2),
+        (("--model", "digit=digits/clean.jld2"), 2),
+        (("--data", "evil=digits/mnist_eval.npz"), 2),
+        (("--property", "universl"), 2),
+        (("--model", "digits=gone.jld2"), 4),
+        (("--data", "eval=gone.npz"), 4),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else str(value),
+)
+def test_what_was_typed_wrong_is_code_2_and_a_wrong_file_is_code_4(refused, small, arguments, code):
+    ran = refused(small, *arguments)
+    assert ran.code == code, ran.err
+
+
+def test_a_mistake_in_the_spec_outweighs_one_on_the_command_line(refused, small):
+    ran = refused(replaced(small, "forall x in clean", "forall x in claen"), "--set", "max_rate=lots")
+    assert (ran.code, "VF1039" in ran.err, "VF1020" in ran.err) == (4, True, True)
+
+
+def test_a_data_file_in_place_of_a_model(refused, small, snapshot):
+    ran = refused(small, "--model", "digits=digits/mnist_eval.npz")
+    assert (ran.code, ran.err) == (4, snapshot)
+
+
+def test_images_of_another_size_than_the_model_takes(refused, small, snapshot):
+    ran = refused(replaced(small, "28 px, 28 px", "28 px, 27 px"))
+    assert (ran.code, ran.err) == (4, snapshot)
+
+
+def test_scaled_images_say_how_to_convert_them(refused, small, snapshot):
+    with np.load(small.parent / "mnist_eval.npz") as file:
+        images, labels = file["x"], file["y"]
+    scaled = data_file(small, x=(images / 255).astype(np.float32), y=labels)
+    ran = refused(small, *scaled)
+    assert (ran.code, ran.err) == (4, snapshot)
+    data_file(small, x=np.round(255 * (images / 255).astype(np.float32)), y=labels)
+    from verifluxa.inputs import Choice, load_inputs
+
+    loaded = load_inputs(str(small), Choice(data={"eval": scaled[1].removeprefix("eval=")}))
+    assert np.array_equal(loaded.data["eval"].inputs.reshape(-1), images[: len(loaded.data["eval"].inputs)].reshape(-1))

@@ -76,6 +76,22 @@ def test_every_example_model_as_it_is(verifluxa, example, model, request) -> Non
 
 
 @pytest.mark.parametrize("example", ["digits"], indirect=True)
+def test_nothing_is_written_outside_the_working_folder_unasked(verifluxa, example, here, monkeypatch) -> None:
+    deep = here / "deep" / "er"
+    deep.mkdir(parents=True)
+    before = sorted(path.name for path in (here / "work").iterdir())
+    monkeypatch.chdir(deep)
+    files = ("../../work/clean.jld2", "--data", "../../work/mnist_eval.npz")
+    ran = verifluxa("init", *files)
+    assert (ran.code, ran.out) == (2, "")
+    assert "error[VF4523]: the spec would lie outside the working folder" in ran.err
+    assert "-o ../../work/clean.vfx" in ran.err
+    assert sorted(path.name for path in (here / "work").iterdir()) == before
+    assert verifluxa("init", *files, "-o", "../../work/clean.vfx").code == 0
+    assert list(deep.iterdir()) == []
+
+
+@pytest.mark.parametrize("example", ["digits"], indirect=True)
 def test_nothing_is_replaced_and_what_is_missing_is_said(verifluxa, example) -> None:
     model, data = example / "clean.jld2", example / "mnist_eval.npz"
     spec = example / "clean.vfx"
@@ -107,11 +123,13 @@ def test_files_in_two_folders_and_data_that_do_not_fit(verifluxa, example, monke
     np.savez("data/empty.npz", **{key: array[:0] for key, array in arrays.items()})
     monkeypatch.chdir(example)
     for name, code in (("narrow", "VF2101"), ("empty", "there are no inputs")):
-        ran = verifluxa("init", "clean.jld2", "--data", f"../data/{name}.npz")
+        ran = verifluxa("init", "clean.jld2", "--data", f"../data/{name}.npz", "-o", "../clean.vfx")
         assert ran.code != 0
         assert code in ran.err
         assert "init.vfx" not in ran.err
-    assert verifluxa("init", "clean.jld2", "--data", "../data/good.npz").out.startswith("../clean.vfx: ")
+    assert verifluxa("init", "clean.jld2", "--data", "../data/good.npz", "-o", "../clean.vfx").out.startswith(
+        "../clean.vfx: "
+    )
     assert 'file   = "data/good.npz"' in Path("../clean.vfx").read_text()
     ran = verifluxa("init", "clean.jld2", "--data", "../data/good.npz", "-o", "here.vfx")
     assert "-o FOLDER/NAME.vfx" in ran.err

@@ -7,11 +7,13 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import torch
 from PIL import Image
 
 from verifluxa.cli.verify_command import Presentation, execute
 from verifluxa.dispatch.driver import EngineCrash
-from verifluxa.errors import UsageError
+from verifluxa.dispatch.ledger_file import locked
+from verifluxa.errors import TryAgainError, UsageError
 from verifluxa.inputs import Choice
 from verifluxa.verify import Request
 
@@ -117,9 +119,45 @@ def test_the_folder_holds_everything(verifluxa, small, badnets):
     assert json.loads((out / "certificate.json").read_text())["predicate"]["verdict"] == "falsified"
 
 
-def test_a_later_run_leaves_no_pictures_of_an_earlier_one(verifluxa, small, badnets):
-    verifluxa("verify", small, *ONLY_UNIVERSAL, *badnets, "--out", "out")
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_finished_result_is_replaced_only_by_force(verifluxa, small, badnets):
     assert verifluxa("verify", small, *ONLY_UNIVERSAL, "--out", "out").code == 0
+    before = contents(Path("out"))
+    ran = verifluxa("verify", small, *ONLY_UNIVERSAL, *badnets, "--out", "out")
+    assert (ran.code, ran.out) == (2, "")
+    assert "error[VF4428]: the result of another run lies here" in ran.err
+    assert "out/result.json" in ran.err
+    assert "--force" in ran.err
+    assert contents(Path("out")) == before
+    Path("out/result.json").unlink()
+    Path("out/ledger.sqlite").unlink()
+    ran = verifluxa("verify", small, *ONLY_UNIVERSAL, *badnets, "--out", "out")
+    assert (ran.code, "out/certificate.json" in ran.err) == (2, True)
+
+
+def test_in_python_as_well(verifluxa, small):
+    from verifluxa import certify
+    from verifluxa.errors import UsageError
+
+    assert certify(small, "out", properties=("universal",)).verdict == "certified"
+    with pytest.raises(UsageError) as caught:
+        certify(small, "out", properties=("universal",))
+    assert caught.value.code == "VF4428"
+    assert certify(small, "out", properties=("universal",), force=True).verdict == "certified"
+
+
+def test_a_later_run_leaves_nothing_that_speaks_of_an_earlier_one(verifluxa, small, badnets):
+    verifluxa("verify", small, *ONLY_UNIVERSAL, *badnets, "--out", "out")
+    assert verifluxa("report", "out/result.json").code == 0
+    for name in ("certificate.dsse.json", "certificate.svr.dsse.json", "comparison.html"):
+        Path("out", name).write_text("of the earlier run")
+    Path("out/notes.txt").write_text("mine")
+    assert verifluxa("verify", small, *ONLY_UNIVERSAL, "--out", "out", "--force").code == 0
+    assert Path("out/notes.txt").read_text() == "mine"
+    Path("out/notes.txt").unlink()
     assert sorted(path.name for path in Path("out").iterdir()) == [
         "certificate.json",
         "evidence.jsonl.gz",
@@ -213,3 +251,25 @@ def test_a_full_disk_while_proving_is_said_and_keeps_what_was_found(small, here,
     assert caught.value.code == "VF4406"
     assert "verifluxa resume out" in capsys.readouterr().err
     assert [path.name for path in Path("out").iterdir()] == ["ledger.sqlite"]
+
+
+def test_a_ledger_that_stays_locked_is_kept_also_where_it_holds_nothing_yet(small, here, verifluxa, capsys):
+    with pytest.raises(TryAgainError):
+        execute(Request(str(small)), Presentation(out=Path("out")), Broken(locked(Path("out/ledger.sqlite"))))
+    assert "verifluxa resume out" in capsys.readouterr().err
+    assert [path.name for path in Path("out").iterdir()] == ["ledger.sqlite"]
+    assert verifluxa("resume", "out").code == 1
+
+
+def test_the_exit_code_says_try_again(verifluxa):
+    def busy(*_, **__):
+        raise locked(Path("out/ledger.sqlite"))
+
+    ran = verifluxa("verify", build=lambda: busy)
+    assert (ran.code, "VF4427" in ran.err, "verifluxa resume out" in ran.err) == (75, True, True)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the device is there")
+def test_gpu_workers_without_a_gpu_are_refused_before_the_work(verifluxa, small):
+    ran = verifluxa("verify", small, "--cluster", "gpu", "--out", "out")
+    assert (ran.code, "VF4202" in ran.err, Path("out").exists()) == (2, True, False)

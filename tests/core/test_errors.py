@@ -13,13 +13,15 @@ from verifluxa.errors import (
     ModelError,
     Span,
     SpecError,
+    TryAgainError,
     UnsupportedError,
     UsageError,
     VerifluxaError,
 )
 
 PLACE = Span("a.vfx", 3, 7, 3, 12)
-KINDS = [SpecError, ModelError, DataError, UsageError, CertificateError, UnsupportedError, VerifluxaError]
+KINDS = [SpecError, ModelError, DataError, UsageError, TryAgainError, CertificateError, UnsupportedError]
+KINDS += [VerifluxaError]
 
 
 def test_an_error_says_where_what_was_expected_and_what_helps() -> None:
@@ -58,6 +60,7 @@ def test_exit_codes_tell_bad_input_from_wrong_use_and_refusal() -> None:
         ModelError: 4,
         DataError: 4,
         UsageError: 2,
+        TryAgainError: 75,
         CertificateError: 1,
         UnsupportedError: 4,
         VerifluxaError: 4,

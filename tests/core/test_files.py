@@ -91,6 +91,7 @@ OWN_WAYS = {
     "files.py": "the one way",
     "triage/guard/runtime.py": "copied into applications, where it stands alone",
     "dispatch/ledger_file.py": "reads /proc",
+    "dispatch/ledger_lock.py": "reads /proc",
 }
 
 

@@ -72,9 +72,9 @@ class FakeEngine:
     """Certifies, but for the placements that `attacks` and `proofs` name.
 
     Attributes:
-        attacks, proofs: what happens at a placement: `find`, `die`, `die once`, `memory`, `big`, `crash`,
-            `unsupported`, `data`, `interrupt`, `time`, `forget`, `hang`, and `long`: the tree grows by one split
-            in each slice, down to boxes of one level, until `further` says otherwise.
+        attacks, proofs: what happens at a placement: `find`, `die`, `die once`, `stop`, `stop once`, `slow`, `memory`,
+            `big`, `crash`, `unsupported`, `data`, `interrupt`, `time`, `forget`, `hang`, and `long`: the tree grows by
+            one split in each slice, down to boxes of one level, until `further` says otherwise.
         pieces: what happens to pieces, by the path of their first leaf.
         allowed: what a question may spend in all.
         folder: where `die once` remembers, and where each placement that was worked on leaves a mark.
@@ -162,6 +162,11 @@ class FakeEngine:
             raise KeyboardInterrupt
         elif deed == "hang":
             time.sleep(600)
+        elif deed == "stop" or (deed == "stop once" and self._first_time(name)):
+            os.kill(os.getpid(), signal.SIGSTOP)
+            time.sleep(1)  # the signal may reach another thread first, and this one goes on for a moment
+        elif deed == "slow":
+            time.sleep(4)
 
     def _first_time(self, name: str) -> bool:
         assert self.folder is not None

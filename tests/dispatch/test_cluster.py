@@ -66,6 +66,8 @@ def test_an_unknown_cluster_is_named():
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the device is there")
 def test_a_device_that_is_not_there_is_said_before_the_work():
     check_device("cpu")
+    assert load_cluster("gpu").own_device == "cuda"
+    assert parse_cluster("far", 'schema = 1\nkind = "ray"\naddress = "auto"\ngpu_workers = 1\n', "").own_device == "cpu"
     with pytest.raises(UsageError) as caught:
         check_device("cuda")
     assert caught.value.code == "VF4202"

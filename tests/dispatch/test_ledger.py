@@ -1,6 +1,8 @@
 """The ledger: what it keeps, what it refuses, and that a run goes on from it."""
 
 import sqlite3
+import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,10 @@ from verifluxa.certificate.evidence_file import read_evidence, write_evidence
 from verifluxa.dispatch.driver import Plan, drive
 from verifluxa.dispatch.ledger import Ledger, Origin
 from verifluxa.dispatch.ledger_file import TABLES
+from verifluxa.dispatch.ledger_lock import Timing
 from verifluxa.dispatch.processes import InProcessPool
-from verifluxa.dispatch.status import run_status, status_words
-from verifluxa.errors import UsageError
+from verifluxa.dispatch.status import run_status
+from verifluxa.errors import TryAgainError, UsageError
 from verifluxa.evidence import Strongest
 from verifluxa.verdict import Reason, Verdict
 
@@ -110,16 +113,47 @@ def test_another_problem_is_refused(tmp_path):
     assert caught.value.code == "VF4422"
 
 
-def test_two_writers_are_refused_and_a_reader_is_welcome(tmp_path, monkeypatch):
+def held(path: Path) -> sqlite3.Connection:
+    """A lock of somebody else, who may let go from another thread."""
+    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    database.execute("BEGIN IMMEDIATE")
+    return database
+
+
+def test_a_lock_that_goes_away_is_waited_for(tmp_path):
     path = tmp_path / "ledger.sqlite"
-    with Ledger.create(path, ORIGIN) as ledger:
+    ledger = Ledger.create(path, ORIGIN)
+    with closing(held(path)) as other:
+        ending = threading.Timer(2.5, other.rollback)
+        ending.start()
+        answers = run(path, FakeEngine(), ledger=ledger)
+        ending.join()
+    assert {o.verdict for o in answers.outcomes} == {Verdict.CERTIFIED}
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("after", [0, 2, 4])
+def test_a_lock_that_stays_stops_the_run_and_it_goes_on_later(tmp_path, after, shared):
+    path = tmp_path / "ledger.sqlite"
+    ledger = Ledger.create(path, ORIGIN, timing=Timing(patience=0.2), shared=shared)
+    locks = []
+
+    class Locking(FakeEngine):
+        def prove(self, problem, slice):
+            if after in slice.placements:
+                locks.append(held(path))
+            yield from super().prove(problem, slice)
+
+    with ledger:
         ledger.begin(problem(), DATA)
-        assert next(iter(status_words(run_status(path)))).startswith("tiny.vfx: running")
-        monkeypatch.setattr("verifluxa.dispatch.ledger_file.os.getpid", lambda: 1)
-        for again in (lambda: Ledger.open(path), lambda: Ledger.create(path, ORIGIN)):
-            with pytest.raises(UsageError) as caught:
-                again()
-            assert caught.value.code == "VF4421"
+        with pytest.raises(TryAgainError) as caught:
+            drive(problem(), InProcessPool(Locking()), PLAN, ledger, ledger)
+        locks[0].close()
+    assert (caught.value.code, caught.value.exit_code) == ("VF4427", 75)
+    (tmp_path / "again").mkdir()
+    assert {o.verdict for o in run(path, FakeEngine(folder=tmp_path / "again")).outcomes} == {Verdict.CERTIFIED}
+    assert marks(tmp_path / "again", "attack") == []
+    assert marks(tmp_path / "again", "prove") == list(range(after, 6))
 
 
 def test_a_full_disk_is_said_and_what_was_kept_can_be_taken_up(tmp_path):
@@ -151,13 +185,16 @@ def spoilt(path: Path, *statements: str) -> None:
 @pytest.mark.parametrize(
     "statement",
     [
-        "PRAGMA user_version = 3",
+        "PRAGMA user_version = 4",
         "PRAGMA application_id = 7",
         "CREATE TABLE more (x)",
         "CREATE TRIGGER t AFTER INSERT ON attack BEGIN DELETE FROM outcome; END",
         "DROP TABLE attack",
         "UPDATE header SET value = '[' WHERE key = 'request'",
         "UPDATE header SET value = '[]'",
+        "DELETE FROM writer",
+        "UPDATE writer SET token = 'much'",
+        "UPDATE writer SET token = 9223372036854775807",
         "UPDATE outcome SET record = '{}'",
         "UPDATE outcome SET record = X'00'",
         "UPDATE outcome SET record = zeroblob(17000000) WHERE place = 0",
@@ -186,7 +223,7 @@ def test_a_file_that_is_no_ledger_is_neither_read_nor_replaced(tmp_path, content
 
 
 def test_the_tables_are_those_that_readers_expect():
-    assert TABLES.count("CREATE TABLE") == 7
+    assert TABLES.count("CREATE TABLE") == 8
 
 
 def test_where_a_run_stands(tmp_path):

@@ -1,9 +1,13 @@
 """The Ray pool on a real cluster of this machine: answers as of any pool, and every fault that a cluster can have."""
 
+import json
 import os
+import re
+import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -107,6 +111,21 @@ def test_a_worker_that_hangs_is_ended_after_the_deadline(cluster):
     assert counts(answers) == {"certified": 10, "time": 2}
 
 
+SIGNS = RaySettings(workers=2, environment=SETTINGS.environment, silence=4.0, beat=0.3)
+
+
+def test_a_stopped_worker_is_replaced_and_its_slice_asked_again(cluster, tmp_path):
+    engine = FakeEngine(proofs={2: "stop once", 4: "slow"}, folder=tmp_path)
+    assert counts(run(engine, settings=SIGNS)) == {"certified": 12}
+    assert (marks(tmp_path, "prove").count(2), marks(tmp_path, "prove").count(4)) == (2, 1)
+
+
+def test_workers_that_are_stopped_again_and_again_give_their_room_back(cluster, tmp_path):
+    """As many as the cluster has CPUs, and more: a process that is ended for good frees what it held."""
+    engine = FakeEngine(proofs=dict.fromkeys(range(3), "stop"), folder=tmp_path)
+    assert counts(run(engine, settings=SIGNS)) == {"lost-worker": 6, "certified": 6}
+
+
 def test_a_problem_that_left_the_object_store_is_put_there_again(cluster):
     """It is lost with its owner, as it would be with the node that held it."""
 
@@ -182,6 +201,47 @@ def test_gpu_workers_prove_and_the_others_attack(cluster, tmp_path):
         cluster.remove_node(gpu)
 
 
+@pytest.mark.parametrize(
+    "asked", [{"gpu_workers": 1, "gpus_each": 0.5}, {"workers": 1, "threads": 3}], ids=["a GPU", "CPUs of one node"]
+)
+@pytest.mark.parametrize("address", ["local", "auto"])
+def test_workers_that_can_never_be_there_are_refused_before_the_work(cluster, asked, address, snapshot):
+    wait_for_report()
+    with pytest.raises(UsageError) as caught:
+        run(FakeEngine(), settings=RaySettings(address=address, **asked))
+    assert caught.value.code == "VF4434"
+    assert str(caught.value) == snapshot
+    assert ray.is_initialized(), "a cluster that others have joined stays"
+
+
+def wait_for_report() -> None:
+    """Until the head has said which nodes there are."""
+    from ray.experimental.internal_kv import _internal_kv_get
+
+    for _ in range(300):
+        if b"active_nodes" in (_internal_kv_get("__autoscaling_status") or b""):
+            return
+        time.sleep(0.1)
+    raise AssertionError("no report")
+
+
+@pytest.mark.parametrize(("most", "refused"), [(3, False), (0, True), (-1, False)])
+def test_what_the_autoscaler_may_start_counts(cluster, most, refused):
+    from ray.core.generated.autoscaler_pb2 import ClusterConfig, NodeGroupConfig
+    from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_put
+
+    name, place = ray._raylet.GCS_AUTOSCALER_CLUSTER_CONFIG_KEY, ray._raylet.GCS_AUTOSCALER_STATE_NAMESPACE
+    group = NodeGroupConfig(resources={"CPU": 4, "GPU": 1}, max_count=most, name="gpu")
+    written = ClusterConfig(node_group_configs=[group]).SerializeToString()
+    settings = RaySettings(address="auto", workers=1, gpu_workers=1)
+    _internal_kv_put(name, written, overwrite=True, namespace=place.encode())
+    try:
+        with pytest.raises(UsageError, match="VF4434") if refused else nullcontext():
+            RayPool({False: FakeEngine(), True: FakeEngine()}, settings).close()
+    finally:
+        _internal_kv_del(name, namespace=place.encode())
+
+
 def test_a_node_that_is_lost_in_the_middle_costs_no_answer(nodes, tmp_path):
     """Its workers die with it; what they had in hand is done by others."""
     cluster, others = nodes
@@ -225,6 +285,33 @@ def test_an_example_gives_the_laptops_evidence_with_a_node_killed_in_the_middle(
     assert answer == expected
     report = check_certificate(folder / "ray" / "certificate.json", {}, {}, None, None)
     assert (report.accepted, report.unrechecked) == (True, 0)
+
+
+def test_what_prometheus_reads_is_what_is_documented_and_drawn(tmp_path):
+    """One question is refuted by an attack, which decides five more; a worker dies once; the rest is certified."""
+    paths = os.pathsep.join([ROOT, HERE])
+    command = [sys.executable, f"{HERE}/metrics_run.py", str(tmp_path)]
+    subprocess.run(
+        command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": paths}, timeout=200
+    )
+    series = {
+        (name, *sorted(labels.items())): value
+        for name, labels, value in json.loads((tmp_path / "series.json").read_text())
+    }
+    slices, questions = "ray_verifluxa_slices_total", "ray_verifluxa_questions_total"
+    assert series == {
+        ("ray_verifluxa_workers",): 1.0,
+        (questions, ("verdict", "certified")): 18.0,
+        (questions, ("verdict", "falsified")): 1.0,
+        (questions, ("verdict", "unknown")): 5.0,
+        (slices, ("end", "AttackDone"), ("kind", "AttackSlice")): 1.0,
+        (slices, ("end", "Lost"), ("kind", "ProofSlice")): 1.0,
+        (slices, ("end", "ProofDone"), ("kind", "ProofSlice")): 6.0,
+    }
+    names = {key[0] for key in series}
+    for text in ("cluster/grafana.json", "docs/how-to/cluster.md"):
+        written = set(re.findall(r"ray_verifluxa\w+", Path(ROOT, text).read_text()))
+        assert written == names, text
 
 
 def test_no_cluster_at_the_address():

@@ -187,8 +187,8 @@ def test_the_command_on_the_page_does_the_same_run(results, tmp_path, capsys):
 
     command = shlex.split(verify_command(account(results["credit"])))
     assert command[:2] == ["verifluxa", "verify"]
-    assert command[-2:] == ["--out", "out"]
-    assert run([*command[1:-1], str(tmp_path / "again")]) == 1
+    assert command[-3:] == ["--out", str(results["credit"].parent), "--force"]
+    assert run([*command[1:-2], str(tmp_path / "again")]) == 1
     capsys.readouterr()
     before, after = (json.loads(path.read_text()) for path in (results["credit"], tmp_path / "again" / "result.json"))
     for document in (before, after):

@@ -41,7 +41,7 @@ def test_a_first_look_that_runs_out_of_memory_halves_and_goes_on(
             raise error
         return bound_all_layers(net, shape, pairs, method)
 
-    monkeypatch.setattr(initial_bounds, "all_layers", short)
+    monkeypatch.setattr(initial_bounds, "bound_all_layers", short)
     halved = bound_root(Workspace(problem), questions, "crown")
     assert max(sizes) > most, "the fault was met"
     assert [one.row.tolist() for one in halved] == [one.row.tolist() for one in plain]

@@ -158,8 +158,7 @@ def single(
     """A layer of one neuron with given bounds."""
     one, none = torch.ones(1, 1, dtype=torch.float64), torch.zeros(1, 1, dtype=torch.float64)
     layer = NetLayer(one, one, none, none, none, name, parameters, None, None)
-    empty = torch.zeros(0, dtype=torch.long)
-    return layer, LayerBounds(none + ends[0], none + ends[1], none + radius, empty, empty, None)
+    return layer, LayerBounds(none + ends[0], none + ends[1], none + radius, None, None)
 
 
 @pytest.mark.parametrize(("closed", "sign"), [(True, ">="), (False, ">")])

@@ -94,7 +94,7 @@ def record_settings(monkeypatch: pytest.MonkeyPatch) -> list[AttackSettings]:
         return run_attack(work, questions, settings, *more)
 
     for module in (attacking, decide_module):
-        monkeypatch.setattr(module, "attack", recorded)
+        monkeypatch.setattr(module, "run_attack", recorded)
     return asked
 
 
@@ -215,7 +215,7 @@ def test_past_the_deadline_what_an_attack_found_is_taken_no_further(monkeypatch:
     outcome = only(hard(), ATTACK, BRANCH)
     assert climbed
     climbed.clear()
-    monkeypatch.setattr(decide_module, "attack", lambda *arguments: (late.append(1), run_attack(*arguments))[1])
+    monkeypatch.setattr(decide_module, "run_attack", lambda *arguments: (late.append(1), run_attack(*arguments))[1])
     late: list[int] = []
     monkeypatch.setattr(Run, "is_late", property(lambda _: bool(late)))
     (again,) = proved(hard(), [0], {}, Run(strategy(ATTACK, BRANCH)))

@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from verifluxa.bounds.functions import Parameters, Relaxation
@@ -51,7 +52,7 @@ class BoundParameters:
     alphas: list[Tensor]
     betas: list[Tensor]
     levels: list[Tensor]
-    log_weights: Tensor
+    log_weights: Float[Tensor, "C 1"]
 
     def mapped(self, change: Callable[..., Tensor], *others: BoundParameters) -> BoundParameters:
         """Every tensor changed, together with those at the same place of others."""
@@ -88,7 +89,7 @@ def supports_alpha(net: Net) -> bool:
     return all(layer.special is None or isinstance(layer.special, Maxima) for layer in net.layers)
 
 
-def unstable_neurons(layer: NetLayer, bounds: LayerBounds) -> Tensor:
+def unstable_neurons(layer: NetLayer, bounds: LayerBounds) -> Bool[Tensor, "B n"]:
     """Neurons whose lower slope may be chosen, shape (B, n).
 
     Relu and leaky relu that bend within their bounds, and differences of a max pool's pairs whose sign is open.
@@ -101,7 +102,7 @@ def unstable_neurons(layer: NetLayer, bounds: LayerBounds) -> Tensor:
     return unstable if layer.linear is None else unstable & ~layer.linear
 
 
-def relaxed_function(layer: NetLayer, z: Tensor) -> Tensor:
+def relaxed_function(layer: NetLayer, z: Float[Tensor, "*B n"]) -> Float[Tensor, "*B h"]:
     """What the lines of `unstable_neurons` are about: relu of the differences of pairs, shape (B, n)."""
     return z.clamp(min=0) if isinstance(layer.special, Maxima) else layer.apply(z)
 
@@ -111,22 +112,22 @@ def least_slope(layer: NetLayer) -> float:
     return layer.parameters[0] if layer.function == "leakyrelu" else 0.0
 
 
-def nearest_levels(slopes: Tensor) -> Tensor:
+def nearest_levels(slopes: Float[Tensor, "*B"]) -> Float[Tensor, "*B"]:
     """The nearest levels 0..255 of lower slopes of relu, shape as given."""
     return (slopes.clamp(0.0, 1.0) * LEVELS).round()
 
 
-def slope_of(levels: Tensor, layer: NetLayer) -> Tensor:
+def slope_of(levels: Float[Tensor, "*B"], layer: NetLayer) -> Float[Tensor, "*B"]:
     """The lower slopes of levels; at least the least sound one."""
     return (levels / LEVELS).clamp(least_slope(layer), 1.0)
 
 
-def levels_to_hex(levels: Tensor) -> str:
+def levels_to_hex(levels: Float[Tensor, " n"]) -> str:
     """Levels, shape (n,), as evidence holds them: two hex digits each."""
     return bytes(levels.to(torch.uint8).tolist()).hex()
 
 
-def apply_split(layer: NetLayer, bounds: LayerBounds, sign: Tensor) -> LayerBounds:
+def apply_split(layer: NetLayer, bounds: LayerBounds, sign: Float[Tensor, "B n"]) -> LayerBounds:
     """Bounds of a layer where some signs are known: they end at 0, and the lines lie between them.
 
     Args:
@@ -178,8 +179,8 @@ def smooth_function_of(layer: NetLayer) -> Smooth | None:
 class SlopeRange(NamedTuple):
     """The least slope of a sample's segments and what the largest one is more, shape (...) as the intervals."""
 
-    least: Tensor
-    more: Tensor
+    least: Float[Tensor, "*B"]
+    more: Float[Tensor, "*B"]
 
     @classmethod
     def of(cls, sample: Sample, lower: Tensor, upper: Tensor) -> SlopeRange:
@@ -199,14 +200,22 @@ class SlopeRange(NamedTuple):
         return 1 + ((LEVELS - 1) * share.clamp(0.0, 1.0)).round()
 
 
-def parametrised_relaxation(row: Smooth, lower: Tensor, upper: Tensor, levels: Tensor) -> Relaxation:
+def parametrised_relaxation(
+    row: Smooth, lower: Float[Tensor, "*B"], upper: Float[Tensor, "*B"], levels: Float[Tensor, "*B"]
+) -> Relaxation:
     """Both lines of a function along the slopes of levels 1 to 255; no numbers where an end is none."""
     sample = sample_of(row, lower, upper)
     slope = SlopeRange.of(sample, lower, upper).at(levels) + (upper - lower) * 0.0
     return Relaxation(slope, above(sample, slope, -1.0), slope, above(sample, slope, 1.0))
 
 
-def chosen_relaxation(layer: NetLayer, bounds: LayerBounds, free: Tensor, alpha: Tensor, levels: Tensor) -> Relaxation:
+def chosen_relaxation(
+    layer: NetLayer,
+    bounds: LayerBounds,
+    free: Bool[Tensor, "B n"],
+    alpha: Float[Tensor, "B n"],
+    levels: Float[Tensor, "B n"],
+) -> Relaxation:
     """The lines of a layer's neurons: of the default rule, or with the chosen slopes.
 
     Args:

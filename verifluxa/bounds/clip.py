@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from verifluxa.bounds.crown import LinearBounds
@@ -37,7 +38,7 @@ class ClippedBounds:
     """
 
     layers: list[LayerBounds]
-    contradicted: Tensor
+    contradicted: Bool[Tensor, " B"]
 
 
 def self_clip(
@@ -79,14 +80,16 @@ class _Measure:
         terms: the size of all that is summed for a norm of 1, shape (C, 1, 1).
     """
 
-    half: Tensor
-    ridge: Tensor
-    across: Tensor
-    wide: Tensor
-    shift: Tensor
-    terms: Tensor
+    half: Float[Tensor, "C d"]
+    ridge: Float[Tensor, "C d m"]
+    across: Float[Tensor, "C m d"]
+    wide: Float[Tensor, "C 1 m"]
+    shift: Float[Tensor, "C m 1"]
+    terms: Float[Tensor, "C 1 1"]
 
-    def rise(self, slopes: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+    def rise(
+        self, slopes: Float[Tensor, "C n d"], points: Float[Tensor, "C k d"]
+    ) -> tuple[Float[Tensor, "#C #n 1"], Float[Tensor, "C n k"]]:
         """Of `slopes` of norm 1, blocks (C, n, d), and of `slopes - points`, (C, k, d): by the box or the slabs.
 
         Returns:
@@ -106,7 +109,7 @@ class _Measure:
         return torch.cat([rest, beta * self.wide], 2), beta @ self.shift
 
 
-def _measure(domain: Tensor, geometry: Geometry) -> _Measure:
+def _measure(domain: Int[Tensor, " C"], geometry: Geometry) -> _Measure:
     half, wide, shift = geometry.half, geometry.slab_half[:, None], geometry.slab_shift[..., None]
     ridge = (geometry.ridge / half.clamp(min=1e-300)[:, None]).transpose(1, 2)
     across = geometry.directions * half[:, None]
@@ -116,8 +119,13 @@ def _measure(domain: Tensor, geometry: Geometry) -> _Measure:
 
 
 def lagrange(
-    above: LinearBounds, below: LinearBounds, of: Tensor, domain: Tensor, cut: LinearBounds, geometry: Geometry
-) -> tuple[Tensor, Tensor]:
+    above: LinearBounds,
+    below: LinearBounds,
+    of: Int[Tensor, " U"],
+    domain: Int[Tensor, " C"],
+    cut: LinearBounds,
+    geometry: Geometry,
+) -> tuple[Float[Tensor, " U"], Float[Tensor, " U"]]:
     """The largest values of linear functions on domains cut by the half-space `cut >= 0` of a claim.
 
     In rows scaled to size 1 the multipliers depend on the cut alone: how far all of them rise are L1 distances from
@@ -143,7 +151,7 @@ def lagrange(
     return up, down
 
 
-def _least(slopes: Tensor, cut: LinearBounds, measure: _Measure) -> Tensor:
+def _least(slopes: Float[Tensor, "C n d"], cut: LinearBounds, measure: _Measure) -> Float[Tensor, "C n"]:
     """What the half-spaces add to rows (C, n, d) at the center: the least over `CLIP_MULTIPLIERS`, shape (C, n)."""
     # A half-space without a slope is everything or nothing: then the cut itself says so, and nothing is clipped by it.
     factors = torch.tensor(CLIP_MULTIPLIERS[1:], dtype=slopes.dtype, device=slopes.device)
@@ -154,5 +162,5 @@ def _least(slopes: Tensor, cut: LinearBounds, measure: _Measure) -> Tensor:
     scaled = share[:, None] * cut.value[:, None, None]
     beyond = (scaled + rise + OWN * (scaled.abs() + rise.abs() + (1 + factors) * measure.terms)).amin(-1, keepdim=True)
     # The multiplier 0 is what box and slabs say of the rows themselves.
-    least: Tensor = (size * torch.minimum(beyond, alone + OWN * (alone.abs() + measure.terms)))[..., 0]
+    least: Float[Tensor, "C n"] = (size * torch.minimum(beyond, alone + OWN * (alone.abs() + measure.terms)))[..., 0]
     return least

@@ -20,6 +20,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from verifluxa.bounds.functions import Relaxation
@@ -39,8 +40,8 @@ MATRIX_NUMBERS = 1 << 16
 class LinearBounds(NamedTuple):
     """Upper bounds `value + slope . (tau - center)`: values at the center (...) and slopes (..., d)."""
 
-    value: Tensor
-    slope: Tensor
+    value: Float[Tensor, "*rows"]
+    slope: Float[Tensor, "*rows d"]
 
     def take(self, index: Tensor) -> LinearBounds:
         """Some of them."""
@@ -63,17 +64,17 @@ class RelaxedLayer:
             state below, shape (B, s): each neuron's own row times what it weighs there.
     """
 
-    weight: Tensor
-    lower_slope: Tensor
-    lower_intercept: Tensor
-    slope_gap: Tensor
-    intercept_gap: Tensor
-    offset: Tensor
-    radius: Tensor
-    partner: Tensor | None = None
-    partner_slopes: tuple[Tensor, Tensor] | None = None
+    weight: Float[Tensor, "n s"]
+    lower_slope: Float[Tensor, "B m"]
+    lower_intercept: Float[Tensor, "B h"]
+    slope_gap: Float[Tensor, "B m"]
+    intercept_gap: Float[Tensor, "B h"]
+    offset: Float[Tensor, "B n"]
+    radius: Float[Tensor, "B n"]
+    partner: Int[Tensor, " n"] | None = None
+    partner_slopes: tuple[Float[Tensor, "B n"], Float[Tensor, "B n"]] | None = None
     pairs: int = 0
-    winner: Tensor | None = None
+    winner: Int[Tensor, " s"] | None = None
 
     @property
     def products(self) -> int:
@@ -107,7 +108,14 @@ class RelaxedLayer:
         return RelaxedLayer(self.weight, *lower, *gaps, *moved, self.partner, partners, self.pairs, self.winner)
 
 
-def with_error(slope: Tensor, intercept: Tensor, offset: Tensor, radius: Tensor, pairs: int, sign: float) -> Tensor:
+def with_error(
+    slope: Float[Tensor, "B n"],
+    intercept: Float[Tensor, "B h"],
+    offset: Float[Tensor, "B n"],
+    radius: Float[Tensor, "B n"],
+    pairs: int,
+    sign: float,
+) -> Float[Tensor, "B h"]:
     """The intercept of an upper (sign 1) or a lower line (-1) that contains offset and radius."""
     if pairs:
         return intercept + sum_blocks((slope * offset).addcmul_(slope.abs(), radius, value=sign), pairs)
@@ -115,13 +123,13 @@ def with_error(slope: Tensor, intercept: Tensor, offset: Tensor, radius: Tensor,
 
 
 def relaxed_layer(
-    weight: Tensor,
+    weight: Float[Tensor, "n s"],
     relaxed: Relaxation | PairRelaxation,
-    offset: Tensor,
-    radius: Tensor,
+    offset: Float[Tensor, "#B n"],
+    radius: Float[Tensor, "#B n"],
     special: Special | None = None,
-    winner: Tensor | None = None,
-    upper: Tensor | None = None,
+    winner: Int[Tensor, " s"] | None = None,
+    upper: Float[Tensor, "B h"] | None = None,
 ) -> RelaxedLayer:
     """A layer whose lines contain offset and radius.
 
@@ -152,14 +160,14 @@ def relaxed_layer(
 class Coefficients(NamedTuple):
     """Of rows on a layer's values, above its function, and on its pre-activations, below it: shape (B, r, n) each."""
 
-    above: Tensor
-    below: Tensor
+    above: Float[Tensor, "B r h"]
+    below: Float[Tensor, "B r n"]
 
 
 def backward(
     layers: Sequence[RelaxedLayer],
-    rows: Tensor,
-    constant: Tensor,
+    rows: Float[Tensor, "#B r h"],
+    constant: Float[Tensor, "#B r"],
     betas: Sequence[Tensor] | None = None,
     passed: list[Coefficients] | None = None,
 ) -> LinearBounds:
@@ -200,8 +208,8 @@ def backward(
 def backward_in_blocks(
     layers: Sequence[RelaxedLayer],
     rows: Callable[[slice], Tensor],
-    constant: Tensor,
-    index: Tensor | None = None,
+    constant: Float[Tensor, "C r"],
+    index: Int[Tensor, " C"] | None = None,
     block: int = BLOCK_NUMBERS,
 ) -> LinearBounds:
     """`backward` for a few blocks of rows at a time, which stay near the caches.
@@ -228,38 +236,38 @@ def backward_in_blocks(
 class ChosenNeurons:
     """Single neurons of a layer of n neurons in B subproblems: `subproblem * n + neuron`, ascending, shape (U,)."""
 
-    flat: Tensor
+    flat: Int[Tensor, " U"]
     subproblems: int
     neurons: int
 
     @classmethod
-    def of(cls, chosen: Tensor) -> ChosenNeurons:
+    def of(cls, chosen: Bool[Tensor, "B n"]) -> ChosenNeurons:
         """Where a mask (B, n) is set."""
         return cls(chosen.flatten().nonzero()[:, 0], *chosen.shape)
 
     @cached_property
-    def subproblem(self) -> Tensor:
+    def subproblem(self) -> Int[Tensor, " U"]:
         """Shape (U,)."""
         return self.flat // self.neurons
 
     @cached_property
-    def neuron(self) -> Tensor:
+    def neuron(self) -> Int[Tensor, " U"]:
         """Shape (U,)."""
         return self.flat % self.neurons
 
     @cached_property
-    def counts(self) -> Tensor:
+    def counts(self) -> Int[Tensor, " B"]:
         """How many each subproblem has, shape (B,)."""
         return torch.bincount(self.subproblem, minlength=self.subproblems)
 
     @cached_property
-    def slots(self) -> tuple[Tensor, Tensor]:
+    def slots(self) -> tuple[Int[Tensor, " U"], Int[Tensor, " U"]]:
         """Of each its subproblem, and its position among those of its subproblem, shape (U,)."""
         first = (self.counts.cumsum(0) - self.counts)[self.subproblem]
         return self.subproblem, torch.arange(len(self.flat), device=self.flat.device) - first
 
     @cached_property
-    def table(self) -> Tensor:
+    def table(self) -> Int[Tensor, "B most"]:
         """Those of each subproblem in a row as long as the longest, filled up with 0, shape (B, most)."""
         most = int(self.counts.max()) if self.subproblems else 0
         return self.neuron.new_zeros(self.subproblems, most).index_put_(self.slots, self.neuron)
@@ -272,7 +280,7 @@ class ChosenNeurons:
             own = self.flat[ends[start - 1] if start else 0 : ends[end - 1]]
             yield slice(start, end), ChosenNeurons(own - start * self.neurons, end - start, self.neurons)
 
-    def picked(self, values: Tensor) -> Tensor:
+    def picked(self, values: Float[Tensor, "B n"]) -> Float[Tensor, " U"]:
         """The values of the neurons, from those of all, shape (B, n)."""
         return values.flatten().index_select(0, self.flat)
 
@@ -283,10 +291,10 @@ Rise = Callable[[Tensor, slice], Tensor]
 
 def neuron_bounds(
     layers: Sequence[RelaxedLayer],
-    weight: Tensor,
+    weight: Float[Tensor, "m n"],
     chosen: ChosenNeurons,
-    offset: Tensor,
-    radius: Tensor,
+    offset: Float[Tensor, "#B m"],
+    radius: Float[Tensor, "#B m"],
     rise: Rise | None = None,
     block: int = BLOCK_NUMBERS,
 ) -> tuple[LinearBounds, LinearBounds]:
@@ -322,7 +330,7 @@ def neuron_bounds(
 
 
 def _bounds_of_chosen(
-    layers: Sequence[RelaxedLayer], weight: Tensor, chosen: ChosenNeurons, rise: Rise | None, block: int
+    layers: Sequence[RelaxedLayer], weight: Float[Tensor, "m n"], chosen: ChosenNeurons, rise: Rise | None, block: int
 ) -> tuple[LinearBounds, LinearBounds]:
     """As many rows for each subproblem as the one with most neurons has: no row looks up its subproblem's lines.
 
@@ -351,7 +359,7 @@ def _bounds_of_chosen(
     return above, under
 
 
-def _reach(rows: Tensor, layer: RelaxedLayer) -> Tensor:
+def _reach(rows: Float[Tensor, "B r n"], layer: RelaxedLayer) -> Float[Tensor, "B r s"]:
     """`|rows| * slope_gap / 2` on the way down, where most gaps are 0: only unstable neurons have two lines."""
     gap = 0.5 * layer.slope_gap
     unstable = ChosenNeurons.of(gap != 0)
@@ -362,7 +370,7 @@ def _reach(rows: Tensor, layer: RelaxedLayer) -> Tensor:
     return (few.abs() * kept[:, None]) @ layer.weight[unstable.table]
 
 
-def _dense_pays(layer: RelaxedLayer, weight: Tensor, chosen: ChosenNeurons) -> bool:
+def _dense_pays(layer: RelaxedLayer, weight: Float[Tensor, "m n"], chosen: ChosenNeurons) -> bool:
     """Whether one large product for all neurons costs less than rows for the chosen ones."""
     if layer.winner is not None or layer.partner is not None:
         return False
@@ -372,7 +380,7 @@ def _dense_pays(layer: RelaxedLayer, weight: Tensor, chosen: ChosenNeurons) -> b
 
 
 def _slopes_of_all(
-    layer: RelaxedLayer, weight: Tensor, chosen: ChosenNeurons, rise: Rise | None, block: int
+    layer: RelaxedLayer, weight: Float[Tensor, "m n"], chosen: ChosenNeurons, rise: Rise | None, block: int
 ) -> list[Tensor]:
     """Slopes, or their rise, of chosen neurons over one dense layer and of their negations, all computed at once."""
     inputs, wide = layer.weight.shape[1], layer.spread(weight)
@@ -391,7 +399,7 @@ def _slopes_of_all(
     return [torch.cat(own).flatten(0, 1).index_select(0, chosen.flat) for own in zip(*found, strict=True)]
 
 
-def _through(weight: Tensor, below: Tensor) -> Callable[[Tensor], Tensor]:
+def _through(weight: Float[Tensor, "m n"], below: Float[Tensor, "n d"]) -> Callable[[Tensor], Tensor]:
     """`W' diag(slope) W` for many slopes (B, n), W' (m, n) and W (n, d): shape (B, m, d), neurons side by side.
 
     By a matrix of m d columns where that is small, else column by column of W.

@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 REWEIGHTINGS = 5
@@ -34,11 +35,11 @@ class Domains:
         low, high: slabs, shape (D, m).
     """
 
-    lower: Tensor
-    upper: Tensor
-    directions: Tensor
-    low: Tensor
-    high: Tensor
+    lower: Float[Tensor, "D d"]
+    upper: Float[Tensor, "D d"]
+    directions: Float[Tensor, "m d"]
+    low: Float[Tensor, "D m"]
+    high: Float[Tensor, "D m"]
 
     def __len__(self) -> int:
         return len(self.lower)
@@ -57,14 +58,14 @@ class Geometry:
         empty: shape (D,): the slabs and the box surely do not meet.
     """
 
-    center: Tensor
-    half: Tensor
-    largest: Tensor
-    directions: Tensor
-    ridge: Tensor
-    slab_half: Tensor
-    slab_shift: Tensor
-    empty: Tensor
+    center: Float[Tensor, "D d"]
+    half: Float[Tensor, "D d"]
+    largest: Float[Tensor, "D d"]
+    directions: Float[Tensor, "m d"]
+    ridge: Float[Tensor, "D m d"]
+    slab_half: Float[Tensor, "D m"]
+    slab_shift: Float[Tensor, "D m"]
+    empty: Bool[Tensor, " D"]
 
 
 def geometry_of(domains: Domains) -> Geometry:
@@ -93,7 +94,7 @@ def geometry_of(domains: Domains) -> Geometry:
     )
 
 
-def _geometry(domains: Domains, low: Tensor, high: Tensor) -> Geometry:
+def _geometry(domains: Domains, low: Float[Tensor, "D m"], high: Float[Tensor, "D m"]) -> Geometry:
     center = (domains.lower + domains.upper) / 2
     # The computed center may be off by a rounding: the half-width is taken to the farther end.
     half = torch.maximum(domains.upper - center, center - domains.lower) * (1 + 2.0**-50)
@@ -114,13 +115,15 @@ def _geometry(domains: Domains, low: Tensor, high: Tensor) -> Geometry:
     return Geometry(center, half, largest, directions, ridge, slab_half, shift, empty)
 
 
-def _regular(matrix: Tensor, diagonal: Tensor) -> Tensor:
+def _regular(matrix: Float[Tensor, "*rows m m"], diagonal: Float[Tensor, "*rows m"]) -> Float[Tensor, "*rows m m"]:
     """`matrix + diag(diagonal)`, kept away from singular: any beta is sound, so a little more changes nothing."""
     trace = matrix.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True)
     return matrix + torch.diag_embed(diagonal + 1e-9 * trace + 1e-9)
 
 
-def rise_and_fall(rows: Tensor, domain: Tensor, geometry: Geometry, spare: bool = False) -> tuple[Tensor, Tensor]:
+def rise_and_fall(
+    rows: Float[Tensor, "B r d"], domain: Int[Tensor, " B"], geometry: Geometry, spare: bool = False
+) -> tuple[Float[Tensor, "B r"], Float[Tensor, "B r"]]:
     """How far linear functions rise above and fall below their value at the center.
 
     Args:
@@ -142,7 +145,9 @@ def rise_and_fall(rows: Tensor, domain: Tensor, geometry: Geometry, spare: bool 
     return torch.minimum(plain, rest + shift), torch.minimum(plain, rest - shift)
 
 
-def _widths(rows: Tensor, domain: Tensor, geometry: Geometry, spare: bool = False) -> Tensor:
+def _widths(
+    rows: Float[Tensor, "B r d"], domain: Int[Tensor, " B"], geometry: Geometry, spare: bool = False
+) -> Float[Tensor, "B r"]:
     """`|rows| . half`, shape (B, r); one product serves all where the domains are few."""
     side_by_side = rows.stride(2) != 1
     sizes = rows.abs_() if spare else rows.abs()
@@ -154,7 +159,9 @@ def _widths(rows: Tensor, domain: Tensor, geometry: Geometry, spare: bool = Fals
     return sizes.mul_(half[:, None]).sum(2) if side_by_side else (sizes @ half[:, :, None])[..., 0]
 
 
-def spread_shared(rows: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor]:
+def spread_shared(
+    rows: Float[Tensor, "D r d"], geometry: Geometry
+) -> tuple[Float[Tensor, "D r"], Float[Tensor, "D r"]]:
     """Like `rise_and_fall` for rows that all inputs share, tighter: iteratively reweighted least squares on beta.
 
     Args:

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from verifluxa.bounds.crown import (
@@ -29,7 +30,7 @@ from verifluxa.bounds.memory import BLOCK_NUMBERS, items_at_once, rows_that_fit
 from verifluxa.bounds.net import Net, NetLayer
 from verifluxa.bounds.special import PairRelaxation
 
-Interval = tuple[Tensor, Tensor]
+Interval = tuple[Float[Tensor, "B _"], Float[Tensor, "B _"]]
 """Lower and upper bounds of a layer's pre-activations, shape (B, n) each."""
 
 INFEASIBLE = 1e-8
@@ -39,7 +40,7 @@ MARGIN = 1e-9
 what a recomputation may differ by."""
 
 
-def infeasible(lower: Tensor, upper: Tensor) -> Tensor:
+def infeasible(lower: Float[Tensor, "B n"], upper: Float[Tensor, "B n"]) -> Bool[Tensor, " B"]:
     """Pairs of which the bounds of some neuron contradict each other, shape (B,)."""
     return (lower > upper + INFEASIBLE * (1 + lower.abs() + upper.abs())).any(1)
 
@@ -53,8 +54,8 @@ class Subproblems:
         bounds: those of all layers, where they were found before.
     """
 
-    domain: Tensor
-    input: Tensor
+    domain: Int[Tensor, " B"]
+    input: Int[Tensor, " B"]
     known: tuple[Interval, ...] = ()
     bounds: tuple[LayerBounds, ...] = ()
 
@@ -65,7 +66,9 @@ class Subproblems:
             self.domain[index], self.input[index], known, tuple(part.take(index) for part in self.bounds)
         )
 
-    def within(self, number: int, lower: Tensor, upper: Tensor) -> tuple[Interval, Tensor | None]:
+    def within(
+        self, number: int, lower: Float[Tensor, "B n"], upper: Float[Tensor, "B n"]
+    ) -> tuple[Interval, Bool[Tensor, " B"] | None]:
         """A layer's bounds within the known ones; an empty interval became a point; where one was, shape (B,)."""
         if number >= len(self.known):
             return (lower, upper), None
@@ -86,12 +89,12 @@ class LayerBounds:
             (B,); None where nothing was known.
     """
 
-    lower: Tensor
-    upper: Tensor
-    radius: Tensor
-    open: Tensor | None
+    lower: Float[Tensor, "B n"]
+    upper: Float[Tensor, "B n"]
+    radius: Float[Tensor, "B n"]
+    open: Bool[Tensor, "B n"] | None
     relaxed: Relaxation | PairRelaxation | None
-    infeasible: Tensor | None = None
+    infeasible: Bool[Tensor, " B"] | None = None
     _kept: list[tuple[Geometry, RelaxedLayer]] = field(init=False, default_factory=list)
 
     def take(self, index: Tensor) -> LayerBounds:
@@ -145,7 +148,12 @@ def bound_first_layer(net: Net, geometry: Geometry, pairs: Subproblems) -> Layer
 
 
 def _with_relaxation(
-    layer: NetLayer, lower: Tensor, upper: Tensor, radius: Tensor, open_: Tensor | None, excluded: Tensor | None = None
+    layer: NetLayer,
+    lower: Float[Tensor, "B n"],
+    upper: Float[Tensor, "B n"],
+    radius: Float[Tensor, "B n"],
+    open_: Bool[Tensor, "B n"] | None,
+    excluded: Bool[Tensor, " B"] | None = None,
 ) -> LayerBounds:
     relaxed = None if layer.function is None else layer.relax(lower, upper)
     return LayerBounds(lower, upper, radius, open_, relaxed, excluded)
@@ -183,7 +191,13 @@ def bound_next_layer(
     return _with_relaxation(layer, lower, upper, radius, open_, excluded)
 
 
-def narrowed_interval(lower: Tensor, upper: Tensor, chosen: ChosenNeurons, down: Tensor, up: Tensor) -> Interval:
+def narrowed_interval(
+    lower: Float[Tensor, "B n"],
+    upper: Float[Tensor, "B n"],
+    chosen: ChosenNeurons,
+    down: Float[Tensor, " U"],
+    up: Float[Tensor, " U"],
+) -> Interval:
     """Intersects the intervals of some neurons with `[-down, up]`, shape (U,) each; NaN stays NaN."""
     high = torch.minimum(chosen.picked(upper), up)
     low = torch.maximum(chosen.picked(lower), -down)
@@ -197,7 +211,7 @@ def bounds_of_neurons(
     geometry: Geometry,
     pairs: Subproblems,
     chosen: ChosenNeurons,
-    radius: Tensor,
+    radius: Float[Tensor, "B n"],
 ) -> tuple[LinearBounds, LinearBounds]:
     """Upper bounds of single neurons of layer `len(below)` and of their negations.
 
@@ -229,11 +243,11 @@ def output_bounds(
     net: Net,
     bounds: list[LayerBounds],
     geometry: Geometry,
-    index: Tensor,
+    index: Int[Tensor, " C"],
     pairs: Subproblems,
-    rows: Tensor,
-    coefficients: Tensor,
-    constants: Tensor,
+    rows: Int[Tensor, "C r"],
+    coefficients: Float[Tensor, "R outputs"],
+    constants: Float[Tensor, " R"],
 ) -> LinearBounds:
     """Upper bounds of rows over the outputs that stand in a table, shape (C, r): the table is multiplied out once.
 
@@ -283,7 +297,7 @@ def bound_all_layers(net: Net, geometry: Geometry, pairs: Subproblems, method: s
     return bounds
 
 
-def evaluate_net(net: Net, trigger: Tensor, inputs: Tensor) -> Tensor:
+def evaluate_net(net: Net, trigger: Float[Tensor, "#B d"], inputs: Int[Tensor, "#B"]) -> Float[Tensor, "_ outputs"]:
     """The center network's outputs for pairs of a trigger (B, d) and an input (B,)."""
     state = trigger
     for layer in net.layers:
@@ -300,11 +314,11 @@ def evaluate_net(net: Net, trigger: Tensor, inputs: Tensor) -> Tensor:
 def _decided_forward(
     layers: list[RelaxedLayer],
     layer: NetLayer,
-    half: Tensor,
-    lower: Tensor,
-    upper: Tensor,
-    offset: Tensor,
-    radius: Tensor,
+    half: Float[Tensor, "B d"],
+    lower: Float[Tensor, "B n"],
+    upper: Float[Tensor, "B n"],
+    offset: Float[Tensor, "#B n"],
+    radius: Float[Tensor, "B n"],
 ) -> Interval:
     """Narrows the bounds of neurons of the last hidden layer that linear bounds carried forward decide.
 
@@ -338,8 +352,8 @@ def _forward_pays(layers: Sequence[RelaxedLayer], weight: Tensor, rows: float) -
 class _Band(NamedTuple):
     """`|z - middle| <= reach`: linear bounds over the trigger, constants last, neurons first: shape (n, d + 1, B)."""
 
-    middle: Tensor
-    reach: Tensor
+    middle: Float[Tensor, "n d B"]
+    reach: Float[Tensor, "n d B"]
 
     def through(self, layer: RelaxedLayer) -> _Band:
         """The band of `h`, where the band is that of what the layer's slopes speak of."""
@@ -352,15 +366,15 @@ class _Band(NamedTuple):
         above[:, -1] += (layer.lower_intercept + layer.intercept_gap).T
         return _Band((above + below) / 2, (above - below) / 2)
 
-    def times(self, weight: Tensor) -> _Band:
+    def times(self, weight: Float[Tensor, "m n"]) -> _Band:
         """The band of `weight @ h`, where the band is that of h."""
         shape = (len(weight), *self.middle.shape[1:])
         return _Band((weight @ self.middle.flatten(1)).view(shape), (weight.abs() @ self.reach.flatten(1)).view(shape))
 
 
 def forward_ranges(
-    layers: Sequence[RelaxedLayer], weight: Tensor, half: Tensor, block: int = BLOCK_NUMBERS
-) -> Interval:
+    layers: Sequence[RelaxedLayer], weight: Float[Tensor, "m n"], half: Float[Tensor, "B d"], block: int = BLOCK_NUMBERS
+) -> tuple[Float[Tensor, "B m"], Float[Tensor, "B m"]]:
     """Least and largest values of `weight @ h` over boxes, h being the state above the last layer, shape (B, m).
 
     Args:
@@ -377,7 +391,9 @@ def forward_ranges(
     return lower, upper
 
 
-def _ranges(layers: Sequence[RelaxedLayer], weight: Tensor, half: Tensor) -> Interval:
+def _ranges(
+    layers: Sequence[RelaxedLayer], weight: Float[Tensor, "m n"], half: Float[Tensor, "d B"]
+) -> tuple[Float[Tensor, "B m"], Float[Tensor, "B m"]]:
     first = layers[0].weight
     first = first if layers[0].winner is None else torch.eye(first.shape[1]).to(first)
     middle = torch.nn.functional.pad(first, (0, 1))[:, :, None].expand(-1, -1, half.shape[1])

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from verifluxa.bounds.functions import Relaxation
@@ -29,7 +30,7 @@ def pair_count(special: object) -> int:
     return special.pairs if isinstance(special, Maxima) else 0
 
 
-def sum_blocks(parts: Tensor, pairs: int, axis: int = -1) -> Tensor:
+def sum_blocks(parts: Float[Tensor, ...], pairs: int, axis: int = -1) -> Float[Tensor, ...]:
     """Sums over the blocks of an axis: of 3 n + carried numbers n + carried are left."""
     if not pairs:
         return parts
@@ -37,12 +38,12 @@ def sum_blocks(parts: Tensor, pairs: int, axis: int = -1) -> Tensor:
     return torch.cat([a + b + d, carried], axis)
 
 
-def repeat_blocks(rows: Tensor, pairs: int) -> Tensor:
+def repeat_blocks(rows: Shaped[Tensor, "*B h"], pairs: int) -> Shaped[Tensor, "*B n"]:
     """The numbers of pairs once for each block: of n + carried numbers 3 n + carried are made."""
     return torch.cat([rows[..., :pairs], rows[..., :pairs], rows], -1) if pairs else rows
 
 
-def winners_of(weight: Tensor, pairs: int) -> Tensor | None:
+def winners_of(weight: Float[Tensor, "n s"], pairs: int) -> Int[Tensor, " s"] | None:
     """For each neuron of the state below the one value above that it has a part in, shape (s,).
 
     None where there is no such table: some neuron has a part in several. Where windows do not overlap there is one, and
@@ -81,27 +82,29 @@ class Maxima:
         """The neurons a, b, d, and those that are carried."""
         return torch.tensor_split(z, (self.pairs, 2 * self.pairs, 3 * self.pairs), -1)
 
-    def value(self, z: Tensor) -> Tensor:
+    def value(self, z: Float[Tensor, "*B n"]) -> Float[Tensor, "*B h"]:
         """The larger ones, shape (..., n), and what is carried."""
         a, b, _, carried = self._blocks(z)
         return torch.cat([torch.maximum(a, b), carried], -1)
 
-    def span(self, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
+    def span(
+        self, lower: Float[Tensor, "*B n"], upper: Float[Tensor, "*B n"]
+    ) -> tuple[Float[Tensor, "*B h"], Float[Tensor, "*B h"]]:
         """Least and largest value: the larger one of the ends."""
         return self.value(lower), self.value(upper)
 
-    def unstable(self, lower: Tensor, upper: Tensor) -> Tensor:
+    def unstable(self, lower: Float[Tensor, "*B n"], upper: Float[Tensor, "*B n"]) -> Bool[Tensor, "*B n"]:
         """Differences whose sign is open; False in the other blocks."""
         open_ = (lower < 0) & (upper > 0)
         a, b, d, carried = self._blocks(open_)
         return torch.cat([torch.zeros_like(a), torch.zeros_like(b), d, torch.zeros_like(carried)], -1)
 
-    def open(self, lower: Tensor, upper: Tensor) -> Tensor:
+    def open(self, lower: Float[Tensor, "*B n"], upper: Float[Tensor, "*B n"]) -> Bool[Tensor, "*B n"]:
         """Differences whose sign is open, and unless they are plain the neurons of their pairs."""
         unstable = self.unstable(lower, upper)
         return unstable if self.plain else repeat_blocks(unstable[..., 2 * self.pairs :], self.pairs)
 
-    def relax(self, lower: Tensor, upper: Tensor) -> Relaxation:
+    def relax(self, lower: Float[Tensor, "*B n"], upper: Float[Tensor, "*B n"]) -> Relaxation:
         """Slopes in all blocks, shape (..., 3 n + carried), and intercepts, shape (..., n + carried).
 
         Where the sign of d is open there are two choices, and a mean of both is sound as well:
@@ -143,6 +146,6 @@ class Maxima:
         )
 
 
-def _ramp(share: Tensor) -> Tensor:
+def _ramp(share: Float[Tensor, "*B"]) -> Float[Tensor, "*B"]:
     """From 0 to 1 around 0, steep but continuous: a recomputation that differs in the last place gives the same."""
     return (0.5 + RAMP * share).clamp(0.0, 1.0)

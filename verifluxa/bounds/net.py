@@ -7,6 +7,7 @@ from functools import cached_property
 from weakref import WeakKeyDictionary
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from verifluxa.bounds.chain import Chain, Layer
@@ -20,23 +21,23 @@ from verifluxa.bounds.special import PairRelaxation, Special
 class NetLayer:
     """A layer of a chain on the device: see `chain.Layer`; `magnitude` is |weight|, `winner` see `maxima`."""
 
-    weight: Tensor
-    magnitude: Tensor
-    offset: Tensor
-    slope_radius: Tensor
-    radius: Tensor
+    weight: Float[Tensor, "n s"]
+    magnitude: Float[Tensor, "n s"]
+    offset: Float[Tensor, "inputs n"]
+    slope_radius: Float[Tensor, "n s"]
+    radius: Float[Tensor, "_ n"]
     function: str | None
     parameters: Parameters
-    linear: Tensor | None
-    overflow: tuple[Tensor, Tensor] | None
+    linear: Bool[Tensor, " n"] | None
+    overflow: tuple[Float[Tensor, " s"], Float[Tensor, " _"]] | None
     special: Special | None = None
-    winner: Tensor | None = None
+    winner: Int[Tensor, " s"] | None = None
 
-    def offset_of(self, inputs: Tensor) -> Tensor:
+    def offset_of(self, inputs: Int[Tensor, " B"]) -> Float[Tensor, "#B n"]:
         """Offsets of some inputs, shape (B, n) or (1, n)."""
         return self.offset if len(self.offset) == 1 else self.offset.index_select(0, inputs)
 
-    def radius_of(self, inputs: Tensor, largest: Tensor) -> Tensor:
+    def radius_of(self, inputs: Int[Tensor, " B"], largest: Float[Tensor, "B s"]) -> Float[Tensor, "B n"]:
         """Error radii where the state stays within `largest`, infinite where a sum may overflow, shape (B, n)."""
         own = self.radius if len(self.radius) == 1 else self.radius.index_select(0, inputs)
         radius = torch.addmm(own, largest, self.slope_radius.T)
@@ -46,7 +47,7 @@ class NetLayer:
         fits = largest @ slope + (more if len(more) == 1 else more.index_select(0, inputs)) < 1
         return radius if fits.all() else radius.masked_fill(~fits[:, None], torch.inf)
 
-    def _surely_fits(self, largest: Tensor) -> bool:
+    def _surely_fits(self, largest: Float[Tensor, "B s"]) -> bool:
         """Whether no sum overflows even if all states were as large as the largest one; a NaN never fits."""
         slope, more = self._most
         return bool(largest.numel()) and float(largest.amax()) * slope + more < 0.5
@@ -59,19 +60,21 @@ class NetLayer:
         return float(slope.sum()), float(more.amax()) if more.numel() else 0.0
 
     @cached_property
-    def halves(self) -> tuple[Tensor, Tensor]:
+    def halves(self) -> tuple[Float[Tensor, "s n"], Float[Tensor, "s n"]]:
         """Half of the weights and of their magnitudes, turned: what multiplies sums and widths of intervals."""
         with torch.inference_mode(False):
             return 0.5 * self.weight.T, 0.5 * self.magnitude.T
 
-    def apply(self, z: Tensor) -> Tensor:
+    def apply(self, z: Float[Tensor, "*B n"]) -> Float[Tensor, "*B h"]:
         """The function on pre-activations, shape (B, n)."""
         if self.function is None:
             return z
         value = self.special.value(z) if self.special else FUNCTIONS[self.function].value(z, self.parameters)
         return value if self.linear is None else torch.where(self.linear, z, value)
 
-    def span(self, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
+    def span(
+        self, lower: Float[Tensor, "*B n"], upper: Float[Tensor, "*B n"]
+    ) -> tuple[Float[Tensor, "*B h"], Float[Tensor, "*B h"]]:
         """Least and largest value of the function on [lower, upper]."""
         row = self.special.span if self.special else self.function and span_of(self.function, self.parameters)
         if not row:
@@ -81,7 +84,7 @@ class NetLayer:
             return low, high
         return torch.where(self.linear, lower, low), torch.where(self.linear, upper, high)
 
-    def relax(self, lower: Tensor, upper: Tensor) -> Relaxation | PairRelaxation:
+    def relax(self, lower: Float[Tensor, "*B n"], upper: Float[Tensor, "*B n"]) -> Relaxation | PairRelaxation:
         """Linear bounds of the function on [lower, upper]; exact where `linear`."""
         assert self.function is not None
         special, plain = self.special, self.function
@@ -92,7 +95,7 @@ class NetLayer:
         exact = Relaxation(one, zero, one, zero)
         return Relaxation(*(torch.where(self.linear, e, b) for e, b in zip(exact, bounds, strict=True)))
 
-    def undecided(self, lower: Tensor, upper: Tensor) -> Tensor:
+    def undecided(self, lower: Float[Tensor, "*B n"], upper: Float[Tensor, "*B n"]) -> Bool[Tensor, "*B n"]:
         """Neurons whose relaxation is not exact: tighter bounds of these help."""
         if self.special:
             return self.special.open(lower, upper)

@@ -28,6 +28,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from verifluxa.bounds.alpha import (
@@ -101,12 +102,12 @@ class BoundTask:
     net: Net
     layers: Sequence[LayerBounds]
     geometry: Geometry
-    index: Tensor
+    index: Int[Tensor, " C"]
     pairs: Subproblems
-    rows: Tensor
-    constants: Tensor
-    group: Tensor
-    limits: Tensor
+    rows: Float[Tensor, "C outputs"]
+    constants: Float[Tensor, " C"]
+    group: Int[Tensor, " C"]
+    limits: Float[Tensor, " G"]
     signs: Sequence[Tensor] | None = None
     single: bool = False
 
@@ -117,9 +118,9 @@ class BoundTask:
         layers: Sequence[LayerBounds],
         geometry: Geometry,
         pairs: Subproblems,
-        rows: Tensor,
-        constants: Tensor,
-        limits: Tensor,
+        rows: Float[Tensor, "C outputs"],
+        constants: Float[Tensor, " C"],
+        limits: Float[Tensor, " C"],
         signs: Sequence[Tensor] | None = None,
     ) -> BoundTask:
         """Single claims, whose own the pairs of `layers` are."""
@@ -136,7 +137,7 @@ class BoundTask:
         return [*(apply_split(layer, bounds, sign) for layer, bounds, sign in split), layers[-1]]
 
     @cached_property
-    def domain(self) -> Tensor:
+    def domain(self) -> Int[Tensor, " G"]:
         """Of each group, shape (G,)."""
         if self.single:
             return self.pairs.domain
@@ -159,7 +160,7 @@ class BoundTask:
             constants = constants + (weight * self.geometry.center[self.pairs.domain]).sum(1)
         return LinearBounds(constants[:, None], weight[:, None])
 
-    def offset(self, number: int) -> Tensor:
+    def offset(self, number: int) -> Float[Tensor, "#C n"]:
         """Of a hidden layer, the first one's at the domain's center, shape (C, n)."""
         layer = self.net.layers[number]
         offset = layer.offset_of(self.pairs.input)
@@ -179,17 +180,17 @@ class BoundTask:
             group=self.group[kept],
         )
 
-    def summed(self, parts: Tensor) -> Tensor:
+    def summed(self, parts: Float[Tensor, " C *rest"]) -> Float[Tensor, " G *rest"]:
         """Sums over each group: (C, ...) to (G, ...)."""
         if self.single:
             return parts
         return parts.new_zeros(len(self.limits), *parts.shape[1:]).index_add(0, self.group, parts)
 
-    def each(self, parts: Tensor) -> Tensor:
+    def each(self, parts: Float[Tensor, " G *rest"]) -> Float[Tensor, " C *rest"]:
         """What its group has, for each claim: (G, ...) to (C, ...)."""
         return parts if self.single else parts[self.group]
 
-    def weights(self, logarithms: Tensor) -> Tensor:
+    def weights(self, logarithms: Float[Tensor, "C 1"]) -> Float[Tensor, " C"]:
         """Weights (C,) that sum to 1 in each group, from their logarithms (C, 1)."""
         weights = logarithms[:, 0].exp()
         return weights / self.each(self.summed(weights))
@@ -220,7 +221,7 @@ class OptimisedBounds:
     bounds: LinearBounds
 
     @cached_property
-    def weights(self) -> Tensor:
+    def weights(self) -> Float[Tensor, " C"]:
         """Shape (C,)."""
         return self.task.weights(self.chosen.log_weights)
 
@@ -231,24 +232,24 @@ class OptimisedBounds:
         return LinearBounds(self.task.summed(self.weights * value), self.task.summed(self.weights[:, None] * slope))
 
     @cached_property
-    def largest(self) -> Tensor:
+    def largest(self) -> Float[Tensor, " G"]:
         """The largest value of each claim's bound, or of each group's sum, shape (G,)."""
         value, slope = self.total
         return value + rise_and_fall(slope[:, None], self.task.domain, self.task.geometry)[0][:, 0]
 
     @cached_property
-    def where(self) -> Tensor:
+    def where(self) -> Float[Tensor, "G d"]:
         """The point of the domain, from its center, where each sum is largest, shape (G, d)."""
         return steepest(self.total.slope, self.task.domain, self.task.geometry)[1]
 
     @cached_property
-    def size(self) -> Tensor:
+    def size(self) -> Float[Tensor, " C"]:
         """Of the terms that a bound's largest value sums, shape (C,)."""
         half = self.task.geometry.half[self.task.pairs.domain]
         return self.bounds.value.abs() + (self.bounds.slope.abs() * half).sum(1)
 
     @cached_property
-    def summed(self) -> Tensor:
+    def summed(self) -> Float[Tensor, " C"]:
         """The size of what each row sums over the outputs, shape (C,); 0 where it is not finite."""
         last = self.task.own_layers[-1]
         largest = torch.maximum(last.lower.abs(), last.upper.abs())
@@ -341,7 +342,9 @@ class _Hidden(NamedTuple):
         return with_error(*line, self.offset, self.radius, pair_count(self.special), 1.0)
 
 
-def relaxed_activations(hidden: Sequence[_Hidden], passed: Sequence[Coefficients], where: Tensor) -> list[Tensor]:
+def relaxed_activations(
+    hidden: Sequence[_Hidden], passed: Sequence[Coefficients], where: Float[Tensor, "C d"]
+) -> list[Tensor]:
     """The relaxed pre-activations (C, n) of each layer that the bounds take at points (C, d), from the center."""
     found, state = [], where
     for layer, (above, below) in zip(hidden, passed, strict=True):
@@ -368,9 +371,9 @@ class SmoothLayer(NamedTuple):
     """
 
     number: int
-    free: Tensor
-    points: Tensor
-    values: Tensor
+    free: Bool[Tensor, "C n"]
+    points: Float[Tensor, "C n points"]
+    values: Float[Tensor, "C n points"]
     slopes: SlopeRange
     step: float
 
@@ -400,7 +403,7 @@ class SmoothLayer(NamedTuple):
         at = [self.points.gather(-1, part.indices[..., None])[..., 0] for part in (low, high)]
         return (low.values, at[0]), (high.values, at[1])
 
-    def clamped(self, slope: Tensor) -> Tensor:
+    def clamped(self, slope: Float[Tensor, "C n"]) -> Float[Tensor, "C n"]:
         """Slopes within those of the samples."""
         return torch.maximum(torch.minimum(slope, self.slopes.least + self.slopes.more), self.slopes.least)
 
@@ -481,7 +484,7 @@ class SinglePrecision:
         bounds = backward(layers, self.last.slope, self.last.value, betas, passed)
         return Evaluated(hidden, bounds, passed[::-1], touched)
 
-    def gradients(self, at: Evaluated, where: Tensor) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+    def gradients(self, at: Evaluated, where: Float[Tensor, "C d"]) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
         """Of the values at points (C, d) from the center: in alphas, betas and the slopes of smooth layers."""
         met = relaxed_activations(at.hidden, at.passed, where)
         above = [part.above[:, 0] for part in at.passed]
@@ -565,7 +568,9 @@ def _descended(
     return BoundParameters([part.double() for part in best[:count]], betas or begin.betas, levels, weights)
 
 
-def steepest(slope: Tensor, domain: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor]:
+def steepest(
+    slope: Float[Tensor, "C d"], domain: Int[Tensor, " C"], geometry: Geometry
+) -> tuple[Float[Tensor, " C"], Float[Tensor, "C d"]]:
     """How far linear functions rise above their value at the center (C,), and where they do so (C, d), from the center.
 
     With slabs the second is the gradient of the first, which any multipliers of slabs make a fair guide.
@@ -596,8 +601,8 @@ class ProjectedAdam:
     evaluate: Callable[[list[Tensor]], tuple[Tensor, Callable[[], list[Tensor]]]]
     project: Callable[[list[Tensor]], None]
     steps: Sequence[Tensor | float]
-    limits: Tensor
-    item: Tensor | None = None
+    limits: Float[Tensor, " G"]
+    item: Int[Tensor, " rows"] | None = None
 
     def run(self, start: Sequence[Tensor], count: int, patience: int) -> list[Tensor]:
         """The best variables of `count` steps of Adam (Kingma and Ba 2015, algorithm 1), item by item.

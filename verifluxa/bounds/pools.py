@@ -19,7 +19,7 @@ def maxpool(walk: LocalNetworkBuilder, op: MaxPool) -> Reached:
     groups = [[int(i) for i in index[row][inside[row]]] for row in rows]
     entries = np.array(sorted({i for group in groups for i in group}), dtype=np.int64)
     form = walk.forms(source, entries)
-    players = [list(np.searchsorted(entries, group)) for group in groups]
+    players = [np.searchsorted(entries, group).tolist() for group in groups]
     while max((len(group) for group in players), default=1) > 1:
         form, players = _round(walk, form, players)
     return Reached(rows, rows_of(form, np.array([group[0] for group in players], dtype=np.int64)))

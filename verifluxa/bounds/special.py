@@ -7,7 +7,7 @@ A layer of a chain carries one of these instead of a row of `functions.FUNCTIONS
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -33,6 +33,7 @@ class PairRelaxation(NamedTuple):
     upper_partner: Tensor
 
 
+@runtime_checkable
 class Special(Protocol):
     """What a layer asks of its function; all tensors have the neurons on the last axis."""
 

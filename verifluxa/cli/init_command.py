@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -28,7 +29,8 @@ def init(
     """Writes a commented spec for a model and its data, which `verify` takes without an edit.
 
     Ways to read an input are tried on the data; the one with which the model is right most often is written.
-    What is not given is looked for beside the files: architecture*.txt, scaler.json, vocab.txt.
+    What is not given is looked for beside the files: architecture*.txt, scaler.json, vocab.txt. Without -o nothing is
+    written outside the working folder.
     """
     from verifluxa.cli.init_spec import Look, architectures, beside, best_way, cannot, common_folder, spec_text
     from verifluxa.cli.output import print_words
@@ -40,6 +42,14 @@ def init(
     texts = [architecture] if architecture else architectures(model)
     folder = out.absolute().parent if out else common_folder(model, data, extra, *texts)
     target = out or folder / f"{model.stem}.vfx"
+    if out is None and not folder.is_relative_to(Path.cwd()):
+        shown = os.path.relpath(target)
+        raise cannot(
+            "the spec would lie outside the working folder, since only there it is above all of its files",
+            "files in the working folder or below, or a place that you name",
+            shown,
+            f"run it in {folder}, or name the place: -o {quote(shown)}",
+        )
     if target.exists():
         shown = os.path.relpath(target)
         raise cannot("the spec is already there", "a new file", shown, f"name another with -o, or look at it: {shown}")

@@ -14,6 +14,9 @@ ABORTED = 130
 
 def entry() -> None:
     """Runs the command line and ends the process with its exit code."""
+    from verifluxa.cli.streams import patient
+
+    sys.stdout, sys.stderr = patient(sys.stdout), patient(sys.stderr)
     sys.exit(run(sys.argv[1:]))
 
 
@@ -37,11 +40,8 @@ def run(arguments: list[str], build: Callable[[], Callable[..., object]] | None 
         return _dispatch(arguments, build)
     except KeyboardInterrupt:
         return _interrupted()
-    except BrokenPipeError:
-        _silence_stdout()
-        return INTERNAL_ERROR
     except Exception as error:  # noqa: BLE001 - the last line of defence; nothing is hidden, see VERIFLUXA_DEBUG
-        return _internal(error)
+        return show_internal(error)
 
 
 def _dispatch(arguments: list[str], build: Callable[[], Callable[..., object]] | None) -> int:
@@ -71,7 +71,8 @@ def _interrupted() -> int:
     return INTERRUPTED
 
 
-def _internal(error: Exception) -> int:
+def show_internal(error: Exception) -> int:
+    """Says that a mistake is ours; returns the exit code."""
     print(f"internal error, please report: {type(error).__name__}: {_first_line(error)}", file=sys.stderr)
     if os.environ.get("VERIFLUXA_DEBUG") == "1":
         import traceback
@@ -88,8 +89,3 @@ def _first_line(error: Exception) -> str:
     if not lines:
         return "(no message)"
     return lines[-1] if lines[0].startswith("Traceback") else lines[0]
-
-
-def _silence_stdout() -> None:
-    """The reader of our output went away (`| head`); keeps Python from complaining once more at its exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -135,6 +135,10 @@ Cluster = Annotated[
 ]
 Budget = Annotated[str | None, Option("--budget", metavar="TIME", help="Most time for the run: 90s, 5m, 1.5h.")]
 JobExit = Annotated[bool, Option("--job-exit", help="Exit with 0 on any final verdict, for job schedulers.")]
+TakeOver = Annotated[
+    bool,
+    Option("--take-over", help="Take the ledger from a run on another machine that has surely ended, without waiting."),
+]
 Arithmetic = Annotated[
     str | None,
     Option("--arithmetic", metavar="NAME", help="float32, float64 or real (the model's own float type)."),

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
 
@@ -48,10 +46,9 @@ def _shows(text: str, stream: TextIO) -> bool:
 def print_lines(lines: Iterable[Line], stream: TextIO) -> None:
     """Prints styled lines; plain ones where the stream is no terminal or NO_COLOR is set."""
     console = Console(file=stream, highlight=False, soft_wrap=True, markup=False, emoji=False)
-    with _reader_may_leave():
-        for line in lines:
-            console.print(Text(visible(line.words), style=line.style))
-        stream.flush()
+    for line in lines:
+        console.print(Text(visible(line.words), style=line.style))
+    stream.flush()
 
 
 def print_words(lines: Iterable[str]) -> None:
@@ -61,15 +58,5 @@ def print_words(lines: Iterable[str]) -> None:
 
 def emit(text: str) -> None:
     """Writes text to stdout as it is."""
-    with _reader_may_leave():
-        sys.stdout.write(text if text.endswith("\n") else text + "\n")
-        sys.stdout.flush()
-
-
-@contextmanager
-def _reader_may_leave() -> Iterator[None]:
-    """Goes on when the reader of our output has gone (`| head`): the verdict and its exit code stay what they are."""
-    try:
-        yield
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    sys.stdout.flush()

@@ -17,6 +17,7 @@ from verifluxa.cli.options import (
     MovedModels,
     MovedSpec,
     RunFolder,
+    TakeOver,
     check_ending,
     pairs,
     seconds,
@@ -31,6 +32,7 @@ def resume(
     ledger: RunFolder,
     cluster: Cluster = None,
     budget: Budget = None,
+    take_over: TakeOver = False,
     format_: Annotated[Format, typer.Option("--format", help="What stands on stdout.")] = Format.TEXT,
     job_exit: JobExit = False,
 ) -> int:
@@ -46,7 +48,7 @@ def resume(
     from verifluxa.run_folder import check_same, request_of, resumed_folder, with_changes
     from verifluxa.verify import prepare
 
-    with stop_is_an_interrupt(), Ledger.open(find_ledger(ledger)) as opened:
+    with stop_is_an_interrupt(), Ledger.open(find_ledger(ledger), take_over) as opened:
         prepared = prepare(with_changes(request_of(opened), cluster, seconds(budget)))
         check_same(opened, prepared)
         show_warnings(prepared.inputs.warnings)
@@ -170,10 +172,6 @@ def _effect(item: Replayed) -> str:
     return effect(rate, item.stored.inputs, words, allowed(item.asked.kind, item.asked.limit_of(target)))
 
 
-PAGE = "report.html"
-COMPARISON = "comparison.html"
-
-
 def report(
     result: Annotated[Path, typer.Argument(metavar="RESULT", help="The result.json that `verify --out` wrote.")],
     other: Annotated[
@@ -201,6 +199,7 @@ def report(
     from verifluxa.report.page.page import page
     from verifluxa.report.story import account
     from verifluxa.result.write import write_whole
+    from verifluxa.run_folder import PAGES
 
     if model2 and other is None:
         raise typer.BadParameter("--model2 needs RESULT2")
@@ -211,7 +210,7 @@ def report(
         text = page(told)
     else:
         text = comparison(told, account(other, Choice(pairs("--model2", model2), files), spec))
-    path = out or result.parent / (PAGE if other is None else COMPARISON)
+    path = out or result.parent / PAGES[other is not None]
     write_whole(path, text.encode("utf-8", errors="backslashreplace"))
     print_words([f"written: {path}"])
     return 0

@@ -23,6 +23,7 @@ from verifluxa.cli.options import (
     QuestionFile,
     Seed,
     Strategy,
+    TakeOver,
     gap,
     pairs,
     seconds,
@@ -61,14 +62,13 @@ def verify(
     onnx: NetworkFile = None,
     vnnlib: QuestionFile = None,
     show_config: Annotated[bool, typer.Option("--show-config", help="Print every setting and its origin.")] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Start anew where a run that was stopped lies in DIR.")
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an older run that lies in DIR.")] = False,
+    take_over: TakeOver = False,
     job_exit: JobExit = False,
 ) -> int:
     """Proves the properties of a spec, or shows the trigger that breaks one.
 
-    Exit codes: 0 certified, 1 falsified, 2 usage, 3 unknown, 4 bad input, 5 internal error.
+    Exit codes: 0 certified, 1 falsified, 2 usage, 3 unknown, 4 bad input, 5 internal error, 75 try again (a lock).
     """
     from verifluxa.inputs import Choice
     from verifluxa.verify import Request
@@ -92,7 +92,7 @@ def verify(
 
         emit("\n".join(config_lines(request)))
         return 0
-    return execute(request, Presentation(Format(format_.value), out, job_exit, force))
+    return execute(request, Presentation(Format(format_.value), out, job_exit, force, take_over))
 
 
 @dataclass(frozen=True)
@@ -103,13 +103,15 @@ class Presentation:
         format: on stdout.
         out: the folder, or None.
         job_exit: whether any final verdict exits 0.
-        force: whether the work of a run that was stopped, in that folder, may be lost.
+        force: whether an older run in that folder may be lost.
+        take_over: whether that folder is taken from a run on another machine at once.
     """
 
     format: Format = Format.TEXT
     out: Path | None = None
     job_exit: bool = False
     force: bool = False
+    take_over: bool = False
 
 
 def execute(request: Request, presentation: Presentation, engine: Engine | None = None) -> int:
@@ -126,11 +128,12 @@ def execute(request: Request, presentation: Presentation, engine: Engine | None 
     from verifluxa.cli.messages import show_warnings
     from verifluxa.cli.output import present
     from verifluxa.dispatch.interrupts import stop_is_an_interrupt
-    from verifluxa.result.write import check_writable
     from verifluxa.verify import prepare
 
     if presentation.out is not None:
-        check_writable(presentation.out)
+        from verifluxa.run_folder import check_free
+
+        check_free(presentation.out, presentation.force)
     with stop_is_an_interrupt():
         prepared = prepare(request)
         show_warnings(prepared.inputs.warnings)
@@ -154,7 +157,8 @@ def _work(request: Request, prepared: Prepared, presentation: Presentation, engi
     from verifluxa.run_folder import origin_of, out_folder
 
     origin = origin_of(request, prepared)
-    with out_folder(presentation.out, prepared.inputs.spec, origin, presentation.force) as folder:
+    spec, force, take_over = prepared.inputs.spec, presentation.force, presentation.take_over
+    with out_folder(presentation.out, spec, origin, force, take_over) as folder:
         return work_in(folder, prepared, engine)
 
 

@@ -112,7 +112,7 @@ def solve(asked: tuple[RegionQuery, ...], request: Request, deadline: float | No
     from verifluxa.strategy.load import load_strategy
 
     strategy, cluster = load_strategy(request.strategy), load_cluster(request.cluster)
-    check_device(cluster.device)
+    check_device(cluster.own_device)
     if request.seed is not None:
         strategy = replace(strategy, seed=request.seed)
     if strategy.bounds != "native" and asked:

@@ -86,6 +86,11 @@ class Cluster:
     given: tuple[str, ...] = ()
 
     @property
+    def own_device(self) -> str:
+        """The device that this very machine must have."""
+        return "cuda" if self.gpu_workers and self.address == "local" else self.device
+
+    @property
     def limits(self) -> Limits | None:
         """How long one slice may branch on a question."""
         if not self.slice_boxes and not self.slice_seconds:
@@ -148,7 +153,7 @@ def open_pool(cluster: Cluster, engine: Engine, on_gpu: Engine | None = None) ->
         on_gpu: what its GPU workers do; None: the same.
 
     Raises:
-        UsageError: VF4430 to VF4433 when a Ray cluster cannot be used.
+        UsageError: VF4430 to VF4434 when a Ray cluster cannot be used.
     """
     if cluster.kind == "processes":
         return ProcessPool(engine, cluster.workers, cluster.threads)

@@ -344,6 +344,7 @@ class _Drive:
         now = self.plan.clock()
         if at_once or now - self.shown >= self.plan.shown:
             self.shown = now
+            self.pool.answered(self.collector.counts)
             self.observer.update(self._progress(now))
 
     def _progress(self, now: float) -> Progress:

@@ -69,7 +69,7 @@ def check_device(device: str) -> None:
             "VF4202",
             f"torch finds no `{device}` device on this machine",
             expected="an NVIDIA GPU with its driver, and a torch build with CUDA",
-            remedy='use a cluster with `device = "cpu"`, such as `laptop`',
+            remedy='use a cluster with `device = "cpu"` and without `gpu_workers`, such as `laptop`',
         )
 
 

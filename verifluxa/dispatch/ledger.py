@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sqlite3
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -38,17 +40,18 @@ from verifluxa.certificate.evidence_lines import (
 )
 from verifluxa.dispatch.ledger_file import (
     APPLICATION,
+    RUN_TABLES,
     TABLES,
     VERSION,
     checked,
     connected,
-    free,
-    locked,
+    is_shared,
     lost_with,
     not_a_ledger,
     other_run,
     stopped_run,
     told,
+    transaction,
     written,
 )
 from verifluxa.dispatch.ledger_lines import (
@@ -59,14 +62,30 @@ from verifluxa.dispatch.ledger_lines import (
     encode_begun,
     encode_grown,
 )
+from verifluxa.dispatch.ledger_lock import (
+    USUAL,
+    Heartbeat,
+    Timing,
+    Writer,
+    check_token,
+    claim,
+    in_use,
+    put_writer,
+    release,
+    writer_of,
+)
 from verifluxa.dispatch.observe import Progress, Recalled
 from verifluxa.dispatch.slices import AttackDone, PieceDone
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem
+from verifluxa.result.write import umask
 from verifluxa.strategy.work import Attacked, Checkpoint
 from verifluxa.verdict import Reason, Verdict
 
 SHOW_SECONDS = 1.0
+WATCHES = 0
+"""The token of those who only read."""
+FIRST_TOKEN = 1
 
 TRIED_AGAIN = frozenset({Reason.TIME, Reason.INTERRUPTED, Reason.LOST_WORKER, Reason.MEMORY, Reason.DECIDED})
 """Reasons that may be gone when a run is taken up again: another budget, another machine."""
@@ -83,12 +102,26 @@ class Origin:
 class Ledger:
     """An open ledger; an evidence sink (`dispatch.observe.EvidenceSink`) and an observer."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, token: int = WATCHES, heartbeat: Heartbeat | None = None
+    ) -> None:
+        """Made by `create`, `open` and `watch`.
+
+        Args:
+            path: of the file.
+            connection: to it.
+            token: that every write must find in place.
+            heartbeat: gives signs of life; None for a reader.
+        """
         self.path = path
         self._database = connection
+        self._token = token
         self._number = -1
         self._places: dict[tuple[int, int, int], int] = {}
         self._shown = 0.0
+        self._heartbeat = heartbeat
+        if heartbeat is not None:
+            heartbeat.begin(token)
 
     def __enter__(self) -> Ledger:
         return self
@@ -99,42 +132,86 @@ class Ledger:
         self.close()
 
     @classmethod
-    def create(cls, path: Path, origin: Origin, force: bool = False) -> Ledger:
-        """Starts a new ledger in place of an older one.
+    def create(
+        cls,
+        path: Path,
+        origin: Origin,
+        force: bool = False,
+        take_over: bool = False,
+        timing: Timing = USUAL,
+        shared: bool | None = None,
+    ) -> Ledger:
+        """Starts a new ledger, also in place of an older one, whose file stays and whose content goes at once or not.
 
         Args:
             path: of the file.
             origin: what the run is.
             force: whether also the work of a run that was stopped may be lost.
+            take_over, timing: of the older one, see `ledger_lock.claim`.
+            shared: whether other machines may open the file; None: looked up.
 
         Raises:
-            UsageError: VF4406 when it cannot be written, VF4421 when a run still writes the older one, VF4425 when a
-                run that was stopped has left work in it.
+            UsageError: VF4406 when it cannot be written, VF4420 when something else lies there, VF4421 when a run still
+                writes the older one, VF4425 when a run that was stopped has left work in it.
         """
-        with told(path):
-            if path.exists():
-                with closing(checked(path, connected(path))) as older:
-                    lost = lost_with(free(older))
-                if lost and not force:
-                    raise stopped_run(path, lost)
-            for old in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
-                old.unlink(missing_ok=True)
-            database = written(connected(path))
-            database.executescript(f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; {TABLES}")
-            ledger = cls(path, locked(database))
-            rows = [("request", json.dumps(origin.request)), ("digests", json.dumps(origin.digests))]
-            database.executemany("INSERT INTO header VALUES (?, ?)", rows)
-        return ledger
+        shared = is_shared(path) if shared is None else shared
+
+        def renew() -> None:
+            lost = lost_with(database)
+            if lost and not force:
+                raise stopped_run(path, lost)
+            for table in RUN_TABLES:
+                database.execute(f"DELETE FROM {table}")
+            _put_header(database, origin)
+
+        with told(path), ExitStack() as on_error:
+            heartbeat = Heartbeat(path, timing.beat)
+            on_error.callback(heartbeat.end)
+            made = None if path.exists() else _made(path, origin, shared, timing, heartbeat.name)
+            if made is not None:
+                on_error.pop_all()
+                return cls(path, made, FIRST_TOKEN, heartbeat)
+            database = on_error.enter_context(closing(connected(path, patience=timing.patience)))
+            written(checked(path, database), shared)
+            token = claim(path, database, heartbeat.name, take_over, timing, renew)
+            on_error.pop_all()
+            return cls(path, database, token, heartbeat)
+
+    @staticmethod
+    def check_replaceable(path: Path, force: bool = False) -> None:
+        """Makes sure that a new ledger may stand here; changes nothing.
+
+        Whether a writer on another machine still lives is left to `create`, which waits for it.
+
+        Raises:
+            UsageError: as `create`.
+        """
+        if not path.exists():
+            return
+        with told(path), closing(connected(path)) as database:
+            writer = writer_of(path, checked(path, database))
+            if not writer.is_gone and not writer.is_foreign:
+                raise in_use(path, writer)
+            lost = lost_with(database)
+        if lost and not force:
+            raise stopped_run(path, lost)
 
     @classmethod
-    def open(cls, path: Path) -> Ledger:
-        """Takes up a ledger.
+    def open(cls, path: Path, take_over: bool = False, timing: Timing = USUAL, shared: bool | None = None) -> Ledger:
+        """Takes up a ledger; see `create`.
 
         Raises:
             UsageError: VF4420 when it is none of ours, VF4421 when another run writes it.
         """
-        with told(path):
-            return cls(path, locked(written(checked(path, connected(path)))))
+        shared = is_shared(path) if shared is None else shared
+        with told(path), ExitStack() as on_error:
+            heartbeat = Heartbeat(path, timing.beat)
+            on_error.callback(heartbeat.end)
+            database = on_error.enter_context(closing(connected(path, patience=timing.patience)))
+            written(checked(path, database), shared)
+            token = claim(path, database, heartbeat.name, take_over, timing)
+            on_error.pop_all()
+            return cls(path, database, token, heartbeat)
 
     @classmethod
     def watch(cls, path: Path) -> Ledger:
@@ -143,8 +220,11 @@ class Ledger:
         Raises:
             UsageError: VF4420 when it is none of ours.
         """
-        with told(path):
-            return cls(path, checked(path, connected(path, read_only=True)))
+        with told(path), ExitStack() as on_error:
+            database = on_error.enter_context(closing(connected(path, read_only=True)))
+            checked(path, database)
+            on_error.pop_all()
+            return cls(path, database)
 
     @property
     def origin(self) -> Origin:
@@ -173,7 +253,7 @@ class Ledger:
         header = canonical_json(encode_header(header_of(problem, data)))
         identity = "sha256:" + hashlib.sha256(header).hexdigest()
         self._places = {pair_key: at for at, pair_key in enumerate(_keys(problem))}
-        with told(self.path):
+        with told(self.path), self._transaction():
             known = self._database.execute(
                 "SELECT name, identity FROM property WHERE number = ?", (self._number,)
             ).fetchone()
@@ -273,7 +353,7 @@ class Ledger:
 
     def end(self, problem: Problem) -> None:
         """Every question of the problem has its outcome."""
-        with told(self.path):
+        with told(self.path), self._transaction():
             self._database.execute("UPDATE property SET ended = ? WHERE number = ?", (time.time(), self._number))
 
     def update(self, progress: Progress) -> None:
@@ -290,13 +370,19 @@ class Ledger:
             "workers": progress.workers,
             "at": time.time(),
         }
-        with told(self.path):
+        with told(self.path), self._transaction():
             rows = [(key, json.dumps(value)) for key, value in values.items()]
             self._database.executemany("INSERT OR REPLACE INTO progress VALUES (?, ?)", rows)
 
-    def finish(self) -> None:
-        """The run is over and its result is written."""
-        with told(self.path):
+    @contextmanager
+    def finishing(self) -> Iterator[None]:
+        """The run is over once what the block writes into its folder lies there; nobody takes the ledger meanwhile.
+
+        Raises:
+            UsageError: VF4426 when somebody has taken it before; then the block does not begin.
+        """
+        with told(self.path), self._transaction():
+            yield
             self._database.execute("INSERT OR REPLACE INTO progress VALUES ('over', 'true')")
 
     def sections(self) -> Iterator[tuple[bytes, Iterator[tuple[bytes, int]]]]:
@@ -325,21 +411,47 @@ class Ledger:
         with told(self.path):
             return self._database.execute(query, values).fetchall()
 
+    @property
+    def has_stopped(self) -> bool:
+        """Whether it holds work of a run that did not come to its end."""
+        with told(self.path):
+            return lost_with(self._database) > 0
+
     def holds_work(self) -> bool:
         """Whether it holds anything that a run which takes it up need not do again."""
         found = "SELECT 1 FROM outcome WHERE verdict != 'unknown' UNION ALL SELECT 1 FROM begun"
         attacks = "SELECT 1 FROM attack WHERE CAST(record AS BLOB) != ?"
         return bool(self.rows(f"{found} UNION ALL {attacks} LIMIT 1", encode_attacked([])))
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether nobody has taken it over."""
+        return self.rows("SELECT token FROM writer") == [(self._token,)]
+
+    @property
+    def token(self) -> int:
+        """What tells this writer from all before and after it."""
+        return self._token
+
     def close(self) -> None:
-        """Closes the file; what is in it stays."""
+        """Lets go and closes the file; what is in it stays. May be called twice."""
+        if self._heartbeat is not None:
+            self._heartbeat.end()
+            self._heartbeat = None
+            release(self._database, self._token)
         self._database.close()
 
     def remove(self) -> None:
-        """Closes and deletes it: the run failed and left nothing worth keeping."""
-        self.close()
-        for name in (self.path.name, self.path.name + "-wal", self.path.name + "-shm"):
-            self.path.with_name(name).unlink(missing_ok=True)
+        """Deletes it: the run failed and left nothing worth keeping. Close it afterwards.
+
+        Raises:
+            UsageError: VF4426 when somebody has taken it over, whose it is then.
+        """
+        with told(self.path), self._transaction():
+            _unlink(self.path)
+        if self._heartbeat is not None:  # nothing is let go: whoever has opened it meanwhile must not go on with it
+            self._heartbeat.end()
+            self._heartbeat = None
 
     def _begun(self, problem: Problem, place: int, record: bytes) -> Checkpoint:
         pieces = self.rows(
@@ -358,13 +470,61 @@ class Ledger:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._database.execute("BEGIN")
-        try:
+        """A write; whoever has lost the ledger meanwhile is stopped here."""
+        with transaction(self._database):
+            check_token(self.path, self._database, self._token)
             yield
-        except BaseException:
-            self._database.execute("ROLLBACK")
-            raise
-        self._database.execute("COMMIT")
+
+
+def _made(path: Path, origin: Origin, shared: bool, timing: Timing, thread: str) -> sqlite3.Connection | None:
+    """A new file, made aside and put in its place whole; None where somebody else has put one there meanwhile.
+
+    A full disk so leaves nothing that nobody can use.
+    """
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    part = Path(name)
+    try:
+        with closing(connected(part)) as database:  # without WAL: what stays in one when it is closed would be lost
+            database.executescript(
+                f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; BEGIN; {TABLES} COMMIT"
+            )
+            with transaction(database):
+                put_writer(database, Writer.here(FIRST_TOKEN, thread))
+                _put_header(database, origin)
+        part.chmod(0o666 & ~umask())
+        _put_in_place(part, path)
+    except FileExistsError:
+        return None
+    finally:
+        _unlink(part)
+    with ExitStack() as on_error:
+        on_error.callback(_unlink, path)
+        database = on_error.enter_context(closing(connected(path, patience=timing.patience)))
+        written(database, shared)
+        on_error.pop_all()
+    return database
+
+
+def _put_in_place(part: Path, path: Path) -> None:
+    try:
+        path.hardlink_to(part)  # unlike a renaming, it never replaces what somebody else has put there
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        if path.exists():
+            raise FileExistsError(path) from None
+        part.rename(path)
+
+
+def _put_header(database: sqlite3.Connection, origin: Origin) -> None:
+    rows = [("request", json.dumps(origin.request)), ("digests", json.dumps(origin.digests))]
+    database.executemany("INSERT INTO header VALUES (?, ?)", rows)
+
+
+def _unlink(path: Path) -> None:
+    for name in (path.name, path.name + "-wal", path.name + "-shm", path.name + "-journal"):
+        path.with_name(name).unlink(missing_ok=True)
 
 
 def _keys(problem: Problem) -> Iterator[tuple[int, int, int]]:

@@ -2,52 +2,19 @@
 
 from __future__ import annotations
 
-import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from verifluxa.certificate.evidence_lines import LONGEST
-from verifluxa.errors import CertificateError, UsageError
+from verifluxa.errors import CertificateError, TryAgainError, UsageError
 from verifluxa.result.write import cannot_write
-
-
-def this_process() -> str:
-    """Host, number and start of this process, as one word."""
-    return f"{_host()}:{os.getpid()}:{_start(os.getpid())}"
-
-
-def is_alive(name: str) -> bool:
-    """Whether the process of that name still runs; on another host we cannot know, and say no."""
-    host, _, rest = name.partition(":")
-    number, _, start = rest.partition(":")
-    if host != _host() or not number.isdigit() or int(number) == os.getpid():
-        return False
-    try:
-        os.kill(int(number), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return _start(int(number)) == start
-
-
-def _host() -> str:
-    return os.uname().nodename if hasattr(os, "uname") else "here"
-
-
-def _start(number: int) -> str:
-    """When the process began, in clock ticks since boot; empty where the system does not tell (not Linux)."""
-    try:
-        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""
-
 
 LEDGER_FILE = "ledger.sqlite"
 APPLICATION = 0x5646584C  # "VFXL"
-VERSION = 2
+VERSION = 3
 
 TABLES = """
 CREATE TABLE header (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -66,26 +33,82 @@ CREATE TABLE begun (
 CREATE TABLE piece (
   number INTEGER PRIMARY KEY, property INTEGER NOT NULL, place INTEGER NOT NULL, record BLOB NOT NULL);
 CREATE TABLE progress (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE writer (
+  one INTEGER PRIMARY KEY CHECK (one = 1), token INTEGER NOT NULL, held INTEGER NOT NULL, host TEXT NOT NULL,
+  boot TEXT NOT NULL, process INTEGER NOT NULL, start TEXT NOT NULL, thread TEXT NOT NULL, beats INTEGER NOT NULL);
 """
 
 
-def connected(path: Path, read_only: bool = False) -> sqlite3.Connection:
-    """Opens the file with everything switched off that a hostile database could use."""
-    if read_only:
-        database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=5)
-    else:
-        database = sqlite3.connect(path, isolation_level=None, timeout=1)
-    database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 2 * LONGEST)
-    database.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
-    database.execute("PRAGMA trusted_schema = OFF")
+RUN_TABLES = ("header", "property", "attack", "outcome", "begun", "piece", "progress")
+"""What belongs to one run; the writer's row goes on from run to run, since its token only grows."""
+
+FROM_OTHER_MACHINES = re.compile(
+    r"nfs\d?|cifs|smb\d?|smbfs|9p|virtiofs|ceph|lustre|gpfs|beegfs|afs|gfs2|ocfs2|fuse\..*"
+)
+"""Kinds of file systems that several machines may have mounted."""
+
+
+def connected(path: Path, read_only: bool = False, patience: float = 5.0) -> sqlite3.Connection:
+    """Opens a file that is there, with everything switched off that a hostile database could use.
+
+    Args:
+        path: of the file.
+        read_only: whether nothing may be written.
+        patience: seconds for which a lock of somebody else is waited for; SQLite looks again after pauses that grow.
+    """
+    mode = "ro" if read_only else "rw"
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    database = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=patience)
+    try:
+        database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 2 * LONGEST)
+        database.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+        database.execute("PRAGMA trusted_schema = OFF")
+    except BaseException:
+        database.close()
+        raise
     return database
 
 
-def written(database: sqlite3.Connection) -> sqlite3.Connection:
-    """WAL: a reader sees whole transactions, and a killed writer loses none."""
-    database.execute("PRAGMA journal_mode = WAL")
-    database.execute("PRAGMA synchronous = NORMAL")
+def written(database: sqlite3.Connection, shared: bool) -> sqlite3.Connection:
+    """Sets how writes reach the disk: a reader sees whole transactions, and a killed writer loses none.
+
+    WAL keeps its index in memory that all processes share, so it serves one machine alone
+    (https://www.sqlite.org/wal.html); where several machines may open the file there is a rollback journal.
+    """
+    database.execute(f"PRAGMA journal_mode = {'DELETE' if shared else 'WAL'}")
+    database.execute(f"PRAGMA synchronous = {'FULL' if shared else 'NORMAL'}")
     return database
+
+
+MOUNTS = Path("/proc/self/mounts")
+
+
+def is_shared(path: Path, mounts: Path = MOUNTS) -> bool:
+    """Whether other machines may open the same file, by the kind of its file system (False where none is told)."""
+    try:
+        rows = [line.split() for line in mounts.read_text(errors="replace").splitlines()]
+    except OSError:
+        return False
+    folder = path.resolve().parent
+    places = [(Path(row[1].replace("\\040", " ")), row[2]) for row in rows if len(row) > 2]
+    holds = [(len(mount.parts), kind) for mount, kind in places if folder.is_relative_to(mount)]
+    # Of those at one place the last one covers the others.
+    deepest = max((depth for depth, _ in holds), default=0)
+    kinds = [kind for depth, kind in holds if depth == deepest]
+    return bool(kinds) and FROM_OTHER_MACHINES.fullmatch(kinds[-1]) is not None
+
+
+@contextmanager
+def transaction(database: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing; the lock is taken before anything is read, so that nothing changes between a look and its use."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        database.execute("COMMIT")
+    except BaseException:
+        if database.in_transaction:  # a full disk may have rolled it back already
+            database.execute("ROLLBACK")
+        raise
 
 
 def checked(path: Path, database: sqlite3.Connection) -> sqlite3.Connection:
@@ -110,25 +133,6 @@ def checked(path: Path, database: sqlite3.Connection) -> sqlite3.Connection:
     return database
 
 
-def free(database: sqlite3.Connection) -> sqlite3.Connection:
-    """Makes sure that no living process writes it."""
-    row = database.execute("SELECT value FROM progress WHERE key = 'writer'").fetchone()
-    if row is not None and is_alive(row[0]):
-        raise BlockingIOError(row[0])
-    return database
-
-
-def locked(database: sqlite3.Connection) -> sqlite3.Connection:
-    """Keeps other writers out; readers stay welcome. The lock is a row that names a process; a dead one holds nothing.
-
-    (SQLite's own exclusive mode would shut readers out too.)
-    """
-    free(database)
-    database.execute("INSERT OR REPLACE INTO progress VALUES ('writer', ?)", (this_process(),))
-    database.execute("DELETE FROM progress WHERE key = 'over'")
-    return database
-
-
 def lost_with(database: sqlite3.Connection) -> int:
     """How many answers and begun searches of a run that was stopped would be lost; 0 of one that came to its end."""
     over = database.execute("SELECT 1 FROM progress WHERE key = 'over'").fetchone()
@@ -145,22 +149,32 @@ def told(path: Path) -> Iterator[None]:
     """Turns what SQLite and the system say into messages for the user."""
     try:
         yield
-    except BlockingIOError as error:
-        raise UsageError(
-            "VF4421",
-            f"another run writes this ledger (process {error})",
-            place=str(path),
-            expected="a ledger that no run holds",
-            remedy="wait for it or end it; `verifluxa watch` may look on meanwhile",
-        ) from error
     except CertificateError as error:
         raise not_a_ledger(path, f"a record is not understood: {error.message}") from error
     except sqlite3.OperationalError as error:
+        if _is_locked(error):
+            raise locked(path) from error
         raise cannot_write(path, OSError(str(error))) from error
     except sqlite3.DatabaseError as error:
         raise not_a_ledger(path, f"it cannot be read: {error}") from error
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+def _is_locked(error: sqlite3.Error) -> bool:
+    """Whether a lock of somebody else did not go away; the lower byte of a code says what happened at all."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def locked(path: Path) -> TryAgainError:
+    """VF4427."""
+    return TryAgainError(
+        "VF4427",
+        "somebody else keeps this ledger locked",
+        place=str(path),
+        expected="a lock that goes away in time (writers wait for a minute)",
+        remedy=f"nothing is lost: end what reads it in a transaction, then `verifluxa resume {path.parent}`",
+    )
 
 
 def stopped_run(path: Path, count: int) -> UsageError:
@@ -193,5 +207,5 @@ def other_run(path: Path, what: str) -> UsageError:
         f"{what} are no longer what this ledger was begun with",
         place=str(path),
         expected="the same spec, models, data, strategy, arithmetic and version of the tool",
-        remedy="put the files back, or start again with `verifluxa verify`",
+        remedy="put the files back, or start anew: `verify --out` in another folder, `verify` or `batch` with --force",
     )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
+import threading
+import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -12,9 +15,21 @@ from typing import Any
 
 from verifluxa.dispatch.interrupts import interrupts_blocked
 from verifluxa.dispatch.perform import Pace, perform
-from verifluxa.dispatch.slices import NOT_LAST, Engine, Event, Lost, Slice
+from verifluxa.dispatch.slices import (
+    BEAT_SECONDS,
+    NOT_LAST,
+    SILENCE_SECONDS,
+    Engine,
+    Event,
+    Lost,
+    Slice,
+    described,
+)
 from verifluxa.dispatch.worker import work
 from verifluxa.question import Problem
+from verifluxa.verdict import Verdict
+
+log = logging.getLogger(__name__)
 
 
 class _Queue:
@@ -40,6 +55,9 @@ class _Queue:
         if self._problem is None:
             raise RuntimeError("a slice was handed in before its problem")
         self._queue.append(slice)
+
+    def answered(self, counts: Mapping[Verdict, int]) -> None:
+        """Nobody watches a pool of this machine but the run itself."""
 
     def cancel(self) -> None:
         """Drops what is not done."""
@@ -82,31 +100,42 @@ FAREWELL_SECONDS = 2.0
 class _Worker:
     """One process, our end of its pipe, and the slice that it works on."""
 
-    def __init__(self, engine: Engine, threads: int) -> None:
+    def __init__(self, engine: Engine, threads: int, beat: float) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection: Connection[Any, Any]
         self.connection, theirs = context.Pipe()
-        self.process: BaseProcess = context.Process(target=work, args=(theirs, threads), daemon=True)
+        self.process: BaseProcess = context.Process(target=work, args=(theirs, threads, beat), daemon=True)
         with interrupts_blocked():
             self.process.start()
         theirs.close()
         self.engine = engine
         self.problem: Problem | None = None
         self.slice: Slice | None = None
+        self.heard = time.monotonic()
 
-    def give(self, problem: Problem, slice: Slice) -> None:
+    def give(self, problem: Problem, slice: Slice, patience: float) -> None:
         """Sends the slice, and before it what the worker does not have yet.
+
+        A worker that was stopped while it was idle reads nothing, and a full pipe would hold us for ever: it is ended
+        after `patience` seconds.
 
         Raises:
             OSError: when the worker is gone.
         """
-        self.slice = slice
-        if self.problem is None:
-            self.connection.send(("engine", self.engine))
-        if self.problem is not problem:
-            self.connection.send(("problem", problem))
-            self.problem = problem
-        self.connection.send(("slice", slice))
+        self.slice, self.heard = slice, time.monotonic()
+        ending = threading.Timer(patience, self.process.kill)
+        ending.daemon = True
+        with interrupts_blocked():
+            ending.start()
+        try:
+            if self.problem is None:
+                self.connection.send(("engine", self.engine))
+            if self.problem is not problem:
+                self.connection.send(("problem", problem))
+                self.problem = problem
+            self.connection.send(("slice", slice))
+        finally:
+            ending.cancel()
 
     def end(self) -> None:
         """Ends the process, gently when it is idle."""
@@ -122,10 +151,29 @@ class _Worker:
 
 
 class ProcessPool(_Queue):
-    """Hands slices to idle workers; a worker that dies is replaced, and its slice is reported as lost."""
+    """Hands slices to idle workers; one that dies or falls silent is replaced, and its slice is reported as lost."""
 
-    def __init__(self, engine: Engine, workers: int, threads: int = 1) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        workers: int,
+        threads: int = 1,
+        silence: float = SILENCE_SECONDS,
+        beat: float = BEAT_SECONDS,
+    ) -> None:
+        """A pool without a process yet.
+
+        Args:
+            engine: what the workers do.
+            workers: how many.
+            threads: numerical threads of each.
+            silence: seconds without a sign of life after which a busy worker is replaced.
+            beat: seconds between two signs of life.
+        """
         super().__init__(engine)
+        self._silence = silence
+        self._beat = beat
+        self._looked = time.monotonic()
         self._threads = threads
         self._count = workers
         self._workers: list[_Worker] = []
@@ -180,7 +228,7 @@ class ProcessPool(_Queue):
                 return
             slice = self._queue.popleft()
             try:
-                worker.give(self._problem, slice)
+                worker.give(self._problem, slice, self._silence)
             except OSError:
                 self._bury(worker)
 
@@ -190,7 +238,7 @@ class ProcessPool(_Queue):
                 return worker
         if len(self._workers) >= self._count:
             return None
-        worker = _Worker(self._engine, self._threads)
+        worker = _Worker(self._engine, self._threads, self._beat)
         self._workers.append(worker)
         return worker
 
@@ -201,13 +249,33 @@ class ProcessPool(_Queue):
         for connection in wait(list(by_connection), timeout):
             assert isinstance(connection, Connection)
             self._read(by_connection[connection])
+        self._bury_silent()
+
+    def _bury_silent(self) -> None:
+        """Ends the workers that are there and do nothing, not even say so.
+
+        Only silence that we have listened to counts: when this process was itself stopped or busy, signs may lie in the
+        pipes that nobody has read yet.
+        """
+        now = time.monotonic()
+        was_away, self._looked = now - self._looked > self._silence / 2, now
+        for worker in [worker for worker in self._workers if worker.slice is not None]:
+            if was_away:
+                worker.heard = now
+            elif now - worker.heard > self._silence:
+                assert worker.slice is not None
+                log.warning("no sign of life for %.0f s with %s", self._silence, described(worker.slice))
+                self._bury(worker)
 
     def _read(self, worker: _Worker) -> None:
-        """Takes one message; a broken pipe is how the death of a worker shows."""
+        """Takes one message, an event or a sign of life; a broken pipe is how the death of a worker shows."""
         try:
-            event: Event = worker.connection.recv()
+            event: Event | None = worker.connection.recv()
         except (EOFError, OSError):
             self._bury(worker)
+            return
+        worker.heard = time.monotonic()
+        if event is None:
             return
         if not isinstance(event, NOT_LAST):
             worker.slice = None

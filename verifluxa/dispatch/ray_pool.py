@@ -8,6 +8,8 @@ a hundred times faster than nested `ray.get`; `ray.cancel` does not stop native 
 from __future__ import annotations
 
 import itertools
+import json
+import logging
 import os
 import signal
 import socket
@@ -22,9 +24,10 @@ from typing import Any
 from verifluxa import __version__
 from verifluxa.dispatch.perform import perform
 from verifluxa.dispatch.slices import (
+    BEAT_SECONDS,
     NOT_LAST,
+    SILENCE_SECONDS,
     AttackSlice,
-    Decided,
     Engine,
     Event,
     Lost,
@@ -32,9 +35,13 @@ from verifluxa.dispatch.slices import (
     PieceSlice,
     Refused,
     Slice,
+    described,
 )
 from verifluxa.errors import UsageError
 from verifluxa.question import Problem
+from verifluxa.verdict import Verdict
+
+log = logging.getLogger(__name__)
 
 
 def no_ray() -> UsageError:
@@ -77,6 +84,20 @@ def other_version(theirs: str, ours: str) -> UsageError:
     )
 
 
+def no_room(address: str, what: str, asked: Mapping[str, float], largest: str) -> UsageError:
+    """VF4434."""
+    return UsageError(
+        "VF4434",
+        f"the Ray cluster at `{address}` can never have a {what}: each asks for {_amounts(asked)}",
+        expected=f"a node with that much; there is {largest}",
+        remedy="mend `threads`, `gpu_workers` or `gpus_each` in the cluster file, or start Ray on nodes that have it",
+    )
+
+
+def _amounts(resources: Mapping[str, float]) -> str:
+    return ", ".join(f"{resources.get(key, 0.0):g} {key}" for key in ("CPU", "GPU"))
+
+
 LOCAL = "local"
 STORE_BYTES = 200 * 2**20
 
@@ -93,6 +114,8 @@ class RaySettings:
         gpu_workers: actors that compute bounds on a GPU; the others then attack and run the later stages.
         gpus_each: share of a GPU that each of them takes.
         environment: variables that workers get.
+        silence: seconds without a sign of life after which a busy worker is replaced.
+        beat: seconds between two signs of life.
     """
 
     address: str = LOCAL
@@ -101,6 +124,8 @@ class RaySettings:
     gpu_workers: int = 0
     gpus_each: float = 1.0
     environment: Mapping[str, str] = field(default_factory=dict)
+    silence: float = SILENCE_SECONDS
+    beat: float = BEAT_SECONDS
 
 
 def join(ray: Any, settings: RaySettings) -> None:
@@ -222,16 +247,27 @@ LOOPBACK = ("127.0.0.1", "localhost")
 
 @dataclass(eq=False)
 class _Hand:
-    """An actor. `slice` is what it works on; `started` when it was asked for, until it has said hello."""
+    """An actor.
+
+    Attributes:
+        actor: the handle.
+        gpu: whether it has a GPU.
+        started: when it was asked for, until it has said hello.
+        slice: what it works on.
+        heard: when it was last known to be alive.
+        sign: the sign of life that it was asked for, if any.
+    """
 
     actor: Any
     gpu: bool
     started: float | None
     slice: Slice | None = None
+    heard: float = 0.0
+    sign: Any = None
 
 
 class RayPool:
-    """Hands slices to idle actors; an actor that dies is replaced, and its slice is reported as lost."""
+    """Hands slices to idle actors; one that dies or falls silent is replaced, and its slice is reported as lost."""
 
     def __init__(self, engines: Mapping[bool, Engine], settings: RaySettings) -> None:
         """Joins or starts the cluster.
@@ -242,14 +278,14 @@ class RayPool:
 
         Raises:
             UsageError: VF4430 ray is not installed, VF4431 nothing answers, VF4432 it refuses us, VF4433 it runs
-                another version.
+                another version, VF4434 it can never have a worker of a kind that is asked for.
         """
         self._ray = _import_ray(settings.address)
         self._joined = not self._ray.is_initialized()
         if self._joined:
             join(self._ray, settings)
         self._settings = settings
-        self._engines = {gpu: self._ray.put(engine) for gpu, engine in engines.items()}
+        self._engines: dict[bool, Any] = {}
         self._numbers = itertools.count()
         self._hands: list[_Hand] = []
         self._flying: dict[Any, _Hand] = {}
@@ -259,6 +295,12 @@ class RayPool:
         self._shipped: tuple[int, Any] | None = None
         self._failed_starts = 0
         self._metrics = _Metrics()
+        try:
+            self._check_room()
+        except BaseException:
+            self.close()
+            raise
+        self._engines = {gpu: self._ray.put(engine) for gpu, engine in engines.items()}
 
     @property
     def workers(self) -> int:
@@ -274,6 +316,7 @@ class RayPool:
         """Puts a problem into the object store, once; workers fetch it when they see it first."""
         self.cancel()
         self._problem = problem
+        self._metrics.begin()
         self._ship()
 
     def submit(self, slice: Slice) -> None:
@@ -296,6 +339,10 @@ class RayPool:
         self._metrics.tell(event, len(self._hands))
         return event
 
+    def answered(self, counts: Mapping[Verdict, int]) -> None:
+        """Counts the questions that have their answer, whoever gave it: an attack, a proof, the driver itself."""
+        self._metrics.answered(counts)
+
     def cancel(self) -> None:
         """Drops what is not done; a busy actor is killed, since native code cannot be interrupted."""
         for queue in self._queues.values():
@@ -310,10 +357,27 @@ class RayPool:
         self.cancel()
         for hand in list(self._hands):
             self._bury(hand)
-        self._shipped, self._engines = None, {}
+        self._shipped = None
+        self._engines = {}
         if self._joined:
             self._ray.shutdown()
             self._joined = False
+
+    def _check_room(self) -> None:
+        """Says before the work that no worker of some kind can ever be placed: it would be waited for in vain."""
+        nodes, open_end = _ever_there(self._ray, self._settings.address)
+        for gpu in (False, True):
+            asked = self._asks(gpu)
+            if not ((gpu and not self._settings.gpu_workers) or open_end or any(_holds(node, asked) for node in nodes)):
+                largest = max(nodes, key=lambda node: (node.get("GPU", 0.0), node.get("CPU", 0.0)), default={})
+                what = "worker with a GPU" if gpu else "worker"
+                raise no_room(self._settings.address, what, asked, f"at most {_amounts(largest)}")
+
+    def _asks(self, gpu: bool) -> dict[str, float]:
+        """What an actor of this kind takes."""
+        if gpu:
+            return {"CPU": 1.0, "GPU": self._settings.gpus_each}
+        return {"CPU": float(self._settings.threads)}
 
     def _ship(self) -> None:
         self._shipped = (next(self._numbers), self._ray.put(self._problem))
@@ -351,14 +415,16 @@ class RayPool:
 
     def _start(self, gpu: bool) -> None:
         settings = self._settings
+        asked = self._asks(gpu)
         options: dict[str, Any] = {
-            "num_cpus": 1 if gpu else settings.threads,
+            "num_cpus": asked["CPU"],
             "max_restarts": 0,
             "max_task_retries": 0,
+            "max_concurrency": 2,  # a slice, and beside it signs of life
             "runtime_env": {"env_vars": {**_threads(settings.threads), **settings.environment}},
         }
         if gpu:
-            options["num_gpus"] = settings.gpus_each
+            options["num_gpus"] = asked["GPU"]
         actor = self._ray.remote(_Worker).options(**options).remote()
         hand = _Hand(actor, gpu, time.monotonic())
         self._hands.append(hand)
@@ -368,7 +434,7 @@ class RayPool:
         assert self._shipped is not None
         number, problem = self._shipped
         left = None if slice.deadline is None else slice.deadline - time.monotonic()
-        hand.slice = slice
+        hand.slice, hand.heard, hand.sign = slice, time.monotonic(), None
         # In a list a reference stays one: the actor fetches what it does not have yet, and keeps it.
         task = Work(number, slice, left)
         self._flying[hand.actor.work.remote(task, [self._engines[hand.gpu]], [problem])] = hand
@@ -380,6 +446,23 @@ class RayPool:
         for reference in ready:
             self._take(reference, self._flying.pop(reference))
         self._give_up_starting()
+        self._bury_silent()
+
+    def _bury_silent(self) -> None:
+        """Asks busy actors for signs of life, and ends those that give none: a stopped process does not die."""
+        busy = [hand for hand in self._hands if hand.slice is not None]
+        asked = {hand.sign: hand for hand in busy if hand.sign is not None}
+        given, _ = self._ray.wait(list(asked), num_returns=len(asked), timeout=0) if asked else ((), ())
+        now = time.monotonic()
+        for sign in given:  # also one that says that the actor has died: then its slice says so too
+            asked[sign].heard, asked[sign].sign = now, None
+        for hand in busy:
+            if hand.sign is None and now - hand.heard > self._settings.beat:
+                hand.sign = hand.actor.alive.remote()
+            elif now - hand.heard > self._settings.silence:
+                assert hand.slice is not None
+                log.warning("no sign of life for %.0f s with %s", self._settings.silence, described(hand.slice))
+                self._bury(hand)
 
     def _take(self, reference: Any, hand: _Hand) -> None:
         errors = self._ray.exceptions
@@ -449,8 +532,43 @@ class RayPool:
             queue.clear()
 
 
+def _holds(node: Mapping[str, float], asked: Mapping[str, float]) -> bool:
+    return all(node.get(key, 0.0) >= amount for key, amount in asked.items())
+
+
+READ_ONLY_NODE = "node_"
+"""How Ray's monitor calls the types of nodes where there is no autoscaler to start more."""
+
+
+def _ever_there(ray: Any, address: str) -> tuple[list[dict[str, float]], bool]:
+    """What the nodes have that are there or that the autoscaler may start, and whether there may be others still.
+
+    Ray's newer autoscaler says what it may start. Of the older one only its report can be read, which names the types
+    of the nodes that run; where it is there, or nothing is known, any node may come.
+    """
+    nodes = [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]
+    if address == LOCAL:
+        return nodes, False
+    from ray._private.state import state
+    from ray.experimental.internal_kv import _internal_kv_get
+
+    config = state.get_cluster_config()
+    if config is not None and config.node_group_configs:
+        groups = [group for group in config.node_group_configs if group.max_count != 0]
+        return [*nodes, *({key: float(value) for key, value in group.resources.items()} for group in groups)], False
+    try:
+        report = json.loads(_internal_kv_get("__autoscaling_status") or b"{}").get("autoscaler_report") or {}
+        kinds = list(report["active_nodes"])
+    except (KeyError, TypeError, ValueError):
+        return nodes, True
+    return nodes, not all(kind.startswith(READ_ONLY_NODE) for kind in kinds)
+
+
 class _Metrics:
-    """What Ray's own endpoint shows to Prometheus: slices by kind and by how they ended, and workers."""
+    """What Ray's own endpoint shows to Prometheus: slices by kind and by how they ended, answers, and workers.
+
+    Ray puts `ray_` before the names and `_total` behind those of counters; `cluster/grafana.json` draws them.
+    """
 
     def __init__(self) -> None:
         from ray.util.metrics import Counter, Gauge
@@ -458,13 +576,22 @@ class _Metrics:
         self._slices = Counter("verifluxa_slices", "Slices that ended", tag_keys=("kind", "end"))
         self._answers = Counter("verifluxa_questions", "Questions answered", tag_keys=("verdict",))
         self._workers = Gauge("verifluxa_workers", "Workers that were started and not lost")
+        self._counted: dict[Verdict, int] = {}
+
+    def begin(self) -> None:
+        """The counts of another problem follow."""
+        self._counted = {}
+
+    def answered(self, counts: Mapping[Verdict, int]) -> None:
+        for verdict, count in counts.items():
+            new = count - self._counted.get(verdict, 0)
+            if new > 0:
+                self._answers.inc(new, tags={"verdict": str(verdict)})
+        self._counted = dict(counts)
 
     def tell(self, event: Event | None, workers: int) -> None:
         self._workers.set(workers)
-        if isinstance(event, Decided):
-            for outcome in event.outcomes:
-                self._answers.inc(tags={"verdict": str(outcome.verdict)})
-        elif event is not None and not isinstance(event, NOT_LAST):
+        if event is not None and not isinstance(event, NOT_LAST):
             self._slices.inc(tags={"kind": type(event.slice).__name__, "end": type(event).__name__})
 
 
@@ -478,6 +605,9 @@ class _Worker:
     def hello(self, version: str) -> str:
         """Says which version of the tool works here."""
         return __version__
+
+    def alive(self) -> None:
+        """Answers while `work` works in another thread."""
 
     def work(self, task: Work, engine: list[Any], problem: list[Any]) -> Any:
         """The events of a slice; None when the problem cannot be fetched any more."""

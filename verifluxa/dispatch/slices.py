@@ -11,6 +11,7 @@ from verifluxa.errors import VerifluxaError
 from verifluxa.evidence import Outcome
 from verifluxa.question import Problem, Question
 from verifluxa.strategy.work import Attacked, Checkpoint, Fallen, Limits, SearchedUnit, WorkUnit
+from verifluxa.verdict import Verdict
 
 Pairs = tuple[tuple[int, int], ...]
 
@@ -169,6 +170,13 @@ NOT_LAST = (Decided, HandedBack)
 """Events after which their slice goes on; every other one ends it."""
 
 
+SILENCE_SECONDS = 60.0
+"""A busy worker that gives no sign of life for this long (it was stopped, its machine stands still) is replaced. A
+thread gives the signs, whatever the slice does, so this says nothing of how long a slice may take."""
+BEAT_SECONDS = 2.0
+"""Between two signs of life."""
+
+
 class Pool(Protocol):
     """Works on slices of one problem at a time. Delivery is at least once; the driver keeps the first."""
 
@@ -192,6 +200,10 @@ class Pool(Protocol):
 
     def next(self, timeout: float) -> Event | None:
         """Waits for the next event, at most `timeout` seconds; None when there was none."""
+        ...
+
+    def answered(self, counts: Mapping[Verdict, int]) -> None:
+        """Hears how many questions of the problem have each verdict so far, for whoever watches the pool."""
         ...
 
     def cancel(self) -> None:

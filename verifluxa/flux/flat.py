@@ -14,6 +14,7 @@ from io import BytesIO
 
 import numpy as np
 
+from verifluxa.errors import ModelError
 from verifluxa.flux.cursor import Cursor, damaged, foreign
 from verifluxa.flux.limits import Budget
 from verifluxa.flux.values import Array, Contents, Variable
@@ -144,6 +145,14 @@ def _npy(content: bytes, name: str, types: frozenset[str]) -> Array:
         raise foreign(f"NumPy format {major}", name)
     text = bytes(cursor.take(cursor.uint(2 if major == 1 else 4)))
     descr, fortran, shape = _npy_header(text, name)
+    if descr in NUMBERS - types:
+        raise ModelError(
+            "VF2003",
+            f"the array `{name}` holds whole numbers ({np.dtype(descr).name}), shape {shape}: data, and no weights",
+            place=name,
+            expected="float16, float32 or float64",
+            remedy="if this file is a data set, it belongs to --data; models are saved from Julia by JLD2 or BSON",
+        )
     if descr not in types:
         raise foreign(f"the array holds `{descr[:40]}`", name, "one of " + ", ".join(sorted(types)))
     size = math.prod(shape) * np.dtype(descr).itemsize

@@ -37,8 +37,15 @@ def in_words(share: Share) -> str:
 
 
 def percent(share: Share) -> str:
-    """The rate of a share with one decimal."""
-    return f"{float(100 * share.rate):.1f} %"
+    """The rate of a share with one decimal; 0 and 100 only where it is exactly that.
+
+    >>> [percent(Share(count, 5000)) for count in (0, 1, 2500, 4999, 5000)]
+    ['0.0 %', '< 0.1 %', '50.0 %', '> 99.9 %', '100.0 %']
+    """
+    words = f"{float(100 * share.rate):.1f} %"
+    if words == "0.0 %" and share.count:
+        return "< 0.1 %"
+    return "> 99.9 %" if words == "100.0 %" and share.count < share.total else words
 
 
 def place_words(found: Counterexample) -> str:
@@ -123,16 +130,6 @@ def sentence(item: PropertyResult) -> str:
     if item.found is None or item.proved is None:
         return _single(item)
     return {"measure": _measured, "search": _searched}.get(item.kind, _rate)(item, item.found, item.proved)
-
-
-def meaning(verdict: Verdict) -> str:
-    """What a verdict is worth, for those who must decide something by it."""
-    return {
-        Verdict.CERTIFIED: "This speaks of every trigger of the stated family, not only of those that were tried.",
-        Verdict.FALSIFIED: "Whoever puts this trigger on an input decides what the model says. Whether somebody "
-        "planted it, or honest training left it, the model does not tell.",
-        Verdict.UNKNOWN: "This is no promise and no alarm. Unknown never counts as success.",
-    }[verdict]
 
 
 def inputs_words(share: Share) -> str:

@@ -39,7 +39,7 @@ def write_whole(path: Path, data: bytes) -> None:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.chmod(0o666 & ~_umask())
+            temporary.chmod(0o666 & ~umask())
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -73,7 +73,7 @@ def cannot_write(path: Path, error: OSError) -> UsageError:
     )
 
 
-def _umask() -> int:
+def umask() -> int:
     """The process's mask; the only way to read it is to set it."""
     mask = os.umask(0o077)
     os.umask(mask)

@@ -56,12 +56,22 @@ class Table:
                 place=name.span,
                 expected=_choices(kind, values),
             )
+        near = did_you_mean(name.text, [*values, *also])
+        other = None if near else closest(name.text, self.kinds)
+        if other is not None:
+            raise SpecError(
+                "VF1020",
+                f"nothing is called `{name.text}`",
+                place=name.span,
+                expected=f"a name that the spec declares, such as the {self.kinds[other]} `{other}`",
+                remedy=f"did you mean `{other}`?",
+            )
         raise SpecError(
             "VF1020",
             f"there is no {kind} called `{name.text}`",
             place=name.span,
             expected=_choices(kind, values),
-            remedy=did_you_mean(name.text, [*values, *also]) or _declare(kind),
+            remedy=near or _declare(kind),
         )
 
 
@@ -119,8 +129,14 @@ def same_space(wanted: str, given: str, what: str, place: Span) -> None:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """`did you mean ...?`, when a known name is near."""
+    near = closest(name, known)
+    return None if near is None else f"did you mean `{near}`?"
+
+
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is nearest, where one is near."""
     near = difflib.get_close_matches(name, list(dict.fromkeys(known)), 1, 0.6)
-    return f"did you mean `{near[0]}`?" if near and near[0] != name else None
+    return near[0] if near and near[0] != name else None
 
 
 def article(words: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from functools import partial
 
-from verifluxa.errors import Span, SpecError
+from verifluxa.errors import OptionError, Span, SpecError
 from verifluxa.spec.names import did_you_mean
 from verifluxa.spec.numbers import constant, exact, show
 from verifluxa.spec.problems import Problems
@@ -52,7 +52,12 @@ def _param(item: ParamSyntax, params: Mapping[str, Fraction | None], chosen: Map
     if name not in chosen:
         return value
     place = f"--set {name}={chosen[name]}"
-    return _fits(kind, _from_text(chosen[name], place), place)
+    try:
+        return _fits(kind, _from_text(chosen[name], place), place)
+    except SpecError as error:
+        raise OptionError(
+            error.code, error.message, place=place, expected=error.expected, remedy=error.remedy
+        ) from error
 
 
 def _fits(kind: str, value: Fraction, place: Span | str) -> Fraction:
@@ -85,9 +90,9 @@ def _from_text(text: str, place: str) -> Fraction:
     return -value if sign else value
 
 
-def _unknown(name: str, params: Mapping[str, object]) -> SpecError:
+def _unknown(name: str, params: Mapping[str, object]) -> OptionError:
     known = ", ".join(f"`{param}`" for param in params)
-    return SpecError(
+    return OptionError(
         "VF1036",
         f"`--set` names `{name}`, which is no param of this spec",
         place=f"--set {name}=...",

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
 
+from verifluxa.report.meaning import meaning
 from verifluxa.report.page.elements import Markup, clipped, element, joined, ranges, short, table
 from verifluxa.report.page.property import badge, property_section
 from verifluxa.report.page.style import policy, sheet
 from verifluxa.report.story import Account
-from verifluxa.report.words import headline, meaning, sentence
+from verifluxa.report.words import headline, sentence
 from verifluxa.result.result import DataUsed, Result
 from verifluxa.result.write import RESULT_FILE
 
@@ -75,7 +76,10 @@ def commands(told: Account, name: str = "") -> list[Markup]:
         lines.append(("The proof, recomputed by a small program of its own", check))
     lines.append(("This page", f"verifluxa report {quote(path)}"))
     steps = [part for words, line in lines for part in (element("p", words + ":"), element("pre", clipped(line)))]
-    note = "Paths are as the run was given them; the seed is the strategy's own unless --seed was given."
+    note = (
+        "Paths are as the run was given them; the seed is the strategy's own unless --seed was given. With --force the "
+        "same run replaces this result; give another folder to --out to keep both."
+    )
     title = "How to do it again and check it" + (f": {name}" if name else "")
     return [element("h2", title, id=f"again{name}"), *steps, element("p.note", note)]
 
@@ -99,7 +103,7 @@ def verify_command(told: Account) -> str:
     if len(gaps) == 1:
         words += ["--gap", f"{float(100 * gaps.pop()):g}%"]
     words += ["--strategy", result.strategy[0], "--cluster", result.machine.cluster, "--arithmetic", result.arithmetic]
-    return " ".join(quote(word) for word in [*words, "--out", "out"])
+    return " ".join(quote(word) for word in [*words, "--out", str(Path(told.path).parent), "--force"])
 
 
 def digests(accounts: Sequence[Account]) -> list[Markup]:
@@ -194,7 +198,7 @@ def _top(told: Account) -> list[Markup]:
         element("p.kicker", "Verifluxa report"),
         element("h1", headline(stories)),
         element("p", badge(result.verdict), f" Model: {models}"),
-        *([element("p", meaning(result.verdict))] if len(stories) == 1 and stories[0].compared is None else []),
+        *([element("p", meaning(stories[0]))] if len(stories) == 1 else []),
         element("p.note", f"Asked in {result.spec.path}."),
     ]
 
