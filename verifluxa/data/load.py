@@ -230,8 +230,8 @@ def _check_levels(levels: NDArray[np.float64], space: ImageSpace, path: str) -> 
             f"image {index[0]} has the level {levels[index]:g} at (channel, row, column) {index[1:]}",
             place=path,
             expected=f"whole levels {space.low}..{space.high}",
-            remedy=f"the file looks scaled to 0..1: store `numpy.round({space.high} * x)` in place of x, and let the model "
-            f"scale: `encode = level / {space.high}`"
+            remedy=f"the file looks scaled to 0..1: store `numpy.round({space.high} * x)` in place of x, and let the "
+            f"model scale: `encode = level / {space.high}`"
             if scaled and space.low == 0
             else "store the levels as they were before any scaling",
         )
