@@ -17,6 +17,7 @@ from verifluxa.bounds.constants import propagate
 from verifluxa.bounds.domain import Domains, geometry_of
 from verifluxa.bounds.linear import Subproblems, bound_all_layers
 from verifluxa.bounds.net import load_net
+from verifluxa.errors import ModelError
 from verifluxa.interop.onnx_import import import_onnx
 
 onnx = pytest.importorskip("onnx", reason="no onnx")

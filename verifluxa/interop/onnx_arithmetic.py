@@ -195,8 +195,9 @@ def _binary(walk: Walk, node: OnnxNode) -> Result:
     """Add, Sub, Mul, Div of two values, or of a value and a constant on either side."""
     allow(node)
     first, second = (name in walk.constants for name in (*node.inputs, "", "")[:2])
-    if first == second:
+    if not first and not second:
         return _of_two(walk, node)
+    first = first and not second  # Two constants whose result is rounded: the first is computed by the network.
     value = walk.value(node, 1 if first else 0)
     constant = walk.aligned(node, 0 if first else 1, walk.shapes[value])
     value = walk.spread(node, value, walk.together(node, walk.shapes[value], constant.shape))
@@ -205,13 +206,13 @@ def _binary(walk: Walk, node: OnnxNode) -> Result:
             return walk.add(node, ops.Shift(constant), value)
         case "Mul":
             return walk.add(node, ops.Scale(constant), value)
-        case "Sub" if second:
+        case "Sub" if not first:
             # In NumPy the negative of an array without axes is a number, and no array.
             return walk.add(node, ops.Shift(np.asarray(-constant)), value)
         case "Sub":
             # c - x is (-x) + c: changing the sign is exact.
             return walk.add(node, ops.Shift(constant), _minus(walk, node, value))
-        case "Div" if second and np.all(constant != 0):
+        case "Div" if not first and np.all(constant != 0):
             return walk.add(node, ops.Divide(constant), value)
     raise refused(node, "it divides by what the network computes, or by zero", "a divisor that is nowhere zero")
 
