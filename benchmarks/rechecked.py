@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from verifluxa.certificate.check.lower import Sources, Stated, claim_of, deployed
+from verifluxa.certificate.check.claim import Sources, Stated, claim_of, deployed
 from verifluxa.certificate.check.section import Section
 from verifluxa.certificate.evidence_file import EvidenceWriter, read_evidence
 from verifluxa.certificate.evidence_lines import Header, Record, header_of

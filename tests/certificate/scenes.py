@@ -11,8 +11,8 @@ import numpy as np
 
 from tests.search.small import with_thresholds
 from verifluxa.asking import untouched
+from verifluxa.certificate.check.claim import Claim, Sources, Stated, claim_of, deployed
 from verifluxa.certificate.check.functions import Floats
-from verifluxa.certificate.check.lower import Claim, Sources, Stated, claim_of, deployed
 from verifluxa.certificate.check.network import Constants, constants_of
 from verifluxa.certificate.check.report import Tally
 from verifluxa.certificate.check.section import Section

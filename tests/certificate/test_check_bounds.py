@@ -12,7 +12,7 @@ from verifluxa.certificate.check.bounds import Bounder
 from verifluxa.certificate.check.chain import chain_of
 from verifluxa.certificate.check.functions import Floats
 from verifluxa.certificate.check.network import Constants, constants_of
-from verifluxa.certificate.check.region import STEPS, Planes, Regions, alike
+from verifluxa.certificate.check.region import STEPS, LinearBounds, Regions, alike
 from verifluxa.graph import ops
 from verifluxa.graph.graph import build, chain
 
@@ -69,17 +69,17 @@ def test_planes_are_bounded_at_every_point_where_a_cut_is_met(seed: int) -> None
     """At cuts that leave much or little, on boxes far from 0, with and without strips; below the plain bound."""
     random = np.random.default_rng(seed)
     part = region(random, 3, seed % 4).tightened()
-    rows, at = Planes(random.normal(size=(1, 8)), random.normal(size=(1, 8, 3))), np.zeros(1, dtype=np.int64)
+    rows, at = LinearBounds(random.normal(size=(1, 8)), random.normal(size=(1, 8, 3))), np.zeros(1, dtype=np.int64)
     inside = points(random, part, 4000) - part.center
     for share in (0.0, 0.5, 0.95):
         slope = random.normal(size=3)
-        cut = Planes(-np.quantile(inside @ slope, share).reshape(1, 1), slope.reshape(1, 1, 3))
+        cut = LinearBounds(-np.quantile(inside @ slope, share).reshape(1, 1), slope.reshape(1, 1, 3))
         met = inside[inside @ slope + cut.value[0, 0] >= 0]
         most, plain = part.most(rows, at, cut), part.most(rows, at)
         assert (met @ rows.slope[0].T + rows.value <= most).all()
         assert (most <= plain + 1e-9).all()
     assert (most < plain - 1e-3).any()
-    nothing = part.most(rows, at, Planes(np.ones((1, 1)), np.zeros((1, 1, 3))))
+    nothing = part.most(rows, at, LinearBounds(np.ones((1, 1)), np.zeros((1, 1, 3))))
     assert np.allclose(nothing, part.most(rows, at))
 
 
@@ -179,9 +179,9 @@ def test_planes_and_ends_hold_for_sampled_triggers(shape: Shape) -> None:
             assert (margin <= planes.value + up).all()
 
 
-def alone(planes: Planes) -> Planes:
+def alone(planes: LinearBounds) -> LinearBounds:
     """Those of the only row of each entry."""
-    return Planes(planes.value[:, 0], planes.slope[:, 0])
+    return LinearBounds(planes.value[:, 0], planes.slope[:, 0])
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from tests.certificate.scenes import Scene, Shape, scene
 from tests.certificate.steps import conflicts_of, edited
 from tests.certificate.test_check_conflicts import closed, code_of, proved
-from verifluxa.certificate.check import cases
+from verifluxa.certificate.check import clipped_cases
+from verifluxa.certificate.check.bound_checker import BoundChecker, Subdomain
 from verifluxa.certificate.check.bounds import State
-from verifluxa.certificate.check.judge import Judge, Part
 from verifluxa.certificate.evidence_lines import Record
 from verifluxa.evidence import BoxSplit, Case, Conflict, Conflicts, NeuronSplit, Node, Split, WeightedTerm
 from verifluxa.search.workspace import workspace_of
@@ -81,19 +81,19 @@ MORE = [(SHAPES[1], "real"), (SHAPES[2], "float32")]
 @pytest.mark.parametrize(
     ("shape", "arithmetic"),
     [*PLACED, *(pytest.param(*one, marks=pytest.mark.soak) for one in MORE)],
-    ids=lambda part: part.kind if isinstance(part, Shape) else part,
+    ids=lambda subdomain: subdomain.kind if isinstance(subdomain, Shape) else subdomain,
 )
 def test_what_cases_start_from_holds_where_the_claim_and_their_signs_do(
     shape: Shape, arithmetic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    below, levels = cases._below, []
+    below, levels = clipped_cases._below, []
 
-    def watch(judge: Judge, nodes: Any, state: State, part: Part) -> Iterator[Any]:
-        for level in below(judge, nodes, state, part):
+    def watch(checker: BoundChecker, nodes: Any, state: State, subdomain: Subdomain) -> Iterator[Any]:
+        for level in below(checker, nodes, state, subdomain):
             levels.append((level[0], level[1].take(np.arange(len(level[0]))), level[1]))
             yield level
 
-    monkeypatch.setattr(cases, "_below", watch)
+    monkeypatch.setattr(clipped_cases, "_below", watch)
     random, inside, narrower = np.random.default_rng(0), 0, 0
     for found, record, met in asked(shape, arithmetic):
         index, number, _, sums = met
@@ -158,7 +158,7 @@ def test_a_conflict_has_no_row_of_another_alternative(arithmetic: str) -> None:
 def trees(record: Record) -> Iterator[Conflict]:
     """The conflicts of a record whose cases are clipped."""
     assert record.tree is not None
-    return (conflict for conflict in conflicts_of(record.tree) if cases.clips(conflict.case))
+    return (conflict for conflict in conflicts_of(record.tree) if clipped_cases.clips(conflict.case))
 
 
 def spoiled(case: Case, how: str) -> Case:
@@ -214,5 +214,5 @@ def test_each_leaf_of_each_side_is_looked_at(name: str) -> None:
 def test_cases_close_however_few_are_bounded_at_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found, records = proved(name)
     assert any(True for record in closed(records) for _ in trees(record))
-    monkeypatch.setattr(cases, "MOST_VALUES", 1)
+    monkeypatch.setattr(clipped_cases, "MOST_VALUES", 1)
     assert [code_of(found, record) for record in closed(records)] == [""] * len(closed(records))

@@ -17,10 +17,10 @@ from tests.certificate.scenes import Scene, Shape, scene
 from tests.certificate.steps import conflicts_of, edited, leaf_ends
 from tests.certificate.test_check_spoiled import most_violations
 from tests.search.small import with_thresholds
-from verifluxa.certificate.check import conflicts, ends
+from verifluxa.certificate.check import conflicts, intermediate
+from verifluxa.certificate.check.bound_checker import BoundChecker, KnownBounds, NodeCheck
 from verifluxa.certificate.check.conflicts import _most
-from verifluxa.certificate.check.ends import ends_of
-from verifluxa.certificate.check.judge import Judge, Known, Visit
+from verifluxa.certificate.check.intermediate import intermediate_bounds
 from verifluxa.certificate.check.section import Section
 from verifluxa.certificate.evidence_lines import Record, record_of
 from verifluxa.errors import CertificateError
@@ -281,19 +281,19 @@ def test_forged_slopes_of_ends_are_refused_or_hold(name: str, forge: str) -> Non
 @pytest.mark.parametrize("name", sorted(TIGHT))
 def test_ends_are_the_same_however_few_are_bounded_at_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found, records = proved(name)
-    seen: list[Known] = []
+    seen: list[KnownBounds] = []
 
-    def twice(judge: Judge, visit: Visit) -> Known:
-        whole = ends_of(judge, visit)
+    def twice(checker: BoundChecker, check: NodeCheck) -> KnownBounds:
+        whole = intermediate_bounds(checker, check)
         with monkeypatch.context() as patched:
-            patched.setattr(ends, "MOST_VALUES", 1)
-            seen.append(ends_of(judge, visit))
+            patched.setattr(intermediate, "MOST_VALUES", 1)
+            seen.append(intermediate_bounds(checker, check))
         for key, pairs in whole.items():
             for pair, other in zip(pairs, seen[-1][key], strict=True):
                 np.testing.assert_allclose(pair, other, rtol=1e-12)
         return whole
 
-    monkeypatch.setattr(conflicts, "ends_of", twice)
+    monkeypatch.setattr(conflicts, "intermediate_bounds", twice)
     assert [code_of(found, record) for record in closed(records)] == [""] * len(closed(records))
     assert seen
 
@@ -301,13 +301,13 @@ def test_ends_are_the_same_however_few_are_bounded_at_once(name: str, monkeypatc
 @pytest.mark.parametrize("name", sorted(TIGHT))
 def test_ends_of_any_slopes_hold_all_values(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found, records = proved(name)
-    seen: list[Known] = []
+    seen: list[KnownBounds] = []
 
-    def recorded(judge: Judge, visit: Visit) -> Known:
-        seen.append(ends_of(judge, visit))
+    def recorded(checker: BoundChecker, check: NodeCheck) -> KnownBounds:
+        seen.append(intermediate_bounds(checker, check))
         return seen[-1]
 
-    monkeypatch.setattr(conflicts, "ends_of", recorded)
+    monkeypatch.setattr(conflicts, "intermediate_bounds", recorded)
     work, random, inside = workspace_of(found.problem), np.random.default_rng(3), 0
     for record in closed(records):
         assert record.tree is not None

@@ -17,8 +17,8 @@ from tests.certificate.scenes import Scene, Shape, scene, stated_of, write_scene
 from tests.certificate.test_check_spoiled import HARD, most_violations
 from verifluxa.asking import untouched
 from verifluxa.certificate.check import section
+from verifluxa.certificate.check.claim import UNDERSTOOD, claim_of, deployed, understand
 from verifluxa.certificate.check.compare import check_header
-from verifluxa.certificate.check.lower import UNDERSTOOD, claim_of, deployed, understand
 from verifluxa.certificate.check.report import CheckReport, PropertyCheck, Tally
 from verifluxa.certificate.check.section import Section
 from verifluxa.certificate.document import canonical_json

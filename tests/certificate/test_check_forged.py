@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from tests.certificate.scenes import Scene, Shape, scene
+from verifluxa.certificate.check.claim import Claim
 from verifluxa.certificate.check.functions import Floats
-from verifluxa.certificate.check.lower import Claim
 from verifluxa.certificate.check.section import Section
 from verifluxa.certificate.evidence_lines import Record
 from verifluxa.errors import CertificateError

@@ -17,8 +17,8 @@ from tests.certificate.spoils import change_joint, changed_joint, nodes
 from tests.certificate.steps import edit, joint_of
 from tests.certificate.test_check_prover import possible, sharing
 from verifluxa.certificate.check import joint as module
+from verifluxa.certificate.check.bound_checker import PlacementBounds
 from verifluxa.certificate.check.joint import _bounds, _cut, _ends, _Scaled, check_joints
-from verifluxa.certificate.check.judge import Place
 from verifluxa.certificate.check.region import Regions
 from verifluxa.certificate.evidence_lines import Record
 from verifluxa.errors import CertificateError
@@ -57,14 +57,14 @@ def test_no_point_has_more_violating_inputs_than_a_bound_says() -> None:
         gone = {key} if random.random() < 0.3 else set()
         none = np.zeros((0, SIZE))
         box = Regions(-half[None], half[None], none, np.zeros((1, 0)), np.zeros((1, 0)))
-        judge: Any = SimpleNamespace(bounder=SimpleNamespace(regions=box), first=0)
+        checker: Any = SimpleNamespace(bounder=SimpleNamespace(regions=box), first=0)
         joint = branching(random, rows, random.permutation(4)[:2].tolist())
         node = Node(step=JointClosing(joint))
         leaf: Any = SimpleNamespace(at=0, node=node, left=left)
         ends = list(_ends(leaf, joint, {}))
         points = random.choice([-1.0, -0.5, 0.0, 0.5, 1.0], (60, SIZE)) * half
         met = dict(zip(rows, (value[:, None] + slope @ points.T >= 0), strict=True))
-        for (_, _, fixed), bound in zip(ends, _bounds(judge, ends, planes, gone), strict=True):
+        for (_, _, fixed), bound in zip(ends, _bounds(checker, ends, planes, gone), strict=True):
             for at in range(len(points)):
                 violating = {
                     i
@@ -85,9 +85,9 @@ def test_no_point_has_more_violating_inputs_than_a_bound_says() -> None:
 )
 def test_planes_of_others_clip_only_where_each_input_must_violate_in_one_way(left: Left) -> None:
     """Two are needed: fewer, more, or one with two alternatives."""
-    part, asked = SimpleNamespace(upper=np.ones(1), lower=np.zeros(1)), SimpleNamespace(need=2)
+    subdomain, question = SimpleNamespace(upper=np.ones(1), lower=np.zeros(1)), SimpleNamespace(threshold=2)
     node = Node(step=JointClosing(Joint(), shared=((0, 0),)))
-    leaf: Any = SimpleNamespace(at=0, asked=asked, node=node, joint=Joint(), left=left, part=part)
+    leaf: Any = SimpleNamespace(at=0, question=question, node=node, joint=Joint(), left=left, subdomain=subdomain)
     found: Any = SimpleNamespace(gone=np.zeros(0, dtype=bool))
     with pytest.raises(CertificateError, match="not all of them must violate"):
         check_joints(SimpleNamespace(), [leaf], [], found)  # type: ignore[arg-type]
@@ -105,11 +105,11 @@ def test_planes_of_others_clip_only_where_each_input_must_violate_in_one_way(lef
 )
 def test_what_clips_others_is_a_row_of_the_one_alternative_of_its_input(cut: tuple[int, int], left: Left) -> None:
     """Not of another one, none that is not there, of no input that has two left, has fallen or has no bounds."""
-    part = SimpleNamespace(upper=np.ones(1), lower=np.zeros(1))
-    visit: Any = SimpleNamespace(asked=SimpleNamespace(row={0: 0, 1: 1}.get), left=left, part=part)
-    assert _cut(SimpleNamespace(**{**vars(visit), "left": {0: {0: (0,)}}}), (0, 0), {(0, 0): 3}) == (3, 0)  # type: ignore[arg-type]
+    subdomain = SimpleNamespace(upper=np.ones(1), lower=np.zeros(1))
+    check: Any = SimpleNamespace(question=SimpleNamespace(row={0: 0, 1: 1}.get), left=left, subdomain=subdomain)
+    assert _cut(SimpleNamespace(**{**vars(check), "left": {0: {0: (0,)}}}), (0, 0), {(0, 0): 3}) == (3, 0)  # type: ignore[arg-type]
     with pytest.raises(CertificateError, match="need not meet"):
-        _cut(visit, cut, {(0, 0): 3})
+        _cut(check, cut, {(0, 0): 3})
 
 
 @pytest.mark.parametrize("activation", ["relu", "leakyrelu", "tanh", "gelu"])
@@ -117,14 +117,17 @@ def test_lines_that_touch_the_point_stay_below(activation: str) -> None:
     """Only those of relu are moved: a slope of 0 or 1 lies above parts of other functions."""
     found = possible(3, Shape(activation=activation, inputs=8), "real")
     claim = found.claim()
-    place = Place(claim, walked(found.sources.models["net"], claim.inputs, "real"), 0)
+    place = PlacementBounds(claim, walked(found.sources.models["net"], claim.inputs, "real"), 0)
     count, size = len(claim.labels), claim.positions.shape[1]
     state = place.root.state(np.arange(count), np.zeros(count, dtype=np.int64))
     before = [own.lines.low_slope.copy() for own in state.layers]
-    part = SimpleNamespace(upper=np.ones(1), lower=np.zeros(1))
-    judge: Any = SimpleNamespace(bounder=place.root)
-    leaves: Any = [SimpleNamespace(node=Node(step=JointClosing(Joint(), point=(200.0,) * size)), part=part)] * count
-    module._touch(judge, state, np.ones(count, dtype=bool), leaves)
+    subdomain = SimpleNamespace(upper=np.ones(1), lower=np.zeros(1))
+    checker: Any = SimpleNamespace(bounder=place.root)
+    node = Node(step=JointClosing(Joint(), point=(200.0,) * size))
+    leaves: Any = [SimpleNamespace(node=node, subdomain=subdomain)] * count
+        SimpleNamespace(node=Node(step=JointClosing(Joint(), point=(200.0,) * size)), subdomain=subdomain)
+    ] * count
+    module._touch(checker, state, np.ones(count, dtype=bool), leaves)
     assert (activation == "relu") == any(
         (own.lines.low_slope != old).any() for own, old in zip(state.layers, before, strict=True)
     )
@@ -134,18 +137,18 @@ def test_lines_that_touch_the_point_stay_below(activation: str) -> None:
             assert layer.function is not None
             assert (layer.function.value(z) >= own.lines.low_slope * z + own.lines.low - 1e-9).all()
     other: Any = [
-        SimpleNamespace(node=Node(step=JointClosing(Joint(), point=(200.0,) * (size + 1))), part=part)
+        SimpleNamespace(node=Node(step=JointClosing(Joint(), point=(200.0,) * (size + 1))), subdomain=subdomain)
     ] * count
     with pytest.raises(CertificateError, match="of another size"):
-        module._touch(judge, state, np.ones(count, dtype=bool), other)
+        module._touch(checker, state, np.ones(count, dtype=bool), other)
 
 
 def test_the_most_of_all_ends_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not that of the last one; and none may be as large as what is needed, or no number."""
-    part = SimpleNamespace(upper=np.ones(1), lower=np.zeros(1))
-    asked = SimpleNamespace(need=3)
+    subdomain = SimpleNamespace(upper=np.ones(1), lower=np.zeros(1))
+    question = SimpleNamespace(threshold=3)
     node = Node(step=JointClosing(BRANCHED))
-    leaf: Any = SimpleNamespace(at=4, asked=asked, node=node, joint=BRANCHED, left={}, part=part)
+    leaf: Any = SimpleNamespace(at=4, question=question, node=node, joint=BRANCHED, left={}, subdomain=subdomain)
     found: Any = SimpleNamespace(gone=np.zeros(0, dtype=bool))
     monkeypatch.setattr(module, "_planes", lambda *_: _Scaled({}, np.zeros(0), np.zeros((0, 1))))
 
@@ -170,8 +173,8 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_a_branching_has_two_children_and_an_input_of_its_own(name: str) -> None:
-    part = SimpleNamespace(upper=np.ones(1), lower=np.zeros(1))
-    leaf: Any = SimpleNamespace(at=0, node=Node(step=JointClosing(BAD[name])), left={}, part=part)
+    subdomain = SimpleNamespace(upper=np.ones(1), lower=np.zeros(1))
+    leaf: Any = SimpleNamespace(at=0, node=Node(step=JointClosing(BAD[name])), left={}, subdomain=subdomain)
     with pytest.raises(CertificateError, match="VF5054"):
         list(_ends(leaf, BAD[name], {}))
 
@@ -246,13 +249,13 @@ def test_planes_are_of_rows_that_must_be_met_and_never_below_minus_one(
     """They are divided by as much as they can fall; weights of other rows have none."""
     made, seen = module._planes, []
 
-    def watch(judge: Any, ends: Any, known: Any, found: Any) -> _Scaled:
-        planes = made(judge, ends, known, found)
+    def watch(checker: Any, ends: Any, known: Any, found: Any) -> _Scaled:
+        planes = made(checker, ends, known, found)
         leaves, at = {leaf.at: leaf for leaf, _, _ in ends}, np.zeros(len(planes.value), dtype=np.int64)
         for (leaf, index, position, row, _), k in planes.numbers.items():
-            assert leaves[leaf].asked.row(row) in leaves[leaf].left[index][position]
-            at[k] = leaf - judge.first
-        fall = judge.bounder.regions.spread(planes.slope[:, None], at)[1][:, 0]
+            assert leaves[leaf].question.row(row) in leaves[leaf].left[index][position]
+            at[k] = leaf - checker.first
+        fall = checker.bounder.regions.spread(planes.slope[:, None], at)[1][:, 0]
         assert (planes.value - fall >= -1 - 1e-9).all()
         seen.extend(planes.value.tolist())
         return planes

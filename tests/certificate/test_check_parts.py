@@ -225,8 +225,8 @@ def test_planes_of_maxima_are_those_of_the_prover(plain: bool) -> None:
     for mine, other in zip(ours.ends(lower, upper), theirs.span(*ends), strict=True):
         assert (mine == other.numpy()).all()
     assert (ours.undecided(lower, upper) == theirs.open(*ends).numpy()).all()
-    assert (ours.bends(lower, upper) == theirs.unstable(*ends).numpy()).all()
-    assert ours.bends(lower, upper).any()
+    assert (ours.unstable(lower, upper) == theirs.unstable(*ends).numpy()).all()
+    assert ours.unstable(lower, upper).any()
 
 
 def test_planes_of_maxima_enclose_them() -> None:

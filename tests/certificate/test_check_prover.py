@@ -15,9 +15,9 @@ from tests.certificate.scenes import Scene, Shape, scene, walked
 from tests.certificate.spoils import nodes
 from tests.certificate.steps import edit, joint_of
 from verifluxa.certificate.check import tree
+from verifluxa.certificate.check.bound_checker import BoundChecker, DisjunctCheck, NodeCheck
 from verifluxa.certificate.check.bounds import State
 from verifluxa.certificate.check.chain import chain_of
-from verifluxa.certificate.check.judge import Entry, Judge, Visit
 from verifluxa.certificate.check.report import Tally
 from verifluxa.certificate.evidence_lines import Record
 from verifluxa.errors import CertificateError, DataError
@@ -73,7 +73,7 @@ def test_what_a_round_of_clipping_decided_is_clipped_again_where_more_is_needed(
 ) -> None:
     """A value that has a sign here may have been open to the prover, whose next round found its ends crossed."""
 
-    def decided(_: Judge, state: State, entries: Sequence[Entry]) -> NDArray[np.bool_]:
+    def decided(_: BoundChecker, state: State, entries: Sequence[DisjunctCheck]) -> NDArray[np.bool_]:
         for layer in state.layers:
             layer.open[:] = False
         return np.zeros(len(entries), dtype=bool)
@@ -82,7 +82,7 @@ def test_what_a_round_of_clipping_decided_is_clipped_again_where_more_is_needed(
     records = found.prove()
     trees = [record.tree for record in records if record.tree is not None]
     assert any(drop.planes for tree in trees for node in nodes(tree) for drop in node.dropped)
-    monkeypatch.setattr(Judge, "_clipped", decided)
+    monkeypatch.setattr(BoundChecker, "_clipped", decided)
     assert found.check(records).unrechecked == 0
 
 
@@ -148,23 +148,23 @@ def test_what_a_node_does_not_clip_stays_within_the_ends_from_above(
     arithmetic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has the very ends that it had above, unless a part starts anew; then a proof that rests on them is refused."""
-    visits: dict[int, Visit] = {}
-    judged = tree._judged
+    checks: dict[int, NodeCheck] = {}
+    judged = tree._checked
 
-    def watch(some: Sequence[Visit], tally: Tally, at_roots: bool = False) -> list[int]:
-        visits.update({id(visit.node): visit for visit in some})
+    def watch(some: Sequence[NodeCheck], tally: Tally, at_roots: bool = False) -> list[int]:
+        checks.update({id(check.node): check for check in some})
         return judged(some, tally, at_roots)
 
-    monkeypatch.setattr(tree, "_judged", watch)
+    monkeypatch.setattr(tree, "_checked", watch)
     passed, refused = 0, 0
     for seed in range(11, 15):
         found = possible(seed, Shape(), arithmetic)
         records = found.prove(joint=True, inherit=True, inherited_from=0, narrower=0.0)
         assert found.check(records).unrechecked == 0
-        some = [node for record in records for node in split_nodes(record) if visits[id(node)].known]
+        some = [node for record in records for node in split_nodes(record) if checks[id(node)].known]
         for node in some:
-            own, above = {clip[:2] for clip in node.clips}, visits[id(node)].known
-            for known in (visits[id(child)].known for child in node.children):
+            own, above = {clip[:2] for clip in node.clips}, checks[id(node)].known
+            for known in (checks[id(child)].known for child in node.children):
                 assert all(known[key] is ends for key, ends in above.items() if key not in own)
                 passed += len(above.keys() - own)
         for child in [child for node in some for child in node.children]:

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from tests.certificate.scenes import Shape, random_layers, scene
-from verifluxa.certificate.check.cases import summed
+from verifluxa.certificate.check.clipped_cases import summed
 from verifluxa.certificate.check.functions import Floats
 from verifluxa.certificate.check.joint import _bounds, _Scaled
-from verifluxa.certificate.check.region import Planes, Regions
+from verifluxa.certificate.check.region import LinearBounds, Regions
 from verifluxa.certificate.check.section import Section
 from verifluxa.errors import CertificateError
 from verifluxa.evidence import Case, Conflict, Conflicts, FarkasTerm, Joint, JointClosing, Node, WeightedTerm
@@ -22,13 +22,13 @@ from verifluxa.graph import ops
 from verifluxa.verdict import Verdict
 
 
-def largest(lower: list[float], upper: list[float], planes: Planes, weight: Floats) -> tuple[Fraction, Fraction]:
+def largest(lower: list[float], upper: list[float], planes: LinearBounds, weight: Floats) -> tuple[Fraction, Fraction]:
     """What `summed` says of one sum on a box, and what it is."""
     none = np.zeros((0, len(lower)))
     regions = Regions(np.array([lower]), np.array([upper]), none, np.zeros((1, 0)), np.zeros((1, 0)))
-    judge: Any = SimpleNamespace(bounder=SimpleNamespace(regions=regions))
+    checker: Any = SimpleNamespace(bounder=SimpleNamespace(regions=regions))
     number = np.zeros(len(weight), dtype=np.int64)
-    (most,) = summed(judge, planes, (weight, number), np.array([0]))[1]
+    (most,) = summed(checker, planes, (weight, number), np.array([0]))[1]
     exact = [Fraction(float(part)) for part in weight]
     value = sum((w * Fraction(float(v)) for w, v in zip(exact, planes.value, strict=True)), Fraction(0))
     for column, low, high in zip(planes.slope.T, lower, upper, strict=True):
@@ -42,7 +42,7 @@ def test_terms_that_vanish_beside_a_large_one_are_counted() -> None:
     many = 1 << 16
     value = np.array([-1.0, *np.full(many, 2.0**-54), 1 - 2.0**-39])
     slope = np.zeros((many + 2, 1))
-    said, is_ = largest([-1.0], [1.0], Planes(value, slope), np.ones(many + 2))
+    said, is_ = largest([-1.0], [1.0], LinearBounds(value, slope), np.ones(many + 2))
     assert 0 < is_ <= said
 
 
@@ -55,10 +55,10 @@ def test_weights_that_are_rounded_up_one_by_one_are_counted() -> None:
     weights = (FarkasTerm(0, 0, 0, False, 0.5), *[FarkasTerm(0, 0, 1, False, least)] * many)
     node, none = Node(step=JointClosing(Joint(weights))), np.zeros((0, 1))
     box = Regions(np.zeros((1, 1)), np.ones((1, 1)), none, np.zeros((1, 0)), np.zeros((1, 0)))
-    judge: Any = SimpleNamespace(bounder=SimpleNamespace(regions=box), first=0)
+    checker: Any = SimpleNamespace(bounder=SimpleNamespace(regions=box), first=0)
     leaf: Any = SimpleNamespace(at=0, node=node, left={0: {0: (0, 1)}})
     planes = _Scaled({(0, 0, 0, row, 0): row for row in range(2)}, np.zeros(2), np.zeros((2, 1)))
-    (bound,) = _bounds(judge, [(leaf, Joint(weights), {})], planes, set())
+    (bound,) = _bounds(checker, [(leaf, Joint(weights), {})], planes, set())
     assert bound >= 1
 
 
@@ -66,7 +66,7 @@ def test_weights_that_are_rounded_up_one_by_one_are_counted() -> None:
 def test_products_that_vanish_are_counted(size: float) -> None:
     random = np.random.default_rng(0)
     for _ in range(200):
-        planes = Planes(-random.random(3) * size, random.normal(size=(3, 4)) * size)
+        planes = LinearBounds(-random.random(3) * size, random.normal(size=(3, 4)) * size)
         weight = (1 + random.random(3)) * 2.0 ** random.integers(-1074, 0, 3)
         said, is_ = largest([0.0] * 4, [1.0, 2.0, 3.0, 255.0], planes, weight)
         assert is_ <= said

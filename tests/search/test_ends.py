@@ -19,7 +19,7 @@ from tests.soundness.judge import judge
 from tests.soundness.truth import Oracle
 from verifluxa.bounds.alpha import supports_alpha
 from verifluxa.bounds.linear import bound_all_layers
-from verifluxa.certificate.check.cases import clips
+from verifluxa.certificate.check.clipped_cases import clips
 from verifluxa.search.activation_bab import tightened
 from verifluxa.search.initial_bounds import bound_root
 from verifluxa.search.relational import begin_conflicts

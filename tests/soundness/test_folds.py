@@ -21,7 +21,7 @@ from tests.soundness import definitions
 from tests.soundness.definitions import Rounded, fractions
 from tests.soundness.fold_cases import CASES, LAYERS, OPERATIONS, OPERATORS, Case, Draw, onnx, plain
 from verifluxa.bounds.constants import propagate
-from verifluxa.certificate.check.lower import Sources, deployed
+from verifluxa.certificate.check.claim import Sources, deployed
 from verifluxa.certificate.check.network import constants_of
 from verifluxa.certificate.evidence_lines import Record
 from verifluxa.cli.support_table import LAYER_OPERATIONS

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from tests.soundness.build import Ask, Family, dense, levels, make_problem, replacing
 from tests.soundness.engine import STRATEGIES, TRICKS, answer
-from verifluxa.certificate.check.lower import _end
+from verifluxa.certificate.check.claim import _end
 from verifluxa.certificate.check.run import check_certificate
 from verifluxa.cli.main import run
 from verifluxa.graph.graph import chain

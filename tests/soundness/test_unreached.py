@@ -10,7 +10,7 @@ import pytest
 from tests.certificate.scenes import SPAN, Scene
 from tests.soundness.engine import answer
 from verifluxa.asking import untouched
-from verifluxa.certificate.check.lower import Sources, deployed
+from verifluxa.certificate.check.claim import Sources, deployed
 from verifluxa.certificate.evidence_lines import record_of
 from verifluxa.data.dataset import Dataset
 from verifluxa.graph.graph import chain

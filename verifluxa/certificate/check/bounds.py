@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from verifluxa.certificate.check.chain import Layer, Parts
 from verifluxa.certificate.check.functions import Floats, Lines
 from verifluxa.certificate.check.network import Integers
-from verifluxa.certificate.check.region import Planes, Regions, alike, sure
+from verifluxa.certificate.check.region import LinearBounds, Regions, alike, sure
 
-Ends = Sequence[tuple[Floats, Floats]]
+IntermediateBounds = Sequence[tuple[Floats, Floats]]
 """Lower and upper ends of the values of every layer but the outputs', of one entry."""
 
 
@@ -86,10 +86,10 @@ class State:
         end[entry, sign.neuron] = best(end[entry, sign.neuron], 0.0)
 
     @property
-    def crossed(self) -> NDArray[np.bool_]:
+    def infeasible(self) -> NDArray[np.bool_]:
         """Entries that no trigger of the region can belong to: some value's bounds exclude each other."""
-        crossed = ((own.lower > own.upper).any(axis=1) for own in self.layers)
-        return np.asarray(np.any([np.zeros(len(self.inputs), dtype=bool), *crossed], axis=0))
+        infeasible = ((own.lower > own.upper).any(axis=1) for own in self.layers)
+        return np.asarray(np.any([np.zeros(len(self.inputs), dtype=bool), *infeasible], axis=0))
 
 
 class Bounder:
@@ -105,7 +105,7 @@ class Bounder:
         at: Integers,
         planes: bool = True,
         signs: Sequence[tuple[int, Sign]] = (),
-        known: Mapping[int, Ends] = MappingProxyType({}),
+        known: Mapping[int, IntermediateBounds] = MappingProxyType({}),
     ) -> State:
         """Bounds every layer, first to last; by intervals alone where `planes` is not wanted.
 
@@ -156,14 +156,14 @@ class Bounder:
         for part, new in zip(own.lines, function.lines(own.lower[entries], own.upper[entries]), strict=True):
             part[entries] = new
 
-    def rows(self, state: State, entries: Integers, weight: Floats, constant: Floats) -> Planes:
+    def rows(self, state: State, entries: Integers, weight: Floats, constant: Floats) -> LinearBounds:
         """Upper planes of rows `weight . outputs + constant`, shapes (entries, rows, outputs) and (entries, rows)."""
         last = self.chain[-1]
         value = constant + _dot(np.abs(weight), state.output_radius[entries])
         value = value + _dot(weight, last.offset[state.inputs[entries]])
         return self.walk(state, entries, value, {at: _times(weight, part) for at, part in last.weight.items()})
 
-    def clip(self, state: State, entries: Integers, cut: Planes) -> NDArray[np.bool_]:
+    def clip(self, state: State, entries: Integers, cut: LinearBounds) -> NDArray[np.bool_]:
         """Clips every layer of some entries by a plane each, in place.
 
         Args:
@@ -185,7 +185,9 @@ class Bounder:
             self.close(state, number, entries)
         return contradicted
 
-    def _tighten(self, state: State, number: int, among: Integers | None = None, cut: Planes | None = None) -> None:
+    def _tighten(
+        self, state: State, number: int, among: Integers | None = None, cut: LinearBounds | None = None
+    ) -> None:
         """Narrows the ends of the open values of a layer by planes, where `cut` is met if there is one."""
         layer, bounds = self.chain[number - 1], state.layers[number - 1]
         among = np.arange(len(state.inputs)) if among is None else among
@@ -195,13 +197,13 @@ class Bounder:
             # As many as the one with most has: where one has fewer its first value stands in again.
             neurons = np.tile(mask.argmax(axis=1)[:, None], int(mask.sum(axis=1).max()))
             neurons[np.nonzero(mask)[0], mask.cumsum(axis=1)[mask] - 1] = np.nonzero(mask)[1]
-            met = None if cut is None else Planes(cut.value[chosen, None], cut.slope[chosen, None])
+            met = None if cut is None else LinearBounds(cut.value[chosen, None], cut.slope[chosen, None])
             most = self.regions.most(self._both(state, number, entries[:, 0], neurons), state.at[entries[:, 0]], met)
             most, least = np.split(sure(most), 2, axis=1)
             bounds.upper[entries, neurons] = np.minimum(bounds.upper[entries, neurons], most)
             bounds.lower[entries, neurons] = np.maximum(bounds.lower[entries, neurons], -least)
 
-    def _both(self, state: State, number: int, entries: Integers, neurons: Integers) -> Planes:
+    def _both(self, state: State, number: int, entries: Integers, neurons: Integers) -> LinearBounds:
         """Upper planes of some values of a layer, shape (entries, values), and behind them of their negatives.
 
         One step down the coefficients are the weights themselves: `a+ u + a- l = a (u + l) / 2 + |a| (u - l) / 2`
@@ -234,7 +236,7 @@ class Bounder:
             up, down = (np.sum(np.split(part, blocks, axis=-1), axis=0) for part in (up, down))
         return Lines(low_slope, low + down, high_slope, high + up)
 
-    def walk(self, state: State, entries: Integers, value: Floats, slopes: Parts) -> Planes:
+    def walk(self, state: State, entries: Integers, value: Floats, slopes: Parts) -> LinearBounds:
         """From coefficients on states, shape (entries, rows, values), to slopes in the trigger."""
         for number in range(len(self.chain) - 1, 0, -1):
             slope = slopes.pop(number, None)
@@ -254,7 +256,7 @@ class Bounder:
                 slopes[at] = slopes.get(at, 0.0) + _times(back, weight)
         center = self.regions.center[state.at[entries]]
         slope = slopes.get(0, np.zeros((*value.shape, center.shape[1])))
-        return Planes(value + _dot(slope, center), slope)
+        return LinearBounds(value + _dot(slope, center), slope)
 
 
 def _stacked(signed: Floats, unsigned: Floats | float) -> Floats:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from verifluxa.certificate.check.lower import Claim
+from verifluxa.certificate.check.claim import Claim
 from verifluxa.certificate.check.section import Section
 from verifluxa.certificate.check.witness import check_example, unsupported
 from verifluxa.certificate.encode import indices_digest

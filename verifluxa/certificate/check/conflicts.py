@@ -1,9 +1,9 @@
 """Leaves that are closed by conflicts: alternatives of different inputs that no trigger of the region meets together.
 
 Where all alternatives of a conflict are met, each of their rows is at least 0, and so is any sum of their upper planes
-with weights >= 0. A case knows the signs of some values of its inputs, whose ends are cut at 0 there; the two cases of
-a value cover it. Whoever wants `need` inputs to violate has to choose an alternative of each, and no choice may hold
-all alternatives of a conflict.
+with weights >= 0. A case knows the signs of some values of its inputs, whose bounds are cut at 0 there; the two cases
+of a value cover it. For `threshold` inputs to violate, an alternative of each has to be met, and no such choice may
+hold all alternatives of a conflict.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from verifluxa.certificate.check.bound_checker import MOST_VALUES, BoundChecker, DisjunctCheck, NodeCheck, unproved
 from verifluxa.certificate.check.bounds import Sign
-from verifluxa.certificate.check.cases import Node, Plane, check_clipped, clips, summed
-from verifluxa.certificate.check.ends import ends_of
-from verifluxa.certificate.check.judge import MOST_VALUES, Entry, Judge, Visit, unproved
+from verifluxa.certificate.check.clipped_cases import Node, Plane, check_clipped_cases, clips, summed
+from verifluxa.certificate.check.intermediate import intermediate_bounds
 from verifluxa.evidence import Case, Conflict, Conflicts
 
 Key = tuple[int, int]
@@ -25,7 +25,7 @@ MOST_CHOICES, MOST_INPUTS = 500_000, 400
 """Steps and depth of the search for a choice."""
 
 
-def check_conflicts(judge: Judge, visit: Visit, leaf: Conflicts) -> int | None:
+def check_conflicts(checker: BoundChecker, check: NodeCheck, leaf: Conflicts) -> int | None:
     """Recomputes the conflicts of a leaf.
 
     Returns:
@@ -35,74 +35,80 @@ def check_conflicts(judge: Judge, visit: Visit, leaf: Conflicts) -> int | None:
         CertificateError: VF5054 for a conflict that does not follow, VF5055 where enough inputs are left without one.
     """
     if leaf.ends:
-        judge.known[visit.at - judge.first] = {**ends_of(judge, visit), **visit.known}
+        checker.known[check.at - checker.first] = {**intermediate_bounds(checker, check), **check.known}
     for conflict in leaf.conflicts:
         if clips(conflict.case):
-            _clipped(judge, visit, conflict)
+            _clipped(checker, check, conflict)
             continue
         cases: list[list[Plane]] = []
-        for case, signs in _ends(visit, conflict.case, ()):
-            cases.append(list(_entries(visit, conflict, (case, signs))))
-            if sum(map(len, cases)) * judge.place.size > MOST_VALUES:
-                _refute(judge, visit, cases)
+        for case, signs in _ends(check, conflict.case, ()):
+            cases.append(list(_entries(check, conflict, (case, signs))))
+            if sum(map(len, cases)) * checker.placement.size > MOST_VALUES:
+                _refute(checker, check, cases)
                 cases = []
-        _refute(judge, visit, cases)
-    known, need = [frozenset(conflict.claims) for conflict in leaf.conflicts], visit.asked.need
-    options = [[(index, number) for number in alternatives] for index, alternatives in visit.left.items()]
-    most = _most(options, known, need)
-    if most is not None and most >= need:
-        raise unproved("VF5055", f"the conflicts of a leaf leave {most} inputs, {need} are needed", visit.part)
+        _refute(checker, check, cases)
+    known, threshold = [frozenset(conflict.claims) for conflict in leaf.conflicts], check.question.threshold
+    options = [[(index, number) for number in alternatives] for index, alternatives in check.left.items()]
+    most = _most(options, known, threshold)
+    if most is not None and most >= threshold:
+        raise unproved(
+            "VF5055", f"the conflicts of a leaf leave {most} inputs, {threshold} are needed", check.subdomain
+        )
     return most
 
 
-def _clipped(judge: Judge, visit: Visit, conflict: Conflict) -> None:
-    """A conflict with cases that start from clipped ends, which only a single claim may have."""
+def _clipped(checker: BoundChecker, check: NodeCheck, conflict: Conflict) -> None:
+    """A conflict with cases that start from clipped bounds, which only a single claim may have."""
     (index, number), *more = conflict.claims or [(-1, 0)]
-    if more or number >= len(visit.asked.alternatives.get(index, ())):
-        raise unproved("VF5054", "cases are clipped that are not of one claim", visit.part)
+    if more or number >= len(check.question.alternatives.get(index, ())):
+        raise unproved("VF5054", "cases are clipped that are not of one claim", check.subdomain)
 
     def read(node: Node) -> list[Plane]:
-        return list(_entries(visit, conflict, node))
+        return list(_entries(check, conflict, node))
 
-    check_clipped(judge, Entry(visit.at, index, number, None, ()), conflict.case, read, visit.part)
+    check_clipped_cases(checker, DisjunctCheck(check.at, index, number, None, ()), conflict.case, read, check.subdomain)
 
 
-def _ends(visit: Visit, case: Case, signs: tuple[Sign, ...]) -> Iterator[tuple[Case, tuple[Sign, ...]]]:
+def _ends(check: NodeCheck, case: Case, signs: tuple[Sign, ...]) -> Iterator[tuple[Case, tuple[Sign, ...]]]:
     """The cases that are not split further, each with the signs that are known there."""
     if case.split is None:
         yield case, signs
         return
-    neuron = visit.asked.place.neuron(case.split.layer, case.split.neuron)
+    neuron = check.question.placement.neuron(case.split.layer, case.split.neuron)
     if neuron is None or len(case.children) != 2:
-        raise unproved("VF5054", "a conflict splits a neuron which bends not", visit.part)
+        raise unproved("VF5054", "a conflict splits a neuron that the network does not have", check.subdomain)
     for positive, child in zip((False, True), case.children, strict=True):
-        yield from _ends(visit, child, (*signs, Sign(case.split.input, *neuron, positive)))
+        yield from _ends(check, child, (*signs, Sign(case.split.input, *neuron, positive)))
 
 
-def _entries(visit: Visit, conflict: Conflict, end: tuple[Case, tuple[Sign, ...]]) -> Iterator[Plane]:
+def _entries(check: NodeCheck, conflict: Conflict, end: tuple[Case, tuple[Sign, ...]]) -> Iterator[Plane]:
     """The planes of a case with their weights."""
-    asked, (case, signs) = visit.asked, end
+    question, (case, signs) = check.question, end
     for plane in case.planes:
-        alternatives, row = asked.alternatives.get(plane.input, ()), asked.row(plane.row)
+        alternatives, row = question.alternatives.get(plane.input, ()), question.row(plane.row)
         met = (plane.input, plane.position) in conflict.claims and plane.position < len(alternatives)
         if not met or row is None or row not in alternatives[plane.position] or plane.weight < 0:
-            raise unproved("VF5054", f"a conflict has a row of input {plane.input} that need not be met", visit.part)
+            raise unproved(
+                "VF5054", f"a conflict has a row of input {plane.input} that need not be met", check.subdomain
+            )
         own = tuple(sign for sign in signs if sign.input == plane.input)
-        entry = Entry(visit.at, plane.input, plane.position, None, (), plane.slopes, plane.betas, own)
+        entry = DisjunctCheck(check.at, plane.input, plane.position, None, (), plane.slopes, plane.betas, own)
         yield entry, row, plane.weight
 
 
-def _refute(judge: Judge, visit: Visit, cases: Sequence[Sequence[Plane]]) -> None:
+def _refute(checker: BoundChecker, check: NodeCheck, cases: Sequence[Sequence[Plane]]) -> None:
     """Each case needs an entry that cannot be, or planes whose weighted sum is below 0 on the whole region."""
     every = [plane for case in cases for plane in case]
     weight = np.array([weight for _, _, weight in every])
     number = np.repeat(np.arange(len(cases)), [len(case) for case in cases])
-    found = judge.examine([entry for entry, _, _ in every], 0)
-    planes = judge.planes(found.state, found.places, [row for _, row, _ in every])
-    _, most = summed(judge, planes, (weight, number), np.full(len(cases), visit.at - judge.first))
+    found = checker.examine([entry for entry, _, _ in every], 0)
+    planes = checker.planes(found.state, found.places, [row for _, row, _ in every])
+    _, most = summed(checker, planes, (weight, number), np.full(len(cases), check.at - checker.first))
     fine = (np.bincount(number, found.gone, len(cases)) > 0) | (most < 0)
     if not fine.all():
-        raise unproved("VF5054", "alternatives that are said to exclude each other may be met together", visit.part)
+        raise unproved(
+            "VF5054", "alternatives that are said to exclude each other may be met together", check.subdomain
+        )
 
 
 @dataclass
@@ -113,29 +119,29 @@ class _Choices:
     conflicts: dict[Key, list[frozenset[Key]]]
     steps: int = MOST_CHOICES
 
-    def possible(self, at: int, taken: frozenset[Key], need: int) -> bool:
+    def possible(self, at: int, taken: frozenset[Key], threshold: int) -> bool:
         """Whether so many inputs from one on can join those that are taken."""
         self.steps -= 1
-        if need == 0 or self.steps < 0:
+        if threshold == 0 or self.steps < 0:
             return True
-        if len(self.options) - at < need:
+        if len(self.options) - at < threshold:
             return False
         for key in self.options[at]:
             joined = taken | {key}
             held = any(conflict <= joined for conflict in self.conflicts.get(key, ()))
-            if not held and self.possible(at + 1, joined, need - 1):
+            if not held and self.possible(at + 1, joined, threshold - 1):
                 return True
-        return self.possible(at + 1, taken, need)
+        return self.possible(at + 1, taken, threshold)
 
 
-def _most(options: Sequence[Sequence[Key]], known: Sequence[frozenset[Key]], need: int) -> int | None:
+def _most(options: Sequence[Sequence[Key]], known: Sequence[frozenset[Key]], threshold: int) -> int | None:
     """The most inputs, at most `need`, that can be chosen together; None where the search is too large."""
     conflicts: dict[Key, list[frozenset[Key]]] = {}
     for conflict in known:
         for key in conflict:
             conflicts.setdefault(key, []).append(conflict)
     busiest = sorted(options, key=lambda keys: -sum(len(conflicts.get(key, ())) for key in keys))
-    choices, most = _Choices(busiest, conflicts), min(need, len(options))
+    choices, most = _Choices(busiest, conflicts), min(threshold, len(options))
     while len(options) <= MOST_INPUTS and not choices.possible(0, frozenset(), most):
         most -= 1
     return most if len(options) <= MOST_INPUTS and choices.steps >= 0 else None

@@ -92,7 +92,7 @@ class Function:
         none = sum(np.split(nothing, self.blocks, axis=-1))
         return Lines(*(part + own for part, own in zip(self.rule(lower, upper), (nothing, none) * 2, strict=True)))
 
-    def bends(self, lower: Floats, upper: Floats) -> NDArray[np.bool_]:
+    def unstable(self, lower: Floats, upper: Floats) -> NDArray[np.bool_]:
         """Where slopes from `least` on may be chosen: around 0, in the last block."""
         crossing = (lower < 0) & (upper > 0)
         crossing[..., : crossing.shape[-1] // self.blocks * (self.blocks - 1)] = False
@@ -388,7 +388,7 @@ def _larger(plain: bool) -> Function:
         return np.asarray(np.maximum(*np.split(z, 3, axis=-1)[:2]))
 
     def undecided(lower: Floats, upper: Floats) -> NDArray[np.bool_]:
-        bends = larger.bends(lower, upper)
+        bends = larger.unstable(lower, upper)
         return bends if plain else np.concatenate([np.split(bends, 3, axis=-1)[2]] * 3, axis=-1)
 
     larger = Function(value, 1.0, 0.0, rule, undecided=undecided, least=0.0, blocks=3)

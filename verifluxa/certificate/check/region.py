@@ -50,7 +50,7 @@ def sure(most: Floats) -> Floats:
     return np.where(np.isfinite(most), most, np.inf)
 
 
-class Planes(NamedTuple):
+class LinearBounds(NamedTuple):
     """Linear functions of the trigger, counted from the center of each one's region: `value + slope.t`."""
 
     value: Floats
@@ -168,7 +168,7 @@ class Regions:
             up, down = np.minimum(up, bound + shift), np.minimum(down, bound - shift)
         return up, down
 
-    def most(self, planes: Planes, at: Integers, cut: Planes | None = None) -> Floats:
+    def most(self, planes: LinearBounds, at: Integers, cut: LinearBounds | None = None) -> Floats:
         """Upper bounds of planes, shape (K, n); where `cut` >= 0 if there is one, shape (K, 1).
 
         Then the least over multiples of the natural lambda, 0 among them.

@@ -8,8 +8,8 @@ from fractions import Fraction
 from itertools import takewhile
 from pathlib import Path
 
+from verifluxa.certificate.check.claim import Sources, Stated, claim_of, deployed, understand, understood
 from verifluxa.certificate.check.compare import check_header, check_records, check_unasked, differing
-from verifluxa.certificate.check.lower import Sources, Stated, claim_of, deployed, understand, understood
 from verifluxa.certificate.check.report import CheckReport, PropertyCheck, Tally
 from verifluxa.certificate.check.section import Section
 from verifluxa.certificate.evidence_file import read_evidence

@@ -8,9 +8,9 @@ from functools import lru_cache, partial
 
 import numpy as np
 
+from verifluxa.certificate.check.bound_checker import PlacementBounds, QuestionCheck
+from verifluxa.certificate.check.claim import Claim
 from verifluxa.certificate.check.functions import Floats
-from verifluxa.certificate.check.judge import Asked, Place
-from verifluxa.certificate.check.lower import Claim
 from verifluxa.certificate.check.network import constants_of
 from verifluxa.certificate.check.report import Tally
 from verifluxa.certificate.check.tree import check_trees
@@ -23,7 +23,7 @@ from verifluxa.graph.graph import Graph
 from verifluxa.question import Question
 from verifluxa.verdict import Verdict
 
-KEPT_PLACES = 16
+KEPT_PLACEMENTS = 16
 MOST_TOGETHER, MOST_BYTES = 64, 1 << 20
 """Records that are checked together at most, and bytes of evidence from which on none is added."""
 
@@ -66,7 +66,8 @@ class Section:
         self._triggers = Triggers(claim, graph, header.arithmetic)
         self._by_selection: dict[int, list[Verdict]] = {}
         # Records come roughly placement by placement, so only the last few are kept.
-        self._place_of = None if constants is None else lru_cache(KEPT_PLACES)(partial(Place, claim, constants))
+        bounds_at = None if constants is None else partial(PlacementBounds, claim, constants)
+        self._placement = None if bounds_at is None else lru_cache(KEPT_PLACEMENTS)(bounds_at)
 
     def records(self, records: Iterable[Record]) -> None:
         """Checks the answers to questions, those that follow one another about a placement together.
@@ -122,7 +123,7 @@ class Section:
     @property
     def is_recomputed(self) -> bool:
         """Whether the network is one that this checker evaluates."""
-        return self._place_of is not None
+        return self._placement is not None
 
     def certified_inputs(self) -> int | None:
         """How many inputs are certified at every placement; None where questions speak of several inputs."""
@@ -138,11 +139,11 @@ class Section:
             if record.tree is None:
                 raise refused("VF5055", f"question {list(record.question)} is called certified without a proof")
             self._claims(record)
-        if self._place_of is None:
+        if self._placement is None:
             self.tally.unrechecked += sum(record.leaves for record in records)
             return
-        place = self._place_of(records[0].question.placement)
-        found = check_trees([self._asked(record, place) for record in records], self.tally)
+        placement = self._placement(records[0].question.placement)
+        found = check_trees([self._question_check(record, placement) for record in records], self.tally)
         for record, most in zip(records, found, strict=True):
             if record.proved < most:
                 raise refused("VF5056", f"question {list(record.question)} claims more than is proved")
@@ -159,7 +160,7 @@ class Section:
             tally.proved, Fraction(min(most, share.surely), share.surely) if share.surely else Fraction(1)
         )
 
-    def _asked(self, record: Record, place: Place) -> tuple[Asked, Node]:
+    def _question_check(self, record: Record, placement: PlacementBounds) -> tuple[QuestionCheck, Node]:
         """What a record answers, and the root of its proof."""
         claim, question = self.claim, record.question
         assert record.tree is not None
@@ -169,19 +170,19 @@ class Section:
             raise refused("VF5055", f"question {list(question)} has strips of another size")
         by_label = claim.violations[question.violation]
         alternatives = {i: by_label[int(claim.labels[i])] for i in claim.selections[question.selection]}
-        return Asked(claim, place, alternatives, question.threshold, self.rows, directions), record.tree
+        return QuestionCheck(claim, placement, alternatives, question.threshold, self.rows, directions), record.tree
 
     def _falsified(self, record: Record) -> None:
         question, witness = record.question, record.witness
         if witness is None:
             raise refused("VF5057", f"question {list(question)} is called falsified without a trigger")
-        if self._place_of is None:
+        if self._placement is None:
             self.tally.unrechecked += 1
             return
         effect, claim = self._effect(question, witness.trigger), self.claim
         self.shown.append(effect)
         possible = int(effect.possibly.sum())
-        if possible < max(1, claim.need_of(question.selection, effect.share.surely)):
+        if possible < max(1, claim.threshold_of(question.selection, effect.share.surely)):
             raise refused("VF5057", f"the trigger of question {list(question)} changes only {possible} inputs")
         if effect.always_refutes(claim):
             self.tally.reproduced += 1
@@ -194,7 +195,7 @@ class Section:
         """Evaluates the strongest trigger of a question where it is needed to support the rate that is stated."""
         trigger, share = record.strongest.trigger, self.claim.shares[record.question.selection]
         said = Fraction(record.strongest.count, max(1, share.stated))
-        if self.wanted is None or trigger is None or self._place_of is None or said <= self.tally.supported:
+        if self.wanted is None or trigger is None or self._placement is None or said <= self.tally.supported:
             return
         if self.tally.supported < self.wanted:
             self._effect(record.question, trigger)

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verifluxa.certificate.check.adjoint import row_radii
+from verifluxa.certificate.check.claim import Claim, Share
 from verifluxa.certificate.check.functions import Floats
-from verifluxa.certificate.check.lower import Claim, Share
 from verifluxa.certificate.check.network import LAST_ONLY, Constants, constants_of, evaluated
 from verifluxa.certificate.refuse import refused, require
 from verifluxa.certificate.statement import Counterexample, Nested
@@ -58,14 +58,14 @@ class Effect:
 
     def always_refutes(self, claim: Claim) -> bool:
         """Whether it breaks the claim in every evaluation, and whichever of the inputs in doubt count."""
-        need = claim.need_of(self.question.selection, self.share.most)
-        return self.counting(claim, self.surely) >= max(1, need)
+        threshold = claim.threshold_of(self.question.selection, self.share.most)
+        return self.counting(claim, self.surely) >= max(1, threshold)
 
     def refutes(self, claim: Claim) -> bool:
         """Whether it breaks the claim in some evaluation for sure: in all of them, or in this checker's own."""
         counts = claim.replayed[self.chosen]
-        need = claim.need_of(self.question.selection, int(counts.sum()) + claim.replayed_besides)
-        return self.always_refutes(claim) or int((counts & self.replayed).sum()) >= max(1, need)
+        threshold = claim.threshold_of(self.question.selection, int(counts.sum()) + claim.replayed_besides)
+        return self.always_refutes(claim) or int((counts & self.replayed).sum()) >= max(1, threshold)
 
 
 class Triggers:
@@ -202,7 +202,7 @@ def _facts(claim: Claim, example: Counterexample, effect: Effect) -> list[tuple[
     selection, share = effect.question.selection, effect.share
     totals = range(max(1, share.stated), len(effect.chosen) + 1)
     fits = [total for total in totals if example.rate is None or example.rate * total == len(listed)]
-    enough = [total for total in fits if len(listed) >= max(1, claim.need_of(selection, total))]
+    enough = [total for total in fits if len(listed) >= max(1, claim.threshold_of(selection, total))]
     facts = [
         ("inputs", between),
         ("rate", bool(fits) and (example.rate is None) == claim.per_input),
@@ -211,8 +211,8 @@ def _facts(claim: Claim, example: Counterexample, effect: Effect) -> list[tuple[
     ]
     if not all(holds for _, holds in facts):
         return facts
-    # What the verdict rests on is the need-th largest margin, since weaker ones could be left out.
-    place = min(max(1, claim.need_of(selection, enough[0])), len(listed)) - 1
+    # What the verdict rests on is the threshold-th largest margin, since weaker ones could be left out.
+    place = min(max(1, claim.threshold_of(selection, enough[0])), len(listed)) - 1
     low, high = (np.sort(part)[::-1][place] for part in effect.margins[listed].T)
     stated, slack = float(example.margin), NEAR * (1 + abs(float(example.margin)))
     return [*facts, ("margin", bool(stated > 0 and low - slack <= stated <= high + slack))]

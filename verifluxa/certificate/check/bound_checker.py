@@ -1,4 +1,4 @@
-"""What cannot happen on parts of the domain: single alternatives of single inputs, by plain or by clipped bounds."""
+"""Which alternatives of single inputs cannot be met on subdomains, by plain or by clipped bounds."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from verifluxa.certificate.check.bounds import Bounder, Ends, Sign, State
+from verifluxa.certificate.check.bounds import Bounder, IntermediateBounds, Sign, State
 from verifluxa.certificate.check.chain import chain_of
+from verifluxa.certificate.check.claim import Alternative, Claim
 from verifluxa.certificate.check.functions import SAME, Floats
-from verifluxa.certificate.check.lower import Alternative, Claim
 from verifluxa.certificate.check.network import Constants, Integers
-from verifluxa.certificate.check.region import Planes, Regions, sure
+from verifluxa.certificate.check.region import LinearBounds, Regions, sure
 from verifluxa.certificate.refuse import refused
 from verifluxa.errors import CertificateError
 from verifluxa.evidence import Joint, JointClosing, Node
@@ -27,8 +27,8 @@ MOST_VALUES = 1 << 20
 """Of all layers, in the bounds that are computed together."""
 
 
-class Part(NamedTuple):
-    """What a node of the tree speaks of: a box of triggers, the ends of strips, cases of neurons and of inputs.
+class Subdomain(NamedTuple):
+    """What a node of the tree speaks of: a box of triggers, bounds of strips, signs of neurons, inputs that violate.
 
     `must`: inputs that are taken to violate.
     """
@@ -41,11 +41,12 @@ class Part(NamedTuple):
     must: tuple[int, ...] = ()
 
 
-class Entry(NamedTuple):
+class DisjunctCheck(NamedTuple):
     """One alternative (by its number) of one input at a node (by its number), and what the evidence says of it.
 
     `row` is said to be below zero, or None; the rows `planes` clip; `signs` are those of values of the input that are
-    known besides those of the part, behind whose layers nothing is bounded anew. For the rest see `evidence.Dropped`.
+    known besides those of the subdomain, behind whose layers nothing is bounded anew. For the rest see
+    `evidence.PrunedDisjunct`.
     """
 
     at: int
@@ -58,21 +59,21 @@ class Entry(NamedTuple):
     signs: tuple[Sign, ...] = ()
 
 
-def whole_part(claim: Claim, directions: Floats) -> Part:
+def whole_domain(claim: Claim, directions: Floats) -> Subdomain:
     """The whole domain of the trigger; strips begin a little wider than the box reaches, and cut nothing."""
     size = claim.positions.shape[1]
     lower, upper = np.full(size, claim.lower), np.full(size, claim.upper)
     middle, reach = directions @ (lower + upper) / 2, np.abs(directions) @ (upper - lower) / 2 * 1.01 + 1e-6
-    return Part(lower, upper, middle - reach, middle + reach)
+    return Subdomain(lower, upper, middle - reach, middle + reach)
 
 
-def regions_of(parts: Sequence[Part], directions: Floats) -> Regions:
-    """The parts without their cases of neurons."""
-    lower, upper, low, high = (np.array(ends) for ends in list(zip(*parts, strict=True))[:4])
+def regions_of(subdomains: Sequence[Subdomain], directions: Floats) -> Regions:
+    """The subdomains without their signs of neurons."""
+    lower, upper, low, high = (np.array(ends) for ends in list(zip(*subdomains, strict=True))[:4])
     return Regions(lower, upper, directions, low, high)
 
 
-class Place:
+class PlacementBounds:
     """A placement: its chain, and the bounds of all inputs on the whole box."""
 
     def __init__(self, claim: Claim, constants: Constants, number: int) -> None:
@@ -85,10 +86,10 @@ class Place:
     def roots(self, count: int) -> Bounder:
         """On the whole box, which stands there so many times."""
         nothing = np.zeros((0, self.claim.positions.shape[1]))
-        return Bounder(self.chain, regions_of([whole_part(self.claim, nothing)] * count, nothing))
+        return Bounder(self.chain, regions_of([whole_domain(self.claim, nothing)] * count, nothing))
 
     @cached_property
-    def quick(self) -> State:
+    def by_intervals(self) -> State:
         """On the whole box, by intervals alone, which settle most."""
         everyone = np.arange(len(self.claim.labels))
         return self.root.state(everyone, 0 * everyone, planes=False)
@@ -102,13 +103,13 @@ class Place:
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class QuestionCheck:
     """One question: alternatives of each input of its selection, and the claim's rows by the evidence's numbers."""
 
     claim: Claim
-    place: Place
+    placement: PlacementBounds
     alternatives: dict[int, tuple[Alternative, ...]]
-    need: int
+    threshold: int
     rows: tuple[int | None, ...]
     directions: Floats
     meanings: dict[tuple[object, ...], list[tuple[Any, ...]]] = field(default_factory=dict)
@@ -123,28 +124,28 @@ class Asked:
         return known if len(known) == len(numbers) else None
 
 
-Known = dict[tuple[int, int], Ends]
+KnownBounds = dict[tuple[int, int], IntermediateBounds]
 """Ends that hold wherever an alternative is met, by its input and number."""
 
 
-class Visit(NamedTuple):
-    """A node of a question's tree, its number, its part of the domain, what is said to fall there.
+class NodeCheck(NamedTuple):
+    """A node of a question's tree, its number, its subdomain, what is said to be dropped there.
 
     `left` has what may still be met behind that, by input and number; only at leaves, cases and where there are clips.
-    `known` are those of the `ends` of the node above that are this child's (the node's number is `above`, or -1 where
-    this one starts anew): they are found before this node is judged, and hold here since whatever is met in a part of a
-    region is met in the region.
+    `known` are those `for_children` of the node above that are this child's (the node's number is `above`, or -1 where
+    this one starts anew): they are found before this node is checked, and hold here since whatever is met in a part of
+    a region is met in the region.
     """
 
-    asked: Asked
+    question: QuestionCheck
     at: int
     node: Node
-    part: Part
-    drops: list[Entry]
+    subdomain: Subdomain
+    drops: list[DisjunctCheck]
     left: dict[int, dict[int, Alternative]]
     above: int
-    known: Known
-    ends: tuple[Known, ...]
+    known: KnownBounds
+    for_children: tuple[KnownBounds, ...]
 
     @property
     def joint(self) -> Joint | None:
@@ -153,7 +154,7 @@ class Visit(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Of entries: which cannot be met anywhere on their part.
+    """Of disjuncts: which cannot be met anywhere on their subdomain.
 
     `state` has the bounds of each where it can be met, at the number in `places`; -1: they were not needed.
     """
@@ -163,19 +164,22 @@ class Found(NamedTuple):
     places: Integers
 
 
-class Judge:
-    """Bounds on the parts of nodes with successive numbers: of one tree, or the roots of several about a placement."""
+class BoundChecker:
+    """Bounds on the subdomains of nodes with successive numbers.
 
-    def __init__(self, visits: Sequence[Visit], at_roots: bool) -> None:
-        asked, self.first, self.at_roots = visits[0].asked, visits[0].at, at_roots
-        self.claim, self.place = asked.claim, asked.place
-        self.parts, self.known = [visit.part for visit in visits], [visit.known for visit in visits]
+    The nodes are of one tree, or the roots of several trees about one placement.
+    """
+
+    def __init__(self, checks: Sequence[NodeCheck], at_roots: bool) -> None:
+        question, self.first, self.at_roots = checks[0].question, checks[0].at, at_roots
+        self.claim, self.placement = question.claim, question.placement
+        self.subdomains, self.known = [check.subdomain for check in checks], [check.known for check in checks]
         if at_roots:
-            self.bounder = self.place.roots(len(visits))
+            self.bounder = self.placement.roots(len(checks))
         else:
-            self.bounder = Bounder(self.place.chain, regions_of(self.parts, asked.directions).tightened())
+            self.bounder = Bounder(self.placement.chain, regions_of(self.subdomains, question.directions).tightened())
 
-    def examine(self, entries: Sequence[Entry], drops: int) -> Found:
+    def examine(self, entries: Sequence[DisjunctCheck], drops: int) -> Found:
         """What follows for each entry from what the evidence says of it.
 
         Args:
@@ -188,7 +192,7 @@ class Judge:
         gone, inputs = np.zeros(len(entries), dtype=bool), np.array([entry.input for entry in entries], dtype=np.int64)
         if self.at_roots:
             plain = [not (entry.planes or entry.slopes or entry.betas) for entry in entries]
-            self._below(self.place.quick, inputs, entries, gone, np.flatnonzero(plain))
+            self._below(self.placement.by_intervals, inputs, entries, gone, np.flatnonzero(plain))
         left = np.flatnonzero(~gone)
         bounded, numbers = [entries[k] for k in left.tolist()], np.full(len(entries), -1)
         base, places = self._base(bounded, inputs[left])
@@ -206,31 +210,31 @@ class Judge:
                 self._below(state, numbers, entries, gone, still)
         return Found(gone, state, numbers)
 
-    def _base(self, entries: Sequence[Entry], inputs: Integers) -> tuple[State, Integers]:
-        """Bounds of each input on each part that the entries speak of, and the number of each entry in them.
+    def _base(self, entries: Sequence[DisjunctCheck], inputs: Integers) -> tuple[State, Integers]:
+        """Bounds of each input on each subdomain that the entries speak of, and the number of each entry in them.
 
-        They are of an alternative alone where something is known of it. Roots are all the same part.
+        They are of an alternative alone where something is known of it. Roots are all the same subdomain.
         """
         if not entries:
-            return self.place.quick, inputs
+            return self.placement.by_intervals, inputs
         keys = [(entry.at - self.first, entry.input, entry.number) for entry in entries]
         keys = [key if key[1:] in self.known[key[0]] else (0 if self.at_roots else key[0], key[1], -1) for key in keys]
         distinct, places = np.unique(np.array(keys, dtype=np.int64).reshape(-1, 3), axis=0, return_inverse=True)
         at, of, number = distinct.T
-        cases = ((k, sign) for k, part in enumerate(at) for sign in self.parts[part].signs)
+        cases = ((k, sign) for k, subdomain in enumerate(at) for sign in self.subdomains[subdomain].signs)
         signs = [(k, sign) for k, sign in cases if sign.input == of[k]]
         known = {k: self.known[at[k]][of[k], number[k]] for k in np.flatnonzero(number >= 0).tolist()}
         return self.bounder.state(of, at, signs=signs, known=known), places.reshape(-1)
 
-    def _clipped(self, state: State, entries: Sequence[Entry]) -> NDArray[np.bool_]:
+    def _clipped(self, state: State, entries: Sequence[DisjunctCheck]) -> NDArray[np.bool_]:
         """Clips and chooses as each entry says, in place; which of them are contradicted."""
-        for number in range(1, len(self.place.chain)):
+        for number in range(1, len(self.placement.chain)):
             known = [(k, sign) for k, entry in enumerate(entries) for sign in entry.signs if sign.layer == number]
             for k, sign in known:
                 state.know(k, sign)
             if known:
                 self.bounder.close(state, number, np.unique([k for k, _ in known]))
-        gone, rounds = state.crossed, np.array([len(entry.planes) for entry in entries])
+        gone, rounds = state.infeasible, np.array([len(entry.planes) for entry in entries])
         for number in range(max(rounds, default=0)):
             some = np.flatnonzero(rounds > number)
             cut = self.planes(state, some, [entries[k].planes[number] for k in some.tolist()])
@@ -241,7 +245,7 @@ class Judge:
         return gone
 
     def _below(
-        self, state: State, places: Integers, entries: Sequence[Entry], gone: NDArray[np.bool_], among: Integers
+        self, state: State, places: Integers, entries: Sequence[DisjunctCheck], gone: NDArray[np.bool_], among: Integers
     ) -> None:
         """Marks those among the entries whose named row cannot be met."""
         named = [(k, row) for k in among.tolist() if (row := entries[k].row) is not None]
@@ -252,7 +256,7 @@ class Judge:
             most = sure(planes.value + spread[0][:, 0])
             gone[at] |= np.where(self.claim.closed[rows], most < 0, most <= 0)
 
-    def planes(self, state: State, places: Integers, rows: Sequence[int] | Integers) -> Planes:
+    def planes(self, state: State, places: Integers, rows: Sequence[int] | Integers) -> LinearBounds:
         """Upper planes of rows of entries of a state."""
         entries, of = np.unique(places, return_inverse=True)
         order = np.argsort(of, kind="stable")
@@ -262,33 +266,33 @@ class Judge:
         table = np.zeros((len(entries), nth.max(initial=0) + 1), dtype=np.int64)
         table[of, nth] = rows
         planes = self.bounder.rows(state, entries, self.claim.weight[table], self.claim.constants[table, 2])
-        return Planes(planes.value[of, nth], planes.slope[of, nth])
+        return LinearBounds(planes.value[of, nth], planes.slope[of, nth])
 
-    def choose(self, state: State, place: int, entry: Entry) -> None:
-        """Chosen slopes for one entry, where its neurons bend and any slope is sound; pushes where signs are known."""
-        for number, text in zip(self.place.hidden, entry.slopes, strict=False):
-            own, function = state.layers[number - 1], self.place.chain[number - 1].function
+    def choose(self, state: State, place: int, entry: DisjunctCheck) -> None:
+        """Takes the slopes and multipliers of one disjunct, where its neurons are unstable or their signs are known."""
+        for number, text in zip(self.placement.hidden, entry.slopes, strict=False):
+            own, function = state.layers[number - 1], self.placement.chain[number - 1].function
             lower, upper = own.lower[place], own.upper[place]
             levels = np.frombuffer(bytes.fromhex(text), dtype=np.uint8)[: len(lower)]
             if function is None or len(levels) < len(lower):
                 continue
             if function.least is not None:
-                bends = function.bends(lower, upper)
-                own.lines.low_slope[place, bends] = np.maximum(levels / 255, function.least)[bends]
+                unstable = function.unstable(lower, upper)
+                own.lines.low_slope[place, unstable] = np.maximum(levels / 255, function.least)[unstable]
             elif function.along is not None:
                 some = np.flatnonzero(levels)
                 lines = function.along(lower[some], upper[some], (levels[some] - 1) / 254)
                 for line, new in zip(own.lines, lines, strict=True):
                     line[place, some] = new
         for layer, neuron, multiplier in entry.betas:
-            at, part = self.place.neuron(layer, neuron), self.parts[entry.at - self.first]
-            if at is None or Sign(entry.input, *at, multiplier > 0) not in (*part.signs, *entry.signs):
-                raise unproved("VF5054", f"input {entry.input} is pushed where no sign is known", part)
+            at, subdomain = self.placement.neuron(layer, neuron), self.subdomains[entry.at - self.first]
+            if at is None or Sign(entry.input, *at, multiplier > 0) not in (*subdomain.signs, *entry.signs):
+                raise unproved("VF5054", f"input {entry.input} is pushed where no sign is known", subdomain)
             betas = state.betas.setdefault(at[0], np.zeros_like(state.layers[at[0] - 1].lower))
             betas[place, at[1]] += multiplier
 
 
-def unproved(code: str, what: str, part: Part) -> CertificateError:
+def unproved(code: str, what: str, subdomain: Subdomain) -> CertificateError:
     """The error for a proof that does not hold on a part of the domain."""
-    widths = ", ".join(f"{width:g}" for width in (part.upper - part.lower)[:16])
+    widths = ", ".join(f"{width:g}" for width in (subdomain.upper - subdomain.lower)[:16])
     return refused(code, f"the proof does not hold: {what}", f"a domain with widths {widths}")

@@ -36,7 +36,7 @@ IN, OPEN, OUT = 1, 0, -1
 """Whether an input counts: in every evaluation, in some or nobody can say, in none."""
 Alternative = tuple[int, ...]
 """Numbers of rows: all of them together are one way to violate."""
-Known = spec.RateBound | spec.PerInput
+KnownStatement = spec.RateBound | spec.PerInput
 _STATEMENT = "model trigger selection targets rows"
 UNDERSTOOD: dict[type, str] = {
     spec.RateBound: f"{_STATEMENT} limit limits below searched",
@@ -110,7 +110,7 @@ class Claim:
         selections: inputs (indices into `inputs`) of each selection.
         shares: of each selection how many of its inputs count.
         needs: how many of a selection must violate together, whichever of those in doubt count; 0: nothing is provable.
-        need_of: how many of so many inputs that count break the statement, by selection.
+        threshold_of: how many of so many inputs that count break the statement, by selection.
         pairs: (violation, selection) asked at each placement.
         per_input: whether each selection is one input, and the trigger may depend on it.
     """
@@ -140,7 +140,7 @@ class Claim:
     selections: tuple[tuple[int, ...], ...]
     shares: tuple[Share, ...]
     needs: tuple[int, ...]
-    need_of: Callable[[int, int], int]
+    threshold_of: Callable[[int, int], int]
     pairs: tuple[tuple[int, int], ...]
     per_input: bool
 
@@ -180,14 +180,14 @@ def understand(*parts: object) -> None:
                 raise refused("VF5058", f"the checker does not know {item.name!r} of {type(part).__name__}")
 
 
-def understood(statement: spec.Statement) -> tuple[Known, PatchTrigger]:
+def understood(statement: spec.Statement) -> tuple[KnownStatement, PatchTrigger]:
     """A statement and its trigger.
 
     Raises:
         CertificateError: VF5058 for one that is not understood.
     """
     understand(statement)
-    assert isinstance(statement, Known)
+    assert isinstance(statement, KnownStatement)
     understand(statement.trigger, statement.selection)
     assert isinstance(statement.trigger, PatchTrigger)
     return statement, statement.trigger
@@ -284,14 +284,14 @@ def claim_of(statement: spec.Statement, sources: Sources, stated: Stated) -> Cla
         names=_names(known),
         selections=selections,
         shares=shares,
-        needs=tuple(_need(known, number, share.stated) for number, share in enumerate(shares)),
-        need_of=partial(_need, known),
+        needs=tuple(_threshold(known, number, share.stated) for number, share in enumerate(shares)),
+        threshold_of=partial(_threshold, known),
         pairs=tuple((index if universal else 0, index) for index in range(len(selections))),
         per_input=not universal,
     )
 
 
-def _rows(statement: Known, graph: Graph, gap: float) -> tuple[Floats, NDArray[np.bool_], Floats]:
+def _rows(statement: KnownStatement, graph: Graph, gap: float) -> tuple[Floats, NDArray[np.bool_], Floats]:
     """Rows of `Claim`: of each class against each other one, or those that the statement speaks of."""
     said, classes = [row for group in statement.rows for row in group], graph.output_shape[0]
     if not said:
@@ -344,8 +344,8 @@ def _counted(
     states, clear = np.full(count, IN, dtype=np.int8), np.ones(count, dtype=bool)
     reasons = np.full(count, "", dtype=object)
     if selection.correct is not None:
-        judge = sources.models[selection.correct]
-        states, clear = _correct(judge, data, within(sources.arithmetic, judge.dtype))
+        checker = sources.models[selection.correct]
+        states, clear = _correct(checker, data, within(sources.arithmetic, checker.dtype))
         reasons[:] = NOT_CORRECT
     for chosen, reason in ((selection.labels, OTHER_LABEL), (data.sampled, NOT_SAMPLED)):
         if chosen is not None:
@@ -357,13 +357,13 @@ def _counted(
 def _replayed(selection: spec.Selection, sources: Sources, states: NDArray[np.int8]) -> NDArray[np.bool_]:
     """Which inputs count in this checker's own evaluation; what it does not evaluate is taken not to."""
     counts, open_ = np.asarray(states == IN), np.flatnonzero(states == OPEN)
-    judge = None if selection.correct is None else sources.models[selection.correct]
-    steps = steps_of(judge) if judge is not None and len(open_) else None
-    if judge is not None and steps is not None and within(sources.arithmetic, judge.dtype) != "real":
-        outputs = evaluated(steps, stored(sources.data, judge)[open_].reshape(len(open_), -1), judge.dtype)
+    checker = None if selection.correct is None else sources.models[selection.correct]
+    steps = steps_of(checker) if checker is not None and len(open_) else None
+    if checker is not None and steps is not None and within(sources.arithmetic, checker.dtype) != "real":
+        outputs = evaluated(steps, stored(sources.data, checker)[open_].reshape(len(open_), -1), checker.dtype)
         if outputs is not None:
             rows = (_rows_of(sources.data.labels[open_], len(outputs)) @ outputs.T[..., None])[..., 0]
-            counts[open_] = (rows > _gap(judge, judge.dtype)).all(axis=1)
+            counts[open_] = (rows > _gap(checker, checker.dtype)).all(axis=1)
     return counts
 
 
@@ -432,7 +432,7 @@ def _asked(stated: Stated, states: NDArray[np.int8], clear: NDArray[np.bool_]) -
 
 
 def _shares(
-    known: Known,
+    known: KnownStatement,
     selections: tuple[tuple[int, ...], ...],
     ways: tuple[NDArray[np.bool_], NDArray[np.bool_]],
     left_out: Integers,
@@ -453,7 +453,7 @@ def _shares(
     return tuple(shares)
 
 
-def _apart(known: Known) -> bool:
+def _apart(known: KnownStatement) -> bool:
     """Whether each target speaks of the inputs of other labels."""
     return isinstance(known, spec.RateBound) and bool(known.targets) and known.selection.label_is_not_target
 
@@ -472,7 +472,7 @@ def _positions(trigger: PatchTrigger, space: spec.ImageSpace) -> Integers:
     return np.asarray((channel * space.height + rows) * space.width + columns)
 
 
-def _violations(statement: Known, classes: int) -> tuple[tuple[tuple[Alternative, ...], ...], ...]:
+def _violations(statement: KnownStatement, classes: int) -> tuple[tuple[tuple[Alternative, ...], ...], ...]:
     every, targets, others = range(classes), statement.targets, classes - 1
     becomes = [tuple(range(target * others, target * others + others)) for target in every]
     leaves = [tuple((at * others + end - (end > at),) for at in every if at != end) for end in every]
@@ -486,7 +486,7 @@ def _violations(statement: Known, classes: int) -> tuple[tuple[tuple[Alternative
     return (tuple(leaves[label if statement.expected is None else statement.expected] for label in every),)
 
 
-def _names(statement: Known) -> tuple[str, ...]:
+def _names(statement: KnownStatement) -> tuple[str, ...]:
     """What the violations are called."""
     targets = statement.targets
     if statement.rows:
@@ -498,7 +498,7 @@ def _names(statement: Known) -> tuple[str, ...]:
     return ("untargeted" if statement.expected is None else f"not {statement.expected}",)
 
 
-def _selections(statement: Known, labels: Integers) -> tuple[tuple[int, ...], ...]:
+def _selections(statement: KnownStatement, labels: Integers) -> tuple[tuple[int, ...], ...]:
     everyone = tuple(range(len(labels)))
     if isinstance(statement, spec.PerInput):
         return tuple((index,) for index in everyone)
@@ -507,14 +507,14 @@ def _selections(statement: Known, labels: Integers) -> tuple[tuple[int, ...], ..
     return tuple(chosen) or (everyone,)
 
 
-def _need(statement: Known, number: int, count: int) -> int:
+def _threshold(statement: KnownStatement, number: int, count: int) -> int:
     """How many of `count` inputs that count break the statement; 0 where none counts, so that nothing is provable."""
     if isinstance(statement, spec.PerInput):
         return 1
     if not count:
         return 0
     exact = statement.limit_of(statement.targets[number] if statement.targets else None) * count
-    need = math.ceil(exact) if statement.below else math.floor(exact) + 1
-    if need < 1:
+    threshold = math.ceil(exact) if statement.below else math.floor(exact) + 1
+    if threshold < 1:
         raise refused("VF5058", "the checker does not know a limit that no input at all would keep")
-    return need
+    return threshold

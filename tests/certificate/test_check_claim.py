@@ -11,8 +11,8 @@ import pytest
 
 from tests.certificate.scenes import Shape, scene, stated_of
 from verifluxa.asking import untouched
+from verifluxa.certificate.check.claim import Claim, Share, Sources, Stated, claim_of, rounded
 from verifluxa.certificate.check.functions import Floats
-from verifluxa.certificate.check.lower import Claim, Share, Sources, Stated, claim_of, rounded
 from verifluxa.data.dataset import DOUBTFUL, NOT_CORRECT, OTHER_LABEL
 from verifluxa.errors import CertificateError
 from verifluxa.graph import ops
