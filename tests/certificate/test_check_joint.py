@@ -125,8 +125,6 @@ def test_lines_that_touch_the_point_stay_below(activation: str) -> None:
     checker: Any = SimpleNamespace(bounder=place.root)
     node = Node(step=JointClosing(Joint(), point=(200.0,) * size))
     leaves: Any = [SimpleNamespace(node=node, subdomain=subdomain)] * count
-        SimpleNamespace(node=Node(step=JointClosing(Joint(), point=(200.0,) * size)), subdomain=subdomain)
-    ] * count
     module._touch(checker, state, np.ones(count, dtype=bool), leaves)
     assert (activation == "relu") == any(
         (own.lines.low_slope != old).any() for own, old in zip(state.layers, before, strict=True)
