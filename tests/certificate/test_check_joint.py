@@ -107,9 +107,9 @@ def test_what_clips_others_is_a_row_of_the_one_alternative_of_its_input(cut: tup
     """Not of another one, none that is not there, of no input that has two left, has fallen or has no bounds."""
     subdomain = SimpleNamespace(upper=np.ones(1), lower=np.zeros(1))
     check: Any = SimpleNamespace(question=SimpleNamespace(row={0: 0, 1: 1}.get), left=left, subdomain=subdomain)
-    assert _cut(SimpleNamespace(**{**vars(check), "left": {0: {0: (0,)}}}), (0, 0), {(0, 0): 3}) == (3, 0)  # type: ignore[arg-type]
+    assert _cut(SimpleNamespace(**{**vars(check), "left": {0: {0: (0,)}}}), 0, 0, {(0, 0): 3}) == (3, 0)  # type: ignore[arg-type]
     with pytest.raises(CertificateError, match="need not meet"):
-        _cut(check, cut, {(0, 0): 3})
+        _cut(check, *cut, {(0, 0): 3})
 
 
 @pytest.mark.parametrize("activation", ["relu", "leakyrelu", "tanh", "gelu"])

@@ -28,7 +28,7 @@ def largest(lower: list[float], upper: list[float], planes: LinearBounds, weight
     regions = Regions(np.array([lower]), np.array([upper]), none, np.zeros((1, 0)), np.zeros((1, 0)))
     checker: Any = SimpleNamespace(bounder=SimpleNamespace(regions=regions))
     number = np.zeros(len(weight), dtype=np.int64)
-    (most,) = summed(checker, planes, (weight, number), np.array([0]))[1]
+    (most,) = summed(checker, planes, weight, number, np.array([0]))[1]
     exact = [Fraction(float(part)) for part in weight]
     value = sum((w * Fraction(float(v)) for w, v in zip(exact, planes.value, strict=True)), Fraction(0))
     for column, low, high in zip(planes.slope.T, lower, upper, strict=True):

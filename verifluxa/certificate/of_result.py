@@ -32,7 +32,7 @@ def certificate_of(result: Result, spec: Spec, evidence: EvidenceSummary | None,
         subjects=_subjects(result.models),
         models={item.file.name: ModelFacts(item.format, item.flux_version, item.dtype) for item in result.models},
         properties={
-            item.name: _property_facts(item, _selected(spec, by_name[item.name]), evidence, len(result.properties))
+            item.name: _property_facts(item, *_selected(spec, by_name[item.name]), evidence, len(result.properties))
             for item in result.properties
         },
         time_verified=time,
@@ -48,9 +48,9 @@ def _selected(spec: Spec, prop: Property) -> tuple[str, str]:
 
 
 def _property_facts(
-    item: PropertyResult, selected: tuple[str, str], evidence: EvidenceSummary | None, reported: int
+    item: PropertyResult, data: str, selection: str, evidence: EvidenceSummary | None, reported: int
 ) -> PropertyFacts:
-    problem, (data, selection) = item.problem, selected
+    problem = item.problem
     if problem is None:
         return PropertyFacts(data, selection, (), (), 0, 0)
     facts = PropertyFacts(

@@ -255,7 +255,7 @@ def claim_of(statement: spec.Statement, sources: Sources, stated: Stated) -> Cla
     selections = _selections(known, labels)
     if not all(selections):
         raise refused("VF5052", "a selection holds no input")
-    shares = _shares(known, selections, (surely, doubtful), data.labels[left_out])
+    shares = _shares(known, selections, surely, doubtful, data.labels[left_out])
     weight, closed, constants = _rows(known, graph, _gap(graph, sources.arithmetic))
     reasons[list(stated.doubtful)] = DOUBTFUL
     others = np.setdiff1d(np.arange(len(states)), asked[~doubtful])
@@ -434,16 +434,18 @@ def _asked(stated: Stated, states: NDArray[np.int8], clear: NDArray[np.bool_]) -
 def _shares(
     known: KnownStatement,
     selections: tuple[tuple[int, ...], ...],
-    ways: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+    surely: NDArray[np.bool_],
+    doubtful: NDArray[np.bool_],
     left_out: Integers,
 ) -> tuple[Share, ...]:
     """How many inputs of each selection count.
 
     Args:
-        ways: which inputs count in every evaluation, and which are stated to be in doubt, shape (N,).
+        surely: which inputs count in every evaluation, shape (N,).
+        doubtful: which are stated to be in doubt, shape (N,).
         left_out: labels of those that the evidence does not speak of, though nobody can tell that they do not count.
     """
-    (surely, doubtful), shares = ways, []
+    shares = []
     for number, items in enumerate(selections):
         target = known.targets[number] if _apart(known) else None
         others = 0 if isinstance(known, spec.PerInput) else int((left_out != target).sum())

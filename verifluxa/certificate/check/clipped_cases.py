@@ -69,21 +69,22 @@ def _sums(
     for place, (entry, _, _) in enumerate(every):
         checker.choose(each, place, entry)
     planes = checker.planes(each, np.arange(len(every)), [row for _, row, _ in every])
-    return *summed(checker, planes, (np.array([weight for _, _, weight in every]), number), state.at), state.infeasible
+    return *summed(checker, planes, np.array([weight for _, _, weight in every]), number, state.at), state.infeasible
 
 
 def summed(
-    checker: BoundChecker, planes: LinearBounds, of: tuple[Floats, Integers], at: Integers
+    checker: BoundChecker, planes: LinearBounds, weight: Floats, number: Integers, at: Integers
 ) -> tuple[LinearBounds, Floats]:
     """Weighted sums of planes, with a margin for their rounding, and their largest values.
 
     The evidence says how many there are and of which size: each adds a rounding, and its products may vanish.
 
     Args:
-        of: the weight of each plane, and the number of its sum.
+        weight: of each plane.
+        number: that of the sum of each plane.
         at: the region of each sum.
     """
-    (weight, number), regions = of, checker.bounder.regions
+    regions = checker.bounder.regions
     slope = np.zeros((len(at), planes.slope.shape[1]))
     np.add.at(slope, number, weight[:, None] * planes.slope)
     size = weight * (np.abs(planes.value) + (np.abs(planes.slope) * regions.half[at[number]]).sum(axis=1))

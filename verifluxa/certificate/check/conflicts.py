@@ -42,7 +42,7 @@ def check_conflicts(checker: BoundChecker, check: NodeCheck, leaf: Conflicts) ->
             continue
         cases: list[list[Plane]] = []
         for case, signs in _ends(check, conflict.case, ()):
-            cases.append(list(_entries(check, conflict, (case, signs))))
+            cases.append(list(_entries(check, conflict, case, signs)))
             if sum(map(len, cases)) * checker.placement.size > MOST_VALUES:
                 _refute(checker, check, cases)
                 cases = []
@@ -64,7 +64,7 @@ def _clipped(checker: BoundChecker, check: NodeCheck, conflict: Conflict) -> Non
         raise unproved("VF5054", "cases are clipped that are not of one claim", check.subdomain)
 
     def read(node: Node) -> list[Plane]:
-        return list(_entries(check, conflict, node))
+        return list(_entries(check, conflict, *node))
 
     check_clipped_cases(checker, DisjunctCheck(check.at, index, number, None, ()), conflict.case, read, check.subdomain)
 
@@ -81,9 +81,9 @@ def _ends(check: NodeCheck, case: Case, signs: tuple[Sign, ...]) -> Iterator[tup
         yield from _ends(check, child, (*signs, Sign(case.split.input, *neuron, positive)))
 
 
-def _entries(check: NodeCheck, conflict: Conflict, end: tuple[Case, tuple[Sign, ...]]) -> Iterator[Plane]:
+def _entries(check: NodeCheck, conflict: Conflict, case: Case, signs: tuple[Sign, ...]) -> Iterator[Plane]:
     """The planes of a case with their weights."""
-    question, (case, signs) = check.question, end
+    question = check.question
     for plane in case.planes:
         alternatives, row = question.alternatives.get(plane.input, ()), question.row(plane.row)
         met = (plane.input, plane.position) in conflict.claims and plane.position < len(alternatives)
@@ -103,7 +103,7 @@ def _refute(checker: BoundChecker, check: NodeCheck, cases: Sequence[Sequence[Pl
     number = np.repeat(np.arange(len(cases)), [len(case) for case in cases])
     found = checker.examine([entry for entry, _, _ in every], 0)
     planes = checker.planes(found.state, found.places, [row for _, row, _ in every])
-    _, most = summed(checker, planes, (weight, number), np.full(len(cases), check.at - checker.first))
+    _, most = summed(checker, planes, weight, number, np.full(len(cases), check.at - checker.first))
     fine = (np.bincount(number, found.gone, len(cases)) > 0) | (most < 0)
     if not fine.all():
         raise unproved(

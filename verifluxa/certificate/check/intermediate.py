@@ -55,22 +55,22 @@ def _most(checker: BoundChecker, state: State, own: IntermediateSlopes) -> Float
     count, step = 2 * len(own.neurons), max(1, MOST_VALUES // checker.placement.size)
     levels = np.frombuffer(own.levels, dtype=np.uint8).reshape(count, -1)
     parts = (slice(start, start + step) for start in range(0, count, step))
-    most = np.concatenate([_some(checker, state, own, (part, levels[part])) for part in parts])
+    most = np.concatenate([_some(checker, state, own, part, levels[part]) for part in parts])
     return sure(most)
 
 
 def _some(
-    checker: BoundChecker, state: State, own: IntermediateSlopes, levels: tuple[slice, NDArray[np.uint8]]
+    checker: BoundChecker, state: State, own: IntermediateSlopes, part: slice, levels: NDArray[np.uint8]
 ) -> Floats:
-    """Like `_most` for some of its rows, named with the levels of their slopes."""
-    placement, (part, own_levels), start = checker.placement, levels, 0
+    """Like `_most` for some of its rows, with the levels of their slopes."""
+    placement, start = checker.placement, 0
     layer, number = placement.chain[placement.hidden[own.layer] - 1], placement.hidden[own.layer]
     neurons = np.tile(own.neurons, 2)[part]
     sign = np.repeat([1.0, -1.0], len(own.neurons))[part]
     each = state.take(np.zeros(len(sign), dtype=np.int64))
     for below, bent in zip(placement.hidden, map(list, own.bent), strict=False):
         function, bounds = placement.chain[below - 1].function, each.layers[below - 1]
-        named, start = own_levels[:, start : start + len(bent)], start + len(bent)
+        named, start = levels[:, start : start + len(bent)], start + len(bent)
         if function is not None and function.least is not None:
             slope, unstable = bounds.lines.low_slope, function.unstable(bounds.lower, bounds.upper)[:, bent]
             slope[:, bent] = np.where(unstable, np.maximum(named / 255, function.least), slope[:, bent])

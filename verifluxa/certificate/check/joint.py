@@ -144,7 +144,7 @@ def _share(checker: BoundChecker, leaves: Sequence[NodeCheck], known: dict[Key, 
             )
     for number in range(max((len(leaf.node.shared) for leaf in sharing), default=0)):
         still = [leaf for leaf in sharing if number < len(leaf.node.shared)]
-        cutting = np.array([_cut(leaf, leaf.node.shared[number], own[leaf.at]) for leaf in still])
+        cutting = np.array([_cut(leaf, *leaf.node.shared[number], own[leaf.at]) for leaf in still])
         places, of = np.array([(place, k) for k, leaf in enumerate(still) for place in own[leaf.at].values()]).T
         planes = checker.planes(found.state, *cutting.T)
         gone = checker.bounder.clip(found.state, places, LinearBounds(planes.value[of], planes.slope[of]))
@@ -152,13 +152,13 @@ def _share(checker: BoundChecker, leaves: Sequence[NodeCheck], known: dict[Key, 
     return shut
 
 
-def _cut(check: NodeCheck, cut: tuple[int, int], own: Places) -> tuple[int, int]:
+def _cut(check: NodeCheck, index: int, row: int, own: Places) -> tuple[int, int]:
     """The place in the state and the row of a plane that clips all of a node: of an input with one alternative.
 
     Args:
         own: where the bounds are of what is clipped.
     """
-    (index, row), named = cut, check.question.row(cut[1])
+    named = check.question.row(row)
     alternatives = check.left.get(index, {})
     place = own.get((index, next(iter(alternatives), -1)))
     if len(alternatives) != 1 or place is None or named is None or named not in next(iter(alternatives.values())):
@@ -190,7 +190,7 @@ def hand_down(
         for ends in check.for_children:  # what is not handed down stays within the ends from above
             ends.update(check.known)
         if isinstance(split, InputSplit) and several:
-            cuts += [_cut(check, case, places[check.at]) for case in split.cases]
+            cuts += [_cut(check, *case, places[check.at]) for case in split.cases]
             first = len(cuts) - len(split.cases)
             wanted += [(ends, *item, first + k) for k, ends in enumerate(check.for_children) for item in several]
         for key, place in several:

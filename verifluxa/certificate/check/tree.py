@@ -92,7 +92,7 @@ def _checks(question: QuestionCheck, root: Node, top: int, first: int) -> Iterat
                 for number, item in enumerate(alternatives):
                     if (index, number) not in gone:
                         left.setdefault(index, {})[number] = item
-        subdomains = [] if node.split is None else _child_subdomains(question, (subdomain, fallen), left, node.split)
+        subdomains = [] if node.split is None else _child_subdomains(question, subdomain, fallen, left, node.split)
         # Halves are given the same ends.
         for_children: tuple[KnownBounds, ...] = (
             tuple({} for _ in subdomains) if isinstance(node.split, InputSplit) else ({},) * len(subdomains)
@@ -166,14 +166,13 @@ def _most(checker: BoundChecker, leaf: NodeCheck) -> int | None:
 
 
 def _child_subdomains(
-    question: QuestionCheck, at: tuple[Subdomain, Fallen], left: Left, split: Partition
+    question: QuestionCheck, subdomain: Subdomain, fallen: Fallen, left: Left, split: Partition
 ) -> list[tuple[Subdomain, Fallen]]:
-    """The children's parts and what has fallen there: halves, or cases of which input is the first to violate.
+    """The children's subdomains and what has been dropped there: halves, or cases of the first input to violate.
 
     Raises:
         CertificateError: VF5055 where something is left out: as many inputs as are needed, none of which has a case.
     """
-    subdomain, fallen = at
     if not isinstance(split, InputSplit):
         return [(half, fallen) for half in _halves(question, subdomain, split)]
     inputs = [index for index, _ in split.cases]
