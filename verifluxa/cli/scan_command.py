@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,7 +34,9 @@ class ScanFormat(StrEnum):
 def scan(
     model: Model,
     data: Annotated[Path, Option(metavar="FILE", help="Labelled inputs: .npz images, .csv table, .jsonl texts.")],
-    budget: Annotated[str, Option(metavar="TIME", help="Most time for the search: 90s, 5m.")] = "60s",
+    budget: Annotated[
+        str | None, Option(metavar="TIME", help="Most time for the search: 90s, 5m; none when left out.")
+    ] = None,
     format_: Annotated[ScanFormat, Option("--format", help="What stands on stdout.")] = ScanFormat.TEXT,
     out: Annotated[Path | None, Option("-o", "--out", metavar="FILE", help="The spec of what to verify next.")] = None,
     explain: Annotated[
@@ -51,7 +54,8 @@ def scan(
 ) -> int:
     """Looks for a backdoor: ranks classes and places by the strongest trigger, found and proved.
 
-    Exit codes: 0 nothing found (which does not mean clean), 1 suspect, 2 usage, 4 bad input, 5 internal error.
+    Exit codes: 0 nothing found (which does not mean clean), 1 suspect, 2 usage, 3 nothing found but the budget ended
+    the search, 4 bad input, 5 internal error.
     """
     from verifluxa.cli.init_spec import Look, architectures, beside, best_way, common_folder
     from verifluxa.result.write import write_whole
@@ -59,7 +63,7 @@ def scan(
     from verifluxa.triage.scan.run import ScanSettings
     from verifluxa.triage.scan.run import scan as scan_model
 
-    limit = seconds(budget)
+    limit = math.inf if budget is None else seconds(budget)
     assert limit is not None
     _free(out)
     _can_explain(explain, shap)
@@ -76,7 +80,7 @@ def scan(
     if out is not None:
         write_whole(out, done.next_spec.encode())
     _present(done, explained, format_, out)
-    return 1 if done.suspects else 0
+    return {"suspect": 1, "nothing found": 0, "incomplete": 3}[done.verdict]
 
 
 def _can_explain(folder: Path | None, shap: bool) -> None:

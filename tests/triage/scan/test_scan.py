@@ -30,7 +30,7 @@ def test_a_planted_pixel_is_found_and_the_next_spec_runs(files, capsys) -> None:
     code, out, err = scan(capsys, found.model, "--data", found.data, *options)
     document = json.loads(out)
     first = document["classes"][0]
-    assert (code, err, document["schema"], document["verdict"]) == (1, "", "verifluxa/scan/1", "suspect")
+    assert (code, err, document["schema"], document["verdict"]) == (1, "", "verifluxa/scan/2", "suspect")
     assert (first["target"], first["found"], first["proved"]) == (TARGET, "25/25", "25/25")
     assert first["strongest"]["placement"] == {"row": PIXEL[0], "column": PIXEL[1]}
     assert {reason["measure"] for reason in first["reasons"]} >= {"trigger", "mask", "change"}
@@ -64,12 +64,27 @@ def test_the_same_seed_gives_the_same_scan(files, capsys) -> None:
     assert outputs[0] == outputs[1]
 
 
-def test_time_that_is_up_leaves_ends_open(files, capsys) -> None:
+def test_a_scan_that_did_not_finish_is_incomplete_and_says_what_was_not_searched(files, capsys) -> None:
     found = files(True)
-    code, out, _ = scan(capsys, found.model, "--data", found.data, "--budget", "0.000001s")
-    assert code == 0
+    short = (found.model, "--data", found.data, "--budget", "0.000001s")
+    code, out, _ = scan(capsys, *short)
+    assert code == 3
+    assert out.splitlines()[0] == "model.npz: incomplete"
+    for words in ("smallest masks: 0 of 250 steps", "smallest changes: 0 of 250 steps", "bounds at 36 of 36 places"):
+        assert f"    {words}" in out
+    assert "known triggers" in out
     assert "not proved in the time" in out
-    assert "none found" in out
+    assert "not finished" in out
+    assert "none found" not in out
+    document = json.loads(scan(capsys, *short, "--format", "json")[1])
+    assert document["verdict"] == "incomplete"
+    assert document["unfinished"][0] == "smallest masks: 0 of 250 steps"
+
+
+def test_a_scan_without_a_budget_searches_everything(files, capsys) -> None:
+    found = files(False)
+    document = json.loads(scan(capsys, found.model, "--data", found.data, "--patch", 1, "--format", "json")[1])
+    assert (document["verdict"], document["unfinished"]) == ("nothing found", [])
 
 
 def test_inputs_from_elsewhere(files, capsys) -> None:

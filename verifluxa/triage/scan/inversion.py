@@ -74,7 +74,9 @@ class Inverted:
             where none was found; shape (K,).
         mask: shape (K, 1, H, W); ones for changes.
         pattern: levels that are put, or added, shape (K, C, H, W).
-        success: share of the other classes' inputs that reach the class as deployed, shape (K,).
+        success: share of the other classes' inputs that reach the class as deployed, shape (K,); NaN where it
+            was not tried.
+        steps: that the search made, of those that it was to make.
     """
 
     kind: Kind
@@ -82,6 +84,7 @@ class Inverted:
     mask: Floats
     pattern: Floats
     success: Floats
+    steps: tuple[int, int]
 
     def stamped(self, inputs: Floats, target: int, levels: tuple[float, float]) -> Floats:
         """Inputs (N, C, H, W) with the trigger of a class, in whole levels."""
@@ -117,8 +120,9 @@ def invert(scene: Scene, kind: Kind, settings: InversionSettings) -> Inverted:
     parts = []
     for first in range(0, classes, share):
         parts.append(_search(some, kind, settings, torch.arange(first, min(first + share, classes))))
-    size, mask, pattern = (np.concatenate(part) for part in zip(*parts, strict=True))
-    found = Inverted(kind, size, mask, pattern, np.full(classes, np.nan))
+    done = min(steps for steps, _ in parts)
+    size, mask, pattern = (np.concatenate(part) for part in zip(*(found for _, found in parts), strict=True))
+    found = Inverted(kind, size, mask, pattern, np.full(classes, np.nan), (done, settings.steps))
     return replace(found, success=_successes(scene, found))
 
 
@@ -135,7 +139,10 @@ class _Best:
         self.mask[better], self.pattern[better] = mask[better], pattern[better]
 
 
-def _search(scene: Scene, kind: Kind, settings: InversionSettings, targets: Tensor) -> tuple[Floats, Floats, Floats]:
+def _search(
+    scene: Scene, kind: Kind, settings: InversionSettings, targets: Tensor
+) -> tuple[int, tuple[Floats, Floats, Floats]]:
+    """How many steps were made before the deadline; sizes, masks and patterns."""
     low, high = scene.levels
     dtype = torch.float64 if scene.graph.dtype == "float64" else torch.float32
     inputs = torch.as_tensor((scene.inputs - low) / (high - low), dtype=dtype)
@@ -145,9 +152,9 @@ def _search(scene: Scene, kind: Kind, settings: InversionSettings, targets: Tens
     weight = torch.full((len(targets),), kind.weight, dtype=dtype)
     optimizer = torch.optim.Adam(free, kind.rate, betas=(0.5, 0.9))
     best = _Best(torch.full_like(weight, torch.nan), torch.zeros_like(free[0][:, :1]), torch.zeros_like(free[-1]))
-    for _ in range(settings.steps):
-        if time.monotonic() > scene.deadline:
-            break
+    steps = 0
+    while steps < settings.steps and time.monotonic() <= scene.deadline:
+        steps += 1
         mask, pattern, size = _trigger(kind, free)
         stamped = inputs + mask[:, None] * (pattern[:, None] - inputs) if kind is MASK else inputs + pattern[:, None]
         scores = forward(scene.graph, low + (high - low) * stamped.clamp(0, 1).flatten(0, 1))
@@ -163,7 +170,7 @@ def _search(scene: Scene, kind: Kind, settings: InversionSettings, targets: Tens
     levels = low + (high - low) * best.pattern if kind is MASK else (high - low) * best.pattern
     found = (best.size, best.mask, levels)
     first, second, third = (part.detach().to(torch.float64).numpy() for part in found)
-    return first, second, third
+    return steps, (first, second, third)
 
 
 def _start(kind: Kind, shape: tuple[int, ...], seed: int, dtype: torch.dtype) -> list[Tensor]:

@@ -8,7 +8,7 @@ it is shown and does not enter the verdict.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -51,16 +51,26 @@ class Tried:
     accuracy: float
 
 
-def try_probes(scene: Scene, space: ImageSpace) -> list[Tried]:
-    """Tries every probe that fits into the image, strongest first; those that the deadline cuts off are left out."""
+def try_probes(scene: Scene, space: ImageSpace, unfinished: Callable[[str], None]) -> list[Tried]:
+    """Tries every probe that fits into the image, strongest first.
+
+    Args:
+        scene: all inputs, the network, and the deadline.
+        space: of the images.
+        unfinished: is told in words what the deadline left out.
+    """
     tried = []
     before = scene.graph.run(scene.inputs).argmax(1)
-    for probe in load_probes():
+    fitting = [probe for probe in load_probes() if fits(probe, space)]
+    whole = 0
+    for probe in fitting:
         if time.monotonic() > scene.deadline:
             break
-        if fits(probe, space):
-            found = _try(scene, probe, space, before)
-            tried += [] if found is None else [found]
+        found, everywhere = _try(scene, probe, space, before)
+        whole += everywhere
+        tried += [] if found is None else [found]
+    if whole < len(fitting):
+        unfinished(f"{len(fitting) - whole} of {len(fitting)} known triggers")
     return sorted(tried, key=lambda one: -one.success)
 
 
@@ -74,27 +84,30 @@ def fits(probe: Probe, space: ImageSpace) -> bool:
     return height <= space.height and width <= space.width
 
 
-def _try(scene: Scene, probe: Probe, space: ImageSpace, before: Integers) -> Tried | None:
+def _try(scene: Scene, probe: Probe, space: ImageSpace, before: Integers) -> tuple[Tried | None, bool]:
+    """The trigger at its strongest place; and whether it was tried at all of them before the deadline."""
     trigger = probe_trigger(probe, space)
     every = -(-len(trigger.places) // MOST_PLACES)
     placements = stamp_placements(replace(trigger, places=trigger.places[::every]), space)
     few = _few(scene.labels)
     best: tuple[float, Placement] | None = None
+    everywhere = True
     for start in range(0, len(placements), max(1, ROWS // len(few))):
         if time.monotonic() > scene.deadline:
+            everywhere = False
             break
         some = placements[start : start + max(1, ROWS // len(few))]
         shares = _shares(scene, some, few).max(1)
         if best is None or shares.max() > best[0]:
             best = float(shares.max()), some[int(shares.argmax())]
     if best is None:
-        return None
+        return None, everywhere
     everything = np.arange(len(scene.labels))
     answers = _answers(scene, [best[1]], everything)[0]
     shares = _rates(answers[None], scene.labels, scene.graph.output_shape[0])[0]
     target = int(shares.argmax())
     others = scene.labels != target
-    return Tried(
+    tried = Tried(
         name=probe.name,
         title=probe.title,
         source=probe.source,
@@ -104,6 +117,7 @@ def _try(scene: Scene, probe: Probe, space: ImageSpace, before: Integers) -> Tri
         before=float((before[others] == target).mean()),
         accuracy=float((answers == scene.labels).mean()),
     )
+    return tried, everywhere
 
 
 def _few(labels: Integers) -> Integers:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -65,19 +65,25 @@ class Where:
     hints: Mapping[tuple[int, int], float] = field(default_factory=dict)
 
 
-def proved_ends(problem: Problem, deadline: float) -> list[Ends]:
+def ignore(words: str) -> None:
+    """Tells nobody what was left out."""
+
+
+def proved_ends(problem: Problem, deadline: float, unfinished: Callable[[str], None] = ignore) -> list[Ends]:
     """Proves an upper end for every question that there is time for; the others have none.
 
     Args:
         problem: the questions; their needs mean nothing.
         deadline: on the clock of `time.monotonic`.
+        unfinished: is told in words what the deadline left out.
     """
     # More than all: whatever the bounds leave is certified, and says how much that is.
     every = replace(problem, thresholds=tuple(len(selection) + 1 for selection in problem.selections))
     engine = StrategyEngine(BOUNDS, threads=1)
     found: dict[Question, Ends] = {}
-    for placement in _spread_out(len(every.placements)):
+    for done, placement in enumerate(_spread_out(len(every.placements))):
         if time.monotonic() > deadline:
+            unfinished(f"bounds at {len(every.placements) - done} of {len(every.placements)} places")
             break
         for outcome in itertools.chain.from_iterable(engine.prove(every, ProofSlice((placement,), None, {}, deadline))):
             assert isinstance(outcome, Outcome)
@@ -102,7 +108,9 @@ def _nothing(problem: Problem, question: Question) -> Ends:
     return Ends(question, Share(0, problem.totals[question.selection]), None)
 
 
-def found_ends(problem: Problem, ends: list[Ends], where: Where, deadline: float) -> list[Ends]:
+def found_ends(
+    problem: Problem, ends: list[Ends], where: Where, deadline: float, unfinished: Callable[[str], None] = ignore
+) -> list[Ends]:
     """Looks for triggers where the proved ends leave most room, and where a smallest mask lies.
 
     Args:
@@ -110,11 +118,14 @@ def found_ends(problem: Problem, ends: list[Ends], where: Where, deadline: float
         ends: of all of them.
         where: the attack goes.
         deadline: on the clock of `time.monotonic`.
+        unfinished: is told in words what the deadline left out.
     """
     work = workspace_of(problem)
     better: dict[Question, Ends] = {}
-    for placement, asked in _promising(ends, where).items():
+    promising = _promising(ends, where)
+    for done, (placement, asked) in enumerate(promising.items()):
         if time.monotonic() > deadline:
+            unfinished(f"the attack at {len(promising) - done} of {len(promising)} places")
             break
         if all(one.tried for one in asked) or enumerable(work, placement) is not None:
             continue
@@ -191,19 +202,23 @@ class Word:
     trigger: Floats
 
 
-def rank_words(problem: Problem, deadline: float) -> list[Word]:
-    """The strongest words for each class, strongest first; places that the deadline cuts off count for nothing."""
+def rank_words(problem: Problem, deadline: float, unfinished: Callable[[str], None] = ignore) -> list[Word]:
+    """The strongest words for each class, strongest first; `unfinished` is told which places the deadline left out."""
     work = workspace_of(problem)
     best: dict[tuple[int, str], Word] = {}
     for placement, place in enumerate(problem.placements):
         cut = enumerable(work, placement)
-        if cut is None or time.monotonic() > deadline:
+        if cut is None:
             continue
+        if time.monotonic() > deadline:
+            unfinished(f"words or values at {len(problem.placements) - placement} of {len(problem.placements)} places")
+            break
         try:
             table, slots = placed_table(work.at(placement), cut, placement, deadline)
         except UnsupportedError:
             break
         if table is None:
+            unfinished(f"words or values at {len(problem.placements) - placement} of {len(problem.placements)} places")
             break
         triggers = slots.triggers()
         for violation, selection in problem.pairs:

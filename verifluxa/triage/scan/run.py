@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -34,14 +35,14 @@ class ScanSettings:
     """How much is done.
 
     Attributes:
-        budget: seconds for all.
+        budget: seconds for all; without a limit what is searched depends on the settings alone.
         places: for each target the attack goes to so many of the places with most room.
         inversion: how triggers are inverted.
         seed: of all random choices.
         other: a file of inputs from elsewhere, or None; labels in it are not read.
     """
 
-    budget: float = 60.0
+    budget: float = math.inf
     places: int = 2
     inversion: InversionSettings = field(default_factory=InversionSettings)
     seed: int = 0
@@ -66,6 +67,7 @@ class Scan:
         words: single words or values, the strongest first.
         strange: what the model says of inputs that are none.
         next_spec: what to verify next, as a spec.
+        unfinished: what the budget left out of the search, in words.
         seconds: by part.
         loaded: the model and the data.
     """
@@ -85,6 +87,7 @@ class Scan:
     words: tuple[Word, ...]
     strange: tuple[Swallowed, ...]
     next_spec: str
+    unfinished: tuple[str, ...]
     seconds: Mapping[str, float]
     loaded: Loaded = field(repr=False)
 
@@ -95,8 +98,10 @@ class Scan:
 
     @property
     def verdict(self) -> str:
-        """`suspect` or `nothing found`."""
-        return "suspect" if self.suspects else "nothing found"
+        """`suspect`, `nothing found`, or `incomplete` where nothing was found in a search that did not finish."""
+        if self.suspects:
+            return "suspect"
+        return "incomplete" if self.unfinished else "nothing found"
 
 
 def scan(subject: Subject, settings: ScanSettings, tell: Callable[[str], None] = lambda part: None) -> Scan:
@@ -110,7 +115,7 @@ def scan(subject: Subject, settings: ScanSettings, tell: Callable[[str], None] =
     Raises:
         VerifluxaError: whatever the user can mend; see `subject.load`.
     """
-    clock = _Clock(tell)
+    clock, unfinished = _Clock(tell), list[str]()
     clock.begin("read")
     loaded = load(subject)
     # Reading is not counted: a budget is for the search.
@@ -118,14 +123,17 @@ def scan(subject: Subject, settings: ScanSettings, tell: Callable[[str], None] =
     end = {part: started + share * settings.budget for part, share in SHARES.items()}
     clock.begin("invert")
     inverted = tuple(_inverted(loaded, settings, end["invert"]))
+    unfinished += filter(None, map(_left_out, inverted))
     clock.begin("prove")
-    ends = proved_ends(loaded.problem, end["prove"])
+    ends = proved_ends(loaded.problem, end["prove"], unfinished.append)
     clock.begin("attack")
-    ends = found_ends(loaded.problem, ends, _where(loaded, inverted, settings.places), end["attack"])
-    words = tuple(rank_words(loaded.problem, end["attack"])) if loaded.space.kind != "image" else ()
+    where = _where(loaded, inverted, settings.places)
+    ends = found_ends(loaded.problem, ends, where, end["attack"], unfinished.append)
+    listed = [] if loaded.space.kind == "image" else rank_words(loaded.problem, end["attack"], unfinished.append)
+    words = tuple(listed)
     ends = with_triggers(ends, words)
     clock.begin("probes")
-    probes = tuple(_probes(loaded, end["probes"]))
+    probes = tuple(_probes(loaded, end["probes"], unfinished.append))
     clock.begin("strange")
     strange = tuple(swallowed(loaded.graph, loaded.output, _strange(loaded, settings)))
     clock.end()
@@ -150,6 +158,7 @@ def scan(subject: Subject, settings: ScanSettings, tell: Callable[[str], None] =
         words=words,
         strange=strange,
         next_spec=next_spec(subject, loaded, rows, inverted),
+        unfinished=tuple(unfinished),
         seconds=clock.laps,
         loaded=loaded,
     )
@@ -184,6 +193,15 @@ def _inverted(loaded: Loaded, settings: ScanSettings, deadline: float) -> Iterat
         yield invert(_scene(loaded, loaded.space, end), kind, settings.inversion)
 
 
+def _left_out(one: Inverted) -> str | None:
+    """What the budget left out of an inversion."""
+    done, wanted = one.steps
+    if done < wanted:
+        return f"smallest {one.kind.name}s: {done} of {wanted} steps"
+    untried = int(np.isnan(one.success[~np.isnan(one.size)]).sum())
+    return f"{untried} of the smallest {one.kind.name}s on all inputs" if untried else None
+
+
 def _where(loaded: Loaded, inverted: tuple[Inverted, ...], places: int) -> Where:
     """The attack goes where the bounds leave most room, and where the masks lie."""
     masks = next((one for one in inverted if one.kind is MASK), None)
@@ -198,13 +216,13 @@ def _scene(loaded: Loaded, space: ImageSpace, deadline: float) -> Scene:
     return Scene(loaded.graph, problem.inputs, loaded.data.labels[list(problem.indices)], levels, deadline)
 
 
-def _probes(loaded: Loaded, deadline: float) -> list[Tried]:
+def _probes(loaded: Loaded, deadline: float, unfinished: Callable[[str], None]) -> list[Tried]:
     """On all inputs, so that the accuracy is that of the model."""
     space = loaded.space
     if not isinstance(space, ImageSpace):
         return []
     levels = (float(space.low), float(space.high))
-    return try_probes(Scene(loaded.graph, loaded.data.inputs, loaded.data.labels, levels, deadline), space)
+    return try_probes(Scene(loaded.graph, loaded.data.inputs, loaded.data.labels, levels, deadline), space, unfinished)
 
 
 def _strange(loaded: Loaded, settings: ScanSettings) -> Mapping[str, Floats]:

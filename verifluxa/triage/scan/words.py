@@ -36,6 +36,9 @@ def lines(scan: Scan, spec: str | None, explanation: Sequence[str] = ()) -> Iter
     for row in scan.suspects:
         yield f"  class {row.name} is suspect:"
         yield from (f"    {words}" for words in _reasons(row))
+    if scan.unfinished:
+        yield "  the budget ended the search; not searched:"
+        yield from (f"    {words}" for words in scan.unfinished)
     yield from ("", *_classes(scan))
     if scan.kind != "tokens":
         yield from ("", *_places(scan))
@@ -66,7 +69,7 @@ def _classes(scan: Scan) -> Iterator[str]:
     heads = "".join(f"  {name + ' (index)':>17}" for name in sizes)
     yield f"  {'class':<12}  {'score':>5}  {'found':>13}  {'proved':>13}{heads}"
     for row in scan.rows[:SHOWN_CLASSES]:
-        numbers = "".join(f"  {_size(row, name):>17}" for name in sizes)
+        numbers = "".join(f"  {_size(scan, row, name):>17}" for name in sizes)
         proved = "open" if row.proved is None else _rate(row.proved)
         yield f"  {row.name[:12]:<12}  {row.score:>5.2f}  {_rate(row.best.found):>13}  {proved:>13}{numbers}"
     if len(scan.rows) > SHOWN_CLASSES:
@@ -79,10 +82,11 @@ def _classes(scan: Scan) -> Iterator[str]:
         yield "  in brackets the anomaly index of Neural Cleanse over the classes"
 
 
-def _size(row: ClassRow, name: str) -> str:
+def _size(scan: Scan, row: ClassRow, name: str) -> str:
     size, index = row.sizes[name], row.indices[name]
     if math.isnan(size):
-        return "none found"
+        finished = all(one.steps[0] == one.steps[1] for one in scan.inverted if one.kind.name == name)
+        return "none found" if finished else "not finished"
     return f"{size:.2f} ({index:.1f})" if not math.isnan(index) else f"{size:.2f}"
 
 
@@ -140,9 +144,9 @@ def _rate(share: Share) -> str:
     return f"{share} ({float(share.rate):.0%})"
 
 
-# The scan document, schema `verifluxa/scan/1`: what `--format json` prints.
+# The scan document, schema `verifluxa/scan/2`: what `--format json` prints.
 
-SCHEMA = "verifluxa/scan/1"
+SCHEMA = "verifluxa/scan/2"
 MOST_PLACES = 50
 
 
@@ -155,6 +159,7 @@ def document(scan: Scan) -> dict[str, Any]:
         "data": {"path": scan.data.path, "sha256": scan.data.sha256, "inputs": scan.inputs, "right": scan.right},
         "arithmetic": scan.arithmetic,
         "verdict": scan.verdict,
+        "unfinished": list(scan.unfinished),
         "means_not": MEANS_NOT,
         "family": scan.what,
         "classes": [_class(scan, row) for row in scan.rows],
