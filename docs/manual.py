@@ -16,9 +16,10 @@ EXIT_CODES = (
     ("0", "certified, permitted, accepted, or done"),
     ("1", "falsified, denied, rejected, or not the same"),
     ("2", "wrong use: an option, a strategy, a name"),
-    ("3", "unknown, or not rechecked"),
+    ("3", "unknown, not rechecked, or a search that did not finish"),
     ("4", "bad input: a file that is missing, unreadable or malformed"),
     ("5", "internal error, to be reported"),
+    ("75", "another process kept the ledger locked: try again"),
 )
 
 
