@@ -18,7 +18,7 @@ REASONS = {
     "needs an MLflow server": 5,
     "needs a cluster": 1,
     "needs a GPU": 1,
-    "needs Julia": 3,
+    "needs Julia": 4,
     "installs packages": 5,
     "writes into the home directory": 1,
     "needs hours": 1,

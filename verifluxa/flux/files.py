@@ -14,6 +14,7 @@ import numpy as np
 
 from verifluxa.errors import ModelError
 from verifluxa.files import NotAFileError, descriptor
+from verifluxa.flux.foreign import check_kind, remedy_of
 from verifluxa.flux.limits import FILE_BYTES, TEXT_BYTES
 from verifluxa.flux.values import Contents
 
@@ -56,7 +57,8 @@ def read_model_file(path: Path, seen: Seen | None = None) -> tuple[memoryview, C
         seen: is given each part of the file as soon as it is read.
 
     Raises:
-        ModelError: VF2001 when the file cannot be read or has another extension, and what the readers raise.
+        ModelError: VF2001 when the file cannot be read, has another extension or is of another kind, and what the readers
+            raise.
     """
     suffix = path.suffix.lower()
     if suffix not in _SUFFIXES:
@@ -65,9 +67,10 @@ def read_model_file(path: Path, seen: Seen | None = None) -> tuple[memoryview, C
             f"`{path.name}` is not a model file that can be read",
             place=str(path),
             expected="a file that ends in " + ", ".join((*_SUFFIXES, ".onnx")),
-            remedy="save the model with JLD2 or BSON from Julia",
+            remedy=remedy_of(suffix),
         )
     data = read_bytes(path, FILE_BYTES, seen)
+    check_kind(data, path)
     return data, _contents(data, suffix)
 
 
