@@ -57,8 +57,8 @@ def read_model_file(path: Path, seen: Seen | None = None) -> tuple[memoryview, C
         seen: is given each part of the file as soon as it is read.
 
     Raises:
-        ModelError: VF2001 when the file cannot be read, has another extension or is of another kind, and what the readers
-            raise.
+        ModelError: VF2001 when the file cannot be read, has another extension or is of another kind, and what the
+            readers raise.
     """
     suffix = path.suffix.lower()
     if suffix not in _SUFFIXES:
