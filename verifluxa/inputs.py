@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from verifluxa.data.dataset import Dataset
+from verifluxa.data.dataset import IN_MEMORY, Arrays, Dataset
 from verifluxa.errors import DataError, ModelError, Span, UsageError
 from verifluxa.files import NotAFileError, open_file
 from verifluxa.graph.ops import Embedding
@@ -36,6 +36,7 @@ from verifluxa.spec.spec import (
 
 if TYPE_CHECKING:
     from verifluxa.flux.load import Lifted
+    from verifluxa.graph.graph import Graph
     from verifluxa.spec.check import Checked
 
 log = logging.getLogger(__name__)
@@ -46,13 +47,13 @@ class Choice:
     """What the user chooses over a spec.
 
     Attributes:
-        models, data: files by the name in the spec; they replace what the spec says.
+        models, data: files by the name in the spec, or networks and arrays in memory; they replace what the spec says.
         params: values by name, as text (`1 %`).
         properties: the properties to look at; empty for all.
     """
 
-    models: Mapping[str, str] = field(default_factory=dict)
-    data: Mapping[str, str] = field(default_factory=dict)
+    models: Mapping[str, str | Graph] = field(default_factory=dict)
+    data: Mapping[str, str | Arrays] = field(default_factory=dict)
     params: Mapping[str, str] = field(default_factory=dict)
     properties: tuple[str, ...] = ()
 
@@ -175,8 +176,10 @@ def load_model_of(spec: Spec, decl: ModelDecl, choice: Choice) -> LoadedModel:
     path = choice.models.get(decl.name) or _beside(spec, decl.file)
     if path is None:
         raise _nobody_gave("model", decl.name)
-    architecture = _beside(spec, decl.architecture)
     space = next(item for item in spec.spaces if item.name == decl.space)
+    if not isinstance(path, str):
+        return LoadedModel(decl, IN_MEMORY, path.digest, None, _in_memory(path, space, decl))
+    architecture = _beside(spec, decl.architecture)
     try:
         lifted = _lifted(path, architecture, decl.flux, space)
     except ModelError as error:
@@ -186,6 +189,26 @@ def load_model_of(spec: Spec, decl: ModelDecl, choice: Choice) -> LoadedModel:
     graph = lifted.graph
     log.info("model %s: %s, %s, %d nodes, %s", decl.name, path, lifted.format, len(graph.nodes), graph.dtype)
     return LoadedModel(decl, path, digests[0], beside, lifted)
+
+
+def _in_memory(graph: Graph, space: InputSpace, decl: ModelDecl) -> Lifted:
+    """A network that a program gave; it must have been lifted for inputs of this shape.
+
+    Raises:
+        ModelError: VF2101.
+    """
+    from verifluxa.flux.load import Lifted
+
+    if graph.input_shape not in _shapes(space):
+        shape = _shapes(space)[0]
+        raise ModelError(
+            "VF2101",
+            f"the model `{decl.name}` takes inputs of the shape {graph.input_shape}, those of `{space.name}` have {shape}",
+            place=IN_MEMORY,
+            expected=f"a network of inputs {shape}",
+            remedy=f"lift it for them: `load_model(..., input_shape={shape})`",
+        )
+    return Lifted(graph, (), (), IN_MEMORY, None, ())
 
 
 def _other_shape(error: ModelError, space: InputSpace, decl: ModelDecl) -> ModelError:
@@ -259,7 +282,7 @@ def _unreadable(path: str, reason: str) -> DataError:
     return DataError("VF3905", f"the file cannot be read: {reason}", place=path, remedy="check the path")
 
 
-def data_path(spec: Spec, decl: DataDecl, chosen: Mapping[str, str]) -> str:
+def data_path(spec: Spec, decl: DataDecl, chosen: Mapping[str, str | Arrays]) -> str | Arrays:
     """Where a data set is: what the user chose, else what the spec says.
 
     Raises:
@@ -277,27 +300,31 @@ def _data(spec: Spec, decl: DataDecl, choice: Choice) -> Dataset:
     space = next(item for item in spec.spaces if item.name == decl.space)
     path = data_path(spec, decl, choice.data)
     dataset = load_dataset(decl, space, path, _labels(spec, decl, choice.data))
-    log.info("data %s: %s, %d inputs", decl.name, path, len(dataset.inputs))
+    log.info("data %s: %s, %d inputs", decl.name, dataset.path, len(dataset.inputs))
     return dataset
 
 
-def data_digest(spec: Spec, decl: DataDecl, chosen: Mapping[str, str]) -> str:
+def data_digest(spec: Spec, decl: DataDecl, chosen: Mapping[str, str | Arrays]) -> str:
     """The digest of a data set, as `digest` in a spec has it: of the bytes of a file, or of the listing of a folder.
 
     Raises:
         DataError: VF3905 when a file cannot be read; what `data.gathered` says of folders and arrays.
     """
-    from verifluxa.data.gathered import gather
+    from verifluxa.data.gathered import gather, gather_arrays
 
     path = data_path(spec, decl, chosen)
+    if not isinstance(path, str):
+        return gather_arrays(path).sha256
     if Path(path).is_dir() or path.lower().endswith(".npy"):
         return gather(path, _labels(spec, decl, chosen)).sha256
     return file_digest(path)
 
 
-def _labels(spec: Spec, decl: DataDecl, chosen: Mapping[str, str]) -> str | None:
+def _labels(spec: Spec, decl: DataDecl, chosen: Mapping[str, str | Arrays]) -> str | None:
     """The file of labels that a spec names; another file of inputs that is no NPY file holds its own."""
     path = chosen.get(decl.name)
+    if not isinstance(path, str | None):
+        return None
     return _beside(spec, decl.labels) if path is None or path.lower().endswith(".npy") else None
 
 

@@ -124,8 +124,8 @@ def _are_there(stored: StoredResult, spec: str, chosen: Choice) -> None:
     """Says of files that are gone how to name them, before one of the readers says less."""
     # Without an ending the spec is a name in the library.
     files = {"--spec ": spec} if spec.endswith(".vfx") else {}
-    files |= {f"--model {name}=": path for name, path in chosen.models.items()}
-    files |= {f"--data {name}=": path for name, path in chosen.data.items()}
+    files |= {f"--model {name}=": path for name, path in chosen.models.items() if isinstance(path, str)}
+    files |= {f"--data {name}=": path for name, path in chosen.data.items() if isinstance(path, str)}
     for option, path in files.items():
         if not os.path.exists(path):
             raise DataError(

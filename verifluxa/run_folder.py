@@ -6,20 +6,21 @@ The ledger says how the run was asked for, with the digests of all that it rests
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any
 
 from verifluxa import __version__
+from verifluxa.arguments import Number, choice_of, seconds
 from verifluxa.certificate.encode import encode_statement
 from verifluxa.certificate.evidence_file import write_evidence
 from verifluxa.certificate.of_result import certificate_of
 from verifluxa.dispatch.ledger import Ledger, Origin
 from verifluxa.dispatch.ledger_file import LEDGER_FILE, not_a_ledger, other_run
-from verifluxa.dispatch.observe import Both
+from verifluxa.dispatch.observe import Both, Progress
 from verifluxa.errors import CertificateError, TryAgainError, UsageError
 from verifluxa.inputs import Choice
 from verifluxa.report.pictures import pictures
@@ -27,7 +28,7 @@ from verifluxa.report.scenes import scene_of_result
 from verifluxa.result.result import Result
 from verifluxa.result.write import RESULT_FILE, cannot_write, check_writable, write_result, write_whole
 from verifluxa.spec.spec import Spec
-from verifluxa.verify import More, Prepared, Request, RunContext, carry_out, prepare, request_for
+from verifluxa.verify import Prepared, Request, RunContext, carry_out, prepare, watched_by
 
 EVIDENCE = "evidence.jsonl.gz"
 CERTIFICATE = "certificate.json"
@@ -41,34 +42,50 @@ KEYS = {"spec", "choice", "strategy", "cluster", "budget", "arithmetic", "seed",
 def certify(
     spec: str | Path,
     out: str | Path,
-    models: Mapping[str, str] | None = None,
-    data: Mapping[str, str] | None = None,
-    strategy: str = "balanced",
-    cluster: str = "laptop",
+    *,
+    models: Mapping[str, str | Path] | None = None,
+    data: Mapping[str, str | Path] | None = None,
+    params: Mapping[str, Number] | None = None,
+    properties: str | Sequence[str] = (),
+    strategy: str | Path = "balanced",
+    cluster: str | Path = "laptop",
+    budget: str | float | timedelta | None = None,
+    arithmetic: str | None = None,
+    seed: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
     force: bool = False,
-    **more: Unpack[More],
 ) -> Result:
     """Verifies like `verify`, and writes result, certificate, evidence and pictures into a folder.
 
     The certificate is unsigned: `verifluxa cert sign` signs it, and `check_certificate` rechecks it.
 
     Args:
-        spec, models, data, strategy, cluster: see `verify`.
+        spec, params, properties, strategy, cluster, budget, arithmetic, seed, progress: see `verify`.
         out: the folder; it is made where there is none.
+        models, data: files by the name in the spec; a certificate names files, so nothing in memory is taken.
         force: replace the result of a finished run, or the work of one that was stopped, that lies there.
-        **more: see `verify`.
 
     Raises:
-        VerifluxaError: whatever the user can mend: what `verify` raises, VF4406 for a folder that cannot be written to,
-            VF4425 for the work of a run that was stopped and VF4428 for the result of one that came to its end,
-            unless `force`.
+        VerifluxaError: whatever the user can mend: what `verify` raises, VF4401 for a value that is no file, VF4406 for
+            a folder that cannot be written to, VF4425 for the work of a run that was stopped and VF4428 for the result
+            of one that came to its end, unless `force`.
+        TypeError: for an argument of another name.
     """
     folder = Path(out)
     check_free(folder, force)
-    request = request_for(spec, models, data, strategy, cluster, more)
+    choice = choice_of(models, data, params, properties)
+    for name, value in (*choice.models.items(), *choice.data.items()):
+        if not isinstance(value, str):
+            raise UsageError(
+                "VF4401",
+                f"`{name}` is in memory, and a certificate names files",
+                expected="the path of a file",
+                remedy="write it to a file, or ask `verify`, which makes no certificate",
+            )
+    request = Request(str(spec), choice, str(strategy), str(cluster), seconds(budget), arithmetic, seed)
     prepared = prepare(request)
     with out_folder(folder, prepared.inputs.spec, origin_of(request, prepared), force) as opened:
-        return opened.work(prepared)
+        return opened.work(prepared, watched_by(progress))
 
 
 class OutFolder:

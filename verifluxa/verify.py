@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypedDict, Unpack
+from typing import Any
 
 from verifluxa import __version__
+from verifluxa.arguments import Number, choice_of, seconds
 from verifluxa.asking import build_problem, describe_property
 from verifluxa.certificate.population import population_bound
+from verifluxa.data.dataset import Arrays
 from verifluxa.dispatch.cluster import Cluster, load_cluster, open_pool
 from verifluxa.dispatch.driver import Answers, Plan, drive, unasked
 from verifluxa.dispatch.engine import StrategyEngine, check_device
 from verifluxa.dispatch.measure import Closeness, compare, measure
-from verifluxa.dispatch.observe import EvidenceSink, NoEvidence, Observer, Silent
+from verifluxa.dispatch.observe import EvidenceSink, NoEvidence, Observer, Progress, Silent
 from verifluxa.dispatch.slices import Engine, Pool
 from verifluxa.dispatch.warm import warm_begun
 from verifluxa.errors import UnsupportedError, UsageError
 from verifluxa.graph.arithmetic import check_known
+from verifluxa.graph.graph import Graph
 from verifluxa.inputs import Choice, Inputs, LoadedModel, load_inputs
 from verifluxa.question import Problem
 from verifluxa.result.build import PropertyQuery, Spent, property_result, shown_trigger, unasked_result
@@ -33,6 +37,7 @@ from verifluxa.result.result import (
     FileUsed,
     Machine,
     ModelUsed,
+    Properties,
     PropertyResult,
     Result,
     Share,
@@ -85,52 +90,54 @@ class RunContext:
     warm: Path | None = None
 
 
-class More(TypedDict, total=False):
-    """Further keywords of `verify`; see `Request` and `Choice`."""
-
-    params: Mapping[str, str]
-    properties: tuple[str, ...]
-    budget: float | None
-    arithmetic: str | None
-    seed: int | None
-
-
 def verify(
     spec: str | Path,
-    models: Mapping[str, str] | None = None,
-    data: Mapping[str, str] | None = None,
-    strategy: str = "balanced",
-    cluster: str = "laptop",
-    **more: Unpack[More],
+    *,
+    models: Mapping[str, str | Path | Graph] | None = None,
+    data: Mapping[str, str | Path | Arrays] | None = None,
+    params: Mapping[str, Number] | None = None,
+    properties: str | Sequence[str] = (),
+    strategy: str | Path = "balanced",
+    cluster: str | Path = "laptop",
+    budget: str | float | timedelta | None = None,
+    arithmetic: str | None = None,
+    seed: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
 ) -> Result:
     """Verifies the properties of a spec.
 
     Args:
         spec: path of the spec, or the name of one in the library.
-        models, data: files by the name in the spec; they replace what the spec says.
+        models: by the name in the spec, in place of what the spec says: a file, or what `load_model` gave.
+        data: likewise: a file, an array of inputs, or (inputs, labels), as an `.npz` file has them.
+        params: values by name: `"2 %"`, `0.02`, `Fraction(1, 50)`.
+        properties: names; all when left out.
         strategy: how to prove: a name in the library, or the path of a `.toml` file.
         cluster: where to prove, likewise.
-        **more: `params` (values by name, as text), `properties` (names; all when left out), `budget`
-            (seconds for the whole run), `arithmetic`, `seed`.
+        budget: for the whole run: seconds, `"90s"`, `"5m"`, a `timedelta`; no limit when left out.
+        arithmetic: which evaluations the proof covers: `float32`, `float64`, `real`; the model's own when left out.
+        seed: of every random choice; the strategy's own when left out.
+        progress: is called a few times a second with where the work stands.
 
     Raises:
         VerifluxaError: whatever the user can mend: the spec, a model or data file, a name or a value.
+        TypeError: for an argument of another name.
     """
-    return run(request_for(spec, models, data, strategy, cluster, more))
+    choice = choice_of(models, data, params, properties)
+    request = Request(str(spec), choice, str(strategy), str(cluster), seconds(budget), arithmetic, seed)
+    return run(request, watched_by(progress))
 
 
-def request_for(
-    spec: str | Path,
-    models: Mapping[str, str] | None,
-    data: Mapping[str, str] | None,
-    strategy: str,
-    cluster: str,
-    more: More,
-) -> Request:
-    """The request that the arguments of `verify` make."""
-    choice = Choice(models or {}, data or {}, more.get("params", {}), more.get("properties", ()))
-    limits = (more.get("budget"), more.get("arithmetic"), more.get("seed"))
-    return Request(str(spec), choice, strategy, cluster, *limits)
+@dataclass(frozen=True)
+class Watcher:
+    """An observer that is a function."""
+
+    update: Callable[[Progress], None]
+
+
+def watched_by(progress: Callable[[Progress], None] | None) -> RunContext:
+    """A run that tells a function where the work stands."""
+    return RunContext() if progress is None else RunContext(Watcher(progress))
 
 
 @dataclass(frozen=True)
@@ -333,7 +340,7 @@ def _result(prepared: Prepared, properties: tuple[PropertyResult, ...]) -> Resul
         data=tuple(_data_used(inputs, name, properties) for name in inputs.data),
         strategy=(prepared.strategy.name, prepared.strategy.sha256),
         arithmetic=prepared.arithmetic,
-        properties=properties,
+        properties=Properties(properties),
         machine=Machine(cluster.name, cluster.workers, cluster.device),
         interrupted=any(item.reason is Reason.INTERRUPTED for item in properties),
     )

@@ -28,6 +28,7 @@ from verifluxa.result.result import (
     FileUsed,
     Machine,
     ModelUsed,
+    Properties,
     PropertyResult,
     Result,
     Share,
@@ -116,7 +117,7 @@ def result(*properties: PropertyResult) -> Result:
         data=(DataUsed(FileUsed("eval", "eval.npz", DATA), 2, ()),),
         strategy=("balanced", DIGEST),
         arithmetic="real",
-        properties=properties,
+        properties=Properties(properties),
         machine=Machine("laptop", 1, "cpu"),
     )
 

@@ -10,7 +10,7 @@ from verifluxa.graph.graph import chain
 from verifluxa.graph.ops import Affine, Reshape
 from verifluxa.question import AffineInputMap, Domain, OutputConstraints, Placement, Problem, Question, Violation
 from verifluxa.result.build import PropertyQuery, Spent, property_result
-from verifluxa.result.result import DataUsed, FileUsed, Machine, ModelUsed, Result
+from verifluxa.result.result import DataUsed, FileUsed, Machine, ModelUsed, Properties, Result
 from verifluxa.verdict import Reason, Verdict
 
 SIZE = 4
@@ -109,6 +109,6 @@ def result_of(problem: Problem, outcomes: list[Outcome], classes: tuple[str, ...
         data=(DataUsed(FileUsed("eval", "a/d.npz", DIGESTS[5]), 3, excluded),),
         strategy=("balanced", DIGESTS[6]),
         arithmetic="real",
-        properties=(property_result(asked, problem, outcomes, Spent(0.25, 1.0)),),
+        properties=Properties((property_result(asked, problem, outcomes, Spent(0.25, 1.0)),)),
         machine=Machine("laptop", 1, "cpu"),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from verifluxa.certificate.document import read_bytes, unreadable
 from verifluxa.certificate.envelope import is_envelope, parse_envelope
@@ -13,6 +14,10 @@ from verifluxa.errors import CertificateError
 from verifluxa.files import open_file
 from verifluxa.inputs import Choice, Inputs, load_inputs
 from verifluxa.result.read import read_result
+
+if TYPE_CHECKING:
+    from verifluxa.data.dataset import Arrays
+    from verifluxa.graph.graph import Graph
 
 
 def file_digest(path: Path) -> str:
@@ -50,12 +55,14 @@ def load_certified(path: Path, statement: Statement, given: Choice, spec: str | 
         CertificateError: VF5050 where no spec is known.
         VerifluxaError: for a file that cannot be read.
     """
-    beside, models, data = path.parent / "result.json", dict(given.models), dict(given.data)
+    beside = path.parent / "result.json"
+    models: dict[str, str | Graph] = dict(given.models)
+    data: dict[str, str | Arrays] = dict(given.data)
     if beside.exists():
         stored = read_result(beside)
         spec = spec or str(stored.locate(stored.spec.path))
-        models = {item.file.name: str(stored.locate(item.file.path)) for item in stored.models} | models
-        data = {item.name: str(stored.locate(item.path)) for item in stored.data} | data
+        models = {**{item.file.name: str(stored.locate(item.file.path)) for item in stored.models}, **models}
+        data = {**{item.name: str(stored.locate(item.path)) for item in stored.data}, **data}
     if spec is None:
         raise CertificateError(
             "VF5050",

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from verifluxa.cli.options import Cluster, JobExit, Strategy, TakeOver, seconds
+from verifluxa.arguments import seconds
+from verifluxa.cli.options import Cluster, JobExit, Strategy, TakeOver
 
 if TYPE_CHECKING:
     from verifluxa.batch import BrokenJob, ReadyJob

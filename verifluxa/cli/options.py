@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable
 from fractions import Fraction
@@ -13,9 +12,7 @@ from typer import Argument, Option
 
 from verifluxa.errors import UsageError
 
-UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*(%?)")
-_BUDGET = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
 
 
 def pairs(option: str, given: Iterable[str] | None, value: str = "FILE") -> dict[str, str]:
@@ -39,23 +36,6 @@ def pairs(option: str, given: Iterable[str] | None, value: str = "FILE") -> dict
             raise UsageError("VF4401", f"{option} gives `{name}` twice", expected="each name once")
         result[name] = rest
     return result
-
-
-def seconds(budget: str | None) -> float | None:
-    """Reads a budget: `90`, `90s`, `5m`, `1.5h`.
-
-    Raises:
-        UsageError: VF4403 for anything else, and for a budget of nothing.
-    """
-    if budget is None:
-        return None
-    match = _BUDGET.fullmatch(budget.strip().lower())
-    amount = float(match[1]) * UNITS.get(match[2], math.nan) if match else math.nan
-    if not 0 < amount < 1e9:
-        raise UsageError(
-            "VF4403", f"--budget {budget} is no length of time", expected="a number with s, m or h: 90s, 5m, 1.5h"
-        )
-    return amount
 
 
 def gap(text: str | None) -> str | None:

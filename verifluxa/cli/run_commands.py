@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from verifluxa.arguments import seconds
 from verifluxa.cli.formats import Format
 from verifluxa.cli.options import (
     Budget,
@@ -20,7 +21,6 @@ from verifluxa.cli.options import (
     TakeOver,
     check_ending,
     pairs,
-    seconds,
 )
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from verifluxa.arguments import seconds
 from verifluxa.cli.formats import Format, VerifyFormat
 from verifluxa.cli.options import (
     Arithmetic,
@@ -26,7 +27,6 @@ from verifluxa.cli.options import (
     TakeOver,
     gap,
     pairs,
-    seconds,
 )
 from verifluxa.verdict import Verdict
 

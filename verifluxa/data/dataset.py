@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,12 @@ from verifluxa.errors import DataError
 
 if TYPE_CHECKING:
     from verifluxa.spec.spec import DataDecl, Selection
+
+
+Arrays = tuple[NDArray[Any], ...]
+"""Inputs, and labels where there are any."""
+IN_MEMORY = "in memory"
+"""In the place of a path."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,9 @@ from io import BytesIO
 from pathlib import Path
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
-from verifluxa.data.dataset import shown
+import numpy as np
+
+from verifluxa.data.dataset import Arrays, shown
 from verifluxa.data.npz import MAX_FILE, read_bytes
 from verifluxa.data.pictures import MAX_MEMBERS
 from verifluxa.errors import DataError
@@ -82,6 +84,16 @@ def gather(path: str, labels: str | None = None) -> Gathered:
         return _packed({"x.npy": content} | ({} if labels is None else {"y.npy": read_bytes(labels)}), arrays=True)
     digest = "sha256:" + hashlib.sha256(content).hexdigest()
     return Gathered(content, digest, name.endswith(".zip"), name.endswith(".npz"))
+
+
+def gather_arrays(arrays: Arrays) -> Gathered:
+    """Arrays of a program, as the NPY files that they would be."""
+    members = {}
+    for name, array in zip(("x.npy", "y.npy"), arrays, strict=False):
+        buffer = BytesIO()
+        np.save(buffer, array, allow_pickle=False)
+        members[name] = buffer.getvalue()
+    return _packed(members, arrays=True)
 
 
 def _packed(members: Mapping[str, bytes], arrays: bool) -> Gathered:

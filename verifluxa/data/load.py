@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from verifluxa.data.dataset import Dataset
-from verifluxa.data.gathered import Gathered, gather
+from verifluxa.data.dataset import IN_MEMORY, Arrays, Dataset
+from verifluxa.data.gathered import Gathered, gather, gather_arrays
 from verifluxa.data.npz import Npz
 from verifluxa.data.pictures import read_pictures
 from verifluxa.data.tables import read_table
@@ -99,13 +99,13 @@ MAX_LOADED = 2**32
 """Bytes of the inputs once they are float64."""
 
 
-def load_dataset(decl: DataDecl, space: InputSpace, path: str | Path, labels: str | None = None) -> Dataset:
+def load_dataset(decl: DataDecl, space: InputSpace, path: str | Path | Arrays, labels: str | None = None) -> Dataset:
     """Loads a data set and checks all that its declaration says.
 
     Args:
         decl: the declaration in the spec.
         space: the input space that it names.
-        path: the file or folder; already resolved, or as given on the command line.
+        path: the file or folder, already resolved or as given on the command line; or arrays in memory.
         labels: the file that `decl.labels` names, where there is one.
 
     Returns:
@@ -117,7 +117,17 @@ def load_dataset(decl: DataDecl, space: InputSpace, path: str | Path, labels: st
             VF3010 to VF3014 and VF3018 for the images, VF3015 to VF3017 for the labels; what `texts`, `tables` and
             `series` raise.
     """
-    found = gather(str(path), labels)
+    if isinstance(path, tuple):
+        found, path = gather_arrays(path), IN_MEMORY
+        if space.kind not in ("image", "tokens"):
+            raise DataError(
+                "VF3036",
+                f"`{decl.name}` is a data set of the kind {space.kind}, which is not read from arrays in memory",
+                place=path,
+                expected="the path of a CSV file",
+            )
+    else:
+        found = gather(str(path), labels)
     if decl.digest not in (None, found.sha256):
         raise DataError(
             "VF3003",

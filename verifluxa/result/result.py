@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from html import escape
+from typing import TYPE_CHECKING, SupportsIndex, overload
 
 from verifluxa.errors import Span
 from verifluxa.question import Problem
@@ -13,6 +14,8 @@ from verifluxa.verdict import Reason, Verdict, combine
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from PIL.Image import Image
 
 Grid = Sequence[float] | Sequence[Sequence[float]] | Sequence[Sequence[Sequence[float]]]
 """A trigger as people see it: rows of levels; rows of pixels of levels where there are several channels."""
@@ -135,7 +138,7 @@ class Compared:
     proved: Share
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PropertyResult:
     """One property and its verdict.
 
@@ -199,6 +202,46 @@ class PropertyResult:
     compared: Compared | None = None
     closed: Mapping[str, int] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"<{self.name}: {self.summary}>"
+
+    @property
+    def summary(self) -> str:
+        """The verdict, and what is known of the largest rate: `falsified, a trigger reaches 82/82`."""
+        said = f"{self.verdict} ({self.reason})" if self.reason else str(self.verdict)
+        if self.found is None or self.proved is None:
+            return said
+        known = {
+            Verdict.CERTIFIED: f"no trigger exceeds {self.proved}",
+            Verdict.FALSIFIED: f"a trigger reaches {self.found}",
+            Verdict.UNKNOWN: f"the largest rate is from {self.found} to {self.proved}",
+        }
+        return f"{said}, {known[self.verdict]}"
+
+    @property
+    def trigger(self) -> Counterexample | None:
+        """The trigger that refutes the property, else the strongest that a measurement found."""
+        return self.counterexample or self.strongest
+
+    def image(self, scale: int = 24) -> Image | None:
+        """The trigger as a picture; None where there is no trigger, or it is no rectangle of pixels.
+
+        Args:
+            scale: pixels of the picture for each pixel of the trigger.
+        """
+        from verifluxa.result.picture import trigger_image
+
+        if self.trigger is None:
+            return None
+        return trigger_image(self.trigger.trigger, self._levels(self.trigger.placement_index), scale)
+
+    def _levels(self, placement: int) -> tuple[float, float] | None:
+        """The darkest and the brightest level of a trigger; None where the problem is not there any more."""
+        if self.problem is None:
+            return None
+        domain = self.problem.domain_of(placement)
+        return float(min(0, domain.lower.min())), float(domain.upper.max())
+
     def limit_of(self, target: int | None) -> Fraction | None:
         """The rate that is allowed for a target."""
         return dict(self.limits).get(target, self.limit) if target is not None else self.limit
@@ -216,6 +259,29 @@ class PropertyResult:
         return total - safe, total
 
 
+class Properties(tuple[PropertyResult, ...]):
+    """The properties of a result, in order; one of them by its number or its name."""
+
+    __slots__ = ()
+
+    @overload
+    def __getitem__(self, key: SupportsIndex | str) -> PropertyResult: ...
+    @overload
+    def __getitem__(self, key: slice) -> tuple[PropertyResult, ...]: ...
+    def __getitem__(self, key: SupportsIndex | str | slice) -> PropertyResult | tuple[PropertyResult, ...]:
+        """One property, or several by a slice.
+
+        Raises:
+            KeyError: for a name that there is not.
+        """
+        if not isinstance(key, str):
+            return super().__getitem__(key)
+        for item in self:
+            if item.name == key:
+                return item
+        raise KeyError(f"no property `{key}`: there is {', '.join(f'`{item.name}`' for item in self)}")
+
+
 @dataclass(frozen=True)
 class Machine:
     """Where the work was done."""
@@ -225,7 +291,7 @@ class Machine:
     device: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """The result of a run.
 
@@ -236,7 +302,7 @@ class Result:
         models, data: the files.
         strategy: name and digest of the strategy.
         arithmetic: `float32`, `float64` or `real`.
-        properties: one entry for each property that was asked.
+        properties: one entry for each property that was asked, by number or name.
         machine: where the work was done.
         interrupted: whether the run was stopped before its end.
     """
@@ -248,9 +314,20 @@ class Result:
     data: tuple[DataUsed, ...]
     strategy: tuple[str, str]
     arithmetic: str
-    properties: tuple[PropertyResult, ...]
+    properties: Properties
     machine: Machine
     interrupted: bool = False
+
+    def __repr__(self) -> str:
+        return "\n".join((f"<{self.spec.path}: {self.verdict}>", *(f"  {item!r}" for item in self.properties)))
+
+    def _repr_html_(self) -> str:
+        """A table, as notebooks show it."""
+        head = "".join(
+            f"<th>{title}</th>" for title in ("property", "verdict", "found", "proved", "questions", "seconds")
+        )
+        rows = "".join(_row(_cells(item)) for item in self.properties)
+        return f"<table><caption>{escape(self.spec.path)}: {self.verdict}</caption><tr>{head}</tr>{rows}</table>"
 
     @property
     def verdict(self) -> Verdict:
@@ -268,3 +345,13 @@ class Result:
         from verifluxa.result.write import write_result
 
         return write_result(self, folder)
+
+
+def _cells(item: PropertyResult) -> Iterable[object]:
+    why = f" ({item.reason})" if item.reason else ""
+    yield from (item.name, f"{item.verdict}{why}", item.found or "", item.proved or "")
+    yield from (item.counts.total, f"{item.seconds:.1f}")
+
+
+def _row(cells: Iterable[object]) -> str:
+    return "<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in cells) + "</tr>"

@@ -17,6 +17,7 @@ from verifluxa.result.result import (
     Machine,
     ModelUsed,
     Place,
+    Properties,
     PropertyResult,
     Result,
     Share,
@@ -45,7 +46,7 @@ def whole_result(top: Fields) -> Result:
         data=tuple(_data(item) for item in top.objects("data")),
         strategy=(strategy.text("name"), strategy.text("sha256", SHA256)),
         arithmetic=top.text("arithmetic"),
-        properties=tuple(_property(item) for item in top.objects("properties")),
+        properties=Properties(map(_property, top.objects("properties"))),
         machine=Machine(machine.text("cluster"), machine.integer("workers"), machine.text("device")),
     )
     if not result.properties or top.member("verdict", Verdict) is not result.verdict:
