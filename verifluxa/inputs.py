@@ -203,7 +203,8 @@ def _in_memory(graph: Graph, space: InputSpace, decl: ModelDecl) -> Lifted:
         shape = _shapes(space)[0]
         raise ModelError(
             "VF2101",
-            f"the model `{decl.name}` takes inputs of the shape {graph.input_shape}, those of `{space.name}` have {shape}",
+            f"the model `{decl.name}` takes inputs of the shape {graph.input_shape}, those of `{space.name}` "
+            f"have {shape}",
             place=IN_MEMORY,
             expected=f"a network of inputs {shape}",
             remedy=f"lift it for them: `load_model(..., input_shape={shape})`",
