@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from verifluxa.cli.app import build_app
+from verifluxa.cli.app import EXAMPLES, build_app
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,17 @@ def markdown(all_commands: tuple[Command, ...]) -> str:
     lines = ["# Commands", "", "Made from the command line itself: `verifluxa COMMAND --help` says the same."]
     for command in all_commands:
         lines += ["", f"{'##' if len(command.words) < 2 else '###'} {command.name}", "", f"    {command.usage}", ""]
-        lines += [line for text in command.paragraphs for line in (text, "")]
+        lines += [
+            line for text in command.paragraphs for line in (text.replace(f"{EXAMPLES}\n", f"{EXAMPLES}\n\n"), "")
+        ]
         lines += _table(command.parameters)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _shown(paragraph: str) -> str:
+    """Examples as a block of code."""
+    title, *lines = paragraph.splitlines()
+    return "\n".join((title, "", *(f"    {line}" for line in lines))) if title == EXAMPLES else paragraph
 
 
 def _table(parameters: tuple[Parameter, ...]) -> list[str]:
@@ -107,7 +115,8 @@ def _walk(words: tuple[str, ...], found: Any) -> Iterator[Command]:
 
 
 def _paragraphs(text: str) -> tuple[str, ...]:
-    return tuple(" ".join(part.split()) for part in re.split(r"\n\s*\n", text.strip()))
+    parts = re.split(r"\n\s*\n", text.strip())
+    return tuple(part.rstrip() if part.startswith(EXAMPLES) else " ".join(part.split()) for part in parts)
 
 
 def _parameter(item: Any) -> Parameter:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from docs.commands import Command, Parameter, commands
 from verifluxa import __version__
+from verifluxa.cli.app import EXAMPLES
 
 PATH = Path(__file__).with_name("verifluxa.1")
 EXIT_CODES = (
@@ -59,7 +60,11 @@ def _command(command: Command) -> Iterator[str]:
 
 def _paragraphs(command: Command) -> Iterator[str]:
     for paragraph in command.paragraphs:
-        yield from (_text(paragraph), ".PP")
+        if paragraph.startswith(EXAMPLES):
+            title, *examples = paragraph.splitlines()
+            yield from (title, ".PP", ".nf", *(f"    {_text(line)}" for line in examples), ".fi", ".PP")
+        else:
+            yield from (_text(paragraph), ".PP")
 
 
 def _parameter(item: Parameter) -> Iterator[str]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -20,30 +17,6 @@ if TYPE_CHECKING:
 
 Number = str | int | float | Fraction | Decimal
 """`"2 %"`, `0.02`, `Fraction(1, 50)`."""
-_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
-_BUDGET = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
-
-
-def seconds(budget: str | float | timedelta | None) -> float | None:
-    """Reads a budget: `90`, `90s`, `5m`, `1.5h`, a number of seconds, a `timedelta`.
-
-    Raises:
-        UsageError: VF4403 for anything else, and for a budget of nothing.
-    """
-    if budget is None:
-        return None
-    amount = math.nan
-    if isinstance(budget, timedelta):
-        amount = budget.total_seconds()
-    elif isinstance(budget, int | float) and not isinstance(budget, bool):
-        amount = float(budget)
-    elif isinstance(budget, str) and (match := _BUDGET.fullmatch(budget.strip().lower())):
-        amount = float(match[1]) * _SECONDS.get(match[2], math.nan)
-    if not 0 < amount < 1e9:
-        raise UsageError(
-            "VF4403", f"--budget {budget} is no length of time", expected="a number with s, m or h: 90s, 5m, 1.5h"
-        )
-    return amount
 
 
 def choice_of(

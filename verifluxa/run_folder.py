@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from verifluxa import __version__
-from verifluxa.arguments import Number, choice_of, seconds
+from verifluxa.arguments import Number, choice_of
 from verifluxa.certificate.encode import encode_statement
 from verifluxa.certificate.evidence_file import write_evidence
 from verifluxa.certificate.of_result import certificate_of
 from verifluxa.dispatch.ledger import Ledger, Origin
 from verifluxa.dispatch.ledger_file import LEDGER_FILE, not_a_ledger, other_run
 from verifluxa.dispatch.observe import Both, Progress
+from verifluxa.durations import seconds
 from verifluxa.errors import CertificateError, TryAgainError, UsageError
 from verifluxa.inputs import Choice
 from verifluxa.report.pictures import pictures

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from verifluxa import __version__
-from verifluxa.arguments import Number, choice_of, seconds
+from verifluxa.arguments import Number, choice_of
 from verifluxa.asking import build_problem, describe_property
 from verifluxa.certificate.population import population_bound
 from verifluxa.data.dataset import Arrays
@@ -24,6 +24,7 @@ from verifluxa.dispatch.measure import Closeness, compare, measure
 from verifluxa.dispatch.observe import EvidenceSink, NoEvidence, Observer, Progress, Silent
 from verifluxa.dispatch.slices import Engine, Pool
 from verifluxa.dispatch.warm import warm_begun
+from verifluxa.durations import seconds
 from verifluxa.errors import UnsupportedError, UsageError
 from verifluxa.graph.arithmetic import check_known
 from verifluxa.graph.graph import Graph

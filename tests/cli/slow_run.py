@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from verifluxa.cli.formats import Format
+from verifluxa.cli.options import Format
 from verifluxa.cli.verify_command import Presentation, execute
 from verifluxa.dispatch.slices import AttackSlice, ProofSlice
 from verifluxa.evidence import NOTHING_FOUND, Counted, Node, Outcome

@@ -1,14 +1,18 @@
 """The entry point: usage errors, codes, nothing is ever a traceback."""
 
 import re
+import shlex
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.main import get_command
 
 from verifluxa import __version__
-from verifluxa.cli.app import build_app
+from verifluxa.cli.app import COMMANDS, build_app, whole_command
+from verifluxa.cli.main import run
 from verifluxa.cli.reference_commands import codes, page
 from verifluxa.errors import ManyErrors, SpecError
 
@@ -189,3 +193,36 @@ def test_every_code_has_a_page_with_an_example(verifluxa):
         assert words.startswith(f"# {code}: ")
     assert verifluxa("explain", codes()[0].lower()).out == page(codes()[0])
     assert verifluxa("explain", f"[{codes()[0]}]").code == 0
+
+
+def _examples() -> list[str]:
+    return [example for commands in COMMANDS.values() for examples in commands.values() for example in examples]
+
+
+@pytest.mark.parametrize("example", _examples())
+def test_the_examples_of_a_help_are_commands_that_there_are(
+    example: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(example)
+    for name in ("src", "specs"):
+        Path(name).mkdir()
+    for word in words[1:]:
+        if "." in word and "*" not in word:
+            path = Path(word.rpartition("=")[2])
+            path.parent.mkdir(exist_ok=True)
+            path.touch()
+    command: Any = whole_command()
+    with command.make_context("verifluxa", words) as context:
+        _, found, rest = command.resolve_command(context, [*context._protected_args, *context.args])
+        found.make_context(words[0], rest, parent=context)
+
+
+def test_every_help_begins_with_examples_and_shows_no_type_of_a_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    for commands in COMMANDS.values():
+        for function in commands:
+            name = function.__name__.strip("_").replace("_", "-")
+            assert run([name, "--help"]) == 0
+            said = capsys.readouterr().out
+            assert said.index(f"$ verifluxa {name}") < said.index("Options")
+            assert "<bool>" not in said

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import verifluxa
-from verifluxa.arguments import choice_of, seconds
+from verifluxa.arguments import choice_of
+from verifluxa.durations import seconds
 
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "examples" / "digits"

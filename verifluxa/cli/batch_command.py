@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from verifluxa.arguments import seconds
 from verifluxa.cli.options import Cluster, JobExit, Strategy, TakeOver
+from verifluxa.durations import seconds
 
 if TYPE_CHECKING:
     from verifluxa.batch import BrokenJob, ReadyJob

@@ -3,34 +3,13 @@
 from __future__ import annotations
 
 import json
-from enum import StrEnum
 from typing import Literal
 
+from verifluxa.cli.options import Format
 from verifluxa.result.ci_formats import JUnitCase, Trouble, junit, sarif_log, sarif_place
 from verifluxa.result.document import document, dumps, footing, heading, property_entry
 from verifluxa.result.result import PropertyResult, Result
 from verifluxa.verdict import Verdict
-
-
-class Format(StrEnum):
-    """What stands on stdout."""
-
-    TEXT = "text"
-    JSON = "json"
-    JSONL = "jsonl"
-    JUNIT = "junit"
-    SARIF = "sarif"
-
-
-class VerifyFormat(StrEnum):
-    """The formats of `verify`: those of every result, and that of a benchmark instance."""
-
-    TEXT = "text"
-    JSON = "json"
-    JSONL = "jsonl"
-    JUNIT = "junit"
-    SARIF = "sarif"
-    VNNCOMP = "vnncomp"
 
 
 def rendered(result: Result, chosen: Format) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,27 @@ from typer import Argument, Option
 from verifluxa.errors import UsageError
 
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*(%?)")
+
+
+class Format(StrEnum):
+    """What stands on stdout."""
+
+    TEXT = "text"
+    JSON = "json"
+    JSONL = "jsonl"
+    JUNIT = "junit"
+    SARIF = "sarif"
+
+
+class VerifyFormat(StrEnum):
+    """The formats of `verify`: those of every result, and that of a benchmark instance."""
+
+    TEXT = "text"
+    JSON = "json"
+    JSONL = "jsonl"
+    JUNIT = "junit"
+    SARIF = "sarif"
+    VNNCOMP = "vnncomp"
 
 
 def pairs(option: str, given: Iterable[str] | None, value: str = "FILE") -> dict[str, str]:

@@ -11,7 +11,8 @@ from typing import TextIO
 from rich.console import Console
 from rich.text import Text
 
-from verifluxa.cli.formats import Format, rendered
+from verifluxa.cli.formats import rendered
+from verifluxa.cli.options import Format
 from verifluxa.report.summary import SHADES, Line, Screen, summary
 from verifluxa.result.result import Result
 from verifluxa.spec.problems import visible

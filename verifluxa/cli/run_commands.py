@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from verifluxa.arguments import seconds
-from verifluxa.cli.formats import Format
 from verifluxa.cli.options import (
     Budget,
     Cluster,
+    Format,
     JobExit,
     MovedData,
     MovedModels,
@@ -22,6 +21,7 @@ from verifluxa.cli.options import (
     check_ending,
     pairs,
 )
+from verifluxa.durations import seconds
 
 if TYPE_CHECKING:
     from verifluxa.replay import Replayed

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from verifluxa.arguments import seconds
 from verifluxa.cli.init_command import Model
 from verifluxa.cli.options import Architecture, Companion, FluxVersion
+from verifluxa.durations import seconds
 
 if TYPE_CHECKING:
     from verifluxa.cli.init_spec import Found

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from verifluxa.arguments import seconds
-from verifluxa.cli.formats import Format, VerifyFormat
 from verifluxa.cli.options import (
     Arithmetic,
     Budget,
     Cluster,
     Data,
+    Format,
     Gap,
     JobExit,
     Models,
@@ -25,9 +24,11 @@ from verifluxa.cli.options import (
     Seed,
     Strategy,
     TakeOver,
+    VerifyFormat,
     gap,
     pairs,
 )
+from verifluxa.durations import seconds
 from verifluxa.verdict import Verdict
 
 if TYPE_CHECKING:
