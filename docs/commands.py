@@ -70,9 +70,7 @@ def markdown(all_commands: tuple[Command, ...]) -> str:
     lines = ["# Commands", "", "Made from the command line itself: `verifluxa COMMAND --help` says the same."]
     for command in all_commands:
         lines += ["", f"{'##' if len(command.words) < 2 else '###'} {command.name}", "", f"    {command.usage}", ""]
-        lines += [
-            line for text in command.paragraphs for line in (text.replace(f"{EXAMPLES}\n", f"{EXAMPLES}\n\n"), "")
-        ]
+        lines += [line for text in command.paragraphs for line in (_shown(text), "")]
         lines += _table(command.parameters)
     return "\n".join(lines).rstrip() + "\n"
 

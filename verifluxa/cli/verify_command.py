@@ -71,8 +71,11 @@ def verify(
 
     Exit codes: 0 certified, 1 falsified, 2 usage, 3 unknown, 4 bad input, 5 internal error, 75 try again (a lock).
     """
-    from verifluxa.inputs import Choice
-    from verifluxa.verify import Request
+    from verifluxa.cli.first_line import reading
+
+    with reading(spec or str(onnx)):
+        from verifluxa.inputs import Choice
+        from verifluxa.verify import Request
 
     choice = Choice(
         pairs("--model", model), pairs("--data", data), pairs("--set", set_, "VALUE"), tuple(property_ or ())
@@ -126,17 +129,20 @@ def execute(request: Request, presentation: Presentation, engine: Engine | None 
     Raises:
         VerifluxaError: whatever the user can mend.
     """
+    from verifluxa.cli.first_line import reading
     from verifluxa.cli.messages import show_warnings
-    from verifluxa.cli.output import present
     from verifluxa.dispatch.interrupts import stop_is_an_interrupt
-    from verifluxa.verify import prepare
 
-    if presentation.out is not None:
-        from verifluxa.run_folder import check_free
-
-        check_free(presentation.out, presentation.force)
     with stop_is_an_interrupt():
-        prepared = prepare(request)
+        with reading(request.spec):
+            from verifluxa.cli.output import present
+            from verifluxa.verify import prepare
+
+            if presentation.out is not None:
+                from verifluxa.run_folder import check_free
+
+                check_free(presentation.out, presentation.force)
+            prepared = prepare(request)
         show_warnings(prepared.inputs.warnings)
         result = _work(request, prepared, presentation, engine)
     present(result, presentation.format, presentation.out)
