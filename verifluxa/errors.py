@@ -115,6 +115,12 @@ class CertificateError(VerifluxaError):
     exit_code = 1
 
 
+class MissingFileError(CertificateError):
+    """VF5059: a file that a certificate speaks of is not there. Nothing was found wrong, and nothing was rechecked."""
+
+    exit_code = 3
+
+
 class GateError(VerifluxaError):
     """VF6xxx: a reason why the release gate denies, or why a policy, log or registry is refused."""
 

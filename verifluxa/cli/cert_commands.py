@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -142,8 +141,8 @@ def check(
 ) -> int:
     """Recomputes every bound of a certificate with a small program of its own. Signatures are not looked at.
 
-    Exit codes: 0 accepted, 1 rejected, 3 some leaves are not rechecked. The files default to those that `result.json`
-    beside the certificate names.
+    Exit codes: 0 accepted, 1 rejected, 3 a file is missing or some leaves are not rechecked. The files default to those
+    that `result.json` beside the certificate names.
     """
     from verifluxa.certificate.check.run import check_certificate
     from verifluxa.cli.messages import show_error
@@ -153,7 +152,7 @@ def check(
     report = check_certificate(certificate, models, datasets, spec, evidence)
     for reason in report.reasons:
         show_error(reason)
-    print_words(replace(report, reasons=()).text().splitlines())
+    print_words(report.text(reasons=False).splitlines())
     return report.exit_code
 
 

@@ -8,10 +8,10 @@ from fractions import Fraction
 
 from verifluxa.certificate.free_text import free_text
 from verifluxa.certificate.statement import PropertyResult, Statement
-from verifluxa.errors import VerifluxaError
+from verifluxa.errors import MissingFileError, VerifluxaError
 from verifluxa.verdict import Verdict
 
-ACCEPTED, REJECTED, UNRECHECKED = 0, 1, 3
+ACCEPTED, REJECTED, INCOMPLETE = 0, 1, 3
 
 
 @dataclass
@@ -94,6 +94,8 @@ class CheckReport:
         notes: what a reader should know besides.
         properties: what was recomputed.
         statement: what is claimed; None when the certificate cannot be read.
+        claims: (property, what it states) in words made from the spec, whatever its author called it; empty where the
+            spec is not the one that was certified.
     """
 
     accepted: bool
@@ -102,6 +104,7 @@ class CheckReport:
     notes: tuple[str, ...]
     properties: tuple[PropertyCheck, ...]
     statement: Statement | None
+    claims: tuple[tuple[str, str], ...] = ()
 
     @property
     def unrechecked(self) -> int:
@@ -115,20 +118,24 @@ class CheckReport:
 
     @property
     def exit_code(self) -> int:
-        """0 accepted, 1 rejected, 3 when something that is stated of a property was not recomputed."""
-        return REJECTED if not self.accepted else ACCEPTED if self.is_complete else UNRECHECKED
+        """0 accepted, 1 rejected, 3 when a file is missing, or something that is stated was not recomputed."""
+        if self.reasons and all(isinstance(reason, MissingFileError) for reason in self.reasons):
+            return INCOMPLETE
+        return REJECTED if not self.accepted else ACCEPTED if self.is_complete else INCOMPLETE
 
-    def text(self) -> str:
-        """The report in words."""
+    def text(self, reasons: bool = True) -> str:
+        """The report in words; `reasons`: with the errors, as text."""
         but = f"checked except {_many(self.unrechecked, 'leaf', 'leaves')}" if self.unrechecked else "checked in part"
-        words = {ACCEPTED: "accepted", REJECTED: "REJECTED", UNRECHECKED: but}
-        lines = [words[self.exit_code] + (f" (it says: {self.statement.verdict})" if self.statement else "")]
+        words = {ACCEPTED: "accepted", REJECTED: "REJECTED", INCOMPLETE: but if self.accepted else "incomplete"}
+        lines = ["the properties, as the certified spec puts them:"] if self.claims else []
+        lines += [f"  {name}: {said}" for name, said in self.claims]
+        lines += [words[self.exit_code] + (f" (it says: {self.statement.verdict})" if self.statement else "")]
         lines += [line for item in self.properties for line in item.lines()]
         if self.accepted and self.statement is not None:
             lines += ["stated by whoever made the certificate, not vouched for:"]
             lines += [f"  {what}: {text}" for what, text in free_text(self.statement)]
         lines += [f"note: {note}" for note in self.notes]
-        return "\n".join([*lines, *map(str, self.reasons)]) + "\n"
+        return "\n".join([*lines, *map(str, self.reasons if reasons else ())]) + "\n"
 
 
 def _many(count: int, one: str, many: str | None = None) -> str:

@@ -14,13 +14,14 @@ from verifluxa.certificate.check.report import CheckReport, PropertyCheck, Tally
 from verifluxa.certificate.check.section import Section
 from verifluxa.certificate.evidence_file import read_evidence
 from verifluxa.certificate.evidence_lines import Header, Record
-from verifluxa.certificate.load import file_digest, load_certified, load_statement
+from verifluxa.certificate.load import file_digest, load_certified, load_statement, require_file
 from verifluxa.certificate.refuse import refused
 from verifluxa.certificate.statement import NONE, PropertyResult, Statement
 from verifluxa.data.dataset import DOUBTFUL
 from verifluxa.errors import CertificateError, VerifluxaError
 from verifluxa.inputs import Choice, Inputs
 from verifluxa.spec.spec import ImageSpace, Property, named
+from verifluxa.spec.words import plain_words
 
 log = logging.getLogger(__name__)
 
@@ -48,11 +49,14 @@ def check_certificate(
     reasons: list[VerifluxaError] = []
     notes: list[str] = []
     checks: list[PropertyCheck] = []
+    claims: tuple[tuple[str, str], ...] = ()
     statement, signed = None, True
     try:
         statement, signed = load_statement(Path(path))
         inputs = load_certified(Path(path), statement, Choice(models or {}, data or {}), spec)
         reasons += differing(statement, inputs)
+        if not reasons:  # else the spec may be another one
+            claims = tuple((prop.name, plain_words(inputs.spec, prop)) for prop in inputs.properties)
         results = {item.name: item for item in statement.properties if item.evidence != NONE}
         for item in statement.properties:
             if item.evidence == NONE:
@@ -73,9 +77,9 @@ def check_certificate(
     except VerifluxaError as error:
         reasons.append(error)
     if not signed:
-        notes.append("the certificate is not signed: what it says was recomputed, who says it is unknown")
+        notes.append("issuer unknown: the certificate is not signed")
     return CheckReport(
-        not reasons, signed and statement is not None, tuple(reasons), tuple(notes), tuple(checks), statement
+        not reasons, signed and statement is not None, tuple(reasons), tuple(notes), tuple(checks), statement, claims
     )
 
 
@@ -83,8 +87,7 @@ def _properties(
     statement: Statement, inputs: Inputs, results: dict[str, PropertyResult], file: Path
 ) -> Iterator[PropertyCheck]:
     """What was found of each property in the evidence."""
-    if not file.exists():
-        raise refused("VF5051", "the evidence is not there", str(file))
+    require_file("evidence", file)
     digest = file_digest(file)
     for name, result in results.items():
         if result.evidence != digest:
