@@ -103,7 +103,7 @@ def test_explain_spec_is_no_wider_than_the_screen(verifluxa, digits, monkeypatch
 
 def test_explain_spec_counts_before_any_work(verifluxa, digits, snapshot):
     ran = verifluxa("explain-spec", digits / "no_backdoor.vfx")
-    assert re.search(r"^    estimate        about \d.* in one process$", ran.out, re.M)
+    assert re.search(r"^    estimate        about \d.* of CPU time$", ran.out, re.M)
     # How long that is depends on the machine.
     assert (ran.code, re.sub("about .* in one", "about T in one", ran.out)) == (0, snapshot)
 

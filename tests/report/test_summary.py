@@ -9,7 +9,7 @@ import pytest
 from result_fakes import certified_outcomes, per_input_outcomes, result_of, unknown_outcomes
 
 from verifluxa.report.advice import HELP, advice, duration, longer
-from verifluxa.report.summary import PLAIN, Screen, blocks, summary
+from verifluxa.report.summary import PLAIN, Screen, blocks, summary, time_words
 from verifluxa.verdict import Reason, Verdict
 from verifluxa.verify import verify
 
@@ -169,3 +169,14 @@ def test_blocks_of_colours_and_of_large_patches(snapshot):
 
 def test_a_trigger_whose_levels_are_all_fixed_is_still_drawn():
     assert blocks(np.full((1, 1, 1), 7.0), (0, 0), (7.0, 7.0))[1].split() == ["0", "██", "7"]
+
+
+def test_seconds_of_questions_that_were_not_finished_are_proving_and_are_named(problem):
+    """3.3 s of attack in 159 s is no run that ended in the attack."""
+    item = replace(open_property(problem, closed=0, left=10, seconds=159.0), stages={"attack": 3.3}, closed={})
+    words = "\n".join(advice(item, "balanced"))
+    assert "ended in the attack" not in words
+    assert "none of them was closed in 159 s" in words
+    assert time_words(item) == "159.0 s (attack 3.3 s; questions that were not finished 155.7 s)"
+    early = replace(item, seconds=3.5)
+    assert "ended in the attack" in "\n".join(advice(early, "balanced"))

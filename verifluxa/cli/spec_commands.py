@@ -62,18 +62,27 @@ def explain_spec(spec: SpecName, set_: Params = None) -> int:
     """Says in plain words what a spec asks, and how much work that is, before any is done."""
     from verifluxa.cli.messages import show_warnings
     from verifluxa.cli.output import print_words, screen_of
-    from verifluxa.spec.plain import cost, explain_property, machine_speed
+    from verifluxa.spec.plain import cost, explain_property, machine_speed, total
 
     checked = _load(spec, set_)
     show_warnings(checked.warnings)
     speed, width = machine_speed(), screen_of(sys.stdout).width
+    costs = []
     for prop in checked.spec.properties:
         explained = explain_property(checked.spec, prop)
         found = cost(prop, explained.counts, speed)
-        estimate = "known once the data is read" if found is None else f"about {found} in one process"
+        costs.append(found)
+        estimate = "known once the data is read" if found is None else f"about {found} of CPU time"
         words = [short for line in str(explained).splitlines() for short in _wrapped(line, width)]
         print_words([*words, f"    {'estimate':<15} {estimate}", ""])
-    last = "Estimates are rates of small networks on this machine; larger ones, and what branches, take longer."
+    if len(costs) > 1:
+        summed = total(costs)
+        known = "known once the data is read" if summed is None else f"about {summed} of CPU time"
+        print_words([f"all {len(costs)} properties", f"    {'estimate':<15} {known}", ""])
+    last = (
+        "Estimates are rates of small networks on this machine; larger ones, and what branches, take longer. Workers "
+        "share the CPU time; on a busy machine a run takes longer than that."
+    )
     print_words(textwrap.wrap(last, width))
     return 0
 

@@ -30,6 +30,8 @@ RESUMABLE = {Reason.TIME, Reason.INTERRUPTED, Reason.LOST_WORKER}
 HARDER = 4
 """How much longer a question that is left takes than those that were closed: a guess, the easy ones close first."""
 SHORTEST = 10.0
+LITTLE = 0.2
+"""A share of the time that tells nothing of what the rest would take."""
 
 
 def advice(item: PropertyResult, strategy: str) -> Iterator[str]:
@@ -81,7 +83,7 @@ def _left(item: PropertyResult) -> int:
 
 def _pace(item: PropertyResult) -> Iterator[str]:
     rate, more = closing_rate(item), longer(item)
-    if more is None and not item.stages.keys() - {"attack"}:
+    if more is None and _unfinished(item) < LITTLE * item.seconds and not item.stages.keys() - {"attack"}:
         yield "it ended in the attack or right after: how long the proofs take is not known"
         return
     if more is None:
@@ -94,12 +96,20 @@ def _pace(item: PropertyResult) -> Iterator[str]:
     )
 
 
+def _unfinished(item: PropertyResult) -> float:
+    """Seconds that went into questions of which no stage has come to its end."""
+    return max(0.0, item.seconds - sum(item.stages.values()))
+
+
 def _where(item: PropertyResult) -> Iterator[str]:
-    """Fewer placements, or a limit that is proved already."""
+    """Where they are, and the limit that is proved already. To leave them out is to claim less, and is said to be."""
     places = {place.placement for place in item.places}
     open_at = {_place(question) for question, _ in item.unknown}
     if 1 <= len(open_at) < len(places):
-        yield f"they lie at {len(open_at):,} of {len(places):,} placements, which `at` can leave out"
+        yield (
+            f"they lie at {len(open_at):,} of {len(places):,} places; a spec whose `at` leaves those out states less: "
+            "nothing is then known of triggers there"
+        )
     proved = item.proved
     if proved is not None and proved.count < proved.total and item.kind == "assert":
         yield f"proved already: no trigger does more than {percent(proved)}"

@@ -80,6 +80,8 @@ STATEMENT_LINES = (6, 4, 3, 2, 1)
 """How many lines a statement gets, tried in this order until everything fits."""
 MOST_BLOCKS = 10
 MOST_VALUES = 16
+NOTED = 0.2
+"""A share of the time from which on it is said what it went into."""
 JOINED = "\N{NO-BREAK SPACE}"
 """Keeps a number and its sign on one line while lines are broken."""
 
@@ -245,7 +247,11 @@ def _questions(item: PropertyResult) -> str:
 
 def time_words(item: PropertyResult) -> str:
     """`12.6 s (attack 11.6 s, 2 decided)`."""
-    stages = "; ".join(f"{stage} {seconds:.1f} s{_closed(item, stage)}" for stage, seconds in item.stages.items())
+    parts = [f"{stage} {seconds:.1f} s{_closed(item, stage)}" for stage, seconds in item.stages.items()]
+    rest = item.seconds - sum(item.stages.values())
+    if rest > NOTED * item.seconds and item.counts.unknown:
+        parts.append(f"questions that were not finished {rest:.1f} s")
+    stages = "; ".join(parts)
     return f"{item.seconds:.1f} s" + (f" ({stages})" if stages else "")
 
 

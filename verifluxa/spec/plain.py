@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from verifluxa.spec.spec import DataDecl, PerInput, Property, Spec, claims_of, named
@@ -103,6 +104,8 @@ def _count(value: int | None, exact: bool = True) -> str:
 
 # Cost
 
+START = 1.0
+"""Seconds until the work begins."""
 SHARED = (0.4e-3, 1.3e-3)
 """Seconds for a place and an input, where a question speaks of all inputs together: bounds decide; a few boxes each."""
 SINGLE = (2e-3, 10e-3)
@@ -144,7 +147,16 @@ def cost(prop: Property, counts: Counts, speed: float = 1.0) -> Cost | None:
         work = counts.places * counts.inputs
         rates = SINGLE if isinstance(claims_of(prop.statement)[0], PerInput) else SHARED
     sides = len(claims_of(prop.statement))
-    return Cost(*(1.0 + sides * work * rate / speed for rate in rates))
+    return Cost(*(START + sides * work * rate / speed for rate in rates))
+
+
+def total(costs: Sequence[Cost | None]) -> Cost | None:
+    """The estimate for properties together; None while that of one of them is not known."""
+    known = [one for one in costs if one is not None]
+    if len(known) < len(costs):
+        return None
+    shared = START * (len(known) - 1)  # one start for all of them
+    return Cost(sum(one.low for one in known) - shared, sum(one.high for one in known) - shared)
 
 
 def machine_speed() -> float:
