@@ -60,7 +60,8 @@ def test_a_hostile_file_is_refused_and_a_control_accepted(name: str, tmp_path: P
 def test_hdf5_that_jld2_does_not_write_is_refused(name: str) -> None:
     with pytest.raises(ModelError) as error:
         lift(ROOT / "hostile_hdf5" / name, "Dense(5 => 4)")
-    assert error.value.code == "VF2003"
+    # Without the banner of JLD2 it is a plain HDF5 file, and called that.
+    assert error.value.code == ("VF2001" if name == "no_header.jld2" else "VF2003")
 
 
 def _as_version_two(data: bytes) -> bytes:
